@@ -1,0 +1,99 @@
+r"""The one scalar formula that every divergence of this package is made of, and its derivatives.
+
+Simultaneous diagonalisation turns two Gaussians into independent pairs of one dimension, ``N(m1, v1)`` and
+``N(m2, v2)``.  For such a pair, index 1 belonging to ``N1`` and index 2 to ``N2``, write
+
+    r1 = v1/v2,  e1 = r1 - 1,  d1 = (m1 - m2)/sqrt(v1)        r2 = v2/v1,  e2 = r2 - 1,  d2 = (m1 - m2)/sqrt(v2)
+
+The geometric mean ``G`` with weights ``g1 + g2 = 1`` has precision ``g1/v1 + g2/v2`` [1, eq. 12], so that
+
+    k1 = v1/v_G = g1 + g2 r1,   p1 = g1/k1                    k2 = v2/v_G = g2 + g1 r2,   p2 = g2/k2
+
+``p1 + p2 = 1`` are the shares of the two precisions in G's, and its mean is ``p1 m1 + p2 m2`` [1, eq. 13].  Then
+
+    2 KL(N1||G) = g(g2 e1) + g2 p2 d2^2      g(x)  = x - log(1+x)        >= 0
+    2 KL(G||N1) = gs(g2 e1) + (p2 d1)^2      gs(x) = log(1+x) - x/(1+x)  >= 0
+
+and likewise for N2 with the indices exchanged.  Every summand is non-negative, so nothing cancels.
+
+The functions below use only ``+ - * /``, so the same text runs on NumPy arrays, torch and Triton tensors, SymPy symbols
+and Arb balls.  ``g`` and ``gs`` are arguments, called as ``g(x, k, other_k, log_r)`` with ``k = 1 + x`` free of
+cancellation and ``k = other_k exp(log_r)``, for an implementation to choose what is exact (`special.py`) or needs
+least (a symbolic one is ``x - log(k)``).  Products are ordered so that a weight of zero meets a factor before it
+can overflow.
+
+[1] Deasy, Simidjievski, Lio 2020, https://arxiv.org/abs/2006.10599
+"""
+
+
+def mean_weights(w1, w2, reverse):
+    """Weights ``g1, g2`` of the geometric mean: ``w1, w2`` [1, eq. 7], or reversed [1, eq. 16]."""
+    if reverse:
+        g1, g2 = w2, w1
+    else:
+        g1, g2 = w1, w2
+    return g1, g2
+
+
+def to_mean(g1, g2, log_r1, r1, r2, e1, e2, d1, d2, g):
+    """``KL(N1||G), KL(N2||G)``, the two terms of JSG [1, eq. 8]."""
+    k1 = g1 + g2 * r1
+    k2 = g2 + g1 * r2
+    kl1 = g(g2 * e1, k1, k2, log_r1) + (g2 * d2) * (g2 / k2 * d2)
+    kl2 = g(g1 * e2, k2, k1, -log_r1) + (g1 * d1) * (g1 / k1 * d1)
+    return kl1 / 2, kl2 / 2
+
+
+def from_mean(g1, g2, log_r1, r1, r2, e1, e2, d1, d2, gs):
+    """``KL(G||N1), KL(G||N2)``, the two terms of the dual JSG* [1, eq. 10]."""
+    k1 = g1 + g2 * r1
+    k2 = g2 + g1 * r2
+    kl1 = gs(g2 * e1, k1, k2, log_r1) + (g2 / k2 * d1) * (g2 / k2 * d1)
+    kl2 = gs(g1 * e2, k2, k1, -log_r1) + (g1 / k1 * d2) * (g1 / k1 * d2)
+    return kl1 / 2, kl2 / 2
+
+
+def skew(w1, w2, kl1, kl2):
+    """The weighted sum that makes a divergence of the two terms."""
+    return w1 * kl1 + w2 * kl2
+
+
+def to_mean_grad(w1, w2, g1, g2, slope, kl1, kl2, r1, r2, e1, e2, d1, d2, i1, i2):
+    """Derivatives of JSG by ``m1`` (``m2``: its negative), ``log v1``, ``log v2`` and alpha.
+
+    ``slope = d g2/d alpha``, ``i1 = 1/sqrt(v1)``, ``i2 = 1/sqrt(v2)``; ``kl1, kl2`` from `to_mean`.
+    """
+    k1 = g1 + g2 * r1
+    k2 = g2 + g1 * r2
+    p1 = g1 / k1
+    p2 = g2 / k2
+    u1 = w1 * p2 * (g2 * d2)
+    u2 = w2 * p1 * (g1 * d1)
+    s1 = w1 * p2 * (g2 * e1)
+    s2 = w2 * p1 * (g1 * e2)
+    mean1 = u1 * i2 + u2 * i1
+    logvar1 = (s1 + u1 * (p1 * d2) - s2 - u2 * (d1 + p2 * d1)) / 2
+    logvar2 = (s2 + u2 * (p2 * d1) - s1 - u1 * (d2 + p1 * d2)) / 2
+    by_weight1 = (w1 * e1) * (g2 * e1 / k1) + (w1 * d2) * (p2 * d2) * (1 + 1 / k1)
+    by_weight2 = (w2 * e2) * (g1 * e2 / k2) + (w2 * d1) * (p1 * d1) * (1 + 1 / k2)
+    alpha = kl2 - kl1 + slope * (by_weight1 - by_weight2) / 2
+    return mean1, logvar1, logvar2, alpha
+
+
+def from_mean_grad(w1, w2, g1, g2, slope, kl1, kl2, r1, r2, e1, e2, d1, d2, i1, i2):
+    """Derivatives of the dual JSG*, as `to_mean_grad`; ``kl1, kl2`` from `from_mean`."""
+    k1 = g1 + g2 * r1
+    k2 = g2 + g1 * r2
+    p1 = g1 / k1
+    p2 = g2 / k2
+    h1 = p2 * d1
+    h2 = p1 * d2
+    s1 = w1 * p2 * (g2 * e1 / k1)
+    s2 = w2 * p1 * (g1 * e2 / k2)
+    mean1 = w1 * p2 * h1 * i1 + w2 * p1 * h2 * i2
+    logvar1 = (s1 + w1 * h1 * h1 * (p1 - p2) - s2 - 2 * (w2 * h2 * h2 * p2)) / 2
+    logvar2 = (s2 + w2 * h2 * h2 * (p2 - p1) - s1 - 2 * (w1 * h1 * h1 * p1)) / 2
+    by_weight1 = (w1 * e1) * (g2 * e1 / k1) / k1 + 2 * (w1 * d1) * h1 / k1 / k2
+    by_weight2 = (w2 * e2) * (g1 * e2 / k2) / k2 + 2 * (w2 * d2) * h2 / k1 / k2
+    alpha = kl2 - kl1 + slope * (by_weight1 - by_weight2) / 2
+    return mean1, logvar1, logvar2, alpha

@@ -1,0 +1,281 @@
+"""Gaussian distributions as the divergences take them: a mean, and the scale in the form the user has it."""
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+DIAGONAL = ("var", "logvar", "std")
+DENSE = ("cov", "scale_tril", "precision")
+
+
+class Gaussian:
+    r"""A Gaussian, or a batch of them, in ``n`` dimensions.
+
+    Exactly one scale is given, in the form in which it is known, and is kept in that form: a log-variance is never
+    rounded to a variance, nor a Cholesky factor multiplied out and factored again.
+
+    Args:
+        mean: shape ``(..., n)``; a scalar stands for all dimensions.
+        var: variances of a diagonal covariance, shape ``(..., n)``, positive and finite.
+        logvar: their natural logarithms, finite.
+        std: their square roots, positive and finite.
+        cov: covariance matrix, shape ``(..., n, n)``, symmetric and positive definite.
+        scale_tril: its lower Cholesky factor, with a positive diagonal.
+        precision: its inverse, symmetric and positive definite.
+
+    Leading axes are batch axes and broadcast.  float32 and float64 are kept, integers become float64.
+
+    Raises:
+        TypeError: not exactly one scale, or arrays that are not real numbers.
+        ValueError: a shape, mean or scale that makes no Gaussian.
+
+    >>> Gaussian(mean=[1.0, 0.0], var=[0.5, 2.0])
+    Gaussian(mean=[1.0, 0.0], var=[0.5, 2.0])
+    >>> Gaussian(mean=0.0, cov=[[4.0, 2.0], [2.0, 3.0]]).scale_tril.tolist()
+    [[2.0, 0.0], [1.0, 1.4142135623730951]]
+    """
+
+    __slots__ = ("_factor", "_form", "_mean", "_scale")
+
+    def __init__(self, mean, *, var=None, logvar=None, std=None, cov=None, scale_tril=None, precision=None):
+        given = dict(var=var, logvar=logvar, std=std, cov=cov, scale_tril=scale_tril, precision=precision)
+        forms = [form for form, scale in given.items() if scale is not None]
+        if len(forms) != 1:
+            got = " and ".join(forms) if forms else "none"
+            raise TypeError(f"Gaussian takes exactly one of {', '.join(given)}; got {got}")
+        self._form = forms[0]
+        mean, scale = real_array("mean", mean), real_array(self._form, given[self._form])
+        dtype = np.result_type(mean, scale)
+        if not np.isfinite(mean).all():
+            raise ValueError(f"mean must be finite, got {_first(mean, ~np.isfinite(mean))}")
+        if self._form in DIAGONAL:
+            _check_diagonal(self._form, scale)
+            scale = scale if scale.ndim else np.broadcast_to(scale, mean.shape[-1:] or (1,))
+        else:
+            _check_square(self._form, scale)
+            scale = scale if self._form == "scale_tril" else _symmetric(self._form, scale)
+        self._mean = _freeze(_match_dimension(mean, scale, self._form).astype(dtype))
+        self._scale = _freeze(scale.astype(dtype))
+        self._factor = None if self._form in DIAGONAL else _factor(self._form, self._scale)
+
+    def astype(self, dtype):
+        """The same Gaussian with its arrays in ``dtype``; nothing is factored again."""
+        other = object.__new__(Gaussian)
+        other._form, other._factor = self._form, self._factor
+        other._mean, other._scale = _freeze(self._mean.astype(dtype)), _freeze(self._scale.astype(dtype))
+        return other
+
+    @property
+    def form(self):
+        """Name of the scale that was given."""
+        return self._form
+
+    @property
+    def mean(self):
+        """Shape ``(..., n)``."""
+        return self._mean
+
+    @property
+    def scale(self):
+        """The scale as it was given."""
+        return self._scale
+
+    @property
+    def factor(self):
+        """Lower Cholesky factor, in float64, of the precision if that was given, else of the covariance."""
+        return self._factor if self._factor is not None else _diagonal_matrix(np.sqrt(self.var.astype(float)))
+
+    @property
+    def dtype(self):
+        return self._mean.dtype
+
+    @property
+    def dim(self):
+        """Dimension ``n``."""
+        return self._mean.shape[-1]
+
+    @property
+    def batch_shape(self):
+        scale_batch = self._scale.shape[: -1 if self.is_diagonal else -2]
+        return np.broadcast_shapes(self._mean.shape[:-1], scale_batch)
+
+    @property
+    def is_diagonal(self):
+        """Whether the scale was given as one number per dimension."""
+        return self._form in DIAGONAL
+
+    @property
+    def var(self):
+        """Marginal variances, shape ``(..., n)``."""
+        if self._form == "var":
+            return self._scale
+        if self._form == "logvar":
+            return np.exp(self._scale)
+        if self._form == "std":
+            return self._scale**2
+        return np.diagonal(self.cov, axis1=-2, axis2=-1)
+
+    @property
+    def logvar(self):
+        """Logarithms of the marginal variances, shape ``(..., n)``."""
+        return self._scale if self._form == "logvar" else np.log(self.var)
+
+    @property
+    def cov(self):
+        """Covariance matrix, shape ``(..., n, n)``."""
+        if self._form == "cov":
+            return self._scale
+        if self.is_diagonal:
+            return _diagonal_matrix(self.var)
+        half = self.factor
+        if self._form == "precision":
+            half = solve_triangular(half, np.eye(self.dim), lower=True).swapaxes(-1, -2)
+        return (half @ half.swapaxes(-1, -2)).astype(self.dtype)
+
+    @property
+    def scale_tril(self):
+        """Lower Cholesky factor of the covariance, shape ``(..., n, n)``."""
+        if self._form == "precision":
+            return np.linalg.cholesky(self.cov)
+        return self.factor.astype(self.dtype)
+
+    @property
+    def precision(self):
+        """Inverse of the covariance, shape ``(..., n, n)``."""
+        if self._form == "precision":
+            return self._scale
+        if self.is_diagonal:
+            return _diagonal_matrix(1 / self.var)
+        inverse = solve_triangular(self.factor, np.eye(self.dim), lower=True)
+        return (inverse.swapaxes(-1, -2) @ inverse).astype(self.dtype)
+
+    def __repr__(self):
+        return f"Gaussian(mean={self._mean.tolist()}, {self._form}={self._scale.tolist()})"
+
+
+def as_gaussian(name, distribution):
+    """What users already hold, as a `Gaussian`; ``name`` is the argument's, for the message.
+
+    Frozen ``scipy.stats.norm`` and ``scipy.stats.Normal`` are batches of univariate Gaussians.
+    """
+    if isinstance(distribution, Gaussian):
+        return distribution
+    kind = type(distribution)
+    if kind.__module__.startswith("scipy.stats."):
+        if kind.__name__ == "multivariate_normal_frozen":
+            return Gaussian(distribution.mean, cov=distribution.cov)
+        if kind.__name__ == "rv_continuous_frozen" and distribution.dist.name == "norm":
+            _, loc, scale = distribution.dist._parse_args(*distribution.args, **distribution.kwds)
+            return _univariate(loc, scale)
+        if kind.__name__ == "Normal":
+            return _univariate(distribution.mu, distribution.sigma)
+    wanted = "a jsgmath.Gaussian or a frozen scipy.stats norm or multivariate_normal"
+    hint = f"wrap it, as in {name}=Gaussian(mean=..., var=...), which says whether the scale is var, logvar, std or cov"
+    if kind.__module__.partition(".")[0] == "torch":
+        hint = "tensors go to jsgmath.torch"
+    raise TypeError(f"{name} must be {wanted}, got {kind.__name__}; {hint}")
+
+
+def real_array(name, value):
+    """``value`` as an array of real floating-point numbers, or a TypeError that says what it is."""
+    if type(value).__module__.partition(".")[0] == "torch":
+        raise TypeError(f"{name} must be NumPy or plain numbers, got a torch tensor; tensors go to jsgmath.torch")
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name} must be an array of real numbers, got rows of unequal length") from None
+    if array.dtype.kind in "iu":
+        array = array.astype(np.float64)
+    if array.dtype.kind != "f" or array.dtype.itemsize > 8:
+        raise TypeError(f"{name} must be real numbers up to float64, got dtype {array.dtype}; convert it first")
+    return array
+
+
+def _univariate(loc, scale):
+    loc, scale = np.broadcast_arrays(real_array("loc", loc), real_array("scale", scale))
+    return Gaussian(loc[..., None], std=scale[..., None])
+
+
+def _check_diagonal(form, scale):
+    wanted, bad = "positive and finite", ~((scale > 0) & (scale < np.inf))
+    if form == "logvar":
+        wanted, bad = "finite", ~np.isfinite(scale)
+    if bad.any():
+        raise ValueError(f"{form} must be {wanted}, got {_first(scale, bad)}")
+
+
+def _check_square(form, matrix):
+    if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2]:
+        hint = "; a diagonal goes in as var=" if form == "cov" else ""
+        raise ValueError(f"{form} must have shape (..., n, n), got {matrix.shape}{hint}")
+    if not np.isfinite(matrix).all():
+        raise ValueError(f"{form} must be finite, got {_first(matrix, ~np.isfinite(matrix))}")
+
+
+def _match_dimension(mean, scale, form):
+    n = scale.shape[-1]
+    mean = np.broadcast_to(mean, (n,)) if mean.ndim == 0 else mean
+    if mean.shape[-1] != n:
+        raise ValueError(f"mean has dimension {mean.shape[-1]} but {form} has {n}; they must be equal")
+    if n == 0:
+        raise ValueError("a Gaussian needs at least one dimension, got 0")
+    batch = scale.shape[: -1 if form in DIAGONAL else -2]
+    try:
+        np.broadcast_shapes(mean.shape[:-1], batch)
+    except ValueError:
+        raise ValueError(
+            f"batch shapes {mean.shape[:-1]} of mean and {batch} of {form} do not broadcast; make them equal or 1"
+        ) from None
+    return mean
+
+
+def _symmetric(form, matrix):
+    """``matrix`` without the asymmetry that rounding leaves in a product; more than that is refused."""
+    transpose = matrix.swapaxes(-1, -2)
+    diagonal = np.abs(np.diagonal(matrix, axis1=-2, axis2=-1))
+    rounding = 100 * matrix.shape[-1] * np.finfo(matrix.dtype).eps
+    difference = np.abs(matrix - transpose)
+    if (difference > rounding * np.sqrt(diagonal[..., :, None] * diagonal[..., None, :])).any():
+        raise ValueError(
+            f"{form} is not symmetric (entries differ by {difference.max():.2g}); "
+            f"pass ({form} + {form}.T) / 2 if that is intended"
+        )
+    return (matrix + transpose) / 2
+
+
+def _factor(form, matrix):
+    """Lower Cholesky factor, in float64, of a matrix that is checked on the way."""
+    matrix = matrix.astype(np.float64)
+    diagonal = np.diagonal(matrix, axis1=-2, axis2=-1)
+    if form == "scale_tril":
+        if np.triu(matrix, 1).any() or not (diagonal > 0).all():
+            raise ValueError(
+                "scale_tril must be lower triangular with a positive diagonal; pass numpy.linalg.cholesky(cov)"
+            )
+        return matrix
+    try:
+        factor = np.linalg.cholesky(matrix)
+        pivots = np.diagonal(factor, axis1=-2, axis2=-1) ** 2
+        definite = (pivots > matrix.shape[-1] * np.finfo(float).eps * diagonal).all()
+    except np.linalg.LinAlgError:
+        definite = False
+    if not definite:
+        smallest = np.linalg.eigvalsh(matrix).min()
+        raise ValueError(
+            f"{form} is not positive definite (smallest eigenvalue {smallest:.2g}); "
+            f"pass {form} + jitter * I if that is intended"
+        )
+    return factor
+
+
+def _diagonal_matrix(diagonal):
+    return diagonal[..., None] * np.eye(diagonal.shape[-1], dtype=diagonal.dtype)
+
+
+def _first(array, where):
+    return array[where].flat[0]  # one offending entry is enough for a message
+
+
+def _freeze(array):
+    array = np.array(array)
+    array.flags.writeable = False
+    return array
