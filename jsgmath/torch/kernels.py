@@ -244,18 +244,21 @@ def jsg_kernel(
 # fmt: on
 
 
-def tiling(count, n, contiguous):
+def tiling(count, n, itemsize, contiguous):
     """``GROUP, TILE_ROWS, BLOCK`` and warps for ``count`` rows of ``n`` numbers: no tuning at run time.
 
-    The interpreter takes as long for a program as for a hundred thousand elements, so there tiles are large.
+    A thread computes 4 elements (2 of float64), which is a 128-bit load and what fits in registers.  The interpreter
+    takes as long for a program as for a hundred thousand elements, so there tiles are large.
     """
-    largest = 4096
+    per_thread = 2 if itemsize == 8 else 4
+    largest = 256 * per_thread
     group = 4 // math.gcd(n, 4) if contiguous and 4 * n <= largest else 1
     block = min(triton.next_power_of_2(group * n), largest)
-    tile_rows = max(1, 1024 // block)
+    warps = 8 if block == largest else 4
+    tile_rows = 32 * warps * per_thread // block
     if INTERPRETED:
-        tile_rows = min(max(1, 65536 // block), triton.next_power_of_2(triton.cdiv(count, group)))
-    return dict(GROUP=group, TILE_ROWS=tile_rows, BLOCK=block), 8 if block >= 2048 else 4
+        tile_rows = min(65536 // block, triton.next_power_of_2(triton.cdiv(count, group)))
+    return dict(GROUP=group, TILE_ROWS=tile_rows, BLOCK=block), warps
 
 
 def rows(mean1, logvar1, mean2, logvar2, alpha, *, dual, reverse, grad):
@@ -281,7 +284,7 @@ def rows(mean1, logvar1, mean2, logvar2, alpha, *, dual, reverse, grad):
     by_alpha = new(count if grad else 0, dtype=work)
     operands = (mean1, logvar1, *((mean1, logvar1) if standard else (mean2, logvar2)))
     strides = [t.stride(0) for t in operands]
-    tiles, warps = tiling(count, n, all(s == n for s in strides))
+    tiles, warps = tiling(count, n, mean1.element_size(), all(s == n for s in strides))
     if count:
         programs = triton.cdiv(count, tiles["GROUP"] * tiles["TILE_ROWS"])
         with torch.cuda.device(mean1.device) if mean1.is_cuda else nullcontext():
