@@ -63,6 +63,7 @@ def diagonal_pair(N1, N2):
         # What the subtraction rounded off (Knuth's TwoDiff) matters once it is multiplied by a large r.
         part = log_r1 - s1
         low = (s1 - (log_r1 - part)) - (s2 + part)
+        low = np.where(np.abs(log_r1) < np.log(np.finfo(work).max), low, 0)
         r1, r2 = positive(np.exp(log_r1)), positive(np.exp(-log_r1))
         e1, e2 = np.expm1(log_r1) + low * r1, np.expm1(-log_r1) - low * r2
         r1, r2 = positive(r1 + low * r1), positive(r2 - low * r2)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jsgmath import formula
-from jsgmath.canonical import Pair, canonical, common_batch, dense_pair, diagonal_pair, spread, working_dtype
+from jsgmath.canonical import Pair, canonical, common_batch, dense_pair, diagonal_pair, finite, spread, working_dtype
 from jsgmath.gaussian import Gaussian, as_gaussian, real_array
 from jsgmath.special import g, gs, numpy_kernel
 
@@ -111,7 +111,7 @@ def geometric_mean(N1, N2, weight):
     >>> geometric_mean(Gaussian(mean=[0.0], var=[1.0]), Gaussian(mean=[3.0], var=[0.5]), 0.5)
     Gaussian(mean=[2.0], var=[0.6666666666666666])
     """
-    N1, N2, (_, _, g1, g2) = _arguments(N1, N2, weight, "nielsen", "weight")
+    N1, N2, (_, _, g1, g2, _) = _arguments(N1, N2, weight, "nielsen", "weight")
     dtype = np.result_type(N1.dtype, N2.dtype)
     if not (N1.is_diagonal and N2.is_diagonal):
         pair, basis = dense_pair(N1, N2)
@@ -166,33 +166,32 @@ def jsg_dual_grad(N1, N2, alpha, *, convention="deasy"):
 
 
 def _skew(terms, kernel, N1, N2, alpha, convention):
-    N1, N2, (w1, w2, g1, g2) = _arguments(N1, N2, alpha, convention)
+    N1, N2, (w1, w2, g1, g2, _) = _arguments(N1, N2, alpha, convention)
     with np.errstate(all="ignore"):
-        kl1, kl2 = terms(g1, g2, *canonical(N1, N2), numpy_kernel(kernel, w1.dtype.type))
+        kl1, kl2 = map(finite, terms(g1, g2, *canonical(N1, N2), numpy_kernel(kernel, w1.dtype.type)))
         return _rounded(formula.skew(w1, w2, kl1, kl2).sum(-1), N1, N2)
 
 
 def _skew_grad(terms, derivatives, kernel, N1, N2, alpha, convention):
-    N1, N2, (w1, w2, g1, g2) = _arguments(N1, N2, alpha, convention)
+    N1, N2, (w1, w2, g1, g2, slope) = _arguments(N1, N2, alpha, convention)
     for name, N in (("N1", N1), ("N2", N2)):
         if not N.is_diagonal:
             raise ValueError(f"{name} must be diagonal (var=, logvar= or std=) for its gradient, got {N.form}=")
     common_batch(N1, N2)
     work = w1.dtype.type
-    slope = -1 if convention == "deasy" else 1
     with np.errstate(all="ignore"):
         pair = Pair(*np.broadcast_arrays(*diagonal_pair(N1, N2)))
         (v1, i1), (v2, i2) = spread(N1, work), spread(N2, work)
-        kl1, kl2 = terms(g1, g2, *pair, numpy_kernel(kernel, work))
+        kl1, kl2 = map(finite, terms(g1, g2, *pair, numpy_kernel(kernel, work)))
         mean1, logvar1, logvar2, by_alpha = derivatives(w1, w2, g1, g2, slope, kl1, kl2, *pair[1:], i1, i2)
         gradient = mean1, logvar1 / v1, logvar1, -mean1, logvar2 / v2, logvar2, by_alpha.sum(-1)
         return Gradient(*(_rounded(x, N1, N2) for x in gradient))
 
 
 def _arguments(N1, N2, alpha, convention, name="alpha"):
-    """Both Gaussians, and ``w1, w2, g1, g2`` with an axis for the directions, in the working precision."""
+    """Both Gaussians, and ``w1, w2, g1, g2, slope`` with an axis for the directions, in the working precision."""
     N1, N2 = as_gaussian("N1", N1), as_gaussian("N2", N2)
-    if convention not in CONVENTIONS:
+    if not isinstance(convention, str) or convention not in CONVENTIONS:
         raise ValueError(f"convention must be 'deasy' or 'nielsen', got {convention!r}")
     alpha = real_array(name, alpha)
     if not ((alpha >= 0) & (alpha <= 1)).all():

@@ -27,12 +27,12 @@ can overflow.
 
 
 def mean_weights(w1, w2, reverse):
-    """Weights ``g1, g2`` of the geometric mean: ``w1, w2`` [1, eq. 7], or reversed [1, eq. 16]."""
+    """Weights ``g1, g2`` of the geometric mean, and ``d g2/d alpha``: eq. 7 of [1], or reversed, its eq. 16."""
     if reverse:
-        g1, g2 = w2, w1
+        g1, g2, slope = w2, w1, -1
     else:
-        g1, g2 = w1, w2
-    return g1, g2
+        g1, g2, slope = w1, w2, 1
+    return g1, g2, slope
 
 
 def to_mean(g1, g2, log_r1, r1, r2, e1, e2, d1, d2, g):
@@ -61,7 +61,7 @@ def skew(w1, w2, kl1, kl2):
 def to_mean_grad(w1, w2, g1, g2, slope, kl1, kl2, r1, r2, e1, e2, d1, d2, i1, i2):
     """Derivatives of JSG by ``m1`` (``m2``: its negative), ``log v1``, ``log v2`` and alpha.
 
-    ``slope = d g2/d alpha``, ``i1 = 1/sqrt(v1)``, ``i2 = 1/sqrt(v2)``; ``kl1, kl2`` from `to_mean`.
+    ``slope`` from `mean_weights`, ``i1 = 1/sqrt(v1)``, ``i2 = 1/sqrt(v2)``; ``kl1, kl2`` from `to_mean`.
     """
     k1 = g1 + g2 * r1
     k2 = g2 + g1 * r2

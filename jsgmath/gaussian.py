@@ -55,7 +55,7 @@ class Gaussian:
             scale = scale if self._form == "scale_tril" else _symmetric(self._form, scale)
         self._mean = _freeze(_match_dimension(mean, scale, self._form).astype(dtype))
         self._scale = _freeze(scale.astype(dtype))
-        self._factor = None if self._form in DIAGONAL else _factor(self._form, self._scale)
+        self._factor = None if self._form in DIAGONAL else _freeze(_factor(self._form, scale))
 
     def astype(self, dtype):
         """The same Gaussian with its arrays in ``dtype``; nothing is factored again."""
@@ -166,7 +166,7 @@ def as_gaussian(name, distribution):
         if kind.__name__ == "rv_continuous_frozen" and distribution.dist.name == "norm":
             _, loc, scale = distribution.dist._parse_args(*distribution.args, **distribution.kwds)
             return _univariate(loc, scale)
-        if kind.__name__ == "Normal":
+        if kind.__name__ in ("Normal", "StandardNormal"):  # Normal() with neither parameter is the second
             return _univariate(distribution.mu, distribution.sigma)
     wanted = "a jsgmath.Gaussian or a frozen scipy.stats norm or multivariate_normal"
     hint = f"wrap it, as in {name}=Gaussian(mean=..., var=...), which says whether the scale is var, logvar, std or cov"
@@ -231,10 +231,10 @@ def _match_dimension(mean, scale, form):
 def _symmetric(form, matrix):
     """``matrix`` without the asymmetry that rounding leaves in a product; more than that is refused."""
     transpose = matrix.swapaxes(-1, -2)
-    diagonal = np.abs(np.diagonal(matrix, axis1=-2, axis2=-1))
+    size = np.sqrt(np.abs(np.diagonal(matrix, axis1=-2, axis2=-1)))
     rounding = 100 * matrix.shape[-1] * np.finfo(matrix.dtype).eps
     difference = np.abs(matrix - transpose)
-    if (difference > rounding * np.sqrt(diagonal[..., :, None] * diagonal[..., None, :])).any():
+    if (difference > rounding * size[..., :, None] * size[..., None, :]).any():
         raise ValueError(
             f"{form} is not symmetric (entries differ by {difference.max():.2g}); "
             f"pass ({form} + {form}.T) / 2 if that is intended"
@@ -244,18 +244,22 @@ def _symmetric(form, matrix):
 
 def _factor(form, matrix):
     """Lower Cholesky factor, in float64, of a matrix that is checked on the way."""
+    eps = np.finfo(matrix.dtype).eps  # of the type in which it came: what is singular in float32 is so in float64
     matrix = matrix.astype(np.float64)
     diagonal = np.diagonal(matrix, axis1=-2, axis2=-1)
     if form == "scale_tril":
-        if np.triu(matrix, 1).any() or not (diagonal > 0).all():
+        upper = np.triu(matrix, 1)
+        if upper.any() or not (diagonal > 0).all():
+            got = f"{_first(upper, upper != 0)} above" if upper.any() else f"{_first(diagonal, ~(diagonal > 0))} on"
             raise ValueError(
-                "scale_tril must be lower triangular with a positive diagonal; pass numpy.linalg.cholesky(cov)"
+                f"scale_tril must be lower triangular with a positive diagonal, got {got} the diagonal; "
+                "pass numpy.linalg.cholesky(cov)"
             )
         return matrix
     try:
         factor = np.linalg.cholesky(matrix)
         pivots = np.diagonal(factor, axis1=-2, axis2=-1) ** 2
-        definite = (pivots > matrix.shape[-1] * np.finfo(float).eps * diagonal).all()
+        definite = (pivots > matrix.shape[-1] * eps * diagonal).all()
     except np.linalg.LinAlgError:
         definite = False
     if not definite:

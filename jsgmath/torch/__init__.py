@@ -88,6 +88,7 @@ def _jsg(tensors, alpha, dual, convention, backend, reduction):
     if backend == "auto":
         backend = "triton" if tensors[0].is_cuda else "eager"
     rows = [t.reshape(-1, t.shape[-1]) for t in tensors]
+    rows = [t if t.stride(-1) == 1 else t.contiguous() for t in rows]  # the kernel steps by one along a row
     rows += [None] * (4 - len(rows))
     value = _Rows.apply(*rows, alpha, bool(dual), convention == "deasy", _implementation(backend))
     value = value.reshape(batch)
@@ -109,7 +110,6 @@ class _Rows(torch.autograd.Function):
         return value
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx, by_value):
         by_mean1, by_logvar1, by_logvar2, by_alpha = ctx.saved_tensors
         needed = ctx.needs_input_grad
@@ -123,7 +123,29 @@ class _Rows(torch.autograd.Function):
             shape, dtype = ctx.alpha
             alpha = (by_value * by_alpha).to(dtype)
             alpha = alpha.sum().reshape(shape) if shape.numel() == 1 else alpha
-        return mean1, logvar1, mean2, logvar2, alpha, None, None, None
+        gradients = (_once(gradient) for gradient in (mean1, logvar1, mean2, logvar2, alpha))
+        return *gradients, None, None, None
+
+
+class _Once(torch.autograd.Function):
+    """A gradient that refuses to be differentiated again; torch alone would take it for a constant."""
+
+    @staticmethod
+    def forward(ctx, gradient):
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def backward(ctx, by_gradient):
+        raise RuntimeError(
+            "jsgmath.torch differentiates once, its gradients cannot be differentiated; for a second derivative write the "
+            "divergence in torch operations"
+        )
+
+
+def _once(gradient):
+    if gradient is None or not torch.is_grad_enabled():
+        return gradient
+    return _Once.apply(gradient.detach().requires_grad_())
 
 
 def _implementation(backend):

@@ -22,7 +22,7 @@ def rows(mean1, logvar1, mean2, logvar2, alpha, *, dual, reverse, grad):
     mean2, logvar2 = (0.0, 0.0) if standard else (mean2.to(work), logvar2.to(work))
     alpha = alpha.double().reshape(-1, 1)
     w1, w2 = (1 - alpha).to(work), alpha.to(work)
-    g1, g2 = formula.mean_weights(w1, w2, reverse)
+    g1, g2, slope = formula.mean_weights(w1, w2, reverse)
 
     log_r1 = (logvar1 - logvar2).clamp(-1e30, 1e30)
     bounded = log_r1.clamp(-cut, cut)
@@ -47,11 +47,10 @@ def rows(mean1, logvar1, mean2, logvar2, alpha, *, dual, reverse, grad):
         terms=special.series_terms(53 if work == torch.float64 else 24),
         floor=info.tiny**0.75,
     )
-    kl1, kl2 = terms(g1, g2, log_r1, *pair, kernel)
+    kl1, kl2 = (kl.clamp(max=largest) for kl in terms(g1, g2, log_r1, *pair, kernel))
     value = formula.skew(w1, w2, kl1, kl2).sum(-1).to(dtype)
     if not grad:
         return value, None, None, None, None
-    slope = -1 if reverse else 1
     gradients = derivatives(w1, w2, g1, g2, slope, kl1, kl2, *pair, i1, i2)
     by_mean1, by_logvar1, by_logvar2, by_alpha = gradients
     return value, by_mean1.to(dtype), by_logvar1.to(dtype), by_logvar2.to(dtype), by_alpha.sum(-1)

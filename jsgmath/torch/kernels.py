@@ -124,7 +124,7 @@ def _element(mean1, logvar1, mean2, logvar2, alpha, DUAL, REVERSE, STANDARD, GRA
     FLOAT: tl.constexpr = mean1.dtype
     w1 = (1.0 - alpha).to(FLOAT)
     w2 = alpha.to(FLOAT)
-    g1, g2 = mean_weights(w1, w2, REVERSE)
+    g1, g2, slope = mean_weights(w1, w2, REVERSE)
     log_r1 = _clamp(logvar1 - logvar2, 1e30)
     r1, e1 = _exp(log_r1)
     r2 = 1.0 / r1
@@ -143,16 +143,15 @@ def _element(mean1, logvar1, mean2, logvar2, alpha, DUAL, REVERSE, STANDARD, GRA
         kl1, kl2 = from_mean(g1, g2, log_r1, r1, r2, e1, e2, d1, d2, _gs)
     else:
         kl1, kl2 = to_mean(g1, g2, log_r1, r1, r2, e1, e2, d1, d2, _g)
-    value = skew(w1, w2, kl1, kl2)
-    SLOPE: tl.constexpr = -1.0 if REVERSE else 1.0
+    value = skew(w1, w2, _clamp(kl1, LARGEST), _clamp(kl2, LARGEST))
     if not GRAD:
         d_mean1, d_logvar1, d_logvar2, d_alpha = value, value, value, value
     elif DUAL:
         d_mean1, d_logvar1, d_logvar2, d_alpha = from_mean_grad(
-            w1, w2, g1, g2, SLOPE, kl1, kl2, r1, r2, e1, e2, d1, d2, i1, i2)
+            w1, w2, g1, g2, slope, kl1, kl2, r1, r2, e1, e2, d1, d2, i1, i2)
     else:
         d_mean1, d_logvar1, d_logvar2, d_alpha = to_mean_grad(
-            w1, w2, g1, g2, SLOPE, kl1, kl2, r1, r2, e1, e2, d1, d2, i1, i2)
+            w1, w2, g1, g2, slope, kl1, kl2, r1, r2, e1, e2, d1, d2, i1, i2)
     return value, d_mean1, d_logvar1, d_logvar2, d_alpha
 
 

@@ -1,0 +1,1 @@
+"""Proofs of what jsgmath computes; `README.md` has the table of claims."""
