@@ -1,0 +1,33 @@
+# Two commands: `make train` and `make test`.  Each sets up .venv by itself, and does nothing where that is done.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help train test lint
+
+help:
+	@echo 'make train   train a VAE with JSG, computed by the Triton kernel, on embedded images (minutes)'
+	@echo 'make test    run every test that needs no GPU, and the proofs in verification/ (minutes)'
+	@echo 'make lint    ruff and pyright'
+
+train: .venv/vae.installed
+	$(BIN)/python -m vae.train --backend triton $(ARGS)
+
+test: .venv/dev.installed
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/dev.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo 'jsgmath needs Python 3.11 or newer; name one, as in: make PYTHON=python3.11 train'; exit 2; }
+	@echo 'Creating .venv'
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 2; }
+
+.venv/%.installed: pyproject.toml constraints.txt | .venv/bin/python
+	@echo 'Installing jsgmath[$*] into .venv (a few minutes the first time)'
+	@$(PIP) --editable '.[$*]'
+	@touch $@

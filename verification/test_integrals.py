@@ -1,0 +1,30 @@
+"""The shipped divergences are integrals of the densities: eqs. 1, 7, 8 and 10, and nothing else."""
+
+import pytest
+
+from verification import oracles
+from verification.pairs import DIVERGENCES, dense_pair, divergence, gaussian
+
+
+@pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
+@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize("alpha", [0.1, 0.5, 0.8])
+def test_the_divergence_is_the_integral_of_the_densities(dual, convention, n, alpha):
+    """Eqs. 1, 7, 8, 10: nothing is assumed of the mean but that it is the normalised product of powers."""
+    for seed in range(2):
+        for distance in (1.0, 0.3):
+            N1, N2 = dense_pair(n, seed, distance, ridge=0.5)
+            value = divergence(dual)(gaussian(N1), gaussian(N2), alpha, convention=convention)
+            integral = oracles.quadrature(N1, N2, alpha, convention, dual)
+            # Measured: the rounding of integrals of order 1 leaves 5e-15; forty nodes an axis leave 2e-8 in 3-D.
+            assert integral == pytest.approx(value, rel=1e-11 if n < 3 else 1e-7, abs=5e-14)
+
+
+@pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
+def test_the_divergence_is_an_expectation_in_ten_dimensions(dual, convention):
+    N1, N2 = dense_pair(10, 7, 0.3)
+    estimate, error = oracles.monte_carlo(N1, N2, 0.3, convention, dual)
+    value = divergence(dual)(gaussian(N1), gaussian(N2), 0.3, convention=convention)
+    # Five standard errors: a sound value fails once in two million seeds, and this seed is fixed.
+    assert abs(value - estimate) <= 5 * error
+    assert error < 0.02 * value
