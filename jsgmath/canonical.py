@@ -112,7 +112,7 @@ def dense_pair(N1, N2):
     delta = np.broadcast_to(N1.mean - N2.mean, (*batch, n))
     pair, basis = np.empty((len(Pair._fields), *batch, n), work), np.empty((*batch, n, n))
     for index in np.ndindex(batch):
-        pair[:, *index], basis[index] = diagonalise(form, *(a[index] for a in operands), delta[index])
+        pair[:, *index], basis[index] = diagonalise(form, *(a[index] for a in (*operands, delta)))
     return Pair(*pair), basis
 
 
@@ -149,7 +149,7 @@ def assemble(form, factor, vectors, delta, r, e, inverse_e):
     r, e, inverse_e = (np.asarray(x, np.longdouble) for x in (r, e, inverse_e))
     if form == "precision":
         d2 = vectors.T @ (factor.T @ delta)
-        basis = solve_triangular(factor, vectors, lower=True, trans="T")
+        basis = solve_triangular(factor, vectors, lower=True, trans=1)
         return Pair(-np.log(r), 1 / r, r, inverse_e, e, d2 * np.sqrt(r), d2), basis
     d2 = vectors.T @ solve_triangular(factor, delta, lower=True)
     return Pair(np.log(r), r, 1 / r, e, inverse_e, d2 / np.sqrt(r), d2), factor @ vectors

@@ -258,11 +258,10 @@ def _factor(form, matrix):
         return matrix
     try:
         factor = np.linalg.cholesky(matrix)
-        pivots = np.diagonal(factor, axis1=-2, axis2=-1) ** 2
-        definite = (pivots > matrix.shape[-1] * eps * diagonal).all()
     except np.linalg.LinAlgError:
-        definite = False
-    if not definite:
+        factor = np.zeros_like(matrix)
+    pivots = np.diagonal(factor, axis1=-2, axis2=-1) ** 2
+    if not (pivots > matrix.shape[-1] * eps * diagonal).all():
         smallest = np.linalg.eigvalsh(matrix).min()
         raise ValueError(
             f"{form} is not positive definite (smallest eigenvalue {smallest:.2g}); "

@@ -2,11 +2,11 @@
 
 Three independent ways: the textbook formula of KL between Gaussians in 60 digits (mpmath), integrals of the densities
 (adaptive in 1-D, Gauss-Hermite products in 2-D and 3-D), and Monte Carlo.  A Gaussian is a pair ``(mean, cov)``,
-for the first of mpmath matrices (`exact`), else of arrays.  In the integrals the geometric mean is the normalised product of powers
-of densities, its normaliser an integral too, so that they take nothing from eqs. 9 to 13.
+for the first of mpmath matrices (`exact`), else of arrays.  In the integrals the geometric mean is the normalised
+product of powers of densities, its normaliser an integral too, so that they take nothing from eqs. 9 to 13.
 """
 
-from itertools import product
+from itertools import pairwise, product
 
 import mpmath
 import numpy as np
@@ -94,7 +94,7 @@ def quadrature(N1, N2, alpha, convention="deasy", dual=False):
     points = sorted(m + k * s for m, s in ((m1, s1), (m2, s2)) for k in (-12, -4, 0, 4, 12))
 
     def integrate(f):
-        return sum(quad(f, a, b, epsabs=0, epsrel=1e-11, limit=200)[0] for a, b in zip(points, points[1:]) if b > a)
+        return sum(quad(f, a, b, epsabs=0, epsrel=1e-11, limit=200)[0] for a, b in pairwise(points) if b > a)
 
     return _divergence(integrate, norm(m1, s1).logpdf, norm(m2, s2).logpdf, alpha, convention, dual)
 

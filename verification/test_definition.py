@@ -45,8 +45,8 @@ def test_a_dense_divergence_is_the_textbook_definition(dual, convention, n, seed
 @given(n=st.integers(2, 4), seed=seeds, alpha=interior, form=diagonal_forms, other_form=dense_forms)
 def test_a_mixed_divergence_is_the_textbook_definition(dual, convention, n, seed, alpha, form, other_form):
     """One Gaussian diagonal, the other dense, in every pair of forms and both orders."""
-    N1, N2 = gaussian(diagonal_pair(n, seed)[0], form), gaussian(dense_pair(n, seed)[1], other_form)
-    for N1, N2 in ((N1, N2), (N2, N1)):
+    first, second = gaussian(diagonal_pair(n, seed)[0], form), gaussian(dense_pair(n, seed)[1], other_form)
+    for N1, N2 in ((first, second), (second, first)):
         truth = oracles.textbook_jsg(exact(N1), exact(N2), alpha, convention, dual)
         value = divergence(dual)(N1, N2, alpha, convention=convention)
         assert abs(value - truth) <= dense_tolerance(N1, N2) * truth

@@ -1,4 +1,4 @@
-"""The paper's numbered equations, each in 60 digits as printed (or set right, where it says so), against the library."""
+"""The paper's numbered equations in 60 digits, as printed or where it says so set right, against the library."""
 
 import numpy as np
 import pytest

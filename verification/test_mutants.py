@@ -11,7 +11,8 @@ from verification import mutants
 @pytest.mark.slow
 def test_every_mutant_is_killed():
     """By the one command that prints them, in a process of its own: it must not have imported the package before."""
-    run = subprocess.run([sys.executable, "-m", "verification.mutants"], cwd=mutants.ROOT, capture_output=True, text=True)
+    command = [sys.executable, "-m", "verification.mutants"]
+    run = subprocess.run(command, cwd=mutants.ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
     assert run.stdout.count("killed  ") == len(mutants.MUTANTS) >= 20
 

@@ -14,9 +14,7 @@ REDUCTIONS = ("none", "mean", "sum")
 __all__ = ["jsg_diagonal", "jsg_standard_normal"]
 
 
-def jsg_standard_normal(
-    mean, logvar, alpha, *, dual=False, convention="deasy", backend="auto", reduction="none"
-):
+def jsg_standard_normal(mean, logvar, alpha, *, dual=False, convention="deasy", backend="auto", reduction="none"):
     r"""JSG, or its dual, from ``N(mean, diag(exp(logvar)))`` to ``N(0, I)``, in nats [1, eqs. 23-26].
 
     Args:
@@ -101,22 +99,20 @@ class _Rows(torch.autograd.Function):
     @staticmethod
     def forward(ctx, mean1, logvar1, mean2, logvar2, alpha, dual, reverse, implementation):
         grad = any(ctx.needs_input_grad)
-        value, *gradients = implementation(
-            mean1, logvar1, mean2, logvar2, alpha, dual=dual, reverse=reverse, grad=grad
-        )
+        value, *gradients = implementation(mean1, logvar1, mean2, logvar2, alpha, dual=dual, reverse=reverse, grad=grad)
         if grad:
             ctx.save_for_backward(*gradients)
             ctx.alpha = alpha.shape, alpha.dtype
         return value
 
     @staticmethod
-    def backward(ctx, by_value):
+    def backward(ctx, by_value):  # pyright: ignore[reportIncompatibleMethodOverride]
         by_mean1, by_logvar1, by_logvar2, by_alpha = ctx.saved_tensors
         needed = ctx.needs_input_grad
         column = by_value[:, None]
-        mean1 = column * by_mean1 if needed[0] or needed[2] else None
+        mean1 = column * by_mean1 if needed[0] else None
         logvar1 = column * by_logvar1 if needed[1] else None
-        mean2 = -mean1 if needed[2] else None
+        mean2 = -column * by_mean1 if needed[2] else None
         logvar2 = column * by_logvar2 if needed[3] else None
         alpha = None
         if needed[4]:
@@ -135,10 +131,10 @@ class _Once(torch.autograd.Function):
         return gradient.view_as(gradient)
 
     @staticmethod
-    def backward(ctx, by_gradient):
+    def backward(ctx, by_gradient):  # pyright: ignore[reportIncompatibleMethodOverride]
         raise RuntimeError(
-            "jsgmath.torch differentiates once, its gradients cannot be differentiated; for a second derivative write the "
-            "divergence in torch operations"
+            "jsgmath.torch differentiates once, its gradients have no derivative; "
+            "for a second one write the divergence in torch operations"
         )
 
 

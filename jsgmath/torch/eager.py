@@ -19,7 +19,7 @@ def rows(mean1, logvar1, mean2, logvar2, alpha, *, dual, reverse, grad):
     largest, cut = info.max, 708.0 if work == torch.float64 else 87.0
     mean1, logvar1 = mean1.to(work), logvar1.to(work)
     standard = mean2 is None
-    mean2, logvar2 = (0.0, 0.0) if standard else (mean2.to(work), logvar2.to(work))
+    mean2, logvar2 = (mean1.new_zeros(()),) * 2 if standard else (mean2.to(work), logvar2.to(work))
     alpha = alpha.double().reshape(-1, 1)
     w1, w2 = (1 - alpha).to(work), alpha.to(work)
     g1, g2, slope = formula.mean_weights(w1, w2, reverse)

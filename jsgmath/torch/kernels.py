@@ -13,10 +13,11 @@ from functools import partial
 import torch
 import triton
 import triton.language as tl
+from triton import knobs
 
 from jsgmath import formula, special
 
-INTERPRETED = triton.knobs.runtime.interpret
+INTERPRETED = knobs.runtime.interpret
 
 
 def _device(function):
@@ -295,4 +296,4 @@ def rows(mean1, logvar1, mean2, logvar2, alpha, *, dual, reverse, grad):
                 DUAL=dual, REVERSE=reverse, STANDARD=standard, GRAD=grad, LARGEST=torch.finfo(work).max,
                 num_warps=warps,
             )  # fmt: skip
-    return tuple(t.to(mean1.dtype) for t in (value, by_mean1, by_logvar1, by_logvar2)) + (by_alpha,)
+    return *(t.to(mean1.dtype) for t in (value, by_mean1, by_logvar1, by_logvar2)), by_alpha
