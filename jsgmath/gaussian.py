@@ -261,7 +261,7 @@ def _factor(form, matrix):
     except np.linalg.LinAlgError:
         factor = np.zeros_like(matrix)
     pivots = np.diagonal(factor, axis1=-2, axis2=-1) ** 2
-    if not (pivots > matrix.shape[-1] * eps * diagonal).all():
+    if not (pivots > matrix.shape[-1] * eps * np.abs(diagonal)).all():
         smallest = np.linalg.eigvalsh(matrix).min()
         raise ValueError(
             f"{form} is not positive definite (smallest eigenvalue {smallest:.2g}); "

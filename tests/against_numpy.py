@@ -1,0 +1,60 @@
+"""Torch results beside the NumPy reference, which `test_accuracy.py` and `test_gradients.py` hold to Arb."""
+
+import itertools
+
+import numpy as np
+import torch
+
+import jsgmath
+from jsgmath import Gaussian
+from jsgmath.torch import jsg_diagonal, jsg_standard_normal
+
+
+def divergence(tensors, alpha, **keywords):
+    """`jsg_standard_normal` of two tensors, `jsg_diagonal` of four."""
+    return (jsg_standard_normal if len(tensors) == 2 else jsg_diagonal)(*tensors, alpha, **keywords)
+
+
+class Reference:
+    """Value and gradients of ``(rows, n)`` tensors, as the numbers that they hold, in float64.
+
+    ``sizes`` are what errors of the gradients are measured by: the sum of the terms that are added and subtracted.  By
+    a mean, both have one sign.  By a log-variance, what the means contribute is at most twice what they contribute to
+    the value.  By alpha, the two KL divergences are subtracted, which the Jeffreys divergence bounds.
+    """
+
+    def __init__(self, tensors, alpha, dual, convention):
+        numbers = [t.detach().double().numpy() for t in tensors]
+        mean1, logvar1, mean2, logvar2 = numbers if len(numbers) == 4 else (*numbers, *np.zeros((2, *numbers[0].shape)))
+        alpha = alpha.detach().double().numpy() if isinstance(alpha, torch.Tensor) else np.asarray(alpha, float)
+        alpha = np.broadcast_to(alpha, mean1.shape[:-1])
+        # Every dimension is a Gaussian of its own here, so that the size of the sums over n is known too.
+        N1, N2 = (Gaussian(m[..., None], logvar=s[..., None]) for m, s in ((mean1, logvar1), (mean2, logvar2)))
+        arguments, keywords = (N1, N2, alpha[..., None]), dict(convention=convention)
+        value, gradient = (jsgmath.jsg, jsgmath.jsg_grad) if not dual else (jsgmath.jsg_dual, jsgmath.jsg_dual_grad)
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = value(*arguments, **keywords)
+            by = gradient(*arguments, **keywords)
+            jeffreys = jsgmath.jeffreys(N1, N2)
+            self.value = values.sum(-1)
+            self.gradients = [x[..., 0] for x in (by.mean1, by.logvar1, by.mean2, by.logvar2)[: len(tensors)]]
+            extra = itertools.cycle([np.zeros_like(values), 2 * values])
+            self.sizes = [np.abs(x) + y for x, y in zip(self.gradients, extra, strict=False)]
+            self.by_alpha, self.alpha_size = by.alpha.sum(-1), (np.abs(by.alpha) + jeffreys).sum(-1)
+        self.log_ratio = np.abs(logvar1 - logvar2)
+
+
+def unit(dtype, x):
+    """The last place of ``dtype`` at the numbers x."""
+    info = torch.finfo(dtype)
+    _, exponent = np.frexp(np.maximum(np.abs(x), info.smallest_normal))
+    return np.ldexp(info.eps, exponent - 1)
+
+
+def errors(got, want, size, dtype):
+    """Distances in units of the last place of the size; where that leaves the range of ``dtype`` only NaN counts."""
+    got = got.detach().double().numpy()
+    within = size < torch.finfo(dtype).max / 4
+    with np.errstate(invalid="ignore"):
+        distance = np.abs(got - want) / unit(dtype, np.where(within, size, 1.0))
+    return np.where(within, distance, np.where(np.isnan(got), np.inf, 0.0))

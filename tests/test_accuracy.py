@@ -1,0 +1,91 @@
+"""How many digits are right between diagonal Gaussians, against ball arithmetic on the definition (`arb.py`)."""
+
+import numpy as np
+import pytest
+
+import jsgmath
+from jsgmath import Gaussian, canonical, divergences
+from tests import arb
+from tests.pairs import ALPHAS, BEYOND_DOUBLE, PAIRS, VARIANTS, by_form, gaussians
+
+EXTENDED = np.finfo(np.longdouble).nmant > 52
+
+# Where 80-bit numbers exist, a diagonal pair is computed in them and rounded once: the rounding is half a unit, the
+# error before it a few 2^-63, thousandths of a unit.  0.51 was measured; one whole unit leaves room for another libm.
+# Elsewhere (long double = double) nothing is hidden by the rounding: 8, twice what was measured in double alone.
+ULPS = 1 if EXTENDED else 8
+ULPS_IN_DOUBLE_ALONE = 8
+# float32 input is computed in float64 and rounded once, so half a unit and 2^-29 units for each rounding before it.
+ULPS_FLOAT32 = 0.501
+
+variants = pytest.mark.parametrize(("dual", "convention"), VARIANTS)
+families = pytest.mark.parametrize("family", PAIRS)
+
+
+def worst_ulps(pairs, dual, convention, dtype=float, alphas=ALPHAS):
+    """The largest error over the pairs and alphas; every value is at the same time shown to be a number >= 0."""
+    worst = 0.0
+    for group in by_form(pairs):
+        if dtype is not float:
+            group = [tuple((float(dtype(m)), form, float(dtype(s))) for m, form, s in pair) for pair in group]
+        function = jsgmath.jsg_dual if dual else jsgmath.jsg
+        values = function(*gaussians(group, dtype), np.array(alphas), convention=convention)
+        assert values.dtype == dtype
+        assert (values >= 0).all()  # neither negative nor NaN
+        for (N1, N2), row in zip(group, values, strict=True):
+            for alpha, value in zip(alphas, row, strict=True):
+                truth = arb.divergence(N1, N2, alpha, dual=dual, convention=convention)
+                worst = max(worst, arb.ulps(value, truth))
+    return worst
+
+
+@variants
+@pytest.mark.parametrize("family", PAIRS | (BEYOND_DOUBLE if EXTENDED else {}))
+def test_one_dimension_is_right_to_the_last_place(family, dual, convention):
+    assert worst_ulps((PAIRS | BEYOND_DOUBLE)[family], dual, convention) <= ULPS
+
+
+@variants
+@pytest.mark.parametrize("family", [family for family in PAIRS if family != "means of 1e100"])
+def test_float32_is_the_rounded_truth(family, dual, convention):
+    largest, smallest = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
+    pairs = [
+        pair
+        for pair in PAIRS[family]
+        if all(abs(mean) < largest and (form == "logvar" or smallest < scale < largest) for mean, form, scale in pair)
+    ]
+    assert worst_ulps(pairs, dual, convention, np.float32) <= ULPS_FLOAT32
+
+
+@variants
+@families
+def test_without_80_bit_numbers_it_stays_within_8_ulps(family, dual, convention, monkeypatch):
+    """The same text in float64 alone, as on machines whose long double is no longer than a double."""
+    for module in (canonical, divergences):
+        monkeypatch.setattr(module, "working_dtype", lambda N1, N2: np.float64)
+    assert worst_ulps(PAIRS[family], dual, convention) <= ULPS_IN_DOUBLE_ALONE
+
+
+@variants
+@pytest.mark.parametrize("form", ["var", "logvar", "std", "cov", "scale_tril", "precision"])
+def test_equal_gaussians_are_at_distance_exactly_zero(form, dual, convention):
+    rng = np.random.default_rng(3)
+    for n in (1, 2, 7):
+        mean, root = rng.normal(size=n) * 1e9, np.tril(rng.normal(size=(n, n)), -1) + np.diag(rng.uniform(1e-3, 9, n))
+        diagonal, dense = np.diagonal(root), {"scale_tril": root}.get(form, root @ root.T)
+        scale = diagonal if form in ("var", "logvar", "std") else dense
+        N1, N2 = Gaussian(mean, **{form: scale}), Gaussian(mean.copy(), **{form: scale.copy()})
+        function = jsgmath.jsg_dual if dual else jsgmath.jsg
+        assert (function(N1, N2, np.array(ALPHAS), convention=convention) == 0).all()
+
+
+@variants
+def test_many_dimensions_are_the_sum_of_single_ones(dual, convention):
+    """Every summand is non-negative, so the sum is as right as its terms, here too."""
+    pairs = PAIRS["ordinary log-variances"]
+    (m1, s1), (m2, s2) = (np.array([[pair[k][0], pair[k][2]] for pair in pairs]).T for k in (0, 1))
+    function = jsgmath.jsg_dual if dual else jsgmath.jsg
+    for alpha in ALPHAS:
+        value = function(Gaussian(m1, logvar=s1), Gaussian(m2, logvar=s2), alpha, convention=convention)
+        truth = arb.total(arb.divergence(*pair, alpha, dual=dual, convention=convention) for pair in pairs)
+        assert arb.ulps(value, truth) <= ULPS

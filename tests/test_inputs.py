@@ -1,0 +1,291 @@
+"""Bad input: every call below raises, and the text says what was got, what was wanted and, if it helps, what to do."""
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+
+import jsgmath
+from jsgmath import Gaussian, bhattacharyya, geometric_mean, jeffreys, jsg, jsg_dual, jsg_dual_grad, jsg_grad, kl
+from jsgmath.torch import jsg_diagonal, jsg_standard_normal
+
+N = Gaussian([0.0, 0.0], var=[1.0, 1.0])
+D = Gaussian([0.0, 0.0], cov=np.eye(2))
+N3 = Gaussian([0.0, 0.0, 0.0], var=1.0)
+BATCH2, BATCH3 = (Gaussian(np.zeros((size, 2)), var=1.0) for size in (2, 3))
+VECTOR = np.array([0.3, 1.7, -0.4])
+SINGULAR32 = np.outer(VECTOR, VECTOR).astype(np.float32) + np.float32(1e-8) * np.eye(3, dtype=np.float32)
+
+# name: (call, exception, what its text must contain, parted by |)
+ALPHA = {
+    "alpha above 1": (lambda: jsg(N, N, 1.2), ValueError, "alpha | [0, 1] | 1.2"),
+    "alpha below 0": (lambda: jsg_dual(N, N, -0.1), ValueError, "alpha | [0, 1] | -0.1"),
+    "alpha NaN": (lambda: jsg(N, N, np.nan), ValueError, "alpha | [0, 1] | nan"),
+    "alpha infinite": (lambda: jsg(N, N, np.inf), ValueError, "alpha | [0, 1] | inf"),
+    "one alpha of many": (lambda: jsg(N, N, [0.1, 7.0, 0.2]), ValueError, "alpha | [0, 1] | 7.0"),
+    "alpha complex": (lambda: jsg(N, N, 0.5 + 0j), TypeError, "alpha | real numbers | complex128"),
+    "alpha text": (lambda: jsg(N, N, "0.5"), TypeError, "alpha | real numbers | <U3"),
+    "alpha a truth value": (lambda: jsg(N, N, True), TypeError, "alpha | real numbers | bool"),
+    "alpha None": (lambda: jsg(N, N, None), TypeError, "alpha | real numbers | object"),
+    "alpha longer than float64": (lambda: jsg(N, N, np.longdouble(0.5)), TypeError, "alpha | up to float64"),
+    "alpha of the wrong shape": (lambda: jsg(BATCH2, N, [0.1] * 3), ValueError, "alpha | (3,) | (2,) | broadcast"),
+    "alpha ragged": (lambda: jsg(N, N, [[0.1], [0.2, 0.3]]), ValueError, "alpha | unequal length"),
+    "alpha a tensor": (lambda: jsg(N, N, torch.tensor(0.5)), TypeError, "alpha | torch tensor | jsgmath.torch"),
+    "alpha above 1 for Bhattacharyya": (lambda: bhattacharyya(N, N, 2), ValueError, "alpha | [0, 1] | 2"),
+    "alpha above 1 for a gradient": (lambda: jsg_grad(N, N, 1.5), ValueError, "alpha | [0, 1] | 1.5"),
+    "weight above 1": (lambda: geometric_mean(N, N, 1.5), ValueError, "weight | [0, 1] | 1.5"),
+    "weight text": (lambda: geometric_mean(N, N, "a"), TypeError, "weight | real numbers | <U1"),
+}
+CONVENTION = {
+    f"convention {value!r}": (
+        lambda value=value: jsg(N, N, 0.5, convention=value),
+        ValueError,
+        f"convention | 'deasy' or 'nielsen' | got {value!r}",
+    )
+    for value in ("paper", "Deasy", None, ["deasy"], np.zeros(2))
+}
+SCALE = {
+    f"{form} {bad}": (
+        lambda form=form, bad=bad: Gaussian([0.0, 0.0], **{form: [1.0, bad]}),
+        ValueError,
+        f"{form} must be {wanted} | got {bad}",
+    )
+    for form, wanted, cases in (
+        ("var", "positive and finite", (-1.0, 0.0, np.inf, np.nan)),
+        ("std", "positive and finite", (-1.0, 0.0, np.inf, np.nan)),
+        ("logvar", "finite", (-np.inf, np.inf, np.nan)),
+    )
+    for bad in cases
+}
+MEAN = {
+    "mean NaN": (lambda: Gaussian([0.0, np.nan], var=1.0), ValueError, "mean | finite | nan"),
+    "mean infinite": (lambda: Gaussian([-np.inf, 0.0], var=1.0), ValueError, "mean | finite | -inf"),
+    "mean complex": (lambda: Gaussian([1j], var=[1.0]), TypeError, "mean | real numbers | complex128 | convert"),
+    "mean text": (lambda: Gaussian(["a"], var=[1.0]), TypeError, "mean | real numbers | <U1"),
+    "mean None": (lambda: Gaussian(None, var=[1.0]), TypeError, "mean | real numbers | object"),
+    "mean of objects": (
+        lambda: Gaussian(np.array([1.0], object), var=[1.0]),
+        TypeError,
+        "mean | real numbers | object",
+    ),
+    "mean of truth values": (lambda: Gaussian([True], var=[1.0]), TypeError, "mean | real numbers | bool"),
+    "mean of dates": (lambda: Gaussian(np.array(["2020"], "M8[Y]"), var=[1.0]), TypeError, "mean | real | datetime64"),
+    "mean ragged": (lambda: Gaussian([[1.0], [1.0, 2.0]], var=1.0), ValueError, "mean | unequal length"),
+    "mean too large an integer": (lambda: Gaussian([10**400], var=1.0), TypeError, "mean | real numbers"),
+    "mean a tensor": (lambda: Gaussian(torch.zeros(2), var=1.0), TypeError, "mean | torch tensor | jsgmath.torch"),
+    "mean empty": (lambda: Gaussian([], var=[]), ValueError, "at least one dimension | 0"),
+}
+MATRIX = {
+    "cov asymmetric": (
+        lambda: Gaussian([0.0, 0.0], cov=[[1.0, 0.5], [0.2, 1.0]]),
+        ValueError,
+        "cov | not symmetric | 0.3 | (cov + cov.T) / 2",
+    ),
+    "cov asymmetric beside large variances": (
+        lambda: Gaussian([0.0, 0.0], cov=[[1e300, 1e299], [0.0, 1e300]]),
+        ValueError,
+        "cov | not symmetric | 1e+299",
+    ),
+    "cov indefinite": (
+        lambda: Gaussian([0.0, 0.0], cov=[[1.0, 2.0], [2.0, 1.0]]),
+        ValueError,
+        "cov | not positive definite | smallest eigenvalue -1 | cov + jitter * I",
+    ),
+    "cov of negative variances": (
+        lambda: Gaussian([0.0, 0.0], cov=-np.eye(2)),
+        ValueError,
+        "not positive definite | -1",
+    ),
+    "cov zero": (lambda: Gaussian([0.0, 0.0], cov=np.zeros((2, 2))), ValueError, "not positive definite"),
+    "cov singular": (lambda: Gaussian(0.0, cov=np.ones((3, 3))), ValueError, "not positive definite | jitter"),
+    # Rounding makes the last pivot of these a tiny positive number as easily as a negative one.
+    "cov singular but for rounding": (
+        lambda: Gaussian(0.0, cov=np.full((3, 3), 0.1)),
+        ValueError,
+        "not positive definite",
+    ),
+    "cov of rank one": (lambda: Gaussian(0.0, cov=np.outer(VECTOR, VECTOR)), ValueError, "not positive definite"),
+    "cov singular in float32": (lambda: Gaussian(0.0, cov=SINGULAR32), ValueError, "not positive definite | jitter"),
+    "cov of fewer samples than dimensions": (
+        lambda: Gaussian(0.0, cov=np.cov(np.random.default_rng(0).normal(size=(20, 15)))),
+        ValueError,
+        "cov | not positive definite",
+    ),
+    "one cov of a batch": (
+        lambda: Gaussian(0.0, cov=[np.eye(2), -np.eye(2)]),
+        ValueError,
+        "not positive definite | -1",
+    ),
+    "cov not square": (lambda: Gaussian([0.0, 0.0], cov=np.ones((2, 3))), ValueError, "cov | (..., n, n) | (2, 3)"),
+    "cov a vector": (lambda: Gaussian([0.0, 0.0], cov=[1.0, 2.0]), ValueError, "cov | (..., n, n) | (2,) | var="),
+    "cov a number": (lambda: Gaussian([0.0], cov=1.0), ValueError, "cov | (..., n, n) | () | var="),
+    "cov NaN": (lambda: Gaussian(0.0, cov=[[np.nan]]), ValueError, "cov | finite | nan"),
+    "cov infinite": (lambda: Gaussian(0.0, cov=np.diag([1.0, np.inf])), ValueError, "cov | finite | inf"),
+    "cov complex": (lambda: Gaussian(0.0, cov=np.eye(2) * 1j), TypeError, "cov | real numbers | complex128"),
+    "cov a tensor": (lambda: Gaussian([0.0, 0.0], cov=torch.eye(2)), TypeError, "cov | torch tensor | jsgmath.torch"),
+    "precision indefinite": (
+        lambda: Gaussian(0.0, precision=[[1.0, 2.0], [2.0, 1.0]]),
+        ValueError,
+        "precision | not positive definite | -1 | precision + jitter * I",
+    ),
+    "precision asymmetric": (
+        lambda: Gaussian(0.0, precision=[[1.0, 0.5], [0.0, 1.0]]),
+        ValueError,
+        "precision | symmetric",
+    ),
+    "scale_tril full": (
+        lambda: Gaussian(0.0, scale_tril=[[1.0, 0.7], [0.0, 1.0]]),
+        ValueError,
+        "scale_tril | lower triangular | 0.7 above the diagonal | cholesky",
+    ),
+    "scale_tril of negative diagonal": (
+        lambda: Gaussian(0.0, scale_tril=[[1.0, 0.0], [0.0, -0.7]]),
+        ValueError,
+        "scale_tril | positive diagonal | -0.7 on the diagonal | cholesky",
+    ),
+    "scale_tril singular": (
+        lambda: Gaussian(0.0, scale_tril=np.zeros((2, 2))),
+        ValueError,
+        "positive diagonal | 0.0 on",
+    ),
+}
+SHAPE = {
+    "mean and var of unequal dimension": (lambda: Gaussian([0.0] * 3, var=[1.0] * 2), ValueError, "mean | 3 | var | 2"),
+    "mean and cov of unequal dimension": (lambda: Gaussian([0.0] * 3, cov=np.eye(2)), ValueError, "mean | 3 | cov | 2"),
+    "batches of mean and var": (
+        lambda: Gaussian(np.zeros((2, 2)), var=np.ones((3, 2))),
+        ValueError,
+        "(2,) of mean | (3,) of var | do not broadcast",
+    ),
+    "Gaussians of unequal dimension": (lambda: kl(N, N3), ValueError, "N1 has dimension 2 but N2 has 3 | equal"),
+    "a dense one of unequal dimension": (lambda: jsg(N3, D, 0.5), ValueError, "N1 has dimension 3 but N2 has 2"),
+    "a mean of unequal ones": (lambda: geometric_mean(N3, N, 0.5), ValueError, "N1 has dimension 3 but N2 has 2"),
+    "batches of two Gaussians": (lambda: kl(BATCH2, BATCH3), ValueError, "(2,) of N1 | (3,) of N2 | do not broadcast"),
+}
+KIND = {
+    "a bare tuple": (lambda: jsg(([0.0], [1.0]), N, 0.5), TypeError, "N1 | Gaussian | tuple | var, logvar, std or cov"),
+    "a second bare tuple": (lambda: jeffreys(N, (0.0, 1.0)), TypeError, "N2 | Gaussian | tuple"),
+    "an array": (lambda: kl(np.zeros(2), N), TypeError, "N1 | Gaussian | ndarray"),
+    "None": (lambda: jsg(N, None, 0.5), TypeError, "N2 | Gaussian | NoneType"),
+    "the class": (lambda: jsg(Gaussian, N, 0.5), TypeError, "N1 | Gaussian | type"),
+    "a tensor": (lambda: kl(torch.zeros(2), N), TypeError, "N1 | Gaussian | Tensor | jsgmath.torch"),
+    "another frozen distribution": (lambda: kl(scipy.stats.gamma(2), N), TypeError, "N1 | norm | rv_continuous_frozen"),
+    "a norm of negative scale": (lambda: kl(scipy.stats.norm(0, -1), N), ValueError, "std | positive | -1"),
+    "a singular multivariate_normal": (
+        lambda: kl(scipy.stats.multivariate_normal([0, 0], np.ones((2, 2)), allow_singular=True), N),
+        ValueError,
+        "cov | not positive definite",
+    ),
+    "two scales": (lambda: Gaussian([0.0], var=[1.0], std=[1.0]), TypeError, "exactly one of | got var and std"),
+    "no scale": (lambda: Gaussian([0.0]), TypeError, "exactly one of | var, logvar, std, cov | got none"),
+    "a scale without its name": (lambda: Gaussian([0.0], [1.0]), TypeError, "positional"),
+    "a gradient of a dense Gaussian": (lambda: jsg_grad(N, D, 0.5), ValueError, "N2 | diagonal | cov="),
+    "a dual gradient of one": (lambda: jsg_dual_grad(D, N, 0.5), ValueError, "N1 | diagonal | cov="),
+}
+
+x, y = torch.zeros(4, 3), torch.zeros(4, 3)
+TORCH = {
+    "an array as mean": (
+        lambda: jsg_standard_normal(np.zeros(3), y, 0.5),
+        TypeError,
+        "mean | tensor | ndarray | jsgmath",
+    ),
+    "integers as logvar": (lambda: jsg_standard_normal(x, y.int(), 0.5), TypeError, "logvar | floating-point | int32"),
+    "complex numbers as mean": (lambda: jsg_standard_normal(x * 1j, y, 0.5), TypeError, "mean | floating | complex64"),
+    "two types": (
+        lambda: jsg_standard_normal(x, y.double(), 0.5),
+        TypeError,
+        "mean is torch.float32 | float64 | convert",
+    ),
+    "two dimensions": (
+        lambda: jsg_standard_normal(x, y[:, :2], 0.5),
+        ValueError,
+        "mean has dimension 3 | logvar has 2",
+    ),
+    "rows that do not broadcast": (
+        lambda: jsg_standard_normal(x, y[:3], 0.5),
+        ValueError,
+        "(4, 3) | (3, 3) | broadcast",
+    ),
+    "a second Gaussian that does not": (
+        lambda: jsg_diagonal(x, y, x[:3], y[:3], 0.5),
+        ValueError,
+        "mean1 of shape (4, 3) | mean2 of (3, 3) | broadcast",
+    ),
+    "tensors of no dimension": (lambda: jsg_standard_normal(x[0, 0], y[0, 0], 0.5), ValueError, "(..., n) | ()"),
+    "tensors of dimension 0": (lambda: jsg_standard_normal(x[:, :0], y[:, :0], 0.5), ValueError, "n >= 1 | (4, 0)"),
+    "two devices": (lambda: jsg_standard_normal(x, y.to("meta"), 0.5), ValueError, "mean is on cpu | logvar on meta"),
+    "alpha above 1": (lambda: jsg_standard_normal(x, y, 1.2), ValueError, "alpha | [0, 1] | 1.2"),
+    "alpha NaN": (lambda: jsg_standard_normal(x, y, float("nan")), ValueError, "alpha | [0, 1] | nan"),
+    "alpha text": (lambda: jsg_standard_normal(x, y, "0.5"), TypeError, "alpha | float or a tensor | str"),
+    "alpha a truth value": (lambda: jsg_standard_normal(x, y, True), TypeError, "alpha | float or a tensor | bool"),
+    "alpha of integers": (lambda: jsg_standard_normal(x, y, torch.tensor(1)), TypeError, "alpha | floating | int64"),
+    "alpha of other length": (lambda: jsg_standard_normal(x, y, torch.zeros(3)), ValueError, "alpha | (3,) | (4,)"),
+    "alpha on another device": (
+        lambda: jsg_standard_normal(x, y, torch.zeros(1, device="meta")),
+        ValueError,
+        "alpha is on meta | cpu | move",
+    ),
+    "convention unknown": (lambda: jsg_standard_normal(x, y, 0.5, convention="paper"), ValueError, "'deasy' | 'paper'"),
+    "backend unknown": (
+        lambda: jsg_standard_normal(x, y, 0.5, backend="cuda"),
+        ValueError,
+        "'triton' | 'eager' | 'cuda'",
+    ),
+    "reduction unknown": (lambda: jsg_standard_normal(x, y, 0.5, reduction="batch"), ValueError, "'mean' | 'batch'"),
+}
+
+
+def table(*tables):
+    cases = [(name, *case) for entries in tables for name, case in entries.items()]
+    return pytest.mark.parametrize(
+        ("call", "exception", "fragments"), [case[1:] for case in cases], ids=[case[0] for case in cases]
+    )
+
+
+@table(ALPHA, CONVENTION, SCALE, MEAN, MATRIX, SHAPE, KIND)
+def test_bad_input_is_refused_with_its_reason(call, exception, fragments):
+    assert_refused(call, exception, fragments)
+
+
+@table(TORCH)
+def test_bad_tensors_are_refused_with_their_reason(call, exception, fragments):
+    assert_refused(call, exception, fragments)
+
+
+def assert_refused(call, exception, fragments):
+    with pytest.raises(exception) as caught:
+        call()
+    text = str(caught.value)
+    assert all(fragment in text for fragment in fragments.split(" | ")), text
+    assert "\n" not in text
+    assert caught.type is exception  # LinAlgError is a ValueError, and says nothing
+
+
+def test_every_function_refuses_what_is_no_gaussian():
+    for function in (jsg, jsg_dual, bhattacharyya, geometric_mean, jsg_grad, jsg_dual_grad):
+        for arguments in (((0, 1), N, 0.5), (N, (0, 1), 0.5)):
+            with pytest.raises(TypeError, match=r"must be a jsgmath\.Gaussian .* got tuple"):
+                function(*arguments)
+
+
+def test_the_rounding_of_a_product_is_no_asymmetry():
+    """``a @ b @ a.T`` is symmetric only up to rounding, and is made symmetric."""
+    rng = np.random.default_rng(1)
+    for dtype in (np.float64, np.float32):
+        a = rng.normal(size=(30, 30)).astype(dtype)
+        product = np.einsum("ij,jk,lk->il", a, np.diag(rng.uniform(1, 2, 30)).astype(dtype), a, optimize=False)
+        product = product + np.tril(product, -1) * np.finfo(dtype).eps + np.eye(30, dtype=dtype)
+        assert (product != product.T).any()
+        cov = Gaussian(0.0, cov=product.astype(dtype)).cov
+        assert (cov == cov.T).all()
+
+
+def test_a_covariance_of_condition_1e8_is_no_singular_one():
+    N = Gaussian(0.0, cov=[[1.0, 1 - 1e-8], [1 - 1e-8, 1.0]])
+    assert jsgmath.kl(N, N) == 0
+
+
+def test_covariances_of_any_units_are_taken():
+    for variances in ([1e300, 1e-300], [1e-300, 1e-299], [1e300, 1e300]):
+        assert Gaussian(0.0, cov=np.diag(variances)).var.tolist() == variances

@@ -1,0 +1,172 @@
+"""The data sets are what their names say, or an error of one line says why not and what to do."""
+
+import gzip
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+
+import vae.data
+import vae.fashion_mini.__main__ as maker
+from vae.data import IdxFile, fashion_folder, load, read_idx
+from vae.errors import UserError
+
+IMAGES = np.random.default_rng(1).integers(0, 256, (7, 28, 28)).astype(np.uint8)
+LABELS = np.arange(7, dtype=np.uint8)
+
+
+def idx(array: np.ndarray) -> bytes:
+    """The idx format as http://yann.lecun.com/exdb/mnist describes it, written out by hand."""
+    return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes() + array.tobytes()
+
+
+def expected(name: str, array: np.ndarray) -> IdxFile:
+    return IdxFile(name, array.shape, hashlib.sha256(idx(array)).hexdigest())
+
+
+@pytest.fixture
+def small_fashion(monkeypatch, tmp_path):
+    """Stands a set of 7 + 7 images in Fashion-MNIST's place, and no folder of this machine among those searched."""
+    names = ("train-images-idx3-ubyte", "t10k-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-labels-idx1-ubyte")
+    arrays = dict(zip(names, (IMAGES, IMAGES, LABELS, LABELS), strict=True))
+    monkeypatch.setattr(vae.data, "FASHION", tuple(expected(name, array) for name, array in arrays.items()))
+    monkeypatch.setattr(vae.data, "DEBIAN", tmp_path / "debian")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("JSGMATH_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    def write(folder):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        for name, array in arrays.items():
+            (tmp_path / folder / f"{name}.gz").write_bytes(gzip.compress(idx(array)))
+        return tmp_path / folder
+
+    return write
+
+
+def test_the_embedded_set_has_5000_and_1000_images_padded_with_zeros_to_32_by_32():
+    dataset = load("fashion-mini")
+    assert dataset.train_images.shape == (5000, 1, 32, 32)
+    assert dataset.test_images.shape == (1000, 1, 32, 32)
+    assert dataset.train_images.dtype == torch.uint8
+    inside = torch.zeros(32, 32, dtype=torch.bool)
+    inside[2:30, 2:30] = True
+    assert dataset.train_images[:, :, ~inside].max() == 0
+    # Every one of the 28 rows and columns is used by some image, so nothing was shifted into the border and cut off.
+    assert (dataset.train_images[:, 0, 2:30, 2:30].amax((0, 1)) > 0).all()
+
+
+def test_the_first_embedded_images_are_those_of_fashion_mnist():
+    # Labels of the first images as the data set's own documentation shows them: an ankle boot, T-shirts, a dress ...
+    dataset = load("fashion-mini")
+    assert dataset.train_labels[:10].tolist() == [9, 0, 0, 3, 0, 2, 7, 2, 5, 5]
+    assert dataset.test_labels[:10].tolist() == [9, 2, 1, 1, 6, 1, 4, 6, 5, 7]
+    assert sorted(dataset.test_labels.unique().tolist()) == list(range(10))
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_plain_and_compressed_files_read_the_same(tmp_path, ending):
+    content = idx(IMAGES)
+    (tmp_path / f"images{ending}").write_bytes(gzip.compress(content) if ending else content)
+    np.testing.assert_array_equal(read_idx(tmp_path, expected("images", IMAGES)), IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "starts with"),
+        (b"\x89PNG\r\n", "starts with 89504e47, wanted 00000803"),
+        (idx(LABELS), "starts with 00000801, wanted 00000803"),
+        (idx(IMAGES)[:10], "has shape"),
+        (idx(IMAGES[:6]), r"has shape \(6, 28, 28\), wanted \(7, 28, 28\)"),
+        (idx(IMAGES)[:-1], "holds 5,503 bytes, wanted 5,504"),
+        (idx(IMAGES) + b"x", "holds 5,505 bytes, wanted 5,504"),
+        (idx(255 - IMAGES), "has sha256 .*, wanted .*: another data set, or damaged"),
+    ],
+)
+def test_a_damaged_or_foreign_file_is_named_with_what_is_wrong(tmp_path, content, complaint):
+    (tmp_path / "images").write_bytes(content)
+    with pytest.raises(ValueError, match=complaint) as error:
+        read_idx(tmp_path, expected("images", IMAGES))
+    assert str(tmp_path / "images") in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [gzip.compress(idx(IMAGES))[:-100], b"not gzip", gzip.compress(idx(IMAGES))[:10] + b"\xff" * 50],
+    ids=["truncated", "not compressed", "damaged"],
+)
+def test_a_broken_compressed_file_is_named(tmp_path, content):
+    (tmp_path / "images.gz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"images\.gz cannot be read"):
+        read_idx(tmp_path, expected("images", IMAGES))
+
+
+def test_fashion_is_found_in_the_documented_order(small_fashion, monkeypatch, tmp_path):
+    # From the last place to the first: each newly filled place must win over all that follow it.
+    for folder in ("cache/jsgmath/fashion", "debian", "data", "data/FashionMNIST/raw", "data/fashion"):
+        assert small_fashion(folder) == fashion_folder(None).resolve()
+    monkeypatch.setenv("JSGMATH_DATA", str(tmp_path / "named"))
+    assert small_fashion("named") == fashion_folder(None)
+    assert fashion_folder(small_fashion("given")) == tmp_path / "given"
+
+
+def test_a_folder_that_the_user_names_is_not_replaced_by_another(small_fashion, tmp_path):
+    small_fashion("data")
+    (tmp_path / "empty").mkdir()
+    for folder in ("empty", "missing"):
+        with pytest.raises(UserError, match=f"no Fashion-MNIST under .*{folder}; pass --data FOLDER"):
+            load("fashion", tmp_path / folder)
+
+
+def test_a_folder_with_some_of_the_files_is_an_error_and_not_passed_by(small_fashion, tmp_path):
+    small_fashion("debian")
+    (small_fashion("data") / "t10k-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(UserError, match=r"data/t10k-labels-idx1-ubyte\[\.gz\] is missing; pass --data"):
+        load("fashion")
+
+
+def test_fashion_that_is_nowhere_says_how_to_get_it_in_one_line(small_fashion):
+    with pytest.raises(
+        UserError, match=r"--data FOLDER.*JSGMATH_DATA.*Debian package.*--dataset fashion-mini"
+    ) as error:
+        load("fashion")
+    assert "\n" not in str(error.value)
+
+
+def test_fashion_reads_the_files_it_finds(small_fashion):
+    dataset = load("fashion", small_fashion("somewhere"))
+    np.testing.assert_array_equal(dataset.train_images[:, 0, 2:30, 2:30].numpy(), IMAGES)
+    assert dataset.test_labels.tolist() == LABELS.tolist()
+    assert dataset.sha256["train-images-idx3-ubyte"] == hashlib.sha256(idx(IMAGES)).hexdigest()
+
+
+def test_a_folder_for_the_embedded_set_is_refused_rather_than_ignored(tmp_path):
+    with pytest.raises(UserError, match="fashion-mini is embedded"):
+        load("fashion-mini", tmp_path)
+
+
+def test_the_embedded_set_is_made_from_the_first_images_and_the_same_each_time(
+    small_fashion, monkeypatch, tmp_path, capsys
+):
+    parts = []
+    for whole, array in zip(vae.data.FASHION, (IMAGES, IMAGES, LABELS, LABELS), strict=True):
+        parts.append(expected(whole.name, array[:4]))
+    monkeypatch.setattr(maker, "FASHION", vae.data.FASHION)
+    monkeypatch.setattr(maker, "FASHION_MINI", tuple(parts))
+    monkeypatch.setattr("sys.argv", ["vae.fashion_mini", str(small_fashion("source"))])
+    made = []
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+        monkeypatch.setattr(maker, "EMBEDDED", tmp_path / folder)
+        assert maker.main() == 0
+        made.append({path.name: path.read_bytes() for path in (tmp_path / folder).iterdir()})
+    assert made[0] == made[1]
+    # Bytes 4 to 8 of a gzip file are the time it was made at (RFC 1952); 0 means none.
+    assert all(content[4:8] == bytes(4) for content in made[0].values())
+    np.testing.assert_array_equal(read_idx(tmp_path / "first", parts[0]), IMAGES[:4])
+
+    monkeypatch.setattr("sys.argv", ["vae.fashion_mini", str(tmp_path / "nowhere")])
+    assert maker.main() == 2
+    assert capsys.readouterr().err.startswith("vae.fashion_mini: no Fashion-MNIST under")

@@ -1,0 +1,128 @@
+"""The loss is the paper's, and the backends that compute its divergence agree."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from vae.model import VAE
+from vae.objective import Objective
+
+BACKENDS = ("eager", "triton", "reference")
+
+
+def random_posterior(seed: int = 0):
+    generator = torch.Generator().manual_seed(seed)
+    mean, logvar = torch.randn(2, 64, 10, generator=generator, dtype=torch.float64)
+    return mean, logvar
+
+
+def textbook_kl(mean1, var1, mean2, var2):
+    """KL between univariate Gaussians as any textbook prints it, summed over the last axis."""
+    return 0.5 * ((var2 / var1).log() + (var1 + (mean1 - mean2) ** 2) / var2 - 1).sum(-1)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("divergence", ["kl-qp", "kl-pq"])
+def test_kl_qp_and_kl_pq_are_the_two_kls_that_their_names_say(divergence, backend):
+    mean, logvar = random_posterior()
+    posterior, prior = (mean, logvar.exp()), (torch.zeros(()), torch.ones(()))
+    first, second = (posterior, prior) if divergence == "kl-qp" else (prior, posterior)
+    # alpha belongs to jsg only and must not leak in: 0.3 here, and a KL there.
+    value = Objective(divergence, 0.3, 1.0, backend).regularise(mean, logvar)
+    # The textbook form cancels some digits; values are about 10 and its terms below 1e2.
+    torch.testing.assert_close(value, textbook_kl(*first, *second), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dual", [False, True])
+def test_jsg_is_the_weighted_sum_of_the_kls_to_the_geometric_mean(dual, backend):
+    mean, logvar = random_posterior()
+    alpha = 0.3
+    posterior, prior = (mean, logvar.exp()), (torch.zeros(()), torch.ones(()))
+    # Eqs. 12-13 and 16: precision and mean of the geometric mean whose weight on the prior is 1 - alpha.
+    precision = alpha / posterior[1] + (1 - alpha)
+    middle = (alpha * mean / posterior[1] / precision, 1 / precision)
+    kls = [textbook_kl(*middle, *end) if dual else textbook_kl(*end, *middle) for end in (posterior, prior)]
+    value = Objective("jsg-dual" if dual else "jsg", alpha, 1.0, backend).regularise(mean, logvar)
+    # As above; the two KLs are about as large as their sum.
+    torch.testing.assert_close(value, (1 - alpha) * kls[0] + alpha * kls[1], rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("divergence", ["jsg", "jsg-dual", "kl-qp", "kl-pq"])
+def test_the_gradients_of_all_backends_are_those_of_the_reference_to_the_last_bit_of_float32(divergence):
+    gradients = {}
+    for backend in BACKENDS:
+        mean, logvar = (tensor.float().requires_grad_() for tensor in random_posterior())
+        weights = torch.linspace(
+            -1, 2, 64
+        )  # a different weight for each row: a gradient of the plain sum hides mix-ups
+        (Objective(divergence, 0.4, 1.0, backend).regularise(mean, logvar) * weights).sum().backward()
+        gradients[backend] = torch.stack([mean.grad, logvar.grad])  # pyright: ignore
+    for backend in ("eager", "triton"):
+        # One rounding to float32 of doubles that agree to a few ulp: equal, but for ties in rounding.
+        torch.testing.assert_close(gradients[backend], gradients["reference"], rtol=1.2e-7, atol=0)
+
+
+@torch.no_grad()
+def test_the_loss_is_the_sum_of_squared_errors_plus_weight_times_divergence():
+    generator = torch.Generator().manual_seed(3)
+    model, images = VAE(), torch.rand(4, 1, 32, 32, generator=generator)
+    model.initialise(generator)
+    noise = torch.randn(4, 10, generator=generator)
+    reconstruction, divergence, loss = Objective("jsg", 0.3, 4.0, "eager").terms(model, images, noise)
+    decoded = model(images, noise)[0]
+    for image, other, value in zip(images, decoded, reconstruction, strict=True):
+        # Sums of 1024 float32 squares in two orders.
+        assert float(((image - other) ** 2).double().sum()) == pytest.approx(float(value), rel=1e-5)
+    torch.testing.assert_close(loss, reconstruction + 4 * divergence)
+
+
+def test_the_reference_gives_nan_for_a_posterior_that_is_not_finite():
+    # The trainer then stops and names the term, where jsgmath itself would refuse such a Gaussian.
+    mean = torch.full((2, 10), torch.nan, requires_grad=True)
+    value = Objective("jsg", 0.3, 1.0, "reference").regularise(mean, torch.zeros(2, 10))
+    value.sum().backward()
+    assert value.isnan().all()
+    assert mean.grad is not None
+    assert mean.grad.isnan().all()
+
+
+TWENTY_STEPS = """
+import sys, torch
+from tqdm import tqdm
+from vae.data import load
+from vae.objective import prepare_backend
+from vae.settings import Settings
+from vae.train import Batches, build, train_epoch
+
+torch.set_num_threads(1)  # on a busy machine two threads mostly wait for each other
+device = torch.device("cpu")
+images = load("fashion-mini").train_images[:1280]
+prepare_backend("triton", device)
+terms = {}
+for divergence in ("jsg", "jsg-dual", "kl-qp", "kl-pq"):
+    for backend in ("triton", "eager", "reference"):
+        settings = Settings(divergence=divergence, alpha=0.4, backend=backend)
+        model, optimizer, objective = build(settings, device)
+        batches = Batches(images, 64, model.latent, settings.seed, epoch=1)
+        terms[divergence, backend] = train_epoch(model, optimizer, objective, batches, tqdm(disable=True))
+torch.save(terms, sys.argv[1])
+"""
+
+
+@pytest.mark.slow
+def test_the_three_backends_take_the_same_first_twenty_steps(tmp_path):
+    # In a process of its own, where the trainer itself switches Triton's interpreter on.
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    subprocess.run([sys.executable, "-c", TWENTY_STEPS, tmp_path / "terms.pt"], env=environment, check=True)
+    terms = torch.load(tmp_path / "terms.pt")
+    for divergence in ("jsg", "jsg-dual", "kl-qp", "kl-pq"):
+        reference = terms[divergence, "reference"]
+        assert reference.shape == (20, 3)
+        assert reference[-1, 2] < reference[0, 2]
+        for backend in ("triton", "eager"):
+            # Float32 rounding, 6e-8. What is seen is equality: see Objective.regularise.
+            torch.testing.assert_close(terms[divergence, backend], reference, rtol=2e-7, atol=0)

@@ -1,0 +1,75 @@
+"""The paper's network (Burgess et al. 2018, https://arxiv.org/abs/1804.03599, and appendix C of the paper)."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+CHANNELS = 32
+HIDDEN = 256
+
+
+class VAE(nn.Module):
+    r"""A convolutional variational auto-encoder for grey images of 32 x 32 or 64 x 64 pixels.
+
+    The encoder gives the mean and the log-variance of :math:`q(z|x)`, the decoder, its mirror image, turns ``z`` into
+    an image with values in [0, 1].
+
+    Args:
+        image_size: 32 or 64; each convolution halves it, down to 4.
+        latent: dimension of ``z``.
+
+    >>> VAE()(torch.zeros(2, 1, 32, 32), noise=torch.zeros(2, 10))[0].shape
+    torch.Size([2, 1, 32, 32])
+    """
+
+    def __init__(self, image_size: int = 32, latent: int = 10):
+        super().__init__()
+        self.latent = latent
+        halvings = int(math.log2(image_size // 4))
+        flat = CHANNELS * 4 * 4
+
+        convolutions = []
+        for channels in [1] + [CHANNELS] * (halvings - 1):
+            convolutions += [nn.Conv2d(channels, CHANNELS, kernel_size=4, stride=2, padding=1), nn.ReLU()]
+        self.encoder = nn.Sequential(
+            *convolutions,
+            nn.Flatten(),
+            nn.Linear(flat, HIDDEN),
+            nn.ReLU(),
+            nn.Linear(HIDDEN, HIDDEN),
+            nn.ReLU(),
+            nn.Linear(HIDDEN, 2 * latent),
+        )
+
+        deconvolutions = []
+        for channels in [CHANNELS] * (halvings - 1) + [1]:
+            deconvolutions += [nn.ReLU(), nn.ConvTranspose2d(CHANNELS, channels, kernel_size=4, stride=2, padding=1)]
+        self.decoder = nn.Sequential(
+            nn.Linear(latent, HIDDEN),
+            nn.ReLU(),
+            nn.Linear(HIDDEN, HIDDEN),
+            nn.ReLU(),
+            nn.Linear(HIDDEN, flat),
+            nn.Unflatten(1, (CHANNELS, 4, 4)),
+            *deconvolutions,
+            nn.Sigmoid(),
+        )
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draws Kaiming-uniform weights and sets the biases to zero."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+                nn.init.kaiming_uniform_(module.weight, nonlinearity="relu", generator=generator)
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of ``q(z|x)``, each ``batch x latent``."""
+        mean, logvar = self.encoder(images).chunk(2, -1)
+        return mean, logvar
+
+    def forward(self, images: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Reconstruction, mean and log-variance; ``z = mean + noise * sd``, so that noise of 0 means ``z = mean``."""
+        mean, logvar = self.encode(images)
+        return self.decoder(mean + noise * torch.exp(logvar / 2)), mean, logvar

@@ -1,0 +1,103 @@
+"""The three pictures of a run. They use matplotlib's Figure alone: no pyplot, so no global state and no display."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, ScalarFormatter
+from torch import Tensor
+from torch.nn.functional import pad
+
+from jsgmath.torch import jsg_standard_normal
+from vae.data import Dataset
+from vae.model import VAE
+from vae.run_folder import replacing
+
+INK = "#333333"
+COLOURS = {"reconstruction": "#0b6e99", "divergence": "#c4562f"}
+GAP = 3  # pixels between two images
+STEPS = torch.linspace(-2, 2, 10)  # the range in which the prior has 95 % of its mass
+
+
+@torch.no_grad()
+def draw_all(folder: Path, model: VAE, dataset: Dataset, metrics: list[dict[str, Any]], title: str) -> None:
+    """Writes reconstructions.png, traversal.png and curves.png."""
+    device = next(model.parameters()).device
+    images = dataset.test_images.to(device).float() / 255
+    mean, logvar = model.encode(images)
+    figures = {
+        "reconstructions": draw_reconstructions(model, images, mean, dataset.test_labels, title),
+        "traversal": draw_traversal(model, images, mean, logvar, title),
+        "curves": draw_curves(metrics, title),
+    }
+    for name, figure in figures.items():
+        with replacing(folder / f"{name}.png") as path:
+            figure.savefig(path, dpi=160)
+
+
+def draw_reconstructions(model: VAE, images: Tensor, mean: Tensor, labels: Tensor, title: str) -> Figure:
+    """Two test images of each class, and below each what the model makes of it with z = mean."""
+    chosen = torch.stack([(labels == label).nonzero()[:2, 0] for label in labels.unique()], 1)
+    rows = [row for index in chosen for row in (images[index], model.decoder(mean[index]))]
+    names = ["test image", "reconstruction"] * 2
+    return draw_grid(torch.stack(rows), names, f"{title}: reconstructions of test images")
+
+
+def draw_traversal(model: VAE, images: Tensor, mean: Tensor, logvar: Tensor, title: str) -> Figure:
+    """Each row moves one latent dimension from -2 to 2 and leaves the others where the encoder puts one image."""
+    # KL(q||p) of each dimension on its own, averaged over the test images: what the model uses it for.
+    activity = jsg_standard_normal(mean[..., None], logvar[..., None], 0.0, backend="eager").mean(0)
+    order = activity.argsort(descending=True)
+    z = mean[0].repeat(len(order), len(STEPS), 1)
+    for row, dimension in enumerate(order):
+        z[row, :, dimension] = STEPS.to(z.device)
+    rows = model.decoder(z.flatten(0, 1)).unflatten(0, z.shape[:2])
+    names = [f"z{dimension + 1}   {activity[dimension]:.2f} nats" for dimension in order.tolist()]
+    values = [f"{step:.1f}" for step in STEPS.tolist()]
+    return draw_grid(rows, names, f"{title}: latent dimensions and their mean KL(q||p), each moved alone", values)
+
+
+def draw_grid(rows: Tensor, names: list[str], title: str, values: Sequence[str] = ()) -> Figure:
+    """Rows of images, ``rows x columns x 1 x size x size``, with names on the left and values below the columns."""
+    count, columns, _, size, _ = rows.shape
+    cell = size + GAP
+    canvas = pad(rows, (0, GAP, 0, GAP)).squeeze(2).transpose(1, 2).reshape(count * cell, columns * cell)
+    figure = Figure(figsize=(0.62 * columns + 1.6, 0.62 * count + 0.5), layout="constrained", facecolor="white")
+    axes = figure.add_subplot()
+    axes.imshow(canvas[:-GAP, :-GAP].numpy(force=True), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_yticks([row * cell + size / 2 for row in range(count)], names)
+    axes.set_xticks([column * cell + size / 2 for column in range(len(values))], values)
+    tidy(axes, title)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def draw_curves(metrics: list[dict[str, Any]], title: str) -> Figure:
+    """Reconstruction and divergence over the epochs; as in the paper, train is dashed and test is a full line."""
+    figure = Figure(figsize=(8, 3.2), layout="constrained", facecolor="white")
+    panels = figure.subplots(1, 2)
+    figure.suptitle(title, color=INK, fontsize=11)
+    for axes, term in zip(panels, COLOURS, strict=True):
+        for split, dashes in (("train", "--"), ("test", "-")):
+            rows = [row for row in metrics if row["split"] == split]
+            epochs, values = [row["epoch"] for row in rows], [row[term] for row in rows]
+            axes.plot(epochs, values, dashes, color=COLOURS[term], label=f"{split}  {values[-1]:.2f}")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("epoch", color=INK, fontsize=9)
+        axes.grid(alpha=0.25)
+        axes.legend(frameon=False, labelcolor=INK, fontsize=9)
+        tidy(axes, {"reconstruction": "reconstruction (sum of squares)", "divergence": "divergence (nats)"}[term])
+    panels[0].set_yscale("log")
+    panels[0].yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    panels[0].yaxis.set_major_formatter(ScalarFormatter())
+    panels[0].yaxis.set_minor_locator(NullLocator())
+    return figure
+
+
+def tidy(axes: Axes, title: str) -> None:
+    axes.set_title(title, loc="left", fontsize=10, color=INK)
+    axes.tick_params(colors=INK, length=0, labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,120 @@
+"""What the command line of ``python -m vae.train`` says, checked."""
+
+import contextlib
+import io
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from vae.data import DatasetName
+from vae.errors import UserError
+from vae.objective import Backend, Divergence
+
+DESCRIPTION = """\
+Train the paper's variational auto-encoder on images and watch it learn.
+
+loss = squared error of the reconstruction + weight * divergence from q(z|x) to the prior N(0, I)
+
+  python -m vae.train                                      the paper's divergence, embedded images, a minute or two
+  python -m vae.train --divergence jsg-dual --alpha 0.4    the paper's best on Fashion-MNIST
+  python -m vae.train --divergence kl-qp --weight 4        a beta-VAE
+  python -m vae.train --out runs/x --epochs 60 --resume    go on with a run, for longer
+"""
+
+
+def folder(default: str):
+    """How --help shows an optional folder."""
+    return tyro.conf.arg(metavar="FOLDER", help_behavior_hint=f"(default: {default})")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One training run."""
+
+    dataset: DatasetName = "fashion-mini"
+    """fashion-mini: 5,000 + 1,000 images of Fashion-MNIST, embedded. fashion: all 70,000, read from a folder."""
+
+    divergence: Divergence = "jsg"
+    """jsg, jsg-dual: skew-geometric Jensen-Shannon and its dual. kl-qp: KL(q(z|x)||p(z)). kl-pq: KL(p(z)||q(z|x))."""
+
+    alpha: float = 0.3
+    """Skew of jsg and jsg-dual in [0, 1]: jsg is kl-qp at 0 and kl-pq at 1, jsg-dual the other way round."""
+
+    weight: float = 1.0
+    """Factor of the divergence in the loss: the paper's lambda, a beta-VAE's beta."""
+
+    epochs: int = 30
+    """Passes over the training images."""
+
+    backend: Backend = "auto"
+    """Computes the divergence. triton: fused kernel, interpreted without a GPU. reference: NumPy, slow, for checks."""
+
+    batch_size: int = 64
+    """Images per step."""
+
+    lr: float = 1e-4
+    """Adam's learning rate."""
+
+    seed: int = 1234
+    """Fixes the initial weights, the order of the images and the noise."""
+
+    data: Annotated[Path | None, folder("the usual places are searched")] = None
+    """Where the files of --dataset fashion are."""
+
+    out: Annotated[Path | None, folder("a new one under runs/")] = None
+    """Where the results go."""
+
+    resume: bool = False
+    """Go on with the run in --out from its last full epoch."""
+
+    def title(self) -> str:
+        """What is minimised, in the field's notation."""
+        name = {"jsg": "JSG", "jsg-dual": "JSG*", "kl-qp": "KL(q||p)", "kl-pq": "KL(p||q)"}[self.divergence]
+        skew = f", alpha {self.alpha:g}" if self.divergence in ("jsg", "jsg-dual") else ""
+        return name + skew + (f", weight {self.weight:g}" if self.weight != 1 else "")
+
+
+def parse(arguments: list[str]) -> Settings:
+    """Reads the command line; the first mistake in it is a UserError of one line."""
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            settings = tyro.cli(
+                Settings,
+                prog="python -m vae.train",
+                description=DESCRIPTION,
+                args=arguments,
+                config=(tyro.conf.FlagCreatePairsOff,),
+            )
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise UserError(f"{first_paragraph(complaint.getvalue())}; see --help") from None
+    check(settings)
+    return settings
+
+
+def first_paragraph(box: str) -> str:
+    """The complaint itself out of the box that tyro draws: what stands between its title and the next rule."""
+    rows = ["" if set(row) <= set(" │╭╮╰╯─-") else row.strip(" │") for row in box.splitlines()[1:]]
+    return " ".join("\n".join(rows).strip().split("\n\n")[0].split()).rstrip(".")
+
+
+def check(settings: Settings) -> None:
+    """Refuses values that the types allow and that make no sense."""
+    checks = [
+        (0 <= settings.alpha <= 1, "--alpha must lie in [0, 1]", settings.alpha),
+        (0 <= settings.weight < math.inf, "--weight must be finite and not negative", settings.weight),
+        (0 < settings.lr < math.inf, "--lr must be finite and positive", settings.lr),
+        (settings.epochs >= 1, "--epochs must be at least 1", settings.epochs),
+        (settings.batch_size >= 1, "--batch-size must be at least 1", settings.batch_size),
+        (settings.seed >= 0, "--seed must not be negative", settings.seed),
+    ]
+    for holds, wanted, got in checks:
+        if not holds:
+            raise UserError(f"{wanted}, got {got}")
+    if settings.resume and settings.out is None:
+        raise UserError("--resume needs --out: which run shall go on?")
