@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jsgmath import formula
-from jsgmath.canonical import Pair, canonical, common_batch, dense_pair, diagonal_pair, finite, spread, working_dtype
+from jsgmath import formula, special
+from jsgmath.canonical import canonical, common_batch, dense_pair, diagonal_pair, finite, spread
 from jsgmath.gaussian import Gaussian, as_gaussian, real_array
 from jsgmath.special import g, gs, numpy_kernel
 
@@ -125,7 +125,7 @@ def geometric_mean(N1, N2, weight):
     mean = (g1 / k1 * N1.mean + g2 / k2 * N2.mean).astype(dtype)
     if N1.form == N2.form == "logvar":
         return Gaussian(mean, logvar=(N1.scale - np.log(k1)).astype(dtype))
-    return Gaussian(mean, var=(spread(N1, k1.dtype.type)[0] / k1).astype(dtype))
+    return Gaussian(mean, var=(spread(N1)[0] / k1).astype(dtype))
 
 
 class Gradient(NamedTuple):
@@ -168,7 +168,7 @@ def jsg_dual_grad(N1, N2, alpha, *, convention="deasy"):
 def _skew(terms, kernel, N1, N2, alpha, convention):
     N1, N2, (w1, w2, g1, g2, _) = _arguments(N1, N2, alpha, convention)
     with np.errstate(all="ignore"):
-        kl1, kl2 = map(finite, terms(g1, g2, *canonical(N1, N2), numpy_kernel(kernel, w1.dtype.type)))
+        kl1, kl2 = map(finite, terms(g1, g2, *canonical(N1, N2), numpy_kernel(kernel)))
         return _rounded(formula.skew(w1, w2, kl1, kl2).sum(-1), N1, N2)
 
 
@@ -178,11 +178,10 @@ def _skew_grad(terms, derivatives, kernel, N1, N2, alpha, convention):
         if not N.is_diagonal:
             raise ValueError(f"{name} must be diagonal (var=, logvar= or std=) for its gradient, got {N.form}=")
     common_batch(N1, N2)
-    work = w1.dtype.type
     with np.errstate(all="ignore"):
-        pair = Pair(*np.broadcast_arrays(*diagonal_pair(N1, N2)))
-        (v1, i1), (v2, i2) = spread(N1, work), spread(N2, work)
-        kl1, kl2 = map(finite, terms(g1, g2, *pair, numpy_kernel(kernel, work)))
+        pair = diagonal_pair(N1, N2)
+        (v1, i1), (v2, i2) = spread(N1), spread(N2)
+        kl1, kl2 = map(finite, terms(g1, g2, *pair, numpy_kernel(kernel)))
         mean1, logvar1, logvar2, by_alpha = derivatives(w1, w2, g1, g2, slope, kl1, kl2, *pair[1:], i1, i2)
         gradient = mean1, logvar1 / v1, logvar1, -mean1, logvar2 / v2, logvar2, by_alpha.sum(-1)
         return Gradient(*(_rounded(x, N1, N2) for x in gradient))
@@ -201,7 +200,7 @@ def _arguments(N1, N2, alpha, convention, name="alpha"):
         np.broadcast_shapes(alpha.shape, batch)
     except ValueError:
         raise ValueError(f"{name} of shape {alpha.shape} does not broadcast with batch shape {batch}") from None
-    w2 = alpha.astype(working_dtype(N1, N2))[..., None]
+    w2 = alpha.astype(special.WORK)[..., None]
     w1 = 1 - w2
     return N1, N2, (w1, w2, *formula.mean_weights(w1, w2, convention == "deasy"))
 

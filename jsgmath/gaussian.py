@@ -279,6 +279,5 @@ def _first(array, where):
 
 
 def _freeze(array):
-    array = np.array(array)
     array.flags.writeable = False
     return array

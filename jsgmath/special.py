@@ -17,6 +17,9 @@ from functools import partial
 
 import numpy as np
 
+# What NumPy results are computed in before they are rounded once: 80 bits on x86.  Elsewhere it may be a float64.
+WORK = np.longdouble
+
 
 def series_terms(bits):
     """Terms of ``P`` after which what is left out is below a tenth of the last of ``bits`` bits."""
@@ -53,8 +56,15 @@ def gs(x, k, other_k, log_r, log, where, one, terms, floor):
     return where((x > -0.5) & (x < 1), near, log_k(k, other_k, log_r, log, where, floor) - x / k)
 
 
-def numpy_kernel(kernel, dtype):
-    """`g` or `gs` for NumPy arrays of a floating ``dtype``."""
-    info = np.finfo(dtype)
+def difference(a, b):
+    """``a - b``, and what rounding took off it (Knuth's TwoDiff): it matters once multiplied by a large number."""
+    high = a - b
+    part = high - a
+    return high, (a - (high - part)) - (b + part)
+
+
+def numpy_kernel(kernel):
+    """`g` or `gs` for NumPy arrays of type `WORK`."""
+    info = np.finfo(WORK)
     terms = series_terms(info.nmant + 1)
-    return partial(kernel, log=np.log, where=np.where, one=dtype(1), terms=terms, floor=info.tiny ** dtype(0.75))
+    return partial(kernel, log=np.log, where=np.where, one=WORK(1), terms=terms, floor=info.tiny ** WORK(0.75))

@@ -41,7 +41,6 @@ class Reference:
             extra = itertools.cycle([np.zeros_like(values), 2 * values])
             self.sizes = [np.abs(x) + y for x, y in zip(self.gradients, extra, strict=False)]
             self.by_alpha, self.alpha_size = by.alpha.sum(-1), (np.abs(by.alpha) + jeffreys).sum(-1)
-        self.log_ratio = np.abs(logvar1 - logvar2)
 
 
 def unit(dtype, x):

@@ -1,4 +1,4 @@
-"""One-dimensional pairs that are hard on arithmetic, each Gaussian a tuple ``(mean, form, scale)`` as in `arb.py`."""
+"""One-dimensional pairs that are hard on arithmetic; a Gaussian is a tuple as in `verification/balls.py`."""
 
 import numpy as np
 

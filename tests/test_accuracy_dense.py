@@ -5,8 +5,8 @@ import pytest
 
 import jsgmath
 from jsgmath import Gaussian
-from tests import arb
 from tests.pairs import VARIANTS
+from verification import balls
 
 EPS = 2.0**-52
 variants = pytest.mark.parametrize(("dual", "convention"), VARIANTS)
@@ -32,8 +32,8 @@ def assert_accurate(N1, N2, alpha, dual, convention, condition):
     function = jsgmath.jsg_dual if dual else jsgmath.jsg
     gaussians = [Gaussian(mean, **{form: scale}) for mean, form, scale in (N1, N2)]
     value = function(*gaussians, alpha, convention=convention)
-    truth = arb.dense_divergence(N1, N2, alpha, dual=dual, convention=convention)
-    relative = arb.distance(value, truth, abs(float(truth.mid())))
+    truth = balls.dense_divergence(N1, N2, alpha, dual=dual, convention=convention)
+    relative = balls.distance(value, truth, abs(float(truth.mid())))
     n = len(N1[0])
     assert relative <= MULTIPLE * n * EPS * condition, f"{relative / (n * EPS * condition):.3g} n eps condition"
 
@@ -129,9 +129,9 @@ def test_float32_covariances_are_the_rounded_truth(dual, convention):
         means = rng.normal(size=(2, n)).astype(np.float32)
         N1, N2 = ((mean, "cov", matrix) for mean, matrix in zip(means, matrices, strict=True))
         value = function(*(Gaussian(mean, cov=cov) for mean, _, cov in (N1, N2)), 0.3, convention=convention)
-        truth = arb.dense_divergence(N1, N2, 0.3, dual=dual, convention=convention)
+        truth = balls.dense_divergence(N1, N2, 0.3, dual=dual, convention=convention)
         assert value.dtype == np.float32
-        assert arb.ulps(value, truth) <= 0.501
+        assert balls.ulps(value, truth) <= 0.501
 
 
 def test_a_dense_and_a_diagonal_description_give_one_value():

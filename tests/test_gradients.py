@@ -1,12 +1,12 @@
-"""jsg_grad and jsg_dual_grad against derivatives of the definition, by differences in 6000 bits (`arb.gradient`)."""
+"""jsg_grad and jsg_dual_grad against derivatives of the definition, by differences in 6000 bits (`balls.gradient`)."""
 
 import numpy as np
 import pytest
 
 import jsgmath
 from jsgmath import Gaussian
-from tests import arb
 from tests.pairs import ALPHAS, PAIRS, VARIANTS, by_form, gaussians
+from verification import balls
 
 # One unit of the last place: see test_accuracy.py.
 ULPS = 1 if np.finfo(np.longdouble).nmant > 52 else 8
@@ -30,7 +30,7 @@ def test_gradients_are_right_to_the_last_place_of_their_terms(family, dual, conv
         columns.append(gradient.alpha)
         for i, (N1, N2) in enumerate(group):
             for j, alpha in enumerate(ALPHAS):
-                truths = arb.gradient(N1, N2, alpha, dual=dual, convention=convention)
+                truths = balls.gradient(N1, N2, alpha, dual=dual, convention=convention)
                 for column, (truth, size) in zip(columns, truths, strict=True):
                     assert_within(column[i, j], truth, size)
 
@@ -40,7 +40,7 @@ def assert_within(value, truth, size):
         assert value == float(truth.mid())
     else:
         unit = np.spacing(min(float(size.mid()), np.finfo(float).max))
-        assert arb.distance(value, truth, float(unit)) <= ULPS
+        assert balls.distance(value, truth, float(unit)) <= ULPS
 
 
 @variants

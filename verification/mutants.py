@@ -59,11 +59,12 @@ MUTANTS = [
     Mutant("canonical.py", "e1, e2 = difference / v2, -difference / v1", "e1, e2 = r1 - 1, r2 - 1"),
     Mutant("canonical.py", "e1, e2 = difference / v2, -difference / v1", "e1, e2 = difference / v2, difference / v1"),
     Mutant("canonical.py", "np.expm1(log_r1) + low * r1, np", "np.exp(log_r1) - 1, np"),
+    Mutant("special.py", "(a - (high - part)) - (b + part)", "(a - (high - part)) + (b + part)"),
     Mutant("canonical.py", "positive(np.exp(-scale / 2))", "positive(np.exp(-scale))"),
     Mutant("canonical.py", "finite(delta * i1), finite(delta * i2)", "finite(delta * i2), finite(delta * i1)"),
     # Dense pairs.
     Mutant("canonical.py", "return x + x.T + x @ x.T", "return x + x.T"),
-    Mutant("canonical.py", "if e[0] > -0.5:\n        return assemble", "if True:\n        return assemble"),
+    Mutant("canonical.py", "if e[0] > -0.5 else None", "if e[0] > -1.5 else None"),
     Mutant("canonical.py", "return pair.exchanged(), basis", "return pair, basis"),
     Mutant("canonical.py", "(1 / s - 1) * (1 / s + 1)", "(1 / s - 1) * (s + 1)"),
     Mutant("canonical.py", "(s - 1) * (s + 1), (1", "(s - 1) * (s - 1), (1"),

@@ -24,12 +24,14 @@ def rows(mean1, logvar1, mean2, logvar2, alpha, *, dual, reverse, grad):
     w1, w2 = (1 - alpha).to(work), alpha.to(work)
     g1, g2, slope = formula.mean_weights(w1, w2, reverse)
 
-    log_r1 = (logvar1 - logvar2).clamp(-1e30, 1e30)
+    log_r1, low = special.difference(logvar1, logvar2)
     bounded = log_r1.clamp(-cut, cut)
     r1, r2, e1, e2 = bounded.exp(), (-bounded).exp(), bounded.expm1(), (-bounded).expm1()
     if standard:
         i1, i2 = r2.sqrt(), torch.ones_like(r2)
     else:
+        low = torch.where(bounded == log_r1, low, 0 * low)
+        r1, r2, e1, e2 = r1 + low * r1, r2 - low * r2, e1 + low * r1, e2 - low * r2
         half1, half2 = ((-logvar / 2).clamp(-cut, cut).exp() for logvar in (logvar1, logvar2))
         i1, i2 = torch.minimum(half1, half2 * r2.sqrt()), torch.minimum(half2, half1 * r1.sqrt())
     d1, d2 = (((mean1 - mean2) * i).clamp(-largest, largest) for i in (i1, i2))
@@ -47,7 +49,7 @@ def rows(mean1, logvar1, mean2, logvar2, alpha, *, dual, reverse, grad):
         terms=special.series_terms(53 if work == torch.float64 else 24),
         floor=info.tiny**0.75,
     )
-    kl1, kl2 = (kl.clamp(max=largest) for kl in terms(g1, g2, log_r1, *pair, kernel))
+    kl1, kl2 = (kl.clamp(max=largest) for kl in terms(g1, g2, log_r1.clamp(-1e30, 1e30), *pair, kernel))
     value = formula.skew(w1, w2, kl1, kl2).sum(-1).to(dtype)
     if not grad:
         return value, None, None, None, None

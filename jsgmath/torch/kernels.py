@@ -40,6 +40,7 @@ from_mean = _shared(formula.from_mean)
 skew = _shared(formula.skew)
 to_mean_grad = _shared(formula.to_mean_grad)
 from_mean_grad = _shared(formula.from_mean_grad)
+difference = _shared(special.difference)
 tail = _shared(special.tail)
 log_k = _shared(special.log_k)
 shared_g = _shared(special.g, tail=tail, log_k=log_k)
@@ -99,10 +100,11 @@ def _expm1_taylor(f, TERMS: tl.constexpr):
 
 @_device
 def _exp(x):
-    """``exp(x)`` and ``expm1(x)``, with x held where the first is a normal number.
+    """``exp(x)`` and ``expm1(x)``, with x held where the first is a normal number, and whether it was there.
 
     ``x = k log(2) + f`` with log(2) in two parts, the first short enough for an exact product with k; Taylor in f.
     """
+    given = x
     if x.dtype == tl.float64:
         x = _clamp(x, 708.0)
         k = tl.floor(x * 1.4426950408889634 + 0.5)
@@ -115,7 +117,7 @@ def _exp(x):
         f = (x - k * 0.693145751953125) - k * 1.428606765330187e-06
         power = ((k.to(tl.int32) + 127) << 23).to(tl.float32, bitcast=True)
         taylor = _expm1_taylor(f, 8)
-    return power + power * taylor, (power - 1.0) + power * taylor
+    return power + power * taylor, (power - 1.0) + power * taylor, x == given
 
 
 # fmt: off
@@ -126,16 +128,21 @@ def _element(mean1, logvar1, mean2, logvar2, alpha, DUAL, REVERSE, STANDARD, GRA
     w1 = (1.0 - alpha).to(FLOAT)
     w2 = alpha.to(FLOAT)
     g1, g2, slope = mean_weights(w1, w2, REVERSE)
-    log_r1 = _clamp(logvar1 - logvar2, 1e30)
-    r1, e1 = _exp(log_r1)
+    log_r1, low = difference(logvar1, logvar2)
+    r1, e1, inside = _exp(log_r1)
+    if not STANDARD:
+        low = tl.where(inside, low * r1, 0 * log_r1)
+        r1 += low
+        e1 += low
+    log_r1 = _clamp(log_r1, 1e30)
     r2 = 1.0 / r1
     e2 = -e1 * r2
     if STANDARD:
         i2 = 0 * r1 + 1.0
         i1 = _sqrt(r2)
     else:
-        half1, _ = _exp(-0.5 * logvar1)
-        half2, _ = _exp(-0.5 * logvar2)
+        half1, _, _ = _exp(-0.5 * logvar1)
+        half2, _, _ = _exp(-0.5 * logvar2)
         i1 = tl.minimum(half1, half2 * _sqrt(r2))
         i2 = tl.minimum(half2, half1 * _sqrt(r1))
     d1 = _clamp((mean1 - mean2) * i1, LARGEST)
