@@ -196,6 +196,18 @@ def test_weights_that_break_in_the_last_step_are_found_by_the_evaluation(tmp_pat
     assert not (tmp_path / "checkpoint.pt").exists()
 
 
+def test_a_damaged_checkpoint_is_named_and_kept(tmp_path, capsys):
+    assert main(["--epochs", "1", "--out", str(tmp_path)]) == 0
+    checkpoint = (tmp_path / "checkpoint.pt").read_bytes()[:-1000]
+    (tmp_path / "checkpoint.pt").write_bytes(checkpoint)
+    capsys.readouterr()
+    assert main(["--epochs", "2", "--out", str(tmp_path), "--resume"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"vae.train: {tmp_path / 'checkpoint.pt'} is damaged")
+    assert error.count("\n") == 1
+    assert (tmp_path / "checkpoint.pt").read_bytes() == checkpoint
+
+
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("old")
     with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "metrics.jsonl") as path:

@@ -25,12 +25,12 @@ STEPS = torch.linspace(-2, 2, 10)  # the range in which the prior has 95 % of it
 @torch.no_grad()
 def draw_all(folder: Path, model: VAE, dataset: Dataset, metrics: list[dict[str, Any]], title: str) -> None:
     """Writes reconstructions.png, traversal.png and curves.png."""
-    device = next(model.parameters()).device
-    images = dataset.test_images.to(device).float() / 255
-    mean, logvar = model.encode(images)
+    images = dataset.test_images.to(next(model.parameters()).device)
+    parts = [model.encode(chunk.float() / 255) for chunk in images.split(500)]
+    mean, logvar = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
     figures = {
         "reconstructions": draw_reconstructions(model, images, mean, dataset.test_labels, title),
-        "traversal": draw_traversal(model, images, mean, logvar, title),
+        "traversal": draw_traversal(model, mean, logvar, title),
         "curves": draw_curves(metrics, title),
     }
     for name, figure in figures.items():
@@ -41,13 +41,13 @@ def draw_all(folder: Path, model: VAE, dataset: Dataset, metrics: list[dict[str,
 def draw_reconstructions(model: VAE, images: Tensor, mean: Tensor, labels: Tensor, title: str) -> Figure:
     """Two test images of each class, and below each what the model makes of it with z = mean."""
     chosen = torch.stack([(labels == label).nonzero()[:2, 0] for label in labels.unique()], 1)
-    rows = [row for index in chosen for row in (images[index], model.decoder(mean[index]))]
+    rows = [row for index in chosen for row in (images[index].float() / 255, model.decoder(mean[index]))]
     names = ["test image", "reconstruction"] * 2
     return draw_grid(torch.stack(rows), names, f"{title}: reconstructions of test images")
 
 
-def draw_traversal(model: VAE, images: Tensor, mean: Tensor, logvar: Tensor, title: str) -> Figure:
-    """Each row moves one latent dimension from -2 to 2 and leaves the others where the encoder puts one image."""
+def draw_traversal(model: VAE, mean: Tensor, logvar: Tensor, title: str) -> Figure:
+    """Each row moves one latent dimension from -2 to 2 and leaves the others where the encoder puts the first image."""
     # KL(q||p) of each dimension on its own, averaged over the test images: what the model uses it for.
     activity = jsg_standard_normal(mean[..., None], logvar[..., None], 0.0, backend="eager").mean(0)
     order = activity.argsort(descending=True)

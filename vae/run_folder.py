@@ -64,7 +64,7 @@ class RunFolder:
         """Refuses to go on under other settings than the run was started with; else notes that it goes on."""
         try:
             run = json.loads((self.path / "run.json").read_text())
-            before, data = run["settings"], run["data"]
+            before, epochs, data = run["settings"], run["settings"]["epochs"], run["data"]
         except FileNotFoundError:
             raise UserError(f"{self.path} holds no run to resume (no run.json)") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -74,8 +74,8 @@ class RunFolder:
         if changed:
             said = ", ".join(f"--{name.replace('_', '-')} {before.get(name)} (now {now[name]})" for name in changed)
             raise UserError(f"{self.path} was started with {said}; --resume goes on with the same settings only")
-        if now["epochs"] < before["epochs"]:
-            raise UserError(f"{self.path} was started with --epochs {before['epochs']}, which may grow but not shrink")
+        if now["epochs"] < epochs:
+            raise UserError(f"{self.path} was started with --epochs {epochs}, which may grow but not shrink")
         if data != facts["data"]:
             raise UserError(f"{self.path} was trained on other data: the sha256 in its run.json differ")
         run["settings"]["epochs"] = now["epochs"]

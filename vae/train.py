@@ -175,6 +175,7 @@ def train(settings: Settings, arguments: list[str]) -> None:
                 folder.write_checkpoint({**latest, "model": model.state_dict(), "optimizer": optimizer.state_dict()})
                 state = latest
                 bar.write(progress(rows, epoch, settings.epochs), file=sys.stdout)
+                sys.stdout.flush()  # a log file shows each epoch as it ends, too
                 if time.monotonic() - drawn > REDRAW_AFTER and epoch < settings.epochs:
                     draw_all(folder.path, model, dataset, metrics, settings.title())
                     drawn = time.monotonic()
