@@ -6,5 +6,7 @@ import os
 # compiled code start a process of their own, without this variable.
 os.environ["TRITON_INTERPRET"] = "1"
 
-# The matrices here are small: threads of the linear algebra would only wait for each other.
+# The matrices here are small, and where other programs use the processors, threads that spin until the last of them has
+# had its turn take twenty times as long as a single one.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")

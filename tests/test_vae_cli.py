@@ -145,4 +145,6 @@ def test_control_c_keeps_the_last_epoch_and_says_how_to_go_on(tmp_path):
     assert f"to go on: python -m vae.train --epochs 100 --out '{folder}' --resume" in errors
     epochs = len((folder / "metrics.jsonl").read_text().splitlines()) // 2
     assert f"stopped after epoch {epochs};" in errors
-    assert {path.name for path in folder.iterdir()} == {"run.json", "metrics.jsonl", "checkpoint.pt"}
+    # Pictures may be there: on a slow machine they are drawn on the way.  The model of a run that ended is not.
+    names = {path.name for path in folder.iterdir()} - {"reconstructions.png", "traversal.png", "curves.png"}
+    assert names == {"run.json", "metrics.jsonl", "checkpoint.pt"}
