@@ -10,8 +10,9 @@ help:
 	@echo 'make test    run every test that needs no GPU, and the proofs in verification/ (minutes)'
 	@echo 'make lint    ruff and pyright'
 
+# PASSIVE: threads that wait sleep. By default they spin, which where other programs run costs far more than it gains.
 train: .venv/vae.installed
-	$(BIN)/python -m vae.train --backend triton $(ARGS)
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m vae.train --backend triton $(ARGS)
 
 test: .venv/dev.installed
 	$(BIN)/python -m pytest $(ARGS)
