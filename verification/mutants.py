@@ -3,6 +3,7 @@
 python -m verification.mutants        every mutant, in a copy of the package; exit status 1 if one survives
 """
 
+import importlib
 import multiprocessing
 import os
 import shutil
@@ -11,12 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-import hypothesis  # noqa: F401  imported before the forks, as are the next five
-import mpmath  # noqa: F401
 import pytest
-import scipy.integrate
-import scipy.stats  # noqa: F401
-import sympy  # noqa: F401
 
 ROOT = Path(__file__).parents[1]
 
@@ -119,6 +115,8 @@ def survivors(mutants=MUTANTS):
     Each runs in a fork of this process, which has imported what is slow to import and nothing of the package.
     """
     assert "jsgmath" not in sys.modules
+    for slow in ("hypothesis", "mpmath", "scipy.integrate", "scipy.stats", "sympy"):
+        importlib.import_module(slow)
     alive = []
     with multiprocessing.get_context("fork").Pool(2, maxtasksperchild=1) as pool:
         for mutant, green in zip(mutants, pool.imap(survives, mutants), strict=True):
