@@ -5,14 +5,16 @@ from typing import NamedTuple
 import numpy as np
 
 from jsgmath import formula, special
-from jsgmath.canonical import canonical, common_batch, dense_pair, diagonal_pair, finite, spread
+from jsgmath.canonical import canonical, diagonal_pair, spread
+from jsgmath.dense import dense_pair
 from jsgmath.gaussian import Gaussian, as_gaussian, real_array
+from jsgmath.pair import common_batch, finite
 from jsgmath.special import g, gs, numpy_kernel
 
 CONVENTIONS = ("deasy", "nielsen")
 
 
-def jsg(N1, N2, alpha, *, convention="deasy"):
+def jsg(N1, N2, alpha, *, convention="deasy", return_error=False):
     r"""Skew-geometric Jensen-Shannon divergence from ``N1`` to ``N2``, in nats.
 
     .. math:: (1-\alpha)\,KL(N_1 \| G) + \alpha\,KL(N_2 \| G)          [1, eq. 8]
@@ -45,10 +47,10 @@ def jsg(N1, N2, alpha, *, convention="deasy"):
     >>> print(jsg(N1, N2, [0.0, 0.5, 1.0]))
     [0.5   0.125 0.5  ]
     """
-    return _skew(formula.to_mean, g, N1, N2, alpha, convention)
+    return _skew(formula.to_mean, g, N1, N2, alpha, convention, return_error)
 
 
-def jsg_dual(N1, N2, alpha, *, convention="deasy"):
+def jsg_dual(N1, N2, alpha, *, convention="deasy", return_error=False):
     r"""Dual skew-geometric Jensen-Shannon divergence from ``N1`` to ``N2``, in nats.
 
     .. math:: (1-\alpha)\,KL(G \| N_1) + \alpha\,KL(G \| N_2)          [1, eq. 10]
@@ -60,10 +62,10 @@ def jsg_dual(N1, N2, alpha, *, convention="deasy"):
     >>> print(jsg_dual(N1, N2, 0.0), kl(N2, N1))
     0.6534264097200273 0.6534264097200273
     """
-    return _skew(formula.from_mean, gs, N1, N2, alpha, convention)
+    return _skew(formula.from_mean, gs, N1, N2, alpha, convention, return_error)
 
 
-def kl(N1, N2):
+def kl(N1, N2, *, return_error=False):
     r"""Kullback-Leibler divergence :math:`KL(N_1 \| N_2)` in nats [1, eq. 2]: `jsg` at alpha 0.
 
     Arguments, errors and accuracy are those of `jsg`.
@@ -71,10 +73,10 @@ def kl(N1, N2):
     >>> print(kl(Gaussian(mean=[1.0], var=[1.0]), Gaussian(mean=[0.0], var=[1.0])))
     0.5
     """
-    return jsg(N1, N2, 0.0)
+    return jsg(N1, N2, 0.0, return_error=return_error)
 
 
-def jeffreys(N1, N2):
+def jeffreys(N1, N2, *, return_error=False):
     r"""Jeffreys divergence :math:`KL(N_1 \| N_2) + KL(N_2 \| N_1)` in nats: symmetric in its arguments.
 
     Arguments, errors and accuracy are those of `jsg`.
@@ -85,7 +87,7 @@ def jeffreys(N1, N2):
     return kl(N1, N2) + kl(N2, N1)
 
 
-def bhattacharyya(N1, N2, alpha):
+def bhattacharyya(N1, N2, alpha, *, return_error=False):
     r"""Skew Bhattacharyya distance :math:`-\log \int p_1^{1-\alpha} p_2^{\alpha}` in nats [2].
 
     It is `jsg_dual` by ``convention="nielsen"``.  Arguments, errors and accuracy are those of `jsg`.
@@ -93,7 +95,7 @@ def bhattacharyya(N1, N2, alpha):
     >>> print(bhattacharyya(Gaussian(mean=[1.0], var=[1.0]), Gaussian(mean=[0.0], var=[1.0]), 0.5))
     0.125
     """
-    return jsg_dual(N1, N2, alpha, convention="nielsen")
+    return jsg_dual(N1, N2, alpha, convention="nielsen", return_error=return_error)
 
 
 def geometric_mean(N1, N2, weight):
@@ -114,7 +116,7 @@ def geometric_mean(N1, N2, weight):
     N1, N2, (_, _, g1, g2, _) = _arguments(N1, N2, weight, "nielsen", "weight")
     dtype = np.result_type(N1.dtype, N2.dtype)
     if not (N1.is_diagonal and N2.is_diagonal):
-        pair, basis = dense_pair(N1, N2)
+        (pair, _, _), basis = dense_pair(N1, N2)
         k1 = g1 + g2 * pair.r1
         half = basis * np.sqrt(pair.r1 / k1).astype(float)[..., None, :]
         shift = (basis @ (g1 / k1 * pair.d2).astype(float)[..., None])[..., 0]
@@ -165,11 +167,24 @@ def jsg_dual_grad(N1, N2, alpha, *, convention="deasy"):
     return _skew_grad(formula.from_mean, formula.from_mean_grad, gs, N1, N2, alpha, convention)
 
 
-def _skew(terms, kernel, N1, N2, alpha, convention):
+def _skew(terms, kernel, N1, N2, alpha, convention, return_error):
     N1, N2, (w1, w2, g1, g2, _) = _arguments(N1, N2, alpha, convention)
+
+    def divergence(pair):
+        kl1, kl2 = map(finite, terms(g1, g2, *pair, numpy_kernel(kernel)))
+        return formula.skew(w1, w2, kl1, kl2).sum(-1)
+
     with np.errstate(all="ignore"):
-        kl1, kl2 = map(finite, terms(g1, g2, *canonical(N1, N2), numpy_kernel(kernel)))
-        return _rounded(formula.skew(w1, w2, kl1, kl2).sum(-1), N1, N2)
+        pair, relative, slack = canonical(N1, N2)
+        exact = divergence(pair)
+        value = _rounded(exact, N1, N2)
+        if not return_error:
+            return value
+        # The three: rounding in the formula, before the formula, and of the result; the fourth makes up for their own.
+        rounding = (special.ROUNDING + N1.dim) * np.finfo(special.WORK).eps
+        bound = (rounding + relative) * exact + divergence(slack) + np.abs(exact - value)
+        bound = np.where(np.isfinite(value), bound, np.inf)
+        return value, np.nextafter(_rounded(bound, N1, N2), value.dtype.type(np.inf))
 
 
 def _skew_grad(terms, derivatives, kernel, N1, N2, alpha, convention):

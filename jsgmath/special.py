@@ -19,6 +19,8 @@ import numpy as np
 
 # What NumPy results are computed in before they are rounded once: 80 bits on x86.  Elsewhere it may be a float64.
 WORK = np.longdouble
+# The scalar formula errs by at most so many units of `WORK` (verification/README.md).
+ROUNDING = 64
 
 
 def series_terms(bits):
@@ -56,11 +58,11 @@ def gs(x, k, other_k, log_r, log, where, one, terms, floor):
     return where((x > -0.5) & (x < 1), near, log_k(k, other_k, log_r, log, where, floor) - x / k)
 
 
-def difference(a, b):
-    """``a - b``, and what rounding took off it (Knuth's TwoDiff): it matters once multiplied by a large number."""
-    high = a - b
+def two_sum(a, b):
+    """``a + b``, and what rounding took off it [Knuth]: it matters once multiplied by a large number."""
+    high = a + b
     part = high - a
-    return high, (a - (high - part)) - (b + part)
+    return high, (a - (high - part)) + (b - part)
 
 
 def numpy_kernel(kernel):

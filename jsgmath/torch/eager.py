@@ -24,7 +24,7 @@ def rows(mean1, logvar1, mean2, logvar2, alpha, *, dual, reverse, grad):
     w1, w2 = (1 - alpha).to(work), alpha.to(work)
     g1, g2, slope = formula.mean_weights(w1, w2, reverse)
 
-    log_r1, low = special.difference(logvar1, logvar2)
+    log_r1, low = special.two_sum(logvar1, -logvar2)
     bounded = log_r1.clamp(-cut, cut)
     r1, r2, e1, e2 = bounded.exp(), (-bounded).exp(), bounded.expm1(), (-bounded).expm1()
     if standard:

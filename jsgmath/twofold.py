@@ -1,0 +1,93 @@
+"""Matrices in about twice the precision of float64, with a bound on their error.
+
+A `Twofold` is an unevaluated sum ``high + low`` of two float64 arrays.  To multiply two matrices, each is cut into
+pieces so short that float64 products and sums of them are exact, in whatever order the BLAS adds [Ozaki, Ogita, Oishi,
+Rump 2012].
+"""
+
+import math
+from functools import cached_property
+
+import numpy as np
+
+from jsgmath.special import two_sum
+
+PIECES = 5
+EPS = 2.0**-52
+
+
+class Twofold:
+    """Matrices ``high + low``, shape ``(..., n, m)``, each entry within ``error`` of what it stands for."""
+
+    def __init__(self, high: np.ndarray, low: np.ndarray | float = 0.0, error: np.ndarray | float = 0.0):
+        self.high, self.low, self.error = high, low + 0 * high, error + 0 * high
+
+    @cached_property
+    def T(self):
+        transpose = Twofold(*(x.swapaxes(-1, -2) for x in (self.high, self.low, self.error)))
+        transpose.T = self
+        return transpose
+
+    @property
+    def bits(self):
+        """Of a piece: so many that sums of ``PIECES * m`` products fit into 53."""
+        return (55 - math.ceil(math.log2(PIECES * self.high.shape[-1]))) // 2
+
+    @cached_property
+    def pieces(self):
+        """Summands, the largest first, each of so many bits below the largest entry of its row."""
+        high, low = self.high, self.low
+        exponent = np.frexp(np.abs(high).max(-1, keepdims=True))[1]
+        pieces = []
+        for count in range(1, PIECES + 1):
+            shift = np.ldexp(1.5, exponent + 53 - self.bits * count)
+            pieces.append((high + shift) - shift)
+            high, low = two_sum(high - pieces[-1], low)
+        return pieces
+
+    def __matmul__(self, other):
+        m = self.high.shape[-1]
+        left = np.concatenate(self.pieces, -1)
+        right = np.concatenate(other.T.pieces[::-1], -1).swapaxes(-1, -2)
+        high = low = np.zeros(1)
+        for count in range(PIECES, 0, -1):  # the products of pieces i and j with i + j = count + 1, all in one
+            high, lost = two_sum(left[..., : m * count] @ right[..., -m * count :, :], high)
+            low = low + lost
+        # Left out are six products of order 2^(-bits * PIECES), relative to the largest entries of row and column; four
+        # times that, since a power of two stands for each of those, and as much again for the sums before the last.
+        rows, columns = np.abs(self.high), np.abs(other.high)
+        error = m * 2.0 ** (6 - PIECES * self.bits) * rows.max(-1, keepdims=True) * columns.max(-2, keepdims=True)
+        error = error + EPS**2 * np.abs(high) + rows @ other.error + self.error @ (columns + other.error)
+        return Twofold(*two_sum(high, low), error)
+
+    def __add__(self, other):
+        high, lost = two_sum(self.high, other.high)
+        low = self.low + other.low
+        rounding = np.where(low == 0, 0, EPS * (np.abs(low) + np.abs(lost)))
+        rounding = rounding + EPS * (np.abs(self.low) + np.abs(other.low))
+        return Twofold(*two_sum(high, lost + low), rounding + self.error + other.error)
+
+    def __neg__(self):
+        return Twofold(-self.high, -self.low, self.error)
+
+    def scaled(self, exponents):
+        """Each entry times a power of two."""
+        return Twofold(*(np.ldexp(x, exponents) for x in (self.high, self.low, self.error)))
+
+    def inverse(self):
+        """By Newton's iteration ``X + X (I - A X)``, which doubles the right digits, from that of float64."""
+        rows = -np.frexp(np.abs(self.high).max(-1, keepdims=True))[1]
+        columns = -np.frexp(np.abs(np.ldexp(self.high, rows)).max(-2, keepdims=True))[1]
+        A = self.scaled(rows + columns)
+        X, one = Twofold(np.linalg.inv(A.high)), Twofold(np.eye(A.high.shape[-1]) + 0 * A.high)
+        for _ in range(4):
+            moved = X + X @ (one + -(A @ X))
+            X = Twofold(moved.high, moved.low)
+        residual = one + -(A @ X)
+        error = 2 * np.abs(X.high) @ (np.abs(residual.high) + residual.error)  # A^-1 = X (I - residual)^-1
+        return Twofold(X.high, X.low, error).scaled((rows + columns).swapaxes(-1, -2))
+
+    def diagonal(self, dtype):
+        """Rounded once to ``dtype``, and the error."""
+        high, low, error = (np.diagonal(x, axis1=-2, axis2=-1) for x in (self.high, self.low, self.error))
+        return high.astype(dtype) + low, error
