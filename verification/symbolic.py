@@ -59,3 +59,14 @@ def definition(dual, convention):
     if dual:
         return (1 - alpha) * kl(m, v, m1, v1) + alpha * kl(m, v, m2, v2)
     return (1 - alpha) * kl(m1, v1, m, v) + alpha * kl(m2, v2, m, v)
+
+
+def bhattacharyya(weight):
+    """-log of the integral of ``p1^(1-weight) p2^weight``, whose exponent is a quadratic about its maximum."""
+    t, centre = sympy.symbols("t centre", real=True)
+    a = sympy.symbols("a", positive=True)
+    integral = sympy.integrate(sympy.exp(-a * (t - centre) ** 2 / 2), (t, -sympy.oo, sympy.oo))
+    log_p1, log_p2 = (-((t - m) ** 2 / v + sympy.log(2 * sympy.pi * v)) / 2 for m, v in ((m1, v1), (m2, v2)))
+    exponent = (1 - weight) * log_p1 + weight * log_p2
+    maximum = exponent.subs(t, sympy.solve(sympy.diff(exponent, t), t)[0])
+    return -maximum - sympy.log(integral.subs(a, -sympy.diff(exponent, t, 2)))

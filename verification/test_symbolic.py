@@ -7,7 +7,7 @@ import pytest
 import sympy
 
 from verification.pairs import DIVERGENCES
-from verification.symbolic import alpha, definition, g, gs, kl, m1, m2, shipped, shipped_grad, v1, v2, x
+from verification.symbolic import alpha, bhattacharyya, definition, g, gs, kl, m1, m2, shipped, shipped_grad, v1, v2, x
 
 KL12, KL21 = kl(m1, v1, m2, v2), kl(m2, v2, m1, v1)
 # Proposition 1 (eqs. 17-19) for the reversed mean, eqs. 14-15 for the original one: at alpha -> 0 and alpha -> 1.
@@ -60,6 +60,30 @@ def test_g_and_gs_are_non_negative():
         expression = kernel(x, 1 + x, None, None)
         assert expression.subs(x, 0) == 0
         assert sympy.simplify(sympy.diff(expression, x) - derivative) == 0
+
+
+def test_the_original_dual_is_the_bhattacharyya_distance():
+    """[Nielsen 2019]: -log of the integral of ``p1^(1-a) p2^a``."""
+    assert is_zero(shipped(True, "nielsen") - bhattacharyya(alpha))
+
+
+def test_the_original_divergence_and_its_dual_add_up_to_jeffreys():
+    """To a(1-a) J, ``J = KL(N1||N2) + KL(N2||N1)``."""
+    total = shipped(False, "nielsen") + shipped(True, "nielsen")
+    assert is_zero(total - alpha * (1 - alpha) * (KL12 + KL21))
+
+
+def test_the_reversed_divergence_is_the_two_kls_less_bhattacharyya():
+    """(1-a)^2 KL(N1||N2) + a^2 KL(N2||N1) - B_(1-a)."""
+    kls = (1 - alpha) ** 2 * KL12 + alpha**2 * KL21
+    assert is_zero(shipped(False, "deasy") - (kls - bhattacharyya(1 - alpha)))
+
+
+@pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
+def test_exchanging_the_gaussians_and_their_weights_changes_nothing(dual, convention):
+    value = shipped(dual, convention)
+    exchanged = value.subs({m1: m2, m2: m1, v1: v2, v2: v1, alpha: 1 - alpha}, simultaneous=True)
+    assert is_zero(value - exchanged)
 
 
 def test_the_reversed_mean_turns_eq_9_but_not_eq_11_into_the_definition():
