@@ -62,6 +62,21 @@ def test_g_and_gs_are_non_negative():
         assert sympy.simplify(sympy.diff(expression, x) - derivative) == 0
 
 
+@pytest.mark.parametrize(("kernel", "other"), [(g, gs), (gs, g)])
+def test_g_and_gs_outgrow_their_parts(kernel, other):
+    """``g/x`` and ``gs/(x/k)`` increase for all x > -1, so that far from 0 a kernel loses least; see `README.md`."""
+    part = x if kernel is g else x / (1 + x)
+    slope = sympy.diff(kernel(x, 1 + x, None, None) / part, x)
+    assert sympy.simplify(slope - other(x, 1 + x, None, None) / x**2) == 0
+
+
+def test_the_logarithm_is_twice_the_artanh_of_the_argument_of_the_series():
+    """``log(1+x) = 2 artanh(q)``, ``q = x/(2+x)``: equal at 0, and of equal derivative."""
+    difference = sympy.log(1 + x) - 2 * sympy.atanh(x / (2 + x))
+    assert difference.subs(x, 0) == 0
+    assert sympy.simplify(sympy.diff(difference, x)) == 0
+
+
 def test_the_original_dual_is_the_bhattacharyya_distance():
     """[Nielsen 2019]: -log of the integral of ``p1^(1-a) p2^a``."""
     assert is_zero(shipped(True, "nielsen") - bhattacharyya(alpha))
