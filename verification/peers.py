@@ -1,0 +1,77 @@
+"""How JSG and KL are computed elsewhere: the closed forms as printed, the paper's released loss, and torch.
+
+Each is written from its equations, in the type of its input, with nothing done for accuracy; `ulps.py` measures what
+that costs.  Means have shape ``(..., n)``, covariances ``(..., n, n)``, and a value comes out per pair.  The equations
+are those of Deasy et al. 2020, https://arxiv.org/abs/2006.10599.
+"""
+
+import numpy as np
+import torch
+from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
+
+
+def geometric_mean(m1, S1, m2, S2, weight):
+    """Eqs. 12 and 13: mean, covariance and precision of the mean in which N2 weighs ``weight``."""
+    P1, P2 = (1 - weight) * np.linalg.inv(S1), weight * np.linalg.inv(S2)
+    P = P1 + P2
+    S = np.linalg.inv(P)
+    return product(S, product(P1, m1) + product(P2, m2)), S, P
+
+
+def eq_9(m1, S1, m2, S2, alpha, convention):
+    """JSG, with the mean as printed ("nielsen") or the reversed one of eq. 16 ("deasy")."""
+    m, S, P = geometric_mean(m1, S1, m2, S2, alpha if convention == "nielsen" else 1 - alpha)
+    trace = np.trace(P @ ((1 - alpha) * S1 + alpha * S2), axis1=-2, axis2=-1)
+    distance = (1 - alpha) * quadratic(m - m1, P) + alpha * quadratic(m - m2, P)
+    return (trace + log_det(S) - (1 - alpha) * log_det(S1) - alpha * log_det(S2) + distance - m.shape[-1]) / 2
+
+
+def eq_11(m1, S1, m2, S2, alpha):
+    """The dual JSG*, with the mean as printed; for the reversed one eq. 11 does not hold."""
+    m, S, P = geometric_mean(m1, S1, m2, S2, alpha)
+    moments = (1 - alpha) * quadratic(m1, np.linalg.inv(S1)) + alpha * quadratic(m2, np.linalg.inv(S2))
+    return (moments - quadratic(m, P) + (1 - alpha) * log_det(S1) + alpha * log_det(S2) - log_det(S)) / 2
+
+
+def released_loss(mean, logvar, alpha, dual):
+    """JSG, or its dual, from ``N(mean, diag(exp(logvar)))`` to N(0, I), as the paper's released code adds it up.
+
+    It does not use the simplified eqs. 23 and 24 but eqs. 8 and 10 as they stand: variance and mean of the reversed
+    geometric mean (eqs. 12, 13, 16), all variances back to logarithms, and KL of two diagonal Gaussians twice.
+    """
+    weight = 1 - alpha
+    var = np.exp(logvar)
+    var_g = 1 / ((1 - weight) / var + weight)
+    mean_g = var_g * ((1 - weight) * mean / var)
+    N1, N2, G = (mean, np.log(var)), (np.zeros_like(mean), np.zeros_like(var)), (mean_g, np.log(var_g))
+    pairs = [(G, N1), (G, N2)] if dual else [(N1, G), (N2, G)]
+    kl1, kl2 = (diagonal_kl(*p, *q) for p, q in pairs)
+    return (1 - alpha) * kl1 + alpha * kl2
+
+
+def diagonal_kl(m1, logvar1, m2, logvar2):
+    """Eq. 2 for diagonal covariances given by log-variances."""
+    var1, var2 = np.exp(logvar1), np.exp(logvar2)
+    return ((logvar2 - logvar1 - 1 + var1 / var2 + (m2 - m1) ** 2 / var2) / 2).sum(-1)
+
+
+def torch_kl(m1, scale1, m2, scale2):
+    """``torch.distributions.kl_divergence``; scales are standard deviations, or covariances if square matrices."""
+    N1, N2 = (
+        Independent(Normal(mean, scale), 1) if mean.shape == scale.shape else MultivariateNormal(mean, scale)
+        for mean, scale in (map(torch.from_numpy, N) for N in ((m1, scale1), (m2, scale2)))
+    )
+    return kl_divergence(N1, N2).numpy()
+
+
+def product(P, x):
+    return (P @ x[..., None])[..., 0]
+
+
+def log_det(S):
+    return np.linalg.slogdet(S)[1]
+
+
+def quadratic(x, P):
+    """``x^T P x``."""
+    return np.vecdot(x, product(P, x))
