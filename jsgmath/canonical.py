@@ -16,7 +16,7 @@ def canonical(N1, N2):
     if N1.is_diagonal and N2.is_diagonal:
         common_batch(N1, N2)
         pair = diagonal_pair(N1, N2)
-        return Reduction(pair, special.WORK(0), Pair(*(x[..., :0] for x in pair)))
+        return Reduction(pair, np.zeros((), special.WORK), Pair(*(x[..., :0] for x in pair)))
     return dense_pair(N1, N2)[0]
 
 

@@ -8,12 +8,14 @@ verification/README.md derives.
 """
 
 import numpy as np
-from scipy.linalg.lapack import dgejsv
+from scipy.linalg import get_lapack_funcs
 
 from jsgmath import special
 from jsgmath.operands import Side, operands
 from jsgmath.pair import Pair, Reduction, common_batch, positive
 from jsgmath.twofold import EPS, Twofold
+
+(gejsv,) = get_lapack_funcs(("gejsv",))
 
 STEPS, TURNS = 8, 3
 ROUGH = 2.0**-26  # with more than this beside the diagonals, the matrices are diagonalised anew, else W is corrected
@@ -25,11 +27,13 @@ AT_ONCE = 2**21  # entries of the matrices of a batch that are worked on togethe
 def dense_pair(N1, N2):
     """The `Reduction`, and the basis ``A`` with ``S1 = A diag(r1) A^T``, ``S2 = A A^T`` and ``m1 - m2 = A d2``."""
     batch, n = common_batch(N1, N2), N1.dim
-    sides = [_side(N, batch) for N in (N1, N2)]
     count, step = int(np.prod(batch)), max(1, AT_ONCE // n**2)
+    sides = [_side(N, batch) for N in (N1, N2)]
+    if not count:  # LAPACK takes no empty batch; only the shapes are wanted
+        sides = 2 * [Side("cov", np.zeros((1, n)), *2 * [np.eye(n)[None]])]
     starts = range(0, max(count, 1), step)
     parts = [_reduce(*(Side(s.form, *(x[i : i + step] for x in s[1:])) for s in sides)) for i in starts]
-    whole = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    whole = (np.concatenate(arrays)[:count] for arrays in zip(*parts, strict=True))
     joined = [x.reshape((*batch, *x.shape[1:])) for x in whole]
     size = len(Pair._fields)
     return Reduction(Pair(*joined[:size]), joined[size], Pair(*joined[size + 1 : -1])), joined[-1]
@@ -128,7 +132,7 @@ def _turn(matrix):
     """Left singular vectors, as rows; those of small singular values too to relative accuracy (one-sided Jacobi)."""
     if not np.isfinite(matrix).all():
         raise np.linalg.LinAlgError
-    return dgejsv(matrix, joba=2, jobu=0, jobv=3, jobr=0)[1].T
+    return gejsv(matrix, joba=2, jobu=0, jobv=3, jobr=0)[1].T
 
 
 def _reduce(side1, side2):
