@@ -6,7 +6,7 @@ near-equal Gaussians lose nothing.
 
 import numpy as np
 
-from jsgmath import special
+from jsgmath import exact, special
 from jsgmath.dense import dense_pair
 from jsgmath.pair import Pair, Reduction, common_batch, finite, positive
 
@@ -33,12 +33,27 @@ def diagonal_pair(N1, N2):
         # Where a ratio was cut off, the displacements follow it, so that the pair stays consistent.
         i1, i2 = np.minimum(i1, i2 * np.sqrt(r2)), np.minimum(i2, i1 * np.sqrt(r1))
     else:
-        difference = (s1 - s2) * (s1 + s2) if N1.form == N2.form == "std" else v1 - v2
         r1, r2 = positive(v1 / v2), positive(v2 / v1)
-        e1, e2 = difference / v2, -difference / v1
         log_r1 = np.log(r1)
+        if N1.form == N2.form == "std":
+            e1, e2 = (s1 - s2) / s2 * ((s1 + s2) / s2), (s2 - s1) / s1 * ((s1 + s2) / s1)
+        else:
+            e1, e2 = (v1 - v2) / v2, (v2 - v1) / v1
+        if N1.form != N2.form:
+            near = np.abs(e1) < 0.5
+            e1[near], e2[near] = mixed_excesses(N1, N2, near)
     delta = N1.mean.astype(special.WORK) - N2.mean.astype(special.WORK)
     return Pair(log_r1, r1, r2, finite(e1), finite(e2), finite(delta * i1), finite(delta * i2))
+
+
+def mixed_excesses(N1, N2, where):
+    """Of near variances given in different forms, which are brought to one form in 40 digits."""
+    v1, v2 = (
+        [exact.variance(N.form, x) for x in np.broadcast_to(N.scale, where.shape)[where].tolist()] for N in (N1, N2)
+    )
+    excesses = [(exact.excess(a, b), exact.excess(b, a)) for a, b in zip(v1, v2, strict=True)]
+    halves = np.array([[exact.two_floats(e) for e in pair] for pair in excesses], special.WORK)
+    return halves.reshape(-1, 2, 2).sum(-1).T
 
 
 def spread(N):

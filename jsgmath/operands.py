@@ -1,14 +1,13 @@
 """Dense pairs as `dense.py` takes them: in units of about one, each Gaussian in the form in which it was given."""
 
-from decimal import Context, Decimal
 from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import solve_triangular
 
+from jsgmath import exact
 from jsgmath.twofold import Twofold
 
-EXP = Context(prec=40)
 FAR = 200  # exponents by which the scale of N1 may differ from that of N2 before it gets a unit of its own
 
 
@@ -112,10 +111,8 @@ def _matrix(side, swapped):
 
 
 def _exp(logvar):
-    exact = [EXP.exp(Decimal(x)) for x in logvar.ravel().tolist()]
-    high = np.array([float(x) for x in exact])
-    low = np.array([float(x - Decimal(y)) for x, y in zip(exact, high.tolist(), strict=True)])
-    high, low = (_diagonal(x.reshape(logvar.shape)) for x in (high, low))
+    halves = [exact.two_floats(exact.variance("logvar", x)) for x in logvar.ravel().tolist()]
+    high, low = (_diagonal(x) for x in np.array(halves).reshape((*logvar.shape, 2)).transpose(2, 0, 1))
     return Twofold(high, low, 2.0**-105 * high)
 
 

@@ -5,8 +5,8 @@ Near zero both are differences of nearly equal numbers.  With ``q = x/(2+x)`` an
 
     g  = q (x - 2 w P(w)),      gs = q (x/(1+x) + 2 w P(w)),      P(w) = 1/3 + w/5 + w^2/7 + ...
 
-and for ``-1/2 < x < 1`` we have ``w < 1/9``: each term adds log2(9) = 3.17 bits.  Elsewhere the logarithm is at least
-log(2) and the plain difference loses less than two bits.
+and for ``-2/3 < x < 2`` we have ``w < 1/4``: each term adds two bits.  Elsewhere the plain difference loses less than
+two bits.  For positive x it takes ``1 + x`` for k, so that the rounding errors of x and k do not add up.
 
 The text is generic: ``log`` and ``where`` are the number type's own, ``one`` its one, ``terms`` the length of ``P``
 (`series_terms`), and ``floor`` a small number: outside ``(floor, 1/floor)`` a ratio of variances may have been cut off.
@@ -17,15 +17,16 @@ from functools import partial
 
 import numpy as np
 
-# What NumPy results are computed in before they are rounded once: 80 bits on x86.  Elsewhere it may be a float64.
+# What NumPy results are computed in before they are rounded once: 80 bits on x86, for results within one unit of the
+# last place.  Where a long double is a double, they are within 8 but for rare exceptions (verification/README.md).
 WORK = np.longdouble
-# The scalar formula errs by at most so many units of `WORK` (verification/README.md).
-ROUNDING = 64
+# In one dimension rounding takes a divergence off by at most so many epsilons of `WORK`, relatively (same place).
+ROUNDING = 23
 
 
 def series_terms(bits):
     """Terms of ``P`` after which what is left out is below a tenth of the last of ``bits`` bits."""
-    return math.ceil(bits / math.log2(9))
+    return math.ceil(bits / 2)
 
 
 def tail(w, one, terms):
@@ -47,15 +48,17 @@ def g(x, k, other_k, log_r, log, where, one, terms, floor):
     q = x / (x + 2)
     w = q * q
     near = q * (x - 2 * w * tail(w, one, terms))
-    return where((x > -0.5) & (x < 1), near, x - log_k(k, other_k, log_r, log, where, floor))
+    k = where(x > 0, 1 + x, k)
+    return where((3 * x > -2) & (x < 2), near, x - log_k(k, other_k, log_r, log, where, floor))
 
 
 def gs(x, k, other_k, log_r, log, where, one, terms, floor):
     """``log(k) - x/k`` for ``k = 1 + x > 0``."""
     q = x / (x + 2)
     w = q * q
+    k = where(x > 0, 1 + x, k)
     near = q * (x / k + 2 * w * tail(w, one, terms))
-    return where((x > -0.5) & (x < 1), near, log_k(k, other_k, log_r, log, where, floor) - x / k)
+    return where((3 * x > -2) & (x < 2), near, log_k(k, other_k, log_r, log, where, floor) - x / k)
 
 
 def two_sum(a, b):

@@ -32,8 +32,8 @@ class Errors(NamedTuple):
 SCALARS = {
     # e = (v1 - v2)/v2, r = v1/v2, d = (m1 - m2) (1/sqrt(v1))
     "var": Errors(e=1 + 1, r=1, d=1 + (SQRT + 1) + 1),
-    # v = s s, e = ((s1 - s2)(s1 + s2))/v2, r = v1/v2, d = (m1 - m2) (1/s1)
-    "std": Errors(e=3 + 1 + 1, r=1 + 1 + 1, d=1 + 1 + 1),
+    # v = s s, e = ((s1 - s2)/s2) ((s1 + s2)/s2), r = v1/v2, d = (m1 - m2) (1/s1)
+    "std": Errors(e=2 + 2 + 1, r=1 + 1 + 1, d=1 + 1 + 1),
     # e = expm1(l) + low r, r = exp(l) + low r, d = (m1 - m2) i: i = exp(-s1/2), or exp(-s2/2) sqrt(r2)
     "logvar": Errors(e=EXPM1 + 1, r=EXP + 1, d=1 + (EXP + (EXP + 1) / 2 + SQRT + 1) + 1),
 }
@@ -50,17 +50,18 @@ def mean_term(kernel, form):
     return 2 * (1 + d) + k + 4 if kernel == "g" else 2 * (1 + k + 1 + d + 1) + 1
 
 
-# What the series leaves out of g and of gs, by the bits of the arithmetic, and the condition numbers for -1/2 < x < 1.
-LEFT_OUT = {64: 0.0017, 53: 0.0064, 24: 0.0089}
-CONDITION = {"g": 2.59, "gs": 3.26}
+# Where the series serves; what it leaves out, by the bits of the arithmetic; and the condition numbers there.
+NEAR = arb(-2) / 3, arb(2)
+LEFT_OUT = {64: 0.0116, 53: 0.0068, 24: 0.0287}
+CONDITION = {"g": 3.09, "gs": 4.44}
 # Relative errors of the kernels for all x, their arguments having those of the form.
 KERNEL = {
-    ("g", "var"): 39.3,
-    ("gs", "var"): 52.3,
-    ("g", "std"): 57.5,
-    ("gs", "std"): 75.6,
-    ("g", "logvar"): 57.5,
-    ("gs", "logvar"): 75.6,
+    ("g", "var"): 21.6,
+    ("gs", "var"): 27.9,
+    ("g", "std"): 30.8,
+    ("gs", "std"): 41.3,
+    ("g", "logvar"): 30.8,
+    ("gs", "logvar"): 41.3,
 }
 # The larger of a kernel's and a mean's term, and four operations: their sum, a weight's rounding, product, sum.  What
 # the series leaves out, and products of errors of the other steps, are below 0.1.
@@ -80,9 +81,15 @@ def options(x, terms):
 
 
 def by_square(kernel, x):
-    """A ball around ``g(x)/x^2``, between -1/2 and 1, where the first term left out is below 1e-30 of the sum."""
+    """A ball around ``g(x)/x^2``, where the series serves and the first term left out is below 1e-30 of the sum."""
     result = evaluate(kernel, x, bits=100)
     return result.value / x ** (2 - result.order) * arb(1, 1e-30)
+
+
+def condition(kernel, x, bits=100):
+    """``x f'(x)/f(x)``, by the derivatives in `test_symbolic.py`."""
+    result = evaluate(kernel, x, bits)
+    return x ** (2 - result.order) / ((1 + x) if kernel == "g" else (1 + x) ** 2) / result.value
 
 
 def assert_tight(bound, function, low, high, at):
@@ -100,7 +107,7 @@ def test_the_shipped_series_is_that_of_the_logarithm(bits):
 
 @pytest.mark.parametrize("bits", BITS)
 def test_what_the_series_leaves_out_is_far_below_the_last_bit(bits):
-    """Relative to g and gs, for -1/2 < x < 1: ``2 q (w^(T+1)/(2T+3) + ...)``, which a geometric series bounds."""
+    """Relative to g and gs: ``2 q (w^(T+1)/(2T+3) + ...)``, which a geometric series bounds."""
     terms = special.series_terms(bits)
 
     def left_out(kernel, x):
@@ -108,20 +115,17 @@ def test_what_the_series_leaves_out_is_far_below_the_last_bit(bits):
         return 2 * abs(x) / (2 + x) ** 3 * w**terms / (2 * terms + 3) / (1 - w) / by_square(kernel, x) * 2**bits
 
     for kernel in KERNELS:
-        prove(LEFT_OUT[bits], partial(left_out, kernel), -0.5, 1)
-    # Reached by gs at 1, which is g at -1/2.  The geometric series is generous by 1/(1 - w) = 9/8 at most.
-    assert left_out("gs", arb(1)) > 0.95 * LEFT_OUT[bits]
-    assert LEFT_OUT[bits] < 0.01
+        prove(LEFT_OUT[bits], partial(left_out, kernel), *NEAR)
+    # Reached by gs at 2, which is g at -2/3.
+    assert left_out("gs", arb(2)) > 0.95 * LEFT_OUT[bits]
+    assert LEFT_OUT[bits] < 0.1
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_the_condition_number_of_the_kernels_near_zero(kernel):
-    """``|x f'(x)/f(x)|``, by the derivatives in `test_symbolic.py`: what becomes of an error in x."""
+    """What becomes of an error in x."""
 
-    def condition(x):
-        return 1 / ((1 + x) if kernel == "g" else (1 + x) ** 2) / by_square(kernel, x)
-
-    assert_tight(CONDITION[kernel], condition, -0.5, 1, at=[-0.5])
+    assert_tight(CONDITION[kernel], partial(condition, kernel), *NEAR, at=NEAR[:1])
 
 
 @pytest.mark.parametrize("bits", BITS)
@@ -129,14 +133,20 @@ def test_the_condition_number_of_the_kernels_near_zero(kernel):
 def test_rounding_errors_of_the_kernels_stay_below_the_bound(kernel, form, bits):
     """For all x from 2^-20 - 1 to 2^20; beyond both ends the errors shrink (`README.md`)."""
 
+    x_error, k_error = arguments(form)
+
     def error(x):
-        result = evaluate(kernel, x, bits, *arguments(form))
-        return result.error / result.value.abs_lower() if result.value != 0 else arb("nan")
+        if x > 0:  # there k is 1 + x, and what x errs in counts by the condition number
+            inherited, result = x_error * condition(kernel, x, bits), evaluate(kernel, x, bits)
+        else:
+            inherited, result = 0, evaluate(kernel, x, bits, x_error, k_error)
+        return inherited + result.error / result.value.abs_lower() if result.value != 0 else arb("nan")
 
-    assert_tight(KERNEL[kernel, form], error, 2.0**-20 - 1, 2.0**20, at=[-0.5, 1])
+    assert_tight(KERNEL[kernel, form], error, 2.0**-20 - 1, 2.0**20, at=NEAR[:1])
 
 
-def test_the_bounds_are_those_of_the_readme():
+def test_the_bounds_are_those_of_the_readme_and_of_the_library():
+    assert max(DIVERGENCE.values()) <= 2 * special.ROUNDING  # an epsilon is two units
     readme = (Path(__file__).parent / "README.md").read_text()
     for form, errors in SCALARS.items():
         row = [*errors, *arguments(form), mean_term("g", form), mean_term("gs", form)]
@@ -216,7 +226,7 @@ def test_the_scalars_of_a_pair_err_no_more_than_composed(form, work, monkeypatch
     largest = dict.fromkeys(Errors._fields, arb(0))
     with ctx.workprec(300):
         for pair in pairs(form, 200):
-            got = canonical.canonical(*gaussians(pair))
+            got = canonical.diagonal_pair(*gaussians(pair))
             for name, x, truth in list(zip(got._fields, got, true_pair(*pair), strict=True))[1:]:
                 error = abs(exact(x[0]) - truth) / unit(work)
                 assert error <= getattr(SCALARS[form], name[0]) * abs(truth)
@@ -254,10 +264,10 @@ def test_the_whole_formula_keeps_the_bound(dual, convention, form, monkeypatch):
 
 
 def test_a_quarter_of_the_bound_is_attained(monkeypatch):
-    """In float64 alone, where ``x = g2 e1`` is just above 1 and the plain difference ``log(k) - x/k`` cancels most."""
+    """In float64 alone, the worst of five million random pairs."""
     monkeypatch.setattr(special, "WORK", np.float64)
-    N1, N2, alpha = (0.0, "std", 0.7942046482739333), (0.0, "std", 0.5520747809580188), 0.9860803735024699
-    value = divergence(True)(*gaussians((N1, N2)), alpha, convention="nielsen")
-    truth = balls.divergence(N1, N2, alpha, dual=True, convention="nielsen")
-    # 29 were measured.
-    assert abs(exact(value) - truth) > DIVERGENCE["gs", "std"] / 4 * unit(np.float64) * truth
+    N1, N2, alpha = (0.0, "std", 1.1573846838064747), (0.0, "std", 2.024684341431963), 0.9729141972339019
+    value = divergence(False)(*gaussians((N1, N2)), alpha, convention="nielsen")
+    truth = balls.divergence(N1, N2, alpha, dual=False, convention="nielsen")
+    # 10.7 of 34.9 were measured: 8.6 units in the last place.
+    assert abs(exact(value) - truth) > DIVERGENCE["g", "std"] / 4 * unit(np.float64) * truth

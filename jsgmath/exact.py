@@ -1,0 +1,24 @@
+"""Scales one by one, to 40 digits: for differences of numbers that are given in different forms."""
+
+from decimal import Context, Decimal
+
+DIGITS = Context(prec=40)
+
+
+def variance(form, scale):
+    """Of a single scale, as a Decimal of 40 digits."""
+    x = Decimal(scale)
+    if form == "logvar":
+        return DIGITS.exp(x)
+    return DIGITS.multiply(x, x) if form == "std" else x
+
+
+def excess(v1, v2):
+    """``v1/v2 - 1`` of Decimals."""
+    return DIGITS.divide(DIGITS.subtract(v1, v2), v2)
+
+
+def two_floats(x):
+    """The float nearest to a Decimal, and the one nearest to the rest."""
+    high = float(x)
+    return high, float(DIGITS.subtract(x, Decimal(high)))
