@@ -1,5 +1,7 @@
 """Skew-geometric Jensen-Shannon divergences between Gaussians, numerically verified."""
 
+import importlib
+
 from jsgmath.divergences import (
     Gradient,
     bhattacharyya,
@@ -26,3 +28,9 @@ __all__ = [
     "jsg_grad",
     "kl",
 ]
+
+
+def __getattr__(name):
+    if name == "certified":  # needs an extra, so that it is imported by whoever uses it
+        return importlib.import_module("jsgmath.certified")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

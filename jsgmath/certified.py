@@ -1,0 +1,278 @@
+r"""The divergences as pairs ``(lower, upper)`` of float64 that are proved to enclose the true value.
+
+"Proved" means: the Gaussians are exactly those of the floats they hold (``mean`` and ``scale``), alpha is exactly its
+float, and every step, the rounding to float64 included, is ball arithmetic, rounded outwards, on the definition [1,
+eqs. 2, 8, 10, 12, 13].  To be trusted are Arb (part of FLINT) and the lines below; no NumPy arithmetic takes part.
+
+The precision doubles until nothing is left to gain: ``upper <= nextafter(lower, inf)``.  Around a truth that is itself
+a float64 no ball with a radius gets there, so such a truth must be recognised.  Where the scales are rational (every
+form but logvar), twice the value is ``R + log q`` with R rational, q algebraic.  If q is not 1, its logarithm is
+transcendental (Lindemann), so that some precision parts the value from every float64.  If q is 1, which is decided
+exactly, the value comes from rational arithmetic.  Hence the doubling ends, and equal Gaussians have (0, 0), also
+across forms.
+
+With log-variances other than 0 the value is rational by no known coincidence, but only special cases are theorems (for
+kl of two such, Lindemann-Weierstrass).  There, and where the last place hangs on an ``exp(-1e7)``, the doubling may
+reach its limit, which is an error.
+
+[1] Deasy, Simidjievski, Lio 2020, https://arxiv.org/abs/2006.10599
+"""
+
+import math
+from functools import cache, partial
+
+import numpy as np
+
+from jsgmath.divergences import _arguments
+from jsgmath.gaussian import DIAGONAL
+
+try:
+    from flint import acb, arb, arb_mat, ctx, fmpq, fmpq_mat
+    from flint.utils.flint_exceptions import DomainError
+except ImportError as error:
+    raise ImportError("jsgmath.certified needs python-flint; pip install 'jsgmath[certified]'") from error
+
+PRECISIONS = [2**k for k in range(7, 21)]  # in bits
+EXACT_FROM = 1024  # bits; a truth that fewer do not part from a float64 may be one
+INTEGRAL_PRECISIONS = [2**k for k in range(7, 11)]
+INTEGRAL_WIDTH = 2.0**-40
+
+
+def jsg(N1, N2, alpha, *, convention="deasy"):
+    r"""Enclosure of `jsgmath.jsg` [1, eq. 8], with the same arguments, in nats.
+
+    Returns:
+        ``(lower, upper)``, float64 of the broadcast batch shape: ``0 <= lower <= truth <= upper``, at most neighbours.
+        ``lower == upper`` where the truth is a float64; ``upper`` is inf where it exceeds the largest.
+
+    Raises:
+        ValueError: as `jsgmath.jsg`, and for a matrix that is not positive definite in exact arithmetic.
+        ArithmeticError: 2^20 bits do not part the truth from a float64.
+
+    >>> from jsgmath import Gaussian
+    >>> N1, N2 = Gaussian(mean=[0.0], var=[1.0]), Gaussian(mean=[1.0], logvar=[0.5])
+    >>> print(*jsg(N1, N2, 0.5))
+    0.12287275475605733 0.12287275475605734
+    """
+    return _batch(partial(_divergence, convention=convention, dual=False), N1, N2, alpha, convention)
+
+
+def jsg_dual(N1, N2, alpha, *, convention="deasy"):
+    r"""Enclosure of `jsgmath.jsg_dual` [1, eq. 10], in nats; as `jsg`.
+
+    >>> from jsgmath import Gaussian
+    >>> print(*jsg_dual(Gaussian(mean=[0.0], var=[4.0]), Gaussian(mean=[0.0], std=[2.0]), 0.3))
+    0.0 0.0
+    """
+    return _batch(partial(_divergence, convention=convention, dual=True), N1, N2, alpha, convention)
+
+
+def kl(N1, N2):
+    r"""Enclosure of :math:`KL(N_1 \| N_2)` [1, eq. 2], in nats; as `jsg`.
+
+    >>> from jsgmath import Gaussian
+    >>> print(*kl(Gaussian(mean=[0.0, 0.0], var=[2.0, 0.5]), Gaussian(mean=0.0, cov=[[1.0, 0.0], [0.0, 1.0]])))
+    0.25 0.25
+    """
+    return jsg(N1, N2, 0.0)
+
+
+def js(N1, N2, lam=0.5):
+    r"""Enclosure of the Jensen-Shannon divergence of one-dimensional Gaussians, by rigorous integration, in nats.
+
+    .. math:: \lambda\,KL(N_1 \| M) + (1-\lambda)\,KL(N_2 \| M), \quad M = (1-\lambda) N_1 + \lambda N_2   [1, eq. 6]
+
+    Args:
+        N1, N2: as in `jsg`, of dimension 1.
+        lam: in [0, 1], 1/2 for eq. 5; a float or an array that broadcasts with the batch.
+
+    Returns:
+        As `jsg`, but the ends may be ``2^-40 lower`` apart.  At lam 0 and 1 those of KL(N2||N1) and KL(N1||N2).
+
+    Raises:
+        ValueError: as `jsg`, and for Gaussians of more than one dimension.
+        ArithmeticError: 1024 bits do not suffice, as for divergences below 1e-290.
+
+    >>> from jsgmath import Gaussian
+    >>> lower, upper = js(Gaussian(mean=[0.0], var=[1.0]), Gaussian(mean=[1.0], var=[1.0]))
+    >>> print(f"{lower:.12f} {upper:.12f}")
+    0.111421482185 0.111421482185
+    """
+    return _batch(_jensen_shannon, N1, N2, lam, "deasy", "lam")
+
+
+def _batch(enclosure, N1, N2, alpha, convention, name="alpha"):
+    """``enclosure(first, second, alpha)`` over the batch; in it a Gaussian is ``(mean, form, scale)`` of float64."""
+    N1, N2, (_, alpha, *_) = _arguments(N1, N2, alpha, convention, name)
+    if enclosure is _jensen_shannon and N1.dim != 1:
+        raise ValueError(f"certified.js takes Gaussians of dimension 1, got {N1.dim}; jsgmath.js takes any, unproved")
+    alpha = alpha[..., 0].astype(float)  # the very float that was given, which the working precision holds
+    shape = np.broadcast_shapes(N1.batch_shape, N2.batch_shape, alpha.shape)
+    sides = []
+    for N in (N1, N2):
+        mean, scale = N.mean.astype(float), N.scale.astype(float)
+        axes = scale.shape[-1:] if N.is_diagonal else scale.shape[-2:]
+        sides.append((np.broadcast_to(mean, (*shape, N.dim)), N.form, np.broadcast_to(scale, (*shape, *axes))))
+    alpha, result = np.broadcast_to(alpha, shape), np.empty((2, *shape))
+    for i in np.ndindex(shape):
+        result[:, *i] = enclosure(*((mean[i], form, scale[i]) for mean, form, scale in sides), float(alpha[i]))
+    return result[0][()], result[1][()]
+
+
+def _divergence(first, second, alpha, convention, dual):
+    if convention == "nielsen" and alpha in (0, 1):
+        return 0.0, 0.0  # [1, eqs. 14, 15]
+    pairs = _independent(first, second)
+    exact = cache(lambda: _exact(pairs, alpha, convention, dual))
+
+    def ball():
+        if ctx.prec >= EXACT_FROM and exact() is not None:
+            return arb(exact())
+        rational, det, ratio = _parts(pairs, arb(alpha), convention, dual, arb, arb_mat)
+        logarithm = det.log() + arb(alpha) * ratio.log()
+        return (rational + logarithm if dual else rational - logarithm) / 2
+
+    return _enclosure(ball, PRECISIONS)
+
+
+def _independent(first, second):
+    """One pair for each coordinate if both are diagonal, else the one; those equal as given add nothing and go."""
+    pairs = [(first, second)]
+    if first[1] in DIAGONAL and second[1] in DIAGONAL:
+        coordinates = [slice(i, i + 1) for i in range(len(first[0]))]
+        pairs = [[(mean[i], form, scale[i]) for mean, form, scale in (first, second)] for i in coordinates]
+    return [pair for pair in pairs if not all(np.array_equal(x, y) for x, y in zip(*pair, strict=True))]
+
+
+def _parts(pairs, alpha, convention, dual, number, matrix):
+    """Numbers with 2 JSG = rational - log(det ratio^alpha) and 2 JSG* = rational + log(det ratio^alpha)."""
+    weights = 1 - alpha, alpha
+    g1, g2 = weights if convention == "nielsen" else weights[::-1]  # [1, eqs. 7, 16]
+    rational, det, ratio = number(0), number(1), number(1)
+    for pair in pairs:
+        (m1, S1, P1), (m2, S2, P2) = moments = [_moments(N, number, matrix) for N in pair]
+        P = P1 * g1 + P2 * g2  # [1, eq. 12]
+        m = P.solve(P1 * m1 * g1 + P2 * m2 * g2)  # [1, eq. 13]
+        S = P.inv() if dual else None
+        for weight, (mean, covariance, precision) in zip(weights, moments, strict=True):
+            A, B, d = (precision, S, m - mean) if dual else (P, covariance, m - mean)
+            product, n = A * B, m.nrows()
+            trace = sum(product[i, i] for i in range(n))
+            rational += weight * (trace - n + (d.transpose() * A * d)[0, 0])  # [1, eq. 2]
+        det1 = S1.det()
+        det, ratio = det * P.det() * det1, ratio * S2.det() / det1
+    return rational, det, ratio
+
+
+def _moments(N, number, matrix):
+    """Mean, covariance and precision as matrices of rational numbers or of balls; an exp takes balls."""
+    mean, form, scale = N[0].tolist(), N[1], N[2].tolist()
+    column = matrix([[number(x)] for x in mean])
+    if form in DIAGONAL:
+        variance = {"var": lambda x: x, "std": lambda x: x * x, "logvar": lambda x: x.exp() if x != 0 else x + 1}[form]
+        given = [[variance(number(x)) if i == j else number(0) for j in range(len(scale))] for i, x in enumerate(scale)]
+    else:
+        given = [[number(x) for x in row] for row in scale]
+    S = matrix(given)
+    if form == "scale_tril":
+        S = S * S.transpose()
+    if form in ("cov", "precision"):
+        _check_definite(form, given)
+    return (column, S.inv(), S) if form == "precision" else (column, S, S.inv())
+
+
+def _check_definite(form, rows):
+    """Proof by positive pivots; the constructor of `Gaussian` checked in floating point."""
+    for k, row in enumerate(rows):
+        if row[k] <= 0:
+            raise ValueError(
+                f"{form} is not positive definite in exact arithmetic; pass {form} + jitter * I if that is intended"
+            )
+        if not row[k] > 0:
+            raise ZeroDivisionError  # a ball around 0, which more precision decides
+        for i in range(k + 1, len(rows)):
+            factor = row[i] / row[k]
+            rows[i][i:] = [x - factor * y for x, y in zip(rows[i][i:], row[i:], strict=True)]
+
+
+def _exact(pairs, alpha, convention, dual):
+    """The divergence, if the scales are rational and it is shown to be; else None."""
+    if any(form == "logvar" and scale.any() for pair in pairs for _, form, scale in pair):
+        return None
+    rational, det, ratio = _parts(pairs, _fraction(alpha), convention, dual, _fraction, fmpq_mat)
+    # With alpha = p/q in lowest terms, is det^q ratio^p = 1?  If so, ratio is the q-th power of a rational number.
+    p, q = alpha.as_integer_ratio()
+    try:
+        for _ in range(q.bit_length() - 1):  # q is a power of 2
+            ratio = ratio.sqrt()
+    except DomainError:
+        return None
+    return rational / 2 if det * ratio**p == 1 else None
+
+
+def _fraction(x):
+    return fmpq(*x.as_integer_ratio())
+
+
+def _enclosure(ball, precisions, width=0.0):
+    """Both ends, from as many bits as make them neighbours or part them by no more than the relative width."""
+    for bits in precisions:
+        with ctx.workprec(bits):
+            try:
+                lower, upper = _outward(ball())
+            except ZeroDivisionError:  # a matrix that may be singular, for all these bits can tell
+                continue
+        if upper <= max(math.nextafter(lower, math.inf), lower + lower * width):
+            return lower, upper
+    raise ArithmeticError(
+        f"{precisions[-1]} bits do not enclose the value tightly; make the Gaussians less extreme or less equal"
+    )
+
+
+def _outward(ball):
+    """The ends of a ball around a number that is not negative, as float64."""
+    low, high = ball.lower(), ball.upper()
+    lower, upper = float(low), float(high)  # rounded one way or the other; the comparisons are exact
+    while arb(lower) > low:
+        lower = math.nextafter(lower, -math.inf)
+    while arb(upper) < high:
+        upper = math.nextafter(upper, math.inf)
+    return max(0.0, lower), upper
+
+
+def _jensen_shannon(first, second, lam):
+    if lam in (0, 1):
+        return _divergence(first, second, 1 - lam, "deasy", dual=False)  # [1, eqs. 17, 18]
+    if _exact(_independent(first, second), 0.0, "deasy", dual=False) == 0:
+        return 0.0, 0.0  # KL = 0: they are equal, which no integral could show
+
+    def ball():
+        w1, w2 = arb(lam), 1 - arb(lam)
+        return w1 * _kl_to_mixture(first, second, w2, w1) + w2 * _kl_to_mixture(second, first, w1, w2)
+
+    return _enclosure(ball, INTEGRAL_PRECISIONS, INTEGRAL_WIDTH)
+
+
+def _kl_to_mixture(first, second, own, other):
+    """KL(N1||M) of the mixture ``M = own N1 + other N2`` in one dimension, as a ball.
+
+    In units of N1 it is the integral of ``p log(p/m)`` over [-k, k], and a tail.  There N1 has the mass
+    ``e = erfc(k/sqrt(2))`` and M at most 1, so the tail is at least ``e log e`` by the log-sum inequality; and it is at
+    most ``-e log(own)``, since ``p/m <= 1/own``.
+    """
+    (m1, S1, _), (m2, S2, _) = (_moments(N, arb, arb_mat) for N in (first, second))
+    ratio = (S1[0, 0] / S2[0, 0]).sqrt()
+    shift, log_ratio = (m1[0, 0] - m2[0, 0]) / S2[0, 0].sqrt(), ratio.log()
+
+    def integrand(t, analytic):  # log_odds is log(q/p), log_mixture log(m/p)
+        z = shift + ratio * t
+        log_odds = (t * t - z * z) / 2 + log_ratio
+        log_mixture = (own + other * log_odds.exp()).log(analytic)
+        if not analytic and not log_mixture.is_finite():  # t is a real interval, too wide for q/p: 0 <= z^2
+            log_mixture = own.log().union((own + other * (t.real * t.real / 2 + log_ratio).exp()).log())
+        return -(-t * t / 2).exp() * log_mixture
+
+    k = math.isqrt(2 * ctx.prec) + 1  # e < exp(-k^2/2) < 2^-prec
+    e = (arb(k) / arb(2).sqrt()).erfc()
+    body = acb.integral(integrand, -k, k).real / (2 * arb.pi()).sqrt()
+    return body + (e * e.log()).union(-e * own.log())
