@@ -46,6 +46,11 @@ log_k = _shared(special.log_k)
 shared_g = _shared(special.g, tail=tail, log_k=log_k)
 shared_gs = _shared(special.gs, tail=tail, log_k=log_k)
 
+# Compiled functions read only such globals; the interpreter wants plain numbers.
+TERMS64, TERMS32 = (
+    special.series_terms(bits) if INTERPRETED else tl.constexpr(special.series_terms(bits)) for bits in (53, 24)
+)
+
 
 @_device
 def _log(x):
@@ -60,18 +65,18 @@ def _where(condition, x, y):
 @_device
 def _g(x, k, other_k, log_r):
     if x.dtype == tl.float64:
-        result = shared_g(x, k, other_k, log_r, _log, _where, 1.0, 17, 2.0**-766)
+        result = shared_g(x, k, other_k, log_r, _log, _where, 1.0, TERMS64, 2.0**-766)
     else:
-        result = shared_g(x, k, other_k, log_r, _log, _where, 1.0, 8, 2.0**-94)
+        result = shared_g(x, k, other_k, log_r, _log, _where, 1.0, TERMS32, 2.0**-94)
     return result
 
 
 @_device
 def _gs(x, k, other_k, log_r):
     if x.dtype == tl.float64:
-        result = shared_gs(x, k, other_k, log_r, _log, _where, 1.0, 17, 2.0**-766)
+        result = shared_gs(x, k, other_k, log_r, _log, _where, 1.0, TERMS64, 2.0**-766)
     else:
-        result = shared_gs(x, k, other_k, log_r, _log, _where, 1.0, 8, 2.0**-94)
+        result = shared_gs(x, k, other_k, log_r, _log, _where, 1.0, TERMS32, 2.0**-94)
     return result
 
 
