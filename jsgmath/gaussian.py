@@ -239,7 +239,7 @@ def _symmetric(form, matrix):
             f"{form} is not symmetric (entries differ by {difference.max():.2g}); "
             f"pass ({form} + {form}.T) / 2 if that is intended"
         )
-    return (matrix + transpose) / 2
+    return np.where(matrix == transpose, matrix, matrix / 2 + transpose / 2)  # the sum might overflow
 
 
 def _factor(form, matrix):
