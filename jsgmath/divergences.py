@@ -51,7 +51,7 @@ def jsg(N1, N2, alpha, *, convention="deasy", return_error=False):
     [0.5   0.125 0.5  ]
     >>> value, bound = jsg(N1, Gaussian(mean=[0.0], cov=[[3.0]]), 0.3, return_error=True)
     >>> print(value, bound < 1e-16)
-    0.13014155702190783 True
+    0.07617915307763728 True
     """
     return _skew(formula.to_mean, g, N1, N2, alpha, convention, return_error)
 

@@ -1,4 +1,4 @@
-"""How many digits are right between Gaussians of full covariance, and how true the bounds are, against ball arithmetic."""
+"""How many digits are right between Gaussians of full covariance, and that bounds are true, against ball arithmetic."""
 
 from fractions import Fraction
 
@@ -14,8 +14,8 @@ from verification import balls
 variants = pytest.mark.parametrize(("dual", "convention"), VARIANTS)
 DENSE = ["cov", "scale_tril", "precision"]
 
-# In 80 bits the last rounding takes half a unit, the formula hundredths (verification/README.md); where a long double is
-# a double the formula takes up to 8.
+# In 80 bits the last rounding takes half a unit, the formula hundredths (verification/README.md); where a long double
+# is a double, the formula takes up to 8.
 ULPS = 0.6 if np.finfo(np.longdouble).nmant > 52 else 9
 # Directions of all but equal ratio are told apart in float64 only, which their displacements notice; 2.6 was measured.
 ULPS_OF_EQUAL_RATIOS = ULPS + 4
