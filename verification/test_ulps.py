@@ -20,9 +20,9 @@ BEYOND = {np.float64: "ratios of e^±1000", np.float32: "ratios of e^±100"}  # 
 # only where it holds the ratio.
 EXTENDED = np.finfo(np.longdouble).nmant > 52
 ULPS = {np.float64: 1 if EXTENDED else 8, np.float32: 0.501}
-HELD = [case for case in SCALAR if EXTENDED or case != (np.float64, BEYOND[np.float64])]
-# Every step is rounded to the type: 19.5 was measured over 240,000 random pairs, and a quarter more for another libm.
-ULPS_TORCH = 25
+HELD = [case for case in SCALAR + DENSE if EXTENDED or case != (np.float64, BEYOND[np.float64])]
+# Every step is rounded to the type: 7.5 was measured over 2.4 million random pairs, and a third more for another libm.
+ULPS_TORCH = 10
 
 
 def cell(dtype, family, subject):
@@ -46,15 +46,6 @@ def test_its_torch_functions_are_right_to_a_few_places(dtype, family):
     got = cell(dtype, family, "`jsgmath.torch`")
     assert nothing_wrong(got)
     assert got.largest <= ULPS_TORCH or family == BEYOND[dtype]  # where they cut the ratio off, as documented
-
-
-@pytest.mark.parametrize(("dtype", "family"), [case for case in DENSE if "1e10" not in case[1]])
-def test_its_dense_divergences_keep_nine_digits(dtype, family):
-    """Up to condition 1e6, where n eps condition is 4e-9 and 1e-11 was measured; in float32 that is one rounding."""
-    for subject in OWN:
-        got = cell(dtype, family, subject)
-        assert nothing_wrong(got)
-        assert got.largest <= max(1e-9 / np.finfo(dtype).eps, 1)  # the ulp of a value is at most eps of it
 
 
 @pytest.mark.parametrize("family", ["ordinary variances", "covariances of condition 1e2, far"])
@@ -137,11 +128,11 @@ def test_the_committed_table_is_what_the_command_says(tmp_path):
     assert len(first) == 8 * (len(SCALAR) + len(DENSE))
     assert first == [key for key in committed if key[1] == 1]
     for key in measured.keys() & committed.keys():
-        _, table, name, column = key
+        _, table, _, column = key
         got, want = np.array(measured[key]), np.array(committed[key])
         if column in OWN:
-            # 0.01 is the last digit, and one more for another libm; dense ones have a test of their own.
-            near = not EXTENDED or "covariances" in name or np.abs(got - want).max(initial=0) <= 0.02
+            # 0.01 is the last digit, and one more for another libm.
+            near = not EXTENDED or np.abs(got - want).max(initial=0) <= 0.02
         elif table == 1:
             # Errors of rounding, which another libm or BLAS makes differently: their size.
             near = len(got) == len(want) and ((got <= 3 * want + 5) & (want <= 3 * got + 5)).all()
