@@ -6,13 +6,14 @@ for the first of mpmath matrices (`exact`), else of arrays.  In the integrals th
 product of powers of densities, its normaliser an integral too, so that they take nothing from eqs. 9 to 13.
 """
 
+from functools import partial
 from itertools import pairwise, product
 
 import mpmath
 import numpy as np
 from mpmath import mp
 from scipy.integrate import quad
-from scipy.stats import multivariate_normal, norm
+from scipy.stats import multivariate_normal
 
 DIGITS = 60
 
@@ -96,7 +97,13 @@ def quadrature(N1, N2, alpha, convention="deasy", dual=False):
     def integrate(f):
         return sum(quad(f, a, b, epsabs=0, epsrel=1e-11, limit=200)[0] for a, b in pairwise(points) if b > a)
 
-    return _divergence(integrate, norm(m1, s1).logpdf, norm(m2, s2).logpdf, alpha, convention, dual)
+    log_p, log_q = (partial(_log_density, m, s, np.log(s * np.sqrt(2 * np.pi))) for m, s in ((m1, s1), (m2, s2)))
+    return _divergence(integrate, log_p, log_q, alpha, convention, dual)
+
+
+def _log_density(mean, std, log_norm, x):
+    """What `scipy.stats.norm.logpdf` is, in a tenth of the time."""
+    return -(((x - mean) / std) ** 2) / 2 - log_norm
 
 
 def _hermite(N1, N2, nodes=40):

@@ -1,5 +1,8 @@
 """Random pairs of Gaussians for the tests: as ``(mean, cov)`` arrays, as jsgmath takes them, and for the oracles."""
 
+from functools import cache
+from itertools import product
+
 import numpy as np
 from hypothesis import strategies as st
 
@@ -51,3 +54,46 @@ def exact(G):
 
 def divergence(dual):
     return jsgmath.jsg_dual if dual else jsgmath.jsg
+
+
+def scalar_pairs(*sizes):
+    """One-dimensional pairs for `balls.py`, in every two forms: ``(size, distance)`` of log-variances."""
+    rng = np.random.default_rng(0)
+    scale = {"var": np.exp, "logvar": float, "std": lambda logvar: np.exp(logvar / 2)}
+    pairs = []
+    for (form1, form2), (size, distance) in product(product(scale, repeat=2), sizes):
+        m, step, logvar, factor = rng.normal(size=4)
+        first, second = size * logvar, size * logvar + distance * factor
+        if distance >= 1 or form1 == form2:  # between two forms, the difference would be of their roundings
+            pairs.append(
+                ((m, form1, float(scale[form1](first))), (m + distance * step, form2, float(scale[form2](second))))
+            )
+    return tuple(pairs)
+
+
+def both_ways(form, *scales):
+    """One-dimensional pairs of the given scales, in both orders."""
+    return tuple(((0.5, form, first), (0.0, form, second)) for pair in scales for first, second in (pair, pair[::-1]))
+
+
+ORDINARY = scalar_pairs((1, 1), (1, 1), (100, 100), (1, 1e-9), (40, 1e-9)) + both_ways("logvar", (90.1, -103.7))
+# Ratios of variances whose square no float64 holds, then none itself, then none with 15 bits of exponent.
+FAR = scalar_pairs((300, 300)) + both_ways("var", (1e-150, 1e130))
+EXTREME = FAR + both_ways("logvar", (700.0, -700.0), (1e5, 0.0), (-2e4, 3.0), (-1e5, 1e5))
+
+
+def batches(pairs):
+    """For every two forms: where their pairs stand in the list, and the pairs as two batches with an axis for alpha."""
+    for forms in sorted({(N1[1], N2[1]) for N1, N2 in pairs}):
+        indices = [i for i, (N1, N2) in enumerate(pairs) if (N1[1], N2[1]) == forms]
+        sides = np.array([[(N[0], N[2]) for N in pairs[i]] for i in indices])[:, None, :, :, None]
+        yield (
+            indices,
+            *(jsgmath.Gaussian(sides[:, :, k, 0], **{form: sides[:, :, k, 1]}) for k, form in enumerate(forms)),
+        )
+
+
+@cache
+def truths(oracle, pairs, alphas, dual, convention):
+    """What an oracle of `balls.py` says of every pair and alpha; kept, since `mutants.py` asks again and again."""
+    return [[oracle(*pair, alpha, dual=dual, convention=convention) for alpha in alphas] for pair in pairs]

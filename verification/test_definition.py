@@ -6,9 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import jsgmath
-from verification import oracles
+from jsgmath import special
+from verification import balls, oracles
 from verification.pairs import (
     DIVERGENCES,
+    EXTREME,
+    FAR,
+    ORDINARY,
+    batches,
     dense_pair,
     diagonal_pair,
     distances,
@@ -17,6 +22,7 @@ from verification.pairs import (
     gaussian,
     interior,
     seeds,
+    truths,
 )
 
 EPS = np.finfo(float).eps
@@ -31,6 +37,59 @@ def test_a_diagonal_divergence_is_the_textbook_definition(dual, convention, n, s
     truth = oracles.textbook_jsg(exact(N1), exact(N2), alpha, convention, dual)
     # Computed in 80-bit arithmetic and rounded once: half an ulp, which is at most EPS, and a little.
     assert abs(divergence(dual)(N1, N2, alpha, convention=convention) - truth) <= 1.01 * EPS * truth
+
+
+@pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
+def test_one_dimension_is_the_definition_over_the_whole_range(dual, convention):
+    """Every two forms, ratios of variances that no float64 holds, and alpha up to its ends."""
+    # One unit of the last place, as above; where the truth is beyond float64, infinity.
+    assert worst_ulps(ORDINARY + EXTREME, dual, convention) <= 1
+
+
+@pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
+def test_in_double_precision_alone_one_dimension_is_the_definition_to_a_few_ulps(dual, convention, monkeypatch):
+    """As where a long double is a double: there the rounding of a difference of log-variances counts."""
+    monkeypatch.setattr(special, "WORK", np.float64)
+    # 5.2 was measured.
+    assert worst_ulps(ORDINARY + FAR, dual, convention) <= 8
+
+
+def worst_ulps(pairs, dual, convention, alphas=(0.0, 1e-300, 0.3, 0.5, 1 - 2.0**-53, 1.0)):
+    """The largest error in units of the last place."""
+    expected, worst = truths(balls.divergence, pairs, alphas, dual, convention), 0.0
+    for indices, N1, N2 in batches(pairs):
+        values = divergence(dual)(N1, N2, np.array(alphas), convention=convention)
+        for i, row in zip(indices, values, strict=True):
+            worst = max(worst, *map(balls.ulps, row, expected[i]))
+    return worst
+
+
+@pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
+@pytest.mark.parametrize("form", ["cov", "scale_tril", "precision"])
+def test_in_double_precision_alone_far_dense_pairs_are_the_definition(form, dual, convention, monkeypatch):
+    """Between matrices of one entry, whose condition is 1, so that `dense_tolerance` is 8 EPS."""
+    monkeypatch.setattr(special, "WORK", np.float64)
+    scales = np.array([1e-120, 1e150]) ** (0.5 if form == "scale_tril" else 1)
+    for scale1, scale2 in (scales, scales[::-1]):
+        N1, N2 = ([0.5], form, [[scale1]]), ([0.0], form, [[scale2]])
+        G1, G2 = (jsgmath.Gaussian(mean, **{form: scale}) for mean, _, scale in (N1, N2))
+        for alpha in (1e-300, 0.3):
+            truth = balls.dense_divergence(N1, N2, alpha, dual=dual, convention=convention)
+            assert balls.ulps(divergence(dual)(G1, G2, alpha, convention=convention), truth) <= 8
+
+
+@pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
+def test_a_shorter_float_stands_for_its_exact_value(dual, convention):
+    """A float32 Gaussian and a float64 one have the divergence, gradient and mean of the same numbers in float64."""
+    short, double = jsgmath.Gaussian(np.float32([0.1]), var=np.float32([0.7])), jsgmath.Gaussian([0.2], var=[1.3])
+    gradient = jsgmath.jsg_dual_grad if dual else jsgmath.jsg_grad
+    for N1, N2 in ((short, double), (double, short)):
+        as_double = N1.astype(float), N2.astype(float)
+        for function in (divergence(dual), gradient):
+            value, expected = (function(*pair, 0.3, convention=convention) for pair in ((N1, N2), as_double))
+            assert value == expected
+        G, expected = (jsgmath.geometric_mean(*pair, 0.3) for pair in ((N1, N2), as_double))
+        assert (G.mean, G.var) == (expected.mean, expected.var)
 
 
 @pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
@@ -57,14 +116,24 @@ def dense_tolerance(N1, N2):
     return 4 * N1.dim * EPS * (np.linalg.cond(N1.cov) + np.linalg.cond(N2.cov))
 
 
-def test_batches_are_the_pairs_one_by_one():
+@pytest.mark.parametrize(("kind", "form"), [(dense_pair, "cov"), (diagonal_pair, "var")])
+def test_batches_are_the_pairs_one_by_one(kind, form):
     """Leading axes broadcast, for both Gaussians and alpha."""
-    pairs = [dense_pair(3, seed) for seed in range(4)]
-    N1 = jsgmath.Gaussian(np.array([p[0][0] for p in pairs]), cov=np.array([p[0][1] for p in pairs]))
-    N2 = gaussian(pairs[0][1])
-    alphas = np.array([[0.2], [0.7]])
+    pairs = [kind(3, seed) for seed in range(4)]
+    first, second = ([gaussian(pair[k], form) for pair in pairs] for k in (0, 1))
+    N1, N2 = (stacked(Ns) for Ns in (first, second[:3]))
+    N2 = jsgmath.Gaussian(N2.mean[:, None], **{form: N2.scale[:, None]})
+    alphas = np.array([[[0.2]], [[0.7]]])
     values = jsgmath.jsg(N1, N2, alphas)
-    assert values.shape == (2, 4)
-    for i, alpha in enumerate(alphas[:, 0]):
-        for j, (first, _) in enumerate(pairs):
-            assert values[i, j] == jsgmath.jsg(gaussian(first), N2, alpha)
+    assert values.shape == (2, 3, 4)
+    for i, j, k in np.ndindex(values.shape):
+        assert values[i, j, k] == jsgmath.jsg(first[k], second[j], alphas[i, 0, 0])
+    G = jsgmath.geometric_mean(N1, N2, alphas)
+    for i, j, k in np.ndindex(values.shape):
+        single = jsgmath.geometric_mean(first[k], second[j], alphas[i, 0, 0])
+        assert (G.mean[i, j, k] == single.mean).all()
+        assert (G.scale[i, j, k] == single.scale).all()
+
+
+def stacked(Ns):
+    return jsgmath.Gaussian(np.array([N.mean for N in Ns]), **{Ns[0].form: np.array([N.scale for N in Ns])})

@@ -11,6 +11,7 @@ from verification import oracles
 from verification.pairs import dense_pair, exact, gaussian, interior, seeds
 
 EPS = np.finfo(float).eps
+DIAGONAL, DENSE = ("var", "logvar", "std"), ("cov", "scale_tril", "precision")
 dimensions = st.integers(1, 5)
 
 
@@ -68,9 +69,17 @@ def test_eqs_9_and_11_are_the_original_divergences(n, seed, alpha):
                 assert abs(jsgmath.jsg_dual(N1, N2, alpha, convention="nielsen") - eq11 / 2) <= tolerance * eq11
 
 
-@given(n=dimensions, seed=seeds, weight=st.floats(0, 1), form=st.sampled_from(["cov", "scale_tril", "precision"]))
-def test_eqs_12_and_13_are_the_geometric_mean(n, seed, weight, form):
-    N1, N2 = (gaussian(N, form) for N in dense_pair(n, seed))
+@given(
+    n=dimensions,
+    seed=seeds,
+    weight=st.floats(0, 1),
+    forms=st.tuples(st.sampled_from((*DENSE, "var")), st.sampled_from(DENSE)),
+    swap=st.booleans(),
+)
+def test_eqs_12_and_13_are_the_geometric_mean(n, seed, weight, forms, swap):
+    """Of two dense Gaussians, or of a diagonal one and a dense one in either order."""
+    N1, N2 = (gaussian(N, form) for N, form in zip(dense_pair(n, seed), forms, strict=True))
+    N1, N2 = (N2, N1) if swap else (N1, N2)
     tolerance = dense_tolerance(N1, N2)
     with mp.workdps(oracles.DIGITS):
         m, S = oracles.textbook_mean(exact(N1), exact(N2), 1 - mp.mpf(weight), mp.mpf(weight))
@@ -81,14 +90,15 @@ def test_eqs_12_and_13_are_the_geometric_mean(n, seed, weight, form):
     assert np.abs(G.cov - cov).max() <= tolerance * size
 
 
-@given(n=dimensions, seed=seeds, weight=st.floats(0, 1), form=st.sampled_from(["var", "logvar", "std"]))
-def test_eqs_12_and_13_are_the_geometric_mean_of_diagonal_gaussians(n, seed, weight, form):
+@given(n=dimensions, seed=seeds, weight=st.floats(0, 1), forms=st.tuples(*[st.sampled_from(DIAGONAL)] * 2))
+def test_eqs_12_and_13_are_the_geometric_mean_of_diagonal_gaussians(n, seed, weight, forms):
     rng = np.random.default_rng(seed)
     means, variances = rng.normal(size=(2, n)), np.exp(rng.normal(size=(2, n)))
-    N1, N2 = (gaussian((m, np.diag(v)), form) for m, v in zip(means, variances, strict=True))
+    N1, N2 = (gaussian((m, np.diag(v)), form) for m, v, form in zip(means, variances, forms, strict=True))
     with mp.workdps(oracles.DIGITS):
         m, S = oracles.textbook_mean(exact(N1), exact(N2), 1 - mp.mpf(weight), mp.mpf(weight))
     G = jsgmath.geometric_mean(N1, N2, weight)
+    assert G.form == ("logvar" if forms == ("logvar", "logvar") else "var")
     # Rounded once from 80 bits; a log-variance is rounded before it is exponentiated.
     assert np.abs(G.mean - np.array(m.tolist(), float)[:, 0]).max() <= 2 * EPS * np.abs(means).max()
     assert np.abs(G.var / np.diag(np.array(S.tolist(), float)) - 1).max() <= 16 * EPS
@@ -100,6 +110,13 @@ def test_the_geometric_mean_at_an_end_is_that_gaussian():
         G = jsgmath.geometric_mean(N1, N2, weight)
         assert G.mean.tolist() == N.mean.tolist()
         assert G.var.tolist() == N.var.tolist()
+
+
+def test_the_geometric_mean_keeps_log_variances_that_no_variance_could_hold():
+    """``v = v1 v2 / (w v1 + (1-w) v2)``: of ``v1 = e^2000 v2`` that is ``v2/w``, to far below the last digit."""
+    N1, N2 = jsgmath.Gaussian([1.0], logvar=[4000.0]), jsgmath.Gaussian([-3.0], logvar=[2000.0])
+    G = jsgmath.geometric_mean(N1, N2, 0.25)
+    assert (G.mean[0], G.logvar[0]) == (-3.0, pytest.approx(2000 + np.log(4), rel=EPS))
 
 
 @given(n=dimensions, seed=seeds, alpha=interior)

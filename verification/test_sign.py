@@ -19,7 +19,7 @@ scales = {
 
 @pytest.mark.parametrize("form", scales)
 @pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
-@settings(max_examples=400)
+@settings(max_examples=7 * settings.default.max_examples)
 @given(data=st.data(), alpha=alphas)
 def test_no_pair_gives_a_negative_or_nan(dual, convention, form, data, alpha):
     N1, N2 = (jsgmath.Gaussian(data.draw(means), **{form: data.draw(scales[form])}) for _ in range(2))

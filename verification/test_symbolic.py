@@ -3,6 +3,8 @@
 They hold for one pair of dimension one; `test_definition.py` has the reduction of any pair to those.
 """
 
+from functools import cache
+
 import pytest
 import sympy
 
@@ -19,6 +21,7 @@ LIMITS = {
 }
 
 
+@cache  # `mutants.py` asks again and again, mostly of the same expressions
 def is_zero(expression):
     return sympy.simplify(sympy.expand_log(expression, force=True)) == 0
 

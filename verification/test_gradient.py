@@ -1,0 +1,32 @@
+"""The shipped gradients are the derivatives of the definition, in every form of the scales."""
+
+import math
+
+import numpy as np
+import pytest
+
+import jsgmath
+from verification import balls
+from verification.pairs import DIVERGENCES, ORDINARY, batches, truths
+
+ALPHAS = (0.0, 0.3, 0.5, 1.0)
+
+
+@pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
+def test_the_gradient_is_the_derivative_of_the_definition(dual, convention):
+    """By means, variances, log-variances and alpha, against differences of the definition in 6000 bits."""
+    gradient_of = jsgmath.jsg_dual_grad if dual else jsgmath.jsg_grad
+    expected = truths(balls.gradient, ORDINARY, ALPHAS, dual, convention)
+    for indices, N1, N2 in batches(ORDINARY):
+        gradient = gradient_of(N1, N2, np.array(ALPHAS), convention=convention)
+        by_scale = gradient.mean1, gradient.logvar1, gradient.mean2, gradient.logvar2
+        values = [*(x[..., 0] for x in by_scale), gradient.alpha]
+        for row, i in enumerate(indices):
+            for column in range(len(ALPHAS)):
+                for value, (truth, size) in zip(values, expected[i][column], strict=True):
+                    # Its terms differ in sign: one unit of the sum of their sizes, as they are rounded once.
+                    unit = math.ulp(float(size.mid()))
+                    assert balls.distance(value[row, column], truth, unit) <= 1
+        # The quotient, the variance and the two gradients are rounded.
+        np.testing.assert_allclose(gradient.var1 * N1.var, gradient.logvar1, rtol=2**-50)
+        np.testing.assert_allclose(gradient.var2 * N2.var, gradient.logvar2, rtol=2**-50)
