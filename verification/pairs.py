@@ -64,10 +64,7 @@ def scalar_pairs(*sizes):
     for (form1, form2), (size, distance) in product(product(scale, repeat=2), sizes):
         m, step, logvar, factor = rng.normal(size=4)
         first, second = size * logvar, size * logvar + distance * factor
-        if distance >= 1 or form1 == form2:  # between two forms, the difference would be of their roundings
-            pairs.append(
-                ((m, form1, float(scale[form1](first))), (m + distance * step, form2, float(scale[form2](second))))
-            )
+        pairs.append(((m, form1, float(scale[form1](first))), (m + distance * step, form2, float(scale[form2](second)))))
     return tuple(pairs)
 
 
