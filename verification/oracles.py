@@ -138,9 +138,13 @@ def monte_carlo(N1, N2, alpha, convention="deasy", dual=False, samples=200_000, 
     return estimate, np.sqrt(variance)
 
 
-def jensen_shannon(N1, N2, alpha):
-    """Skew Jensen-Shannon ``(1-a) KL(p||m) + a KL(q||m)`` of the mixture ``m = (1-a) p + a q`` in 1-D, and m."""
-    (m1, s1), (m2, s2) = ((mp.mpf(float(mean[0])), mp.sqrt(mp.mpf(float(cov[0][0])))) for mean, cov in (N1, N2))
+def jensen_shannon(N1, N2, alpha, weights=None):
+    """``w1 KL(p||m) + w2 KL(q||m)`` of the mixture ``m = (1-a) p + a q`` in 1-D, and integrals of ``f(x, p, q)``.
+
+    The weights are ``(1-a, a)`` unless they are given; eq. 6 has ``(a, 1-a)``.
+    """
+    (m1, s1), (m2, s2) = ((mp.mpf(mean[0]), mp.sqrt(mp.mpf(cov[0, 0]))) for mean, cov in (N1, N2))
+    w1, w2 = weights or (1 - alpha, alpha)
 
     def density(x):
         return mpmath.npdf(x, m1, s1), mpmath.npdf(x, m2, s2)
@@ -148,7 +152,7 @@ def jensen_shannon(N1, N2, alpha):
     def integrand(x):
         p, q = density(x)
         m = (1 - alpha) * p + alpha * q
-        return (1 - alpha) * p * mp.log(p / m) + alpha * q * mp.log(q / m)
+        return w1 * p * mp.log(p / m) + w2 * q * mp.log(q / m)
 
-    points = sorted(m + k * s for m, s in ((m1, s1), (m2, s2)) for k in (-15, -5, 0, 5, 15))
+    points = sorted({m + k * s for m, s in ((m1, s1), (m2, s2)) for k in (-60, -15, -5, 0, 5, 15, 60)})
     return mp.quad(integrand, points), lambda f: mp.quad(lambda x: f(x, *density(x)), points)
