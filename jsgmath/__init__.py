@@ -14,6 +14,7 @@ from jsgmath.divergences import (
     kl,
 )
 from jsgmath.gaussian import Gaussian
+from jsgmath.mixture import js
 
 __version__ = "0.1.0"
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "bhattacharyya",
     "geometric_mean",
     "jeffreys",
+    "js",
     "jsg",
     "jsg_dual",
     "jsg_dual_grad",
