@@ -64,7 +64,9 @@ def scalar_pairs(*sizes):
     for (form1, form2), (size, distance) in product(product(scale, repeat=2), sizes):
         m, step, logvar, factor = rng.normal(size=4)
         first, second = size * logvar, size * logvar + distance * factor
-        pairs.append(((m, form1, float(scale[form1](first))), (m + distance * step, form2, float(scale[form2](second)))))
+        pairs.append(
+            ((m, form1, float(scale[form1](first))), (m + distance * step, form2, float(scale[form2](second))))
+        )
     return tuple(pairs)
 
 
@@ -77,6 +79,71 @@ ORDINARY = scalar_pairs((1, 1), (1, 1), (100, 100), (1, 1e-9), (40, 1e-9)) + bot
 # Ratios of variances whose square no float64 holds, then none itself, then none with 15 bits of exponent.
 FAR = scalar_pairs((300, 300)) + both_ways("var", (1e-150, 1e130))
 EXTREME = FAR + both_ways("logvar", (700.0, -700.0), (1e5, 0.0), (-2e4, 3.0), (-1e5, 1e5))
+
+
+def hard_pairs():
+    """Dense pairs for `balls.py` by what is hard about them, as tuples that can be keys."""
+    rng = np.random.default_rng(0)
+
+    def covariance(n, condition, unit=1.0):
+        q, _ = np.linalg.qr(rng.normal(size=(n, n)))
+        matrix = (q * np.geomspace(1, 1 / condition, n)) @ q.T * np.outer(unit, unit)
+        return (matrix + matrix.T) / 2
+
+    def in_form(form, matrix):
+        if form in ("var", "logvar", "std"):
+            var = np.diag(matrix)
+            return {"var": var, "logvar": np.log(var), "std": np.sqrt(var)}[form]
+        return np.linalg.cholesky(matrix) if form == "scale_tril" else matrix
+
+    def pair(forms, matrices, gap=1.0):
+        mean = rng.normal(size=len(matrices[0]))
+        means = mean, mean + gap * rng.normal(size=len(mean))
+        return tuple(
+            (tuple(m.tolist()), form, totuple(in_form(form, S)))
+            for m, form, S in zip(means, forms, matrices, strict=True)
+        )
+
+    def totuple(scale):
+        return tuple(totuple(row) for row in scale) if np.ndim(scale) else float(scale)
+
+    dense, diagonal = ("cov", "scale_tril", "precision"), ("var", "logvar", "std")
+    far, near, equal, mixed = [], [], [], []
+    for form in dense:
+        far += [pair((form, form), (covariance(n, 1e10), covariance(n, 1e6))) for n in (2, 6)]
+        for gap in (0.1, 1e-9):
+            S = covariance(5, 1e8)
+            root, noise = np.linalg.cholesky(S), rng.normal(size=(5, 5))
+            T = S + gap / 10 * root @ (noise + noise.T) @ root.T
+            near.append(pair((form, form), (S, (T + T.T) / 2), gap))
+        S, u = covariance(5, 1e4), rng.normal(size=5)
+        equal += [pair((form, form), (S, T)) for T in (1.7 * S, 30 * S, S + np.outer(S @ u, S @ u))]
+        mixed += [pair(forms, (covariance(4, 1e6), covariance(4, 1e3))) for forms in product((form,), dense + diagonal)]
+        mixed += [pair(forms, (covariance(4, 1e6), covariance(4, 1e3))) for forms in product(diagonal, (form,))]
+    logvar = np.log(np.diag(covariance(4, 1e3)))
+    mean = tuple(rng.normal(size=4).tolist())
+    one = ((mean, "logvar", tuple(logvar.tolist())), (mean, "cov", totuple(np.diag(np.exp(logvar) * (1 + 1e-9)))))
+    units = 10.0 ** np.linspace(-100, 100, 5)
+    eye, origin, mean = np.eye(2), (0.0, 0.0), (1.6e308, -1.7e308)
+    limits = [
+        pair(("cov", "cov"), (covariance(5, 1e4, units), covariance(5, 1e6, units))),
+        pair(("precision", "precision"), (covariance(5, 1e4, units), covariance(5, 1e6, units)), 1e-120),
+        pair(("precision", "cov"), (covariance(5, 1e4, units), covariance(5, 1e6, 1 / units)), 1e-120),
+        ((origin, "scale_tril", totuple(1e-160 * eye)), ((1e-9, 0.0), "scale_tril", totuple(1e-2 * eye))),
+        ((origin, "cov", totuple(1e-150 * eye)), (origin, "cov", totuple(1e150 * (eye + 0.1)))),
+        ((origin, "precision", totuple(1e-150 * eye)), (origin, "precision", totuple(1e150 * (eye + 0.1)))),
+        ((mean, "cov", totuple(1.6e308 * (eye + 0.1))), (mean[::-1], "cov", totuple(1.5e308 * eye))),
+    ]
+    return {
+        "far": tuple(far),
+        "near": tuple(near),
+        "of equal ratios": tuple(equal),
+        "of two forms": (*mixed, one),
+        "at the limits of float64": tuple(limits),
+    }
+
+
+HARD = hard_pairs()
 
 
 def batches(pairs):

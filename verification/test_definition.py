@@ -12,6 +12,7 @@ from verification.pairs import (
     DIVERGENCES,
     EXTREME,
     FAR,
+    HARD,
     ORDINARY,
     batches,
     dense_pair,
@@ -106,6 +107,22 @@ def test_a_mixed_divergence_is_the_textbook_definition(dual, convention, n, seed
     first, second = gaussian(diagonal_pair(n, seed)[0], form), gaussian(dense_pair(n, seed)[1], other_form)
     for N1, N2 in ((first, second), (second, first)):
         assert_definition(N1, N2, alpha, dual, convention)
+
+
+@pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
+@pytest.mark.parametrize("family", HARD)
+def test_hard_dense_pairs_are_the_definition(family, dual, convention):
+    """Of condition 1e10, near and far, in any units, of any two forms; and the bound is true, and little more."""
+    expected = truths(balls.dense_divergence, HARD[family], (0.2, 0.9), dual, convention)
+    for (N1, N2), balls_of_pair in zip(HARD[family], expected, strict=True):
+        G1, G2 = (jsgmath.Gaussian(mean, **{form: scale}) for mean, form, scale in (N1, N2))
+        values, bounds = divergence(dual)(G1, G2, [0.2, 0.9], convention=convention, return_error=True)
+        for value, bound, truth in zip(values, bounds, balls_of_pair, strict=True):
+            # A rounding; where two directions have the same ratio a few more, measured 2.6.
+            assert balls.ulps(value, truth) <= (5 if family == "of equal ratios" else 0.6)
+            assert (
+                balls.distance(value, truth, 1.0) <= bound <= (100 if family == "of equal ratios" else 2) * EPS * value
+            )
 
 
 def assert_definition(N1, N2, alpha, dual, convention):
