@@ -265,16 +265,13 @@ def test_the_error_holds_for_every_random_pair_and_is_not_absurd(form):
     """It is a bound, so that none of 120 pairs may exceed it."""
     ratios = errors((form, form), 20)
     assert ratios.min() >= 1
-    if form in ("var", "logvar", "std"):
-        # The last rounding is known, so that little but it remains: 1.06 measured.  Without 80 bits it is no help.
-        assert np.median(ratios) < (1.5 if EXTENDED else 1000)
-    else:
-        assert np.median(ratios) < 1000  # the worst case of a diagonalisation seldom happens: 50 to 120 measured
+    # The last rounding is known, so that little but it remains: 1.06 measured.  Without 80 bits it is no help.
+    assert np.median(ratios) < (1.5 if EXTENDED else 1000)
 
 
 @pytest.mark.parametrize("forms", MIXED)
 def test_the_error_holds_where_forms_differ(forms):
-    """The conversion of one is as large for near-equal Gaussians as for others, and must not be forgotten."""
+    """What conversion costs is as large for near-equal Gaussians as for others, and must not be forgotten."""
     assert errors(forms, 5).min() >= 1
 
 
@@ -291,21 +288,21 @@ def test_the_error_holds_for_covariances_of_any_condition():
 
 
 def test_the_units_of_the_axes_do_not_count_in_the_error():
-    """1e-60 beside 1e60 make a covariance of condition 1e240, yet a harmless one."""
+    """2^-200 beside 2^200 make a covariance of condition 1e240, yet a harmless one."""
     N = [covariance(np.random.default_rng(seed), 2, 10.0) for seed in (1, 2)]
     estimate, error = js(*(Gaussian(0.0, cov=cov) for cov in N))
-    units = np.array([1e60, 1e-60])
+    units = 2.0 ** np.array([200, -200])  # exact
     scaled, scaled_error = js(*(Gaussian(0.0, cov=cov * np.outer(units, units)) for cov in N))
     assert abs(estimate - scaled) <= error + scaled_error
-    assert scaled_error == pytest.approx(error, rel=1e-6)  # both conditions are 10, up to rounding
+    assert scaled_error <= LARGEST * np.spacing(scaled)
 
 
 def test_forms_that_differ_and_near_equal_gaussians():
-    """A variance beside a logarithm is right to 80 bits only, a billionth of a difference of 1e-10."""
+    """They are compared in 40 digits."""
     for gap in (1e-8, 1e-10, 1e-12):
         N1, N2 = one(0.0, 1.3), Gaussian([0.0], logvar=[np.log(1.3) + gap])
         estimate, error = js(N1, N2)
-        assert distance(estimate, by_matrices(N1, N2, 0.5)) <= error < 1e-3 * estimate
+        assert distance(estimate, by_matrices(N1, N2, 0.5)) <= error <= LARGEST * np.spacing(estimate)
 
 
 # --- what follows from the definition ---------------------------------------------------------------------------
