@@ -108,7 +108,7 @@ def _diagonalised(given):
         rough = ~(mapped.beside + mapped.rest < ROUGH) | ((left > n * EPS / 2) & (step < TURNS))
         if (~rough & (size < FINE)).all():
             break
-        high, low = np.eye(n) + 0 * correction, correction
+        high, low = np.tile(np.eye(n), (len(rough), 1, 1)), correction
         for i in np.flatnonzero(rough):
             matrices = (x.high[i] for x in (mapped.S1, mapped.S2, mapped.difference))
             high[i], low[i] = _diagonaliser(mapped.near[i], *matrices), 0

@@ -79,10 +79,10 @@ def js(N1, N2, lam=0.5):
 
 def jensen_shannon(pair, lam):
     """JS of a `Pair`, and the sum of the sizes of what is summed."""
-    kl1, kl2 = map(finite, formula.to_mean(1 - lam, lam, *pair, special.numpy_kernel(special.g)))
+    kl1, kl2 = (finite(kl) for kl in formula.to_mean(1 - lam, lam, *pair, g=special.numpy_kernel(special.g)))
     value = np.array(formula.skew(lam, 1 - lam, kl1, kl2).sum(-1))  # right where lam is 0 or 1
     terms = value.copy()
-    lam, pair = np.broadcast_to(lam[..., 0], value.shape), [np.broadcast_to(x, kl1.shape) for x in pair]
+    lam, pair = np.broadcast_to(lam[..., 0], value.shape), Pair(*(np.broadcast_to(x, kl1.shape) for x in pair))
     for weight in np.unique(lam[(lam > 0) & (lam < 1)]):
         rows = lam == weight
         value[rows], terms[rows] = integral(Pair(*(x[rows] for x in pair)), weight)

@@ -20,7 +20,7 @@ class Twofold:
     """Matrices ``high + low``, shape ``(..., n, m)``, each entry within ``error`` of what it stands for."""
 
     def __init__(self, high: np.ndarray, low: np.ndarray | float = 0.0, error: np.ndarray | float = 0.0):
-        self.high, self.low, self.error = high, low + 0 * high, error + 0 * high
+        self.high, self.low, self.error = high, *(np.broadcast_to(x, high.shape) for x in (low, error))
 
     @cached_property
     def T(self):
@@ -79,7 +79,7 @@ class Twofold:
         rows = -np.frexp(np.abs(self.high).max(-1, keepdims=True))[1]
         columns = -np.frexp(np.abs(np.ldexp(self.high, rows)).max(-2, keepdims=True))[1]
         A = self.scaled(rows + columns)
-        X, one = Twofold(np.linalg.inv(A.high)), Twofold(np.eye(A.high.shape[-1]) + 0 * A.high)
+        X, one = Twofold(np.linalg.inv(A.high)), Twofold(np.broadcast_to(np.eye(A.high.shape[-1]), A.high.shape))
         for _ in range(4):
             moved = X + X @ (one + -(A @ X))
             X = Twofold(moved.high, moved.low)

@@ -132,6 +132,7 @@ def hard_pairs():
         ((origin, "scale_tril", totuple(1e-160 * eye)), ((1e-9, 0.0), "scale_tril", totuple(1e-2 * eye))),
         ((origin, "cov", totuple(1e-150 * eye)), (origin, "cov", totuple(1e150 * (eye + 0.1)))),
         ((origin, "precision", totuple(1e-150 * eye)), (origin, "precision", totuple(1e150 * (eye + 0.1)))),
+        ((origin, "precision", totuple(1e-150 * eye)), (origin, "cov", totuple(1e-150 * (eye + 0.1)))),
         ((mean, "cov", totuple(1.6e308 * (eye + 0.1))), (mean[::-1], "cov", totuple(1.5e308 * eye))),
     ]
     return {

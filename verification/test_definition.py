@@ -56,6 +56,17 @@ def test_in_double_precision_alone_one_dimension_is_the_definition_to_a_few_ulps
     assert worst_ulps(ORDINARY + FAR, dual, convention) <= 8
 
 
+def test_in_double_precision_alone_the_bound_is_that_of_the_proof(monkeypatch):
+    """There nothing is hidden by a last rounding.  It is twice as large for Jeffreys' sum, and grows with n."""
+    monkeypatch.setattr(special, "WORK", np.float64)
+    rng = np.random.default_rng(0)
+    for n in (1, 40):
+        N1, N2 = (jsgmath.Gaussian(rng.normal(size=n), std=rng.uniform(0.5, 2, n)) for _ in range(2))
+        for function in (jsgmath.kl, jsgmath.jeffreys):
+            value, bound = function(N1, N2, return_error=True)
+            assert bound == pytest.approx((special.ROUNDING + n) * EPS * value, rel=1e-9)
+
+
 def worst_ulps(pairs, dual, convention, alphas=(0.0, 1e-300, 0.3, 0.5, 1 - 2.0**-53, 1.0)):
     """The largest error in units of the last place."""
     expected, worst = truths(balls.divergence, pairs, alphas, dual, convention), 0.0
@@ -111,6 +122,23 @@ def test_a_mixed_divergence_is_the_textbook_definition(dual, convention, n, seed
 
 
 @pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
+def test_the_bound_holds_where_nothing_but_rounding_tells_two_gaussians_apart(dual, convention):
+    """One covariance in two forms: a difference of 1e-16, known to a part of itself that grows with the condition."""
+    rng = np.random.default_rng(1)
+    mean, half = rng.normal(size=3), rng.normal(size=(3, 3)) * [1, 1e-2, 1e-5]
+    cov = half @ half.T + 1e-12 * np.eye(3)
+    inverse = np.linalg.inv(cov)
+    forms = dict(cov=cov, scale_tril=np.linalg.cholesky(cov), precision=(inverse + inverse.T) / 2)
+    for one, other in (("cov", "scale_tril"), ("precision", "cov"), ("scale_tril", "precision")):
+        N1, N2 = (jsgmath.Gaussian(mean, **{form: forms[form]}) for form in (one, other))
+        value, bound = divergence(dual)(N1, N2, 0.3, convention=convention, return_error=True)
+        truth = balls.dense_divergence(
+            *((N.mean, N.form, N.scale) for N in (N1, N2)), 0.3, dual=dual, convention=convention
+        )
+        assert balls.distance(value, truth, 1.0) <= bound
+
+
+@pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
 @pytest.mark.parametrize("family", HARD)
 def test_hard_dense_pairs_are_the_definition(family, dual, convention):
     """Of condition 1e10, near and far, in any units, of any two forms; and the bound is true, and little more."""
@@ -145,6 +173,8 @@ def test_batches_are_the_pairs_one_by_one(kind, form):
     assert values.shape == (2, 3, 4)
     for i, j, k in np.ndindex(values.shape):
         assert values[i, j, k] == jsgmath.jsg(first[k], second[j], alphas[i, 0, 0])
+    none = jsgmath.Gaussian(N1.mean[:0], **{form: N1.scale[:0]})
+    assert jsgmath.jsg(none, N2, alphas).shape == (2, 3, 0)
     G = jsgmath.geometric_mean(N1, N2, alphas)
     for i, j, k in np.ndindex(values.shape):
         single = jsgmath.geometric_mean(first[k], second[j], alphas[i, 0, 0])
