@@ -89,21 +89,6 @@ def test_each_kind_of_error_is_counted(monkeypatch):
     assert ulps.measure("stub", *family) == (np.inf, np.inf, 1, 1, 1, 5)
 
 
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "ulps.md"
-    path.write_text("old")
-    with pytest.raises(KeyboardInterrupt), ulps.replacing(path) as temporary:
-        temporary.write_text("half of the n")
-        raise KeyboardInterrupt
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-    with path.open() as reader:
-        with ulps.replacing(path) as temporary:
-            temporary.write_text("new")
-        assert reader.read() == "old"  # who has the file open keeps the old one
-    assert path.read_text() == "new"
-
-
 def rows(text):
     """Of a report: (type, table 1 or 2, row, column) -> the numbers in the cell."""
     cells, dtype, table, columns = {}, "", 0, []

@@ -7,10 +7,10 @@ exactly these numbers: no error of conversion counts against anybody.
 """
 
 import functools
+import io
 import os
 import platform
 from collections.abc import Callable
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -206,23 +206,19 @@ def draw():
     return figure
 
 
-@contextmanager
-def replacing(path):
-    """A temporary path that becomes ``path`` when the block ends well, and vanishes when it does not."""
+def write(path, content):
+    """Whole, or not at all."""
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    temporary.write_bytes(content)
+    temporary.replace(path)
 
 
 def main(folder=HERE):
-    with replacing(folder / "ulps.md") as path:
-        path.write_text(report(), encoding="utf-8")
-    with replacing(folder / "ulps.png") as path:
-        draw().savefig(path)
-    print((folder / "ulps.md").read_text(encoding="utf-8"), end="")
+    text, picture = report(), io.BytesIO()
+    draw().savefig(picture)
+    write(folder / "ulps.md", text.encode())
+    write(folder / "ulps.png", picture.getvalue())
+    print(text, end="")
 
 
 if __name__ == "__main__":
