@@ -12,7 +12,7 @@ from scipy.linalg import get_lapack_funcs
 
 from jsgmath import special
 from jsgmath.operands import Side, operands
-from jsgmath.pair import Pair, Reduction, common_batch, positive
+from jsgmath.pair import Pair, Reduction, common_batch, finite, positive
 from jsgmath.twofold import EPS, Twofold
 
 (gejsv,) = get_lapack_funcs(("gejsv",))
@@ -73,9 +73,8 @@ class Mapped:
         self.off = 1 - np.eye(r.shape[1])
         ratios = r[:, :, None] / r[:, None, :]
         self.weight = np.sqrt(np.maximum(ratios, 1 / ratios)) * self.off
-        share = (np.abs(self.S1.high) + self.S1.error) / self.sizes1 + (
-            np.abs(self.S2.high) + self.S2.error
-        ) / self.sizes2
+        sides = (self.S1, self.sizes1), (self.S2, self.sizes2)
+        share = sum((np.abs(x.high) + x.error) / sizes for x, sizes in sides)
         self.beside, self.weighted = (np.linalg.norm(share * w, axis=(1, 2)) for w in (self.off, self.weight))
         self.rest = _ratio(np.linalg.norm(self.difference.high * self.off, axis=(1, 2)), self.length)
 
@@ -87,8 +86,7 @@ class Mapped:
         near = self.near[:, None, None]
         A, S2, c2 = np.where(near, self.difference.high, self.S1.high), self.S2.high, self.c2[:, None, :]
         q = np.diagonal(A, axis1=1, axis2=2) / self.c2
-        with np.errstate(all="ignore"):
-            K = (A - q[:, :, None] * S2) / (c2 * (q[:, :, None] - q[:, None, :]))
+        K = (A - q[:, :, None] * S2) / (c2 * (q[:, :, None] - q[:, None, :]))
         size = np.abs(K) * np.maximum(self.sizes2 / self.c2[:, :, None], self.sizes1 / self.c1[:, :, None])
         apart = np.maximum(size, size.swapaxes(1, 2)) < APART
         K = np.where(apart, K, -S2 / (2 * c2)) * self.off
@@ -135,6 +133,7 @@ def _turn(matrix):
     return gejsv(matrix, joba=2, jobu=0, jobv=3, jobr=0)[1].T
 
 
+@np.errstate(all="ignore")
 def _reduce(side1, side2):
     """The arrays of a `Reduction`, and the basis."""
     try:
@@ -155,7 +154,7 @@ def _reduce(side1, side2):
         r1, r2, e1, e2 = r2, r1, e2, e1
     y = mapped.displacement
     d2, d2_error = (
-        np.ldexp(x[:, :, 0] / np.sqrt(c2), given.unit_displacement[:, None])
+        finite(np.ldexp(x[:, :, 0] / np.sqrt(c2), given.unit_displacement[:, None]))
         for x in (y.high + special.WORK(1) * y.low, y.error)
     )
     pair = Pair(np.log(r1), r1, r2, e1, e2, d2 / np.sqrt(r1), d2)
@@ -166,7 +165,7 @@ def _reduce(side1, side2):
     noise = np.where(near, np.linalg.norm(mapped.difference.error, axis=(1, 2)), 0)
     relative = 4 * mapped.weighted + np.where(near, 64, 8 * n) * (share + _ratio(noise, mapped.length))
     relative = special.WORK(1) * (relative + 256 * n * (mapped.weighted + mapped.rest) ** 2)
-    slack = _slack(pair, np.sqrt(d2_error * (2 * np.abs(d2) + d2_error)), special.WORK(64) * noise[:, None])
+    slack = _slack(pair, np.sqrt(d2_error) * np.sqrt(2 * np.abs(d2) + d2_error), special.WORK(64) * noise[:, None])
 
     basis = mapped.columns / np.sqrt(c2).astype(float)[:, None, :]
     basis = np.ldexp(basis, (-given.unit if given.swapped else given.unit)[:, :, None])

@@ -70,18 +70,7 @@ REASONS = {
     ],
     "of a bound in which the other terms are larger, all of them below a rounding": [
         "divergences._evaluated: return (value, (rounding + relative) * value - divergence(slack), _dtype(N1, N2))",
-        (
-            "dense.Mapped.__init__: share = (np.abs(self.S1.high) - self.S1.error) / self.sizes1 + (np.abs(self.S"
-            "2.high) + self.S2.error) / self.sizes2"
-        ),
-        (
-            "dense.Mapped.__init__: share = (np.abs(self.S1.high) + self.S1.error) / self.sizes1 - (np.abs(self.S"
-            "2.high) + self.S2.error) / self.sizes2"
-        ),
-        (
-            "dense.Mapped.__init__: share = (np.abs(self.S1.high) + self.S1.error) / self.sizes1 + (np.abs(self.S"
-            "2.high) - self.S2.error) / self.sizes2"
-        ),
+        "dense.Mapped.__init__: share = sum(((np.abs(x.high) - x.error) / sizes for x, sizes in sides))",
         (
             "dense._reduce: share = np.maximum(error1 / c1, error2 / c2) - np.where(near[:, None], 0, e_error / n"
             "p.maximum(c1, c2))"
@@ -101,10 +90,6 @@ REASONS = {
     ],
     "by then c2 is 1 to a rounding": [
         "dense.Mapped.__init__: r = self.c1 * self.c2",
-        (
-            "dense.Mapped.__init__: share = (np.abs(self.S1.high) + self.S1.error) / self.sizes1 + (np.abs(self.S"
-            "2.high) + self.S2.error) * self.sizes2"
-        ),
         (
             "dense._reduce: share = np.maximum(error1 / c1, error2 * c2) + np.where(near[:, None], 0, e_error / n"
             "p.maximum(c1, c2))"
