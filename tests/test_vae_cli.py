@@ -130,9 +130,12 @@ def test_triton_without_a_gpu_says_so_in_one_line_and_trains(tmp_path):
 def test_control_c_keeps_the_last_epoch_and_says_how_to_go_on(tmp_path):
     folder = tmp_path / "a run"
     command = [*COMMAND, "--epochs", "100", "--out", str(folder)]
-    with subprocess.Popen(
-        command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
-    ) as run:
+
+    def listen():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # what a shell starts in the background ignores it
+
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, env=ENVIRONMENT, cwd=tmp_path, preexec_fn=listen, **pipes) as run:
         assert run.stdout is not None
         assert run.stderr is not None
         for line in run.stdout:
