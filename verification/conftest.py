@@ -1,4 +1,10 @@
+import os
+
 from hypothesis import Phase, settings
+
+# The matrices are small: one thread is faster than two that wait for each other, and mutants run side by side.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The same examples on every machine and in every run: a red test is a defect, never bad luck.
 settings.register_profile("fixed", derandomize=True, database=None, deadline=None, max_examples=60)
