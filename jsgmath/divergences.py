@@ -37,8 +37,8 @@ def jsg(N1, N2, alpha, *, convention="deasy", return_error=False):
             ill-conditioned that float64 cannot diagonalise them together.
 
     Accuracy: within 1 ulp of ball arithmetic on the definition, however close the two Gaussians are
-    (``tests/test_accuracy.py``), and whatever the condition of full covariances up to 1e14; of those that differ by a
-    factor in several directions, within 5 (``tests/test_accuracy_dense.py``).
+    (``tests/test_accuracy.py``), and whatever the condition of full covariances up to 1e14; of those that differ by the
+    same factor in several directions, within 10 (``tests/test_accuracy_dense.py``).
 
     References:
         [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
