@@ -124,7 +124,7 @@ def rule(lam):
 
 
 def complex_gs(x, k, other_k, log_r):
-    """`special.gs` at complex weights; its series converges as fast for ``|x| < 1/2``."""
+    """`special.gs` at complex weights; its series converges even faster for ``|x| < 1/2``."""
     value = np.maximum(log_r, 0) - x / k
     near = abs(x) < 0.5
     value[~near] += np.log(np.where(log_r > 0, other_k, k)[~near])  # of the k that is no large number
