@@ -164,7 +164,7 @@ def jsg_grad(N1, N2, alpha, *, convention="deasy"):
     >>> print(gradient.mean1, gradient.var1, gradient.alpha)
     [-0.25] [-0.0625] 0.0
     """
-    return _skew_grad(formula.to_mean, formula.to_mean_grad, g, N1, N2, alpha, convention)
+    return _skew_grad(formula.to_mean, formula.to_mean_grad, formula.to_mean_by_alpha, g, N1, N2, alpha, convention)
 
 
 def jsg_dual_grad(N1, N2, alpha, *, convention="deasy"):
@@ -173,7 +173,9 @@ def jsg_dual_grad(N1, N2, alpha, *, convention="deasy"):
     >>> print(jsg_dual_grad(Gaussian(mean=[0.0], var=[1.0]), Gaussian(mean=[1.0], var=[1.0]), 0.5).mean2)
     [0.25]
     """
-    return _skew_grad(formula.from_mean, formula.from_mean_grad, gs, N1, N2, alpha, convention)
+    return _skew_grad(
+        formula.from_mean, formula.from_mean_grad, formula.from_mean_by_alpha, gs, N1, N2, alpha, convention
+    )
 
 
 def _skew(terms, kernel, N1, N2, alpha, convention, return_error):
@@ -204,7 +206,7 @@ def _with_error(exact, error, dtype, return_error):
         return value, np.nextafter(bound.astype(dtype), dtype.type(np.inf))[()]
 
 
-def _skew_grad(terms, derivatives, kernel, N1, N2, alpha, convention):
+def _skew_grad(terms, derivatives, by_alpha, kernel, N1, N2, alpha, convention):
     N1, N2, (w1, w2, g1, g2, slope) = arguments(N1, N2, alpha, convention)
     for name, N in (("N1", N1), ("N2", N2)):
         if not N.is_diagonal:
@@ -214,8 +216,9 @@ def _skew_grad(terms, derivatives, kernel, N1, N2, alpha, convention):
         pair = diagonal_pair(N1, N2)
         (v1, i1), (v2, i2) = spread(N1), spread(N2)
         kl1, kl2 = map(finite, terms(g1, g2, *pair, numpy_kernel(kernel)))
-        mean1, logvar1, logvar2, by_alpha = derivatives(w1, w2, g1, g2, slope, kl1, kl2, *pair[1:], i1, i2)
-        gradient = mean1, logvar1 / v1, logvar1, -mean1, logvar2 / v2, logvar2, by_alpha.sum(-1)
+        mean1, logvar1, logvar2 = derivatives(w1, w2, g1, g2, *pair[1:], i1, i2)
+        alpha = by_alpha(w1, w2, g1, g2, slope, kl1, kl2, *pair[1:]).sum(-1)
+        gradient = mean1, logvar1 / v1, logvar1, -mean1, logvar2 / v2, logvar2, alpha
         return Gradient(*(x.astype(_dtype(N1, N2))[()] for x in gradient))
 
 
