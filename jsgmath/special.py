@@ -13,6 +13,7 @@ The text is generic: ``log`` and ``where`` are the number type's own, ``one`` it
 """
 
 import math
+from fractions import Fraction
 from functools import partial
 
 import numpy as np
@@ -73,3 +74,76 @@ def numpy_kernel(kernel):
     info = np.finfo(WORK)
     terms = series_terms(info.nmant + 1)
     return partial(kernel, log=np.log, where=np.where, one=WORK(1), terms=terms, floor=info.tiny ** WORK(0.75))
+
+
+# How torch and Triton compute g and gs.  In a GPU kernel there is no room for a logarithm beside a long series, and in
+# torch a choice costs as much as a logarithm.  So k is split into ``(1 + f) k_rest``:
+#
+#     g(x) = g(f) + (x - f) - log(k_rest),        gs(x) = gs(f) + (1/k - 1/(1+f)) + log(k_rest)
+#
+# with ``f = x``, so that only the series remains, wherever 1 + f lies between the numbers below.  At these g and gs are
+# so large already that the rounding of k and of a logarithm is six units of the last place, or less.
+SPLIT_FROM, SPLIT_TO = 3 / 8, 2.0
+
+
+def ratio(x, y):
+    """``x / y``; for Triton replaced by what is faster."""
+    return x / y
+
+
+def split_g(x, f, log_rest, tail):
+    """``g(x)``; ``tail(w)`` is ``2 P(w)``, from `split_tail`."""
+    q = ratio(f, f + 2.0)
+    w = q * q
+    return q * (f - w * tail(w)) + ((x - f) - log_rest)
+
+
+def split_gs(k, f, m, log_rest, tail):
+    """``gs(k - 1)``, with ``m = 1 + f``."""
+    q = ratio(f, f + 2.0)
+    w = q * q
+    inverse = ratio(1.0, m)
+    return q * (f * inverse + w * tail(w)) + ((ratio(1.0, k) - inverse) + log_rest)
+
+
+def polynomial(x, coefficients):
+    """Horner's scheme; the coefficient of the highest power comes first."""
+    p = x * coefficients[0] + coefficients[1]
+    for j in range(2, len(coefficients)):
+        p = p * x + coefficients[j]
+    return p
+
+
+def economised(series, low, high, terms):
+    """Coefficients for `polynomial`: a power series cut to so many terms, but nearly the best ones from low to high.
+
+    The highest power is replaced by what is nearest to it among the lower ones, again and again [Lanczos].
+    """
+    series, low, high = [Fraction(c) for c in series], Fraction(low), Fraction(high)
+    shift, slope = (low + high) / (low - high), 2 / (high - low)
+    chebyshev = [[Fraction(1)], [shift, slope]]
+    while len(chebyshev) < len(series):
+        before, last = chebyshev[-2:]
+        following = [2 * shift * c for c in last] + [Fraction(0)]
+        for power, c in enumerate(last):
+            following[power + 1] += 2 * slope * c
+        for power, c in enumerate(before):
+            following[power] -= c
+        chebyshev.append(following)
+    while len(series) > terms:
+        highest = series.pop()
+        nearest = chebyshev[len(series)]
+        series = [c - highest / nearest[-1] * t for c, t in zip(series, nearest, strict=False)]
+    return tuple(float(c) for c in reversed(series))
+
+
+def split_tail(terms):
+    """Coefficients of ``2 P(w)`` for what w the split leaves; each term adds more than four bits to g and gs."""
+    largest = max((f / (f + 2)) ** 2 for f in (Fraction(SPLIT_FROM) - 1, Fraction(SPLIT_TO) - 1))
+    return economised([Fraction(2, 2 * j + 3) for j in range(3 * terms)], 0, largest, terms)
+
+
+def expm1_ratio(terms):
+    """Coefficients of ``expm1(f)/f`` for ``|f| <= log(2)/2``."""
+    half_log2 = Fraction(0.34658)
+    return economised([Fraction(1, math.factorial(j + 1)) for j in range(2 * terms)], -half_log2, half_log2, terms)

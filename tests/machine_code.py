@@ -43,15 +43,17 @@ CASES = [
 
 def compiled(target, dtype, gaussians, n, dual, contiguous):
     """The kernel with gradients, as `kernels.rows` launches it on many rows that start on 16-byte boundaries."""
-    tiles, warps = kernels.tiling(10**6, n, DTYPES[dtype].itemsize, contiguous)
+    sizes, warps = kernels.tiling(n, False, DTYPES[dtype].itemsize, TARGETS[target].warp_size)
     stride = n if contiguous else 2 * n
     constants = dict(
-        N=n, **tiles, S_MEAN1=stride, S_LOGVAR1=stride, S_MEAN2=stride, S_LOGVAR2=stride, S_ALPHA=0,
-        FLOAT=tl.float64 if dtype == "fp64" else tl.float32, DUAL=dual, REVERSE=True, STANDARD=gaussians == 1,
-        GRAD=True, LARGEST=torch.finfo(torch.promote_types(DTYPES[dtype], torch.float32)).max,
+        sizes, N=n, S_MEAN1=stride, S_LOGVAR1=stride, S_MEAN2=stride, S_LOGVAR2=stride, S_ALPHA=0, S_UPSTREAM=0,
+        FLOAT=tl.float64 if dtype == "fp64" else tl.float32, DUAL=dual, REVERSE=True,
+        GRAD=True, BY_ALPHA=False, PRESENT=False,
+        alphas=None, upstream=None, by_alpha=None,
+        **({} if gaussians == 2 else dict.fromkeys(("mean2", "logvar2", "by_logvar2"))),
     )  # fmt: skip
     working = "fp64" if dtype == "fp64" else "fp32"
-    types = {"rows": "i32", "alpha": "*fp64", "d_alpha": f"*{working}"} | dict.fromkeys(constants, "constexpr")
+    types = dict(rows="i32", alpha="fp64", scale="fp64", value=f"*{working}") | dict.fromkeys(constants, "constexpr")
     names = kernels.jsg_kernel.arg_names
     signature = {name: types.get(name, f"*{dtype}") for name in names}
     source = ASTSource(
@@ -60,7 +62,7 @@ def compiled(target, dtype, gaussians, n, dual, contiguous):
         constexprs={(names.index(name),): value for name, value in constants.items()},
         attrs={(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if signature[name].startswith("*")},
     )
-    return triton.compile(source, target=TARGETS[target], options={"num_warps": warps})
+    return triton.compile(source, target=TARGETS[target], options={"num_warps": warps}), sizes, warps
 
 
 def nvidia_report(assembled):

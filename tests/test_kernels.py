@@ -48,19 +48,13 @@ def memory(monkeypatch):
 def small_tiles(monkeypatch):
     """Tiles as on a GPU: many programs, of which the last one is cut off.  The interpreter's own hold every row."""
     tiling = kernels.tiling
-
-    def compiled(*arguments):
-        with monkeypatch.context() as patch:
-            patch.setattr(kernels, "INTERPRETED", False)
-            return tiling(*arguments)
-
-    monkeypatch.setattr(kernels, "tiling", compiled)
+    monkeypatch.setattr(kernels, "tiling", lambda n, few, itemsize, lanes: tiling(n, few, itemsize, kernels.LANES))
 
 
-def run(tensors, alpha, *, dual=False, reverse=True, grad=True, implementation=kernels.rows):
+def run(tensors, alpha, *, dual=False, reverse=True, implementation=kernels.rows, **asked):
     """The five results of the kernel, or of the eager rows, on two or four tensors."""
     arguments = [*tensors, None, None] if len(tensors) == 2 else tensors
-    return implementation(*arguments, alpha, dual=dual, reverse=reverse, grad=grad)
+    return implementation(*arguments, alpha, dual=dual, reverse=reverse, **{"by_alpha": True, **asked})
 
 
 def guarded(values):
@@ -75,7 +69,8 @@ def assert_equal_to_eager(tensors, alpha, **options):
     results = run(tensors, alpha, **options)
     wanted = run([t.contiguous() for t in tensors], alpha, implementation=eager.rows, **options)
     for got, want in zip(results, wanted, strict=True):
-        if want is None or got.numel() == 0:
+        if want is None:
+            assert got is None
             continue
         assert got.isfinite().all()  # every element was written
         size = want.abs().max().double().clamp(min=1)  # of a derivative by alpha only the terms are of order 1
@@ -92,8 +87,7 @@ def normal(*shape, dtype=torch.float32, seed=0):
 @pytest.mark.parametrize("gaussians", [1, 2])
 def test_every_output_is_written_and_nothing_beside_it(n, dtype, gaussians, memory, small_tiles):
     """Rows that fill whole tiles, one more, and fewer than one; inputs and outputs stand between guards."""
-    tile = kernels.tiling(1, n, dtype.itemsize, True)[0]
-    rows_per_program = tile["GROUP"] * tile["TILE_ROWS"]
+    rows_per_program = kernels.tiling(n, True, dtype.itemsize, kernels.LANES)[0]["ROWS"]
     for rows in {1, min(rows_per_program, 64), min(2 * rows_per_program + 1, 131)}:
         tensors = [guarded(normal(rows, n, dtype=dtype, seed=k)) for k in range(2 * gaussians)]
         alpha = guarded(torch.rand(rows, dtype=torch.float64))
@@ -112,10 +106,15 @@ def test_every_variant_writes_every_output(n, gaussians, reverse, dual, memory, 
 
 
 @pytest.mark.parametrize("n", [1, 10, 1025])
-def test_without_gradients_none_is_allocated(n, memory):
-    value, *gradients = run([normal(5, n), normal(5, n, seed=1)], torch.tensor([0.3]), grad=False)
-    assert value.isfinite().all()
-    assert [g.numel() for g in gradients] == [0, 0, 0, 0]
+def test_what_is_not_asked_for_is_not_allocated(n, memory):
+    tensors = [normal(5, n), normal(5, n, seed=1)]
+    for asked in itertools.product([False, True], repeat=3):
+        memory.blocks.clear()
+        options = dict(zip(("value", "grad", "by_alpha"), asked, strict=True))
+        value, by_mean, by_logvar, by_logvar2, by_alpha = run(tensors, torch.tensor([0.3]), **options)
+        assert tuple(x is not None for x in (value, by_mean, by_alpha)) == asked
+        assert (by_logvar is None, by_logvar2) == (by_mean is None, None)
+        assert len(memory.blocks) == asked[0] + 2 * asked[1] + asked[2]
 
 
 def test_the_interpreter_s_own_tiles_are_cut_off_as_well(memory):
@@ -194,15 +193,51 @@ def test_offsets_beyond_two_to_the_31_do_not_wrap_around(tmp_path, memory):
     assert_equal_to_eager(wide.chunk(2, -1), torch.tensor([0.3]))
 
 
+@pytest.mark.parametrize("lanes", [32, 64])
 @pytest.mark.parametrize("itemsize", [2, 4, 8])
-def test_tiles_cover_whole_groups_of_whole_rows(itemsize, small_tiles):
-    """What the kernel takes for granted: powers of two, at most one thread's share per thread, one block per group."""
-    for n, contiguous in itertools.product(range(1, 1200), (True, False)):
-        tile, warps = kernels.tiling(10**6, n, itemsize, contiguous)
-        group, rows, block = tile["GROUP"], tile["TILE_ROWS"], tile["BLOCK"]
-        assert all(x & (x - 1) == 0 < x for x in (group, rows, block, warps))
-        per_thread = 2 if itemsize == 8 else 4
-        assert rows * block <= 32 * warps * per_thread
-        assert group == 1 or (contiguous and block >= group * n)
-        if contiguous and 4 * n <= 256 * per_thread:
-            assert group * n % 4 == 0  # so that groups start where 128-bit loads of float32 do
+def test_tiles_hold_whole_rows_and_start_on_16_bytes(itemsize, lanes):
+    """What the kernel takes for granted: powers of two, 16 bytes of an input a thread, rows that fit or are alone."""
+    width = 16 // itemsize
+    for n, few in itertools.product(range(1, 2000), (True, False)):
+        sizes, warps = kernels.tiling(n, few, itemsize, lanes)
+        rows, block, sums, group, parts = (sizes[name] for name in ("ROWS", "BLOCK", "SUMS", "GROUP", "PARTS"))
+        assert all(x & (x - 1) == 0 < x for x in (block, sums, group, parts, warps))
+        assert block == lanes * warps * width
+        assert sums >= rows
+        assert n % group == 0
+        assert parts * group >= n
+        if rows > 1:
+            assert rows * n <= block
+        if n in (10, 20, 50, 64):
+            assert rows * n % width == 0
+            assert rows * n >= 0.9 * block
+
+
+def test_upstream_multiplies_the_gradients_and_nothing_else(memory, small_tiles):
+    """Row by row, in place of `scale`; here in powers of two, which round nothing."""
+    tensors, alpha = [normal(131, 20, seed=k) for k in range(4)], torch.rand(131)
+    upstream = 2.0 ** torch.arange(-60, 71)
+    value, *gradients = run(tensors, alpha)
+    for options, factor in ((dict(upstream=upstream), upstream), (dict(scale=0.25), torch.tensor(0.25).expand(131))):
+        got_value, *got = run(tensors, alpha, **options)
+        assert torch.equal(got_value, value)
+        for x, plain in zip(got, gradients, strict=True):
+            assert torch.equal(x, plain * factor.reshape(-1, *[1] * (plain.ndim - 1)))
+
+
+def test_only_programs_whose_gradient_from_above_differs_write_again(memory, small_tiles):
+    """Gradients of 131 rows, 25 to a program, marked; one row asks for another factor than they were given."""
+    tensors, alpha = [normal(131, 20, seed=k) for k in range(2)], torch.tensor([0.3])
+    wanted = run(tensors, alpha, scale=0.5)[1:]
+    present = [x if x is None else torch.full_like(x, 9.0) for x in wanted]
+    upstream = torch.full((131,), 0.5)
+    upstream[60] = 2.0
+    options = dict(dual=False, reverse=True, scale=0.5, upstream=upstream)
+    rescaled = kernels.rescaled(present, *tensors, None, None, alpha, **options)
+    for got, want in zip(rescaled, wanted, strict=True):
+        if want is None:
+            continue
+        assert (got[:50] == 9).all()
+        assert (got[75:] == 9).all()
+        assert torch.equal(got[50:60], want[50:60])
+        assert torch.equal(got[60], 4 * want[60])

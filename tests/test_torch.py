@@ -273,26 +273,6 @@ def test_gradients_pass_gradcheck(dual, convention, backend):
     assert torch.autograd.gradcheck(lambda *x: jsg_standard_normal(*x, **options), (*tensors[:2], alpha))
 
 
-@backends
-@pytest.mark.parametrize("position", range(5))
-def test_a_second_derivative_is_refused_rather_than_wrong(position, backend):
-    """Also where torch would take the first one for a constant and silently add nothing."""
-    arguments = [*(torch.randn(3, 4, requires_grad=True) for _ in range(4)), torch.full((3,), 0.3, requires_grad=True)]
-    value = jsg_diagonal(*arguments, backend=backend).sum()
-    (slope,) = torch.autograd.grad(value, arguments[position], create_graph=True)
-    with pytest.raises(RuntimeError, match="differentiates once"):
-        (slope.square().sum() + sum(x.square().sum() for x in arguments)).backward()
-
-
-@backends
-def test_a_graph_of_the_gradient_may_be_asked_for_as_long_as_it_is_not_used(backend):
-    mean, logvar = (torch.randn(3, 4, requires_grad=True) for _ in range(2))
-    loss = jsg_standard_normal(mean, logvar, 0.3, backend=backend).square().sum()
-    with_graph = torch.autograd.grad(loss, (mean, logvar), create_graph=True)
-    without = torch.autograd.grad(loss, (mean, logvar))
-    assert all(torch.equal(a, b) for a, b in zip(with_graph, without, strict=True))
-
-
 def test_auto_is_eager_on_a_cpu():
     torch.manual_seed(11)
     mean, logvar = torch.randn(2, 5, 50)

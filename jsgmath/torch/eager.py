@@ -1,4 +1,4 @@
-"""The same computation as the Triton kernel in plain torch operations: any device, one operation at a time."""
+"""The computation of the Triton kernel in plain torch operations: any device, one operation at a time."""
 
 from functools import partial
 
@@ -6,53 +6,141 @@ import torch
 
 from jsgmath import formula, special
 
+TAIL = {
+    dtype: partial(special.polynomial, coefficients=special.split_tail(terms))
+    for dtype, terms in ((torch.float32, 6), (torch.float64, 13))
+}
+# Numbers of a block on a CPU, so that it stays in the cache from one operation to the next.
+BLOCK = 2**14
 
-def rows(mean1, logvar1, mean2, logvar2, alpha, *, dual, reverse, grad):
-    """Value per row and, if ``grad``, derivatives by mean1, logvar1, logvar2 and alpha (per row).
 
-    Rows ``(rows, n)`` of equal type, ``mean2 = logvar2 = None`` for N(0, I); alpha has one entry or one per row.
-    The computation is in float32, for float64 input in float64.
-    """
+def rows(
+    mean1,
+    logvar1,
+    mean2,
+    logvar2,
+    alpha,
+    *,
+    dual,
+    reverse,
+    value=True,
+    grad=True,
+    by_alpha=False,
+    scale=1.0,
+    upstream=None,
+):
+    """What `kernels.rows` returns, computed here."""
+    count, n = mean1.shape
+    work = torch.promote_types(mean1.dtype, torch.float32)
+    values, d_alpha = (mean1.new_empty(count, dtype=work) if needed else None for needed in (value, by_alpha))
+    gradients = [mean1.new_empty(count, n) if grad and needed else None for needed in (True, True, mean2 is not None)]
+    step = max(BLOCK // n, 1) if mean1.device.type == "cpu" else max(count, 1)
+    for first in range(0, count, step):
+        block = slice(first, first + step)
+
+        def part(x, block=block):
+            return x[block] if isinstance(x, torch.Tensor) and x.numel() > 1 else x
+
+        results = block_of_rows(
+            *(part(x) for x in (mean1, logvar1, mean2, logvar2, alpha)),
+            dual=dual, reverse=reverse, value=value, grad=grad, by_alpha=by_alpha, scale=scale, upstream=part(upstream),
+        )  # fmt: skip
+        for whole, result in zip((values, *gradients, d_alpha), results, strict=True):
+            if whole is not None:
+                whole[block] = result
+    return values, *gradients, d_alpha
+
+
+def rescaled(gradients, *pair, upstream, scale, **options):
+    """``gradients``, which were multiplied by ``scale``, multiplied by ``upstream`` instead."""
+    if upstream.device.type == "cpu" and (upstream == scale).all():
+        return gradients
+    if gradients[0].dtype != upstream.dtype:  # to be rounded once
+        return rows(*pair, value=False, by_alpha=gradients[3] is not None, upstream=upstream, **options)[1:]
+    return [x if x is None else times(x, upstream / scale) for x in gradients]
+
+
+def times(x, factor):
+    """``x`` with every row multiplied by its factor."""
+    return x * factor.reshape(-1, *[1] * (x.ndim - 1))
+
+
+def block_of_rows(
+    mean1,
+    logvar1,
+    mean2,
+    logvar2,
+    alpha,
+    *,
+    dual,
+    reverse,
+    value=True,
+    grad=True,
+    by_alpha=False,
+    scale=1.0,
+    upstream=None,
+):
+    """`rows` at once, in operations that torch can differentiate."""
     dtype = mean1.dtype
     work = torch.promote_types(dtype, torch.float32)
-    info = torch.finfo(work)
-    largest, cut = info.max, 708.0 if work == torch.float64 else 87.0
-    mean1, logvar1 = mean1.to(work), logvar1.to(work)
-    standard = mean2 is None
-    mean2, logvar2 = (mean1.new_zeros(()),) * 2 if standard else (mean2.to(work), logvar2.to(work))
-    alpha = alpha.double().reshape(-1, 1)
-    w1, w2 = (1 - alpha).to(work), alpha.to(work)
+    largest = torch.finfo(work).max
+    widest, furthest = (708.0, 2.0**512) if work == torch.float64 else (87.0, 2.0**64)
+    if not isinstance(alpha, torch.Tensor):
+        alpha = mean1.new_full((1,), alpha, dtype=torch.float64)
+    w1, w2 = (w.to(work).reshape(-1, 1) for w in (1 - alpha.double(), alpha))
     g1, g2, slope = formula.mean_weights(w1, w2, reverse)
 
-    log_r1, low = special.two_sum(logvar1, -logvar2)
-    bounded = log_r1.clamp(-cut, cut)
-    r1, r2, e1, e2 = bounded.exp(), (-bounded).exp(), bounded.expm1(), (-bounded).expm1()
-    if standard:
-        i1, i2 = r2.sqrt(), torch.ones_like(r2)
+    mean1, logvar1 = mean1.to(work), logvar1.to(work)
+    if mean2 is None:
+        difference, low, d = logvar1, 0.0, mean1
     else:
-        low = torch.where(bounded == log_r1, low, 0 * low)
-        r1, r2, e1, e2 = r1 + low * r1, r2 - low * r2, e1 + low * r1, e2 - low * r2
-        half1, half2 = ((-logvar / 2).clamp(-cut, cut).exp() for logvar in (logvar1, logvar2))
-        i1, i2 = torch.minimum(half1, half2 * r2.sqrt()), torch.minimum(half2, half1 * r1.sqrt())
-    d1, d2 = (((mean1 - mean2) * i).clamp(-largest, largest) for i in (i1, i2))
-    pair = r1, r2, e1, e2, d1, d2
+        mean2, logvar2 = mean2.to(work), logvar2.to(work)
+        difference, low = special.two_sum(logvar1, -logvar2)
+        d = mean1 - mean2
+    log_r1 = difference.clamp(-widest, widest)
+    root, t = (0.5 * log_r1).exp(), (0.5 * log_r1).expm1()
+    if mean2 is None:
+        i1, i2 = root.reciprocal(), 1.0
+    else:
+        low = torch.where(log_r1 == difference, 0.5 * low * root, 0.0)
+        root, t = root + low, t + low
+        i1 = (-0.5 * logvar1.clamp(-widest, widest)).exp()
+        i2 = (i1 * root).clamp(max=furthest / 2)
+    beyond = (difference - log_r1).clamp(-1e30, 1e30) * (w1 * w2 == 0) if reverse else 0.0
+    inverse = root.reciprocal()
+    r1, r2, e1 = root * root, inverse * inverse, t * (t + 2)
+    d = d.clamp(-furthest, furthest)
+    pair = r1, r2, e1, -e1 * r2, d * i1, d * i2
 
-    terms, derivatives = formula.to_mean, formula.to_mean_grad
-    kernel = special.g
-    if dual:
-        terms, derivatives, kernel = formula.from_mean, formula.from_mean_grad, special.gs
-    kernel = partial(
-        kernel,
-        log=torch.log,
-        where=torch.where,
-        one=1.0,
-        terms=special.series_terms(53 if work == torch.float64 else 24),
-        floor=info.tiny**0.75,
-    )
-    kl1, kl2 = (kl.clamp(max=largest) for kl in terms(g1, g2, log_r1.clamp(-1e30, 1e30), *pair, kernel))
-    value = formula.skew(w1, w2, kl1, kl2).sum(-1).to(dtype)
-    if not grad:
-        return value, None, None, None, None
-    gradients = derivatives(w1, w2, g1, g2, slope, kl1, kl2, *pair, i1, i2)
-    by_mean1, by_logvar1, by_logvar2, by_alpha = gradients
-    return value, by_mean1.to(dtype), by_logvar1.to(dtype), by_logvar2.to(dtype), by_alpha.sum(-1)
+    terms, kernel = (formula.from_mean, gs) if dual else (formula.to_mean, g)
+    kl1, kl2 = (kl.clamp(max=largest) for kl in terms(g1, g2, beyond, *pair, partial(kernel, tail=TAIL[work])))
+    results = [formula.skew(w1, w2, kl1, kl2).sum(-1) if value else None, None, None, None, None]
+    factor = scale if upstream is None else (scale * upstream).reshape(-1, 1)
+    w1, w2 = factor * w1, factor * w2
+    if grad:
+        derivatives = formula.from_mean_grad if dual else formula.to_mean_grad
+        by_mean1, by_logvar1, by_logvar2 = derivatives(w1, w2, g1, g2, *pair, i1, i2)
+        results[1:3] = by_mean1.to(dtype), by_logvar1.to(dtype)
+        if mean2 is not None:
+            results[3] = by_logvar2.to(dtype)
+    if by_alpha:
+        derivative = formula.from_mean_by_alpha if dual else formula.to_mean_by_alpha
+        results[4] = derivative(w1, w2, g1, g2, slope, factor * kl1, factor * kl2, *pair).sum(-1)
+    return results
+
+
+def g(x, k, other_k, beyond, tail):
+    """`special.g`; ``beyond`` is what was cut off log(k)."""
+    f, m = split(x, k)
+    return special.split_g(x, f, (k / m).log() + beyond, tail)
+
+
+def gs(x, k, other_k, beyond, tail):
+    """`special.gs`, likewise."""
+    f, m = split(x, k)
+    return special.split_gs(k, f, m, (k / m).log() + beyond, tail)
+
+
+def split(x, k):
+    """``f`` and ``1 + f`` of `special.split_g`."""
+    return x.clamp(special.SPLIT_FROM - 1, special.SPLIT_TO - 1), k.clamp(special.SPLIT_FROM, special.SPLIT_TO)

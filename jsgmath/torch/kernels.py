@@ -1,311 +1,269 @@
-"""Triton kernel: loss and gradients of JSG and JSG* for rows of diagonal Gaussians, one pass, one launch.
+"""Triton kernel: values and gradients of JSG and JSG* for rows of diagonal Gaussians, one pass, one launch.
 
-`formula.py` and `special.py` are compiled as they stand; this file adds the exponential, the tiling and the launch.
-A tile holds ``GROUP`` consecutive rows as one longer row whenever that makes every row start on a 16-byte boundary, so
-that loads are 128 bits wide at any usual n.
+A tile is a power of two of consecutive numbers, and holds as many whole rows as fit.  So at any usual n nearly all
+lanes work and every access is 128 bits wide; sums over rows are formed after what a thread holds has been added.
 """
 
 import math
-import types
 from contextlib import nullcontext
-from functools import partial
+from functools import cache
 
 import torch
 import triton
 import triton.language as tl
-from triton import knobs
 
-from jsgmath import formula, special
+from jsgmath.torch.scalar import INTERPRETED, device, element
 
-INTERPRETED = knobs.runtime.interpret
-
-
-def _device(function):
-    """A function that kernels call; the interpreter takes it unmarked, and ten times faster."""
-    return function if INTERPRETED else triton.jit(function)
-
-
-def _shared(function, **names):
-    """A function of the shared text as a Triton function, its free names bound to Triton ones."""
-    if not INTERPRETED:
-        names["range"] = tl.static_range
-    bound = types.FunctionType(function.__code__, {"tl": tl, **names}, function.__name__)
-    bound.__module__, bound.__qualname__ = function.__module__, function.__qualname__
-    return _device(bound)
-
-
-mean_weights = _shared(formula.mean_weights)
-to_mean = _shared(formula.to_mean)
-from_mean = _shared(formula.from_mean)
-skew = _shared(formula.skew)
-to_mean_grad = _shared(formula.to_mean_grad)
-from_mean_grad = _shared(formula.from_mean_grad)
-two_sum = _shared(special.two_sum)
-tail = _shared(special.tail)
-log_k = _shared(special.log_k)
-shared_g = _shared(special.g, tail=tail, log_k=log_k)
-shared_gs = _shared(special.gs, tail=tail, log_k=log_k)
-
-# Compiled functions read only such globals; the interpreter wants plain numbers.
-TERMS64, TERMS32 = (
-    special.series_terms(bits) if INTERPRETED else tl.constexpr(special.series_terms(bits)) for bits in (53, 24)
-)
-
-
-@_device
-def _log(x):
-    return tl.log(x)
-
-
-@_device
-def _where(condition, x, y):
-    return tl.where(condition, x, y)
-
-
-@_device
-def _g(x, k, other_k, log_r):
-    if x.dtype == tl.float64:
-        result = shared_g(x, k, other_k, log_r, _log, _where, 1.0, TERMS64, 2.0**-766)
-    else:
-        result = shared_g(x, k, other_k, log_r, _log, _where, 1.0, TERMS32, 2.0**-94)
-    return result
-
-
-@_device
-def _gs(x, k, other_k, log_r):
-    if x.dtype == tl.float64:
-        result = shared_gs(x, k, other_k, log_r, _log, _where, 1.0, TERMS64, 2.0**-766)
-    else:
-        result = shared_gs(x, k, other_k, log_r, _log, _where, 1.0, TERMS32, 2.0**-94)
-    return result
-
-
-@_device
-def _clamp(x, limit):
-    """``x`` within ``[-limit, limit]``; NaN stays NaN."""
-    return tl.where(x > limit, limit, tl.where(x < -limit, -limit, x))
-
-
-@_device
-def _sqrt(x):
-    if x.dtype == tl.float64:
-        root = tl.sqrt(x)
-    else:
-        root = tl.sqrt_rn(x)
-    return root
-
-
-@_device
-def _expm1_taylor(f, TERMS: tl.constexpr):
-    p = 0 * f + 1.0
-    for j in tl.static_range(TERMS - 1):
-        p = p * (f * (1.0 / (TERMS - j))) + 1.0
-    return f * p
-
-
-@_device
-def _exp(x):
-    """``exp(x)`` and ``expm1(x)``, with x held where the first is a normal number, and whether it was there.
-
-    ``x = k log(2) + f`` with log(2) in two parts, the first short enough for an exact product with k; Taylor in f.
-    """
-    given = x
-    if x.dtype == tl.float64:
-        x = _clamp(x, 708.0)
-        k = tl.floor(x * 1.4426950408889634 + 0.5)
-        f = (x - k * 0.6931471803691238) - k * 1.9082149292705877e-10
-        power = ((k.to(tl.int64) + 1023) << 52).to(tl.float64, bitcast=True)
-        taylor = _expm1_taylor(f, 14)
-    else:
-        x = _clamp(x, 87.0)
-        k = tl.floor(x * 1.4426950408889634 + 0.5)
-        f = (x - k * 0.693145751953125) - k * 1.428606765330187e-06
-        power = ((k.to(tl.int32) + 127) << 23).to(tl.float32, bitcast=True)
-        taylor = _expm1_taylor(f, 8)
-    return power + power * taylor, (power - 1.0) + power * taylor, x == given
+LANES = 64 if torch.version.hip else 32
+FEW = 2048  # rows, for which there is not a program for every multiprocessor many times over
 
 
 # fmt: off
-@_device
-def _element(mean1, logvar1, mean2, logvar2, alpha, DUAL, REVERSE, STANDARD, GRAD, LARGEST):
-    """Value and gradients (zeros unless GRAD) of one tile of scalar pairs; alpha in float64."""
-    FLOAT: tl.constexpr = mean1.dtype
-    w1 = (1.0 - alpha).to(FLOAT)
-    w2 = alpha.to(FLOAT)
-    g1, g2, slope = mean_weights(w1, w2, REVERSE)
-    log_r1, low = two_sum(logvar1, -logvar2)
-    r1, e1, inside = _exp(log_r1)
-    if not STANDARD:
-        low = tl.where(inside, low * r1, 0 * log_r1)
-        r1 += low
-        e1 += low
-    log_r1 = _clamp(log_r1, 1e30)
-    r2 = 1.0 / r1
-    e2 = -e1 * r2
-    if STANDARD:
-        i2 = 0 * r1 + 1.0
-        i1 = _sqrt(r2)
-    else:
-        half1, _, _ = _exp(-0.5 * logvar1)
-        half2, _, _ = _exp(-0.5 * logvar2)
-        i1 = tl.minimum(half1, half2 * _sqrt(r2))
-        i2 = tl.minimum(half2, half1 * _sqrt(r1))
-    d1 = _clamp((mean1 - mean2) * i1, LARGEST)
-    d2 = _clamp((mean1 - mean2) * i2, LARGEST)
-    if DUAL:
-        kl1, kl2 = from_mean(g1, g2, log_r1, r1, r2, e1, e2, d1, d2, _gs)
-    else:
-        kl1, kl2 = to_mean(g1, g2, log_r1, r1, r2, e1, e2, d1, d2, _g)
-    value = skew(w1, w2, _clamp(kl1, LARGEST), _clamp(kl2, LARGEST))
-    if not GRAD:
-        d_mean1, d_logvar1, d_logvar2, d_alpha = value, value, value, value
-    elif DUAL:
-        d_mean1, d_logvar1, d_logvar2, d_alpha = from_mean_grad(
-            w1, w2, g1, g2, slope, kl1, kl2, r1, r2, e1, e2, d1, d2, i1, i2)
-    else:
-        d_mean1, d_logvar1, d_logvar2, d_alpha = to_mean_grad(
-            w1, w2, g1, g2, slope, kl1, kl2, r1, r2, e1, e2, d1, d2, i1, i2)
-    return value, d_mean1, d_logvar1, d_logvar2, d_alpha
+@device
+def row_sums(x, N: tl.constexpr, SUMS: tl.constexpr, GROUP: tl.constexpr, PARTS: tl.constexpr):
+    """Sums of the rows of N numbers that the flat tile x begins with; what lies beyond the tile counts as zero.
+
+    GROUP neighbours, which a thread holds and which belong to one row, are added first; the rows gather those sums.
+    """
+    TOTAL: tl.constexpr = x.shape[0] // GROUP
+    neighbours = tl.sum(tl.reshape(x, [TOTAL, GROUP]), 1)
+    part = tl.arange(0, PARTS)[None, :]
+    at = tl.arange(0, SUMS)[:, None] * (N // GROUP) + part
+    inside = (part < N // GROUP) & (at < TOTAL)
+    gathered = tl.gather(neighbours, tl.reshape(tl.where(inside, at, 0), [SUMS * PARTS]), 0)
+    return tl.sum(tl.where(inside, tl.reshape(gathered, [SUMS, PARTS]), 0.0), 1)
 
 
-@_device
-def _block(
-    mean1, logvar1, mean2, logvar2, alpha, d_mean1, d_logvar1, d_logvar2, row, column, mask,
-    N, S_MEAN1, S_LOGVAR1, S_MEAN2, S_LOGVAR2, S_ALPHA, FLOAT, DUAL, REVERSE, STANDARD, GRAD, LARGEST,
+@device
+def load(x, first, column, mask, N, STRIDE, FLOAT):
+    """The numbers ``column`` on from row ``first``; the one index is as good as the other, but for its width."""
+    if STRIDE == N:
+        numbers = tl.load(x + first * N + column, mask=mask, other=0.0).to(FLOAT)
+    else:
+        numbers = tl.load(x + (first + column // N) * STRIDE + column % N, mask=mask, other=0.0).to(FLOAT)
+    return numbers
+
+
+@device
+def tile(
+    mean1, logvar1, mean2, logvar2, alpha, alphas, upstream, by_mean1, by_logvar1, by_logvar2, first, column, mask,
+    scale, N, S_MEAN1, S_LOGVAR1, S_MEAN2, S_LOGVAR2, S_ALPHA, S_UPSTREAM, FLOAT, DUAL, REVERSE, GRAD, BY_ALPHA,
 ):
     """Load one tile, store its gradients; return the values and the derivatives by alpha."""
-    m1 = tl.load(mean1 + row * S_MEAN1 + column, mask=mask, other=0.0).to(FLOAT)
-    l1 = tl.load(logvar1 + row * S_LOGVAR1 + column, mask=mask, other=0.0).to(FLOAT)
+    STANDARD: tl.constexpr = mean2 is None
+    m1 = load(mean1, first, column, mask, N, S_MEAN1, FLOAT)
+    l1 = load(logvar1, first, column, mask, N, S_LOGVAR1, FLOAT)
     if STANDARD:
         m2 = 0 * m1
         l2 = 0 * l1
     else:
-        m2 = tl.load(mean2 + row * S_MEAN2 + column, mask=mask, other=0.0).to(FLOAT)
-        l2 = tl.load(logvar2 + row * S_LOGVAR2 + column, mask=mask, other=0.0).to(FLOAT)
-    if S_ALPHA == 0:
-        a = tl.load(alpha)
+        m2 = load(mean2, first, column, mask, N, S_MEAN2, FLOAT)
+        l2 = load(logvar2, first, column, mask, N, S_LOGVAR2, FLOAT)
+    row = first + column // N
+    if alphas is None:
+        a = tl.full([1], alpha, tl.float64)
     else:
-        a = tl.load(alpha + (row + column // N) * S_ALPHA, mask=mask, other=0.0)
-    value, by_mean1, by_logvar1, by_logvar2, by_alpha = _element(
-        m1, l1, m2, l2, a.to(tl.float64), DUAL, REVERSE, STANDARD, GRAD, LARGEST)
+        a = tl.load(alphas + row * S_ALPHA, mask=mask, other=0.0).to(tl.float64)
+    if upstream is None:
+        factor = tl.full([1], scale, tl.float64).to(FLOAT)
+    else:
+        factor = tl.load(upstream + row * S_UPSTREAM, mask=mask, other=0.0)
+    value, d_mean1, d_logvar1, d_logvar2, d_alpha = element(
+        m1, l1, m2, l2, (1.0 - a).to(FLOAT), a.to(FLOAT), factor, DUAL, REVERSE, STANDARD, GRAD, BY_ALPHA)
     if GRAD:
-        at = row * N + column
-        tl.store(d_mean1 + at, by_mean1, mask=mask)
-        tl.store(d_logvar1 + at, by_logvar1, mask=mask)
+        at = first * N + column
+        tl.store(by_mean1 + at, d_mean1, mask=mask)
+        tl.store(by_logvar1 + at, d_logvar1, mask=mask)
         if not STANDARD:
-            tl.store(d_logvar2 + at, by_logvar2, mask=mask)
-    return value, by_alpha
+            tl.store(by_logvar2 + at, d_logvar2, mask=mask)
+    return value, d_alpha
 
 
-@_device
-def _rows(
-    mean1, logvar1, mean2, logvar2, alpha, value, d_mean1, d_logvar1, d_logvar2, d_alpha, first, rows,
-    FULL: tl.constexpr, N: tl.constexpr, GROUP: tl.constexpr, TILE_ROWS: tl.constexpr, BLOCK: tl.constexpr,
-    S_MEAN1, S_LOGVAR1, S_MEAN2, S_LOGVAR2, S_ALPHA, FLOAT: tl.constexpr, DUAL, REVERSE, STANDARD, GRAD: tl.constexpr,
-    LARGEST,
+@device
+def short_rows(
+    mean1, logvar1, mean2, logvar2, alpha, alphas, upstream, value, by_mean1, by_logvar1, by_logvar2, by_alpha,
+    first, live, FULL: tl.constexpr, scale, N: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
+    SUMS: tl.constexpr, GROUP: tl.constexpr, PARTS: tl.constexpr, S_MEAN1, S_LOGVAR1, S_MEAN2, S_LOGVAR2,
+    S_ALPHA, S_UPSTREAM, FLOAT, DUAL, REVERSE, GRAD, BY_ALPHA,
 ):
-    """``GROUP * TILE_ROWS`` rows from ``first`` on; unless FULL only those below ``rows`` exist."""
-    row = first + (tl.arange(0, TILE_ROWS) * GROUP)[:, None]
-    total = tl.zeros([TILE_ROWS], FLOAT)
-    total_alpha = tl.zeros([TILE_ROWS], FLOAT)
-    for start in range(0, GROUP * N, BLOCK):
-        column = start + tl.arange(0, BLOCK)[None, :]
-        mask = column < GROUP * N
-        if not FULL:
-            mask = mask & (row + column // N < rows)
-        v, by_alpha = _block(
-            mean1, logvar1, mean2, logvar2, alpha, d_mean1, d_logvar1, d_logvar2, row, column, mask,
-            N, S_MEAN1, S_LOGVAR1, S_MEAN2, S_LOGVAR2, S_ALPHA, FLOAT, DUAL, REVERSE, STANDARD, GRAD, LARGEST)
-        if GROUP == 1:
-            total += tl.sum(v, 1)
-            total_alpha += tl.sum(by_alpha, 1)
-        else:  # one block holds the whole group
-            for member in tl.static_range(GROUP):
-                mine = column // N == member
-                at = first + tl.arange(0, TILE_ROWS) * GROUP + member
-                tl.store(value + at, tl.sum(tl.where(mine, v, 0.0), 1), mask=at < rows)
-                if GRAD:
-                    tl.store(d_alpha + at, tl.sum(tl.where(mine, by_alpha, 0.0), 1), mask=at < rows)
-    if GROUP == 1:
-        at = first + tl.arange(0, TILE_ROWS)
-        tl.store(value + at, total, mask=at < rows)
-        if GRAD:
-            tl.store(d_alpha + at, total_alpha, mask=at < rows)
+    """ROWS whole rows, a tile; unless FULL only the first ``live`` of them exist."""
+    column = tl.arange(0, BLOCK)
+    mask = column < ROWS * N
+    if not FULL:
+        mask = column < live * N
+    v, d_alpha = tile(
+        mean1, logvar1, mean2, logvar2, alpha, alphas, upstream, by_mean1, by_logvar1, by_logvar2, first, column, mask,
+        scale, N, S_MEAN1, S_LOGVAR1, S_MEAN2, S_LOGVAR2, S_ALPHA, S_UPSTREAM, FLOAT, DUAL, REVERSE, GRAD, BY_ALPHA)
+    row = tl.arange(0, SUMS)
+    if value is not None:
+        tl.store(value + first + row, row_sums(v, N, SUMS, GROUP, PARTS), mask=row < live)
+    if by_alpha is not None:
+        tl.store(by_alpha + first + row, row_sums(d_alpha, N, SUMS, GROUP, PARTS), mask=row < live)
+
+
+@device
+def program(
+    mean1, logvar1, mean2, logvar2, alpha, alphas, upstream, value, by_mean1, by_logvar1, by_logvar2, by_alpha,
+    first, rows, scale, N: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr, SUMS: tl.constexpr,
+    GROUP: tl.constexpr, PARTS: tl.constexpr, S_MEAN1, S_LOGVAR1, S_MEAN2, S_LOGVAR2, S_ALPHA, S_UPSTREAM,
+    FLOAT: tl.constexpr, DUAL, REVERSE, GRAD, BY_ALPHA,
+):
+    if N > BLOCK:
+        total = tl.zeros([BLOCK], FLOAT)
+        total_alpha = tl.zeros([BLOCK], FLOAT)
+        for start in range(0, N, BLOCK):
+            column = start + tl.arange(0, BLOCK)
+            v, d_alpha = tile(
+                mean1, logvar1, mean2, logvar2, alpha, alphas, upstream, by_mean1, by_logvar1, by_logvar2, first,
+                column, column < N, scale, N, S_MEAN1, S_LOGVAR1, S_MEAN2, S_LOGVAR2, S_ALPHA, S_UPSTREAM,
+                FLOAT, DUAL, REVERSE, GRAD, BY_ALPHA)
+            total += tl.where(column < N, v, 0.0)
+            total_alpha += tl.where(column < N, d_alpha, 0.0)
+        if value is not None:
+            tl.store(value + first, tl.sum(total, 0))
+        if by_alpha is not None:
+            tl.store(by_alpha + first, tl.sum(total_alpha, 0))
+    elif first + ROWS <= rows:
+        short_rows(
+            mean1, logvar1, mean2, logvar2, alpha, alphas, upstream, value, by_mean1, by_logvar1, by_logvar2, by_alpha,
+            first, ROWS, True, scale, N, ROWS, BLOCK, SUMS, GROUP, PARTS,
+            S_MEAN1, S_LOGVAR1, S_MEAN2, S_LOGVAR2, S_ALPHA, S_UPSTREAM, FLOAT, DUAL, REVERSE, GRAD, BY_ALPHA)
+    else:
+        short_rows(
+            mean1, logvar1, mean2, logvar2, alpha, alphas, upstream, value, by_mean1, by_logvar1, by_logvar2, by_alpha,
+            first, (rows - first).to(tl.int32), False, scale, N, ROWS, BLOCK, SUMS, GROUP, PARTS,
+            S_MEAN1, S_LOGVAR1, S_MEAN2, S_LOGVAR2, S_ALPHA, S_UPSTREAM, FLOAT, DUAL, REVERSE, GRAD, BY_ALPHA)
 
 
 @triton.jit
 def jsg_kernel(
-    mean1, logvar1, mean2, logvar2, alpha, value, d_mean1, d_logvar1, d_logvar2, d_alpha, rows,
-    N: tl.constexpr, GROUP: tl.constexpr, TILE_ROWS: tl.constexpr, BLOCK: tl.constexpr,
-    S_MEAN1: tl.constexpr, S_LOGVAR1: tl.constexpr, S_MEAN2: tl.constexpr, S_LOGVAR2: tl.constexpr,
-    S_ALPHA: tl.constexpr, FLOAT: tl.constexpr, DUAL: tl.constexpr, REVERSE: tl.constexpr, STANDARD: tl.constexpr,
-    GRAD: tl.constexpr, LARGEST: tl.constexpr,
+    mean1, logvar1, mean2, logvar2, alpha: tl.float64, alphas, upstream,
+    value, by_mean1, by_logvar1, by_logvar2, by_alpha, rows, scale: tl.float64,
+    N: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr, SUMS: tl.constexpr, GROUP: tl.constexpr,
+    PARTS: tl.constexpr, S_MEAN1: tl.constexpr, S_LOGVAR1: tl.constexpr, S_MEAN2: tl.constexpr,
+    S_LOGVAR2: tl.constexpr, S_ALPHA: tl.constexpr, S_UPSTREAM: tl.constexpr, FLOAT: tl.constexpr,
+    DUAL: tl.constexpr, REVERSE: tl.constexpr, GRAD: tl.constexpr, BY_ALPHA: tl.constexpr, PRESENT: tl.constexpr,
 ):
-    """Each program takes ``GROUP * TILE_ROWS`` rows; all but the last need no mask along the rows."""
-    first = tl.program_id(0).to(tl.int64) * (GROUP * TILE_ROWS)
-    if first + GROUP * TILE_ROWS <= rows:
-        _rows(
-            mean1, logvar1, mean2, logvar2, alpha, value, d_mean1, d_logvar1, d_logvar2, d_alpha, first, rows,
-            True, N, GROUP, TILE_ROWS, BLOCK, S_MEAN1, S_LOGVAR1, S_MEAN2, S_LOGVAR2, S_ALPHA,
-            FLOAT, DUAL, REVERSE, STANDARD, GRAD, LARGEST)
+    """A program takes ROWS rows if they fit into one tile, else a single row, tile after tile.
+
+    If PRESENT, the gradients are there already, times ``scale``, and are to be multiplied by ``upstream`` instead:
+    where that is the same, nothing is read or written.
+    """
+    first = tl.program_id(0).to(tl.int64) * ROWS
+    if PRESENT:
+        row = tl.arange(0, SUMS)
+        mask = (row < ROWS) & (first + row < rows)
+        wanted = tl.load(upstream + (first + row) * S_UPSTREAM, mask=mask, other=0.0)
+        stale = tl.max((mask & (wanted != tl.full([1], scale, tl.float64).to(FLOAT))).to(tl.int32), 0) > 0
     else:
-        _rows(
-            mean1, logvar1, mean2, logvar2, alpha, value, d_mean1, d_logvar1, d_logvar2, d_alpha, first, rows,
-            False, N, GROUP, TILE_ROWS, BLOCK, S_MEAN1, S_LOGVAR1, S_MEAN2, S_LOGVAR2, S_ALPHA,
-            FLOAT, DUAL, REVERSE, STANDARD, GRAD, LARGEST)
+        stale = True
+    if stale:
+        program(
+            mean1, logvar1, mean2, logvar2, alpha, alphas, upstream, value, by_mean1, by_logvar1, by_logvar2, by_alpha,
+            first, rows, scale, N, ROWS, BLOCK, SUMS, GROUP, PARTS,
+            S_MEAN1, S_LOGVAR1, S_MEAN2, S_LOGVAR2, S_ALPHA, S_UPSTREAM, FLOAT, DUAL, REVERSE, GRAD, BY_ALPHA)
 # fmt: on
 
 
-def tiling(count, n, itemsize, contiguous):
-    """``GROUP, TILE_ROWS, BLOCK`` and warps for ``count`` rows of ``n`` numbers: no tuning at run time.
+@cache
+def tiling(n, few, itemsize, lanes):
+    """How many rows a program takes, in what tile, and what `row_sums` needs to know; and the number of warps.
 
-    A thread computes 4 elements (2 of float64), which is a 128-bit load and what fits in registers.  The interpreter
-    takes as long for a program as for a hundred thousand elements, so there tiles are large.
+    A static table, no tuning at run time.  A thread takes 16 bytes of each input.  The tile is the smallest that rows
+    fill to nine tenths; rows longer than any take the largest if there are few, for there is one program to a row.
     """
-    per_thread = 2 if itemsize == 8 else 4
-    largest = 256 * per_thread
-    group = 4 // math.gcd(n, 4) if contiguous and 4 * n <= largest else 1
-    block = min(triton.next_power_of_2(group * n), largest)
-    warps = 8 if block == largest else 4
-    tile_rows = 32 * warps * per_thread // block
-    if INTERPRETED:
-        tile_rows = min(65536 // block, triton.next_power_of_2(triton.cdiv(count, group)))
-    return dict(GROUP=group, TILE_ROWS=tile_rows, BLOCK=block), warps
+    width = 16 // itemsize
+    blocks = [4 * lanes * width << doublings for doublings in range(3)]
+    step = width // math.gcd(n, width)  # so many rows, or a multiple of them, end where 16 bytes do
+
+    def fitting(block):
+        return max(block // n // step * step or block // n, 1)
+
+    block = next((b for b in blocks if 10 * fitting(b) * n >= 9 * b), max(blocks, key=lambda b: fitting(b) * n / b))
+    if n > blocks[-1]:
+        block = blocks[-1] if few else blocks[0]
+    group = math.gcd(n, width)
+    powers = (triton.next_power_of_2(x) for x in (fitting(block), n // group))
+    sizes = dict(zip(("ROWS", "BLOCK", "SUMS", "PARTS", "GROUP"), (fitting(block), block, *powers, group), strict=True))
+    return sizes, block // (lanes * width)
 
 
-def rows(mean1, logvar1, mean2, logvar2, alpha, *, dual, reverse, grad):
-    """Value per row and, if ``grad``, derivatives by mean1, logvar1, logvar2 and alpha (per row).
+def rows(
+    mean1,
+    logvar1,
+    mean2,
+    logvar2,
+    alpha,
+    *,
+    dual,
+    reverse,
+    value=True,
+    grad=True,
+    by_alpha=False,
+    scale=1.0,
+    upstream=None,
+):
+    """Values per row, and derivatives by mean1, logvar1, logvar2 and alpha, or None for what is not asked for.
 
-    Rows ``(rows, n)`` of equal type with unit stride along n, ``mean2 = logvar2 = None`` for N(0, I); alpha has one
-    entry or one per row.  The computation is in float32, for float64 input in float64.
+    Rows ``(rows, n)`` of equal type with unit stride along n, ``mean2 = logvar2 = None`` for N(0, I).  alpha is a
+    number or a tensor with one entry or one per row.  Derivatives are multiplied by ``upstream``, which has an entry
+    per row, or else by ``scale``.  The computation is in float32, for float64 input in float64, and so are the values
+    and the derivatives by alpha.
     """
+    count, n = mean1.shape
+    work = torch.promote_types(mean1.dtype, torch.float32)
+    values = torch.empty(count, dtype=work, device=mean1.device) if value else None
+    d_alpha = torch.empty(count, dtype=work, device=mean1.device) if by_alpha else None
+    # The interpreter truncates where hardware rounds to bfloat16: there float32 is stored and torch rounds.
+    stored = torch.float32 if INTERPRETED and mean1.dtype == torch.bfloat16 else mean1.dtype
+    needed = (grad, grad, grad and mean2 is not None)
+    gradients = [torch.empty((count, n), dtype=stored, device=mean1.device) if wanted else None for wanted in needed]
+    launch(mean1, logvar1, mean2, logvar2, alpha, values, *gradients, d_alpha, dual, reverse, scale, upstream, False)
+    return values, *(x if x is None else x.to(mean1.dtype) for x in gradients), d_alpha
+
+
+def rescaled(gradients, mean1, logvar1, mean2, logvar2, alpha, *, dual, reverse, scale, upstream):
+    """``gradients``, which were multiplied by ``scale``, multiplied by ``upstream`` instead, in place.
+
+    To compute them again takes as much of the device's memory bandwidth as to multiply them, and rounds once.
+    """
+    if INTERPRETED and mean1.dtype == torch.bfloat16:
+        wanted = dict(value=False, by_alpha=gradients[3] is not None)
+        return rows(mean1, logvar1, mean2, logvar2, alpha, dual=dual, reverse=reverse, upstream=upstream, **wanted)[1:]
+    launch(mean1, logvar1, mean2, logvar2, alpha, None, *gradients, dual, reverse, scale, upstream, True)
+    return gradients
+
+
+def launch(
+    mean1, logvar1, mean2, logvar2, alpha, values, by_mean1, by_logvar1, by_logvar2, by_alpha,
+    dual, reverse, scale, upstream, present,
+):  # fmt: skip
     if not (mean1.is_cuda or INTERPRETED):
         raise ValueError(
             f"backend='triton' needs CUDA or ROCm tensors, got {mean1.device.type}; use backend='eager', "
             "or set TRITON_INTERPRET=1 before Python starts to run Triton's interpreter"
         )
     count, n = mean1.shape
-    standard = mean2 is None
-    # The interpreter truncates where hardware rounds to bfloat16: there float32 is stored and torch rounds.
-    dtype = torch.float32 if INTERPRETED and mean1.dtype == torch.bfloat16 else mean1.dtype
-    work = torch.promote_types(dtype, torch.float32)
-    new = partial(torch.empty, device=mean1.device)
-    value = new(count, dtype=dtype)
-    by_mean1, by_logvar1 = (new((count, n) if grad else 0, dtype=dtype) for _ in range(2))
-    by_logvar2 = new((count, n) if grad and not standard else 0, dtype=dtype)
-    by_alpha = new(count if grad else 0, dtype=work)
-    operands = (mean1, logvar1, *((mean1, logvar1) if standard else (mean2, logvar2)))
-    strides = [t.stride(0) for t in operands]
-    tiles, warps = tiling(count, n, mean1.element_size(), all(s == n for s in strides))
-    if count:
-        programs = triton.cdiv(count, tiles["GROUP"] * tiles["TILE_ROWS"])
-        with torch.cuda.device(mean1.device) if mean1.is_cuda else nullcontext():
-            jsg_kernel[(programs,)](
-                *operands, alpha, value, by_mean1, by_logvar1, by_logvar2, by_alpha, count, n, **tiles,
-                S_MEAN1=strides[0], S_LOGVAR1=strides[1], S_MEAN2=strides[2], S_LOGVAR2=strides[3],
-                S_ALPHA=0 if alpha.numel() == 1 else alpha.stride(0),
-                FLOAT=tl.float64 if work == torch.float64 else tl.float32,
-                DUAL=dual, REVERSE=reverse, STANDARD=standard, GRAD=grad, LARGEST=torch.finfo(work).max,
-                num_warps=warps,
-            )  # fmt: skip
-    return *(t.to(mean1.dtype) for t in (value, by_mean1, by_logvar1, by_logvar2)), by_alpha
+    if not count:
+        return
+    lanes = LANES
+    if INTERPRETED:  # it takes as long for a program as for a hundred thousand numbers
+        lanes = max(lanes, triton.next_power_of_2(min(count * n, 65536)) // 16)
+    sizes, warps = tiling(n, count < FEW, mean1.element_size(), lanes)
+    per_row = isinstance(alpha, torch.Tensor)
+    elsewhere = mean1.is_cuda and mean1.device.index != torch.cuda.current_device()
+    with torch.cuda.device(mean1.device) if elsewhere else nullcontext():
+        jsg_kernel[(triton.cdiv(count, sizes["ROWS"]),)](
+            mean1, logvar1, mean2, logvar2, 0.0 if per_row else float(alpha), alpha if per_row else None, upstream,
+            values, by_mean1, by_logvar1, by_logvar2, by_alpha, count, scale, N=n, **sizes,
+            S_MEAN1=mean1.stride(0), S_LOGVAR1=logvar1.stride(0),
+            S_MEAN2=0 if mean2 is None else mean2.stride(0), S_LOGVAR2=0 if mean2 is None else logvar2.stride(0),
+            S_ALPHA=row_stride(alpha) if per_row else 0, S_UPSTREAM=0 if upstream is None else row_stride(upstream),
+            FLOAT=tl.float64 if mean1.dtype == torch.float64 else tl.float32,
+            DUAL=dual, REVERSE=reverse, GRAD=by_mean1 is not None, BY_ALPHA=by_alpha is not None, PRESENT=present,
+            num_warps=warps,
+        )  # fmt: skip
+
+
+def row_stride(x):
+    return 0 if x.numel() == 1 else x.stride(0)

@@ -1,0 +1,196 @@
+"""How torch differentiates, maps and compiles the divergences; what they are, `eager` and the kernels say.
+
+Values and gradients come out of one pass in the forward.  The backward then multiplies the gradients by the one that
+comes from above, in place, or leaves them as they are where it is 1, as after ``reduction="mean"``.  For whoever asks
+again (``retain_graph``), wants a graph of the gradient (``create_graph``), maps or compiles, they are computed anew
+from the inputs.
+
+Tensors are rows: means ``(rows, n)``, scales ``(rows, n)`` or ``(rows, n, n)``, `alphas` with one entry or one per row,
+or None, and then the number ``alpha`` holds.
+"""
+
+import importlib
+from functools import cache
+
+import torch
+from torch._C import _functorch as functorch  # pyright: ignore[reportAttributeAccessIssue]
+
+from jsgmath.torch import eager
+
+IMPLEMENTATIONS = {"eager": "eager", "triton": "kernels"}
+
+# Operators for torch.compile, which looks into none of them; a plain call goes past the dispatcher.
+_library = torch.library.Library("jsgmath", "DEF")
+_arguments = (
+    "Tensor mean1, Tensor scale1, Tensor? mean2, Tensor? scale2, Tensor? alphas, "
+    "float alpha, bool dual, bool reverse, str implementation"
+)
+_library.define(f"divergence({_arguments}) -> Tensor")
+_library.define(f"gradient(Tensor upstream, {_arguments}, bool by_alpha) -> (Tensor, Tensor, Tensor, Tensor)")
+
+
+@cache
+def module(implementation):
+    """With the functions ``rows`` and ``rescaled``."""
+    return importlib.import_module(f"jsgmath.torch.{IMPLEMENTATIONS[implementation]}")
+
+
+def divergence(mean1, scale1, mean2, scale2, alphas, alpha, dual, reverse, implementation):
+    alpha = alpha if alphas is None else alphas
+    return module(implementation).rows(mean1, scale1, mean2, scale2, alpha, dual=dual, reverse=reverse, grad=False)[0]
+
+
+def gradient(upstream, mean1, scale1, mean2, scale2, alphas, alpha, dual, reverse, implementation, by_alpha):
+    """By mean1, scale1, scale2 and alpha, row after row; what there is not is an empty tensor."""
+    alpha = alpha if alphas is None else alphas
+    options = dict(dual=dual, reverse=reverse, value=False, by_alpha=by_alpha, upstream=upstream)
+    _, *gradients = module(implementation).rows(mean1, scale1, mean2, scale2, alpha, **options)
+    return tuple(mean1.new_empty(0) if x is None else x for x in gradients)
+
+
+def rescaled(gradients, upstream, scale, mean1, scale1, mean2, scale2, alphas, alpha, dual, reverse, implementation, _):
+    """Gradients that were multiplied by ``scale``, multiplied by ``upstream`` instead."""
+    alpha = alpha if alphas is None else alphas
+    options = dict(dual=dual, reverse=reverse, upstream=upstream, scale=scale)
+    return module(implementation).rescaled(gradients, mean1, scale1, mean2, scale2, alpha, **options)
+
+
+def _fake_divergence(mean1, *_):
+    return mean1.new_empty(mean1.shape[0], dtype=_work(mean1))
+
+
+def _fake_gradient(upstream, mean1, scale1, mean2, scale2, *options):
+    by_scale2 = mean1.new_empty(0) if mean2 is None else torch.empty_like(scale2, memory_format=torch.contiguous_format)
+    by_mean1, by_scale1 = (torch.empty_like(x, memory_format=torch.contiguous_format) for x in (mean1, scale1))
+    by_alpha = mean1.new_empty(mean1.shape[0], dtype=_work(mean1)) if options[-1] else mean1.new_empty(0)
+    return by_mean1, by_scale1, by_scale2, by_alpha
+
+
+def _work(x):
+    return torch.promote_types(x.dtype, torch.float32)
+
+
+for _name, _function, _fake in (
+    ("divergence", divergence, _fake_divergence),
+    ("gradient", gradient, _fake_gradient),
+):
+    _library.impl(_name, _function, "CompositeExplicitAutograd")
+    torch.library.register_fake(f"jsgmath::{_name}", _fake, lib=_library)
+
+
+class OnePass(torch.autograd.Function):
+    """One value per row; the gradients, multiplied by ``scale``, wait for the backward."""
+
+    @staticmethod
+    def forward(ctx, mean1, scale1, mean2, scale2, alphas, alpha, dual, reverse, implementation, scale):
+        by_alpha = ctx.needs_input_grad[4]
+        options = dict(dual=dual, reverse=reverse, by_alpha=by_alpha, scale=scale)
+        number = alpha if alphas is None else alphas
+        value, *ctx.gradients = module(implementation).rows(mean1, scale1, mean2, scale2, number, **options)
+        ctx.save_for_backward(mean1, scale1, mean2, scale2, alphas)
+        ctx.arguments, ctx.scale = (alpha, dual, reverse, implementation, by_alpha), scale
+        return value
+
+    @staticmethod
+    def backward(ctx, upstream):  # pyright: ignore[reportIncompatibleMethodOverride]
+        tensors = ctx.saved_tensors
+        if not ctx.gradients or torch.is_grad_enabled():
+            gradients = Gradient.apply(upstream, *tensors, *ctx.arguments)
+        elif functorch.is_legacy_batchedtensor(upstream):  # torch.autograd.grad(..., is_grads_batched=True)
+            gradients = [x if x is None else eager.times(x, upstream / ctx.scale) for x in ctx.gradients]
+        else:
+            gradients, ctx.gradients = ctx.gradients, None
+            gradients = rescaled(gradients, upstream, ctx.scale, *tensors, *ctx.arguments)
+        return *by_argument(ctx.needs_input_grad, tensors[4], *gradients), *[None] * 5
+
+
+class Divergence(torch.autograd.Function):
+    """One value per row; the gradients are computed when the backward comes."""
+
+    @staticmethod
+    def forward(mean1, scale1, mean2, scale2, alphas, *options):
+        compute = torch.ops.jsgmath.divergence if torch.compiler.is_compiling() else divergence
+        return compute(mean1, scale1, mean2, scale2, alphas, *options)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs[:5])
+        ctx.options = inputs[5:]
+
+    @staticmethod
+    def backward(ctx, upstream):  # pyright: ignore[reportIncompatibleMethodOverride]
+        tensors, by_alpha = ctx.saved_tensors, ctx.needs_input_grad[4]
+        compute = torch.ops.jsgmath.gradient if torch.compiler.is_compiling() else Gradient.apply
+        gradients = compute(upstream, *tensors, *ctx.options, by_alpha)
+        return *by_argument(ctx.needs_input_grad, tensors[4], *gradients), *[None] * 4
+
+    @staticmethod
+    def vmap(info, in_dims, *arguments):
+        value = Divergence.apply(*flat(info.batch_size, in_dims[:5], arguments[:5]), *arguments[5:])
+        return value.reshape(info.batch_size, -1), 0
+
+
+def by_argument(needed, alphas, by_mean1, by_scale1, by_scale2, by_alpha):
+    """The gradients as autograd wants them: one for each of mean1, scale1, mean2, scale2 and alphas, or None."""
+    if needed[4]:
+        by_alpha = by_alpha.sum().reshape(1) if alphas.numel() == 1 else by_alpha
+        by_alpha = by_alpha.to(alphas.dtype)
+    gradients = by_mean1, by_scale1, -by_mean1 if needed[2] else None, by_scale2, by_alpha
+    return [gradient if wanted else None for gradient, wanted in zip(gradients, needed[:5], strict=True)]
+
+
+class Gradient(torch.autograd.Function):
+    """`gradient`, which can be differentiated again, as often as one likes."""
+
+    @staticmethod
+    def forward(upstream, mean1, scale1, mean2, scale2, alphas, *options):
+        return gradient(upstream, mean1, scale1, mean2, scale2, alphas, *options)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs[:6])
+        ctx.options = inputs[6:]
+
+    @staticmethod
+    def backward(ctx, *by_gradients):
+        tensors = ctx.saved_tensors
+        alpha, dual, reverse, _, by_alpha = ctx.options
+        present = [i for i, x in enumerate(tensors) if x is not None]
+        by_gradients = [
+            x for x, there in zip(by_gradients, (True, True, tensors[3] is not None, by_alpha), strict=True) if there
+        ]
+
+        def gradients(*inputs):
+            upstream, mean1, scale1, mean2, scale2, alphas = (
+                inputs[present.index(i)] if i in present else None for i in range(6)
+            )
+            _, *results = eager.block_of_rows(
+                mean1, scale1, mean2, scale2, alpha if alphas is None else alphas,
+                dual=dual, reverse=reverse, value=False, by_alpha=by_alpha, upstream=upstream,
+            )  # fmt: skip
+            return [x for x in results if x is not None]
+
+        pull_back = torch.func.vjp(gradients, *(tensors[i] for i in present))[1]
+        pulled = dict(zip(present, pull_back(by_gradients), strict=True))
+        return *(pulled.get(i) for i in range(6)), *[None] * 5
+
+    @staticmethod
+    def vmap(info, in_dims, *arguments):
+        tensors = flat(info.batch_size, in_dims[:6], arguments[:6])
+        gradients = Gradient.apply(*tensors, *arguments[6:])
+        return tuple(x.reshape(info.batch_size, -1, *x.shape[1:]) for x in gradients), (0,) * 4
+
+
+def flat(batch, in_dims, tensors):
+    """The rows of mapped tensors as more rows."""
+    first, dim = tensors[0], in_dims[0]
+    count = first.shape[0] if dim is None else first.movedim(dim, 0).shape[1]
+
+    def more_rows(x, dim):
+        if x is None or (dim is None and x.shape == (1,)):
+            return x
+        x = x.expand(batch, *x.shape) if dim is None else x.movedim(dim, 0)
+        x = x.expand(batch, count) if x.ndim == 2 else x
+        return x.reshape(-1, *x.shape[2:])
+
+    return [more_rows(x, dim) for x, dim in zip(tensors, in_dims, strict=True)]

@@ -1,0 +1,222 @@
+"""One scalar pair in registers: `formula.py` as Triton functions, and the exponential and logarithm it needs.
+
+Written so that float32 keeps up with the memory of the device, which leaves about a hundred instructions an element.
+"""
+
+import types
+
+import triton
+import triton.language as tl
+from triton import knobs
+from triton.language.extra import libdevice
+
+from jsgmath import formula, special
+
+INTERPRETED = knobs.runtime.interpret
+
+
+def device(function):
+    """A function that kernels call; the interpreter takes it unmarked, and ten times faster."""
+    return function if INTERPRETED else triton.jit(function)
+
+
+def constant(number):
+    """Compiled functions read only such globals; the interpreter wants plain numbers."""
+    return number if INTERPRETED else tl.constexpr(number)
+
+
+def shared(function, **names):
+    """A function of the shared text as a Triton function, its free names bound to Triton ones."""
+    if not INTERPRETED:
+        names["range"] = tl.static_range
+    bound = types.FunctionType(function.__code__, {"tl": tl, "len": len, **names}, function.__name__)
+    bound.__module__, bound.__qualname__ = function.__module__, function.__qualname__
+    return device(bound)
+
+
+if INTERPRETED:
+    ratio = special.ratio
+else:
+
+    @triton.jit
+    def ratio(x, y):
+        """``x / y`` for ``2^-126 <= |y| <= 2^126``: in float32 within 2 ulp, at a third of the price of a division."""
+        if y.dtype == tl.float64:
+            quotient = x / y
+        else:
+            quotient = libdevice.fast_dividef(0.0 * y + x, y)
+        return quotient
+
+
+@device
+def shares(g1, g2, r1, r2):
+    """`formula.shares` with faster divisions."""
+    k1 = g1 + g2 * r1
+    k2 = g2 + g1 * r2
+    return k1, k2, ratio(g1, k1), ratio(g2, k2)
+
+
+mean_weights = shared(formula.mean_weights)
+to_mean = shared(formula.to_mean, shares=shares)
+from_mean = shared(formula.from_mean, shares=shares)
+skew = shared(formula.skew)
+to_mean_grad = shared(formula.to_mean_grad, shares=shares)
+from_mean_grad = shared(formula.from_mean_grad, shares=shares)
+to_mean_by_alpha = shared(formula.to_mean_by_alpha, shares=shares)
+from_mean_by_alpha = shared(formula.from_mean_by_alpha, shares=shares)
+two_sum = shared(special.two_sum)
+polynomial = shared(special.polynomial)
+split_g = shared(special.split_g, ratio=ratio)
+split_gs = shared(special.split_gs, ratio=ratio)
+
+TAIL64, TAIL32 = (constant(special.split_tail(terms)) for terms in (13, 6))
+EXPM1_64, EXPM1_32 = (constant(special.expm1_ratio(terms)) for terms in (12, 6))
+
+
+@device
+def tail(w):
+    if w.dtype == tl.float64:
+        p = polynomial(w, TAIL64)
+    else:
+        p = polynomial(w, TAIL32)
+    return p
+
+
+@device
+def split(x, k):
+    """``f, 1 + f, log(k_rest)`` of `special.split_g`, k_rest being the power of two next to k, or 1 from 3/8 to 2.
+
+    Subtracting the bits of 2/3 leaves that power in the exponent's place.
+    """
+    if k.dtype == tl.float64:
+        bits = k.to(tl.int64, bitcast=True)
+        near = (bits - 0x3FD8000000000000).to(tl.uint64, bitcast=True) < 0x28000000000000
+        power = (bits - 0x3FE5555555555555) >> 52
+        m = (bits - (power << 52)).to(tl.float64, bitcast=True)
+    else:
+        bits = k.to(tl.int32, bitcast=True)
+        near = (bits - 0x3EC00000).to(tl.uint32, bitcast=True) < 0x1400000
+        power = (bits - 0x3F2AAAAB) >> 23
+        m = (bits - (power << 23)).to(tl.float32, bitcast=True)
+    log_rest = tl.where(near, 0.0, power.to(k.dtype) * 0.6931471805599453)
+    return tl.where(near, x, m - 1.0), tl.where(near, k, m), log_rest
+
+
+@device
+def g(x, k, other_k, beyond):
+    """`special.g`; ``beyond`` is what `element` cut off log(k)."""
+    f, _, log_rest = split(x, k)
+    return split_g(x, f, log_rest + beyond, tail)
+
+
+@device
+def gs(x, k, other_k, beyond):
+    """`special.gs`; ``beyond`` is what `element` cut off log(k)."""
+    f, m, log_rest = split(x, k)
+    return split_gs(k, f, m, log_rest + beyond, tail)
+
+
+@device
+def within(x, limit):
+    """``x`` within ``[-limit, limit]``; NaN stays NaN."""
+    return tl.clamp(x, 0.0 * x - limit, 0.0 * x + limit, propagate_nan=tl.PropagateNan.ALL)
+
+
+@device
+def below(x, limit):
+    """``min(x, limit)``; NaN stays NaN."""
+    return tl.minimum(x, limit, propagate_nan=tl.PropagateNan.ALL)
+
+
+@device
+def exp(x):
+    """``exp(x)`` and ``expm1(x)`` for ``|x| <= 87`` (708).
+
+    ``x = k log(2) + f`` with log(2) in two parts, the first short enough for an exact product with k.  Adding 3 * 2^22
+    (2^51) rounds to an integer k, which then stands in the last bits.
+    """
+    if x.dtype == tl.float64:
+        shifted = x * 1.4426950408889634 + 6755399441055744.0
+        k = shifted - 6755399441055744.0
+        f = (x - k * 0.6931471803691238) - k * 1.9082149292705877e-10
+        power = ((shifted.to(tl.int64, bitcast=True) << 52) + 0x3FF0000000000000).to(tl.float64, bitcast=True)
+        fraction = f * polynomial(f, EXPM1_64) * power
+    else:
+        shifted = x * 1.4426950408889634 + 12582912.0
+        k = shifted - 12582912.0
+        f = (x - k * 0.693145751953125) - k * 1.428606765330187e-06
+        power = ((shifted.to(tl.int32, bitcast=True) << 23) + 0x3F800000).to(tl.float32, bitcast=True)
+        fraction = f * polynomial(f, EXPM1_32) * power
+    return power + fraction, (power - 1.0) + fraction
+
+
+# fmt: off
+@device
+def element(mean1, logvar1, mean2, logvar2, w1, w2, factor, DUAL, REVERSE, STANDARD, GRAD, BY_ALPHA):
+    """Values, and ``factor`` times their gradients, of one tile of scalar pairs; zeros for what is not asked for.
+
+    Log-variances, and differences of them, are held within 87 (708), so that variances and ratios are normal numbers.
+    Where alpha is 0 or 1, JSG a KL divergence, and log(k) that difference itself, it gets back what it lost.
+    """
+    if mean1.dtype == tl.float64:
+        LARGEST: tl.constexpr = 1.7976931348623157e308
+        FURTHEST: tl.constexpr = 2.0**512
+        WIDEST: tl.constexpr = 708.0
+    else:
+        LARGEST: tl.constexpr = 3.4028234663852886e38
+        FURTHEST: tl.constexpr = 2.0**64
+        WIDEST: tl.constexpr = 87.0
+    g1, g2, slope = mean_weights(w1, w2, REVERSE)
+    if STANDARD:
+        difference = logvar1
+    else:
+        difference, low = two_sum(logvar1, -logvar2)
+    log_r1 = within(difference, WIDEST)
+    root, t = exp(0.5 * log_r1)
+    if not STANDARD:
+        low = tl.where(log_r1 == difference, 0.5 * low * root, 0.0)
+        root += low
+        t += low
+    if REVERSE:
+        beyond = tl.where(w1 * w2 == 0, within(difference - log_r1, 1e30), 0.0)
+    else:
+        beyond = 0 * root
+    inverse = ratio(1.0, root)
+    r1 = root * root
+    r2 = inverse * inverse
+    e1 = t * (t + 2.0)
+    e2 = -e1 * r2
+    if STANDARD:
+        i1 = inverse
+        i2 = 0 * root + 1.0
+    else:
+        i1, _ = exp(-0.5 * within(logvar1, WIDEST))
+        i2 = below(i1 * root, FURTHEST / 2)
+    d = within(mean1 - mean2, FURTHEST)
+    d1 = d * i1
+    d2 = d * i2
+    if DUAL:
+        kl1, kl2 = from_mean(g1, g2, beyond, r1, r2, e1, e2, d1, d2, gs)
+    else:
+        kl1, kl2 = to_mean(g1, g2, beyond, r1, r2, e1, e2, d1, d2, g)
+    kl1 = below(kl1, LARGEST)
+    kl2 = below(kl2, LARGEST)
+    value = skew(w1, w2, kl1, kl2)
+    # Derivatives are linear in the weights and the two divergences.
+    w1 = factor * w1
+    w2 = factor * w2
+    by_mean1, by_logvar1, by_logvar2, by_alpha = value, value, value, value
+    if GRAD:
+        if DUAL:
+            by_mean1, by_logvar1, by_logvar2 = from_mean_grad(w1, w2, g1, g2, r1, r2, e1, e2, d1, d2, i1, i2)
+        else:
+            by_mean1, by_logvar1, by_logvar2 = to_mean_grad(w1, w2, g1, g2, r1, r2, e1, e2, d1, d2, i1, i2)
+    if BY_ALPHA:
+        kl1 = factor * kl1
+        kl2 = factor * kl2
+        if DUAL:
+            by_alpha = from_mean_by_alpha(w1, w2, g1, g2, slope, kl1, kl2, r1, r2, e1, e2, d1, d2)
+        else:
+            by_alpha = to_mean_by_alpha(w1, w2, g1, g2, slope, kl1, kl2, r1, r2, e1, e2, d1, d2)
+    return value, by_mean1, by_logvar1, by_logvar2, by_alpha
+# fmt: on
