@@ -310,6 +310,11 @@ def _outputs(mean):
     return partial(torch.empty, dtype=dtype, device=mean.device)
 
 
+def _steps(t):
+    """Rows in which neighbours are neighbours in memory: those of a transposed matrix are copied."""
+    return t if t.stride(-1) == 1 else t.contiguous()
+
+
 def _alpha_stride(alpha):
     return 0 if alpha is None or alpha.numel() == 1 else alpha.stride(0)
 
@@ -317,7 +322,7 @@ def _alpha_stride(alpha):
 def sample(mean, logvar, alpha, number, seed, seed_number, first_row, dual, reverse):
     """``z``, the divergence of each row, and the seed used, as a tensor of one entry.
 
-    Rows ``(rows, n)`` with unit stride along n; alpha has one entry or one per row, or is None for ``number``; seed
+    Rows ``(rows, n)``; alpha has one entry or one per row, or is None for ``number``; seed
     likewise.
     """
     if not (mean.is_cuda or INTERPRETED):
@@ -326,9 +331,10 @@ def sample(mean, logvar, alpha, number, seed, seed_number, first_row, dual, reve
             "or set TRITON_INTERPRET=1 before Python starts to run Triton's interpreter"
         )
     rows, n = mean.shape
+    mean, logvar = _steps(mean), _steps(logvar)
     new = _outputs(mean)
     z, value = new((rows, n)), new(rows)
-    seed_used = torch.empty(1, dtype=torch.int64, device=mean.device)
+    seed_used = mean.new_empty(1, dtype=torch.int64)
     constants = dict(
         S_MEAN=mean.stride(0), S_LOGVAR=logvar.stride(0), S_ALPHA=_alpha_stride(alpha), DUAL=dual, REVERSE=reverse
     )
@@ -340,10 +346,10 @@ def sample(mean, logvar, alpha, number, seed, seed_number, first_row, dual, reve
 def sample_backward(mean, logvar, alpha, number, seed, first_row, dual, reverse, by_z, by_value, alpha_grad):
     """Gradients by mean, logvar and, if ``alpha_grad``, alpha (one per row), of `sample` with the seed it used."""
     rows, n = mean.shape
+    mean, logvar, by_z = _steps(mean), _steps(logvar), _steps(by_z)
     new = _outputs(mean)
     by_mean, by_logvar = new((rows, n)), new((rows, n))
-    by_alpha = mean.new_empty(rows if alpha_grad else 0, dtype=torch.promote_types(mean.dtype, torch.float32))
-    by_z = by_z if by_z.stride(-1) == 1 else by_z.contiguous()
+    by_alpha = new(rows if alpha_grad else 0, dtype=torch.promote_types(mean.dtype, torch.float32))
     constants = dict(
         S_MEAN=mean.stride(0), S_LOGVAR=logvar.stride(0), S_ALPHA=_alpha_stride(alpha), S_BY_Z=by_z.stride(0),
         S_BY_VALUE=by_value.stride(0), ALPHA_GRAD=alpha_grad, DUAL=dual, REVERSE=reverse,
