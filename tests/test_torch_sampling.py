@@ -285,13 +285,14 @@ def test_either_output_alone_has_its_gradient(backend):
 @backends
 @variants
 def test_derivatives_pass_gradcheck_first_and_second(dual, convention, backend):
-    mean, logvar = tensors(3, 2, dtype=torch.float64)
+    mean, logvar = tensors(2, 2, dtype=torch.float64)
     options = dict(dual=dual, convention=convention, backend=backend)
-    for alpha in (torch.tensor([0.2, 0.5, 0.9]), torch.tensor(0.3)):
+    for alpha in (torch.tensor([0.2, 0.9]), torch.tensor(0.3)):
         inputs = mean, logvar, alpha.double().requires_grad_()
-        assert torch.autograd.gradcheck(lambda *x: sample_and_jsg(*x, 5, **options), inputs)
-        assert torch.autograd.gradgradcheck(lambda *x: sample_and_jsg(*x, 5, **options), inputs)
-    assert torch.autograd.gradgradcheck(lambda *x: sample_and_jsg(*x, 0.3, 5, **options), (mean, logvar))
+        assert torch.autograd.gradcheck(lambda *x: sample_and_jsg(*x, 5, **options), inputs, fast_mode=True)
+        assert torch.autograd.gradgradcheck(lambda *x: sample_and_jsg(*x, 5, **options), inputs, fast_mode=True)
+    number = (mean, logvar)
+    assert torch.autograd.gradgradcheck(lambda *x: sample_and_jsg(*x, 0.3, 5, **options), number, fast_mode=True)
 
 
 @backends

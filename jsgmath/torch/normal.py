@@ -14,17 +14,21 @@ angles are below 45 degrees.  So float32 gives the numbers of float64 to a few u
 
 import torch
 
-# Minimax polynomials in w = q^2 <= 0.0295 of artanh(q)/q, and in s = t^2 <= (pi/4)^2 of sin(t)/t and cos(t), highest
-# coefficient first: relatively 7e-10, 4e-9 and 6e-11 off for float32, below 4e-18 for float64.
+# Minimax polynomials, highest coefficient first: -2 log(1+f)/f in f, and sin(t)/t and cos(t) in t^2, t <= pi/4.
+# For float32 they are relatively 3e-8, 4e-9 and 6e-11 off, for float64 below 5e-17.
 # fmt: off
 SERIES32 = (
-    (0.149628253, 0.199873975, 0.33333408, 0.999999999),
+    (-0.174447354, 0.287337044, -0.299045289, 0.331247812, -0.399136673, 0.500041486, -0.666683713,
+     0.999999759, -1.99999995),
     (-0.00019501822, 0.00833201645, -0.166666502, 0.999999997),
     (2.437268e-5, -0.00138865292, 0.0416666132, -0.499999996, 1.0),
 )
 SERIES64 = (
-    (0.074052649141863996, 0.076562218701669621, 0.090918175478472791, 0.1111109849410003,
-     0.14285714380673694, 0.19999999999649439, 0.33333333333333826, 1.0),
+    (0.056600691973190501, -0.12670316243471484, 0.13597228703432329, -0.11947751799677273,
+     0.12074317999121428, -0.13241303113687386, 0.1432161016191159, -0.1539580317696693, 0.16665028274646268,
+     -0.1818113140850652, 0.20000039129276244, -0.222222458118596, 0.24999999613588925, -0.2857142812412914,
+     0.3333333333266231, -0.40000000004233232, 0.50000000000028753, -0.66666666666651198,
+     0.99999999999999923, -2.0000000000000001),
     (1.5894136624596e-10, -2.5050705852002427e-8, 2.7557313299061111e-6, -0.00019841269828402299,
      0.0083333333333200027, -0.16666666666666615, 1.0),
     (-1.1352123025416501e-11, 2.0875555142025627e-9, -2.7557312865668051e-7, 2.4801587282899365e-5,
@@ -43,14 +47,13 @@ def polynomial(x, coefficients):
 def box_muller(word1, word2, number, split, sqrt, where, polynomial, series):
     """Two standard normal numbers from two words of 32 bits.
 
-    ``number`` converts integers; ``split(x) = k, f`` with ``x = 2^k (1 + f)`` and ``1 + f`` in [sqrt(1/2), sqrt(2)).
+    ``number`` converts integers; ``split(x) = k, f`` with ``x = 2^(32-k) (1+f)``, ``1+f`` in [sqrt(1/2), sqrt(2)).
     """
     k, f = split(number(word1) + 0.5)
-    f = where(k == 32, (number(0xFFFFFFFF - word1) + 0.5) * -(2.0**-32), f)
-    q = f / (f + 2)
-    radius = sqrt((32 - k) * 1.3862943611198906 - 4 * q * polynomial(q * q, series[0]))
+    f = where(k == 0, number(0xFFFFFFFF - word1) * -(2.0**-32) - 2.0**-33, f)
+    radius = sqrt(k * 1.3862943611198906 + f * polynomial(f, series[0]))
 
-    angle = (number(word2 & 0x1FFFFFFF) + 0.5) * 1.4629180792671596e-09  # pi/4 / 2^29
+    angle = number(word2 & 0x1FFFFFFF) * 1.4629180792671596e-09 + 7.314590396335798e-10  # in steps of pi/4 / 2^29
     x = radius * polynomial(angle * angle, series[2])
     y = radius * (angle * polynomial(angle * angle, series[1]))
     swap = (word2 & 0x20000000) != 0
@@ -71,7 +74,7 @@ def philox(c0, c1, c2, c3, key0, key1):
 def split(x):
     fraction, k = torch.frexp(x)
     small = fraction < 0.5**0.5
-    return (k - small.to(k.dtype)).to(x.dtype), torch.where(small, 2 * fraction, fraction) - 1
+    return (32 - k + small.to(k.dtype)).to(x.dtype), torch.where(small, 2 * fraction, fraction) - 1
 
 
 def normal(seed, first_row, shape, dtype):

@@ -34,16 +34,17 @@ SERIES32, SERIES64 = (
 
 @_device
 def _split32(x):
+    """``k, f``, ``x = 2^(32-k) (1+f)``: k counts from the bits of ``2^32 sqrt(1/2)`` downwards, rounded up."""
     bits = x.to(tl.int32, bitcast=True)
-    k = (bits - 0x3F3504F3) >> 23  # the bits of sqrt(1/2)
-    return k.to(tl.float32), (bits - (k << 23)).to(tl.float32, bitcast=True) - 1.0
+    k = (0x3F3504F3 + (33 << 23) - 1 - bits) >> 23
+    return k.to(tl.float32), (bits + (k << 23)).to(tl.float32, bitcast=True) * 2.0**-32 - 1.0
 
 
 @_device
 def _split64(x):
     bits = x.to(tl.int64, bitcast=True)
-    k = (bits - 0x3FE6A09E667F3BCD) >> 52
-    return k.to(tl.float64), (bits - (k << 52)).to(tl.float64, bitcast=True) - 1.0
+    k = (0x3FE6A09E667F3BCD + (33 << 52) - 1 - bits) >> 52
+    return k.to(tl.float64), (bits + (k << 52)).to(tl.float64, bitcast=True) * 2.0**-32 - 1.0
 
 
 @_device
