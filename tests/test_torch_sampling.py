@@ -381,6 +381,7 @@ def test_no_rows_are_no_samples(backend):
     assert mean.grad.shape == (0, 10)
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")  # of NumPy, in the interpreter
 @backends
 def test_a_broken_row_leaves_the_others_alone(backend):
     mean, logvar = (t.detach() for t in tensors(60, 10))

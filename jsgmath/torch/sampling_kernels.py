@@ -263,7 +263,7 @@ def sample_backward_kernel(
 
 
 def tiling(count, n, lanes):
-    """Constants of the tiles for ``count`` rows of ``n`` numbers, and warps: of 4 and 8 what leaves fewer lanes idle.
+    """Constants of the tiles for ``count`` rows of ``n`` numbers, and warps: 4, or 8 if far fewer lanes are idle then.
 
     The interpreter takes as long for a program as for a hundred thousand numbers, so there tiles are large.
     """
@@ -280,7 +280,7 @@ def tiling(count, n, lanes):
     sizes = [4 * lanes * warps for warps in (4, 8)]
     if INTERPRETED:
         sizes = [min(65536, triton.next_power_of_2(count * n + 3))]
-    size = max(sizes, key=share)
+    size = max(sizes, key=lambda size: round(share(size), 1))
     r = rows(size) or 1
     return dict(
         N=n, R=r, ROWS=triton.next_power_of_2(r), GROUP=group, PARTS=triton.next_power_of_2(n // group),
