@@ -33,25 +33,41 @@ def eq_11(m1, S1, m2, S2, alpha):
     return (moments - quadratic(m, P) + (1 - alpha) * log_det(S1) + alpha * log_det(S2) - log_det(S)) / 2
 
 
-def released_loss(mean, logvar, alpha, dual):
+def released_loss(mean, logvar, alpha, dual, xp=np):
     """JSG, or its dual, from ``N(mean, diag(exp(logvar)))`` to N(0, I), as the paper's released code adds it up.
 
     It does not use the simplified eqs. 23 and 24 but eqs. 8 and 10 as they stand: variance and mean of the reversed
     geometric mean (eqs. 12, 13, 16), all variances back to logarithms, and KL of two diagonal Gaussians twice.
+    ``xp`` is the library of the arrays, NumPy or torch.
     """
     weight = 1 - alpha
-    var = np.exp(logvar)
+    var = xp.exp(logvar)
     var_g = 1 / ((1 - weight) / var + weight)
     mean_g = var_g * ((1 - weight) * mean / var)
-    N1, N2, G = (mean, np.log(var)), (np.zeros_like(mean), np.zeros_like(var)), (mean_g, np.log(var_g))
+    N1, N2, G = (mean, xp.log(var)), (xp.zeros_like(mean), xp.zeros_like(var)), (mean_g, xp.log(var_g))
+    return weighted_kl(N1, N2, G, alpha, dual, xp)
+
+
+def diagonal_loss(m1, logvar1, m2, logvar2, alpha, dual, xp=np):
+    """The same to ``N(m2, diag(exp(logvar2)))``."""
+    weight = 1 - alpha
+    var1, var2 = xp.exp(logvar1), xp.exp(logvar2)
+    var_g = 1 / ((1 - weight) / var1 + weight / var2)
+    mean_g = var_g * ((1 - weight) * m1 / var1 + weight * m2 / var2)
+    N1, N2, G = (m1, xp.log(var1)), (m2, xp.log(var2)), (mean_g, xp.log(var_g))
+    return weighted_kl(N1, N2, G, alpha, dual, xp)
+
+
+def weighted_kl(N1, N2, G, alpha, dual, xp):
+    """Eq. 8, or eq. 10, for diagonal Gaussians ``(mean, logvar)``."""
     pairs = [(G, N1), (G, N2)] if dual else [(N1, G), (N2, G)]
-    kl1, kl2 = (diagonal_kl(*p, *q) for p, q in pairs)
+    kl1, kl2 = (diagonal_kl(*p, *q, xp) for p, q in pairs)
     return (1 - alpha) * kl1 + alpha * kl2
 
 
-def diagonal_kl(m1, logvar1, m2, logvar2):
+def diagonal_kl(m1, logvar1, m2, logvar2, xp=np):
     """Eq. 2 for diagonal covariances given by log-variances."""
-    var1, var2 = np.exp(logvar1), np.exp(logvar2)
+    var1, var2 = xp.exp(logvar1), xp.exp(logvar2)
     return ((logvar2 - logvar1 - 1 + var1 / var2 + (m2 - m1) ** 2 / var2) / 2).sum(-1)
 
 

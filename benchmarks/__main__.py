@@ -1,0 +1,105 @@
+"""python -m benchmarks [--json FILE] [options of pytest and pytest-benchmark]        on a CPU, a few minutes"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import cpu
+from benchmarks.clock import quantiles
+from benchmarks.output import machine, milliseconds, ratio, table, write_json
+
+ROOT = Path(__file__).parents[1]
+# What was set as a goal: group -> (what is compared with ours, how many times slower it must at least be).
+GOALS = {"JSG to N(0, I) with gradients, torch float32, 4096 x 256": ("textbook", 3)}
+IMPORT, IMPORT_GOAL = "import jsgmath.torch, after import torch", 0.05  # seconds
+IMPORT_PROGRAM = """
+import time, torch
+start = time.perf_counter()
+import jsgmath.torch
+print(time.perf_counter() - start)
+"""
+
+
+class Skipped:
+    """A pytest plugin that remembers what was left out, and why."""
+
+    def __init__(self):
+        self.reasons = []
+
+    def pytest_runtest_logreport(self, report):
+        if report.skipped:
+            self.reasons.append(dict(case=report.nodeid.split("::")[-1], reason=report.longrepr[-1]))
+
+
+def benchmark(options):
+    """Exit status of pytest, a record of each benchmark, and what was left out."""
+    skipped = Skipped()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "benchmarks.json")
+        ours = [cpu.__file__, f"--rootdir={ROOT}", f"--benchmark-json={file}", "--benchmark-quiet", "-q"]
+        status = pytest.main([*ours, "-p", "no:cacheprovider", *options], plugins=[skipped])
+        measured = json.loads(file.read_text())["benchmarks"] if file.exists() else []
+    records = [
+        dict(what=b["group"], implementation=b["extra_info"]["implementation"])
+        | quantiles(b["stats"]["data"])
+        | dict(runs=b["stats"]["rounds"])
+        for b in measured
+    ]
+    groups = list(dict.fromkeys(r["what"] for r in records))
+    return status, sorted(records, key=lambda r: groups.index(r["what"])), skipped.reasons
+
+
+def import_time(processes=9):
+    """Seconds, each in a process of its own."""
+    command = [sys.executable, "-c", IMPORT_PROGRAM]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    times = [
+        float(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+        for _ in range(processes)
+    ]
+    return dict(what=IMPORT, implementation="jsgmath") | quantiles(times) | dict(runs=processes)
+
+
+def lines(records):
+    """Of each record what it is, its time, how many times ours it takes, and whether a goal is met."""
+    ours = {r["what"]: r for r in records if r["implementation"] == "jsgmath"}
+    for r in records:
+        other = r["implementation"] != "jsgmath" and r["what"] in ours  # options may have left ours out
+        goal = ""
+        if other and GOALS.get(r["what"], ("",))[0] == r["implementation"]:
+            wanted = GOALS[r["what"]][1]
+            goal = f">= {wanted}: {'yes' if r['median'] >= wanted * ours[r['what']]['median'] else 'NO'}"
+        elif r["what"] == IMPORT:
+            goal = f"<= {1e3 * IMPORT_GOAL:g} ms: {'yes' if r['median'] <= IMPORT_GOAL else 'NO'}"
+        slower = ratio(r, ours[r["what"]]) if other else ""
+        yield r["what"], r["implementation"], milliseconds(r), slower, goal
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there")
+    arguments, options = parser.parse_known_args(arguments)
+    status, records, left_out = benchmark(options)
+    if status != pytest.ExitCode.OK:
+        return int(status)
+    records.append(import_time())
+    facts = machine(torch.device("cpu")) | dict(threads=1)
+    print("".join(f"{name}: {value}\n" for name, value in facts.items()))
+    print("Medians, in brackets the 20 % and 80 % quantiles.\n")
+    print(table(("what", "implementation", "ms", "times ours", "target"), list(lines(records))))
+    for r in left_out:
+        print(f"Left out: {r['case']}: {r['reason']}")
+    if arguments.json:
+        write_json(arguments.json, dict(facts=facts, records=records, left_out=left_out))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""How long a function takes and what it needs: on a GPU by its events, on a CPU by the processor's clock.
+
+Times are in seconds, one per run, in the order of the runs.
+"""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+
+def quantiles(times):
+    """The 20 %, 50 % and 80 % quantile."""
+    return dict(zip(("q20", "median", "q80"), np.quantile(times, (0.2, 0.5, 0.8)).tolist(), strict=True))
+
+
+@dataclass
+class CudaClock:
+    device: torch.device
+    seconds: float = 0.3  # for the runs of one measurement
+    replayed_calls: int = 100  # in one graph
+    host_calls: int = 50  # between two readings of the clock
+
+    def __post_init__(self):
+        l2 = torch.cuda.get_device_properties(self.device).L2_cache_size
+        self.flushed = torch.empty(4 * l2, dtype=torch.uint8, device=self.device)
+
+    def cold(self, function):
+        """Calls whose data is not in the L2 cache: a buffer larger than the cache is written before each."""
+        for _ in range(3):
+            function()
+        (estimate,) = self._between_events(function, 1)
+        return self._between_events(function, min(max(int(self.seconds / estimate), 10), 100))
+
+    def _between_events(self, function, runs, flush=True):
+        events = [[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in range(runs)]
+        for start, end in events:
+            if flush:
+                self.flushed.zero_()
+            start.record()
+            function()
+            end.record()
+        torch.cuda.synchronize()
+        return [start.elapsed_time(end) / 1e3 for start, end in events]
+
+    def replayed(self, function):
+        """Calls inside a CUDA graph, where no host takes part; many to a replay, whose launch takes longer than one."""
+        stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                function()
+        torch.cuda.synchronize()
+        with torch.cuda.graph(graph, stream=stream):
+            for _ in range(self.replayed_calls):
+                function()
+        graph.replay()
+        return [t / self.replayed_calls for t in self._between_events(graph.replay, 30, flush=False)]
+
+    def host(self, function):
+        """What a call costs the host: it issues many and waits for none."""
+        times = []
+        for _ in range(20):
+            torch.cuda.synchronize()
+            start = time.perf_counter()
+            for _ in range(self.host_calls):
+                function()
+            times.append((time.perf_counter() - start) / self.host_calls)
+        torch.cuda.synchronize()
+        return times[2:]  # the first ones warm up
+
+    def peak(self, function):
+        """Bytes that a call allocates at its peak, its results included."""
+        torch.cuda.synchronize()
+        before = torch.cuda.memory_allocated(self.device)
+        torch.cuda.reset_peak_memory_stats(self.device)
+        function()
+        return torch.cuda.max_memory_allocated(self.device) - before
+
+    def launches(self, function):
+        """Kernels, copies and fills that a call puts on the device."""
+        function()
+        torch.cuda.synchronize()
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+            function()
+            torch.cuda.synchronize()
+        return sum(event.device_type == torch.autograd.DeviceType.CUDA for event in profile.events())
+
+
+@dataclass
+class CpuClock:
+    """The same questions without a GPU; None where only a GPU has an answer."""
+
+    device: torch.device
+    runs: int = 1
+
+    def cold(self, function):
+        times = []
+        for _ in range(self.runs):
+            start = time.perf_counter()
+            function()
+            times.append(time.perf_counter() - start)
+        return times
+
+    replayed = host = cold
+
+    def peak(self, function):
+        return None
+
+    launches = peak

@@ -1,0 +1,107 @@
+"""What both commands print and write: the machine, ratios, tables, files."""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+import jsgmath
+
+
+def cpu_name():
+    """As the kernel has it; the platform module knows only the architecture."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def version(package):
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def git_commit():
+    """The checkout's commit, ending in -dirty when files differ from it; nothing when this is no checkout."""
+    command = ["git", "-C", str(Path(__file__).parents[1]), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        return subprocess.run([*command, "--exclude=*"], capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def machine(device):
+    """What one needs to know about where and by what the numbers were made."""
+    facts = dict(
+        date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        git_commit=git_commit(),
+        jsgmath=jsgmath.__version__,
+        python=platform.python_version(),
+        system=f"{platform.system()} {platform.machine()}",
+        processor=cpu_name(),
+        **{package: version(package) for package in ("numpy", "torch", "triton")},
+    )
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        facts |= dict(
+            gpu=properties.name,
+            gpu_bytes=properties.total_memory,
+            l2_bytes=properties.L2_cache_size,
+            driver=driver(),
+            runtime=torch.version.cuda or torch.version.hip,
+        )
+    return facts
+
+
+def driver():
+    """The GPU driver's version, where its own tool is there to say it."""
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError):
+        return None
+
+
+def write(path, content):
+    """Whole, or not at all."""
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+def write_json(path, results):
+    write(path, (json.dumps(results, indent=1) + "\n").encode())
+
+
+class Ratio(NamedTuple):
+    """A ratio of medians, and what it is between the 20 % and 80 % quantiles of both at their worst."""
+
+    low: float
+    median: float
+    high: float
+
+    def __str__(self):
+        return f"{self.median:.3g} ({self.low:.3g} to {self.high:.3g})"
+
+
+def ratio(above, below):
+    return Ratio(above["q20"] / below["q80"], above["median"] / below["median"], above["q80"] / below["q20"])
+
+
+def table(head, lines):
+    """A table in Markdown, its columns aligned."""
+    lines = [head, *([str(cell) for cell in line] for line in lines)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rows = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
+    rows.insert(1, " | ".join("-" * width for width in widths))
+    return "".join(f"| {row} |\n" for row in rows)
+
+
+def milliseconds(record):
+    return "{:.4g} ({:.4g} to {:.4g})".format(*(1e3 * record[q] for q in ("median", "q20", "q80")))

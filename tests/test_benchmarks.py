@@ -1,0 +1,215 @@
+"""The benchmarks run, refuse, and report what they measured; on the CPU, at sizes that say nothing of speed."""
+
+import json
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import jsgmath.torch
+from benchmarks import check, cpu, gpu, output, report, textbook
+from benchmarks.cases import ALPHA, KINDS, Case
+from benchmarks.clock import CpuClock
+from tests.against_numpy import Reference
+
+ROOT = Path(jsgmath.__file__).parents[1]
+CPU = torch.device("cpu")
+TINY = gpu.Sizes(
+    elements=400, ns=(64,), large=500, small=((2, 10), (3, 20)), full_elements=100, full_ns=(4, 8), copied=1024,
+    alphas=2, checked=300,
+)  # fmt: skip
+
+
+@pytest.fixture
+def uncompiled(monkeypatch):
+    """torch.compile takes half a minute a function; what comes after it is the same."""
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+
+
+def test_every_case_is_checked_measured_and_reported(tmp_path, capsys, uncompiled):
+    assert gpu.run(CpuClock(CPU), TINY, tmp_path, {"processor": "here"}) == 0
+    results = json.loads((tmp_path / "benchmarks.json").read_text())
+    assert {r["reason"] for r in results["left_out"]} == {"not planned, to save time"}
+    for implementation in ("jsgmath", "textbook", "torch.compile, default"):
+        kinds = {r["kind"] for r in results["records"] if r["implementation"] == implementation}
+        assert kinds == set(KINDS)
+    assert len(results["targets"]) == len(list(report.targets(results)))
+    # A CPU counts no launches, compiles no kernel and knows no peak of memory.  All else has a number, on paper too.
+    unknown = [t.what for t in report.targets(results) if t.met is None]
+    assert len(unknown) == 4
+    assert all("launches" in what or "compiled" in what or "peak" in what for what in unknown)
+    printed = capsys.readouterr().out
+    assert all(target.what in printed for target in report.targets(results))
+    assert {p.name for p in tmp_path.iterdir()} == {"benchmarks.json", "bandwidth.png", "time.png", "full.png"}
+
+
+def scaled(function, *arguments, **keywords):
+    """What ``function`` returns, its last number off by 3e-6, which is 25 units of the last place."""
+
+    def off(x):
+        return torch.cat([x.flatten()[:-1], x.flatten()[-1:] * (1 + 3e-6)]).view_as(x)
+
+    results = function(*arguments, **keywords)
+    return (*results[:-1], off(results[-1])) if isinstance(results, tuple) else off(results)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "case"),
+    [
+        (check, "divergence", "diagonal to N(0, I), fp32"),
+        (jsgmath.torch, "sample_and_jsg", "sample and JSG to N(0, I), fp32"),
+        (jsgmath.torch, "jsg_full", "full covariance, fp32"),
+    ],
+)
+def test_nothing_is_reported_if_one_number_is_wrong(module, name, case, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(module, name, partial(scaled, getattr(module, name)))
+    assert gpu.run(CpuClock(CPU), TINY, tmp_path / "out", {}) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    (line,) = printed.err.splitlines()
+    assert case in line
+    assert "units of the last place" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_cpu_command_measures_and_says_what_it_left_out(tmp_path):
+    """In a process of its own, as it starts pytest; with no compiler, and import measured once."""
+    program = """
+import sys
+from functools import partial
+from benchmarks import __main__ as command
+command.import_time = partial(command.import_time, processes=1)
+sys.exit(command.main(sys.argv[1:]))
+"""
+    file = tmp_path / "cpu.json"
+    options = ["-k", "128-20 and (standard or compiled)", "--benchmark-max-time=0.001", "--benchmark-min-rounds=1"]
+    run = subprocess.run(
+        [sys.executable, "-c", program, "--json", file, *options],
+        env=os.environ | {"CXX": "no-such-compiler", "PYTHONPATH": str(ROOT)}, cwd=tmp_path, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert (run.returncode, run.stderr) == (0, "")
+    results = json.loads(file.read_text())
+    assert [r["implementation"] for r in results["records"]] == [*cpu.STANDARD, "jsgmath"]
+    assert all(r["q20"] <= r["median"] <= r["q80"] for r in results["records"])
+    left_out = [line for line in run.stdout.splitlines() if line.startswith("Left out: test_compiled")]
+    assert len(left_out) == len(results["left_out"]) == 2
+    assert all("no C++ compiler 'no-such-compiler'" in line for line in left_out)
+    assert "| import jsgmath.torch, after import torch" in run.stdout
+
+
+class Off(torch.autograd.Function):
+    """The identity, but for the last number of its gradient, which is off by 3e-6."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, by_x):
+        return scaled(torch.Tensor.clone, by_x)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_wrong_gradient_is_found_where_the_value_is_right(kind, monkeypatch):
+    module, name = {
+        "sample": (jsgmath.torch, "sample_and_jsg"),
+        "full": (jsgmath.torch, "jsg_full"),
+    }.get(kind, (check, "divergence"))
+    whole = getattr(module, name)
+
+    def broken(*arguments, **keywords):
+        if name == "divergence":
+            tensors, *rest = arguments
+            return whole([Off.apply(t) for t in tensors], *rest, **keywords)
+        return whole(*(Off.apply(t) if isinstance(t, torch.Tensor) and t.ndim > 1 else t for t in arguments))
+
+    monkeypatch.setattr(module, name, broken)
+    with pytest.raises(check.WrongResult, match="gradient"):
+        check.check(Case(kind, 6, 8), CPU, 300)
+
+
+def test_a_gpu_is_asked_for_in_one_line(tmp_path, capsys):
+    assert gpu.main(["--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "python -m benchmarks.gpu needs a CUDA or ROCm GPU and a torch built for it; "
+        "python -m benchmarks measures on the CPU"
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def tensors_of(kind, dtype="fp64"):
+    """Pairs that differ by about 1: there no formula loses more than a few digits."""
+    return [t.detach()[::3].contiguous().requires_grad_() for t in Case(kind, 12, 5, dtype).inputs(CPU)]
+
+
+@pytest.mark.parametrize("kind", ["standard", "diagonal"])
+def test_the_others_compute_the_same_divergence_and_gradients(kind):
+    """To 1e-5 in float32, 1e-12 in float64: a wrong weight or sign would cost the first digit."""
+    for function, dtype, tolerance in (
+        (KINDS[kind].liger, "fp32", 1e-5),
+        (KINDS[kind].textbook, "fp64", 1e-12),
+    ):
+        tensors = tensors_of(kind, dtype)
+        value = function(*tensors)
+        reference = Reference(tensors, ALPHA, False, "deasy")
+        np.testing.assert_allclose(value.item(), reference.value.sum(), rtol=tolerance)
+        for got, want in zip(torch.autograd.grad(value, tensors), reference.gradients, strict=True):
+            np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
+
+
+def test_the_textbook_of_full_covariance_computes_eq_8_and_its_gradient():
+    tensors = tensors_of("full")
+    value = textbook.full(*tensors, ALPHA)
+    point = [t.detach().numpy() for t in tensors]
+    np.testing.assert_allclose(value.detach(), check.dense_reference(*point), rtol=1e-12)
+    gradients = torch.autograd.grad(value.sum(), tensors)
+    rng = np.random.default_rng(2)
+    for gradient, position in zip(gradients, range(4), strict=True):
+        step = 1e-5 * rng.normal(size=gradient.shape)
+        step = np.tril(step) if gradient.ndim == 3 else step
+        ahead, behind = (
+            check.dense_reference(*point[:position], point[position] + sign * step, *point[position + 1 :])
+            for sign in (1, -1)
+        )
+        terms = gradient.numpy() * step
+        # The quotient leaves out third derivatives, times the square of the step.
+        axes = tuple(range(1, terms.ndim))
+        np.testing.assert_allclose((ahead - behind) / 2, terms.sum(axes), atol=1e-8 * np.abs(terms).sum(axes).max())
+
+
+def test_the_textbook_sample_is_the_usual_one():
+    torch.manual_seed(1)
+    mean, logvar = tensors_of("sample")
+    z, value = textbook.sample(mean, logvar, ALPHA)
+    torch.manual_seed(1)
+    assert torch.equal(z, mean + (logvar / 2).exp() * torch.randn_like(mean))
+    assert torch.equal(value, textbook.standard(mean, logvar, ALPHA))
+
+
+def record(implementation, q20, median, q80, **more):
+    same = dict(kind="standard", rows=10, n=64, dtype="fp32", what=report.STEP, timing="cold")
+    return same | dict(implementation=implementation, q20=q20, median=median, q80=q80, floor_bytes=80) | more
+
+
+def test_ratios_are_of_medians_and_span_the_quantiles_at_their_worst():
+    records = report.Records(
+        [
+            record("torch", 1.0, 1.0, 1.0, kind="copy", floor_bytes=100),
+            ours := record("jsgmath", 0.8, 1.0, 1.25),
+            record("torch.compile, default", 2.0, 3.0, 4.0),
+            record("torch.compile, reduce-overhead", 1.0, 2.0, 3.0),
+        ]
+    )
+    assert records.bandwidth(ours) == pytest.approx((0.64, 0.8, 1.0))
+    best = records.peer(ours, "torch.compile")
+    assert best["implementation"] == "torch.compile, reduce-overhead"
+    assert output.ratio(best, ours) == pytest.approx((0.8, 2.0, 3.75))
+    assert report.against(records, ours, "torch.compile", 2).met is True
+    assert report.against(records, ours, "torch.compile", 2.1).met is False
+    assert report.against(records, ours, "textbook", 1).met is None
