@@ -85,7 +85,8 @@ class CudaClock:
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
             function()
             torch.cuda.synchronize()
-        return sum(event.device_type == torch.autograd.DeviceType.CUDA for event in profile.events())
+        events = (event for event in profile.events() if event.device_type == torch.autograd.DeviceType.CUDA)
+        return sum(event.name != "Context Sync" for event in events)
 
 
 @dataclass

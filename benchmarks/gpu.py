@@ -104,8 +104,8 @@ class Suite:
         floor = dict(floor_bytes=case.floor(gradient), results_bytes=case.results() if gradient else None)
         self.add(case, implementation, what, "cold", times, **floor, peak_bytes=self.clock.peak(call))
 
-    def peer(self, case, implementation, measure):
-        """Another's implementation may fail where ours may not; that is said, and the rest goes on."""
+    def attempt(self, case, implementation, measure):
+        """What is not ours may fail, another's implementation or the profiler; that is said, and the rest goes on."""
         try:
             measure()
         except Exception as error:  # a compiler's errors are of any type
@@ -139,8 +139,8 @@ class Suite:
             self.measure(case, "jsgmath", kind.ours, gradient=False)
             self.measure(case, "jsgmath", kind.ours)
             if case.dtype == "fp32":
-                self.peer(case, "Liger-style", partial(self.measure, case, "Liger-style", kind.liger))
-                self.peer(case, "textbook", partial(self.measure, case, "textbook", kind.textbook))
+                self.attempt(case, "Liger-style", partial(self.measure, case, "Liger-style", kind.liger))
+                self.attempt(case, "textbook", partial(self.measure, case, "textbook", kind.textbook))
         for kind, function in (
             ("standard", jsgmath.torch.jsg_standard_normal),
             ("diagonal", jsgmath.torch.jsg_diagonal),
@@ -181,13 +181,16 @@ class Suite:
         for case in self.small_cases():
             for implementation, function in KINDS[case.kind].uncompiled():
                 for what, call in small_calls(function, case.inputs(self.device)).items():
-                    self.add_count(case, implementation, f"launches of {what}", self.clock.launches(call))
+                    self.attempt(case, implementation, partial(self.count_launches, case, implementation, what, call))
+
+    def count_launches(self, case, implementation, what, call):
+        self.add_count(case, implementation, f"launches of {what}", self.clock.launches(call))
 
     def other_kinds(self):
         for case in (*self.sample_cases(), *self.full_cases()):
             kind = KINDS[case.kind]
             self.measure(case, "jsgmath", kind.ours)
-            self.peer(case, "textbook", partial(self.measure, case, "textbook", kind.textbook))
+            self.attempt(case, "textbook", partial(self.measure, case, "textbook", kind.textbook))
 
     def compiled(self):
         """torch.compile of the textbook: the usual mode everywhere, the others where they may matter."""
@@ -214,7 +217,7 @@ class Suite:
             else:  # what is a graph already cannot be captured in another one
                 timings = ("host",) if mode == GRAPHED else ("graph", "host")
                 measure = partial(self.measure_small, case, name, function, timings)
-            self.peer(case, name, measure)
+            self.attempt(case, name, measure)
         for mode in (TUNED, GRAPHED):
             tried = "; ".join(str(case) for planned, case in plan if planned == mode)
             self.leave_out(f"all but {tried}", f"torch.compile, {mode}", "not planned, to save time")

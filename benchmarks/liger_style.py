@@ -57,7 +57,7 @@ class _Loss(torch.autograd.Function):
         block = triton.next_power_of_2(n)
         _kernel[(rows,)](
             *(tensors * 2 if standard else tensors), loss, *(gradients * 2 if standard else gradients), n,
-            ALPHA=alpha, STANDARD=standard, BLOCK=block, num_warps=min(max(block // 256, 4), 16),
+            ALPHA=alpha, STANDARD=standard, BLOCK=block, num_warps=4 if block < 2048 else 8 if block < 8192 else 16,
         )  # fmt: skip
         ctx.save_for_backward(*gradients)
         return loss.sum()
