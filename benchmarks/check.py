@@ -106,13 +106,13 @@ def check_full(case, device, numbers):
 
     The reference has no gradient of full covariances.  The textbook in float64 has it to a tenth of a unit of float32,
     by that measure, at these distances; `tests/test_benchmarks.py` holds it to difference quotients of the reference.
-    A matrix product adds n terms: so many units more are allowed.
+    Of gradients, which are matrix products, twice as many units are allowed: 16 were measured.
     """
     tensors = case.inputs(device)
     value = jsgmath.torch.jsg_full(*tensors, ALPHA)
     gradients = torch.autograd.grad(value.sum(), tensors)
     rows = some_rows(case.rows, min(max(numbers // case.n**2, 6), 60))
-    dtype, allowed = DTYPES[case.dtype], ULPS[case.dtype] + case.n
+    dtype, allowed = DTYPES[case.dtype], ULPS[case.dtype]
     point = [t.double().requires_grad_() for t in taken(tensors, rows)]
     want = dense_reference(*(t.detach().numpy() for t in point))
     within(case, "value", errors(taken([value], rows)[0], want, want, dtype), allowed)
@@ -122,7 +122,7 @@ def check_full(case, device, numbers):
         if got.ndim == 3:
             got, want = got.tril(), want.tril()  # above the diagonal is nothing
         size = want.abs().flatten(1).amax(1).reshape(-1, *[1] * (want.ndim - 1)).expand_as(want)
-        within(case, f"gradient by {what}", errors(got, want.numpy(), size.numpy(), dtype), allowed)
+        within(case, f"gradient by {what}", errors(got, want.numpy(), size.numpy(), dtype), 2 * allowed)
 
 
 def dense_reference(mean1, tril1, mean2, tril2):

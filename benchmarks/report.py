@@ -34,9 +34,6 @@ class Records:
         scale = record["floor_bytes"] / copy["floor_bytes"]
         return Ratio(*(scale * x for x in ratio(copy, record)))
 
-    def ours(self):
-        return self.all(implementation="jsgmath")
-
 
 class Target(NamedTuple):
     """A line of the table of targets; ``got`` is None where it was not measured."""
