@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -77,10 +78,30 @@ def test_nothing_is_reported_if_one_number_is_wrong(module, name, case, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_fails_or_comes_too_late_is_named():
+    suite = gpu.Suite(CpuClock(CPU), replace(TINY, compile_seconds=0))
+
+    def fail():
+        raise torch.OutOfMemoryError("too much was asked for\nand more lines")
+
+    suite.attempt(Case("standard", 6, 64), "textbook", fail)
+    suite.compiled()
+    assert suite.records == []
+    first, *others = suite.left_out
+    assert first == dict(
+        case="diagonal to N(0, I), fp32, 6 x 64",
+        implementation="textbook",
+        reason="OutOfMemoryError: too much was asked for",
+    )
+    late = [r["case"] for r in others if r["reason"] == "no time left"]
+    assert {str(case) for case in (*suite.sample_cases(), *suite.full_cases(), *suite.small_cases())} <= set(late)
+
+
 def test_the_cpu_command_measures_and_says_what_it_left_out(tmp_path):
     """In a process of its own, as it starts pytest; with no compiler, and import measured once."""
     program = """
 import sys
+from dataclasses import replace
 from functools import partial
 from benchmarks import __main__ as command
 command.import_time = partial(command.import_time, processes=1)
