@@ -20,13 +20,13 @@ from jsgmath.torch import eager
 IMPLEMENTATIONS = {"eager": "eager", "triton": "kernels"}
 
 # Operators for torch.compile, which looks into none of them; a plain call goes past the dispatcher.
-_library = torch.library.Library("jsgmath", "DEF")
+library = torch.library.Library("jsgmath", "DEF")
 _arguments = (
     "Tensor mean1, Tensor scale1, Tensor? mean2, Tensor? scale2, Tensor? alphas, "
     "float alpha, bool dual, bool reverse, str implementation"
 )
-_library.define(f"divergence({_arguments}) -> Tensor")
-_library.define(f"gradient(Tensor upstream, {_arguments}, bool by_alpha) -> (Tensor, Tensor, Tensor, Tensor)")
+library.define(f"divergence({_arguments}) -> Tensor")
+library.define(f"gradient(Tensor upstream, {_arguments}, bool by_alpha) -> (Tensor, Tensor, Tensor, Tensor)")
 
 
 @cache
@@ -56,17 +56,17 @@ def rescaled(gradients, upstream, scale, mean1, scale1, mean2, scale2, alphas, a
 
 
 def _fake_divergence(mean1, *_):
-    return mean1.new_empty(mean1.shape[0], dtype=_work(mean1))
+    return mean1.new_empty(mean1.shape[0], dtype=work_type(mean1))
 
 
 def _fake_gradient(upstream, mean1, scale1, mean2, scale2, *options):
     by_scale2 = mean1.new_empty(0) if mean2 is None else torch.empty_like(scale2, memory_format=torch.contiguous_format)
     by_mean1, by_scale1 = (torch.empty_like(x, memory_format=torch.contiguous_format) for x in (mean1, scale1))
-    by_alpha = mean1.new_empty(mean1.shape[0], dtype=_work(mean1)) if options[-1] else mean1.new_empty(0)
+    by_alpha = mean1.new_empty(mean1.shape[0], dtype=work_type(mean1)) if options[-1] else mean1.new_empty(0)
     return by_mean1, by_scale1, by_scale2, by_alpha
 
 
-def _work(x):
+def work_type(x):
     return torch.promote_types(x.dtype, torch.float32)
 
 
@@ -74,8 +74,8 @@ for _name, _function, _fake in (
     ("divergence", divergence, _fake_divergence),
     ("gradient", gradient, _fake_gradient),
 ):
-    _library.impl(_name, _function, "CompositeExplicitAutograd")
-    torch.library.register_fake(f"jsgmath::{_name}", _fake, lib=_library)
+    library.impl(_name, _function, "CompositeExplicitAutograd")
+    torch.library.register_fake(f"jsgmath::{_name}", _fake, lib=library)
 
 
 class OnePass(torch.autograd.Function):

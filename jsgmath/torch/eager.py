@@ -10,6 +10,7 @@ TAIL = {
     dtype: partial(special.polynomial, coefficients=special.split_tail(terms))
     for dtype, terms in ((torch.float32, 6), (torch.float64, 13))
 }
+WIDEST = {torch.float32: 87.0, torch.float64: 708.0}  # log-variances and differences of them
 # Numbers of a block on a CPU, so that it stays in the cache from one operation to the next.
 BLOCK = 2**14
 
@@ -84,7 +85,7 @@ def block_of_rows(
     dtype = mean1.dtype
     work = torch.promote_types(dtype, torch.float32)
     largest = torch.finfo(work).max
-    widest, furthest = (708.0, 2.0**512) if work == torch.float64 else (87.0, 2.0**64)
+    widest, furthest = WIDEST[work], 2.0**512 if work == torch.float64 else 2.0**64
     if not isinstance(alpha, torch.Tensor):
         alpha = mean1.new_full((1,), alpha, dtype=torch.float64)
     w1, w2 = (w.to(work).reshape(-1, 1) for w in (1 - alpha.double(), alpha))

@@ -99,9 +99,36 @@ def kl_diagonal(mean1, logvar1, mean2, logvar2, *, backend="auto", reduction="no
 
 def _divergence(names, tensors, alpha, dual, convention, backend, reduction, family=""):
     """The divergence of named tensors, which are means and scales by turns."""
-    _check_choice("convention", convention, CONVENTIONS)
-    _check_choice("backend", backend, BACKENDS)
-    _check_choice("reduction", reduction, REDUCTIONS)
+    check_options(convention, backend, reduction)
+    batch, rows, dtype = rows_of(names, tensors)
+    alpha, alphas = alpha_of(alpha, batch, rows[0].device)
+    if backend == "auto":
+        backend = "triton" if rows[0].is_cuda else "eager"
+    tensors = *rows, alphas
+    options = alpha, bool(dual), convention == "deasy", family + backend
+    needs_grad = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        value = Divergence.apply(*tensors, *options)
+    elif needs_grad:
+        scale = 1.0 / max(batch.numel(), 1) if reduction == "mean" else 1.0
+        value = OnePass.apply(*tensors, *options, scale)
+    else:
+        value = divergence(*tensors, *options)  # pyright: ignore[reportCallIssue]
+    return reduced(value, batch, reduction, dtype)
+
+
+def check_options(convention, backend, reduction):
+    for name, value, allowed in (
+        ("convention", convention, CONVENTIONS),
+        ("backend", backend, BACKENDS),
+        ("reduction", reduction, REDUCTIONS),
+    ):
+        if value not in allowed:
+            raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+
+
+def rows_of(names, tensors):
+    """The batch shape, the tensors as rows (of four, None for what is missing), and the type of the result."""
     first = tensors[0]
     for name, tensor in zip(names, tensors, strict=True):
         _check_tensor(name, tensor, names[0], first)
@@ -115,29 +142,6 @@ def _divergence(names, tensors, alpha, dual, convention, backend, reduction, fam
             tensors = [tensor.to(_widest(tensors)) for tensor in tensors]
         dtype = torch.promote_types(_widest(tensors), torch.float32)
 
-    batch, rows = _rows(names, tensors)
-    number, alphas = _alpha(alpha, batch, first.device)
-    if backend == "auto":
-        backend = "triton" if first.is_cuda else "eager"
-    tensors = *rows, alphas
-    options = number, bool(dual), convention == "deasy", family + backend
-    needs_grad = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
-        value = Divergence.apply(*tensors, *options)
-    elif needs_grad:
-        scale = 1.0 / max(batch.numel(), 1) if reduction == "mean" else 1.0
-        value = OnePass.apply(*tensors, *options, scale)
-    else:
-        value = divergence(*tensors, *options)  # pyright: ignore[reportCallIssue]
-    if value.shape != batch:
-        value = value.reshape(batch)
-    if reduction != "none":
-        value = value.mean() if reduction == "mean" else value.sum()
-    return value if value.dtype == dtype else value.to(dtype)
-
-
-def _rows(names, tensors):
-    """The common batch shape, and the tensors as rows, None for what is missing of four."""
     axes = [2 if name.startswith("tril") else 1 for name in names]
     shapes = [tensor.shape[: tensor.ndim - k] for tensor, k in zip(tensors, axes, strict=True)]
     batch = shapes[0]
@@ -153,14 +157,23 @@ def _rows(names, tensors):
         ]
     # The kernels step by one along the last axis.
     rows = [tensor if tensor.stride(-1) == 1 else tensor.contiguous() for tensor in tensors]
-    return batch, rows + [None] * (4 - len(rows))
+    return batch, rows + [None] * (4 - len(rows)), dtype
+
+
+def reduced(value, batch, reduction, dtype):
+    """Values of rows as values of the batch, or their mean or sum, rounded last."""
+    if value.shape != batch:
+        value = value.reshape(batch)
+    if reduction != "none":
+        value = value.mean() if reduction == "mean" else value.sum()
+    return value if value.dtype == dtype else value.to(dtype)
 
 
 def _widest(tensors):
     return reduce(torch.promote_types, (tensor.dtype for tensor in tensors))
 
 
-def _alpha(alpha, batch, device):
+def alpha_of(alpha, batch, device):
     """alpha as a number, or as a tensor with one entry or one per row."""
     if isinstance(alpha, torch.Tensor):
         if not alpha.is_floating_point():
@@ -182,11 +195,6 @@ def _alpha(alpha, batch, device):
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha must lie in [0, 1], got {alpha}")
     return float(alpha), None
-
-
-def _check_choice(name, value, allowed):
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
 
 
 def _check_tensor(name, tensor, first_name, first):

@@ -20,15 +20,15 @@ FEW = 2048  # rows, for which there is not a program for every multiprocessor ma
 
 # fmt: off
 @device
-def row_sums(x, N: tl.constexpr, SUMS: tl.constexpr, GROUP: tl.constexpr, PARTS: tl.constexpr):
-    """Sums of the rows of N numbers that the flat tile x begins with; what lies beyond the tile counts as zero.
+def row_sums(x, phase, N: tl.constexpr, SUMS: tl.constexpr, GROUP: tl.constexpr, PARTS: tl.constexpr):
+    """Sums of the rows of N numbers that lie in the flat tile x from ``phase`` on; beyond the tile there are zeros.
 
     GROUP neighbours, which a thread holds and which belong to one row, are added first; the rows gather those sums.
     """
     TOTAL: tl.constexpr = x.shape[0] // GROUP
     neighbours = tl.sum(tl.reshape(x, [TOTAL, GROUP]), 1)
     part = tl.arange(0, PARTS)[None, :]
-    at = tl.arange(0, SUMS)[:, None] * (N // GROUP) + part
+    at = phase // GROUP + tl.arange(0, SUMS)[:, None] * (N // GROUP) + part
     inside = (part < N // GROUP) & (at < TOTAL)
     gathered = tl.gather(neighbours, tl.reshape(tl.where(inside, at, 0), [SUMS * PARTS]), 0)
     return tl.sum(tl.where(inside, tl.reshape(gathered, [SUMS, PARTS]), 0.0), 1)
@@ -96,9 +96,9 @@ def short_rows(
         scale, N, S_MEAN1, S_LOGVAR1, S_MEAN2, S_LOGVAR2, S_ALPHA, S_UPSTREAM, FLOAT, DUAL, REVERSE, GRAD, BY_ALPHA)
     row = tl.arange(0, SUMS)
     if value is not None:
-        tl.store(value + first + row, row_sums(v, N, SUMS, GROUP, PARTS), mask=row < live)
+        tl.store(value + first + row, row_sums(v, 0, N, SUMS, GROUP, PARTS), mask=row < live)
     if by_alpha is not None:
-        tl.store(by_alpha + first + row, row_sums(d_alpha, N, SUMS, GROUP, PARTS), mask=row < live)
+        tl.store(by_alpha + first + row, row_sums(d_alpha, 0, N, SUMS, GROUP, PARTS), mask=row < live)
 
 
 @device

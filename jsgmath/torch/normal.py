@@ -14,6 +14,8 @@ angles are below 45 degrees.  So float32 gives the numbers of float64 to a few u
 
 import torch
 
+from jsgmath.special import polynomial
+
 # Minimax polynomials, highest coefficient first: -2 log(1+f)/f in f, and sin(t)/t and cos(t) in t^2, t <= pi/4.
 # For float32 they are relatively 3e-8, 4e-9 and 6e-11 off, for float64 below 5e-17.
 # fmt: off
@@ -35,13 +37,6 @@ SERIES64 = (
      -0.001388888888885896, 0.04166666666666643, -0.49999999999999999, 1.0),
 )
 # fmt: on
-
-
-def polynomial(x, coefficients):
-    p = x * coefficients[0] + coefficients[1]
-    for j in range(2, len(coefficients)):
-        p = p * x + coefficients[j]
-    return p
 
 
 def box_muller(word1, word2, number, split, sqrt, where, polynomial, series):

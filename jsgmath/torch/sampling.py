@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from jsgmath.divergences import CONVENTIONS
-from jsgmath.torch import BACKENDS, REDUCTIONS, _alpha, _check_pair, eager
+from jsgmath.torch import eager
+from jsgmath.torch.autograd import flat, library, work_type
+from jsgmath.torch.functions import alpha_of, check_options, reduced, rows_of
 from jsgmath.torch.normal import normal
 
 
@@ -39,7 +40,7 @@ def sample_and_jsg(
         TypeError, ValueError: arguments that do not fit, said by name.
 
     Accuracy: noise within 4 ulp of its exact value, at most 6.764 in size, by ``tests/test_torch_sampling.py``; the
-    divergence is that of `jsg_standard_normal`.
+    divergence is that of `jsg_standard_normal`, and like there log-variances are held within 87 (708).
 
     References: [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
 
@@ -51,29 +52,16 @@ def sample_and_jsg(
     >>> torch.equal(second, z[1:])
     True
     """
-    for name, value, allowed in (
-        ("convention", convention, CONVENTIONS),
-        ("backend", backend, BACKENDS),
-        ("reduction", reduction, REDUCTIONS),
-    ):
-        if value not in allowed:
-            raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
-    _check_pair("mean", mean, "logvar", logvar)
-    mean, logvar = torch.broadcast_tensors(mean, logvar)
-    batch, n = mean.shape[:-1], mean.shape[-1]
+    check_options(convention, backend, reduction)
+    batch, (mean, logvar, *_), dtype = rows_of(("mean", "logvar"), (mean, logvar))
+    n = mean.shape[-1]
     _check_first_row(first_row, batch.numel(), n)
-    number = 0.0
-    if isinstance(alpha, Tensor):
-        alpha = _alpha(alpha, batch, mean.device)
-    else:
-        _alpha(alpha, batch, "meta")  # its checks only: a number is handed to the kernel as it is
-        alpha, number = None, float(alpha)
-    seed, seed_number = _seed(seed, mean.device)
+    alpha, alphas = alpha_of(alpha, batch, mean.device)
+    seed, seeds = _seed(seed, mean.device)
     triton = backend == "triton" or (backend == "auto" and mean.is_cuda)
-    options = first_row, bool(dual), convention == "deasy", triton
-    z, value, _ = _Sample.apply(mean.reshape(-1, n), logvar.reshape(-1, n), alpha, number, seed, seed_number, *options)
-    value = value.reshape(batch)
-    return z.reshape(*batch, n), {"none": lambda: value, "mean": value.mean, "sum": value.sum}[reduction]()
+    options = alpha, seed, first_row, bool(dual), convention == "deasy", triton
+    z, value, _ = _Sample.apply(mean, logvar, alphas, seeds, *options)
+    return z.reshape(*batch, n), reduced(value, batch, reduction, dtype)
 
 
 def _check_first_row(first_row, rows, n):
@@ -86,7 +74,7 @@ def _check_first_row(first_row, rows, n):
 
 
 def _seed(seed, device):
-    """seed as a tensor and 0, or as None and a number."""
+    """seed as a number, or as a tensor of one entry."""
     if isinstance(seed, Tensor):
         if seed.dtype != torch.int64 or seed.numel() != 1:
             raise TypeError(
@@ -94,162 +82,155 @@ def _seed(seed, device):
             )
         if seed.device != device:
             raise ValueError(f"seed is on {seed.device} but mean on {device}; move it there")
-        return seed.reshape(1), 0
+        return 0, seed.reshape(1)
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise TypeError(f"seed must be an int or an int64 tensor of one entry, got {type(seed).__name__}")
     if not -(2**63) <= seed < 2**63:
         raise ValueError(f"seed must fit in 64 bits with its sign, got {seed}")
-    return None, seed
+    return seed, None
 
 
-# Both backends: rows (rows, n); alpha of one entry or one per row, or None for number; seed likewise.
+_arguments = "Tensor mean, Tensor logvar, Tensor? alphas, Tensor? seeds, float alpha, int seed, int first_row"
+_options = "bool dual, bool reverse, bool triton"
+library.define(f"sample({_arguments}, {_options}) -> (Tensor, Tensor, Tensor)")
+library.define(
+    "sample_gradient(Tensor mean, Tensor logvar, Tensor? alphas, Tensor seed, Tensor by_z, Tensor by_value, "
+    f"float alpha, int first_row, {_options}, bool by_alpha) -> (Tensor, Tensor, Tensor)"
+)
 
 
-def _eager(mean, logvar, alpha, number, seed, seed_number, first_row, dual, reverse):
+def sample(mean, logvar, alphas, seeds, alpha, seed, first_row, dual, reverse, triton):
     """``z``, the divergence of each row, and the seed used, as a tensor of one entry that nobody else changes."""
-    if seed is None:
-        seed = torch.full((1,), seed_number, dtype=torch.int64, device=mean.device)
+    if triton:
+        from jsgmath.torch import sampling_kernels
+
+        return sampling_kernels.sample(mean, logvar, alphas, seeds, alpha, seed, first_row, dual, reverse)
+    used = torch.full((1,), seed, dtype=torch.int64, device=mean.device) if seeds is None else seeds.clone()
+    z = mean.to(work_type(mean)) + _noise(logvar, used, first_row)
+    number = alpha if alphas is None else alphas
+    value = eager.rows(mean, logvar, None, None, number, dual=dual, reverse=reverse, grad=False)[0]
+    return z.to(mean.dtype), value, used
+
+
+def sample_gradient(mean, logvar, alphas, seed, by_z, by_value, alpha, first_row, dual, reverse, triton, by_alpha):
+    """By mean, logvar and, if asked for, alpha (one per row), with the seed that `sample` used."""
+    if triton:
+        from jsgmath.torch import sampling_kernels
+
+        compute = sampling_kernels.sample_gradient
     else:
-        seed = seed.clone()
-    work = torch.promote_types(mean.dtype, torch.float32)
-    m, s = mean.to(work), logvar.to(work)
-    z = m + (s / 2).exp() * normal(seed, first_row, mean.shape, work)
-    value, *_ = eager.rows(m, s, None, None, _tensor(alpha, number, mean), dual=dual, reverse=reverse, grad=False)
-    return z.to(mean.dtype), value.to(mean.dtype), seed
+        compute = _eager_gradient
+    return compute(mean, logvar, alphas, seed, by_z, by_value, alpha, first_row, dual, reverse, by_alpha)
 
 
-def _eager_backward(mean, logvar, alpha, number, seed, first_row, dual, reverse, by_z, by_value, alpha_grad):
-    """Gradients by mean, logvar and, if ``alpha_grad``, alpha (one per row), with the seed that `_eager` returned."""
-    work = torch.promote_types(mean.dtype, torch.float32)
-    m, s, by_z, by_value = (t.to(work) for t in (mean, logvar, by_z, by_value))
-    along_std = (s / 2).exp() * normal(seed, first_row, mean.shape, work) / 2
-    _, by_mean, by_logvar, _, by_alpha = eager.rows(
-        m, s, None, None, _tensor(alpha, number, mean), dual=dual, reverse=reverse, grad=True
-    )
-    column = by_value[:, None]
-    by_mean, by_logvar = by_z + column * by_mean, by_z * along_std + column * by_logvar
-    by_alpha = by_value * by_alpha if alpha_grad else by_value[:0].clone()
-    return by_mean.to(mean.dtype), by_logvar.to(mean.dtype), by_alpha
+def _eager_gradient(mean, logvar, alphas, seed, by_z, by_value, alpha, first_row, dual, reverse, by_alpha):
+    work = work_type(mean)
+    number = alpha if alphas is None else alphas
+    # In the working type, so that a sum is rounded once.
+    _, by_mean, by_logvar, _, d_alpha = eager.block_of_rows(
+        mean.to(work), logvar.to(work), None, None, number,
+        dual=dual, reverse=reverse, value=False, by_alpha=by_alpha, upstream=by_value,
+    )  # fmt: skip
+    by_mean = by_z.to(work) + by_mean
+    by_logvar = by_z.to(work) * _noise(logvar, seed, first_row) / 2 + by_logvar
+    return by_mean.to(mean.dtype), by_logvar.to(mean.dtype), d_alpha if by_alpha else by_value.new_empty(0)
 
 
-def _tensor(alpha, number, mean):
-    return torch.full((1,), number, dtype=torch.float64, device=mean.device) if alpha is None else alpha
+def _noise(logvar, seed, first_row):
+    """``exp(logvar / 2) * eps``."""
+    work = work_type(logvar)
+    widest = eager.WIDEST[work]
+    return (0.5 * logvar.to(work).clamp(-widest, widest)).exp() * normal(seed, first_row, logvar.shape, work)
 
 
-@torch.library.custom_op("jsgmath::sample_and_jsg", mutates_args=())
-def _triton(
-    mean: Tensor, logvar: Tensor, alpha: Tensor | None, number: float, seed: Tensor | None, seed_number: int,
-    first_row: int, dual: bool, reverse: bool,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    from jsgmath.torch import sampling_kernels
-
-    return sampling_kernels.sample(mean, logvar, alpha, number, seed, seed_number, first_row, dual, reverse)
+def _fake_sample(mean, *_):
+    value = mean.new_empty(mean.shape[0], dtype=work_type(mean))
+    return mean.new_empty(mean.shape), value, mean.new_empty(1, dtype=torch.int64)
 
 
-@_triton.register_fake
-def _(mean, logvar, alpha, number, seed, seed_number, first_row, dual, reverse):
-    return mean.new_empty(mean.shape), mean.new_empty(mean.shape[0]), mean.new_empty(1, dtype=torch.int64)
+def _fake_gradient(mean, logvar, alphas, seed, by_z, by_value, *options):
+    rows = mean.shape[0] if options[-1] else 0
+    return mean.new_empty(mean.shape), mean.new_empty(mean.shape), mean.new_empty(rows, dtype=work_type(mean))
 
 
-@torch.library.custom_op("jsgmath::sample_and_jsg_backward", mutates_args=())
-def _triton_backward(
-    mean: Tensor, logvar: Tensor, alpha: Tensor | None, number: float, seed: Tensor, first_row: int, dual: bool,
-    reverse: bool, by_z: Tensor, by_value: Tensor, alpha_grad: bool,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    from jsgmath.torch import sampling_kernels
-
-    return sampling_kernels.sample_backward(
-        mean, logvar, alpha, number, seed, first_row, dual, reverse, by_z, by_value, alpha_grad
-    )
-
-
-@_triton_backward.register_fake
-def _(mean, logvar, alpha, number, seed, first_row, dual, reverse, by_z, by_value, alpha_grad):
-    by_alpha = mean.new_empty(mean.shape[0] if alpha_grad else 0, dtype=torch.promote_types(mean.dtype, torch.float32))
-    return mean.new_empty(mean.shape), mean.new_empty(mean.shape), by_alpha
+for _function, _fake in ((sample, _fake_sample), (sample_gradient, _fake_gradient)):
+    library.impl(_function.__name__, _function, "CompositeExplicitAutograd")
+    torch.library.register_fake(f"jsgmath::{_function.__name__}", _fake, lib=library)
 
 
 class _Sample(torch.autograd.Function):
     """``z``, the divergence of each row, and the seed used."""
 
     @staticmethod
-    def forward(mean, logvar, alpha, number, seed, seed_number, first_row, dual, reverse, triton):
-        implementation = _triton if triton else _eager
-        return implementation(mean, logvar, alpha, number, seed, seed_number, first_row, dual, reverse)
+    def forward(mean, logvar, alphas, seeds, *options):
+        compute = torch.ops.jsgmath.sample if torch.compiler.is_compiling() else sample
+        return compute(mean, logvar, alphas, seeds, *options)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        mean, logvar, alpha, number, _, _, *options = inputs
+        mean, logvar, alphas, _, alpha, _, *options = inputs
         ctx.mark_non_differentiable(output[2])
-        ctx.save_for_backward(mean, logvar, alpha, output[2])
-        ctx.number, ctx.options = number, options
+        ctx.save_for_backward(mean, logvar, alphas, output[2])
+        ctx.options = alpha, *options
 
     @staticmethod
     def backward(ctx, by_z, by_value, _):  # pyright: ignore[reportIncompatibleMethodOverride]
-        mean, logvar, alpha, seed = ctx.saved_tensors
-        by_mean, by_logvar, by_alpha = _Gradients.apply(
-            mean, logvar, alpha, by_z, by_value, ctx.number, seed, *ctx.options, ctx.needs_input_grad[2]
-        )
-        if not ctx.needs_input_grad[2]:
-            by_alpha = None
-        elif alpha.numel() == 1:
-            by_alpha = by_alpha.sum().reshape(1).to(alpha.dtype)
-        else:
-            by_alpha = by_alpha.to(alpha.dtype)
-        return by_mean, by_logvar, by_alpha, *(None,) * 7
+        mean, logvar, alphas, seed = ctx.saved_tensors
+        needed = ctx.needs_input_grad
+        compute = torch.ops.jsgmath.sample_gradient if torch.compiler.is_compiling() else _Gradients.apply
+        gradients = compute(mean, logvar, alphas, seed, by_z, by_value, *ctx.options, needed[2])
+        by_mean, by_logvar, by_alpha = gradients
+        if needed[2]:
+            by_alpha = (by_alpha.sum().reshape(1) if alphas.numel() == 1 else by_alpha).to(alphas.dtype)
+        gradients = by_mean, by_logvar, by_alpha
+        return *(x if wanted else None for x, wanted in zip(gradients, needed, strict=False)), *(None,) * 7
 
     @staticmethod
     def vmap(info, in_dims, *inputs):  # pyright: ignore[reportIncompatibleMethodOverride]
-        mean, logvar, alpha, number, seed, *options = inputs
-        _check_vmap(info, in_dims[4])
-        rows, n = mean.shape[1:] if in_dims[0] is not None else mean.shape
-        mean, logvar = (_stacked(t, dim, info, rows) for t, dim in zip((mean, logvar), in_dims, strict=False))
-        alpha = _stacked(alpha, in_dims[2], info, rows)
-        z, value, seed = _Sample.apply(mean, logvar, alpha, number, seed, *options)
-        return (z.view(info.batch_size, rows, n), value.view(info.batch_size, rows), seed), (0, 0, None)
+        mean, logvar, alphas, seeds, *options = inputs
+        _check_vmap(info, in_dims[3])
+        z, value, seed = _Sample.apply(*flat(info.batch_size, in_dims[:3], (mean, logvar, alphas)), seeds, *options)
+        return (_batched(info, z), _batched(info, value), seed), (0, 0, None)
 
 
 class _Gradients(torch.autograd.Function):
-    """The gradients of `_Sample` by mean, logvar and alpha (one per row); its own are those of the eager formula."""
+    """`sample_gradient`; its own derivatives are those of the eager formula."""
 
     @staticmethod
-    def forward(mean, logvar, alpha, by_z, by_value, number, seed, first_row, dual, reverse, triton, alpha_grad):
-        implementation = _triton_backward if triton else _eager_backward
-        return implementation(mean, logvar, alpha, number, seed, first_row, dual, reverse, by_z, by_value, alpha_grad)
+    def forward(*arguments):
+        return sample_gradient(*arguments)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        mean, logvar, alpha, by_z, by_value, number, seed, first_row, dual, reverse, _, alpha_grad = inputs
-        ctx.save_for_backward(mean, logvar, alpha, by_z, by_value, seed)
-        ctx.options = number, first_row, dual, reverse, alpha_grad
+        ctx.save_for_backward(*inputs[:6])
+        ctx.options = inputs[6:]
 
     @staticmethod
     def backward(ctx, *along):
-        mean, logvar, alpha, by_z, by_value, seed = ctx.saved_tensors
-        number, first_row, dual, reverse, alpha_grad = ctx.options
+        mean, logvar, alphas, seed, by_z, by_value = ctx.saved_tensors
+        alpha, first_row, dual, reverse, _, by_alpha = ctx.options
 
-        def gradients(mean, logvar, by_z, by_value, alpha=None):
-            return _eager_backward(
-                mean, logvar, alpha, number, seed, first_row, dual, reverse, by_z, by_value, alpha_grad
+        def gradients(mean, logvar, by_z, by_value, alphas=None):
+            return _eager_gradient(
+                mean, logvar, alphas, seed, by_z, by_value, alpha, first_row, dual, reverse, by_alpha
             )
 
-        primals = mean, logvar, by_z, by_value, *(() if alpha is None else (alpha,))
+        primals = mean, logvar, by_z, by_value, *(() if alphas is None else (alphas,))
         pull = torch.func.vjp(gradients, *primals)[1]
-        by_mean, by_logvar, by_by_z, by_by_value, *by_alpha = pull(along)
-        return by_mean, by_logvar, by_alpha[0] if by_alpha else None, by_by_z, by_by_value, *(None,) * 7
+        by_mean, by_logvar, by_by_z, by_by_value, *by_alphas = pull(along)
+        return by_mean, by_logvar, by_alphas[0] if by_alphas else None, None, by_by_z, by_by_value, *(None,) * 6
 
     @staticmethod
     def vmap(info, in_dims, *inputs):  # pyright: ignore[reportIncompatibleMethodOverride]
-        mean, logvar, alpha, by_z, by_value, number, seed, *options = inputs
-        _check_vmap(info, in_dims[6])
-        rows, n = mean.shape[1:] if in_dims[0] is not None else mean.shape
-        tensors = (mean, logvar, alpha, by_z, by_value)
-        stacked = [_stacked(t, dim, info, rows) for t, dim in zip(tensors, in_dims, strict=False)]
-        by_mean, by_logvar, by_alpha = _Gradients.apply(*stacked, number, seed, *options)
-        gradients = [g.view(info.batch_size, rows, n) for g in (by_mean, by_logvar)]
-        if not options[-1]:
-            return (*gradients, by_alpha), (0, 0, None)
-        return (*gradients, by_alpha.view(info.batch_size, rows)), (0, 0, 0)
+        mean, logvar, alphas, seed, by_z, by_value, *options = inputs
+        _check_vmap(info, in_dims[3])
+        tensors = flat(info.batch_size, (*in_dims[:3], *in_dims[4:6]), (mean, logvar, alphas, by_z, by_value))
+        gradients = _Gradients.apply(*tensors[:3], seed, *tensors[3:], *options)
+        return tuple(_batched(info, x) for x in gradients), (0, 0, 0)
+
+
+def _batched(info, x):
+    return x.reshape(info.batch_size, -1, *x.shape[1:])
 
 
 def _check_vmap(info, seed_dim):
@@ -260,11 +241,3 @@ def _check_vmap(info, seed_dim):
         )
     if seed_dim is not None:
         raise ValueError("torch.vmap over seed is not supported; pass one seed for all entries, with in_dims=None")
-
-
-def _stacked(tensor, dim, info, rows):
-    """The rows of all entries, one entry after the other; alpha's single number for all rows may stay that."""
-    if tensor is None or (dim is None and tensor.shape == (1,)):
-        return tensor
-    tensor = tensor.expand(info.batch_size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
-    return tensor.expand(info.batch_size, rows, *tensor.shape[2:]).flatten(0, 1)

@@ -7,17 +7,17 @@ it begins up to three numbers earlier (``phase``), which are masked.
 
 import math
 from contextlib import nullcontext
-from functools import partial
 
 import torch
 import triton
 import triton.language as tl
 
 from jsgmath.torch import normal
-from jsgmath.torch.kernels import INTERPRETED, _device, _element, _shared
+from jsgmath.torch.autograd import work_type
+from jsgmath.torch.kernels import LANES, row_stride, row_sums
+from jsgmath.torch.scalar import INTERPRETED, device, element, exp, polynomial, shared, within
 
-polynomial = _shared(normal.polynomial)
-shared_box_muller = _shared(normal.box_muller)
+shared_box_muller = shared(normal.box_muller)
 
 
 def _constant(numbers):
@@ -32,7 +32,7 @@ SERIES32, SERIES64 = (
 )
 
 
-@_device
+@device
 def _split32(x):
     """``k, f``, ``x = 2^(32-k) (1+f)``: k counts from the bits of ``2^32 sqrt(1/2)`` downwards, rounded up."""
     bits = x.to(tl.int32, bitcast=True)
@@ -40,34 +40,34 @@ def _split32(x):
     return k.to(tl.float32), (bits + (k << 23)).to(tl.float32, bitcast=True) * 2.0**-32 - 1.0
 
 
-@_device
+@device
 def _split64(x):
     bits = x.to(tl.int64, bitcast=True)
     k = (0x3FE6A09E667F3BCD + (33 << 52) - 1 - bits) >> 52
     return k.to(tl.float64), (bits + (k << 52)).to(tl.float64, bitcast=True) * 2.0**-32 - 1.0
 
 
-@_device
+@device
 def _float32(word):
     return word.to(tl.float32)
 
 
-@_device
+@device
 def _float64(word):
     return word.to(tl.float64)
 
 
-@_device
+@device
 def _sqrt(x):
     return tl.sqrt(x)
 
 
-@_device
+@device
 def _where(condition, x, y):
     return tl.where(condition, x, y)
 
 
-@_device
+@device
 def _box_muller(word1, word2, FLOAT: tl.constexpr):
     if FLOAT.primitive_bitwidth == 64:
         x, y = shared_box_muller(word1, word2, _float64, _split64, _sqrt, _where, polynomial, SERIES64)
@@ -76,7 +76,7 @@ def _box_muller(word1, word2, FLOAT: tl.constexpr):
     return x, y
 
 
-@_device
+@device
 def _normal(seed, start, T: tl.constexpr, FLOAT: tl.constexpr):
     """Numbers ``start`` to ``start + T - 1``; start is a multiple of 4."""
     counter = start // 4 + tl.arange(0, T // 4)
@@ -87,34 +87,14 @@ def _normal(seed, start, T: tl.constexpr, FLOAT: tl.constexpr):
     return tl.reshape(tl.join(tl.join(x0, x2), tl.join(x1, x3)), [T])
 
 
-@_device
-def _std(logvar):
-    """``exp(logvar / 2)``; in float32 split, since the fast exponential is right only near zero."""
-    if logvar.dtype == tl.float64:
-        std = tl.exp(0.5 * logvar)
-    else:
-        k = tl.floor(logvar * 0.7213475204444817 + 0.5)
-        std = tl.exp((0.5 * logvar - k * 0.693145751953125) - k * 1.428606765330187e-06) * tl.exp2(k)
-    return std
-
-
-@_device
-def _row_sums(x, phase, N: tl.constexpr, ROWS: tl.constexpr, GROUP: tl.constexpr, PARTS: tl.constexpr):
-    """Sums of the rows that lie in the tile x one after the other from ``phase`` on, ROWS (a power of two) of them.
-
-    GROUP = gcd(N, 4) neighbours, which one thread holds, are added first, and of those sums each row gathers its own.
-    """
-    SUMS: tl.constexpr = x.shape[0] // GROUP
-    sums = tl.sum(tl.reshape(x, [SUMS, GROUP]), 1)
-    part = tl.arange(0, PARTS)[None, :]
-    index = phase // GROUP + tl.arange(0, ROWS)[:, None] * (N // GROUP) + part
-    inside = (part < N // GROUP) & (index < SUMS)
-    picked = tl.gather(sums, tl.reshape(tl.where(inside, index, 0), [ROWS * PARTS]), 0)
-    return tl.sum(tl.where(inside, tl.reshape(picked, [ROWS, PARTS]), 0.0), 1)
+@device
+def std(logvar):
+    """``exp(logvar / 2)``, as `scalar.element` computes it, so that the compiler need not do it twice."""
+    return exp(0.5 * within(logvar, 708.0 if logvar.dtype == tl.float64 else 87.0))[0]
 
 
 # fmt: off
-@_device
+@device
 def _numbers(phase, live, block, ALIGNED: tl.constexpr, N: tl.constexpr, BLOCKS: tl.constexpr, T: tl.constexpr):
     """Of a block of T numbers: the place after the start of the tile's first row, whether it exists, and the row."""
     place = block - phase + tl.arange(0, T)
@@ -128,7 +108,7 @@ def _numbers(phase, live, block, ALIGNED: tl.constexpr, N: tl.constexpr, BLOCKS:
     return place, mask, row
 
 
-@_device
+@device
 def _at(first, place, row, N: tl.constexpr, S: tl.constexpr):
     """Where these numbers are in a matrix whose rows are S apart."""
     at = first * S + place
@@ -137,7 +117,7 @@ def _at(first, place, row, N: tl.constexpr, S: tl.constexpr):
     return at
 
 
-@_device
+@device
 def _alpha(alpha, number, row, mask, S_ALPHA: tl.constexpr):
     """alpha in float64: ``number``, or what the tensor has, for all rows or for each."""
     if alpha is None:
@@ -149,11 +129,11 @@ def _alpha(alpha, number, row, mask, S_ALPHA: tl.constexpr):
     return a
 
 
-@_device
+@device
 def _forward(
     mean, logvar, alpha, number, seed, z, value, first, live, offset, ALIGNED: tl.constexpr,
     N: tl.constexpr, R: tl.constexpr, ROWS: tl.constexpr, GROUP: tl.constexpr, PARTS: tl.constexpr,
-    BLOCKS: tl.constexpr, T: tl.constexpr, S_MEAN, S_LOGVAR, S_ALPHA, FLOAT: tl.constexpr, DUAL, REVERSE, LARGEST,
+    BLOCKS: tl.constexpr, T: tl.constexpr, S_MEAN, S_LOGVAR, S_ALPHA, FLOAT: tl.constexpr, DUAL, REVERSE,
 ):
     """``live`` rows from ``first`` on."""
     if ALIGNED:
@@ -166,13 +146,14 @@ def _forward(
         m = tl.load(mean + _at(first, place, row, N, S_MEAN), mask=mask, other=0.0).to(FLOAT)
         s = tl.load(logvar + _at(first, place, row, N, S_LOGVAR), mask=mask, other=0.0).to(FLOAT)
         eps = _normal(seed, offset + first * N + (block - phase), T, FLOAT)
-        tl.store(z + _at(first, place, row, N, N), m + _std(s) * eps, mask=mask)
+        tl.store(z + _at(first, place, row, N, N), m + std(s) * eps, mask=mask)
         a = _alpha(alpha, number, first + row, mask, S_ALPHA)
-        v, _, _, _, _ = _element(m, s, 0 * m, 0 * m, a, DUAL, REVERSE, True, False, LARGEST)
+        v, _, _, _, _ = element(
+            m, s, 0 * m, 0 * m, (1.0 - a).to(FLOAT), a.to(FLOAT), 1.0, DUAL, REVERSE, True, False, False)
         total += tl.where(mask, v, 0.0)
     if BLOCKS == 1:
         r = tl.arange(0, ROWS)
-        tl.store(value + first + r, _row_sums(total, phase, N, ROWS, GROUP, PARTS), mask=r < live)
+        tl.store(value + first + r, row_sums(total, phase, N, ROWS, GROUP, PARTS), mask=r < live)
     else:
         tl.store(value + first, tl.sum(total, 0))
 
@@ -183,7 +164,6 @@ def sample_kernel(
     offset: tl.int64, ALIGNED: tl.constexpr, N: tl.constexpr, R: tl.constexpr, ROWS: tl.constexpr,
     GROUP: tl.constexpr, PARTS: tl.constexpr, BLOCKS: tl.constexpr, T: tl.constexpr, S_MEAN: tl.constexpr,
     S_LOGVAR: tl.constexpr, S_ALPHA: tl.constexpr, FLOAT: tl.constexpr, DUAL: tl.constexpr, REVERSE: tl.constexpr,
-    LARGEST: tl.constexpr,
 ):
     """Each program takes R rows; all but the last need no mask along the rows."""
     first = tl.program_id(0).to(tl.int64) * R
@@ -195,19 +175,19 @@ def sample_kernel(
     if first + R <= rows:
         _forward(
             mean, logvar, alpha, number, key, z, value, first, R, offset, ALIGNED,
-            N, R, ROWS, GROUP, PARTS, BLOCKS, T, S_MEAN, S_LOGVAR, S_ALPHA, FLOAT, DUAL, REVERSE, LARGEST)
+            N, R, ROWS, GROUP, PARTS, BLOCKS, T, S_MEAN, S_LOGVAR, S_ALPHA, FLOAT, DUAL, REVERSE)
     else:
         _forward(
             mean, logvar, alpha, number, key, z, value, first, (rows - first).to(tl.int32), offset, ALIGNED,
-            N, R, ROWS, GROUP, PARTS, BLOCKS, T, S_MEAN, S_LOGVAR, S_ALPHA, FLOAT, DUAL, REVERSE, LARGEST)
+            N, R, ROWS, GROUP, PARTS, BLOCKS, T, S_MEAN, S_LOGVAR, S_ALPHA, FLOAT, DUAL, REVERSE)
 
 
-@_device
+@device
 def _backward(
     mean, logvar, alpha, number, seed, by_z, by_value, by_mean, by_logvar, by_alpha, first, live, offset,
     ALIGNED: tl.constexpr, N: tl.constexpr, R: tl.constexpr, ROWS: tl.constexpr, GROUP: tl.constexpr,
     PARTS: tl.constexpr, BLOCKS: tl.constexpr, T: tl.constexpr, S_MEAN, S_LOGVAR, S_ALPHA, S_BY_Z, S_BY_VALUE,
-    ALPHA_GRAD: tl.constexpr, FLOAT: tl.constexpr, DUAL, REVERSE, LARGEST,
+    ALPHA_GRAD: tl.constexpr, FLOAT: tl.constexpr, DUAL, REVERSE,
 ):
     """``live`` rows from ``first`` on."""
     if ALIGNED:
@@ -223,16 +203,17 @@ def _backward(
         along_value = tl.load(by_value + (first + row) * S_BY_VALUE, mask=mask, other=0.0).to(FLOAT)
         eps = _normal(seed, offset + first * N + (block - phase), T, FLOAT)
         a = _alpha(alpha, number, first + row, mask, S_ALPHA)
-        _, d_mean, d_logvar, _, d_alpha = _element(m, s, 0 * m, 0 * m, a, DUAL, REVERSE, True, True, LARGEST)
+        _, d_mean, d_logvar, _, d_alpha = element(
+            m, s, 0 * m, 0 * m, (1.0 - a).to(FLOAT), a.to(FLOAT), along_value, DUAL, REVERSE, True, True, ALPHA_GRAD)
         at = _at(first, place, row, N, N)
-        tl.store(by_mean + at, along_z + along_value * d_mean, mask=mask)
-        tl.store(by_logvar + at, along_z * (0.5 * _std(s) * eps) + along_value * d_logvar, mask=mask)
+        tl.store(by_mean + at, along_z + d_mean, mask=mask)
+        tl.store(by_logvar + at, along_z * (0.5 * std(s) * eps) + d_logvar, mask=mask)
         if ALPHA_GRAD:
-            total += tl.where(mask, along_value * d_alpha, 0.0)
+            total += tl.where(mask, d_alpha, 0.0)
     if ALPHA_GRAD:
         if BLOCKS == 1:
             r = tl.arange(0, ROWS)
-            tl.store(by_alpha + first + r, _row_sums(total, phase, N, ROWS, GROUP, PARTS), mask=r < live)
+            tl.store(by_alpha + first + r, row_sums(total, phase, N, ROWS, GROUP, PARTS), mask=r < live)
         else:
             tl.store(by_alpha + first, tl.sum(total, 0))
 
@@ -243,7 +224,7 @@ def sample_backward_kernel(
     offset: tl.int64, ALIGNED: tl.constexpr, N: tl.constexpr, R: tl.constexpr, ROWS: tl.constexpr,
     GROUP: tl.constexpr, PARTS: tl.constexpr, BLOCKS: tl.constexpr, T: tl.constexpr, S_MEAN: tl.constexpr,
     S_LOGVAR: tl.constexpr, S_ALPHA: tl.constexpr, S_BY_Z: tl.constexpr, S_BY_VALUE: tl.constexpr,
-    ALPHA_GRAD: tl.constexpr, FLOAT: tl.constexpr, DUAL: tl.constexpr, REVERSE: tl.constexpr, LARGEST: tl.constexpr,
+    ALPHA_GRAD: tl.constexpr, FLOAT: tl.constexpr, DUAL: tl.constexpr, REVERSE: tl.constexpr,
 ):
     """The tiles of `sample_kernel`, with the seed that it stored."""
     first = tl.program_id(0).to(tl.int64) * R
@@ -252,13 +233,13 @@ def sample_backward_kernel(
         _backward(
             mean, logvar, alpha, number, key, by_z, by_value, by_mean, by_logvar, by_alpha, first, R, offset,
             ALIGNED, N, R, ROWS, GROUP, PARTS, BLOCKS, T, S_MEAN, S_LOGVAR, S_ALPHA, S_BY_Z, S_BY_VALUE,
-            ALPHA_GRAD, FLOAT, DUAL, REVERSE, LARGEST)
+            ALPHA_GRAD, FLOAT, DUAL, REVERSE)
     else:
         _backward(
             mean, logvar, alpha, number, key, by_z, by_value, by_mean, by_logvar, by_alpha, first,
             (rows - first).to(tl.int32), offset,
             ALIGNED, N, R, ROWS, GROUP, PARTS, BLOCKS, T, S_MEAN, S_LOGVAR, S_ALPHA, S_BY_Z, S_BY_VALUE,
-            ALPHA_GRAD, FLOAT, DUAL, REVERSE, LARGEST)
+            ALPHA_GRAD, FLOAT, DUAL, REVERSE)
 # fmt: on
 
 
@@ -289,7 +270,7 @@ def tiling(count, n, lanes):
 
 
 def _launch(kernel, operands, first_row, rows, n, constants):
-    tiles, warps = tiling(rows, n, 64 if torch.version.hip else 32)
+    tiles, warps = tiling(rows, n, LANES)
     offset = first_row * n
     mean = operands[0]
     work = torch.promote_types(mean.dtype, torch.float32)
@@ -297,33 +278,24 @@ def _launch(kernel, operands, first_row, rows, n, constants):
         with torch.cuda.device(mean.device) if mean.is_cuda else nullcontext():
             kernel[(triton.cdiv(rows, tiles["R"]),)](
                 *operands, rows, offset, ALIGNED=offset % 4 == 0 and tiles["R"] * n % 4 == 0, **tiles, **constants,
-                FLOAT=tl.float64 if work == torch.float64 else tl.float32, LARGEST=torch.finfo(work).max,
+                FLOAT=tl.float64 if work == torch.float64 else tl.float32,
                 num_warps=warps,
             )  # fmt: skip
 
 
-def _outputs(mean):
-    """Empty tensors like those that a kernel writes.
+def _like(mean, shape):
+    """An empty tensor for a kernel to write.
 
     The interpreter truncates where hardware rounds to bfloat16: there float32 is stored and torch rounds.
     """
     dtype = torch.float32 if INTERPRETED and mean.dtype == torch.bfloat16 else mean.dtype
-    return partial(torch.empty, dtype=dtype, device=mean.device)
+    return torch.empty(shape, dtype=dtype, device=mean.device)
 
 
-def _steps(t):
-    """Rows in which neighbours are neighbours in memory: those of a transposed matrix are copied."""
-    return t if t.stride(-1) == 1 else t.contiguous()
-
-
-def _alpha_stride(alpha):
-    return 0 if alpha is None or alpha.numel() == 1 else alpha.stride(0)
-
-
-def sample(mean, logvar, alpha, number, seed, seed_number, first_row, dual, reverse):
+def sample(mean, logvar, alphas, seeds, alpha, seed, first_row, dual, reverse):
     """``z``, the divergence of each row, and the seed used, as a tensor of one entry.
 
-    Rows ``(rows, n)``; alpha has one entry or one per row, or is None for ``number``; seed
+    Rows ``(rows, n)`` with unit stride along n; alphas has one entry or one per row, or is None for alpha; seeds
     likewise.
     """
     if not (mean.is_cuda or INTERPRETED):
@@ -332,29 +304,27 @@ def sample(mean, logvar, alpha, number, seed, seed_number, first_row, dual, reve
             "or set TRITON_INTERPRET=1 before Python starts to run Triton's interpreter"
         )
     rows, n = mean.shape
-    mean, logvar = _steps(mean), _steps(logvar)
-    new = _outputs(mean)
-    z, value = new((rows, n)), new(rows)
-    seed_used = mean.new_empty(1, dtype=torch.int64)
+    z = _like(mean, (rows, n))
+    value = torch.empty(rows, dtype=work_type(mean), device=mean.device)
+    used = mean.new_empty(1, dtype=torch.int64)
     constants = dict(
-        S_MEAN=mean.stride(0), S_LOGVAR=logvar.stride(0), S_ALPHA=_alpha_stride(alpha), DUAL=dual, REVERSE=reverse
+        S_MEAN=mean.stride(0), S_LOGVAR=logvar.stride(0), S_ALPHA=0 if alphas is None else row_stride(alphas)
     )
-    operands = mean, logvar, alpha, number, seed, seed_number, z, value, seed_used
-    _launch(sample_kernel, operands, first_row, rows, n, constants)
-    return z.to(mean.dtype), value.to(mean.dtype), seed_used
+    operands = mean, logvar, alphas, float(alpha), seeds, seed, z, value, used
+    _launch(sample_kernel, operands, first_row, rows, n, dict(constants, DUAL=dual, REVERSE=reverse))
+    return z.to(mean.dtype), value, used
 
 
-def sample_backward(mean, logvar, alpha, number, seed, first_row, dual, reverse, by_z, by_value, alpha_grad):
-    """Gradients by mean, logvar and, if ``alpha_grad``, alpha (one per row), of `sample` with the seed it used."""
+def sample_gradient(mean, logvar, alphas, seed, by_z, by_value, alpha, first_row, dual, reverse, by_alpha):
+    """Gradients by mean, logvar and, if asked for, alpha (one per row), of `sample` with the seed it used."""
     rows, n = mean.shape
-    mean, logvar, by_z = _steps(mean), _steps(logvar), _steps(by_z)
-    new = _outputs(mean)
-    by_mean, by_logvar = new((rows, n)), new((rows, n))
-    by_alpha = new(rows if alpha_grad else 0, dtype=torch.promote_types(mean.dtype, torch.float32))
+    by_mean, by_logvar = _like(mean, (rows, n)), _like(mean, (rows, n))
+    d_alpha = torch.empty(rows if by_alpha else 0, dtype=work_type(mean), device=mean.device)
+    by_z = by_z if by_z.stride(-1) == 1 else by_z.contiguous()
     constants = dict(
-        S_MEAN=mean.stride(0), S_LOGVAR=logvar.stride(0), S_ALPHA=_alpha_stride(alpha), S_BY_Z=by_z.stride(0),
-        S_BY_VALUE=by_value.stride(0), ALPHA_GRAD=alpha_grad, DUAL=dual, REVERSE=reverse,
+        S_MEAN=mean.stride(0), S_LOGVAR=logvar.stride(0), S_ALPHA=0 if alphas is None else row_stride(alphas),
+        S_BY_Z=by_z.stride(0), S_BY_VALUE=by_value.stride(0), ALPHA_GRAD=by_alpha, DUAL=dual, REVERSE=reverse,
     )  # fmt: skip
-    operands = mean, logvar, alpha, number, seed, by_z, by_value, by_mean, by_logvar, by_alpha
+    operands = mean, logvar, alphas, float(alpha), seed, by_z, by_value, by_mean, by_logvar, d_alpha
     _launch(sample_backward_kernel, operands, first_row, rows, n, constants)
-    return by_mean.to(mean.dtype), by_logvar.to(mean.dtype), by_alpha
+    return by_mean.to(mean.dtype), by_logvar.to(mean.dtype), d_alpha
