@@ -4,6 +4,7 @@
 """
 
 from jsgmath.torch.functions import jsg_diagonal, jsg_standard_normal, kl_diagonal, kl_standard_normal
+from jsgmath.torch.loss import JSGLoss
 from jsgmath.torch.sampling import sample_and_jsg
 
-__all__ = ["jsg_diagonal", "jsg_standard_normal", "kl_diagonal", "kl_standard_normal", "sample_and_jsg"]
+__all__ = ["JSGLoss", "jsg_diagonal", "jsg_standard_normal", "kl_diagonal", "kl_standard_normal", "sample_and_jsg"]

@@ -1,0 +1,91 @@
+"""The divergence as the regulariser of a variational autoencoder."""
+
+import math
+
+import torch
+from torch import nn
+
+from jsgmath.torch.functions import alpha_of, check_options, jsg_diagonal, jsg_standard_normal
+
+
+class JSGLoss(nn.Module):
+    r"""JSG, or its dual, between ``q(z|x) = N(mean, diag(exp(logvar)))`` and a prior, in place of a VAE's KL term.
+
+    Args:
+        alpha: weight of the prior in [0, 1].  By ``"deasy"``, 0 is KL(q||p), the usual term, and 1 KL(p||q).
+        dual: JSG* [1, eq. 10] instead of JSG [1, eq. 8].
+        convention: ``"deasy"`` or ``"nielsen"``, as in `jsgmath.jsg`.
+        learnable: alpha becomes a parameter, kept within (0, 1) by a sigmoid; `alpha` says where it is, and so does
+            the representation.  With ``"deasy"`` it is drawn to where the divergence is least, not to what is best.
+        prior: None for N(0, I), or ``(mean, logvar)``, tensors that broadcast with the posterior's.  An
+            `torch.nn.Parameter` among them is learnt, a plain tensor stays as it is.
+        backend, reduction: as in `jsg_standard_normal`; ``"mean"`` over the batch is the default here.
+
+    Raises:
+        TypeError, ValueError: arguments that do not fit, said by name.
+
+    References: [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
+
+    >>> loss = JSGLoss(alpha=0.5)
+    >>> loss(mean=torch.tensor([[1.0, 0.0], [0.0, 0.0]]), logvar=torch.zeros(2, 2)).item()
+    0.0625
+    >>> JSGLoss(0.3, dual=True, learnable=True)
+    JSGLoss(alpha=0.3, learnable, dual=True, convention='deasy', prior=N(0, I), reduction='mean')
+    """
+
+    logit: nn.Parameter | None
+    prior_mean: torch.Tensor | None
+    prior_logvar: torch.Tensor | None
+
+    def __init__(
+        self,
+        alpha=0.3,
+        dual=False,
+        convention="deasy",
+        learnable=False,
+        prior=None,
+        *,
+        backend="auto",
+        reduction="mean",
+    ):
+        super().__init__()
+        check_options(convention, backend, reduction)
+        number, tensor = alpha_of(alpha, torch.Size(), torch.device("cpu"))
+        if tensor is not None:
+            raise TypeError("alpha must be a float here; learnable=True makes it a parameter")
+        if learnable and not 0 < number < 1:
+            raise ValueError(f"alpha must lie inside (0, 1) to be learnable, got {alpha}")
+        self.logit = nn.Parameter(torch.tensor(math.log(number / (1 - number)))) if learnable else None
+        self.fixed_alpha = number
+        self.dual, self.convention, self.backend, self.reduction = bool(dual), convention, backend, reduction
+        if prior is not None and (
+            not isinstance(prior, tuple | list)
+            or len(prior) != 2
+            or not all(isinstance(x, torch.Tensor) for x in prior)
+        ):
+            raise TypeError(f"prior must be None or (mean, logvar), two tensors, got {type(prior).__name__}")
+        for name, x in zip(("prior_mean", "prior_logvar"), prior or (None, None), strict=True):
+            if isinstance(x, nn.Parameter):
+                self.register_parameter(name, x)
+            else:
+                self.register_buffer(name, x)
+
+    @property
+    def alpha(self):
+        """The weight of the prior: a number, or a tensor with a gradient if it is learnt."""
+        return self.fixed_alpha if self.logit is None else self.logit.sigmoid()
+
+    def forward(self, mean, logvar):
+        """The divergence of ``(..., n)`` posteriors in nats, by default its mean over the batch."""
+        options = dict(dual=self.dual, convention=self.convention, backend=self.backend, reduction=self.reduction)
+        if self.prior_mean is None:
+            return jsg_standard_normal(mean, logvar, self.alpha, **options)
+        return jsg_diagonal(mean, logvar, self.prior_mean, self.prior_logvar, self.alpha, **options)
+
+    def extra_repr(self):
+        learnable = ", learnable" if self.logit is not None else ""
+        prior = "N(0, I)" if self.prior_mean is None else f"diagonal {tuple(self.prior_mean.shape)}"
+        return (
+            f"alpha={torch.as_tensor(self.alpha).item():.6g}{learnable}, dual={self.dual}, convention={self.convention!r}, "
+            f"prior={prior}, reduction={self.reduction!r}"
+        )
