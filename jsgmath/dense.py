@@ -8,14 +8,12 @@ verification/README.md derives.
 """
 
 import numpy as np
-from scipy.linalg import get_lapack_funcs
+import scipy
 
 from jsgmath import special
 from jsgmath.operands import Side, operands
 from jsgmath.pair import Pair, Reduction, common_batch, finite, positive
 from jsgmath.twofold import EPS, Twofold
-
-(gejsv,) = get_lapack_funcs(("gejsv",))
 
 STEPS, TURNS = 8, 3
 ROUGH = 2.0**-26  # with more than this beside the diagonals, the matrices are diagonalised anew, else W is corrected
@@ -130,7 +128,7 @@ def _turn(matrix):
     """Left singular vectors, as rows; those of small singular values too to relative accuracy (one-sided Jacobi)."""
     if not np.isfinite(matrix).all():
         raise np.linalg.LinAlgError
-    return gejsv(matrix, joba=2, jobu=0, jobv=3, jobr=0)[1].T
+    return scipy.linalg.lapack.dgejsv(matrix, joba=2, jobu=0, jobv=3, jobr=0)[1].T
 
 
 @np.errstate(all="ignore")

@@ -1,7 +1,7 @@
 """Gaussian distributions as the divergences take them: a mean, and the scale in the form the user has it."""
 
 import numpy as np
-from scipy.linalg import solve_triangular
+import scipy
 
 DIAGONAL = ("var", "logvar", "std")
 DENSE = ("cov", "scale_tril", "precision")
@@ -128,7 +128,7 @@ class Gaussian:
             return _diagonal_matrix(self.var)
         half = self.factor
         if self._form == "precision":
-            half = solve_triangular(half, np.eye(self.dim), lower=True).swapaxes(-1, -2)
+            half = scipy.linalg.solve_triangular(half, np.eye(self.dim), lower=True).swapaxes(-1, -2)
         return (half @ half.swapaxes(-1, -2)).astype(self.dtype)
 
     @property
@@ -145,7 +145,7 @@ class Gaussian:
             return self._scale
         if self.is_diagonal:
             return _diagonal_matrix(1 / self.var)
-        inverse = solve_triangular(self.factor, np.eye(self.dim), lower=True)
+        inverse = scipy.linalg.solve_triangular(self.factor, np.eye(self.dim), lower=True)
         return (inverse.swapaxes(-1, -2) @ inverse).astype(self.dtype)
 
     def __repr__(self):

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import solve_triangular
+import scipy
 
 from jsgmath import exact
 from jsgmath.twofold import Twofold
@@ -93,7 +93,7 @@ def _halves(side, swapped):
     """Any H with ``H H^T`` the covariance, or the precision if they are swapped, and its inverse."""
     if not np.isfinite(side.factor).all():  # a log-variance may be beyond the range of a variance
         raise np.linalg.LinAlgError
-    inverse = solve_triangular(
+    inverse = scipy.linalg.solve_triangular(
         side.factor, np.broadcast_to(np.eye(side.factor.shape[1]), side.factor.shape), lower=True
     )
     if side.form == "precision" and not swapped:

@@ -140,7 +140,7 @@ def economised(series, low, high, terms):
 def split_tail(terms):
     """Coefficients of ``2 P(w)`` for what w the split leaves; each term adds more than four bits to g and gs."""
     largest = max((f / (f + 2)) ** 2 for f in (Fraction(SPLIT_FROM) - 1, Fraction(SPLIT_TO) - 1))
-    return economised([Fraction(2, 2 * j + 3) for j in range(3 * terms)], 0, largest, terms)
+    return economised([Fraction(2, 2 * j + 3) for j in range(2 * terms + 4)], 0, largest, terms)
 
 
 def expm1_ratio(terms):

@@ -1,6 +1,7 @@
 """The divergence as the regulariser of a variational autoencoder."""
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -30,7 +31,7 @@ class JSGLoss(nn.Module):
     >>> loss(mean=torch.tensor([[1.0, 0.0], [0.0, 0.0]]), logvar=torch.zeros(2, 2)).item()
     0.0625
     >>> JSGLoss(0.3, dual=True, learnable=True)
-    JSGLoss(alpha=0.3, learnable, dual=True, convention='deasy', prior=N(0, I), reduction='mean')
+    JSGLoss(alpha=0.3, learnable, prior=N(0, I), dual=True, convention='deasy', backend='auto', reduction='mean')
     """
 
     logit: nn.Parameter | None
@@ -57,7 +58,7 @@ class JSGLoss(nn.Module):
             raise ValueError(f"alpha must lie inside (0, 1) to be learnable, got {alpha}")
         self.logit = nn.Parameter(torch.tensor(math.log(number / (1 - number)))) if learnable else None
         self.fixed_alpha = number
-        self.dual, self.convention, self.backend, self.reduction = bool(dual), convention, backend, reduction
+        self.options: dict[str, Any] = dict(dual=dual, convention=convention, backend=backend, reduction=reduction)
         if prior is not None and (
             not isinstance(prior, tuple | list)
             or len(prior) != 2
@@ -77,15 +78,12 @@ class JSGLoss(nn.Module):
 
     def forward(self, mean, logvar):
         """The divergence of ``(..., n)`` posteriors in nats, by default its mean over the batch."""
-        options = dict(dual=self.dual, convention=self.convention, backend=self.backend, reduction=self.reduction)
         if self.prior_mean is None:
-            return jsg_standard_normal(mean, logvar, self.alpha, **options)
-        return jsg_diagonal(mean, logvar, self.prior_mean, self.prior_logvar, self.alpha, **options)
+            return jsg_standard_normal(mean, logvar, self.alpha, **self.options)
+        return jsg_diagonal(mean, logvar, self.prior_mean, self.prior_logvar, self.alpha, **self.options)
 
     def extra_repr(self):
         learnable = ", learnable" if self.logit is not None else ""
         prior = "N(0, I)" if self.prior_mean is None else f"diagonal {tuple(self.prior_mean.shape)}"
-        return (
-            f"alpha={torch.as_tensor(self.alpha).item():.6g}{learnable}, dual={self.dual}, convention={self.convention!r}, "
-            f"prior={prior}, reduction={self.reduction!r}"
-        )
+        options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+        return f"alpha={torch.as_tensor(self.alpha).item():.6g}{learnable}, prior={prior}, {options}"
