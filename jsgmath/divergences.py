@@ -216,7 +216,9 @@ def _skew_grad(terms, derivatives, by_alpha, kernel, N1, N2, alpha, convention):
         pair = diagonal_pair(N1, N2)
         (v1, i1), (v2, i2) = spread(N1), spread(N2)
         kl1, kl2 = map(finite, terms(g1, g2, *pair, numpy_kernel(kernel)))
-        mean1, logvar1, logvar2 = derivatives(w1, w2, g1, g2, *pair[1:], i1, i2)
+        numbers = w1, w2, g1, g2, *pair[1:], i1, i2
+        mean1, logvar1 = derivatives(*numbers)
+        _, logvar2 = derivatives(*formula.exchanged(*numbers))
         alpha = by_alpha(w1, w2, g1, g2, slope, kl1, kl2, *pair[1:]).sum(-1)
         gradient = mean1, logvar1 / v1, logvar1, -mean1, logvar2 / v2, logvar2, alpha
         return Gradient(*(x.astype(_dtype(N1, N2))[()] for x in gradient))

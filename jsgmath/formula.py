@@ -59,25 +59,27 @@ def from_mean(g1, g2, log_r1, r1, r2, e1, e2, d1, d2, gs):
     return kl1 / 2, kl2 / 2
 
 
+def exchanged(w1, w2, g1, g2, r1, r2, e1, e2, d1, d2, i1, i2):
+    """The same numbers with the indices exchanged."""
+    return w2, w1, g2, g1, r2, r1, e2, e1, d2, d1, i2, i1
+
+
 def skew(w1, w2, kl1, kl2):
     """The weighted sum that makes a divergence of the two terms."""
     return w1 * kl1 + w2 * kl2
 
 
 def to_mean_grad(w1, w2, g1, g2, r1, r2, e1, e2, d1, d2, i1, i2):
-    """Derivatives of JSG by ``m1`` (``m2``: its negative), ``log v1`` and ``log v2``.
+    """Derivatives of JSG by ``m1`` (``m2``: its negative) and ``log v1``; ``i1 = 1/sqrt(v1)``, ``i2 = 1/sqrt(v2)``.
 
-    ``i1 = 1/sqrt(v1)``, ``i2 = 1/sqrt(v2)``.
+    That by ``log v2`` is the second one with the indices exchanged.
     """
     _, _, p1, p2 = shares(g1, g2, r1, r2)
-    u1 = w1 * p2 * (g2 * d2)
-    u2 = w2 * p1 * (g1 * d1)
-    s1 = w1 * p2 * (g2 * e1)
-    s2 = w2 * p1 * (g1 * e2)
-    mean1 = u1 * i2 + u2 * i1
-    logvar1 = (s1 + u1 * (p1 * d2) - s2 - u2 * (d1 + p2 * d1)) / 2
-    logvar2 = (s2 + u2 * (p2 * d1) - s1 - u1 * (d2 + p1 * d2)) / 2
-    return mean1, logvar1, logvar2
+    c1 = w1 * g2 * p2
+    c2 = w2 * g1 * p1
+    u1, s1 = c1 * d2, c1 * e1
+    u2, s2 = c2 * d1, c2 * e2
+    return u1 * i2 + u2 * i1, (s1 + u1 * (p1 * d2) - s2 - u2 * (d1 + p2 * d1)) / 2
 
 
 def to_mean_by_alpha(w1, w2, g1, g2, slope, kl1, kl2, r1, r2, e1, e2, d1, d2):
@@ -93,12 +95,13 @@ def from_mean_grad(w1, w2, g1, g2, r1, r2, e1, e2, d1, d2, i1, i2):
     _, _, p1, p2 = shares(g1, g2, r1, r2)
     h1 = p2 * d1
     h2 = p1 * d2
-    s1 = w1 * p2 * (p2 * e2)
-    s2 = w2 * p1 * (p1 * e1)
-    mean1 = w1 * p2 * h1 * i1 + w2 * p1 * h2 * i2
+    c1 = w1 * p2
+    c2 = w2 * p1
+    s1 = c1 * (p2 * e2)
+    s2 = c2 * (p1 * e1)
+    mean1 = c1 * h1 * i1 + c2 * h2 * i2
     logvar1 = (s2 + w1 * h1 * h1 * (p1 - p2) - s1 - 2 * (w2 * h2 * h2 * p2)) / 2
-    logvar2 = (s1 + w2 * h2 * h2 * (p2 - p1) - s2 - 2 * (w1 * h1 * h1 * p1)) / 2
-    return mean1, logvar1, logvar2
+    return mean1, logvar1
 
 
 def from_mean_by_alpha(w1, w2, g1, g2, slope, kl1, kl2, r1, r2, e1, e2, d1, d2):

@@ -44,8 +44,10 @@ def shipped_grad(dual, convention):
     derivatives = formula.from_mean_grad if dual else formula.to_mean_grad
     by_alpha = formula.from_mean_by_alpha if dual else formula.to_mean_by_alpha
     kl1, kl2 = terms(g1, g2, *PAIR, kernel)
+    numbers = w1, w2, g1, g2, *PAIR[1:], 1 / sympy.sqrt(v1), 1 / sympy.sqrt(v2)
     return (
-        *derivatives(w1, w2, g1, g2, *PAIR[1:], 1 / sympy.sqrt(v1), 1 / sympy.sqrt(v2)),
+        *derivatives(*numbers),
+        derivatives(*formula.exchanged(*numbers))[1],
         by_alpha(w1, w2, g1, g2, slope, kl1, kl2, *PAIR[1:]),
     )
 

@@ -1,18 +1,14 @@
 """The computation of the Triton kernel in plain torch operations: any device, one operation at a time."""
 
-from functools import partial
+from functools import cache
 
 import torch
 
 from jsgmath import formula, special
 
-TAIL = {
-    dtype: partial(special.polynomial, coefficients=special.split_tail(terms))
-    for dtype, terms in ((torch.float32, 6), (torch.float64, 13))
-}
 WIDEST = {torch.float32: 87.0, torch.float64: 708.0}  # log-variances and differences of them
 # Numbers of a block on a CPU, so that it stays in the cache from one operation to the next.
-BLOCK = 2**14
+BLOCK = 2**16
 
 
 def rows(
@@ -86,6 +82,7 @@ def block_of_rows(
     work = torch.promote_types(dtype, torch.float32)
     largest = torch.finfo(work).max
     widest, furthest = WIDEST[work], 2.0**512 if work == torch.float64 else 2.0**64
+    inside = not isinstance(alpha, torch.Tensor) and 0 < alpha < 1
     if not isinstance(alpha, torch.Tensor):
         alpha = mean1.new_full((1,), alpha, dtype=torch.float64)
     w1, w2 = (w.to(work).reshape(-1, 1) for w in (1 - alpha.double(), alpha))
@@ -107,41 +104,63 @@ def block_of_rows(
         root, t = root + low, t + low
         i1 = (-0.5 * logvar1.clamp(-widest, widest)).exp()
         i2 = (i1 * root).clamp(max=furthest / 2)
-    beyond = (difference - log_r1).clamp(-1e30, 1e30) * (w1 * w2 == 0) if reverse else 0.0
+    if reverse and not inside:
+        beyond = (difference - log_r1).clamp(-1e30, 1e30) * (w1 * w2 == 0)
+    else:
+        beyond = 0.0
     inverse = root.reciprocal()
     r1, r2, e1 = root * root, inverse * inverse, t * (t + 2)
     d = d.clamp(-furthest, furthest)
     pair = r1, r2, e1, -e1 * r2, d * i1, d * i2
 
     terms, kernel = (formula.from_mean, gs) if dual else (formula.to_mean, g)
-    kl1, kl2 = (kl.clamp(max=largest) for kl in terms(g1, g2, beyond, *pair, partial(kernel, tail=TAIL[work])))
+    kl1, kl2 = (kl.clamp(max=largest) for kl in terms(g1, g2, beyond, *pair, kernel))
     results = [formula.skew(w1, w2, kl1, kl2).sum(-1) if value else None, None, None, None, None]
     factor = scale if upstream is None else (scale * upstream).reshape(-1, 1)
     w1, w2 = factor * w1, factor * w2
     if grad:
         derivatives = formula.from_mean_grad if dual else formula.to_mean_grad
-        by_mean1, by_logvar1, by_logvar2 = derivatives(w1, w2, g1, g2, *pair, i1, i2)
-        results[1:3] = by_mean1.to(dtype), by_logvar1.to(dtype)
+        numbers = w1, w2, g1, g2, *pair, i1, i2
+        results[1:3] = (x.to(dtype) for x in derivatives(*numbers))
         if mean2 is not None:
-            results[3] = by_logvar2.to(dtype)
+            results[3] = derivatives(*formula.exchanged(*numbers))[1].to(dtype)
     if by_alpha:
         derivative = formula.from_mean_by_alpha if dual else formula.to_mean_by_alpha
         results[4] = derivative(w1, w2, g1, g2, slope, factor * kl1, factor * kl2, *pair).sum(-1)
     return results
 
 
-def g(x, k, other_k, beyond, tail):
-    """`special.g`; ``beyond`` is what was cut off log(k)."""
+def g(x, k, other_k, beyond):
+    """`special.g`; ``beyond`` is what was cut off log(k), if anything."""
     f, m = split(x, k)
-    return special.split_g(x, f, (k / m).log() + beyond, tail)
+    return special.split_g(x, f, log_rest(k, m, beyond), tail)
 
 
-def gs(x, k, other_k, beyond, tail):
+def gs(x, k, other_k, beyond):
     """`special.gs`, likewise."""
     f, m = split(x, k)
-    return special.split_gs(k, f, m, (k / m).log() + beyond, tail)
+    return special.split_gs(k, f, m, log_rest(k, m, beyond), tail)
 
 
 def split(x, k):
     """``f`` and ``1 + f`` of `special.split_g`."""
     return x.clamp(special.SPLIT_FROM - 1, special.SPLIT_TO - 1), k.clamp(special.SPLIT_FROM, special.SPLIT_TO)
+
+
+def log_rest(k, m, beyond):
+    log = (k / m).log()
+    return log + beyond if isinstance(beyond, torch.Tensor) else log
+
+
+@cache
+def coefficients(dtype, device):
+    """Of ``2 P(w)`` in `special.split_g`, as tensors, which `torch.addcmul` wants."""
+    return [torch.tensor(c, dtype=dtype, device=device) for c in special.split_tail(13 if dtype == torch.float64 else 6)]
+
+
+def tail(w):
+    first, second, *others = coefficients(w.dtype, w.device)
+    p = torch.addcmul(second, w, first)
+    for c in others:
+        p = torch.addcmul(c, p, w)
+    return p

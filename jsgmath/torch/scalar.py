@@ -208,9 +208,11 @@ def element(mean1, logvar1, mean2, logvar2, w1, w2, factor, DUAL, REVERSE, STAND
     by_mean1, by_logvar1, by_logvar2, by_alpha = value, value, value, value
     if GRAD:
         if DUAL:
-            by_mean1, by_logvar1, by_logvar2 = from_mean_grad(w1, w2, g1, g2, r1, r2, e1, e2, d1, d2, i1, i2)
+            by_mean1, by_logvar1 = from_mean_grad(w1, w2, g1, g2, r1, r2, e1, e2, d1, d2, i1, i2)
+            _, by_logvar2 = from_mean_grad(w2, w1, g2, g1, r2, r1, e2, e1, d2, d1, i2, i1)
         else:
-            by_mean1, by_logvar1, by_logvar2 = to_mean_grad(w1, w2, g1, g2, r1, r2, e1, e2, d1, d2, i1, i2)
+            by_mean1, by_logvar1 = to_mean_grad(w1, w2, g1, g2, r1, r2, e1, e2, d1, d2, i1, i2)
+            _, by_logvar2 = to_mean_grad(w2, w1, g2, g1, r2, r1, e2, e1, d2, d1, i2, i1)
     if BY_ALPHA:
         kl1 = factor * kl1
         kl2 = factor * kl2
