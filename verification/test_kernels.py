@@ -58,3 +58,65 @@ def test_the_kernels_keep_every_digit_of_the_working_precision(name):
             truth = e - (1 + e).log() if name == "g" else (1 + e).log() - e / (1 + e)
             # 2.6 was measured; the difference outside the series loses less than two bits.
             assert abs(got - truth) <= 4 * EPS * truth
+
+
+def exact_tail(w):
+    """``2 P(w)`` from the artanh that P is the tail of."""
+    q = mp.sqrt(w)
+    return 2 * (mp.atanh(q) / q - 1) / w
+
+
+@pytest.mark.parametrize("k", [mp.mpf(j) / 8 for j in (1, 2, 3, 5, 7, 9, 15, 16, 40, 800)])
+def test_splitting_changes_nothing(k):
+    """``g`` and ``gs`` from what the series serves of k and from the rest, wherever k is split."""
+    with mp.workdps(60):
+        x = k - 1
+        for m in (mp.mpf(3) / 8, mp.mpf(7) / 8, mp.mpf(2), k):
+            f, log_rest = m - 1, mp.log(k / m)
+            tail = exact_tail if m != k or 3 <= 8 * k <= 16 else lambda w: mp.mpf(0) if w == 0 else exact_tail(w)
+            assert mp.almosteq(special.split_g(x, f, log_rest, tail), x - mp.log(k), mp.mpf(10) ** -50)
+            assert mp.almosteq(special.split_gs(k, f, m, log_rest, tail), mp.log(k) - x / k, mp.mpf(10) ** -50)
+
+
+@pytest.mark.parametrize(("terms", "bits"), [(6, 27), (13, 55)])
+def test_the_economised_tail_leaves_g_and_gs_their_digits(terms, bits):
+    """As long as torch and Triton take it, for every k that they give to the series; two terms less are not enough."""
+    with mp.workdps(40):
+        lost = {terms: 0, terms - 2: 0}
+        for count in lost:
+            coefficients = [mp.mpf(c) for c in special.split_tail(count)]
+            assert len(coefficients) == count
+            for j in range(1, 400):
+                k = special.SPLIT_FROM + (special.SPLIT_TO - special.SPLIT_FROM) * mp.mpf(j) / 400
+                x = k - 1
+                if x == 0:
+                    continue
+                q = x / (x + 2)
+                w = q * q
+                off = abs(q * w * (special.polynomial(w, coefficients) - exact_tail(w)))
+                lost[count] = max(lost[count], off / min(x - mp.log(k), mp.log(k) - x / k))
+        assert lost[terms] <= mp.mpf(2) ** -bits < lost[terms - 2]
+
+
+@pytest.mark.parametrize(("terms", "bits"), [(6, 26), (11, 55)])
+def test_the_economised_exponential_keeps_its_digits(terms, bits):
+    """``expm1(f)/f`` to ``|f| = log(2)/2``, where the exponential of the kernels is reduced to."""
+    with mp.workdps(40):
+        lost = {terms: 0, terms - 1: 0}
+        for count in lost:
+            coefficients = [mp.mpf(c) for c in special.expm1_ratio(count)]
+            assert len(coefficients) == count
+            for j in range(-200, 201):
+                f = mp.log(2) / 2 * j / 200 or mp.mpf(10) ** -30
+                off = abs(special.polynomial(f, coefficients) * f / mp.expm1(f) - 1)
+                lost[count] = max(lost[count], off)
+        assert lost[terms] <= mp.mpf(2) ** -bits < lost[terms - 1]
+
+
+def test_economised_coefficients_are_nearly_the_best():
+    """Of x^4 on [0, 1] by a cubic: a Chebyshev polynomial is off by 1/128 everywhere it can be, which nothing beats."""
+    with mp.workdps(30):
+        coefficients = special.economised([0, 0, 0, 0, 1], 0, 1, 4)
+        off = [special.polynomial(mp.mpf(j) / 1000, coefficients) - (mp.mpf(j) / 1000) ** 4 for j in range(1001)]
+        assert mp.almosteq(max(off), mp.mpf(1) / 128, mp.mpf(10) ** -4)
+        assert mp.almosteq(min(off), -mp.mpf(1) / 128, mp.mpf(10) ** -4)

@@ -155,7 +155,8 @@ def log_rest(k, m, beyond):
 @cache
 def coefficients(dtype, device):
     """Of ``2 P(w)`` in `special.split_g`, as tensors, which `torch.addcmul` wants."""
-    return [torch.tensor(c, dtype=dtype, device=device) for c in special.split_tail(13 if dtype == torch.float64 else 6)]
+    terms = 13 if dtype == torch.float64 else 6
+    return [torch.tensor(c, dtype=dtype, device=device) for c in special.split_tail(terms)]
 
 
 def tail(w):

@@ -70,7 +70,7 @@ split_g = shared(special.split_g, ratio=ratio)
 split_gs = shared(special.split_gs, ratio=ratio)
 
 TAIL64, TAIL32 = (constant(special.split_tail(terms)) for terms in (13, 6))
-EXPM1_64, EXPM1_32 = (constant(special.expm1_ratio(terms)) for terms in (12, 6))
+EXPM1_64, EXPM1_32 = (constant(special.expm1_ratio(terms)) for terms in (11, 6))
 
 
 @device
