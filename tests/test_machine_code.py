@@ -1,4 +1,4 @@
-"""What the kernel compiles to, without a GPU: no spilled register, loads as wide as the hardware has them."""
+"""What the kernels compile to, without a GPU: no spilled register, wide accesses, no more instructions than before."""
 
 import json
 import os
@@ -12,18 +12,35 @@ from tests.machine_code import CASES
 
 pytestmark = pytest.mark.slow
 
-# Of a multiprocessor's 65536 registers, 128 a thread leave room for 512 threads, enough to hide the latency of memory
-# in a kernel that is bound by it.  104 was measured, in float32 and in float64.
-REGISTERS = 128
+# A multiprocessor has 65536 registers.  64 a thread leave room for 1024 threads, 8 KB of inputs on their way to each
+# input of the kernel, which hides the latency of its memory; twice as many numbers a thread need twice as many.
+REGISTERS = {"fp32": 64, "fp64": 128, "bf16": 128, "fp16": 128}
+AMD_REGISTERS = 128  # of 512: four wavefronts
+
+# Instructions per element, a twentieth above the most that was measured.  One H200 executes 33e12 a second and copies
+# 4.3e12 bytes: 16 bytes and 120 instructions an element, 32 bytes and 240, are done in the same time.
+INSTRUCTIONS = {
+    ("jsg", "fp32", 1): 178,
+    ("jsg", "fp32", 2): 226,
+    ("jsg", "bf16", 1): 162,
+    ("jsg", "fp16", 1): 162,
+    ("jsg", "fp64", 1): 700,
+    ("sample", "fp32", 1): 202,
+    ("sample_backward", "fp32", 1): 136,
+}
+DUAL = 15  # what JSG* takes more
+# Instructions of a whole program of full covariance.  Up to n = 8 each is executed once, by each thread for a pair of
+# its own: 4000 are 8e9 pairs a second, more than memory delivers.  Above, there are loops, and this is their text.
+FULL = {("fp32", 4): 1230, ("fp32", 8): 4140, ("fp32", 16): 3080, ("fp32", 64): 7300, ("fp64", 16): 4870}
+AMD_FULL = {4: 1230, 16: 4230}
 
 
 def name(case):
-    return "-".join(
-        f"{key}={value}" if key in ("n", "dual", "contiguous") else str(value) for key, value in case.items()
-    )
+    return "-".join(f"{key}={value}" if isinstance(value, int) else str(value) for key, value in case.items())
 
 
-cases = pytest.mark.parametrize("case", CASES, ids=name)
+def cases(wanted=lambda case: True):
+    return pytest.mark.parametrize("case", [case for case in CASES if wanted(case)], ids=name)
 
 
 @pytest.fixture(scope="module")
@@ -38,37 +55,44 @@ def reports(tmp_path_factory):
     return {name({key: report[key] for key in CASES[0]}): report for report in json.loads(run.stdout)}
 
 
-@cases
+@cases()
 def test_no_register_is_spilled(case, reports):
-    assert reports[name(case)]["spilled"] == 0
+    """Full covariance at n = 64: five matrices of 16 entries a thread do not all fit, and 192 bytes of stack are used."""
+    assert reports[name(case)]["spilled"] <= (220 if case["kernel"] == "full" and case["n"] == 64 else 0)
 
 
-@cases
+@cases(lambda case: case["kernel"] != "full")
 def test_registers_leave_room_for_enough_threads(case, reports):
-    assert reports[name(case)]["registers"] <= REGISTERS
+    budget = AMD_REGISTERS if case["target"] == "gfx942" else REGISTERS[case["dtype"]]
+    assert reports[name(case)]["registers"] <= budget
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c["dtype"] != "bf16" and c["target"] != "gfx942"], ids=name)
-def test_full_tiles_are_loaded_and_stored_128_bits_at_a_time(case, reports):
-    """At least one such load for each input and one store for each gradient: those of the path without a row mask.
+@cases()
+def test_instructions_stay_within_their_budget(case, reports):
+    if case["kernel"] == "full":
+        budget = AMD_FULL[case["n"]] if case["target"] == "gfx942" else FULL[case["dtype"], case["n"]]
+    else:
+        budget = INSTRUCTIONS[case["kernel"], case["dtype"], case["gaussians"]] + DUAL * case["dual"]
+    assert reports[name(case)]["instructions"] <= budget
 
-    The tail, one program of many, may be narrower: with n = 10 a thread's four numbers can lie in two rows, of which
-    the second need not exist.
+
+@cases(lambda case: case["kernel"] != "full")
+def test_whole_tiles_are_read_and_written_128_bits_at_a_time(case, reports):
+    """Each input and each gradient, in the path of the tiles that all rows of exist; the last may be narrower.
+
+    With n = 10 a thread's four numbers can lie in two rows, of which the second need not be there.
     """
+    inputs, outputs = {"jsg": (2, 2), "sample": (2, 1), "sample_backward": (3, 2)}[case["kernel"]]
+    if case["gaussians"] == 2:
+        inputs, outputs = 4, 3
     report = reports[name(case)]
-    assert report["loads"].get("128", 0) >= 2 * case["gaussians"]
-    assert report["stores"].get("128", 0) >= 1 + case["gaussians"]
+    assert report["loads"].get("128", 0) >= inputs
+    assert report["stores"].get("128", 0) >= outputs
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c["dtype"] == "bf16" or c["target"] == "gfx942"], ids=name)
-def test_a_thread_s_numbers_are_one_access_elsewhere_too(case, reports):
-    """64 bits: four numbers of 16, or, of AMD's 64 lanes to a wavefront, two of 32."""
+@cases(lambda case: case["kernel"] == "full" and case["n"] <= 8 and case["target"] != "gfx942")
+def test_a_lane_reads_and_writes_its_matrices_128_bits_at_a_time(case, reports):
+    """Two matrices and two vectors in, as far as they are needed; two matrices and a vector out, with their zeros."""
     report = reports[name(case)]
-    assert report["loads"].get("64", 0) >= 2 * case["gaussians"]
-    assert report["stores"].get("64", 0) >= 1 + case["gaussians"]
-
-
-@cases
-def test_no_load_is_of_a_single_float32(case, reports):
-    """Nor in the tail: a thread's numbers at least come in pairs, as alpha, a float64, does."""
-    assert set(reports[name(case)]["loads"]) <= {"64", "128"}
+    assert report["loads"]["128"] >= case["n"] ** 2 // 4
+    assert report["stores"]["128"] == 2 * case["n"] ** 2 // 4 + case["n"] // 4

@@ -40,6 +40,22 @@ REASONS = {
     "one term more than needed": [
         "special.numpy_kernel: terms = series_terms(info.nmant + 2)",
     ],
+    "a derivative by a log-variance takes neither": [
+        "formula.exchanged: return (w2, w1, g2, g1, r2, r1, e2, e1, d2, d1, i1, i1)",
+        "formula.exchanged: return (w2, w1, g2, g1, r2, r1, e2, e1, d2, d1, i2, i2)",
+    ],
+    "the other end is further": [
+        "special.split_tail: largest = max(((f / (f + 2)) ** 2 for f in (Fraction(SPLIT_FROM) - 1, "
+        "Fraction(SPLIT_TO) - 2)))",
+    ],
+    "more terms of the series than need be": [
+        "special.split_tail: return economised([Fraction(2, 2 * j + 3) for j in range(3 * terms + 4)], 0, largest, "
+        "terms)",
+        "special.split_tail: return economised([Fraction(2, 2 * j + 3) for j in range(2 * terms + 5)], 0, largest, "
+        "terms)",
+        "special.expm1_ratio: return economised([Fraction(1, math.factorial(j + 1)) for j in range(3 * terms)], "
+        "-half_log2, half_log2, terms)",
+    ],
     "between the two bounds both logarithms are right": [
         "special.log_k: sound = (k > floor) & (k * floor < 2)",
     ],

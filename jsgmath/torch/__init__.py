@@ -3,8 +3,24 @@
 ``triton`` is imported when the first kernel runs, not before.
 """
 
-from jsgmath.torch.functions import jsg_diagonal, jsg_standard_normal, kl_diagonal, kl_standard_normal
+from jsgmath.torch.functions import (
+    jsg_diagonal,
+    jsg_full,
+    jsg_standard_normal,
+    kl_diagonal,
+    kl_full,
+    kl_standard_normal,
+)
 from jsgmath.torch.loss import JSGLoss
 from jsgmath.torch.sampling import sample_and_jsg
 
-__all__ = ["JSGLoss", "jsg_diagonal", "jsg_standard_normal", "kl_diagonal", "kl_standard_normal", "sample_and_jsg"]
+__all__ = [
+    "JSGLoss",
+    "jsg_diagonal",
+    "jsg_full",
+    "jsg_standard_normal",
+    "kl_diagonal",
+    "kl_full",
+    "kl_standard_normal",
+    "sample_and_jsg",
+]

@@ -17,7 +17,12 @@ from torch._C import _functorch as functorch  # pyright: ignore[reportAttributeA
 
 from jsgmath.torch import eager
 
-IMPLEMENTATIONS = {"eager": "eager", "triton": "kernels"}
+IMPLEMENTATIONS = {
+    "eager": "eager",
+    "triton": "kernels",
+    "full eager": "full_eager",
+    "full triton": "full_kernels",
+}
 
 # Operators for torch.compile, which looks into none of them; a plain call goes past the dispatcher.
 library = torch.library.Library("jsgmath", "DEF")
@@ -154,7 +159,8 @@ class Gradient(torch.autograd.Function):
     @staticmethod
     def backward(ctx, *by_gradients):
         tensors = ctx.saved_tensors
-        alpha, dual, reverse, _, by_alpha = ctx.options
+        alpha, dual, reverse, implementation, by_alpha = ctx.options
+        differentiable = module(implementation.replace("triton", "eager")).block_of_rows
         present = [i for i, x in enumerate(tensors) if x is not None]
         by_gradients = [
             x for x, there in zip(by_gradients, (True, True, tensors[3] is not None, by_alpha), strict=True) if there
@@ -164,7 +170,7 @@ class Gradient(torch.autograd.Function):
             upstream, mean1, scale1, mean2, scale2, alphas = (
                 inputs[present.index(i)] if i in present else None for i in range(6)
             )
-            _, *results = eager.block_of_rows(
+            _, *results = differentiable(
                 mean1, scale1, mean2, scale2, alpha if alphas is None else alphas,
                 dual=dual, reverse=reverse, value=False, by_alpha=by_alpha, upstream=upstream,
             )  # fmt: skip

@@ -48,12 +48,13 @@ def rows(
     return values, *gradients, d_alpha
 
 
-def rescaled(gradients, *pair, upstream, scale, **options):
+def rescaled(gradients, *pair, upstream, scale, compute=None, **options):
     """``gradients``, which were multiplied by ``scale``, multiplied by ``upstream`` instead."""
     if upstream.device.type == "cpu" and (upstream == scale).all():
         return gradients
     if gradients[0].dtype != upstream.dtype:  # to be rounded once
-        return rows(*pair, value=False, by_alpha=gradients[3] is not None, upstream=upstream, **options)[1:]
+        compute = compute or rows
+        return compute(*pair, value=False, by_alpha=gradients[3] is not None, upstream=upstream, **options)[1:]
     return [x if x is None else times(x, upstream / scale) for x in gradients]
 
 

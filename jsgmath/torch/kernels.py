@@ -135,6 +135,16 @@ def program(
             S_MEAN1, S_LOGVAR1, S_MEAN2, S_LOGVAR2, S_ALPHA, S_UPSTREAM, FLOAT, DUAL, REVERSE, GRAD, BY_ALPHA)
 
 
+@device
+def stale(upstream, row, mask, scale, S_UPSTREAM, FLOAT, PRESENT):
+    """Whether the gradients of these rows are to be computed: unless they are PRESENT, times what they should be."""
+    result = True
+    if PRESENT:
+        wanted = tl.load(upstream + row * S_UPSTREAM, mask=mask, other=0.0)
+        result = tl.max((mask & (wanted != tl.full([1], scale, tl.float64).to(FLOAT))).to(tl.int32), 0) > 0
+    return result
+
+
 @triton.jit
 def jsg_kernel(
     mean1, logvar1, mean2, logvar2, alpha: tl.float64, alphas, upstream,
@@ -150,14 +160,8 @@ def jsg_kernel(
     where that is the same, nothing is read or written.
     """
     first = tl.program_id(0).to(tl.int64) * ROWS
-    if PRESENT:
-        row = tl.arange(0, SUMS)
-        mask = (row < ROWS) & (first + row < rows)
-        wanted = tl.load(upstream + (first + row) * S_UPSTREAM, mask=mask, other=0.0)
-        stale = tl.max((mask & (wanted != tl.full([1], scale, tl.float64).to(FLOAT))).to(tl.int32), 0) > 0
-    else:
-        stale = True
-    if stale:
+    row = tl.arange(0, SUMS)
+    if stale(upstream, first + row, (row < ROWS) & (first + row < rows), scale, S_UPSTREAM, FLOAT, PRESENT):
         program(
             mean1, logvar1, mean2, logvar2, alpha, alphas, upstream, value, by_mean1, by_logvar1, by_logvar2, by_alpha,
             first, rows, scale, N, ROWS, BLOCK, SUMS, GROUP, PARTS,
@@ -238,11 +242,7 @@ def launch(
     mean1, logvar1, mean2, logvar2, alpha, values, by_mean1, by_logvar1, by_logvar2, by_alpha,
     dual, reverse, scale, upstream, present,
 ):  # fmt: skip
-    if not (mean1.is_cuda or INTERPRETED):
-        raise ValueError(
-            f"backend='triton' needs CUDA or ROCm tensors, got {mean1.device.type}; use backend='eager', "
-            "or set TRITON_INTERPRET=1 before Python starts to run Triton's interpreter"
-        )
+    check_device(mean1)
     count, n = mean1.shape
     if not count:
         return
@@ -263,6 +263,14 @@ def launch(
             DUAL=dual, REVERSE=reverse, GRAD=by_mean1 is not None, BY_ALPHA=by_alpha is not None, PRESENT=present,
             num_warps=warps,
         )  # fmt: skip
+
+
+def check_device(x):
+    if not (x.is_cuda or INTERPRETED):
+        raise ValueError(
+            f"backend='triton' needs CUDA or ROCm tensors, got {x.device.type}; use backend='eager', "
+            "or set TRITON_INTERPRET=1 before Python starts to run Triton's interpreter"
+        )
 
 
 def row_stride(x):

@@ -14,7 +14,7 @@ import triton.language as tl
 
 from jsgmath.torch import normal
 from jsgmath.torch.autograd import work_type
-from jsgmath.torch.kernels import LANES, row_stride, row_sums
+from jsgmath.torch.kernels import LANES, check_device, row_stride, row_sums
 from jsgmath.torch.scalar import INTERPRETED, device, element, exp, polynomial, shared, within
 
 shared_box_muller = shared(normal.box_muller)
@@ -298,11 +298,7 @@ def sample(mean, logvar, alphas, seeds, alpha, seed, first_row, dual, reverse):
     Rows ``(rows, n)`` with unit stride along n; alphas has one entry or one per row, or is None for alpha; seeds
     likewise.
     """
-    if not (mean.is_cuda or INTERPRETED):
-        raise ValueError(
-            f"backend='triton' needs CUDA or ROCm tensors, got {mean.device.type}; use backend='eager', "
-            "or set TRITON_INTERPRET=1 before Python starts to run Triton's interpreter"
-        )
+    check_device(mean)
     rows, n = mean.shape
     z = _like(mean, (rows, n))
     value = torch.empty(rows, dtype=work_type(mean), device=mean.device)
