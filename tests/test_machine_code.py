@@ -57,7 +57,7 @@ def reports(tmp_path_factory):
 
 @cases()
 def test_no_register_is_spilled(case, reports):
-    """Full covariance at n = 64: five matrices of 16 entries a thread do not all fit, and 192 bytes of stack are used."""
+    """But for full covariance at n = 64: of five matrices 16 entries a thread do not all fit; 192 bytes were used."""
     assert reports[name(case)]["spilled"] <= (220 if case["kernel"] == "full" and case["n"] == 64 else 0)
 
 
