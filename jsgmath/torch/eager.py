@@ -12,20 +12,9 @@ BLOCK = 2**16
 
 
 def rows(
-    mean1,
-    logvar1,
-    mean2,
-    logvar2,
-    alpha,
-    *,
-    dual,
-    reverse,
-    value=True,
-    grad=True,
-    by_alpha=False,
-    scale=1.0,
-    upstream=None,
-):
+    mean1, logvar1, mean2, logvar2, alpha, *,
+    dual, reverse, value=True, grad=True, by_alpha=False, scale=1.0, upstream=None,
+):  # fmt: skip
     """What `kernels.rows` returns, computed here."""
     count, n = mean1.shape
     work = torch.promote_types(mean1.dtype, torch.float32)
@@ -64,20 +53,9 @@ def times(x, factor):
 
 
 def block_of_rows(
-    mean1,
-    logvar1,
-    mean2,
-    logvar2,
-    alpha,
-    *,
-    dual,
-    reverse,
-    value=True,
-    grad=True,
-    by_alpha=False,
-    scale=1.0,
-    upstream=None,
-):
+    mean1, logvar1, mean2, logvar2, alpha, *,
+    dual, reverse, value=True, grad=True, by_alpha=False, scale=1.0, upstream=None,
+):  # fmt: skip
     """`rows` at once, in operations that torch can differentiate."""
     dtype = mean1.dtype
     work = torch.promote_types(dtype, torch.float32)

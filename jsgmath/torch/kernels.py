@@ -193,20 +193,9 @@ def tiling(n, few, itemsize, lanes):
 
 
 def rows(
-    mean1,
-    logvar1,
-    mean2,
-    logvar2,
-    alpha,
-    *,
-    dual,
-    reverse,
-    value=True,
-    grad=True,
-    by_alpha=False,
-    scale=1.0,
-    upstream=None,
-):
+    mean1, logvar1, mean2, logvar2, alpha, *,
+    dual, reverse, value=True, grad=True, by_alpha=False, scale=1.0, upstream=None,
+):  # fmt: skip
     """Values per row, and derivatives by mean1, logvar1, logvar2 and alpha, or None for what is not asked for.
 
     Rows ``(rows, n)`` of equal type with unit stride along n, ``mean2 = logvar2 = None`` for N(0, I).  alpha is a
