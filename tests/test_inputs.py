@@ -210,7 +210,7 @@ TORCH = {
     "a second Gaussian that does not": (
         lambda: jsg_diagonal(x, y, x[:3], y[:3], 0.5),
         ValueError,
-        "mean1 of shape (4, 3) | mean2 of (3, 3) | broadcast",
+        "mean1 of (4, 3) | mean2 of (3, 3) | broadcast",
     ),
     "tensors of no dimension": (lambda: jsg_standard_normal(x[0, 0], y[0, 0], 0.5), ValueError, "(..., n) | ()"),
     "tensors of dimension 0": (lambda: jsg_standard_normal(x[:, :0], y[:, :0], 0.5), ValueError, "n >= 1 | (4, 0)"),

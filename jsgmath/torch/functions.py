@@ -185,8 +185,8 @@ def rows_of(names, tensors):
         try:
             batch = torch.broadcast_shapes(*shapes)
         except RuntimeError:
-            given = ", ".join(f"{name} {tuple(shape)}" for name, shape in zip(names, shapes, strict=True))
-            raise ValueError(f"the batch shapes do not broadcast: {given}") from None
+            given = " and ".join(f"{name} of {tuple(x.shape)}" for name, x in zip(names, tensors, strict=True))
+            raise ValueError(f"batch shapes must broadcast, got {given}") from None
         events = [tensor.shape[-k:] for tensor, k in zip(tensors, axes, strict=True)]
         tensors = [
             tensor.expand(batch + event).reshape(-1, *event) for tensor, event in zip(tensors, events, strict=True)
