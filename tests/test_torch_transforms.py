@@ -364,7 +364,7 @@ MEAN, EYE = torch.zeros(3), torch.eye(3)
         ([MEAN, EYE, MEAN, torch.eye(4)], ValueError, "mean1 has dimension 3 but tril2 has 4"),
         ([MEAN, MEAN, MEAN, EYE], ValueError, r"tril1 must have shape \(..., n, n\) with n >= 1, got \(3,\)"),
         ([MEAN, EYE, MEAN, EYE.double()], TypeError, "mean1 is torch.float32 but tril2 is torch.float64"),
-        ([MEAN.expand(2, 3), EYE, MEAN.expand(4, 3), EYE], ValueError, r"batch shapes must broadcast, got mean1 of \(2, 3\)"),
+        ([MEAN.expand(2, 3), EYE, MEAN.expand(4, 3), EYE], ValueError, r"must broadcast, got mean1 of \(2, 3\)"),
         ([MEAN, EYE, MEAN, EYE.long()], TypeError, "tril2 must be a floating-point tensor, got torch.int64"),
         ([MEAN, [[1.0]], MEAN, EYE], TypeError, "tril1 must be a torch tensor, got list"),
     ],
