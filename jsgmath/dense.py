@@ -8,7 +8,6 @@ verification/README.md derives.
 """
 
 import numpy as np
-import scipy
 
 from jsgmath import special
 from jsgmath.operands import Side, operands
@@ -128,7 +127,9 @@ def _turn(matrix):
     """Left singular vectors, as rows; those of small singular values too to relative accuracy (one-sided Jacobi)."""
     if not np.isfinite(matrix).all():
         raise np.linalg.LinAlgError
-    return scipy.linalg.lapack.dgejsv(matrix, joba=2, jobu=0, jobv=3, jobr=0)[1].T
+    from scipy.linalg.lapack import dgejsv  # when it is needed: see `gaussian.inverse_of_tril`
+
+    return dgejsv(matrix, joba=2, jobu=0, jobv=3, jobr=0)[1].T
 
 
 @np.errstate(all="ignore")

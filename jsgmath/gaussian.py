@@ -1,7 +1,6 @@
 """Gaussian distributions as the divergences take them: a mean, and the scale in the form the user has it."""
 
 import numpy as np
-import scipy
 
 DIAGONAL = ("var", "logvar", "std")
 DENSE = ("cov", "scale_tril", "precision")
@@ -128,7 +127,7 @@ class Gaussian:
             return _diagonal_matrix(self.var)
         half = self.factor
         if self._form == "precision":
-            half = scipy.linalg.solve_triangular(half, np.eye(self.dim), lower=True).swapaxes(-1, -2)
+            half = inverse_of_tril(half).swapaxes(-1, -2)
         return (half @ half.swapaxes(-1, -2)).astype(self.dtype)
 
     @property
@@ -145,11 +144,18 @@ class Gaussian:
             return self._scale
         if self.is_diagonal:
             return _diagonal_matrix(1 / self.var)
-        inverse = scipy.linalg.solve_triangular(self.factor, np.eye(self.dim), lower=True)
+        inverse = inverse_of_tril(self.factor)
         return (inverse.swapaxes(-1, -2) @ inverse).astype(self.dtype)
 
     def __repr__(self):
         return f"Gaussian(mean={self._mean.tolist()}, {self._form}={self._scale.tolist()})"
+
+
+def inverse_of_tril(factor):
+    """The inverses of lower triangular matrices."""
+    from scipy.linalg import solve_triangular  # takes longer to import than all of jsgmath
+
+    return solve_triangular(factor, np.broadcast_to(np.eye(factor.shape[-1]), factor.shape), lower=True)
 
 
 def as_gaussian(name, distribution):

@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
-import scipy
 
 from jsgmath import exact
+from jsgmath.gaussian import inverse_of_tril
 from jsgmath.twofold import Twofold
 
 FAR = 200  # exponents by which the scale of N1 may differ from that of N2 before it gets a unit of its own
@@ -93,9 +93,7 @@ def _halves(side, swapped):
     """Any H with ``H H^T`` the covariance, or the precision if they are swapped, and its inverse."""
     if not np.isfinite(side.factor).all():  # a log-variance may be beyond the range of a variance
         raise np.linalg.LinAlgError
-    inverse = scipy.linalg.solve_triangular(
-        side.factor, np.broadcast_to(np.eye(side.factor.shape[1]), side.factor.shape), lower=True
-    )
+    inverse = inverse_of_tril(side.factor)
     if side.form == "precision" and not swapped:
         return inverse.swapaxes(1, 2), side.factor.swapaxes(1, 2)
     return side.factor, inverse

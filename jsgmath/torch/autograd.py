@@ -24,14 +24,17 @@ IMPLEMENTATIONS = {
     "full triton": "full_kernels",
 }
 
-# Operators for torch.compile, which looks into none of them; a plain call goes past the dispatcher.
+# Operators for torch.compile, which looks into none and keeps the strides; a plain call goes past the dispatcher.
 library = torch.library.Library("jsgmath", "DEF")
+STRIDES = torch.Tag.needs_fixed_stride_order
 _arguments = (
     "Tensor mean1, Tensor scale1, Tensor? mean2, Tensor? scale2, Tensor? alphas, "
     "float alpha, bool dual, bool reverse, str implementation"
 )
-library.define(f"divergence({_arguments}) -> Tensor")
-library.define(f"gradient(Tensor upstream, {_arguments}, bool by_alpha) -> (Tensor, Tensor, Tensor, Tensor)")
+library.define(f"divergence({_arguments}) -> Tensor", tags=STRIDES)
+library.define(
+    f"gradient(Tensor upstream, {_arguments}, bool by_alpha) -> (Tensor, Tensor, Tensor, Tensor)", tags=STRIDES
+)
 
 
 @cache

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from jsgmath.torch import eager
-from jsgmath.torch.autograd import flat, library, work_type
+from jsgmath.torch.autograd import STRIDES, flat, library, work_type
 from jsgmath.torch.functions import alpha_of, check_options, reduced, rows_of
 from jsgmath.torch.normal import normal
 
@@ -92,10 +92,11 @@ def _seed(seed, device):
 
 _arguments = "Tensor mean, Tensor logvar, Tensor? alphas, Tensor? seeds, float alpha, int seed, int first_row"
 _options = "bool dual, bool reverse, bool triton"
-library.define(f"sample({_arguments}, {_options}) -> (Tensor, Tensor, Tensor)")
+library.define(f"sample({_arguments}, {_options}) -> (Tensor, Tensor, Tensor)", tags=STRIDES)
 library.define(
     "sample_gradient(Tensor mean, Tensor logvar, Tensor? alphas, Tensor seed, Tensor by_z, Tensor by_value, "
-    f"float alpha, int first_row, {_options}, bool by_alpha) -> (Tensor, Tensor, Tensor)"
+    f"float alpha, int first_row, {_options}, bool by_alpha) -> (Tensor, Tensor, Tensor)",
+    tags=STRIDES,
 )
 
 
