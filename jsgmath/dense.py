@@ -127,9 +127,9 @@ def _turn(matrix):
     """Left singular vectors, as rows; those of small singular values too to relative accuracy (one-sided Jacobi)."""
     if not np.isfinite(matrix).all():
         raise np.linalg.LinAlgError
-    from scipy.linalg.lapack import dgejsv  # when it is needed: see `gaussian.inverse_of_tril`
+    from scipy.linalg import lapack  # here, for the time that it takes: see `gaussian.inverse_of_tril`
 
-    return dgejsv(matrix, joba=2, jobu=0, jobv=3, jobr=0)[1].T
+    return lapack.dgejsv(matrix, joba=2, jobu=0, jobv=3, jobr=0)[1].T
 
 
 @np.errstate(all="ignore")
