@@ -129,7 +129,7 @@ def _turn(matrix):
         raise np.linalg.LinAlgError
     from scipy.linalg import lapack  # here, for the time that it takes: see `gaussian.inverse_of_tril`
 
-    return lapack.dgejsv(matrix, joba=2, jobu=0, jobv=3, jobr=0)[1].T
+    return lapack.get_lapack_funcs(("gejsv",))[0](matrix, joba=2, jobu=0, jobv=3, jobr=0)[1].T
 
 
 @np.errstate(all="ignore")
