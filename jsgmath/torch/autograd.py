@@ -140,9 +140,8 @@ class Divergence(torch.autograd.Function):
 
 def by_argument(needed, alphas, by_mean1, by_scale1, by_scale2, by_alpha):
     """The gradients as autograd wants them: one for each of mean1, scale1, mean2, scale2 and alphas, or None."""
-    if needed[4]:
-        by_alpha = by_alpha.sum().reshape(1) if alphas.numel() == 1 else by_alpha
-        by_alpha = by_alpha.to(alphas.dtype)
+    if needed[4] and alphas.numel() == 1:
+        by_alpha = by_alpha.sum().reshape(1)
     gradients = by_mean1, by_scale1, -by_mean1 if needed[2] else None, by_scale2, by_alpha
     return [gradient if wanted else None for gradient, wanted in zip(gradients, needed[:5], strict=True)]
 

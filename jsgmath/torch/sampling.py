@@ -181,8 +181,8 @@ class _Sample(torch.autograd.Function):
         compute = torch.ops.jsgmath.sample_gradient if torch.compiler.is_compiling() else _Gradients.apply
         gradients = compute(mean, logvar, alphas, seed, by_z, by_value, *ctx.options, needed[2])
         by_mean, by_logvar, by_alpha = gradients
-        if needed[2]:
-            by_alpha = (by_alpha.sum().reshape(1) if alphas.numel() == 1 else by_alpha).to(alphas.dtype)
+        if needed[2] and alphas.numel() == 1:
+            by_alpha = by_alpha.sum().reshape(1)
         gradients = by_mean, by_logvar, by_alpha
         return *(x if wanted else None for x, wanted in zip(gradients, needed, strict=False)), *(None,) * 7
 
