@@ -237,7 +237,7 @@ def launch(
         return
     lanes = LANES
     if INTERPRETED:  # it takes as long for a program as for a hundred thousand numbers
-        lanes = max(lanes, triton.next_power_of_2(min(count * n, 65536)) // 16)
+        lanes = max(lanes, triton.next_power_of_2(min(count * n, 65536)) * mean1.element_size() // 64)
     sizes, warps = tiling(n, count < FEW, mean1.element_size(), lanes)
     per_row = isinstance(alpha, torch.Tensor)
     elsewhere = mean1.is_cuda and mean1.device.index != torch.cuda.current_device()
