@@ -12,8 +12,8 @@ from tests.machine_code import CASES
 
 pytestmark = pytest.mark.slow
 
-# A multiprocessor has 65536 registers.  64 a thread leave room for 1024 threads, 8 KB of inputs on their way to each
-# input of the kernel, which hides the latency of its memory; twice as many numbers a thread need twice as many.
+# A multiprocessor has 65536 registers.  64 a thread leave room for 1024 threads, with 16 bytes of every input on their
+# way to each, which hides the latency of memory; 16 bytes of 16-bit numbers are twice as many, float64 twice as wide.
 REGISTERS = {"fp32": 64, "fp64": 128, "bf16": 128, "fp16": 128}
 AMD_REGISTERS = 128  # of 512: four wavefronts
 

@@ -1,9 +1,9 @@
 """How torch differentiates, maps and compiles the divergences; what they are, `eager` and the kernels say.
 
-Values and gradients come out of one pass in the forward.  The backward then multiplies the gradients by the one that
-comes from above, in place, or leaves them as they are where it is 1, as after ``reduction="mean"``.  For whoever asks
-again (``retain_graph``), wants a graph of the gradient (``create_graph``), maps or compiles, they are computed anew
-from the inputs.
+Values and gradients come out of one pass in the forward.  The backward leaves the gradients as they are where the one
+that comes from above is 1, as after ``reduction="mean"``, and else multiplies them by it (`rescaled`).  For whoever
+asks again (``retain_graph``), wants a graph of the gradient (``create_graph``), maps or compiles, they are computed
+anew from the inputs.
 
 Tensors are rows: means ``(rows, n)``, scales ``(rows, n)`` or ``(rows, n, n)``, `alphas` with one entry or one per row,
 or None, and then the number ``alpha`` holds.

@@ -11,7 +11,6 @@ Two kernels: up to n = 8 (float64: 3) `full_lanes.py`, above `full_tiles.py`.
 """
 
 import math
-from contextlib import nullcontext
 from functools import partial
 
 import torch
@@ -21,7 +20,7 @@ import triton.language as tl
 from jsgmath.torch import full_eager
 from jsgmath.torch.full_lanes import lane_kernel
 from jsgmath.torch.full_tiles import tile_kernel
-from jsgmath.torch.kernels import LANES, check_device, row_stride
+from jsgmath.torch.kernels import LANES, check_device, on_device, row_stride, stored_type
 from jsgmath.torch.scalar import INTERPRETED
 
 LARGEST_TILE = 64
@@ -61,8 +60,7 @@ def rows(
         wanted = dict(value=value, grad=grad, by_alpha=by_alpha, scale=scale, upstream=upstream)
         return full_eager.rows(*pair, alpha, dual=dual, reverse=reverse, **wanted)
     count, work = mean1.shape[0], torch.promote_types(mean1.dtype, torch.float32)
-    # The interpreter truncates where hardware rounds to bfloat16: there float32 is stored and torch rounds.
-    stored = torch.float32 if INTERPRETED and mean1.dtype == torch.bfloat16 else mean1.dtype
+    stored = stored_type(mean1)
     new = partial(torch.empty, device=mean1.device)
     values, d_alpha = (new(count, dtype=work) if wanted else None for wanted in (value, by_alpha))
     gradients = [new(x.shape, dtype=stored) if grad or by_alpha else None for x in (mean1, tril1, tril2)]
@@ -92,8 +90,7 @@ def launch(
     kernel, constants, warps = tiling(count, n, work.itemsize, LANES)
     programs = triton.cdiv(count, constants.get("BLOCK") or constants["PAIRS"])
     per_row = isinstance(alpha, torch.Tensor)
-    elsewhere = mean1.is_cuda and mean1.device.index != torch.cuda.current_device()
-    with torch.cuda.device(mean1.device) if elsewhere else nullcontext():
+    with on_device(mean1):
         kernel[(programs,)](
             *(x.contiguous() for x in (mean1, tril1, mean2, tril2)),
             0.0 if per_row else float(alpha), alpha if per_row else None, upstream,

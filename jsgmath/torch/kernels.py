@@ -207,8 +207,7 @@ def rows(
     work = torch.promote_types(mean1.dtype, torch.float32)
     values = torch.empty(count, dtype=work, device=mean1.device) if value else None
     d_alpha = torch.empty(count, dtype=work, device=mean1.device) if by_alpha else None
-    # The interpreter truncates where hardware rounds to bfloat16: there float32 is stored and torch rounds.
-    stored = torch.float32 if INTERPRETED and mean1.dtype == torch.bfloat16 else mean1.dtype
+    stored = stored_type(mean1)
     needed = (grad, grad, grad and mean2 is not None)
     gradients = [torch.empty((count, n), dtype=stored, device=mean1.device) if wanted else None for wanted in needed]
     launch(mean1, logvar1, mean2, logvar2, alpha, values, *gradients, d_alpha, dual, reverse, scale, upstream, False)
@@ -240,8 +239,7 @@ def launch(
         lanes = max(lanes, triton.next_power_of_2(min(count * n, 65536)) * mean1.element_size() // 64)
     sizes, warps = tiling(n, count < FEW, mean1.element_size(), lanes)
     per_row = isinstance(alpha, torch.Tensor)
-    elsewhere = mean1.is_cuda and mean1.device.index != torch.cuda.current_device()
-    with torch.cuda.device(mean1.device) if elsewhere else nullcontext():
+    with on_device(mean1):
         jsg_kernel[(triton.cdiv(count, sizes["ROWS"]),)](
             mean1, logvar1, mean2, logvar2, 0.0 if per_row else float(alpha), alpha if per_row else None, upstream,
             values, by_mean1, by_logvar1, by_logvar2, by_alpha, count, scale, N=n, **sizes,
@@ -260,6 +258,20 @@ def check_device(x):
             f"backend='triton' needs CUDA or ROCm tensors, got {x.device.type}; use backend='eager', "
             "or set TRITON_INTERPRET=1 before Python starts to run Triton's interpreter"
         )
+
+
+def on_device(x):
+    """Where a kernel on x is launched: a context that is entered only if another device is the current one."""
+    elsewhere = x.is_cuda and x.device.index != torch.cuda.current_device()
+    return torch.cuda.device(x.device) if elsewhere else nullcontext()
+
+
+def stored_type(x):
+    """The type in which a kernel stores what is to be of x's.
+
+    The interpreter truncates where hardware rounds to bfloat16: there float32 is stored and torch rounds.
+    """
+    return torch.float32 if INTERPRETED and x.dtype == torch.bfloat16 else x.dtype
 
 
 def row_stride(x):

@@ -6,7 +6,6 @@ it begins up to three numbers earlier (``phase``), which are masked.
 """
 
 import math
-from contextlib import nullcontext
 
 import torch
 import triton
@@ -14,7 +13,7 @@ import triton.language as tl
 
 from jsgmath.torch import normal
 from jsgmath.torch.autograd import work_type
-from jsgmath.torch.kernels import LANES, check_device, row_stride, row_sums
+from jsgmath.torch.kernels import LANES, check_device, on_device, row_stride, row_sums, stored_type
 from jsgmath.torch.scalar import INTERPRETED, device, element, exp, polynomial, shared, within
 
 shared_box_muller = shared(normal.box_muller)
@@ -275,7 +274,7 @@ def _launch(kernel, operands, first_row, rows, n, constants):
     mean = operands[0]
     work = torch.promote_types(mean.dtype, torch.float32)
     if rows:
-        with torch.cuda.device(mean.device) if mean.is_cuda else nullcontext():
+        with on_device(mean):
             kernel[(triton.cdiv(rows, tiles["R"]),)](
                 *operands, rows, offset, ALIGNED=offset % 4 == 0 and tiles["R"] * n % 4 == 0, **tiles, **constants,
                 FLOAT=tl.float64 if work == torch.float64 else tl.float32,
@@ -284,12 +283,8 @@ def _launch(kernel, operands, first_row, rows, n, constants):
 
 
 def _like(mean, shape):
-    """An empty tensor for a kernel to write.
-
-    The interpreter truncates where hardware rounds to bfloat16: there float32 is stored and torch rounds.
-    """
-    dtype = torch.float32 if INTERPRETED and mean.dtype == torch.bfloat16 else mean.dtype
-    return torch.empty(shape, dtype=dtype, device=mean.device)
+    """An empty tensor for a kernel to write."""
+    return torch.empty(shape, dtype=stored_type(mean), device=mean.device)
 
 
 def sample(mean, logvar, alphas, seeds, alpha, seed, first_row, dual, reverse):
