@@ -293,3 +293,25 @@ def test_beyond_64_dimensions_torch_linalg_takes_over():
         strict=True,
     ):
         assert torch.equal(got, want)
+
+
+@pytest.mark.parametrize("dual", [False, True])
+@pytest.mark.parametrize("n", [3, 12])
+def test_what_comes_from_above_multiplies_the_gradients_and_nothing_else(n, dual):
+    """In both kernels and in torch: row by row, or all by one factor, or where they stand already, times another.
+
+    Powers of two round nothing; for float32 the range of the terms leaves room for these.
+    """
+    tensors = pairs(n, torch.float32)
+    upstream = 2.0 ** torch.arange(-3, 4)
+    for module in (full_eager, full_kernels):
+        options = dict(dual=dual, reverse=True)
+        value, *plain = module.rows(*tensors, ALPHAS, by_alpha=True, **options)
+        for given, factor in ((dict(upstream=upstream), upstream), (dict(scale=0.25), torch.full((7,), 0.25))):
+            got_value, *got = module.rows(*tensors, ALPHAS, by_alpha=True, **given, **options)
+            wanted = [x * factor.reshape(-1, *[1] * (x.ndim - 1)) for x in plain]
+            assert torch.equal(got_value, value)
+            assert all(torch.equal(a, b) for a, b in zip(got, wanted, strict=True))
+            present = [x / 2 for x in plain]
+            rescaled = module.rescaled(present, *tensors, ALPHAS, scale=0.5, upstream=factor, **options)
+            assert all(torch.equal(a, b) for a, b in zip(rescaled, wanted, strict=True))
