@@ -20,7 +20,7 @@ from torch.nn.functional import pad
 
 from vae.errors import UserError
 
-DatasetName = Literal["fashion-mini", "fashion"]
+DatasetName = Literal["fashion-mini", "fashion", "mnist"]
 
 EMBEDDED = Path(__file__).parent / "fashion_mini"
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -111,9 +111,23 @@ HOW_TO_GET_FASHION = (
     "dataset-fashion-mnist; --dataset fashion-mini works offline"
 )
 
+MNIST = idx_files(
+    60000,
+    10000,
+    (
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    ),
+)
+
 LOADERS: dict[DatasetName, Callable[[Path | None], Dataset]] = {
     "fashion-mini": load_fashion_mini,
     "fashion": load_fashion,
+    "mnist": lambda folder: read_dataset(
+        "mnist", (folder or Path(os.environ["JSGMATH_DATA"])) / "mnist", MNIST, "get it"
+    ),
 }
 
 

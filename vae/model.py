@@ -13,7 +13,7 @@ class VAE(nn.Module):
     r"""A convolutional variational auto-encoder for grey images of 32 x 32 or 64 x 64 pixels.
 
     The encoder gives the mean and the log-variance of :math:`q(z|x)`, the decoder, its mirror image, turns ``z`` into
-    an image with values in [0, 1].
+    the logits of an image with values in [0, 1].
 
     Args:
         image_size: 32 or 64; each convolution halves it, down to 4.
@@ -53,7 +53,6 @@ class VAE(nn.Module):
             nn.Linear(HIDDEN, flat),
             nn.Unflatten(1, (CHANNELS, 4, 4)),
             *deconvolutions,
-            nn.Sigmoid(),
         )
 
     def initialise(self, generator: torch.Generator) -> None:
@@ -69,7 +68,17 @@ class VAE(nn.Module):
         mean, logvar = self.encoder(images).chunk(2, -1)
         return mean, logvar
 
-    def forward(self, images: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Reconstruction, mean and log-variance; ``z = mean + noise * sd``, so that noise of 0 means ``z = mean``."""
+    def decode(self, z: Tensor) -> Tensor:
+        """The images, with values in [0, 1], that ``batch x latent`` points stand for."""
+        return self.decoder(z).sigmoid()
+
+    def forward(self, images: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Logits of the reconstruction, ``z = mean + noise * sd`` behind it, mean and log-variance of ``q(z|x)``."""
         mean, logvar = self.encode(images)
-        return self.decoder(mean + noise * torch.exp(logvar / 2)), mean, logvar
+        z = reparametrise(mean, logvar, noise)
+        return self.decoder(z), z, mean, logvar
+
+
+def reparametrise(mean: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
+    """A draw of N(mean, exp(logvar)), differentiable in both, out of a draw of N(0, I)."""
+    return mean + noise * torch.exp(logvar / 2)

@@ -2,74 +2,128 @@ r"""What a VAE minimises: reconstruction + weight * divergence from :math:`q(z|x
 
 import importlib.util
 import os
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from jsgmath.torch import jsg_standard_normal
+from jsgmath.torch import JSGLoss
 from vae.errors import UserError
-from vae.model import VAE
+from vae.likelihood import Likelihood, error
 
-Divergence = Literal["jsg", "jsg-dual", "kl-qp", "kl-pq"]
+Divergence = Literal["jsg", "jsg-dual", "kl-qp", "kl-pq", "mmd"]
+MMDOf = Literal["z", "posterior-parameters"]
 Backend = Literal["auto", "eager", "triton", "reference"]
 TERMS = ("reconstruction", "divergence", "loss")
 
 
-@dataclass(frozen=True)
-class Objective:
-    """The loss and its two terms: squared grey levels, summed over pixels, and nats, summed over latent dimensions."""
+class Objective(nn.Module):
+    """The loss and its two terms; it has a parameter where alpha is learnt.
 
-    divergence: Divergence
-    alpha: float
-    weight: float
-    backend: Backend
+    Args:
+        divergence: what keeps the posterior near the prior N(0, I).
+        alpha: skew of JSG and JSG*, in [0, 1].
+        weight: factor of the divergence: the paper's lambda, a beta-VAE's beta.
+        backend: computes the divergence.
+        learn_alpha: alpha is where learning starts.
+        mmd_of: what is compared with normal draws: InfoVAE's z, or mean and log-variance, as the paper's code does.
+        likelihood: measures the reconstruction.
+    """
 
-    def terms(self, model: VAE, images: Tensor, noise: Tensor) -> Tensor:
-        """Reconstruction, divergence and loss of each image, ``3 x batch``."""
-        decoded, mean, logvar = model(images, noise)
-        reconstruction = (images - decoded).square().sum((1, 2, 3))
-        divergence = self.regularise(mean, logvar)
+    def __init__(
+        self,
+        divergence: Divergence,
+        alpha: float,
+        weight: float,
+        backend: Backend,
+        *,
+        learn_alpha: bool = False,
+        mmd_of: MMDOf = "z",
+        likelihood: Likelihood = "gaussian",
+    ):
+        super().__init__()
+        self.divergence = divergence
+        self.weight = weight
+        self.mmd_of = mmd_of
+        self.likelihood: Likelihood = likelihood
+        self.reference = backend == "reference"
+        # The KLs are the ends of the family (Proposition 1), so every divergence but MMD is one and the same call.
+        self.jsg = JSGLoss(
+            {"kl-qp": 0.0, "kl-pq": 1.0}.get(divergence, alpha),
+            dual=divergence == "jsg-dual",
+            learnable=learn_alpha,
+            backend="eager" if self.reference else backend,
+            reduction="none",
+        )
+
+    def forward(self, images: Tensor, logits: Tensor, z: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
+        """Reconstruction error, divergence and loss of each image, ``3 x batch``, summed over pixels and latents.
+
+        Args:
+            images, logits: grey levels and the logits of their reconstruction, ``batch x 1 x size x size``.
+            z: a draw of q(z|x), ``batch x latent``; only MMD looks at it.
+            mean, logvar: of q(z|x), ``batch x latent``.
+        """
+        reconstruction = error(self.likelihood, images, logits)
+        divergence = self.regularise(z, mean, logvar)
         return torch.stack([reconstruction, divergence, reconstruction + self.weight * divergence])
 
-    def regularise(self, mean: Tensor, logvar: Tensor) -> Tensor:
-        """The divergence between N(mean, exp(logvar)) and N(0, I), one value per row."""
-        # The KLs are the ends of the family (Proposition 1), so every divergence here is one and the same call.
-        alpha = {"kl-qp": 0.0, "kl-pq": 1.0}.get(self.divergence, self.alpha)
-        dual = self.divergence == "jsg-dual"
-        if self.backend == "reference":
-            return ReferenceDivergence.apply(mean, logvar, alpha, dual)
+    def regularise(self, z: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
+        """The divergence between q(z|x) and N(0, I) of each row; MMD, a property of the batch, is the same for all."""
         # In double precision, which for a latent space costs nothing, the backends agree to the last bit of the float32
         # result. Else a rounding error soon flips a ReLU, and Adam makes another run of it within a few steps.
-        double = jsg_standard_normal(mean.double(), logvar.double(), alpha, dual=dual, backend=self.backend)
-        return double.to(mean.dtype)
+        if self.divergence == "mmd":
+            points = z if self.mmd_of == "z" else torch.cat([mean, logvar], -1)
+            return mmd_to_standard_normal(points.double()).to(mean.dtype).expand(len(mean))
+        if self.reference:
+            return ReferenceDivergence.apply(mean, logvar, self.jsg.alpha, self.jsg.options["dual"])
+        return self.jsg(mean.double(), logvar.double()).to(mean.dtype)
+
+
+def mmd_to_standard_normal(points: Tensor) -> Tensor:
+    r"""Squared maximum mean discrepancy between ``batch x n`` points and N(0, I), never negative.
+
+    .. math:: \frac1{b^2}\sum_{ij} k(x_i, x_j) - \frac2b\sum_i E_y\,k(x_i, y) + E_{y,y'}\,k(y, y')
+
+    with InfoVAE's kernel :math:`k(x, y) = \exp(-\overline{(x - y)^2} / n)` (Zhao et al. 2017,
+    https://arxiv.org/abs/1706.02262). The expectations over the prior have closed forms, so none of it is drawn.
+
+    >>> round(mmd_to_standard_normal(torch.zeros(1, 1, dtype=torch.float64)).item(), 6)  # 1 - 2 / sqrt(3) + 1 / sqrt(5)
+    0.292513
+    """
+    n = points.shape[-1]
+    width = n * n / 2  # the variance of k, as a normal density without its factor
+    among = torch.exp((points[:, None] - points).square().sum(-1) / (-2 * width)).mean()
+    to_prior = (width / (width + 1)) ** (n / 2) * torch.exp(points.square().sum(-1) / (-2 * (width + 1))).mean()
+    return among - 2 * to_prior + (width / (width + 2)) ** (n / 2)
 
 
 class ReferenceDivergence(torch.autograd.Function):
     """The NumPy float64 reference and its analytic gradient: slow, for checks from end to end."""
 
     @staticmethod
-    def forward(ctx, mean: Tensor, logvar: Tensor, alpha: float, dual: bool) -> Tensor:
+    def forward(ctx, mean: Tensor, logvar: Tensor, alpha: float | Tensor, dual: bool) -> Tensor:
         import jsgmath
 
+        ctx.alpha_like = alpha if isinstance(alpha, Tensor) else None
         if not (mean.isfinite().all() and logvar.isfinite().all()):
             # The reference refuses such a Gaussian; the trainer is to find and name the non-finite term itself.
             nan = torch.full_like(mean, torch.nan)
-            ctx.save_for_backward(nan, nan)
+            ctx.save_for_backward(nan, nan, nan.sum(-1))
             return nan.sum(-1)
         zero = [0.0] * mean.shape[-1]
         prior = jsgmath.Gaussian(mean=zero, logvar=zero)
         posterior = jsgmath.Gaussian(mean=mean.double().numpy(force=True), logvar=logvar.double().numpy(force=True))
-        gradient = (jsgmath.jsg_dual_grad if dual else jsgmath.jsg_grad)(posterior, prior, alpha)
-        ctx.save_for_backward(mean.new_tensor(gradient.mean1), mean.new_tensor(gradient.logvar1))
-        return mean.new_tensor((jsgmath.jsg_dual if dual else jsgmath.jsg)(posterior, prior, alpha))
+        gradient = (jsgmath.jsg_dual_grad if dual else jsgmath.jsg_grad)(posterior, prior, float(alpha))
+        ctx.save_for_backward(*(mean.new_tensor(x) for x in (gradient.mean1, gradient.logvar1, gradient.alpha)))
+        return mean.new_tensor((jsgmath.jsg_dual if dual else jsgmath.jsg)(posterior, prior, float(alpha)))
 
     @staticmethod
     def backward(ctx, *grad_outputs: Tensor):
-        grad_output = grad_outputs[0][..., None]
-        grad_mean, grad_logvar = ctx.saved_tensors
-        return grad_output * grad_mean, grad_output * grad_logvar, None, None
+        grad_output = grad_outputs[0]
+        by_mean, by_logvar, by_alpha = ctx.saved_tensors
+        grad_alpha = None if ctx.alpha_like is None else (grad_output * by_alpha).sum().to(ctx.alpha_like)
+        return grad_output[..., None] * by_mean, grad_output[..., None] * by_logvar, grad_alpha, None
 
 
 def prepare_backend(backend: Backend, device: torch.device) -> str:

@@ -41,7 +41,7 @@ def draw_all(folder: Path, model: VAE, dataset: Dataset, metrics: list[dict[str,
 def draw_reconstructions(model: VAE, images: Tensor, mean: Tensor, labels: Tensor, title: str) -> Figure:
     """Two test images of each class, and below each what the model makes of it with z = mean."""
     chosen = torch.stack([(labels == label).nonzero()[:2, 0] for label in labels.unique()], 1)
-    rows = [row for index in chosen for row in (images[index].float() / 255, model.decoder(mean[index]))]
+    rows = [row for index in chosen for row in (images[index].float() / 255, model.decode(mean[index]))]
     names = ["test image", "reconstruction"] * 2
     return draw_grid(torch.stack(rows), names, f"{title}: reconstructions of test images")
 
@@ -54,7 +54,7 @@ def draw_traversal(model: VAE, mean: Tensor, logvar: Tensor, title: str) -> Figu
     z = mean[0].repeat(len(order), len(STEPS), 1)
     for row, dimension in enumerate(order):
         z[row, :, dimension] = STEPS.to(z.device)
-    rows = model.decoder(z.flatten(0, 1)).unflatten(0, z.shape[:2])
+    rows = model.decode(z.flatten(0, 1)).unflatten(0, z.shape[:2])
     names = [f"z{dimension + 1}   {activity[dimension]:.2f} nats" for dimension in order.tolist()]
     values = [f"{step:.1f}" for step in STEPS.tolist()]
     return draw_grid(rows, names, f"{title}: latent dimensions and their mean KL(q||p), each moved alone", values)

@@ -1,6 +1,7 @@
 """A run's folder: every file is written beside its final name and then renamed, so that none is ever half there."""
 
 import contextlib
+import fcntl
 import importlib.metadata
 import json
 import os
@@ -26,7 +27,7 @@ ELSEWHERE = ("data", "out", "resume")  # say where and how, not what; the data's
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path that takes the place of ``path`` when the block ends well, and vanishes when it does not."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.writing{os.getpid()}{path.suffix}")
     try:
         yield temporary
         temporary.replace(path)
@@ -35,36 +36,59 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 class RunFolder:
-    """Where one run keeps ``run.json``, ``metrics.jsonl``, ``checkpoint.pt``, the model and the pictures."""
+    """Where one run keeps ``run.json``, ``metrics.jsonl``, ``checkpoint.pt``, the model and the pictures.
+
+    It belongs to one process until it is closed, or until that process ends, however it ends.
+    """
 
     def __init__(self, path: Path):
         self.path = path
+        self.lock = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self.lock)
+            raise UserError(f"{path} is in use: another process trains this run") from None
+        for leftover in path.glob(".*.writing*"):  # of a process that was killed
+            leftover.unlink()
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(self, *_) -> None:
+        os.close(self.lock)
 
     @classmethod
     def open(cls, settings: Settings, facts: dict[str, Any]) -> "RunFolder":
         """Starts a run in a folder that has none, or with ``resume`` finds the one to go on with."""
-        if settings.resume:
-            assert settings.out is not None
-            folder = cls(settings.out)
-            folder.record_resumption(settings, facts)
-            return folder
         path = settings.out or unused_folder(settings)
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            # Exclusive creation: of two processes that start at the same moment one wins and the other is refused.
-            with (path / "run.json").open("x") as file:
-                file.write(to_json({"settings": plain(settings), **facts, "resumed": []}))
-        except FileExistsError:
-            raise UserError(f"{path} already holds a run; go on with --resume, or name another --out") from None
+            if not settings.resume:
+                path.mkdir(parents=True, exist_ok=True)
+            folder = cls(path)
+        except FileNotFoundError:
+            raise UserError(f"{path} holds no run to resume (no such folder)") from None
         except OSError as error:
             raise UserError(f"cannot write in {path}: {error.strerror}") from None
-        return cls(path)
+        try:
+            folder.resume(settings, facts) if settings.resume else folder.start(settings, facts)
+        except BaseException:
+            folder.__exit__()
+            raise
+        return folder
 
-    def record_resumption(self, settings: Settings, facts: dict[str, Any]) -> None:
+    def start(self, settings: Settings, facts: dict[str, Any]) -> None:
+        """Writes run.json, unless there is one."""
+        if (self.path / "run.json").exists():
+            raise UserError(f"{self.path} already holds a run; go on with --resume, or name another --out")
+        self.write_facts({"settings": plain(settings), **facts, "resumed": []})
+
+    def resume(self, settings: Settings, facts: dict[str, Any]) -> None:
         """Refuses to go on under other settings than the run was started with; else notes that it goes on."""
         try:
-            run = json.loads((self.path / "run.json").read_text())
+            run = read_facts(self.path)
             before, epochs, data = run["settings"], run["settings"]["epochs"], run["data"]
+            threads = int(run["environment"]["threads"])
         except FileNotFoundError:
             raise UserError(f"{self.path} holds no run to resume (no run.json)") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -79,9 +103,16 @@ class RunFolder:
         if data != facts["data"]:
             raise UserError(f"{self.path} was trained on other data: the sha256 in its run.json differ")
         run["settings"]["epochs"] = now["epochs"]
-        run["resumed"].append(facts)
+        run["resumed"].append(facts["environment"])
+        self.write_facts(run)
+        # Sums over a batch are split among the threads: another number of them means other last bits.
+        torch.set_num_threads(min(threads, os.cpu_count() or 1))
+
+    def write_facts(self, run: dict[str, Any]) -> None:
+        """One line for each group of facts."""
+        lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in run.items())
         with replacing(self.path / "run.json") as path:
-            path.write_text(to_json(run))
+            path.write_text(f"{{\n{lines}\n}}\n")
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
         """All rows each time, so that a run that was cut off and goes on never holds an epoch twice."""
@@ -108,18 +139,21 @@ class RunFolder:
             raise UserError(f"{path} is damaged ({type(error).__name__}); start again in another --out") from None
 
 
+def read_facts(path: Path) -> dict[str, Any]:
+    """What run.json in a run's folder says.
+
+    Raises:
+        OSError, ValueError: there is none, or it is damaged.
+    """
+    return json.loads((path / "run.json").read_text())
+
+
 def unused_folder(settings: Settings) -> Path:
     """runs/NAME, NAME saying what is trained; a number follows where that run exists."""
-    skew = f"-{settings.alpha:g}" if settings.divergence.startswith("jsg") else ""
-    name = f"{settings.dataset}-{settings.divergence}{skew}"
     number = 1
-    while (path := Path("runs") / (name if number == 1 else f"{name}-{number}")).exists():
+    while (path := Path("runs") / (settings.name() if number == 1 else f"{settings.name()}-{number}")).exists():
         number += 1
     return path
-
-
-def to_json(run: dict[str, Any]) -> str:
-    return json.dumps(run, indent=2) + "\n"
 
 
 def plain(settings: Settings) -> dict[str, Any]:
@@ -127,7 +161,7 @@ def plain(settings: Settings) -> dict[str, Any]:
     return {name: value for name, value in asdict(settings).items() if name not in ELSEWHERE}
 
 
-def describe_machine(device: torch.device) -> dict[str, Any]:
+def describe_environment(device: torch.device, backend: str) -> dict[str, Any]:
     """What one needs to know to repeat the run, apart from its settings and its data."""
     return {
         "command": [Path(sys.executable).name, *sys.orig_argv[1:]],
@@ -135,9 +169,21 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: version(name) for name in PACKAGES},
         "platform": platform.platform(),
+        "processor": processor(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
+        "backend": backend,
     }
+
+
+def processor() -> str:
+    """The processor's name where Linux tells it; Python knows the architecture only."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def version(package: str) -> str | None:

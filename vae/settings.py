@@ -11,16 +11,19 @@ import tyro
 
 from vae.data import DatasetName
 from vae.errors import UserError
-from vae.objective import Backend, Divergence
+from vae.likelihood import Likelihood
+from vae.objective import Backend, Divergence, MMDOf
 
 DESCRIPTION = """\
 Train the paper's variational auto-encoder on images and watch it learn.
 
-loss = squared error of the reconstruction + weight * divergence from q(z|x) to the prior N(0, I)
+loss = error of the reconstruction, summed over pixels + weight * divergence from q(z|x) to the prior N(0, I)
 
   python -m vae.train                                      the paper's divergence, embedded images, a minute or two
   python -m vae.train --divergence jsg-dual --alpha 0.4    the paper's best on Fashion-MNIST
   python -m vae.train --divergence kl-qp --weight 4        a beta-VAE
+  python -m vae.train --divergence mmd --weight 500        InfoVAE's MMD
+  python -m vae.train --data PICTURES                      one's own images
   python -m vae.train --out runs/x --epochs 60 --resume    go on with a run, for longer
 """
 
@@ -35,16 +38,26 @@ class Settings:
     """One training run."""
 
     dataset: DatasetName = "fashion-mini"
-    """fashion-mini: 5,000 + 1,000 images of Fashion-MNIST, embedded. fashion: all 70,000, read from a folder."""
+    """fashion-mini: 5,000 + 1,000 images of Fashion-MNIST, embedded. The others: see python -m vae.data status."""
 
     divergence: Divergence = "jsg"
-    """jsg, jsg-dual: skew-geometric Jensen-Shannon and its dual. kl-qp: KL(q(z|x)||p(z)). kl-pq: KL(p(z)||q(z|x))."""
+    """jsg, jsg-dual: skew-geometric Jensen-Shannon and its dual. kl-qp: KL(q(z|x)||p(z)). kl-pq: KL(p(z)||q(z|x)).
+    mmd: maximum mean discrepancy."""
 
     alpha: float = 0.3
     """Skew of jsg and jsg-dual in [0, 1]: jsg is kl-qp at 0 and kl-pq at 1, jsg-dual the other way round."""
 
+    learn_alpha: bool = False
+    """Alpha is a parameter, learnt together with the model from where --alpha puts it."""
+
     weight: float = 1.0
     """Factor of the divergence in the loss: the paper's lambda, a beta-VAE's beta."""
+
+    mmd_of: MMDOf = "z"
+    """What mmd compares with normal draws: z of q(z|x), or the mean and log-variance of q(z|x), as the paper's code."""
+
+    likelihood: Likelihood = "gaussian"
+    """Error of the reconstruction. gaussian: sum of squares. bernoulli: cross-entropy. laplace: sum of magnitudes."""
 
     epochs: int = 30
     """Passes over the training images."""
@@ -70,11 +83,36 @@ class Settings:
     resume: bool = False
     """Go on with the run in --out from its last full epoch."""
 
+    deterministic: bool = False
+    """Use only operations that give the same bits each time, on a GPU too, where it costs speed."""
+
     def title(self) -> str:
         """What is minimised, in the field's notation."""
-        name = {"jsg": "JSG", "jsg-dual": "JSG*", "kl-qp": "KL(q||p)", "kl-pq": "KL(p||q)"}[self.divergence]
-        skew = f", alpha {self.alpha:g}" if self.divergence in ("jsg", "jsg-dual") else ""
-        return name + skew + (f", weight {self.weight:g}" if self.weight != 1 else "")
+        name = {"jsg": "JSG", "jsg-dual": "JSG*", "kl-qp": "KL(q||p)", "kl-pq": "KL(p||q)", "mmd": "MMD"}
+        parts = [name[self.divergence]]
+        if self.skewed:
+            parts.append(f"alpha learnt from {self.alpha:g}" if self.learn_alpha else f"alpha {self.alpha:g}")
+        if self.divergence == "mmd" and self.mmd_of != "z":
+            parts.append("of posterior parameters")
+        if self.weight != 1:
+            parts.append(f"weight {self.weight:g}")
+        if self.likelihood != "gaussian":
+            parts.append(f"{self.likelihood} likelihood")
+        return ", ".join(parts)
+
+    def name(self) -> str:
+        """A short name for the run: what its options say that the defaults do not."""
+        skew = ("-learnt" if self.learn_alpha else f"-{self.alpha:g}") if self.skewed else ""
+        of = f"-{self.mmd_of}" if self.divergence == "mmd" and self.mmd_of != "z" else ""
+        weight = f"-weight-{self.weight:g}" if self.weight != 1 else ""
+        likelihood = f"-{self.likelihood}" if self.likelihood != "gaussian" else ""
+        seed = f"-seed-{self.seed}" if self.seed != Settings.seed else ""
+        return f"{self.dataset}-{self.divergence}{skew}{of}{weight}{likelihood}{seed}"
+
+    @property
+    def skewed(self) -> bool:
+        """Whether alpha means anything."""
+        return self.divergence in ("jsg", "jsg-dual")
 
 
 def parse(arguments: list[str]) -> Settings:
@@ -116,5 +154,12 @@ def check(settings: Settings) -> None:
     for holds, wanted, got in checks:
         if not holds:
             raise UserError(f"{wanted}, got {got}")
+    if settings.learn_alpha and not (settings.skewed and 0 < settings.alpha < 1):
+        raise UserError(
+            "--learn-alpha goes with --divergence jsg or jsg-dual and an --alpha inside (0, 1), "
+            f"got {settings.divergence} and {settings.alpha}"
+        )
+    if settings.mmd_of != "z" and settings.divergence != "mmd":
+        raise UserError(f"--mmd-of goes with --divergence mmd, got {settings.divergence}")
     if settings.resume and settings.out is None:
         raise UserError("--resume needs --out: which run shall go on?")

@@ -5,6 +5,7 @@ the epoch's number, so that a run which was cut off and goes on ends, on the sam
 """
 
 import math
+import os
 import shlex
 import sys
 import time
@@ -21,7 +22,7 @@ from vae.evaluate import evaluate
 from vae.model import VAE
 from vae.objective import TERMS, Objective, prepare_backend
 from vae.pictures import draw_all
-from vae.run_folder import RunFolder, describe_machine
+from vae.run_folder import RunFolder, describe_environment
 from vae.settings import Settings, parse
 
 CHECK_EVERY = 50  # steps between two looks at the loss, for each makes the host wait for the device
@@ -59,14 +60,23 @@ def random_numbers(seed: int, epoch: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
 
 
-def build(settings: Settings, device: torch.device) -> tuple[VAE, torch.optim.Adam, Objective]:
-    """The model and its optimiser before the first step, and what they are to minimise."""
-    model = VAE()
+def build(settings: Settings, device: torch.device, size: int = 32) -> tuple[VAE, torch.optim.Adam, Objective]:
+    """The model for images of that size and its optimiser before the first step, and what they are to minimise."""
+    model = VAE(size)
     model.initialise(random_numbers(settings.seed, epoch=0))
     # channels_last and the fused Adam together take about a tenth off a step on a CPU.
     model.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    optimizer = torch.optim.Adam(model.parameters(), lr=settings.lr, fused=True)
-    return model, optimizer, Objective(settings.divergence, settings.alpha, settings.weight, settings.backend)
+    objective = Objective(
+        settings.divergence,
+        settings.alpha,
+        settings.weight,
+        settings.backend,
+        learn_alpha=settings.learn_alpha,
+        mmd_of=settings.mmd_of,
+        likelihood=settings.likelihood,
+    ).to(device)
+    optimizer = torch.optim.Adam([*model.parameters(), *objective.parameters()], lr=settings.lr, fused=True)
+    return model, optimizer, objective
 
 
 class NotFinite(Exception):
@@ -88,7 +98,7 @@ def train_epoch(model: VAE, optimizer: torch.optim.Adam, objective: Objective, b
     terms = torch.zeros(len(batches), len(TERMS), device=batches.images.device)
     for step in range(len(batches)):
         batch = batches[step]
-        means = objective.terms(model, batch.images, batch.noise).mean(1)
+        means = objective(batch.images, *model(batch.images, batch.noise)).mean(1)
         optimizer.zero_grad()
         means[-1].backward()
         optimizer.step()
@@ -126,67 +136,71 @@ def run_epoch(
         if not math.isfinite(values["loss"]):
             raise NotFinite(list(values.values()), len(batches) - 1)
         speed = speeds.get(split, len(images) / (time.perf_counter() - start))
-        rows.append({"split": split, **values, "images_per_second": round(speed, 1)})
+        learnt = {"alpha": objective.jsg.alpha.item()} if objective.jsg.logit is not None else {}
+        rows.append({"split": split, **values, **learnt, "images_per_second": round(speed, 1)})
     return rows
 
 
 def train(settings: Settings, arguments: list[str]) -> None:
     """Trains one model and leaves everything about it in the run's folder."""
+    if settings.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS refuses
+        torch.use_deterministic_algorithms(True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dataset = load(settings.dataset, settings.data)
     splits = {"train": dataset.train_images.to(device), "test": dataset.test_images.to(device)}
     backend = prepare_backend(settings.backend, device)
-    model, optimizer, objective = build(settings, device)
+    model, optimizer, objective = build(settings, device, splits["train"].shape[-1])
     facts = {
         "data": {"train": len(splits["train"]), "test": len(splits["test"]), "sha256": dataset.sha256},
+        "environment": describe_environment(device, backend),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "backend": backend,
-        **describe_machine(device),
     }
-    folder = RunFolder.open(settings, facts)
-    state = {"epoch": 0, "seconds": 0.0, "metrics": []}
-    if settings.resume and (checkpoint := folder.read_checkpoint(device)):
-        model.load_state_dict(checkpoint.pop("model"))
-        optimizer.load_state_dict(checkpoint.pop("optimizer"))
-        state = checkpoint
-    print(
-        f"{settings.dataset}, {len(splits['train']):,} + {len(splits['test']):,} images; {settings.title()}; "
-        f"{backend} on {facts['device']}, {facts['threads']} threads; {folder.path}",
-        flush=True,
-    )
+    with RunFolder.open(settings, facts) as folder:
+        stateful = {"model": model, "optimizer": optimizer, "objective": objective}
+        state = {"epoch": 0, "seconds": 0.0, "metrics": []}
+        if settings.resume and (checkpoint := folder.read_checkpoint(device)):
+            for name, part in stateful.items():
+                part.load_state_dict(checkpoint.pop(name))
+            state = checkpoint
+        print(
+            f"{settings.dataset}, {len(splits['train']):,} + {len(splits['test']):,} images; {settings.title()}; "
+            f"{backend} on {facts['environment']['device']}, {torch.get_num_threads()} threads; {folder.path}",
+            flush=True,
+        )
 
-    drawn = time.monotonic()
-    total, done = (epochs * len(splits["train"]) for epochs in (settings.epochs, state["epoch"]))
-    try:
-        # The bar shows on a terminal only, the line per epoch anywhere.
-        with tqdm(total=total, initial=done, unit=" images", leave=False, disable=None) as bar:
-            for epoch in range(state["epoch"] + 1, settings.epochs + 1):
-                start = time.perf_counter()
-                bar.set_description(f"epoch {epoch}/{settings.epochs}")
-                batches = Batches(splits["train"], settings.batch_size, model.latent, settings.seed, epoch)
-                try:
-                    rows = run_epoch(model, optimizer, objective, batches, splits, bar)
-                except NotFinite as error:
-                    stop(folder, batches, epoch, error)
-                metrics = state["metrics"] + [{"epoch": epoch, **row} for row in rows]
-                seconds = state["seconds"] + time.perf_counter() - start
-                latest = {"epoch": epoch, "seconds": seconds, "metrics": metrics}
-                folder.write_metrics(metrics)
-                folder.write_checkpoint({**latest, "model": model.state_dict(), "optimizer": optimizer.state_dict()})
-                state = latest
-                bar.write(progress(rows, epoch, settings.epochs), file=sys.stdout)
-                sys.stdout.flush()  # a log file shows each epoch as it ends, too
-                if time.monotonic() - drawn > REDRAW_AFTER and epoch < settings.epochs:
-                    draw_all(folder.path, model, dataset, metrics, settings.title())
-                    drawn = time.monotonic()
-        folder.write_tensors("model.safetensors", model.state_dict())
-        draw_all(folder.path, model, dataset, state["metrics"], settings.title())
-    except KeyboardInterrupt:
-        command = ["python", "-m", "vae.train", *arguments]
-        command += [] if settings.out else ["--out", str(folder.path)]
-        command += [] if settings.resume else ["--resume"]
-        raise KeyboardInterrupt(f"stopped after epoch {state['epoch']}; to go on: {shlex.join(command)}") from None
-    print(summary(state["metrics"][-len(splits) :], state["seconds"], folder))
+        drawn = time.monotonic()
+        total, done = (epochs * len(splits["train"]) for epochs in (settings.epochs, state["epoch"]))
+        try:
+            # The bar shows on a terminal only, the line per epoch anywhere.
+            with tqdm(total=total, initial=done, unit=" images", leave=False, disable=None) as bar:
+                for epoch in range(state["epoch"] + 1, settings.epochs + 1):
+                    start = time.perf_counter()
+                    bar.set_description(f"epoch {epoch}/{settings.epochs}")
+                    batches = Batches(splits["train"], settings.batch_size, model.latent, settings.seed, epoch)
+                    try:
+                        rows = run_epoch(model, optimizer, objective, batches, splits, bar)
+                    except NotFinite as error:
+                        stop(folder, batches, epoch, error)
+                    metrics = state["metrics"] + [{"epoch": epoch, **row} for row in rows]
+                    seconds = state["seconds"] + time.perf_counter() - start
+                    state = {"epoch": epoch, "seconds": seconds, "metrics": metrics}
+                    folder.write_metrics(metrics)
+                    folder.write_checkpoint(state | {name: part.state_dict() for name, part in stateful.items()})
+                    bar.write(progress(rows, epoch, settings.epochs), file=sys.stdout)
+                    sys.stdout.flush()  # a log file shows each epoch as it ends, too
+                    if time.monotonic() - drawn > REDRAW_AFTER and epoch < settings.epochs:
+                        draw_all(folder.path, model, dataset, metrics, settings.title())
+                        drawn = time.monotonic()
+            folder.write_tensors("model.safetensors", model.state_dict())
+            draw_all(folder.path, model, dataset, state["metrics"], settings.title())
+        except KeyboardInterrupt:
+            command = ["python", "-m", "vae.train", *arguments]
+            command += [] if settings.out else ["--out", str(folder.path)]
+            command += [] if settings.resume else ["--resume"]
+            stopped = f"stopped after epoch {state['epoch']}; to go on: {shlex.join(command)}"
+            raise KeyboardInterrupt(stopped) from None
+        print(summary(state["metrics"][-len(splits) :], state["seconds"], folder))
 
 
 def stop(folder: RunFolder, batches: Batches, epoch: int, error: NotFinite) -> NoReturn:
