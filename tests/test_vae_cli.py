@@ -40,10 +40,14 @@ def complaint(capsys) -> str:
         (["--epochs", "1.5"], "--epochs: invalid literal for int()"),
         (["--batch-size", "0"], "--batch-size must be at least 1, got 0"),
         (["--seed", "-1"], "--seed must not be negative, got -1"),
-        (["--divergence", "kl"], "Expected one of ('jsg', 'jsg-dual', 'kl-qp', 'kl-pq')"),
-        (["--dataset", "imagenet"], "Expected one of ('fashion-mini', 'fashion')"),
+        (["--divergence", "kl"], "Expected one of ('jsg', 'jsg-dual', 'kl-qp', 'kl-pq', 'mmd')"),
+        (["--dataset", "imagenet"], "Expected one of ('fashion-mini', 'fashion'"),
         (["--backend", "numpy"], "Expected one of ('auto', 'eager', 'triton', 'reference')"),
         (["--alhpa", "0.3"], "Unrecognized options: --alhpa"),
+        (["--likelihood", "normal"], "Expected one of ('gaussian', 'bernoulli', 'laplace')"),
+        (["--mmd-of", "posterior-parameters"], "--mmd-of goes with --divergence mmd, got jsg"),
+        (["--learn-alpha", "--divergence", "kl-qp"], "--learn-alpha goes with --divergence jsg or jsg-dual"),
+        (["--learn-alpha", "--alpha", "0"], "an --alpha inside (0, 1), got jsg and 0.0"),
         (["--resume"], "--resume needs --out"),
         (["--resume", "--out", "nowhere"], "nowhere holds no run to resume"),
         (["--data", "."], "fashion-mini is embedded"),
@@ -63,9 +67,11 @@ def start(folder, **settings) -> None:
     """What a run leaves in its folder right after it started."""
     defaults = {
         "dataset": "fashion-mini", "divergence": "jsg", "alpha": 0.3, "weight": 1.0, "epochs": 2, "backend": "auto",
-        "batch_size": 64, "lr": 1e-4, "seed": 1234,
+        "batch_size": 64, "lr": 1e-4, "seed": 1234, "learn_alpha": False, "mmd_of": "z", "likelihood": "gaussian",
+        "deterministic": False,
     }  # fmt: skip
-    (folder / "run.json").write_text(json.dumps({"settings": defaults | settings, "data": {}, "resumed": []}))
+    facts = {"settings": defaults | settings, "data": {}, "environment": {"threads": 1}, "resumed": []}
+    (folder / "run.json").write_text(json.dumps(facts))
 
 
 def test_a_folder_that_holds_a_run_is_refused_and_left_alone(tmp_path, capsys):
@@ -123,8 +129,8 @@ def test_triton_without_a_gpu_says_so_in_one_line_and_trains(tmp_path):
     assert run.stderr == ""
     assert [line for line in run.stdout.splitlines() if "TRITON_INTERPRET" in line] == [run.stdout.splitlines()[0]]
     facts = json.loads((tmp_path / "runs" / "fashion-mini-jsg-0.3" / "run.json").read_text())
-    assert facts["backend"] == "triton, interpreted"
-    assert facts["command"][1:] == ["-m", "vae.train", *options]
+    assert facts["environment"]["backend"] == "triton, interpreted"
+    assert facts["environment"]["command"][1:] == ["-m", "vae.train", *options]
 
 
 def test_control_c_keeps_the_last_epoch_and_says_how_to_go_on(tmp_path):

@@ -40,7 +40,7 @@ def test_reconstructions_stand_below_two_images_of_each_class(trained):
     for label in range(10):
         for which, index in enumerate((labels == label).nonzero()[:2, 0].tolist()):
             close(cell(figure, 2 * which, label), images[index, 0].float() / 255)
-            close(cell(figure, 2 * which + 1, label), model.decoder(mean[index : index + 1])[0, 0])
+            close(cell(figure, 2 * which + 1, label), model.decode(mean[index : index + 1])[0, 0])
 
 
 def test_the_traversal_moves_one_dimension_a_row_the_most_active_first(trained):
@@ -55,7 +55,7 @@ def test_the_traversal_moves_one_dimension_a_row_the_most_active_first(trained):
         for column in (0, 9):
             z = mean[:1].clone()
             z[0, dimension] = STEPS[column]
-            close(cell(figure, row, column), model.decoder(z)[0, 0])
+            close(cell(figure, row, column), model.decode(z)[0, 0])
     assert STEPS.tolist() == pytest.approx([-2 + 4 * step / 9 for step in range(10)], abs=1e-6)
 
 

@@ -65,17 +65,29 @@ def test_a_run_writes_the_files_the_metrics_and_the_facts_it_promises(tmp_path, 
         "dataset": "fashion-mini",
         "divergence": "jsg-dual",
         "alpha": 0.4,
+        "learn_alpha": False,
         "weight": 1.0,
+        "mmd_of": "z",
+        "likelihood": "gaussian",
         "epochs": 2,
         "backend": "auto",
         "batch_size": 64,
         "lr": 1e-4,
         "seed": 1234,
+        "deterministic": False,
     }
     assert run["data"] == {"train": 200, "test": 100, "sha256": few_images.sha256}
     assert run["parameters"] == 469_173
-    assert {"backend", "command", "git_commit", "python", "versions", "platform", "device", "threads"} <= set(run)
-    assert run["versions"]["torch"].startswith(torch.__version__.split("+")[0])
+    environment = run["environment"]
+    assert environment["versions"]["torch"].startswith(torch.__version__.split("+")[0])
+    assert environment["backend"] == "eager"
+    assert environment["threads"] == 1
+    assert environment["command"]
+    assert {"git_commit", "python", "platform", "processor", "device"} < set(environment)
+    # A line for each group of facts: what differs between two runs, diff shows.
+    lines = (folder / "run.json").read_text().splitlines()
+    assert len(lines) == len(run) + 2
+    assert sum('"environment"' in line and "sha256" not in line for line in lines) == 1
     assert run["resumed"] == []
 
     for picture in folder.glob("*.png"):
@@ -95,7 +107,7 @@ def test_the_model_that_is_saved_is_the_one_that_was_measured(tmp_path, few_imag
     with torch.no_grad():
         mean, _ = model.encode(images)
         # The paper's number: squared errors summed over the pixels of an image, z = mean, averaged over the images.
-        errors = (model.decoder(mean).double() - images.double()).square().flatten(1).sum(1)
+        errors = (model.decode(mean).double() - images.double()).square().flatten(1).sum(1)
     # Float32 convolutions in another memory layout: 1e-7 each, and about a thousand of them add up.
     assert metrics(tmp_path / "run")[1]["reconstruction"] == pytest.approx(errors.mean().item(), rel=1e-5)
 
@@ -166,8 +178,8 @@ def test_the_term_the_epoch_and_the_step_of_a_failure_are_named(
     tmp_path, capsys, monkeypatch, few_images, poisoned, name, backend
 ):
     # A weight becomes NaN between the second and the third step of the second epoch, and only there.
-    def build_poisoned(settings, device):
-        model, optimizer, objective = build(settings, device)
+    def build_poisoned(settings, device, size):
+        model, optimizer, objective = build(settings, device, size)
         step = optimizer.step
         steps = 0
 
@@ -176,7 +188,7 @@ def test_the_term_the_epoch_and_the_step_of_a_failure_are_named(
             step()
             steps += 1
             if steps == 4 + 2:
-                getattr(model, poisoned)[-2 if poisoned == "decoder" else -1].bias.data[0] = math.nan
+                getattr(model, poisoned)[-1].bias.data[0] = math.nan
 
         monkeypatch.setattr(optimizer, "step", poison)
         return model, optimizer, objective
