@@ -1,7 +1,6 @@
 """What both commands print and write: the machine, ratios, tables, files."""
 
 import datetime
-import importlib.metadata
 import json
 import os
 import platform
@@ -12,28 +11,7 @@ from typing import NamedTuple
 import torch
 
 import jsgmath
-
-
-def cpu_name():
-    """As the kernel has it; the platform module knows only the architecture."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-
-
-def version(package):
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def git_commit():
-    """The checkout's commit, ending in -dirty when files differ from it; nothing when this is no checkout."""
-    command = ["git", "-C", str(Path(__file__).parents[1]), "describe", "--always", "--dirty", "--abbrev=40"]
-    try:
-        return subprocess.run([*command, "--exclude=*"], capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
+from vae.environment import git_commit, processor, version
 
 
 def machine(device):
@@ -44,7 +22,7 @@ def machine(device):
         jsgmath=jsgmath.__version__,
         python=platform.python_version(),
         system=f"{platform.system()} {platform.machine()}",
-        processor=cpu_name(),
+        processor=processor(),
         **{package: version(package) for package in ("numpy", "torch", "triton")},
     )
     if device.type == "cuda":

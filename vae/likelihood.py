@@ -1,4 +1,4 @@
-r"""How far an image is from its reconstruction: the first term of the loss, and the density :math:`p(x|z)` behind it."""
+r"""How far an image is from its reconstruction: the first term of the loss, and the density :math:`p(x|z)` of it."""
 
 import math
 from typing import Literal

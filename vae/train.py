@@ -17,12 +17,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vae.data import load
+from vae.environment import describe_environment
 from vae.errors import UserError
 from vae.evaluate import evaluate
 from vae.model import VAE
 from vae.objective import TERMS, Objective, prepare_backend
 from vae.pictures import draw_all
-from vae.run_folder import RunFolder, describe_environment
+from vae.run_folder import RunFolder
 from vae.settings import Settings, parse
 
 CHECK_EVERY = 50  # steps between two looks at the loss, for each makes the host wait for the device
@@ -89,6 +90,15 @@ class NotFinite(Exception):
         self.step = step
 
 
+def train_step(model: VAE, optimizer: torch.optim.Adam, objective: Objective, batch: Batch) -> Tensor:
+    """Takes one step and returns the mean terms of its batch, before it."""
+    means = objective(batch.images, *model(batch.images, batch.noise)).mean(1)
+    optimizer.zero_grad()
+    means[-1].backward()
+    optimizer.step()
+    return means.detach()
+
+
 def train_epoch(model: VAE, optimizer: torch.optim.Adam, objective: Objective, batches: Batches, bar: tqdm) -> Tensor:
     """Takes one step per batch and returns the mean terms of every step, ``steps x 3``.
 
@@ -98,11 +108,7 @@ def train_epoch(model: VAE, optimizer: torch.optim.Adam, objective: Objective, b
     terms = torch.zeros(len(batches), len(TERMS), device=batches.images.device)
     for step in range(len(batches)):
         batch = batches[step]
-        means = objective(batch.images, *model(batch.images, batch.noise)).mean(1)
-        optimizer.zero_grad()
-        means[-1].backward()
-        optimizer.step()
-        terms[step] = means.detach()
+        terms[step] = train_step(model, optimizer, objective, batch)
         bar.update(len(batch.images))
         if (step + 1) % CHECK_EVERY == 0 or step + 1 == len(batches):
             recent = terms[step // CHECK_EVERY * CHECK_EVERY : step + 1].tolist()
