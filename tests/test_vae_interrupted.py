@@ -115,7 +115,7 @@ def test_a_run_killed_at_random_moments_leaves_whole_files_and_goes_on_to_the_sa
 def test_a_folder_in_use_is_refused_until_its_process_ends(tmp_path, capsys):
     with RunFolder(tmp_path):
         for options in ([], ["--resume"]):
-            assert main(["--out", str(tmp_path), *options]) == 2
+            assert main(["--out", str(tmp_path), "--epochs", "1", *options]) == 2
             assert f"{tmp_path} is in use: another process trains this run" in capsys.readouterr().err
         with pytest.raises(UserError, match="in use"):
             RunFolder(tmp_path)
