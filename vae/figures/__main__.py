@@ -1,0 +1,94 @@
+"""Makes the paper's figures and tables: ``python -m vae.figures --help``."""
+
+import contextlib
+import io
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from vae.errors import UserError
+from vae.figures.output import Result, style, write
+from vae.settings import first_paragraph
+
+# Each makes its figure from the folder of runs, in which those of theory do not look.
+FIGURES: dict[str, Callable[[Path], Result]] = {}
+
+DESCRIPTION = """\
+Make the paper's figures and tables, and beside each the numbers in it (CSV) and its caption (txt).
+
+  python -m vae.figures fig1 fig2     the figures of theory, from nothing
+  python -m vae.figures all           these, and the others as far as the runs are there
+"""
+
+
+@dataclass(frozen=True)
+class Settings:
+    names: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="NAME ...")]
+    """Which."""
+
+    runs: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs")
+    """Where the folders of the runs are."""
+
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("figures")
+    """Where the files go."""
+
+
+def parse(arguments: list[str]) -> Settings:
+    """Reads the command line; the first mistake in it is a UserError of one line."""
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            settings = tyro.cli(Settings, prog="python -m vae.figures", description=DESCRIPTION, args=arguments)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise UserError(f"{first_paragraph(complaint.getvalue())}; see --help") from None
+    known = ", ".join([*FIGURES, "all"])
+    if not settings.names:
+        raise UserError(f"name at least one of {known}")
+    for name in settings.names:
+        if name not in FIGURES and name != "all":
+            raise UserError(f"there is no {name}; there are {known}")
+    return settings
+
+
+def make(settings: Settings) -> None:
+    """Makes what is asked for, as far as it can be made, and prints a line for each file and each missing run.
+
+    Raises:
+        UserError: of something, nothing could be made.
+    """
+    names = FIGURES if "all" in settings.names else dict.fromkeys(settings.names)
+    empty = []
+    for name in names:
+        with style():
+            result = FIGURES[name](settings.runs)
+        for missing in result.missing:
+            print(f"{name}: missing {missing}")
+        paths = write(result, settings.out, name)
+        for path in paths:
+            print(path, flush=True)
+        if not paths:
+            empty.append(name)
+    if empty:
+        raise UserError(f"nothing in {settings.runs} to make {', '.join(empty)} from")
+
+
+def main(arguments: list[str]) -> int:
+    try:
+        make(parse(arguments))
+    except (UserError, OSError) as error:
+        print(f"vae.figures: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("vae.figures: stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
