@@ -11,11 +11,12 @@ from typing import Annotated
 import tyro
 
 from vae.errors import UserError
+from vae.figures import fig1, fig2
 from vae.figures.output import Result, style, write
 from vae.settings import first_paragraph
 
-# Each makes its figure from the folder of runs, in which those of theory do not look.
-FIGURES: dict[str, Callable[[Path], Result]] = {}
+# Each is made from the folder of runs, in which the two of theory do not look.
+FIGURES: dict[str, Callable[[Path], Result]] = {"fig1": fig1.draw, "fig2": fig2.draw}
 
 DESCRIPTION = """\
 Make the paper's figures and tables, and beside each the numbers in it (CSV) and its caption (txt).
