@@ -105,6 +105,7 @@ def write(result: Result, folder: Path, name: str) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if result.figure is not None:
+            fix_layout(result.figure)
             for suffix, metadata in (("png", {}), ("pdf", {"CreationDate": None})):
                 paths.append(folder / f"{name}.{suffix}")
                 with replacing(paths[-1]) as path, style():
@@ -120,6 +121,13 @@ def write(result: Result, folder: Path, name: str) -> list[Path]:
     except OSError as error:
         raise UserError(f"cannot write in {folder}: {error.strerror}") from None
     return paths
+
+
+def fix_layout(figure: Figure) -> None:
+    """Else constrained layout would move everything by a hair each time the figure is written."""
+    with style():
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")
 
 
 def write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
