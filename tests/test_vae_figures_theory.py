@@ -237,6 +237,16 @@ def test_the_minimum_of_kl_pq_is_at_the_moments_and_the_minimisation_finds_it(fi
     assert len(components) == fig2.STARTS
 
 
+@pytest.mark.parametrize("name", fig2.NAMES)
+def test_second_derivatives_are_finite_where_the_densities_are_many_orders_apart(name):
+    target = fig2.mixture(seed=0)
+    grid = fig2.Grid.around(target, fig2.ROUGH)
+    theta = fig2.starts(target)[1]
+    assert (grid.log_p - fig2.gaussian(theta).log_prob(grid.points)).max() > 800  # exp of it overflows
+    hessian = torch.autograd.functional.hessian(lambda theta: fig2.divergences(grid, theta)[name], theta)
+    assert torch.as_tensor(hessian).isfinite().all()
+
+
 def test_jsg_lies_between_the_kls_and_js_and_its_dual_seek_the_mode_as_the_caption_says(figure2):
     rows = optima(figure2)
     spread = {name: row["var_2"] for name, row in rows.items()}

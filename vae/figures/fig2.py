@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, MultivariateNormal, Normal
+from torch.nn.functional import logsigmoid
 
 from vae.figures.output import COLOURS, LABELS, WIDTH, Result
 
@@ -46,15 +47,15 @@ code minimises none of these divergences: it weighs samples of a density by that
 compares p and q at unrelated points, and it fits diagonal covariances only."""
 
 
-def mixture(seed: int = SEED, components: int = COMPONENTS) -> MixtureSameFamily:
+def mixture(seed: int = SEED) -> MixtureSameFamily:
     """Weights Dirichlet(1/2), variances 1/(1 + U)^2 and means 1.5 N(0, I), drawn in the order of the released code.
 
     NumPy keeps the legacy generator's stream as it was, so that a seed means there what it means here.
     """
     random = np.random.RandomState(seed)
-    weights = random.dirichlet([0.5] * components)
-    var = 1 / (1 + random.rand(components)) ** 2
-    means = 1.5 * random.randn(2, components).T
+    weights = random.dirichlet([0.5] * COMPONENTS)
+    var = 1 / (1 + random.rand(COMPONENTS)) ** 2
+    means = 1.5 * random.randn(2, COMPONENTS).T
     weights, means, std = (torch.from_numpy(array) for array in (weights, means, np.sqrt(var)[:, None]))
     return MixtureSameFamily(Categorical(weights), Independent(Normal(means, std.expand(-1, 2)), 1))
 
@@ -86,7 +87,8 @@ def gaussian(theta: Tensor) -> MultivariateNormal:
 def divergences(grid: Grid, theta: Tensor) -> dict[str, Tensor]:
     """All five between the grid's target p and the Gaussian q of ``theta``, eqs. 5, 8 and 10, in nats."""
     log_p, log_q = grid.log_p, gaussian(theta).log_prob(grid.points)
-    log_m = torch.logaddexp(log_p + math.log1p(-ALPHA), log_q + math.log(ALPHA))
+    # Not by logaddexp, whose second derivative is nan where one of the two is 1e300 times the other.
+    log_m = log_p + math.log(1 - ALPHA) - logsigmoid(log_p - log_q + math.log(1 / ALPHA - 1))
     log_g = ALPHA * log_p + (1 - ALPHA) * log_q  # Proposition 1's weights
     log_g = log_g - torch.logsumexp(log_g, 0) - math.log(grid.cell)
     p, q, g = (log.exp() * grid.cell for log in (log_p, log_q, log_g))
