@@ -1,14 +1,12 @@
 """What the command line of ``python -m vae.train`` says, checked."""
 
-import contextlib
-import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import tyro
-
+from vae import command_line
+from vae.command_line import folder
 from vae.data import DatasetName
 from vae.errors import UserError
 from vae.likelihood import Likelihood
@@ -26,11 +24,6 @@ loss = error of the reconstruction, summed over pixels + weight * divergence fro
   python -m vae.train --data PICTURES                      one's own images
   python -m vae.train --out runs/x --epochs 60 --resume    go on with a run, for longer
 """
-
-
-def folder(default: str):
-    """How --help shows an optional folder."""
-    return tyro.conf.arg(metavar="FOLDER", help_behavior_hint=f"(default: {default})")
 
 
 @dataclass(frozen=True)
@@ -117,43 +110,21 @@ class Settings:
 
 def parse(arguments: list[str]) -> Settings:
     """Reads the command line; the first mistake in it is a UserError of one line."""
-    complaint = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(complaint):
-            settings = tyro.cli(
-                Settings,
-                prog="python -m vae.train",
-                description=DESCRIPTION,
-                args=arguments,
-                config=(tyro.conf.FlagCreatePairsOff,),
-            )
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        raise UserError(f"{first_paragraph(complaint.getvalue())}; see --help") from None
+    settings = command_line.parse(Settings, "python -m vae.train", DESCRIPTION, arguments)
     check(settings)
     return settings
 
 
-def first_paragraph(box: str) -> str:
-    """The complaint itself out of the box that tyro draws: what stands between its title and the next rule."""
-    rows = ["" if set(row) <= set(" │╭╮╰╯─-") else row.strip(" │") for row in box.splitlines()[1:]]
-    return " ".join("\n".join(rows).strip().split("\n\n")[0].split()).rstrip(".")
-
-
 def check(settings: Settings) -> None:
     """Refuses values that the types allow and that make no sense."""
-    checks = [
+    command_line.require(
         (0 <= settings.alpha <= 1, "--alpha must lie in [0, 1]", settings.alpha),
         (0 <= settings.weight < math.inf, "--weight must be finite and not negative", settings.weight),
         (0 < settings.lr < math.inf, "--lr must be finite and positive", settings.lr),
         (settings.epochs >= 1, "--epochs must be at least 1", settings.epochs),
         (settings.batch_size >= 1, "--batch-size must be at least 1", settings.batch_size),
         (settings.seed >= 0, "--seed must not be negative", settings.seed),
-    ]
-    for holds, wanted, got in checks:
-        if not holds:
-            raise UserError(f"{wanted}, got {got}")
+    )
     if settings.learn_alpha and not (settings.skewed and 0 < settings.alpha < 1):
         raise UserError(
             "--learn-alpha goes with --divergence jsg or jsg-dual and an --alpha inside (0, 1), "

@@ -1,0 +1,46 @@
+"""Command lines out of dataclasses: what is wrong with one is told in a line."""
+
+import contextlib
+import io
+from typing import TypeVar
+
+import tyro
+
+from vae.errors import UserError
+
+T = TypeVar("T")
+
+
+def folder(default: str):
+    """How --help shows an optional folder."""
+    return tyro.conf.arg(metavar="FOLDER", help_behavior_hint=f"(default: {default})")
+
+
+def parse(kind: type[T], program: str, description: str, arguments: list[str]) -> T:
+    """Reads the dataclass ``kind`` from a command line; the first mistake in it is a UserError of one line."""
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(
+                kind, prog=program, description=description, args=arguments, config=(tyro.conf.FlagCreatePairsOff,)
+            )
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise UserError(f"{first_paragraph(complaint.getvalue())}; see --help") from None
+
+
+def first_paragraph(box: str) -> str:
+    """The complaint itself out of the box that tyro draws: what stands between its title and the next rule."""
+    rows = ["" if set(row) <= set(" │╭╮╰╯─-") else row.strip(" │") for row in box.splitlines()[1:]]
+    return " ".join("\n".join(rows).strip().split("\n\n")[0].split()).rstrip(".")
+
+
+def require(*checks: tuple[bool, str, object]) -> None:
+    """Refuses the first value that the types allow and that makes no sense: whether it does, what is wanted, the value.
+
+    >>> require((0 < 1, "--epochs must be at least 1", 1))
+    """
+    for holds, wanted, got in checks:
+        if not holds:
+            raise UserError(f"{wanted}, got {got}")

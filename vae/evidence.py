@@ -1,0 +1,72 @@
+r"""The log evidence :math:`\log p(x)` of a latent variable model by importance sampling (Burda et al. 2016, eq. 8)."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Estimate(NamedTuple):
+    """What the draws from its posterior say about each image: tensors of length ``batch``, float64, in nats."""
+
+    log_evidence: Tensor
+    """Log of the mean weight. The mean weight has no bias; its log falls short of log p(x), the less the more draws."""
+
+    distortion: Tensor
+    """Mean of -log p(x|z)."""
+
+    effective_samples: Tensor
+    """Squared sum of the weights over the sum of their squares: from 1, one draw is all, to the number of draws."""
+
+
+def importance_sampling(
+    log_likelihood: Callable[[Tensor], Tensor], mean: Tensor, logvar: Tensor, noise: Tensor
+) -> Estimate:
+    r"""Estimates from the draws :math:`z = mean + noise \cdot e^{logvar/2}` of q, whose weights are
+
+    .. math:: w = \frac{p(x|z)\,p(z)}{q(z)}, \quad q = N(mean, e^{logvar}), \quad p(z) = N(0, I)
+
+    Any q that is nowhere zero will do; the nearer it is to :math:`p(z|x)`, the fewer draws are needed.
+
+    Args:
+        log_likelihood: gives log p(x|z) of the ``batch`` images for as many z, ``batch x latent``, float64. It is
+            called with one draw for each image at a time: more of them decoded at once outgrow a CPU's cache.
+        mean, logvar: of q for each image, ``batch x latent``, float64.
+        noise: draws of N(0, I), ``samples x batch x latent``, float64.
+
+    >>> zero = torch.zeros(1, 1, dtype=torch.float64)
+    >>> importance_sampling(lambda z: 0 * z[:, 0], zero, zero, torch.ones(4, 1, 1, dtype=torch.float64))
+    Estimate(log_evidence=tensor([0.], dtype=torch.float64), distortion=tensor([-0.], dtype=torch.float64), \
+effective_samples=tensor([4.], dtype=torch.float64))
+    """
+    z = mean + noise * torch.exp(logvar / 2)
+    log_likelihoods = torch.stack([log_likelihood(draw).double() for draw in z])
+    # log p(z) - log q(z): the factors of 2 pi cancel.
+    log_weights = log_likelihoods + (noise.square() - z.square() + logvar).sum(-1) / 2
+    total = log_weights.logsumexp(0)
+    return Estimate(
+        log_evidence=total - math.log(len(noise)),
+        distortion=-log_likelihoods.mean(0),
+        effective_samples=torch.exp(2 * total - (2 * log_weights).logsumexp(0)),
+    )
+
+
+def binarise(images: Tensor, random: np.random.Generator) -> Tensor:
+    """Black and white images, each pixel white with the probability its grey level in [0, 1] (Salakhutdinov & Murray
+    2008). Images that are black and white stay as they are.
+
+    >>> binarise(torch.tensor([0.0, 1.0, 1.0]), np.random.default_rng(0))
+    tensor([0., 1., 1.])
+    """
+    levels = torch.from_numpy(random.random(images.shape)).to(images.device)
+    return (levels < images).to(images.dtype)
+
+
+def bootstrap_interval(values: np.ndarray, random: np.random.Generator, resamples: int = 1000) -> tuple[float, float]:
+    """The percentile interval of 95 % for the mean of what ``values`` are draws of, by resampling them."""
+    means = random.choice(values, (resamples, len(values))).mean(1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
