@@ -32,7 +32,7 @@ import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -88,11 +88,16 @@ def evaluate(model: VAE, objective: Objective, images: Tensor) -> dict[str, floa
 class Options:
     """What to evaluate and how."""
 
-    runs: tyro.conf.Positional[tuple[Path, ...]]
+    runs: Annotated[
+        tuple[Path, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="RUN [RUN ...]", help_behavior_hint="(at least one)"),
+    ]
     """Folders of runs that have finished."""
 
-    likelihood: Annotated[Likelihood | None, tyro.conf.arg(help_behavior_hint="(default: the run's own)")] = None
-    """Of the evidence: gaussian of variance 1/2, laplace of scale 1, bernoulli (grey images are binarised)."""
+    likelihood: Literal["own", Likelihood] = "own"
+    """Of the evidence. own: the one the run was trained with. gaussian: of variance 1/2. bernoulli: grey images are
+    binarised. laplace: of scale 1."""
 
     samples: int = 128
     """Draws of z for each image."""
@@ -118,7 +123,7 @@ class Run:
     settings: Settings
     sha256: dict[str, str]
     epoch: int
-    alpha: float | None
+    alpha: float
 
 
 def read_run(path: Path) -> Run:
@@ -130,17 +135,17 @@ def read_run(path: Path) -> Run:
     try:
         facts = read_facts(path)
         settings, sha256 = Settings(**facts["settings"]), facts["data"]["sha256"]
-        rows = (path / "metrics.jsonl").read_text().splitlines() if (path / "model.safetensors").exists() else []
-        last = json.loads(rows[-1]) if rows else {"epoch": 0}
-        epoch, alpha = int(last["epoch"]), last.get("alpha", settings.alpha)
+        metrics = path / "metrics.jsonl"
+        last = json.loads(metrics.read_text().splitlines()[-1]) if metrics.exists() else {"epoch": 0}
+        epoch, alpha = last["epoch"], last.get("alpha", settings.alpha)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path} holds no run (no run.json)") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise UserError(f"{path}'s run.json or metrics.jsonl cannot be read ({error})") from None
     # Of a run that goes on for longer, model.safetensors is still there from before.
-    if epoch < settings.epochs:
+    if epoch < settings.epochs or not (path / "model.safetensors").exists():
         raise UserError(f"{path} has not finished; wait for it, or go on with python -m vae.train --resume")
-    return Run(path, settings, sha256, epoch, alpha if settings.skewed else None)
+    return Run(path, settings, sha256, epoch, alpha)
 
 
 def evaluate_run(run: Run, options: Options) -> dict[str, Any]:
@@ -155,21 +160,22 @@ def evaluate_run(run: Run, options: Options) -> dict[str, Any]:
     model = load_model(run.path / "model.safetensors", splits["test"].shape[-1], device)
     objective = Objective(
         settings.divergence,
-        settings.alpha if run.alpha is None else run.alpha,
+        run.alpha,
         settings.weight,
         "auto",
         mmd_of=settings.mmd_of,
         likelihood=settings.likelihood,
     )
+    likelihood = settings.likelihood if options.likelihood == "own" else options.likelihood
     mean, logvar = encode(model, splits["test"])
     latent = describe_latent(mean, logvar)
     return {
         "epoch": run.epoch,
-        "alpha": run.alpha,
+        "alpha": run.alpha if settings.skewed else None,
         **{split: errors(model, objective, images) for split, images in splits.items()},
         "latent": latent,
         "active_units": sum(latent["active"]),
-        "evidence": evidence(model, splits["test"], mean, logvar, options.likelihood or settings.likelihood, options),
+        "evidence": evidence(model, splits["test"], mean, logvar, likelihood, options),
         "environment": describe_environment(device, backend),
     }
 
@@ -273,8 +279,8 @@ def estimate(
 def table(run: Run, result: dict[str, Any]) -> str:
     """The result for the eye."""
     settings, latent, found = run.settings, result["latent"], result["evidence"]
-    learnt = f", learnt {run.alpha:.4f}" if settings.skewed and settings.learn_alpha else ""
-    images = found["batches"] * found["batch_size"]
+    learnt = f", learnt {run.alpha:.4f}" if settings.learn_alpha else ""
+    chosen = f"{found['batches'] * found['batch_size']:,} of {result['test']['images']:,} test images"
     names = ["squared_error", *TERMS]
     rows = [f"{run.path}: {settings.dataset}, {settings.title()}{learnt}; epoch {run.epoch}", ""]
     rows += [" " * 12 + "".join(f"{name.replace('_', ' '):>16}" for name in names)]
@@ -291,8 +297,8 @@ def table(run: Run, result: dict[str, Any]) -> str:
         f"ELBO            {found['elbo']:10.3f} = -(rate {found['rate']:.3f} + distortion {found['distortion']:.3f})",
         f"effective draws {found['effective_samples']:10.3f} of {found['samples']}, fewest "
         f"{found['fewest_effective_samples']:.3f}",
-        f"({found['likelihood']} likelihood{' of binarised images' * found['binarised']}; {images:,} test images, "
-        f"{found['batches']} batches of {found['batch_size']})",
+        f"({found['likelihood']} likelihood{' of binarised images' * found['binarised']}; {chosen}, {found['batches']} "
+        f"batches of {found['batch_size']})",
     ]
     return "\n".join(rows) + "\n"
 

@@ -37,10 +37,11 @@ def importance_sampling(
         mean, logvar: of q for each image, ``batch x latent``, float64.
         noise: draws of N(0, I), ``samples x batch x latent``, float64.
 
-    >>> zero = torch.zeros(1, 1, dtype=torch.float64)
-    >>> importance_sampling(lambda z: 0 * z[:, 0], zero, zero, torch.ones(4, 1, 1, dtype=torch.float64))
-    Estimate(log_evidence=tensor([0.], dtype=torch.float64), distortion=tensor([-0.], dtype=torch.float64), \
-effective_samples=tensor([4.], dtype=torch.float64))
+    >>> mean, logvar = torch.zeros(1, 1).double(), torch.tensor([[1 / 3]]).double().log()  # p(z|x = 0) of N(x|z, 1/2)
+    >>> noise = torch.randn(5, 1, 1).double()
+    >>> found = importance_sampling(lambda z: -z[:, 0] ** 2 - math.log(math.pi) / 2, mean, logvar, noise)
+    >>> [round(value.item(), 6) for value in (found.log_evidence, found.effective_samples)]  # log N(0|0, 3/2)
+    [-1.121671, 5.0]
     """
     z = mean + noise * torch.exp(logvar / 2)
     log_likelihoods = torch.stack([log_likelihood(draw).double() for draw in z])
