@@ -5,7 +5,6 @@ import json
 import os
 import platform
 import subprocess
-from pathlib import Path
 from typing import NamedTuple
 
 import torch

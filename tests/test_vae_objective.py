@@ -113,7 +113,7 @@ def test_the_mean_mmd_of_normal_draws_is_its_closed_form(shift, sd):
     values = torch.stack([mmd_to_standard_normal(points) for points in draws])
 
     def expectation(mean, variance):
-        """Of k(x, y), by x - y being normal with that mean and variance in each dimension: a product of convolutions."""
+        """Of k(x, y), where x - y is normal with that mean and variance in each dimension."""
         return (1 + 2 * variance / n**2) ** (-n / 2) * math.exp(-n * mean**2 / (n**2 + 2 * variance))
 
     # Of the pairs (i, j), one in 64 has i = j, where k is 1.

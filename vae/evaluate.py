@@ -46,12 +46,13 @@ from jsgmath.torch import kl_standard_normal
 from vae import command_line
 from vae.command_line import folder
 from vae.data import load
+from vae.environment import describe_environment
 from vae.errors import UserError
 from vae.evidence import Estimate, binarise, bootstrap_interval, importance_sampling
 from vae.likelihood import UNITS, Likelihood, log_density
 from vae.model import VAE, reparametrise
 from vae.objective import TERMS, Objective, prepare_backend
-from vae.run_folder import RunFolder, describe_environment, read_facts, replacing
+from vae.run_folder import RunFolder, read_facts, replacing
 from vae.settings import Settings
 
 CHUNK = 250  # images at a time: what fits a CPU's cache is decoded half again as fast as 500

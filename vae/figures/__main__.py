@@ -1,7 +1,5 @@
 """Makes the paper's figures and tables: ``python -m vae.figures --help``."""
 
-import contextlib
-import io
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,10 +8,10 @@ from typing import Annotated
 
 import tyro
 
+from vae import command_line
 from vae.errors import UserError
 from vae.figures import fig1, fig2
 from vae.figures.output import Result, style, write
-from vae.settings import first_paragraph
 
 # Each is made from the folder of runs, in which the two of theory do not look.
 FIGURES: dict[str, Callable[[Path], Result]] = {"fig1": fig1.draw, "fig2": fig2.draw}
@@ -40,14 +38,7 @@ class Settings:
 
 def parse(arguments: list[str]) -> Settings:
     """Reads the command line; the first mistake in it is a UserError of one line."""
-    complaint = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(complaint):
-            settings = tyro.cli(Settings, prog="python -m vae.figures", description=DESCRIPTION, args=arguments)
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        raise UserError(f"{first_paragraph(complaint.getvalue())}; see --help") from None
+    settings = command_line.parse(Settings, "python -m vae.figures", DESCRIPTION, arguments)
     known = ", ".join([*FIGURES, "all"])
     if not settings.names:
         raise UserError(f"name at least one of {known}")
