@@ -2,7 +2,7 @@
 
     python -m vae.fashion_mini [FOLDER WITH FASHION-MNIST]
 
-The source is verified by its published hashes, the result by the hashes that ``vae.data`` pins.
+The source is verified by its published hashes, the result by the hashes that ``vae.data.mnist`` pins.
 """
 
 import gzip
@@ -10,17 +10,16 @@ import hashlib
 import sys
 from pathlib import Path
 
-from vae.data import EMBEDDED, FASHION, FASHION_MINI, fashion_folder, read_idx
+from vae.data.idx import idx_content, read_idx
+from vae.data.mnist import EMBEDDED, FASHION, FASHION_MINI
 from vae.errors import UserError
 
 
 def main() -> int:
     try:
-        folder = fashion_folder(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
-        for whole, part in zip(FASHION, FASHION_MINI, strict=True):
-            array = read_idx(folder, whole)[: part.shape[0]]
-            header = bytes([0, 0, 8, array.ndim]) + b"".join(length.to_bytes(4, "big") for length in array.shape)
-            content = header + array.tobytes()
+        folder = FASHION.place(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+        for whole, part in zip(FASHION.files, FASHION_MINI.files, strict=True):
+            content = idx_content(read_idx(folder, whole)[: part.shape[0]])
             sha256 = hashlib.sha256(content).hexdigest()
             if sha256 != part.sha256:
                 raise ValueError(f"{part.name} came out with sha256 {sha256}, wanted {part.sha256}")

@@ -1,0 +1,116 @@
+"""dSprites, the official file: 737,280 black and white sprites, read piece by piece and kept as bits.
+
+As bytes the images take 3 GB, as bits 377 MB.
+"""
+
+import hashlib
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.lib import format as npy
+from tqdm import tqdm
+
+from vae.data.dataset import Dataset, DatasetName, PackedImages, hold_out
+from vae.data.hdf5 import open_hdf5
+from vae.data.source import Source, check_hash
+
+SHAPE = (737280, 64, 64)
+PIECE = 23040  # images; the hdf5 file is stored in pieces of this length
+FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64"
+MD5 = {".npz": "7da33b31b13a06f4b04a70402ce90c2e", ".hdf5": "b331c4447a651c44bf5e8ae09022e230"}
+MIRRORS = (
+    f"https://github.com/google-deepmind/dsprites-dataset/raw/master/{FILE}.npz",
+    f"https://raw.githubusercontent.com/google-deepmind/dsprites-dataset/master/{FILE}.npz",
+)
+
+
+class DSprites(Source):
+    def holds(self, place: Path) -> bool:
+        return place.is_file()
+
+    def check(self, place: Path) -> str:
+        if place.suffix not in MD5:
+            raise ValueError(f"{place} is neither of the official files, which end in .npz and .hdf5")
+        check_hash(place, "md5", MD5[place.suffix])
+        return "md5"
+
+    def read(self, place: Path) -> Dataset:
+        self.check(place)
+        try:
+            return split(self.name, pack(npz_pieces(place) if place.suffix == ".npz" else hdf5_pieces(place)))
+        except (OSError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise ValueError(f"{place} cannot be read ({error})") from None
+
+
+DSPRITES = DSprites(
+    name="dsprites",
+    title="dSprites",
+    images="663,552 + 73,728",
+    remedy=f"get it with python -m vae.data get dsprites, pass --data FILE, which is {FILE}.npz or .hdf5, or set "
+    "JSGMATH_DATA to its folder; --dataset dsprites-synth draws the like offline",
+    layouts=("", *(f"{folder}{FILE}{ending}" for folder in ("", "dsprites/") for ending in MD5)),
+)
+
+
+def npz_pieces(path: Path) -> Iterator[np.ndarray]:
+    """The images in the npz file, decompressed piece by piece."""
+    with zipfile.ZipFile(path) as archive, archive.open("imgs.npy") as file:
+        version = npy.read_magic(file)
+        header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, fortran_order, dtype = header(file)
+        check_array(path, shape, dtype)
+        if fortran_order:
+            raise ValueError(f"{path} has its images in Fortran's order")
+        for start in range(0, SHAPE[0], PIECE):
+            piece = (min(PIECE, SHAPE[0] - start), *SHAPE[1:])
+            content = file.read(int(np.prod(piece)))
+            if len(content) != np.prod(piece):
+                raise ValueError(f"{path} ends after {start:,} images, wanted {SHAPE[0]:,}")
+            yield np.frombuffer(content, np.uint8).reshape(piece)
+
+
+def hdf5_pieces(path: Path) -> Iterator[np.ndarray]:
+    """The images in the hdf5 file, piece by piece."""
+    with open_hdf5(path) as arrays:
+        images = arrays["imgs"]
+        check_array(path, images.shape, images.dtype)
+        for start in range(0, SHAPE[0], PIECE):
+            yield images[start : start + PIECE]
+
+
+def check_array(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    if (shape, dtype) != (SHAPE, np.uint8):
+        raise ValueError(f"{path} has images of shape {shape} and type {dtype}, wanted {SHAPE} and uint8")
+
+
+def pack(pieces: Iterator[np.ndarray]) -> np.ndarray:
+    """The bits of all images, one row each."""
+    count, height, width = SHAPE
+    bits = np.empty((count, height * width // 8), np.uint8)
+    start = 0
+    with tqdm(total=count, desc="reading dSprites", unit=" images", leave=False, disable=None) as bar:
+        for piece in pieces:
+            if piece.max() > 1:
+                raise ValueError(f"dSprites' images are black and white, 0 and 1; one pixel here is {piece.max()}")
+            bits[start : start + len(piece)] = np.packbits(piece.reshape(len(piece), -1), axis=1)
+            start += len(piece)
+            bar.update(len(piece))
+    return bits
+
+
+def split(name: DatasetName, bits: np.ndarray) -> Dataset:
+    """A tenth of the images for testing only; ``bits`` has a row for each image."""
+    train, test = hold_out(len(bits))
+    return Dataset(
+        name,
+        PackedImages(torch.from_numpy(bits[train])),
+        PackedImages(torch.from_numpy(bits[test])),
+        None,
+        {"images, packed to bits": hashlib.sha256(bits).hexdigest()},
+        f"{len(test):,} of {len(bits):,} images, drawn at random once and for all, are for testing only "
+        "(the paper's released code tested on its training images)",
+    )

@@ -1,0 +1,177 @@
+"""Images of the user's own: ``--dataset own --data PATH``.
+
+PATH is one of
+
+- a folder with ``train-images-idx3-ubyte`` and, if there is a test part, ``t10k-images-idx3-ubyte`` and perhaps
+  ``t10k-labels-idx1-ubyte``, plain or .gz; or one idx file of images;
+- an npz or hdf5 file with ``x_train``, ``x_test`` and perhaps ``y_test``, or ``train_images``, ``test_images`` and
+  perhaps ``test_labels``, or a single array of images;
+- a folder of pictures, with the folders ``train`` and ``test`` in it or without; folders are searched to any depth.
+
+Where there is no test part, a tenth is drawn at random once and for all.
+
+Arrays are ``count x size x size``; an axis of length 1, the one channel, may come second or last. Bytes are grey levels
+from 0 to 255, floats must lie in [0, 1] and are rounded to 256 levels, booleans are black and white. Images of 28 x 28
+are put in a frame of zeros, 32 x 32 and 64 x 64 are taken as they are, other sizes are refused. Pictures become grey. If
+they are not all of one of these sizes, they need 64 pixels or more either way, and the middle square of each is resized
+to 64 x 64.
+"""
+
+import hashlib
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from vae.data.dataset import Dataset, hold_out, pad_to_32
+from vae.data.decode import ENDINGS, crop_and_resize, decode_grey, size_of
+from vae.data.hdf5 import open_hdf5
+from vae.data.idx import find, idx_array, idx_shape, read_content
+from vae.data.source import hash_of_list
+from vae.errors import UserError
+
+SIZES = (28, 32, 64)
+IDX = ("train-images-idx3-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+PARTS = (IDX, ("x_train", "x_test", "y_test"), ("train_images", "test_images", "test_labels"))
+"""Names of the training images, the test images and the test labels."""
+ACCEPTED = "wanted an idx, npz or hdf5 file, or a folder with idx files or pictures (see python -m vae.data --help)"
+
+
+def load(path: Path | None) -> Dataset:
+    """The images at ``path``.
+
+    Raises:
+        UserError: there are none, or they are not what this module says.
+    """
+    if path is None:
+        raise UserError(f"--dataset own needs --data PATH: {ACCEPTED}")
+    try:
+        return read(path)
+    except (ValueError, OSError) as error:
+        raise UserError(str(error)) from None
+
+
+def read(path: Path) -> Dataset:
+    if path.is_dir():
+        files = {name: found for name in IDX if (found := find(path, name))}
+        return from_arrays({name: read_idx(found) for name, found in files.items()}, path) if files else pictures(path)
+    if not path.exists():
+        raise ValueError(f"{path} does not exist; {ACCEPTED}")
+    with path.open("rb") as file:
+        start = file.read(8)
+    if start[:3] == b"\0\0\x08" or start[:2] == b"\x1f\x8b":
+        return from_arrays({path.name: read_idx(path)}, path)
+    if start[:4] != b"PK\x03\x04" and start != b"\x89HDF\r\n\x1a\n":
+        raise ValueError(f"{path} starts with {start[:4].hex() or 'nothing'}; {ACCEPTED}")
+    try:
+        with np.load(path) if start[:2] == b"PK" else open_hdf5(path) as archive:
+            arrays = {name: np.asarray(archive[name]) for name in chosen(archive, path)}
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path} cannot be read ({error})") from None
+    return from_arrays(arrays, path)
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """The array in any idx file of images, or of labels where the name says so."""
+    content = read_content(path, compressed=path.suffix == ".gz")
+    return idx_array(content, path, idx_shape(content, path, 1 if IDX[2] in path.name else 3))
+
+
+def chosen(archive: Mapping[str, Any], path: Path) -> list[str]:
+    """The names of the arrays to be used."""
+    names = list(archive)
+    for parts in PARTS:
+        if parts[0] in names:
+            return [name for name in parts if name in names]
+    if len(names) == 1:
+        return names
+    raise ValueError(
+        f"{path} holds {', '.join(names) or 'no array'}; wanted x_train and x_test, train_images and test_images, or a "
+        "single array"
+    )
+
+
+def from_arrays(arrays: dict[str, np.ndarray], path: Path) -> Dataset:
+    """Training images first, then test images and test labels where they are."""
+    sha256 = {name: hashlib.sha256(np.ascontiguousarray(array)).hexdigest() for name, array in arrays.items()}
+    names = next((parts for parts in PARTS if parts[0] in arrays), (*arrays, "", ""))
+    images = [grey_levels(arrays[name], f"{name} in {path}") for name in names[:2] if name in arrays]
+    labels = arrays.get(names[2])
+    if labels is not None and (labels.dtype.kind not in "iu" or len(images) < 2 or labels.shape != images[1].shape[:1]):
+        raise ValueError(f"{names[2]} in {path} are {labels.dtype} of shape {labels.shape}, not an integer per test image")
+    return dataset(images, None if labels is None else torch.from_numpy(labels.astype(np.int64)), sha256, path)
+
+
+def grey_levels(array: np.ndarray, name: str) -> Tensor:
+    """The array as ``count x 1 x size x size`` bytes."""
+    given = array.shape
+    if array.ndim == 4 and 1 in (given[1], given[3]):
+        array = array.squeeze(1 if given[1] == 1 else 3)
+    if array.ndim != 3 or array.shape[1] != array.shape[2] or array.shape[1] not in SIZES or not len(array):
+        raise ValueError(f"{name} has shape {given}; wanted count x size x size, grey, size 28, 32 or 64: resize them")
+    if array.dtype == bool:
+        array = array * np.uint8(255)
+    elif array.dtype.kind == "f":
+        if not (array.min() >= 0 and array.max() <= 1):  # false for NaN, too
+            raise ValueError(f"{name} has floats from {array.min():g} to {array.max():g}; wanted [0, 1], or bytes")
+        array = np.rint(array * 255).astype(np.uint8)
+    elif array.dtype != np.uint8:
+        raise ValueError(f"{name} is of type {array.dtype}; wanted bytes, floats in [0, 1] or booleans")
+    elif array.max() == 1:
+        raise ValueError(f"{name} has bytes that are 0 or 1 only, of 255; save them as booleans, or times 255")
+    images = torch.from_numpy(np.ascontiguousarray(array)).unsqueeze(1)
+    return pad_to_32(images) if images.shape[-1] == 28 else images
+
+
+def pictures(path: Path) -> Dataset:
+    """All pictures in a folder."""
+    split = (path / "train").is_dir() and (path / "test").is_dir()
+    parts = [
+        sorted(file for file in folder.rglob("*") if file.suffix.lower() in ENDINGS)
+        for folder in ([path / "train", path / "test"] if split else [path])
+    ]
+    for folder, files in zip(("train", "test") if split else ("",), parts, strict=True):
+        if not files:
+            raise ValueError(f"{path / folder} holds no pictures; {ACCEPTED}")
+    sizes = {size_of(file) for files in parts for file in files}
+    as_they_are = len(sizes) == 1 and sizes <= {(size, size) for size in SIZES}
+    hashes: dict[str, str] = {}
+    images = []
+    for files in parts:
+        arrays = []
+        for file in tqdm(files, desc="decoding pictures", unit=" images", leave=False, disable=None):
+            content = file.read_bytes()
+            hashes[file.relative_to(path).as_posix()] = hashlib.sha256(content).hexdigest()
+            image = decode_grey(content, file)
+            if not as_they_are:
+                side = min(image.size)
+                if side < 64:
+                    raise ValueError(
+                        f"{file} has {image.width} x {image.height} pixels; wanted all pictures of 28 x 28, 32 x 32 or "
+                        "64 x 64, or all of 64 or more either way"
+                    )
+                image = crop_and_resize(image, side, 64)
+            arrays.append(np.asarray(image))
+        images.append(grey_levels(np.stack(arrays), str(path)))
+    note = "" if as_they_are else "; the middle square of each picture was resized to 64 x 64"
+    return dataset(images, None, {"pictures": hash_of_list(hashes)}, path, note)
+
+
+def dataset(images: list[Tensor], labels: Tensor | None, sha256: dict[str, str], path: Path, note: str = "") -> Dataset:
+    """Training images, and test images where there are any."""
+    if len(images) == 2:
+        train, test = images
+        if train.shape[1:] != test.shape[1:]:
+            raise ValueError(f"{path} has training images of shape {tuple(train.shape)} and test images of {tuple(test.shape)}")
+        return Dataset("own", train, test, labels, sha256, f"as it is in {path.name}{note}")
+    if len(images[0]) < 2:
+        raise ValueError(f"{path} holds one image only: nothing is left for testing")
+    train, test = (images[0][torch.from_numpy(indices)] for indices in hold_out(len(images[0])))
+    split = f"{len(test):,} of {len(images[0]):,} images, drawn at random once and for all, are for testing only{note}"
+    return Dataset("own", train, test, None, sha256, split)
