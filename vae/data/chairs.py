@@ -58,8 +58,9 @@ CHAIRS = Chairs(
     name="chairs",
     title="3D chairs",
     images="77,748 + 8,618",
-    remedy=f"download {URL} and pass --data FILE, or --data FOLDER where it is unpacked, or set JSGMATH_DATA to its "
-    "folder; --dataset fashion-mini works offline",
+    how=f"download {URL} and pass --data FILE",
+    otherwise="or --data FOLDER where it is unpacked, or set JSGMATH_DATA to its folder; --dataset fashion-mini works "
+    "offline",
     layouts=(
         "",
         *(f"{folder}{name}" for folder in ("", "chairs/") for name in ("rendered_chairs.tar", "rendered_chairs")),

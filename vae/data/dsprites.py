@@ -41,17 +41,19 @@ class DSprites(Source):
     def read(self, place: Path) -> Dataset:
         self.check(place)
         try:
-            return split(self.name, pack(npz_pieces(place) if place.suffix == ".npz" else hdf5_pieces(place)))
+            bits = pack(npz_pieces(place) if place.suffix == ".npz" else hdf5_pieces(place))
         except (OSError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(f"{place} cannot be read ({error})") from None
+        return split(self.name, bits, hashlib.sha256(bits).hexdigest())
 
 
 DSPRITES = DSprites(
     name="dsprites",
     title="dSprites",
     images="663,552 + 73,728",
-    remedy=f"get it with python -m vae.data get dsprites, pass --data FILE, which is {FILE}.npz or .hdf5, or set "
-    "JSGMATH_DATA to its folder; --dataset dsprites-synth draws the like offline",
+    how="python -m vae.data get dsprites fetches it",
+    otherwise=f"or pass --data FILE, which is {FILE}.npz or .hdf5, or set JSGMATH_DATA to its folder; "
+    "--dataset dsprites-synth draws the like offline",
     layouts=("", *(f"{folder}{FILE}{ending}" for folder in ("", "dsprites/") for ending in MD5)),
 )
 
@@ -102,15 +104,16 @@ def pack(pieces: Iterator[np.ndarray]) -> np.ndarray:
     return bits
 
 
-def split(name: DatasetName, bits: np.ndarray) -> Dataset:
+def split(name: DatasetName, bits: np.ndarray, sha256: str) -> Dataset:
     """A tenth of the images for testing only; ``bits`` has a row for each image."""
     train, test = hold_out(len(bits))
+    rows = torch.from_numpy(bits)
     return Dataset(
         name,
-        PackedImages(torch.from_numpy(bits[train])),
-        PackedImages(torch.from_numpy(bits[test])),
+        PackedImages(rows[torch.from_numpy(train)]),
+        PackedImages(rows[torch.from_numpy(test)]),
         None,
-        {"images, packed to bits": hashlib.sha256(bits).hexdigest()},
+        {"images, packed to bits": sha256},
         f"{len(test):,} of {len(bits):,} images, drawn at random once and for all, are for testing only "
         "(the paper's released code tested on its training images)",
     )

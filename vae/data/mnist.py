@@ -61,8 +61,9 @@ MNIST = IdxSource(
     name="mnist",
     title="MNIST",
     images="60,000 + 10,000",
-    remedy="get it with python -m vae.data get mnist, pass --data FOLDER with the four idx files (plain or .gz), or set "
-    "JSGMATH_DATA to it; --dataset fashion-mini works offline",
+    how="python -m vae.data get mnist fetches it",
+    otherwise="or pass --data FOLDER with the four idx files (plain or .gz), or set JSGMATH_DATA to it; "
+    "--dataset fashion-mini works offline",
     # This project's layout, torchvision's, the bare files: these last, for Fashion-MNIST's files have the same names.
     layouts=("mnist", "MNIST/raw", ""),
     files=idx_files(
@@ -80,8 +81,9 @@ FASHION = IdxSource(
     name="fashion",
     title="Fashion-MNIST",
     images="60,000 + 10,000",
-    remedy="get it with python -m vae.data get fashion, pass --data FOLDER with the four idx files (plain or .gz), set "
-    "JSGMATH_DATA to it, or install the Debian package dataset-fashion-mnist; --dataset fashion-mini works offline",
+    how="python -m vae.data get fashion fetches it",
+    otherwise="or pass --data FOLDER with the four idx files (plain or .gz), set JSGMATH_DATA to it, or install the "
+    "Debian package dataset-fashion-mnist; --dataset fashion-mini works offline",
     layouts=("fashion", "FashionMNIST/raw", ""),
     packaged=(DEBIAN,),
     files=idx_files(
@@ -99,7 +101,8 @@ FASHION_MINI = EmbeddedSource(
     name="fashion-mini",
     title="embedded images",
     images="5,000 + 1,000",
-    remedy="fashion-mini is part of this package: install it again, or make it with python -m vae.fashion_mini",
+    how="install this package again, for it is a part of it",
+    otherwise="or make it with python -m vae.fashion_mini",
     layouts=("",),
     split="the first 5,000 training and the first 1,000 test images of Fashion-MNIST",
     files=idx_files(

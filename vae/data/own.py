@@ -104,7 +104,9 @@ def from_arrays(arrays: dict[str, np.ndarray], path: Path) -> Dataset:
     images = [grey_levels(arrays[name], f"{name} in {path}") for name in names[:2] if name in arrays]
     labels = arrays.get(names[2])
     if labels is not None and (labels.dtype.kind not in "iu" or len(images) < 2 or labels.shape != images[1].shape[:1]):
-        raise ValueError(f"{names[2]} in {path} are {labels.dtype} of shape {labels.shape}, not an integer per test image")
+        raise ValueError(
+            f"{names[2]} in {path} are {labels.dtype} of shape {labels.shape}, not an integer per test image"
+        )
     return dataset(images, None if labels is None else torch.from_numpy(labels.astype(np.int64)), sha256, path)
 
 
@@ -168,7 +170,9 @@ def dataset(images: list[Tensor], labels: Tensor | None, sha256: dict[str, str],
     if len(images) == 2:
         train, test = images
         if train.shape[1:] != test.shape[1:]:
-            raise ValueError(f"{path} has training images of shape {tuple(train.shape)} and test images of {tuple(test.shape)}")
+            raise ValueError(
+                f"{path} has training images of shape {tuple(train.shape)} and test images of {tuple(test.shape)}"
+            )
         return Dataset("own", train, test, labels, sha256, f"as it is in {path.name}{note}")
     if len(images[0]) < 2:
         raise ValueError(f"{path} holds one image only: nothing is left for testing")

@@ -41,8 +41,10 @@ class Source(ABC):
     """As its makers call it."""
     images: str
     """How many."""
-    remedy: str
-    """How to get it, for the end of an error's line."""
+    how: str
+    """The simplest way to get it."""
+    otherwise: str
+    """The other ways."""
     layouts: tuple[str, ...]
     """What may be its place under each of the folders that are searched."""
     packaged: tuple[Path, ...] = ()
@@ -67,6 +69,11 @@ class Source(ABC):
         Raises:
             ValueError: it is not what its name says.
         """
+
+    @property
+    def remedy(self) -> str:
+        """All ways to get it, for the end of an error's line."""
+        return f"{self.how}; {self.otherwise}"
 
     def roots(self, path: Path | None) -> list[Path]:
         if path is not None:

