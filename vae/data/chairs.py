@@ -1,8 +1,8 @@
 """The 3D chairs of Aubry et al. (CVPR 2014): 62 views of each of 1,393 chairs, as the user downloaded them.
 
-The middle 400 x 400 of a picture's 600 x 600 pixels become 64 x 64 grey levels on white, as the paper says. (Its released
-code meant to and did not: it threw the result of the cropping away.) Decoding takes minutes, so its result is kept in the
-cache folder under the hash of the pictures.
+The middle 400 x 400 of a picture's 600 x 600 pixels become 64 x 64 grey levels on white, as is usual. (The paper's
+released code threw the result of the cropping away.) Decoding takes minutes, so its result is kept in the cache folder
+under the hash of the pictures.
 """
 
 import hashlib
@@ -45,8 +45,8 @@ class Chairs(Source):
         train, test = hold_out(len(chairs))
         return Dataset(
             self.name,
-            images[np.isin(chair, train)],
-            images[np.isin(chair, test)],
+            images[torch.from_numpy(np.isin(chair, train))],
+            images[torch.from_numpy(np.isin(chair, test))],
             None,
             {"renders": sha256},
             f"{len(test):,} of {len(chairs):,} chairs, drawn at random once and for all, are for testing only, all "
@@ -78,7 +78,7 @@ def renders(place: Path, title: str) -> Iterator[tuple[str, bytes]]:
 
 def tar_members(place: Path) -> Iterator[tuple[Path, bytes]]:
     try:
-        with tarfile.open(place) as archive:
+        with tarfile.open(place, "r:") as archive:
             for member in archive:
                 if Path(member.name).match("*/renders/*.png") and (file := archive.extractfile(member)):
                     yield Path(member.name), file.read()

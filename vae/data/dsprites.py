@@ -44,7 +44,7 @@ class DSprites(Source):
             bits = pack(npz_pieces(place) if place.suffix == ".npz" else hdf5_pieces(place))
         except (OSError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(f"{place} cannot be read ({error})") from None
-        return split(self.name, bits, hashlib.sha256(bits).hexdigest())
+        return split(self.name, bits, hashlib.sha256(bits.data).hexdigest())
 
 
 DSPRITES = DSprites(

@@ -28,7 +28,7 @@ from vae.files import replacing
 PROBLEMS = (OSError, HTTPException, ValueError, EOFError, KeyError, zlib.error, zipfile.BadZipFile, UnpicklingError)
 """What a server or a package can have wrong."""
 
-Origin = tuple[str, Callable[[Path], None]]
+Origin = tuple[str, Callable[[Path], object]]
 """A name, and what puts the data set into the folder that it is given."""
 
 

@@ -16,7 +16,7 @@ def open_hdf5(path: Path) -> Iterator[dict[str, Any]]:
         UserError: h5py is not installed.
     """
     try:
-        import h5py
+        import h5py  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise UserError("reading hdf5 files needs the package h5py: pip install h5py") from None
     with h5py.File(path) as file:

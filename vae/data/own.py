@@ -12,15 +12,15 @@ Where there is no test part, a tenth is drawn at random once and for all.
 
 Arrays are ``count x size x size``; an axis of length 1, the one channel, may come second or last. Bytes are grey levels
 from 0 to 255, floats must lie in [0, 1] and are rounded to 256 levels, booleans are black and white. Images of 28 x 28
-are put in a frame of zeros, 32 x 32 and 64 x 64 are taken as they are, other sizes are refused. Pictures become grey. If
-they are not all of one of these sizes, they need 64 pixels or more either way, and the middle square of each is resized
-to 64 x 64.
+are put in a frame of zeros, 32 x 32 and 64 x 64 are taken as they are, other sizes are refused. Pictures become grey.
+If they are not all of one of these sizes, they need 64 pixels or more either way, and the middle square of each is
+resized to 64 x 64.
 """
 
 import hashlib
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,11 @@ def load(path: Path | None) -> Dataset:
 def read(path: Path) -> Dataset:
     if path.is_dir():
         files = {name: found for name in IDX if (found := find(path, name))}
-        return from_arrays({name: read_idx(found) for name, found in files.items()}, path) if files else pictures(path)
+        if not files:
+            return pictures(path)
+        if IDX[0] not in files:
+            raise ValueError(f"{path / IDX[0]}[.gz] is missing")
+        return from_arrays({name: read_idx(found) for name, found in files.items()}, path)
     if not path.exists():
         raise ValueError(f"{path} does not exist; {ACCEPTED}")
     with path.open("rb") as file:
@@ -72,7 +76,7 @@ def read(path: Path) -> Dataset:
     try:
         with np.load(path) if start[:2] == b"PK" else open_hdf5(path) as archive:
             arrays = {name: np.asarray(archive[name]) for name in chosen(archive, path)}
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} cannot be read ({error})") from None
     return from_arrays(arrays, path)
 
@@ -91,7 +95,7 @@ def chosen(archive: Mapping[str, Any], path: Path) -> list[str]:
             return [name for name in parts if name in names]
     if len(names) == 1:
         return names
-    raise ValueError(
+    raise UserError(
         f"{path} holds {', '.join(names) or 'no array'}; wanted x_train and x_test, train_images and test_images, or a "
         "single array"
     )
@@ -99,14 +103,13 @@ def chosen(archive: Mapping[str, Any], path: Path) -> list[str]:
 
 def from_arrays(arrays: dict[str, np.ndarray], path: Path) -> Dataset:
     """Training images first, then test images and test labels where they are."""
-    sha256 = {name: hashlib.sha256(np.ascontiguousarray(array)).hexdigest() for name, array in arrays.items()}
+    sha256 = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()}
     names = next((parts for parts in PARTS if parts[0] in arrays), (*arrays, "", ""))
     images = [grey_levels(arrays[name], f"{name} in {path}") for name in names[:2] if name in arrays]
     labels = arrays.get(names[2])
     if labels is not None and (labels.dtype.kind not in "iu" or len(images) < 2 or labels.shape != images[1].shape[:1]):
-        raise ValueError(
-            f"{names[2]} in {path} are {labels.dtype} of shape {labels.shape}, not an integer per test image"
-        )
+        got = f"{labels.dtype} of shape {labels.shape}"
+        raise ValueError(f"{names[2]} in {path} are {got}; wanted an integer for each of {names[1]}")
     return dataset(images, None if labels is None else torch.from_numpy(labels.astype(np.int64)), sha256, path)
 
 
@@ -170,9 +173,8 @@ def dataset(images: list[Tensor], labels: Tensor | None, sha256: dict[str, str],
     if len(images) == 2:
         train, test = images
         if train.shape[1:] != test.shape[1:]:
-            raise ValueError(
-                f"{path} has training images of shape {tuple(train.shape)} and test images of {tuple(test.shape)}"
-            )
+            sizes = f"{train.shape[-1]} x {train.shape[-1]} pixels, test images {test.shape[-1]} x {test.shape[-1]}"
+            raise ValueError(f"training images in {path} have {sizes}; wanted the same")
         return Dataset("own", train, test, labels, sha256, f"as it is in {path.name}{note}")
     if len(images[0]) < 2:
         raise ValueError(f"{path} holds one image only: nothing is left for testing")

@@ -1,8 +1,8 @@
 """Sprites drawn here after dSprites' factors, for machines without the official file. They are not dSprites.
 
 Three shapes x 6 scales x 40 rotations x 32 x 32 positions, the last factor changing fastest. A pixel is white where its
-centre lies inside the outline. Next to dSprites' published pictures squares are the same in 39 of 41 rotations, ellipses
-in 22 of 42, a few pixels apart in the others; the heart has an outline of its own.
+centre lies inside the outline. Of dSprites' published pictures, 39 of 41 rotated squares and 22 of 42 ellipses come out
+the same, the others but for a few pixels; the heart has an outline of its own.
 """
 
 import hashlib
@@ -47,8 +47,8 @@ Outline: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
 OUTLINES: tuple[Outline, ...] = (square, ellipse, heart)
 """Negative inside, positive outside; coordinates in pixels at scale 1.
 
-Over all images no value comes nearer to 0 than 1.7e-11, and rounding errors stay below 1e-14: whatever a machine makes of
-the last digit of a sine, every pixel is the same.
+Over all images no value comes nearer to 0 than 1.7e-11, and rounding errors stay below 1e-14: whatever a machine makes
+of the last digit of a sine, every pixel is the same.
 """
 
 
@@ -92,7 +92,7 @@ class DSpritesSynth(Source):
             raise ValueError(f"{place} cannot be read ({error})") from None
         if (bits.shape, bits.dtype) != (SHAPE, np.uint8):
             raise ValueError(f"{place} has shape {bits.shape} and type {bits.dtype}, wanted {SHAPE} and uint8")
-        sha256 = hashlib.sha256(bits).hexdigest()
+        sha256 = hashlib.sha256(bits.data).hexdigest()
         if sha256 != SHA256:
             raise ValueError(f"{place} has sha256 {sha256}, wanted {SHA256}: damaged, or drawn by another version")
         return bits
