@@ -41,7 +41,7 @@ def complaint(capsys) -> str:
         (["--batch-size", "0"], "--batch-size must be at least 1, got 0"),
         (["--seed", "-1"], "--seed must not be negative, got -1"),
         (["--divergence", "kl"], "Expected one of ('jsg', 'jsg-dual', 'kl-qp', 'kl-pq', 'mmd')"),
-        (["--dataset", "imagenet"], "Expected one of ('fashion-mini', 'fashion'"),
+        (["--dataset", "imagenet"], "Expected one of ('fashion-mini', 'fashion', 'mnist', 'dsprites', "),
         (["--backend", "numpy"], "Expected one of ('auto', 'eager', 'triton', 'reference')"),
         (["--alhpa", "0.3"], "Unrecognized options: --alhpa"),
         (["--likelihood", "normal"], "Expected one of ('gaussian', 'bernoulli', 'laplace')"),

@@ -1,5 +1,6 @@
 """The data sets are what their names say, or an error of one line says why not and what to do."""
 
+import dataclasses
 import gzip
 import hashlib
 
@@ -9,11 +10,14 @@ import torch
 
 import vae.data
 import vae.fashion_mini.__main__ as maker
-from vae.data import IdxFile, fashion_folder, load, read_idx
+from vae.data import load
+from vae.data.idx import IdxFile, idx_content, read_idx
+from vae.data.mnist import EMBEDDED, FASHION, FASHION_MINI, MNIST
 from vae.errors import UserError
 
 IMAGES = np.random.default_rng(1).integers(0, 256, (7, 28, 28)).astype(np.uint8)
 LABELS = np.arange(7, dtype=np.uint8)
+NAMES = ("train-images-idx3-ubyte", "t10k-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-labels-idx1-ubyte")
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -28,10 +32,11 @@ def expected(name: str, array: np.ndarray) -> IdxFile:
 @pytest.fixture
 def small_fashion(monkeypatch, tmp_path):
     """Stands a set of 7 + 7 images in Fashion-MNIST's place, and no folder of this machine among those searched."""
-    names = ("train-images-idx3-ubyte", "t10k-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-labels-idx1-ubyte")
-    arrays = dict(zip(names, (IMAGES, IMAGES, LABELS, LABELS), strict=True))
-    monkeypatch.setattr(vae.data, "FASHION", tuple(expected(name, array) for name, array in arrays.items()))
-    monkeypatch.setattr(vae.data, "DEBIAN", tmp_path / "debian")
+    arrays = dict(zip(NAMES, (IMAGES, IMAGES, LABELS, LABELS), strict=True))
+    files = tuple(expected(name, array) for name, array in arrays.items())
+    small = dataclasses.replace(FASHION, files=files, packaged=(tmp_path / "debian",))
+    monkeypatch.setitem(vae.data.SOURCES, "fashion", small)
+    monkeypatch.setattr(maker, "FASHION", small)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("JSGMATH_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
@@ -59,10 +64,10 @@ def test_the_embedded_set_has_5000_and_1000_images_padded_with_zeros_to_32_by_32
 
 def test_the_first_embedded_images_are_those_of_fashion_mnist():
     # Labels of the first images as the data set's own documentation shows them: an ankle boot, T-shirts, a dress ...
-    dataset = load("fashion-mini")
-    assert dataset.train_labels[:10].tolist() == [9, 0, 0, 3, 0, 2, 7, 2, 5, 5]
-    assert dataset.test_labels[:10].tolist() == [9, 2, 1, 1, 6, 1, 4, 6, 5, 7]
-    assert sorted(dataset.test_labels.unique().tolist()) == list(range(10))
+    assert read_idx(EMBEDDED, FASHION_MINI.files[2])[:10].tolist() == [9, 0, 0, 3, 0, 2, 7, 2, 5, 5]
+    labels = load("fashion-mini").test_labels
+    assert labels[:10].tolist() == [9, 2, 1, 1, 6, 1, 4, 6, 5, 7]
+    assert sorted(labels.unique().tolist()) == list(range(10))
 
 
 @pytest.mark.parametrize("ending", ["", ".gz"])
@@ -106,30 +111,30 @@ def test_a_broken_compressed_file_is_named(tmp_path, content):
 def test_fashion_is_found_in_the_documented_order(small_fashion, monkeypatch, tmp_path):
     # From the last place to the first: each newly filled place must win over all that follow it.
     for folder in ("cache/jsgmath/fashion", "debian", "data", "data/FashionMNIST/raw", "data/fashion"):
-        assert small_fashion(folder) == fashion_folder(None).resolve()
+        assert small_fashion(folder) == vae.data.SOURCES["fashion"].place().resolve()
     monkeypatch.setenv("JSGMATH_DATA", str(tmp_path / "named"))
-    assert small_fashion("named") == fashion_folder(None)
-    assert fashion_folder(small_fashion("given")) == tmp_path / "given"
+    assert small_fashion("named") == vae.data.SOURCES["fashion"].place()
+    assert vae.data.SOURCES["fashion"].place(small_fashion("given")) == tmp_path / "given"
 
 
 def test_a_folder_that_the_user_names_is_not_replaced_by_another(small_fashion, tmp_path):
     small_fashion("data")
     (tmp_path / "empty").mkdir()
     for folder in ("empty", "missing"):
-        with pytest.raises(UserError, match=f"no Fashion-MNIST under .*{folder}; pass --data FOLDER"):
+        with pytest.raises(UserError, match=f"no Fashion-MNIST under .*{folder}; .* pass --data FOLDER"):
             load("fashion", tmp_path / folder)
 
 
 def test_a_folder_with_some_of_the_files_is_an_error_and_not_passed_by(small_fashion, tmp_path):
     small_fashion("debian")
     (small_fashion("data") / "t10k-labels-idx1-ubyte.gz").unlink()
-    with pytest.raises(UserError, match=r"data/t10k-labels-idx1-ubyte\[\.gz\] is missing; pass --data"):
+    with pytest.raises(UserError, match=r"data/t10k-labels-idx1-ubyte\[\.gz\] is missing; .* pass --data"):
         load("fashion")
 
 
 def test_fashion_that_is_nowhere_says_how_to_get_it_in_one_line(small_fashion):
     with pytest.raises(
-        UserError, match=r"--data FOLDER.*JSGMATH_DATA.*Debian package.*--dataset fashion-mini"
+        UserError, match=r"vae.data get fashion.*--data FOLDER.*JSGMATH_DATA.*Debian package.*--dataset fashion-mini"
     ) as error:
         load("fashion")
     assert "\n" not in str(error.value)
@@ -142,6 +147,22 @@ def test_fashion_reads_the_files_it_finds(small_fashion):
     assert dataset.sha256["train-images-idx3-ubyte"] == hashlib.sha256(idx(IMAGES)).hexdigest()
 
 
+def test_mnist_has_its_own_folders_and_fashions_files_are_not_taken_for_it(small_fashion, tmp_path):
+    # The names of the files are the same; MNIST's pinned hashes tell, and its error names its own ways.
+    assert MNIST.layouts[:2] == ("mnist", "MNIST/raw")
+    folder = small_fashion("somewhere")
+    with pytest.raises(UserError, match=r"has shape \(7, 28, 28\), wanted \(60000, 28, 28\); .*vae.data get mnist"):
+        load("mnist", folder)
+    small_fashion("data/fashion")
+    with pytest.raises(UserError, match=r"no MNIST under data, .*cache/jsgmath; python -m vae.data get mnist"):
+        load("mnist")
+
+
+def test_an_array_written_as_idx_is_the_format_as_described():
+    for array in (IMAGES, LABELS):
+        assert idx_content(array) == idx(array)
+
+
 def test_a_folder_for_the_embedded_set_is_refused_rather_than_ignored(tmp_path):
     with pytest.raises(UserError, match="fashion-mini is embedded"):
         load("fashion-mini", tmp_path)
@@ -150,11 +171,10 @@ def test_a_folder_for_the_embedded_set_is_refused_rather_than_ignored(tmp_path):
 def test_the_embedded_set_is_made_from_the_first_images_and_the_same_each_time(
     small_fashion, monkeypatch, tmp_path, capsys
 ):
-    parts = []
-    for whole, array in zip(vae.data.FASHION, (IMAGES, IMAGES, LABELS, LABELS), strict=True):
-        parts.append(expected(whole.name, array[:4]))
-    monkeypatch.setattr(maker, "FASHION", vae.data.FASHION)
-    monkeypatch.setattr(maker, "FASHION_MINI", tuple(parts))
+    parts = tuple(
+        expected(name, array[:4]) for name, array in zip(NAMES, (IMAGES, IMAGES, LABELS, LABELS), strict=True)
+    )
+    monkeypatch.setattr(maker, "FASHION_MINI", dataclasses.replace(FASHION_MINI, files=parts))
     monkeypatch.setattr("sys.argv", ["vae.fashion_mini", str(small_fashion("source"))])
     made = []
     for folder in ("first", "second"):

@@ -27,7 +27,6 @@ def few_images(monkeypatch):
         whole,
         train_images=whole.train_images[:200],
         test_images=whole.test_images[:100],
-        train_labels=whole.train_labels[:200],
         test_labels=whole.test_labels[:100],
     )
     monkeypatch.setattr(vae.train, "load", lambda name, folder: few)

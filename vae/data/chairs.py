@@ -106,6 +106,7 @@ def decoded(place: Path, names: list[str], sha256: str) -> np.ndarray:
         with replacing(cache) as path:
             np.savez(path, images=images)
     try:
-        return np.load(cache)["images"]
+        with cache.open("rb") as file, np.load(file) as archive:
+            return archive["images"]
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"{cache} cannot be read ({error}): remove it, and it is made again") from None

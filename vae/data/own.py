@@ -74,7 +74,7 @@ def read(path: Path) -> Dataset:
     if start[:4] != b"PK\x03\x04" and start != b"\x89HDF\r\n\x1a\n":
         raise ValueError(f"{path} starts with {start[:4].hex() or 'nothing'}; {ACCEPTED}")
     try:
-        with np.load(path) if start[:2] == b"PK" else open_hdf5(path) as archive:
+        with path.open("rb") as file, np.load(file) if start[:2] == b"PK" else open_hdf5(path) as archive:
             arrays = {name: np.asarray(archive[name]) for name in chosen(archive, path)}
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} cannot be read ({error})") from None
