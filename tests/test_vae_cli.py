@@ -50,7 +50,9 @@ def complaint(capsys) -> str:
         (["--learn-alpha", "--alpha", "0"], "an --alpha inside (0, 1), got jsg and 0.0"),
         (["--resume"], "--resume needs --out"),
         (["--resume", "--out", "nowhere"], "nowhere holds no run to resume"),
-        (["--data", "."], "fashion-mini is embedded"),
+        (["--dataset", "fashion-mini", "--data", "."], "fashion-mini is embedded"),
+        (["--data", "."], "holds no pictures"),
+        (["--dataset", "own"], "--dataset own needs --data PATH"),
         (["--dataset", "fashion", "--data", "."], "no Fashion-MNIST under ."),
     ],
 )

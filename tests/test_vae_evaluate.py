@@ -14,7 +14,8 @@ from torch.distributions import Normal, kl_divergence
 import vae.evaluate
 import vae.train
 from vae.data import load
-from vae.evaluate import CHUNK, Options, describe_latent, encode, evidence, main
+from vae.evaluate import Options, evidence, main
+from vae.measure import CHUNK, describe_latent, encode
 from vae.model import VAE
 from vae.run_folder import RunFolder
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 import vae.train
 from vae.data import load
-from vae.run_folder import replacing
+from vae.files import replacing
 from vae.train import Batches, build, main
 
 FILES = {"run.json", "metrics.jsonl", "checkpoint.pt", "model.safetensors"} | {

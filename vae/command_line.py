@@ -11,9 +11,9 @@ from vae.errors import UserError
 T = TypeVar("T")
 
 
-def folder(default: str):
-    """How --help shows an optional folder."""
-    return tyro.conf.arg(metavar="FOLDER", help_behavior_hint=f"(default: {default})")
+def place(default: str):
+    """How --help shows an optional file or folder."""
+    return tyro.conf.arg(metavar="PATH", help_behavior_hint=f"(default: {default})")
 
 
 def parse(kind: type[T], program: str, description: str, arguments: list[str]) -> T:

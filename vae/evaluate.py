@@ -44,19 +44,18 @@ from tqdm import tqdm
 
 from jsgmath.torch import kl_standard_normal
 from vae import command_line
-from vae.command_line import folder
-from vae.data import load
+from vae.command_line import place
+from vae.data import Images, load
 from vae.environment import describe_environment
 from vae.errors import UserError
 from vae.evidence import Estimate, binarise, bootstrap_interval, importance_sampling
+from vae.files import replacing
 from vae.likelihood import UNITS, Likelihood, log_density
-from vae.model import VAE, reparametrise
+from vae.measure import ACTIVE, describe_latent, encode, evaluate
+from vae.model import VAE
 from vae.objective import TERMS, Objective, prepare_backend
-from vae.run_folder import RunFolder, read_facts, replacing
+from vae.run_folder import RunFolder, read_facts
 from vae.settings import Settings
-
-CHUNK = 250  # images at a time: what fits a CPU's cache is decoded half again as fast as 500
-ACTIVE = 0.01  # Burda et al. 2016 call a unit active whose posterior mean varies by more than that over the images
 
 DESCRIPTION = """\
 Evaluate runs that have finished: errors, divergences of each latent dimension, active units, rate, distortion and
@@ -65,24 +64,6 @@ importance-weighted log evidence. Prints a table and writes evaluation.json into
   python -m vae.evaluate runs/fashion-jsg-0.3
   python -m vae.evaluate runs/* --likelihood bernoulli     the paper's Fig. 5: trained with squares, judged with this
 """
-
-
-@torch.no_grad()
-def evaluate(model: VAE, objective: Objective, images: Tensor) -> dict[str, float]:
-    """Reconstruction, divergence and loss as the paper reports them: z = mean, pixels summed, mean over all images.
-
-    Args:
-        images: bytes, ``count x 1 x size x size``, on the model's device.
-    """
-    generator = torch.Generator().manual_seed(0)  # MMD alone compares draws, the same ones each time
-    total = torch.zeros(len(TERMS), dtype=torch.float64, device=images.device)
-    for start in range(0, len(images), CHUNK):
-        chunk = images[start : start + CHUNK].float() / 255
-        mean, logvar = model.encode(chunk)
-        z = reparametrise(mean, logvar, torch.randn(mean.shape, generator=generator).to(mean.device))
-        terms = objective(chunk, model.decoder(mean), z, mean, logvar)
-        total += terms.sum(1, dtype=torch.float64)
-    return dict(zip(TERMS, (total / len(images)).tolist(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -109,7 +90,7 @@ class Options:
     batch_size: int = 64
     """Images in a batch."""
 
-    data: Annotated[Path | None, folder("the usual places are searched")] = None
+    data: Annotated[Path | None, place("the usual places are searched")] = None
     """Where the files of the run's data set are."""
 
     seed: int = 0
@@ -190,34 +171,15 @@ def load_model(path: Path, size: int, device: torch.device) -> VAE:
     return model.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
-def errors(model: VAE, objective: Objective, images: Tensor) -> dict[str, float]:
+def errors(model: VAE, objective: Objective, images: Images) -> dict[str, float]:
     """``evaluate``, and the squared error whatever the model was trained with."""
     terms = evaluate(model, objective, images)
     squares = terms if objective.likelihood == "gaussian" else evaluate(model, Objective("kl-qp", 0, 1, "auto"), images)
     return {"images": len(images), "squared_error": squares["reconstruction"], **terms}
 
 
-def encode(model: VAE, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and log-variance of q(z|x) for all images, ``count x latent``, float64."""
-    parts = [model.encode(images[start : start + CHUNK].float() / 255) for start in range(0, len(images), CHUNK)]
-    mean, logvar = (torch.cat(tensors).double() for tensors in zip(*parts, strict=True))
-    return mean, logvar
-
-
-def describe_latent(mean: Tensor, logvar: Tensor) -> dict[str, list[Any]]:
-    """What the posterior, ``images x latent``, makes of each dimension."""
-    rows = mean[..., None], logvar[..., None]
-    variance = mean.var(0)
-    return {
-        "kl_qp": kl_standard_normal(*rows, direction="qp", backend="eager").mean(0).tolist(),
-        "kl_pq": kl_standard_normal(*rows, direction="pq", backend="eager").mean(0).tolist(),
-        "variance_of_mean": variance.tolist(),
-        "active": (variance > ACTIVE).tolist(),
-    }
-
-
 def evidence(
-    model: VAE, images: Tensor, mean: Tensor, logvar: Tensor, likelihood: Likelihood, options: Options
+    model: VAE, images: Images, mean: Tensor, logvar: Tensor, likelihood: Likelihood, options: Options
 ) -> dict[str, Any]:
     """Rate, distortion and log evidence of batches of the images, whose posterior is given: float64, all images."""
     count = min(options.batches, len(images) // options.batch_size)

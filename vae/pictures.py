@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from jsgmath.torch import jsg_standard_normal
-from vae.data import Dataset
+from vae.data import Dataset, Images
+from vae.files import replacing
+from vae.measure import encode
 from vae.model import VAE
-from vae.run_folder import replacing
 
 INK = "#333333"
 COLOURS = {"reconstruction": "#0b6e99", "divergence": "#c4562f"}
@@ -26,8 +27,7 @@ STEPS = torch.linspace(-2, 2, 10)  # the range in which the prior has 95 % of it
 def draw_all(folder: Path, model: VAE, dataset: Dataset, metrics: list[dict[str, Any]], title: str) -> None:
     """Writes reconstructions.png, traversal.png and curves.png."""
     images = dataset.test_images.to(next(model.parameters()).device)
-    parts = [model.encode(chunk.float() / 255) for chunk in images.split(500)]
-    mean, logvar = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+    mean, logvar = encode(model, images)
     figures = {
         "reconstructions": draw_reconstructions(model, images, mean, dataset.test_labels, title),
         "traversal": draw_traversal(model, mean, logvar, title),
@@ -38,12 +38,22 @@ def draw_all(folder: Path, model: VAE, dataset: Dataset, metrics: list[dict[str,
             figure.savefig(path, dpi=160)
 
 
-def draw_reconstructions(model: VAE, images: Tensor, mean: Tensor, labels: Tensor, title: str) -> Figure:
-    """Two test images of each class, and below each what the model makes of it with z = mean."""
-    chosen = torch.stack([(labels == label).nonzero()[:2, 0] for label in labels.unique()], 1)
-    rows = [row for index in chosen for row in (images[index].float() / 255, model.decode(mean[index]))]
+def draw_reconstructions(model: VAE, images: Images, mean: Tensor, labels: Tensor | None, title: str) -> Figure:
+    """Test images in two rows, and below each what the model makes of it with z = mean."""
+    chosen = choose(labels, len(images))
+    rows = [row for index in chosen for row in (images[index].float() / 255, model.decode(mean[index].float()))]
     names = ["test image", "reconstruction"] * 2
     return draw_grid(torch.stack(rows), names, f"{title}: reconstructions of test images")
+
+
+def choose(labels: Tensor | None, count: int) -> Tensor:
+    """Indices of two images of each of ten classes, ``2 x 10``; or of images from all over, where there are none."""
+    if labels is not None:
+        classes = [(labels == label).nonzero()[:2, 0] for label in labels.unique()]
+        if len(classes) == 10 and all(len(indices) == 2 for indices in classes):
+            return torch.stack(classes, 1)
+    columns = max(1, min(count, 20) // 2)
+    return torch.linspace(0, count - 1, 2 * columns).long().view(2, columns)
 
 
 def draw_traversal(model: VAE, mean: Tensor, logvar: Tensor, title: str) -> Figure:
@@ -51,7 +61,7 @@ def draw_traversal(model: VAE, mean: Tensor, logvar: Tensor, title: str) -> Figu
     # KL(q||p) of each dimension on its own, averaged over the test images: what the model uses it for.
     activity = jsg_standard_normal(mean[..., None], logvar[..., None], 0.0, backend="eager").mean(0)
     order = activity.argsort(descending=True)
-    z = mean[0].repeat(len(order), len(STEPS), 1)
+    z = mean[0].float().repeat(len(order), len(STEPS), 1)
     for row, dimension in enumerate(order):
         z[row, :, dimension] = STEPS.to(z.device)
     rows = model.decode(z.flatten(0, 1)).unflatten(0, z.shape[:2])

@@ -1,10 +1,8 @@
-"""A run's folder: every file is written beside its final name and then renamed, so that none is ever half there."""
+"""A run's folder and the files in it, none of which is ever half there."""
 
-import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,20 +12,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vae.errors import UserError
+from vae.files import LEFTOVERS, replacing
 from vae.settings import Settings
 
 ELSEWHERE = ("data", "out", "resume")  # say where and how, not what; the data's content is recorded as hashes
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path that takes the place of ``path`` when the block ends well, and vanishes when it does not."""
-    temporary = path.with_name(f".{path.stem}.writing{os.getpid()}{path.suffix}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class RunFolder:
@@ -44,7 +32,7 @@ class RunFolder:
         except BlockingIOError:
             os.close(self.lock)
             raise UserError(f"{path} is in use: another process trains this run") from None
-        for leftover in path.glob(".*.writing*"):  # of a process that was killed
+        for leftover in path.glob(LEFTOVERS):  # of a process that was killed
             leftover.unlink()
 
     def __enter__(self) -> "RunFolder":

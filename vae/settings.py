@@ -1,12 +1,12 @@
 """What the command line of ``python -m vae.train`` says, checked."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 from vae import command_line
-from vae.command_line import folder
+from vae.command_line import place
 from vae.data import DatasetName
 from vae.errors import UserError
 from vae.likelihood import Likelihood
@@ -31,7 +31,8 @@ class Settings:
     """One training run."""
 
     dataset: DatasetName = "fashion-mini"
-    """fashion-mini: 5,000 + 1,000 images of Fashion-MNIST, embedded. The others: see python -m vae.data status."""
+    """fashion-mini: 5,000 + 1,000 images of Fashion-MNIST, embedded. own: one's own; --data alone means them. The
+    others: python -m vae.data status."""
 
     divergence: Divergence = "jsg"
     """jsg, jsg-dual: skew-geometric Jensen-Shannon and its dual. kl-qp: KL(q(z|x)||p(z)). kl-pq: KL(p(z)||q(z|x)).
@@ -67,10 +68,10 @@ class Settings:
     seed: int = 1234
     """Fixes the initial weights, the order of the images and the noise."""
 
-    data: Annotated[Path | None, folder("the usual places are searched")] = None
-    """Where the files of --dataset fashion are."""
+    data: Annotated[Path | None, place("the usual places are searched")] = None
+    """Where the images are: those of --dataset, or one's own in idx, npz or hdf5 files or a folder of pictures."""
 
-    out: Annotated[Path | None, folder("a new one under runs/")] = None
+    out: Annotated[Path | None, place("a new one under runs/")] = None
     """Where the results go."""
 
     resume: bool = False
@@ -111,6 +112,8 @@ class Settings:
 def parse(arguments: list[str]) -> Settings:
     """Reads the command line; the first mistake in it is a UserError of one line."""
     settings = command_line.parse(Settings, "python -m vae.train", DESCRIPTION, arguments)
+    if settings.data and not any(argument.partition("=")[0] == "--dataset" for argument in arguments):
+        settings = replace(settings, dataset="own")
     check(settings)
     return settings
 

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from vae.data import load
+from vae.data import Images, load
 from vae.environment import describe_environment
 from vae.errors import UserError
-from vae.evaluate import evaluate
+from vae.measure import evaluate
 from vae.model import VAE
 from vae.objective import TERMS, Objective, prepare_backend
 from vae.pictures import draw_all
@@ -39,7 +39,7 @@ class Batch(NamedTuple):
 class Batches:
     """The batches of one epoch. Any of them can be made again at any time, as the report of a failure needs."""
 
-    def __init__(self, images: Tensor, batch_size: int, latent: int, seed: int, epoch: int):
+    def __init__(self, images: Images, batch_size: int, latent: int, seed: int, epoch: int):
         generator = random_numbers(seed, epoch)
         # Drawn on the CPU whatever the device is, so that a seed means the same run everywhere.
         self.order = torch.randperm(len(images), generator=generator).to(images.device)
@@ -125,7 +125,7 @@ def run_epoch(
     optimizer: torch.optim.Adam,
     objective: Objective,
     batches: Batches,
-    splits: dict[str, Tensor],
+    splits: dict[str, Images],
     bar: tqdm,
 ) -> list[dict[str, Any]]:
     """Trains for one epoch and evaluates the model on all images of each split: one row of metrics for each.
@@ -142,7 +142,7 @@ def run_epoch(
         if not math.isfinite(values["loss"]):
             raise NotFinite(list(values.values()), len(batches) - 1)
         speed = speeds.get(split, len(images) / (time.perf_counter() - start))
-        learnt = {"alpha": objective.jsg.alpha.item()} if objective.jsg.logit is not None else {}
+        learnt = {"alpha": float(objective.jsg.alpha)} if objective.jsg.logit is not None else {}
         rows.append({"split": split, **values, **learnt, "images_per_second": round(speed, 1)})
     return rows
 

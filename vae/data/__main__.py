@@ -1,17 +1,15 @@
 """Which data sets are here, and how to get them: ``python -m vae.data --help``."""
 
-import contextlib
-import io
 import sys
 from dataclasses import dataclass
 
 import tyro
 
+from vae import command_line
 from vae.data import SOURCES, DatasetName, own
 from vae.data.get import get
 from vae.data.source import Source, cache_folder, destination
 from vae.errors import UserError
-from vae.settings import first_paragraph
 
 
 @dataclass(frozen=True)
@@ -37,14 +35,7 @@ The data sets of python -m vae.train --dataset NAME. They are looked for under -
 
 def parse(arguments: list[str]) -> Status | Get:
     """Reads the command line; the first mistake in it is a UserError of one line."""
-    complaint = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(complaint):
-            return tyro.cli(Status | Get, prog="python -m vae.data", description=description(), args=arguments)
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        raise UserError(f"{first_paragraph(complaint.getvalue())}; see --help") from None
+    return command_line.parse(Status | Get, "python -m vae.data", description(), arguments)  # pyright: ignore
 
 
 def table() -> str:

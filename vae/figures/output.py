@@ -12,7 +12,7 @@ import matplotlib.style
 from matplotlib.figure import Figure
 
 from vae.errors import UserError
-from vae.run_folder import replacing
+from vae.files import replacing
 
 WIDTH = 5.5  # inches: a text column of the paper
 INK = "#333333"
