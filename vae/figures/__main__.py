@@ -10,11 +10,16 @@ import tyro
 
 from vae import command_line
 from vae.errors import UserError
-from vae.figures import fig1, fig2
+from vae.figures import curves
 from vae.figures.output import Result, style, write
 
-# Each is made from the folder of runs, in which the two of theory do not look.
-FIGURES: dict[str, Callable[[Path], Result]] = {"fig1": fig1.draw, "fig2": fig2.draw}
+# Each makes its figure from the folder of runs, in which those of theory do not look.
+FIGURES: dict[str, Callable[[Path], Result]] = {
+    "fig3": curves.fig3,
+    "appB": curves.app_b,
+    "appE": curves.app_e,
+    "appF": curves.app_f,
+}
 
 DESCRIPTION = """\
 Make the paper's figures and tables, and beside each the numbers in it (CSV) and its caption (txt).

@@ -1,0 +1,304 @@
+"""Runs on disk: read, brought together by what was trained, chosen for a figure, and named where one is missing."""
+
+import json
+import math
+import shlex
+import statistics
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from vae.errors import UserError
+from vae.figures import paper
+from vae.run_folder import read_facts
+from vae.settings import Settings, check
+
+COLUMNS = ("train_reconstruction", "test_reconstruction", "train_divergence", "test_divergence")
+NAMES = {"mnist": "MNIST", "fashion": "Fashion-MNIST", "dsprites": "dSprites", "chairs": "Chairs"}
+
+# Settings that say how and where something was trained, not what.
+INCIDENTAL = ("epochs", "backend", "seed", "data", "out", "resume", "deterministic")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one folder holds."""
+
+    path: Path
+    settings: Settings
+    sha256: dict[str, str]
+    """Of the images."""
+
+    epochs: int
+    """Those that are done: a run that ended has as many as its settings want."""
+
+    values: dict[str, float]
+    """By column, after the last epoch."""
+
+    @property
+    def finished(self) -> bool:
+        return self.epochs == self.settings.epochs
+
+
+@dataclass(frozen=True)
+class Group:
+    """Finished runs that differ in their seeds alone."""
+
+    runs: tuple[Run, ...]
+
+    def mean(self, column: str) -> float:
+        return statistics.fmean(run.values[column] for run in self.runs)
+
+    def sd(self, column: str) -> float | None:
+        """The sample standard deviation over the seeds; one seed has none."""
+        return statistics.stdev(run.values[column] for run in self.runs) if len(self.runs) > 1 else None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The runs of one data set that a figure shows, all of the same number of epochs."""
+
+    dataset: str
+    epochs: int
+    groups: dict[Settings, Group]
+    """By what was trained."""
+
+    missing: list[str]
+    """A line for each run that is wanted and not there, or not finished, with the command that makes it."""
+
+    others: Counter[int]
+    """How many finished runs were left out, by their numbers of epochs."""
+
+    def rows(self, wanted: Sequence[Settings]) -> list[dict[str, Any]]:
+        """For all that was trained or is in the paper: each column's mean and sd, and the paper's number."""
+        rows = []
+        for settings in dict.fromkeys([*(on(self.dataset, one) for one in wanted), *self.groups]):
+            group = self.groups.get(settings)
+            numbers: dict[str, float | None] = {}
+            for column in COLUMNS:
+                numbers[column] = group.mean(column) if group else None
+                numbers[f"{column}_sd"] = group.sd(column) if group else None
+                numbers[f"{column}_paper"] = paper.number(column, settings)
+            if any(value is not None for value in numbers.values()):
+                said = describe(settings) | {"epochs": group and self.epochs, "seeds": group and len(group.runs)}
+                rows.append(said | numbers)
+        return rows
+
+    def sentence(self) -> str:
+        """How long and how often its runs were trained, as a caption says it."""
+        seeds = {len(group.runs) for group in self.groups.values()}
+        spread = f"{min(seeds)} to {max(seeds)}" if len(seeds) > 1 else "one" if seeds == {1} else f"{max(seeds)}"
+        said = f"{title(self.dataset)}: {self.epochs} epochs, {spread} {'seed' if seeds == {1} else 'seeds'}"
+        for epochs, count in sorted(self.others.items()):
+            said += f" (left out: {count} of {epochs} epochs)"
+        return said + "."
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a figure shows, and what it cannot."""
+
+    choices: list[Choice]
+    """One for each data set that is shown."""
+
+    missing: list[str]
+    notes: str
+    """What the caption must say of these runs."""
+
+
+def several(settings: Collection[Settings]) -> bool:
+    """A single point compares nothing."""
+    return len(settings) > 1
+
+
+def several_weights(settings: Collection[Settings]) -> bool:
+    return len({one.weight for one in settings}) > 1
+
+
+@dataclass(frozen=True)
+class Runs:
+    """All runs below a folder."""
+
+    runs: dict[Settings, list[Run]]
+    """By what was trained."""
+
+    damaged: list[str]
+    """A line for each folder that cannot be read."""
+
+    left_out: list[str]
+    """A sentence for each run that would count something twice, or mix what differs."""
+
+    def select(
+        self,
+        wanted: Sequence[Settings],
+        datasets: Sequence[str] = (),
+        *,
+        enough: Callable[[Collection[Settings]], bool] = several,
+        other_alphas: bool = False,
+    ) -> Selection:
+        """What there is of the wanted settings on every data set.
+
+        Args:
+            wanted: what is to be trained; of what data set these say does not matter.
+            datasets: those that are wanted even if nothing was trained on them.
+            enough: whether a data set of which these settings are there is worth showing.
+            other_alphas: take JSG and JSG* of other alphas too, if they are there.
+        """
+        there = {one.dataset for one in self.runs if on(wanted[0].dataset, one) in wanted}
+        stood_for = {paper.COUNTERPARTS.get(dataset) for dataset in there}
+        named = sorted(there | (set(datasets) - stood_for), key=dataset_order) or paper.DATASETS[:1]
+        choices = [self.choose(dataset, wanted, other_alphas) for dataset in named]
+        shown = [choice for choice in choices if enough(choice.groups)]
+        missing = []
+        for choice in choices:
+            if choice in (shown or choices[:1]):
+                missing += choice.missing
+            else:  # twenty lines about a data set that nobody asked for would hide the others
+                missing.append(f"{choice.dataset}, {len(choice.missing)} runs, the first being {choice.missing[0]}")
+        notes = " ".join([*(choice.sentence() for choice in shown), *self.left_out])
+        return Selection(shown, missing + self.damaged, notes)
+
+    def choose(self, dataset: str, wanted: Sequence[Settings], other_alphas: bool) -> Choice:
+        """The runs of one data set, of the number of epochs of which there is most; of two equals the larger."""
+        wanted = [on(dataset, settings) for settings in wanted]
+        lengths: dict[Settings, set[int]] = {
+            settings: {run.epochs for run in self.runs.get(settings, ()) if run.finished}
+            for settings in dict.fromkeys([*wanted, *(self.alphas(wanted) if other_alphas else ())])
+        }
+        there = Counter(length for found in lengths.values() for length in found)
+        epochs = max(there, key=lambda length: (there[length], length), default=Settings.epochs)
+        groups, others = {}, Counter()
+        for settings in lengths:
+            finished = [run for run in self.runs.get(settings, ()) if run.finished]
+            if chosen := tuple(run for run in finished if run.epochs == epochs):
+                groups[settings] = Group(chosen)
+            others.update(run.epochs for run in finished if run.epochs != epochs)
+        missing = [line for one in lengths for line in self.missing(one, epochs, one in groups or one not in wanted)]
+        return Choice(dataset, epochs, groups, missing, others)
+
+    def alphas(self, wanted: Sequence[Settings]) -> list[Settings]:
+        """What differs from the wanted settings of JSG and JSG* in its alpha alone."""
+        return [one for one in self.runs if one.skewed and any(replace(one, alpha=two.alpha) == two for two in wanted)]
+
+    def missing(self, settings: Settings, epochs: int, there: bool) -> list[str]:
+        """What has to be run for these settings: what began and did not end, and one run if there is none."""
+        lines = []
+        for run in self.runs.get(settings, ()):
+            if not run.finished or (run.epochs < epochs and not there):
+                goal = max(run.settings.epochs, epochs)
+                again = command(replace(run.settings, epochs=goal, out=run.path, resume=True))
+                lines.append(f"{label(run.settings)} ({run.path} has {run.epochs} of {goal} epochs): {again}")
+        return lines or ([] if there else [f"{label(settings)}: {command(replace(settings, epochs=epochs))}"])
+
+
+def read_runs(folder: Path) -> Runs:
+    """Reads every folder below ``folder``, at any depth, that holds run.json and metrics.jsonl.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder; --runs takes the one that holds the runs")
+    runs: dict[Settings, list[Run]] = {}
+    first: dict[str, Run] = {}
+    damaged, left_out = [], []
+    for path in sorted(found.parent for found in folder.rglob("metrics.jsonl")):
+        if not (path / "run.json").exists():
+            continue
+        try:
+            run = read_run(path)
+        except (UserError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            damaged.append(f"{path}, which cannot be read ({type(error).__name__}: {error})")
+            continue
+        same = runs.setdefault(what(run.settings), [])
+        reference = first.setdefault(run.settings.dataset, run)
+        twin = next((one for one in same if (one.settings.seed, one.epochs) == (run.settings.seed, run.epochs)), None)
+        if run.sha256 != reference.sha256:
+            left_out.append(f"{path} is left out: its images are not those of {reference.path}, though named the same.")
+        elif twin and twin.finished and run.finished:
+            left_out.append(f"{path} is left out: it repeats the settings and the seed of {twin.path}.")
+        else:
+            same.append(run)
+    return Runs({settings: same for settings, same in runs.items() if same}, damaged, left_out)
+
+
+def read_run(path: Path) -> Run:
+    """What is in one run's folder.
+
+    Raises:
+        UserError, OSError, ValueError, KeyError, TypeError, AttributeError: as the damage makes it.
+    """
+    facts = read_facts(path)
+    settings = Settings(**facts["settings"])
+    check(settings)
+    rows = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    last = {row["split"]: row for row in rows}
+    if not {"train", "test"} <= set(last):
+        raise ValueError(f"metrics.jsonl has rows of {', '.join(last) or 'nothing'}, wanted train and test")
+    epochs = {int(last[split]["epoch"]) for split in ("train", "test")}
+    if len(epochs) > 1 or max(epochs) > settings.epochs:
+        raise ValueError(f"metrics.jsonl ends with epoch {max(epochs)}, run.json wants {settings.epochs}")
+    values = {f"{split}_{term}": float(last[split][term]) for split, term in (c.split("_") for c in COLUMNS)}
+    if not all(math.isfinite(value) for value in values.values()):
+        raise ValueError("metrics.jsonl ends with a number that is not finite")
+    return Run(path, settings, facts["data"]["sha256"], max(epochs), values)
+
+
+def what(settings: Settings) -> Settings:
+    """The settings with everything at its default that does not say what is trained."""
+    defaults = {field.name: field.default for field in fields(Settings)}
+    ignored = {key: defaults[key] for key in INCIDENTAL} | ({} if settings.skewed else {"alpha": defaults["alpha"]})
+    # 0.1 + 0.2 is not 0.3 to the last bit, but a loop that computed it meant that.
+    return replace(settings, **({"alpha": round(settings.alpha, 9)} | ignored))
+
+
+def trained(divergence: str, **options: Any) -> Settings:
+    """What a figure wants trained, on whatever data set."""
+    return Settings(**({"dataset": "mnist", "divergence": divergence} | options))
+
+
+def on(dataset: str, settings: Settings) -> Settings:
+    """The same on another data set."""
+    return Settings(**(vars(settings) | {"dataset": dataset}))
+
+
+def describe(settings: Settings) -> dict[str, Any]:
+    """What was trained, as columns."""
+    return {
+        "dataset": settings.dataset,
+        "divergence": settings.divergence,
+        "alpha": settings.alpha if settings.skewed else None,
+        "weight": settings.weight,
+    }
+
+
+def command(settings: Settings) -> str:
+    """The command that trains these settings."""
+    words = ["python", "-m", "vae.train"]
+    for field in fields(Settings):
+        value = getattr(settings, field.name)
+        always = field.name in ("dataset", "divergence", "epochs") or (field.name == "alpha" and settings.skewed)
+        if always or (value != field.default and field.name != "alpha"):
+            option = f"--{field.name.replace('_', '-')}"
+            words += (
+                [option] if value is True else [option, f"{value:.12g}" if isinstance(value, float) else str(value)]
+            )
+    return shlex.join(words)
+
+
+def label(settings: Settings) -> str:
+    """Data set and objective in a few words."""
+    return f"{settings.dataset} {settings.title()}"
+
+
+def title(dataset: str) -> str:
+    """As a figure's reader knows the data set."""
+    return NAMES.get(dataset, dataset)
+
+
+def dataset_order(dataset: str) -> tuple[int, str]:
+    """The paper's data sets in its order, one that stands for one of them beside it, then others by name."""
+    name = paper.COUNTERPARTS.get(dataset, dataset)
+    return (paper.DATASETS.index(name) if name in paper.DATASETS else len(paper.DATASETS)), dataset
