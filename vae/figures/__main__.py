@@ -10,12 +10,13 @@ import tyro
 
 from vae import command_line
 from vae.errors import UserError
-from vae.figures import curves
+from vae.figures import curves, tables
 from vae.figures.output import Result, style, write
 
 # Each makes its figure from the folder of runs, in which those of theory do not look.
 FIGURES: dict[str, Callable[[Path], Result]] = {
     "fig3": curves.fig3,
+    "table1": tables.table1,
     "appB": curves.app_b,
     "appE": curves.app_e,
     "appF": curves.app_f,

@@ -29,7 +29,7 @@ class Series:
     of: Mapping[str, Any]
     colour: Any
     label: str
-    marker: str | None = None
+    marker: str = ""
 
     def rows(self, rows: Sequence[Row], dataset: str) -> list[Row]:
         wanted = {"dataset": dataset, **self.of}
@@ -199,6 +199,6 @@ def key(series: Sequence[Series], rows: Sequence[Row], panels: Sequence[tuple[st
         handles += [Line2D([], [], color=INK, linestyle="-", label="test")]
         handles += [Line2D([], [], color=INK, linestyle="--", linewidth=0.9, label="train")]
     if any(row[f"{columns[0]}_paper"] is not None for row in rows for columns in panels):
-        paper_style = PAPER_SYMBOLS | {"markerfacecolor": "white"}  # no line through it
+        paper_style: dict[str, Any] = PAPER_SYMBOLS | {"markerfacecolor": "white"}  # no line through it
         handles += [Line2D([], [], color=INK, marker="o", linestyle=":", linewidth=0.9, label="paper", **paper_style)]
     return handles

@@ -86,14 +86,16 @@ class Choice:
                 rows.append(said | numbers)
         return rows
 
-    def sentence(self) -> str:
-        """How long and how often its runs were trained, as a caption says it."""
+    def extent(self) -> str:
+        """How long and how often the runs were trained."""
         seeds = {len(group.runs) for group in self.groups.values()}
-        spread = f"{min(seeds)} to {max(seeds)}" if len(seeds) > 1 else "one" if seeds == {1} else f"{max(seeds)}"
-        said = f"{title(self.dataset)}: {self.epochs} epochs, {spread} {'seed' if seeds == {1} else 'seeds'}"
-        for epochs, count in sorted(self.others.items()):
-            said += f" (left out: {count} of {epochs} epochs)"
-        return said + "."
+        spread = f"{min(seeds)} to {max(seeds)}" if len(seeds) > 1 else f"{max(seeds)}"
+        return f"{self.epochs} epochs, {spread} {'seed' if seeds == {1} else 'seeds'}"
+
+    def sentence(self) -> str:
+        """What a caption must say of the runs."""
+        others = "".join(f"; left out: {count} of {epochs} epochs" for epochs, count in sorted(self.others.items()))
+        return f"{title(self.dataset)}: {self.extent()}{others}."
 
 
 @dataclass(frozen=True)
@@ -256,12 +258,14 @@ def what(settings: Settings) -> Settings:
 
 def trained(divergence: str, **options: Any) -> Settings:
     """What a figure wants trained, on whatever data set."""
-    return Settings(**({"dataset": "mnist", "divergence": divergence} | options))
+    options = {"dataset": "mnist", "divergence": divergence} | options
+    return Settings(**options)
 
 
 def on(dataset: str, settings: Settings) -> Settings:
     """The same on another data set."""
-    return Settings(**(vars(settings) | {"dataset": dataset}))
+    options: dict[str, Any] = vars(settings) | {"dataset": dataset}
+    return Settings(**options)
 
 
 def describe(settings: Settings) -> dict[str, Any]:
