@@ -58,31 +58,45 @@ def choose(labels: Tensor | None, count: int) -> Tensor:
 
 def draw_traversal(model: VAE, mean: Tensor, logvar: Tensor, title: str) -> Figure:
     """Each row moves one latent dimension from -2 to 2 and leaves the others where the encoder puts the first image."""
-    # KL(q||p) of each dimension on its own, averaged over the test images: what the model uses it for.
-    activity = jsg_standard_normal(mean[..., None], logvar[..., None], 0.0, backend="eager").mean(0)
-    order = activity.argsort(descending=True)
-    z = mean[0].float().repeat(len(order), len(STEPS), 1)
-    for row, dimension in enumerate(order):
-        z[row, :, dimension] = STEPS.to(z.device)
-    rows = model.decode(z.flatten(0, 1)).unflatten(0, z.shape[:2])
-    names = [f"z{dimension + 1}   {activity[dimension]:.2f} nats" for dimension in order.tolist()]
+    order, activity = by_activity(mean, logvar)
+    names = [f"z{dimension + 1}   {activity[dimension]:.2f} nats" for dimension in order]
     values = [f"{step:.1f}" for step in STEPS.tolist()]
-    return draw_grid(rows, names, f"{title}: latent dimensions and their mean KL(q||p), each moved alone", values)
+    title = f"{title}: latent dimensions and their mean KL(q||p), each moved alone"
+    return draw_grid(traverse(model, mean[0], order), names, title, values)
+
+
+def by_activity(mean: Tensor, logvar: Tensor) -> tuple[list[int], Tensor]:
+    """The latent dimensions, the one used most first, and what each is used for: its mean KL(q||p), in nats."""
+    activity = jsg_standard_normal(mean[..., None], logvar[..., None], 0.0, backend="eager").mean(0)
+    return activity.argsort(descending=True).tolist(), activity
+
+
+def traverse(model: VAE, z: Tensor, dimensions: Sequence[int]) -> Tensor:
+    """Images of the decoder, ``dimensions x steps x 1 x size x size``: each row moves one dimension of ``z`` alone."""
+    points = z.repeat(len(dimensions), len(STEPS), 1)
+    for row, dimension in enumerate(dimensions):
+        points[row, :, dimension] = STEPS.to(z.device)
+    return model.decode(points.flatten(0, 1)).unflatten(0, points.shape[:2])
 
 
 def draw_grid(rows: Tensor, names: list[str], title: str, values: Sequence[str] = ()) -> Figure:
     """Rows of images, ``rows x columns x 1 x size x size``, with names on the left and values below the columns."""
-    count, columns, _, size, _ = rows.shape
-    cell = size + GAP
-    canvas = pad(rows, (0, GAP, 0, GAP)).squeeze(2).transpose(1, 2).reshape(count * cell, columns * cell)
+    count, columns = rows.shape[:2]
     figure = Figure(figsize=(0.62 * columns + 1.6, 0.62 * count + 0.5), layout="constrained", facecolor="white")
     axes = figure.add_subplot()
-    axes.imshow(canvas[:-GAP, :-GAP].numpy(force=True), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_yticks([row * cell + size / 2 for row in range(count)], names)
-    axes.set_xticks([column * cell + size / 2 for column in range(len(values))], values)
+    fill_grid(axes, rows, names, values)
     tidy(axes, title)
     axes.spines[:].set_visible(False)
     return figure
+
+
+def fill_grid(axes: Axes, rows: Tensor, names: list[str], values: Sequence[str] = ()) -> None:
+    count, columns, _, size, _ = rows.shape
+    cell = size + GAP
+    canvas = pad(rows, (0, GAP, 0, GAP)).squeeze(2).transpose(1, 2).reshape(count * cell, columns * cell)
+    axes.imshow(canvas[:-GAP, :-GAP].numpy(force=True), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_yticks([row * cell + size / 2 for row in range(count)], names)
+    axes.set_xticks([column * cell + size / 2 for column in range(len(values))], values)
 
 
 def draw_curves(metrics: list[dict[str, Any]], title: str) -> Figure:

@@ -106,8 +106,12 @@ class Selection:
     """One for each data set that is shown."""
 
     missing: list[str]
-    notes: str
-    """What the caption must say of these runs."""
+    left_out: list[str]
+
+    @property
+    def notes(self) -> str:
+        """What the caption must say of these runs."""
+        return " ".join([*(choice.sentence() for choice in self.choices), *self.left_out])
 
 
 def several(settings: Collection[Settings]) -> bool:
@@ -157,10 +161,9 @@ class Runs:
         for choice in choices:
             if choice in (shown or choices[:1]):
                 missing += choice.missing
-            else:  # twenty lines about a data set that nobody asked for would hide the others
-                missing.append(f"{choice.dataset}, {len(choice.missing)} runs, the first being {choice.missing[0]}")
-        notes = " ".join([*(choice.sentence() for choice in shown), *self.left_out])
-        return Selection(shown, missing + self.damaged, notes)
+            else:
+                missing += summary(choice.dataset, choice.missing)
+        return Selection(shown, missing + self.damaged, self.left_out)
 
     def choose(self, dataset: str, wanted: Sequence[Settings], other_alphas: bool) -> Choice:
         """The runs of one data set, of the number of epochs of which there is most; of two equals the larger."""
@@ -295,6 +298,11 @@ def command(settings: Settings) -> str:
 def label(settings: Settings) -> str:
     """Data set and objective in a few words."""
     return f"{settings.dataset} {settings.title()}"
+
+
+def summary(dataset: str, lines: Sequence[str]) -> list[str]:
+    """One line for many: those about a data set that nobody tried would hide the others."""
+    return [f"{dataset}, {len(lines)} runs, the first being {lines[0]}"] if lines else []
 
 
 def title(dataset: str) -> str:
