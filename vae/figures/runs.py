@@ -286,12 +286,14 @@ def command(settings: Settings) -> str:
     words = ["python", "-m", "vae.train"]
     for field in fields(Settings):
         value = getattr(settings, field.name)
-        always = field.name in ("dataset", "divergence", "epochs") or (field.name == "alpha" and settings.skewed)
-        if always or (value != field.default and field.name != "alpha"):
-            option = f"--{field.name.replace('_', '-')}"
-            words += (
-                [option] if value is True else [option, f"{value:.12g}" if isinstance(value, float) else str(value)]
-            )
+        if field.name == "alpha" and not settings.skewed:
+            continue
+        if field.name in ("dataset", "divergence", "alpha", "epochs") or value != field.default:
+            words.append(f"--{field.name.replace('_', '-')}")
+            if value is not True:
+                words.append(f"{value:.12g}" if isinstance(value, float) else str(value))
+    if settings.dataset == "own":
+        words += ["--data", "PATH"]  # which no run records
     return shlex.join(words)
 
 
