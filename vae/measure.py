@@ -40,13 +40,23 @@ def encode(model: VAE, images: Images) -> tuple[Tensor, Tensor]:
     return mean, logvar
 
 
+def kl_per_dimension(mean: Tensor, logvar: Tensor, direction: str) -> Tensor:
+    """The mean over the images of KL(q||p), direction qp, or KL(p||q), pq, of each latent dimension on its own."""
+    return kl_standard_normal(mean[..., None], logvar[..., None], direction=direction, backend="eager").mean(0)
+
+
+def by_activity(mean: Tensor, logvar: Tensor) -> tuple[list[int], Tensor]:
+    """The latent dimensions, the one used most first, and what each is used for: its mean KL(q||p), in nats."""
+    activity = kl_per_dimension(mean, logvar, "qp")
+    return activity.argsort(descending=True).tolist(), activity
+
+
 def describe_latent(mean: Tensor, logvar: Tensor) -> dict[str, list[Any]]:
     """What the posterior, ``images x latent``, makes of each dimension."""
-    rows = mean[..., None], logvar[..., None]
     variance = mean.var(0)
     return {
-        "kl_qp": kl_standard_normal(*rows, direction="qp", backend="eager").mean(0).tolist(),
-        "kl_pq": kl_standard_normal(*rows, direction="pq", backend="eager").mean(0).tolist(),
+        "kl_qp": kl_per_dimension(mean, logvar, "qp").tolist(),
+        "kl_pq": kl_per_dimension(mean, logvar, "pq").tolist(),
         "variance_of_mean": variance.tolist(),
         "active": (variance > ACTIVE).tolist(),
     }

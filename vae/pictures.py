@@ -11,10 +11,9 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, ScalarFormat
 from torch import Tensor
 from torch.nn.functional import pad
 
-from jsgmath.torch import jsg_standard_normal
 from vae.data import Dataset, Images
 from vae.files import replacing
-from vae.measure import encode
+from vae.measure import by_activity, encode
 from vae.model import VAE
 
 INK = "#333333"
@@ -62,13 +61,7 @@ def draw_traversal(model: VAE, mean: Tensor, logvar: Tensor, title: str) -> Figu
     names = [f"z{dimension + 1}   {activity[dimension]:.2f} nats" for dimension in order]
     values = [f"{step:.1f}" for step in STEPS.tolist()]
     title = f"{title}: latent dimensions and their mean KL(q||p), each moved alone"
-    return draw_grid(traverse(model, mean[0], order), names, title, values)
-
-
-def by_activity(mean: Tensor, logvar: Tensor) -> tuple[list[int], Tensor]:
-    """The latent dimensions, the one used most first, and what each is used for: its mean KL(q||p), in nats."""
-    activity = jsg_standard_normal(mean[..., None], logvar[..., None], 0.0, backend="eager").mean(0)
-    return activity.argsort(descending=True).tolist(), activity
+    return draw_grid(traverse(model, mean[0].float(), order), names, title, values)
 
 
 def traverse(model: VAE, z: Tensor, dimensions: Sequence[int]) -> Tensor:

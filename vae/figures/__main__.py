@@ -10,12 +10,16 @@ import tyro
 
 from vae import command_line
 from vae.errors import UserError
-from vae.figures import curves, tables
+from vae.figures import curves, evidence, fig1, fig2, tables, traversals
 from vae.figures.output import Result, style, write
 
-# Each makes its figure from the folder of runs, in which those of theory do not look.
+# Each is made from the folder of runs, in which the two of theory do not look.
 FIGURES: dict[str, Callable[[Path], Result]] = {
+    "fig1": fig1.draw,
+    "fig2": fig2.draw,
     "fig3": curves.fig3,
+    "fig4": traversals.fig4,
+    "fig5": evidence.fig5,
     "table1": tables.table1,
     "appB": curves.app_b,
     "appE": curves.app_e,

@@ -7,13 +7,14 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vae.data import load
+from vae.data import Images, load
 from vae.errors import UserError
-from vae.evaluate import encode, load_model
+from vae.evaluate import load_model
 from vae.figures.output import LABELS, WIDTH, Result
 from vae.figures.runs import Run, command, describe, label, on, read_runs, trained
+from vae.measure import by_activity, encode
 from vae.model import VAE
-from vae.pictures import STEPS, by_activity, fill_grid, traverse
+from vae.pictures import STEPS, fill_grid, traverse
 from vae.settings import Settings
 
 DATASET = "fashion"
@@ -65,7 +66,7 @@ def fig4(folder: Path) -> Result:
 
 
 @torch.no_grad()
-def draw_panel(axes: Axes, model: VAE, images: torch.Tensor) -> list[dict[str, Any]]:
+def draw_panel(axes: Axes, model: VAE, images: Images) -> list[dict[str, Any]]:
     """Returns a row of numbers for each row of images: its dimension, and where all ten are while they stay."""
     mean, logvar = encode(model, images)
     order, activity = by_activity(mean, logvar)
