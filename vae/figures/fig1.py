@@ -22,7 +22,7 @@ CAPTION = """\
 Figure 1. Mean distributions (left) and integrands (right) of the Jensen-Shannon divergence JS, of JSG and of JSG* at
 alpha = 1/2, for p = N(-2, 1) and q = N(2, 2) (top), p = N(0, 0.5) and q = N(0, 3) (bottom). The arithmetic mean is the
 mixture m = (p + q)/2, the geometric mean the normalised g = sqrt(p q)/Z, a Gaussian by eqs. 12-13. The integrands are
-(p log(p/m) + q log(q/m))/2 of JS, (p log(p/g) + q log(q/g))/2 of JSG and g (log(g/p) + log(g/q))/2 of JSG*; beside them
+(p log(p/m) + q log(q/m))/2 of JS, (p log(p/g) + q log(q/g))/2 of JSG and g (log(g/p) + log(g/q))/2 of JSG*; above them
 stand the divergences, their integrals over the whole line, in nats. Unlike here, the released code takes the second
 parameter for a standard deviation, which the paper's N(mu, sigma^2) makes a variance, and averages standard deviations
 harmonically where eq. 12 averages covariances so, which is not the geometric mean."""
