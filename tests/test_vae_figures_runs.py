@@ -569,7 +569,9 @@ def test_the_command_writes_what_can_be_made_and_names_the_rest(tmp_path, capsys
     assert main(["fig3", "table1", *options]) == 0
     output = capsys.readouterr()
     assert output.err == ""
-    assert "fig3: missing mnist JSG, alpha 0.2: python -m vae.train " in output.out
+    # Wanted by both, and said once.
+    assert output.out.count("mnist JSG, alpha 0.2: python -m vae.train ") == 1
+    assert "\nmissing (fig3, table1): mnist JSG, alpha 0.2: python -m vae.train " in output.out
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "fig3.png", "fig3.pdf", "fig3.csv", "fig3.txt", "table1.md", "table1.tex", "table1.csv", "table1.txt"
     }  # fmt: skip
@@ -582,7 +584,7 @@ def test_without_runs_nothing_is_written_and_the_runs_to_do_are_named(name, tmp_
     output = capsys.readouterr()
     assert output.err == f"vae.figures: nothing in {tmp_path / 'runs'} to make {name} from\n"
     missing = output.out.splitlines()
-    assert all(line.startswith(f"{name}: missing ") for line in missing)
+    assert all(line.startswith(f"missing ({name}): ") for line in missing)
     assert len(missing) >= 3
     assert not list((tmp_path / "out").iterdir())
 

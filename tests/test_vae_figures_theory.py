@@ -345,12 +345,18 @@ def test_missing_runs_are_named_and_what_can_be_made_is_made(tmp_path, monkeypat
     options = ["--runs", "those", "--out", str(tmp_path)]
     assert command.main(["partial", *options]) == 0
     output = capsys.readouterr().out.splitlines()
-    assert output == ["partial: missing those/mmd", str(tmp_path / "partial.csv"), str(tmp_path / "partial.txt")]
-    assert command.main(["all", *options]) == 2
+    files = [str(tmp_path / "partial.csv"), str(tmp_path / "partial.txt")]
+    assert output == [*files, "missing (partial): those/mmd"]
+    assert command.main(["empty", "partial", *options]) == 2
     output = capsys.readouterr()
-    assert output.out.splitlines()[:2] == ["empty: missing those/jsg", "empty: missing those/kl-qp"]
-    assert output.out.splitlines()[-1] == str(tmp_path / "partial.txt")
+    runs = ["missing (empty): those/jsg", "missing (empty): those/kl-qp", "missing (partial): those/mmd"]
+    assert output.out.splitlines() == [*files, *runs]
     assert output.err == "vae.figures: nothing in those to make empty from\n"
+    # All means all that there are runs for.
+    assert command.main(["all", *options]) == 0
+    output = capsys.readouterr()
+    assert output.out.splitlines() == [*files, *runs, "nothing in those to make empty from"]
+    assert output.err == ""
 
 
 def test_a_table_is_written_with_all_digits_and_empty_where_a_row_has_no_value(tmp_path):

@@ -59,25 +59,31 @@ def parse(arguments: list[str]) -> Settings:
 
 
 def make(settings: Settings) -> None:
-    """Makes what is asked for, as far as it can be made, and prints a line for each file and each missing run.
+    """Makes what is asked for, as far as it can be made; prints a line for each file, then one for each missing run.
 
     Raises:
-        UserError: of something, nothing could be made.
+        UserError: of something that was named, nothing could be made.
     """
-    names = FIGURES if "all" in settings.names else dict.fromkeys(settings.names)
+    names = list(FIGURES) if "all" in settings.names else list(dict.fromkeys(settings.names))
+    missing: dict[str, list[str]] = {}
     empty = []
     for name in names:
         with style():
             result = FIGURES[name](settings.runs)
-        for missing in result.missing:
-            print(f"{name}: missing {missing}")
+        for run in result.missing:
+            missing.setdefault(run, []).append(name)
         paths = write(result, settings.out, name)
         for path in paths:
             print(path, flush=True)
         if not paths:
             empty.append(name)
+    for run, wanting in missing.items():
+        print(f"missing ({', '.join(wanting)}): {run}")
+    nothing = f"nothing in {settings.runs} to make {', '.join(empty)} from"
+    if empty and "all" not in settings.names:
+        raise UserError(nothing)
     if empty:
-        raise UserError(f"nothing in {settings.runs} to make {', '.join(empty)} from")
+        print(nothing)
 
 
 def main(arguments: list[str]) -> int:
