@@ -52,7 +52,7 @@ def row(source: Source) -> tuple[str, str, str, str, str]:
         return source.name, "no", "", source.images, source.how
     try:
         return source.name, "yes", source.check(place), source.images, str(place.absolute())
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         return source.name, "yes", "NO", source.images, str(error)
 
 

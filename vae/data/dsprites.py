@@ -41,7 +41,7 @@ class DSprites(Source):
     def read(self, place: Path) -> Dataset:
         self.check(place)
         try:
-            bits = pack(npz_pieces(place) if place.suffix == ".npz" else hdf5_pieces(place))
+            bits = pack(npz_pieces(place) if place.suffix == ".npz" else hdf5_pieces(place), place)
         except (OSError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(f"{place} cannot be read ({error})") from None
         return split(self.name, bits, hashlib.sha256(bits.data).hexdigest())
@@ -89,7 +89,7 @@ def check_array(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
         raise ValueError(f"{path} has images of shape {shape} and type {dtype}, wanted {SHAPE} and uint8")
 
 
-def pack(pieces: Iterator[np.ndarray]) -> np.ndarray:
+def pack(pieces: Iterator[np.ndarray], place: Path) -> np.ndarray:
     """The bits of all images, one row each."""
     count, height, width = SHAPE
     bits = np.empty((count, height * width // 8), np.uint8)
@@ -97,7 +97,7 @@ def pack(pieces: Iterator[np.ndarray]) -> np.ndarray:
     with tqdm(total=count, desc="reading dSprites", unit=" images", leave=False, disable=None) as bar:
         for piece in pieces:
             if piece.max() > 1:
-                raise ValueError(f"dSprites' images are black and white, 0 and 1; one pixel here is {piece.max()}")
+                raise ValueError(f"{place} has a pixel of {piece.max()}, wanted 0 and 1 only")
             bits[start : start + len(piece)] = np.packbits(piece.reshape(len(piece), -1), axis=1)
             start += len(piece)
             bar.update(len(piece))
