@@ -93,6 +93,8 @@ def test_floats_are_rounded_to_256_levels_and_booleans_are_black_and_white(tmp_p
     # Half precision has 11 bits: k / 255 comes back to k, for its error of 2^-12 is far below half a level.
     path = write(tmp_path / "mine.npz", x_train=(IMAGES / 255).astype(dtype), x_test=MORE > 99)
     check(load("own", path), IMAGES, (MORE > 99) * 255)
+    path = write(tmp_path / "between.npz", x_train=np.full_like(IMAGES, 100.7 / 255, dtype), x_test=MORE)
+    check(load("own", path), np.full_like(IMAGES, 101), MORE)
 
 
 @pytest.mark.parametrize(
