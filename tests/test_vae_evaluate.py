@@ -81,16 +81,24 @@ def test_the_summary_says_what_it_is_of_and_uses_no_more_batches_than_there_are(
     assert len(model.evidence(batches=3)["batch_log_evidence"]) == 3
 
 
-def test_draws_depend_on_the_seed_and_the_batch_alone(model):
-    broad = model.logvar + 0.5  # with the exact posterior every draw would say the same
+def test_draws_depend_on_the_seed_and_the_batch_alone():
+    same = LinearGaussian()  # 40 times the same image: batches differ by their draws alone,
+    same.images, same.mean = (tensor[:1].expand_as(tensor) for tensor in (same.images, same.mean))
+    broad = same.logvar + 0.5  # and with the exact posterior every draw would say the same
     four, again, two, other = (
-        model.evidence(logvar=broad, batches=batches, seed=seed) for batches, seed in ((4, 1), (4, 1), (2, 1), (4, 2))
+        same.evidence(logvar=broad, batches=batches, seed=seed) for batches, seed in ((4, 1), (4, 1), (2, 1), (4, 2))
     )
     assert four == again
     assert two["batch_log_evidence"] == four["batch_log_evidence"][:2]
-    assert not set(other["batch_log_evidence"]) & set(four["batch_log_evidence"])
-    # Two batches of the same images with their own noise: what the noise of the first would give is not repeated.
-    assert len(set(four["batch_log_evidence"])) == 4
+    assert len({*four["batch_log_evidence"], *other["batch_log_evidence"]}) == 8
+
+
+def test_the_images_are_chosen_at_random_by_the_seed(model):
+    half, again, other = (model.evidence(batches=2, seed=seed) for seed in (1, 1, 2))
+    assert half == again
+    # The posterior is exact, so these are exact and say which images they are of.
+    assert half["log_evidence"] != pytest.approx(other["log_evidence"], abs=1e-3)
+    assert half["log_evidence"] != pytest.approx(model.log_evidence[:20].mean(), abs=1e-3)
 
 
 def test_grey_images_are_made_black_and_white_for_bernoulli_and_black_and_white_ones_left_alone(model):

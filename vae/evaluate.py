@@ -1,6 +1,6 @@
 r"""What a model is judged by; ``python -m vae.evaluate RUN`` judges a run that has finished.
 
-It prints a table and writes ``evaluation.json`` into the run's folder (all divergences, rates and logs in nats):
+It prints a table and writes ``evaluation.json`` into the run's folder (in nats, but for errors that are none and MMD):
 
 - ``epoch``: how many epochs the model was trained for; ``alpha``: its skew, learnt or set, null where there is none;
 - ``train``, ``test``: means over all ``images`` of the split with z = mean: ``squared_error`` (whatever the run was
@@ -21,8 +21,9 @@ It prints a table and writes ``evaluation.json`` into the run's folder (all dive
 - ``environment``: as in run.json.
 
 Evidence needs a p(x|z) that is normalised, and Bernoulli's is for black and white alone, so grey images are binarised
-by a draw of each pixel, once. Their posterior is still that of the grey image, which the encoder was trained on: any
-proposal is unbiased, and on Fashion-MNIST this one found half a nat more evidence than that of the binarised image.
+by a draw of each pixel, once. Their q is still that of the grey image, which the encoder was trained on. Any q gives an
+unbiased p(x), and the better one a higher log of it: this one 0.32 +- 0.06 nats more than the binarised image's on
+MNIST, 0.83 +- 0.07 on Fashion-MNIST (JSG, alpha 0.3, 10 epochs, K = 128, the same 1,280 images and noise).
 
 The paper's released code takes the log-variance for a log standard deviation and adds 1e-9 inside logs; not so here.
 """
