@@ -7,7 +7,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
+from vae.settings import parse
 from vae.train import main
 
 COMMAND = [sys.executable, "-m", "vae.train"]
@@ -159,3 +161,52 @@ def test_control_c_keeps_the_last_epoch_and_says_how_to_go_on(tmp_path):
     # Pictures may be there: on a slow machine they are drawn on the way.  The model of a run that ended is not.
     names = {path.name for path in folder.iterdir()} - {"reconstructions.png", "traversal.png", "curves.png"}
     assert names == {"run.json", "metrics.jsonl", "checkpoint.pt"}
+
+
+def test_a_reader_that_has_read_enough_ends_the_program_without_a_traceback():
+    status = subprocess.run(
+        f"{sys.executable} -m vae.data status | true; exit ${{PIPESTATUS[0]}}",
+        shell=True, executable="/bin/bash", env=ENVIRONMENT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert status.returncode in (0, 2)  # 0: all was written before the reader ended
+    assert status.stderr == ""
+
+
+def test_data_alone_means_one_s_own_images_and_a_named_set_stays_that_set(tmp_path):
+    assert parse(["--data", str(tmp_path)]).dataset == "own"
+    assert parse([f"--data={tmp_path}"]).name() == "own-jsg-0.3"
+    assert parse(["--data", str(tmp_path), "--dataset", "mnist"]).dataset == "mnist"
+    assert parse([f"--data={tmp_path}", "--dataset=fashion"]).dataset == "fashion"
+    assert parse([]).dataset == "fashion-mini"
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "title"),
+    [
+        ([], "fashion-mini-jsg-0.3", "JSG, alpha 0.3"),
+        (["--divergence", "kl-qp", "--weight", "4"], "fashion-mini-kl-qp-weight-4", "KL(q||p), weight 4"),
+        (["--divergence", "mmd", "--weight", "500"], "fashion-mini-mmd-weight-500", "MMD, weight 500"),
+        (
+            ["--divergence", "mmd", "--mmd-of", "posterior-parameters"],
+            "fashion-mini-mmd-posterior-parameters",
+            "MMD, of posterior parameters",
+        ),
+        (["--learn-alpha"], "fashion-mini-jsg-learnt", "JSG, alpha learnt from 0.3"),
+        (["--likelihood", "laplace", "--seed", "7"], "fashion-mini-jsg-0.3-laplace-seed-7", "JSG, alpha 0.3, laplace"),
+    ],
+)
+def test_runs_of_different_kinds_have_different_names_and_titles(options, name, title):
+    settings = parse(options)
+    assert settings.name() == name
+    assert settings.title().startswith(title)
+
+
+def test_deterministic_asks_torch_for_it_and_the_default_does_not(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", asked.append)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    for options in ([], ["--deterministic"]):
+        # Data that is nowhere ends the program right after.
+        assert main(["--dataset", "mnist", "--data", str(tmp_path), *options]) == 2
+        assert asked == [True] * len(options)
+    assert os.environ.pop("CUBLAS_WORKSPACE_CONFIG") == ":4096:8"

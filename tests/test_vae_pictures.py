@@ -7,7 +7,7 @@ import torch
 
 from vae.data import load
 from vae.model import VAE
-from vae.pictures import GAP, STEPS, draw_all, draw_curves, draw_reconstructions, draw_traversal
+from vae.pictures import GAP, STEPS, choose, draw_all, draw_curves, draw_reconstructions, draw_traversal
 
 CELL = 32 + GAP
 
@@ -41,6 +41,19 @@ def test_reconstructions_stand_below_two_images_of_each_class(trained):
         for which, index in enumerate((labels == label).nonzero()[:2, 0].tolist()):
             close(cell(figure, 2 * which, label), images[index, 0].float() / 255)
             close(cell(figure, 2 * which + 1, label), model.decode(mean[index : index + 1])[0, 0])
+
+
+def test_without_ten_classes_the_images_come_from_all_over_the_set():
+    ten = torch.arange(40) % 10
+    assert choose(ten, 40).tolist() == [list(range(10)), list(range(10, 20))]
+    for labels in (None, torch.arange(40) % 9, torch.arange(40).clamp(max=9)):  # the last: one image of most classes
+        chosen = choose(labels, 40)
+        assert chosen.shape == (2, 10)
+        assert chosen.flatten().tolist() == sorted(set(chosen.flatten().tolist()))
+        assert chosen[0, 0] == 0
+        assert chosen[1, 9] == 39
+    assert choose(None, 5).tolist() == [[0, 1], [2, 4]]
+    assert choose(None, 1).tolist() == [[0], [0]]
 
 
 def test_the_traversal_moves_one_dimension_a_row_the_most_active_first(trained):

@@ -2,6 +2,9 @@
 
 import contextlib
 import io
+import os
+import sys
+from collections.abc import Callable
 from typing import TypeVar
 
 import tyro
@@ -34,6 +37,23 @@ def first_paragraph(box: str) -> str:
     """The complaint itself out of the box that tyro draws: what stands between its title and the next rule."""
     rows = ["" if set(row) <= set(" │╭╮╰╯─-") else row.strip(" │") for row in box.splitlines()[1:]]
     return " ".join("\n".join(rows).strip().split("\n\n")[0].split()).rstrip(".")
+
+
+def run(program: str, work: Callable[[list[str]], None], arguments: list[str]) -> int:
+    """The exit status of a program: 0, 2 after one line on what went wrong, 130 after Ctrl-C."""
+    try:
+        work(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 2
+    except (UserError, OSError) as error:  # OSError: a full disk, a folder that was taken away
+        print(f"{program}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as interrupt:
+        print(f"{program}: {interrupt or 'stopped'}", file=sys.stderr)
+        return 130
+    return 0
 
 
 def require(*checks: tuple[bool, str, object]) -> None:

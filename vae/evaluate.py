@@ -280,24 +280,20 @@ def parse(arguments: list[str]) -> Options:
     return options
 
 
+def evaluate_runs(options: Options) -> None:
+    """Prints a table and writes evaluation.json for each run."""
+    # All are read before the first is evaluated, so that a slip in the last costs no time.
+    for run in [read_run(path) for path in options.runs]:
+        with RunFolder(run.path):  # while it is evaluated, nobody trains it further
+            result = evaluate_run(run, options)
+            lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in result.items())
+            with replacing(run.path / "evaluation.json") as path:
+                path.write_text(f"{{\n{lines}\n}}\n")
+        print(table(run, result), flush=True)
+
+
 def main(arguments: list[str]) -> int:
-    try:
-        options = parse(arguments)
-        # All are read before the first is evaluated, so that a slip in the last costs no time.
-        for run in [read_run(path) for path in options.runs]:
-            with RunFolder(run.path):  # while it is evaluated, nobody trains it further
-                result = evaluate_run(run, options)
-                lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in result.items())
-                with replacing(run.path / "evaluation.json") as path:
-                    path.write_text(f"{{\n{lines}\n}}\n")
-            print(table(run, result), flush=True)
-    except (UserError, OSError) as error:
-        print(f"vae.evaluate: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("vae.evaluate: stopped", file=sys.stderr)
-        return 130
-    return 0
+    return command_line.run("vae.evaluate", lambda arguments: evaluate_runs(parse(arguments)), arguments)
 
 
 if __name__ == "__main__":

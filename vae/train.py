@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from vae import command_line
 from vae.data import Images, load
 from vae.environment import describe_environment
 from vae.errors import UserError
@@ -234,15 +235,7 @@ def summary(rows: list[dict[str, Any]], seconds: float, folder: RunFolder) -> st
 
 
 def main(arguments: list[str]) -> int:
-    try:
-        train(parse(arguments), arguments)
-    except (UserError, OSError) as error:  # OSError: a full disk, a folder that was taken away
-        print(f"vae.train: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as interrupt:
-        print(f"vae.train: {interrupt or 'stopped before the first epoch'}", file=sys.stderr)
-        return 130
-    return 0
+    return command_line.run("vae.train", lambda arguments: train(parse(arguments), arguments), arguments)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from vae import command_line
 from vae.data import SOURCES, DatasetName, own
 from vae.data.get import get
 from vae.data.source import Source, cache_folder, destination
-from vae.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -56,20 +55,16 @@ def row(source: Source) -> tuple[str, str, str, str, str]:
         return source.name, "yes", "NO", source.images, str(error)
 
 
+def work(arguments: list[str]) -> None:
+    command = parse(arguments)
+    if isinstance(command, Get):
+        get(command.name)
+    else:
+        print(table())
+
+
 def main(arguments: list[str]) -> int:
-    try:
-        command = parse(arguments)
-        if isinstance(command, Get):
-            get(command.name)
-        else:
-            print(table())
-    except (UserError, OSError) as error:  # OSError: a full disk, a folder that cannot be written
-        print(f"vae.data: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("vae.data: stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
+    return command_line.run("vae.data", work, arguments)
 
 
 if __name__ == "__main__":

@@ -87,15 +87,7 @@ def make(settings: Settings) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    try:
-        make(parse(arguments))
-    except (UserError, OSError) as error:
-        print(f"vae.figures: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("vae.figures: stopped", file=sys.stderr)
-        return 130
-    return 0
+    return command_line.run("vae.figures", lambda arguments: make(parse(arguments)), arguments)
 
 
 if __name__ == "__main__":
