@@ -143,7 +143,7 @@ def run_epoch(
         if not math.isfinite(values["loss"]):
             raise NotFinite(list(values.values()), len(batches) - 1)
         speed = speeds.get(split, len(images) / (time.perf_counter() - start))
-        learnt = {"alpha": float(objective.jsg.alpha)} if objective.jsg.logit is not None else {}
+        learnt = {"alpha": torch.as_tensor(objective.jsg.alpha).item()} if objective.jsg.logit is not None else {}
         rows.append({"split": split, **values, **learnt, "images_per_second": round(speed, 1)})
     return rows
 
