@@ -95,7 +95,9 @@ class Choice:
     def sentence(self) -> str:
         """What a caption must say of the runs."""
         others = "".join(f"; left out: {count} of {epochs} epochs" for epochs, count in sorted(self.others.items()))
-        return f"{title(self.dataset)}: {self.extent()}{others}."
+        stands = paper.COUNTERPARTS.get(self.dataset)
+        beside = f"; the paper's numbers beside it are those of {title(stands)}, for which it stands" if stands else ""
+        return f"{title(self.dataset)}: {self.extent()}{others}{beside}."
 
 
 @dataclass(frozen=True)
