@@ -15,7 +15,8 @@ It prints a table and writes ``evaluation.json`` into the run's folder (in nats,
   - ``log_evidence``: mean of log p(x) by importance sampling, ``standard_error``: of that mean, over the images;
   - ``interval``: the paper's (Fig. 5), 95 % of 1000 bootstrap resamples of ``batch_log_evidence``, the batches' means;
   - ``effective_samples``, ``fewest_effective_samples``: of the draws for an image, their mean and minimum. Where they
-    are few, the log evidence is a lower bound that may lie well below log p(x);
+    are few, the log evidence is a lower bound that lies below log p(x): 16 times as many draws found 0.27 nats more in
+    192 images of MNIST by the Gaussian likelihood, 0.64 by Bernoulli's (the run named below);
   - ``seed``: on it, and on a batch's number, depend the batch's images and draws;
 
 - ``environment``: as in run.json.
@@ -23,7 +24,7 @@ It prints a table and writes ``evaluation.json`` into the run's folder (in nats,
 Evidence needs a p(x|z) that is normalised, and Bernoulli's is for black and white alone, so grey images are binarised
 by a draw of each pixel, once. Their q is still that of the grey image, which the encoder was trained on. Any q gives an
 unbiased p(x), and the better one a higher log of it: this one 0.32 +- 0.06 nats more than the binarised image's on
-MNIST, 0.83 +- 0.07 on Fashion-MNIST (JSG, alpha 0.3, 10 epochs, K = 128, the same 1,280 images and noise).
+MNIST, 0.83 +- 0.07 on Fashion-MNIST (JSG, alpha 0.3, 10 epochs, 128 draws, the same 1,280 images and noise).
 
 The paper's released code takes the log-variance for a log standard deviation and adds 1e-9 inside logs; not so here.
 """
