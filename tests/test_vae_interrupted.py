@@ -116,7 +116,7 @@ def test_a_folder_in_use_is_refused_until_its_process_ends(tmp_path, capsys):
     with RunFolder(tmp_path):
         for options in ([], ["--resume"]):
             assert main(["--out", str(tmp_path), "--epochs", "1", *options]) == 2
-            assert f"{tmp_path} is in use: another process trains this run" in capsys.readouterr().err
+            assert f"{tmp_path} is in use: another process works on this run" in capsys.readouterr().err
         with pytest.raises(UserError, match="in use"):
             RunFolder(tmp_path)
     RunFolder(tmp_path).__exit__()

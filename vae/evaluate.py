@@ -51,7 +51,6 @@ from vae.data import Images, load
 from vae.environment import describe_environment
 from vae.errors import UserError
 from vae.evidence import Estimate, binarise, bootstrap_interval, importance_sampling
-from vae.files import replacing
 from vae.likelihood import UNITS, Likelihood, log_density
 from vae.measure import ACTIVE, describe_latent, encode, evaluate
 from vae.model import VAE
@@ -285,11 +284,9 @@ def evaluate_runs(options: Options) -> None:
     """Prints a table and writes evaluation.json for each run."""
     # All are read before the first is evaluated, so that a slip in the last costs no time.
     for run in [read_run(path) for path in options.runs]:
-        with RunFolder(run.path):  # while it is evaluated, nobody trains it further
+        with RunFolder(run.path) as folder:  # while it is evaluated, nobody trains it further
             result = evaluate_run(run, options)
-            lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in result.items())
-            with replacing(run.path / "evaluation.json") as path:
-                path.write_text(f"{{\n{lines}\n}}\n")
+            folder.write_facts("evaluation.json", result)
         print(table(run, result), flush=True)
 
 

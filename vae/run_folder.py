@@ -31,7 +31,7 @@ class RunFolder:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self.lock)
-            raise UserError(f"{path} is in use: another process trains this run") from None
+            raise UserError(f"{path} is in use: another process works on this run") from None
         for leftover in path.glob(LEFTOVERS):  # of a process that was killed
             leftover.unlink()
 
@@ -64,7 +64,7 @@ class RunFolder:
         """Writes run.json, unless there is one."""
         if (self.path / "run.json").exists():
             raise UserError(f"{self.path} already holds a run; go on with --resume, or name another --out")
-        self.write_facts({"settings": plain(settings), **facts, "resumed": []})
+        self.write_facts("run.json", {"settings": plain(settings), **facts, "resumed": []})
 
     def resume(self, settings: Settings, facts: dict[str, Any]) -> None:
         """Refuses to go on under other settings than the run was started with; else notes that it goes on."""
@@ -87,14 +87,14 @@ class RunFolder:
             raise UserError(f"{self.path} was trained on other data: the sha256 in its run.json differ")
         run["settings"]["epochs"] = now["epochs"]
         run["resumed"].append(facts["environment"])
-        self.write_facts(run)
+        self.write_facts("run.json", run)
         # Sums over a batch are split among the threads: another number of them means other last bits.
         torch.set_num_threads(min(threads, os.cpu_count() or 1))
 
-    def write_facts(self, run: dict[str, Any]) -> None:
-        """One line for each group of facts."""
-        lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in run.items())
-        with replacing(self.path / "run.json") as path:
+    def write_facts(self, name: str, facts: dict[str, Any]) -> None:
+        """As JSON, a line for each group of facts."""
+        lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in facts.items())
+        with replacing(self.path / name) as path:
             path.write_text(f"{{\n{lines}\n}}\n")
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
