@@ -284,13 +284,31 @@ def test_of_two_processes_at_once_one_fetches_and_the_other_waits(server, small_
     assert folder_content(tmp_path / "data" / "mnist") == CONTENT
 
 
-def test_dsprites_are_fetched_as_the_official_file(server, monkeypatch, tmp_path, capsys):
+@pytest.fixture
+def small_dsprites(monkeypatch):
+    """The content of an npz file that stands in dSprites' place."""
     file = io.BytesIO()
     np.savez_compressed(file, imgs=RANDOM.integers(0, 2, (30, 64, 64)).astype(np.uint8))
-    name = f"{dsprites.FILE}.npz"
-    server.content = {name: file.getvalue()}
     monkeypatch.setattr(dsprites, "SHAPE", (30, 64, 64))
     monkeypatch.setitem(dsprites.MD5, ".npz", hashlib.md5(file.getvalue()).hexdigest())
+    return file.getvalue()
+
+
+def test_what_another_process_got_meanwhile_is_not_fetched_again(small_dsprites, monkeypatch, tmp_path):
+    @contextlib.contextmanager
+    def alone(name):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / f"{dsprites.FILE}.npz").write_bytes(small_dsprites)
+        yield
+
+    monkeypatch.setattr(getting, "alone", alone)
+    monkeypatch.setitem(getting.ORIGINS, "dsprites", [("none", lambda folder: pytest.fail("fetched again"))])
+    assert main(["get", "dsprites"]) == 0
+
+
+def test_dsprites_are_fetched_as_the_official_file(server, small_dsprites, monkeypatch, tmp_path, capsys):
+    name = f"{dsprites.FILE}.npz"
+    server.content = {name: small_dsprites}
     monkeypatch.setitem(getting.ORIGINS, "dsprites", [("here", partial(getting.from_file, server.url + name))])
     assert main(["get", "dsprites"]) == 0
     assert "verified: md5" in capsys.readouterr().out
