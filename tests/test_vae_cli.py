@@ -74,7 +74,7 @@ def start(folder, **settings) -> None:
         "batch_size": 64, "lr": 1e-4, "seed": 1234, "learn_alpha": False, "mmd_of": "z", "likelihood": "gaussian",
         "deterministic": False,
     }  # fmt: skip
-    facts = {"settings": defaults | settings, "data": {}, "environment": {"threads": 1}, "resumed": []}
+    facts = {"settings": defaults | settings, "data": {"sha256": {}}, "environment": {"threads": 1}, "resumed": []}
     (folder / "run.json").write_text(json.dumps(facts))
 
 

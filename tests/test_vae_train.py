@@ -75,7 +75,7 @@ def test_a_run_writes_the_files_the_metrics_and_the_facts_it_promises(tmp_path, 
         "seed": 1234,
         "deterministic": False,
     }
-    assert run["data"] == {"train": 200, "test": 100, "sha256": few_images.sha256}
+    assert run["data"] == {"train": 200, "test": 100, "split": few_images.split, "sha256": few_images.sha256}
     assert run["parameters"] == 469_173
     environment = run["environment"]
     assert environment["versions"]["torch"].startswith(torch.__version__.split("+")[0])

@@ -70,7 +70,7 @@ class RunFolder:
         """Refuses to go on under other settings than the run was started with; else notes that it goes on."""
         try:
             run = read_facts(self.path)
-            before, epochs, data = run["settings"], run["settings"]["epochs"], run["data"]
+            before, epochs, sha256 = run["settings"], run["settings"]["epochs"], run["data"]["sha256"]
             threads = int(run["environment"]["threads"])
         except FileNotFoundError:
             raise UserError(f"{self.path} holds no run to resume (no run.json)") from None
@@ -83,7 +83,7 @@ class RunFolder:
             raise UserError(f"{self.path} was started with {said}; --resume goes on with the same settings only")
         if now["epochs"] < epochs:
             raise UserError(f"{self.path} was started with --epochs {epochs}, which may grow but not shrink")
-        if data != facts["data"]:
+        if sha256 != facts["data"]["sha256"]:
             raise UserError(f"{self.path} was trained on other data: the sha256 in its run.json differ")
         run["settings"]["epochs"] = now["epochs"]
         run["resumed"].append(facts["environment"])

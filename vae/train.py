@@ -159,7 +159,8 @@ def train(settings: Settings, arguments: list[str]) -> None:
     backend = prepare_backend(settings.backend, device)
     model, optimizer, objective = build(settings, device, splits["train"].shape[-1])
     facts = {
-        "data": {"train": len(splits["train"]), "test": len(splits["test"]), "sha256": dataset.sha256},
+        "data": {name: len(images) for name, images in splits.items()}
+        | {"split": dataset.split, "sha256": dataset.sha256},
         "environment": describe_environment(device, backend),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
@@ -171,8 +172,9 @@ def train(settings: Settings, arguments: list[str]) -> None:
                 part.load_state_dict(checkpoint.pop(name))
             state = checkpoint
         print(
-            f"{settings.dataset}, {len(splits['train']):,} + {len(splits['test']):,} images; {settings.title()}; "
-            f"{backend} on {facts['environment']['device']}, {torch.get_num_threads()} threads; {folder.path}",
+            f"{settings.dataset}, {len(splits['train']):,} + {len(splits['test']):,} images ({dataset.split}); "
+            f"{settings.title()}; {backend} on {facts['environment']['device']}, {torch.get_num_threads()} threads; "
+            f"{folder.path}",
             flush=True,
         )
 

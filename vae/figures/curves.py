@@ -55,8 +55,9 @@ BETA_GRID = [trained("kl-qp", weight=beta) for beta in paper.BETAS]
 UNITS = {"reconstruction": "squared error", "divergence": "nats"}
 WHAT = (
     "Reconstruction is the sum over the pixels of an image of squared differences, z = mean, averaged over the images; "
-    "divergence the one that was minimised, without its weight. Bars are the sd over seeds; one seed has none. Open symbols and "
-    "dotted levels, where there are any, are the paper's numbers: one seed, epochs not stated (its code's default is 30)."
+    "divergence the one that was minimised, without its weight. Bars are the sd over seeds; one seed has none. Open "
+    "symbols and dotted levels, where there are any, are the paper's numbers: one seed, epochs not stated (its code's "
+    "default is 30)."
 )
 SKEW = (
     "JSG goes from KL(q||p) at alpha 0 to KL(p||q) at 1, its dual JSG* the other way; their divergences at different "
