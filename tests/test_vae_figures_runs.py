@@ -414,6 +414,8 @@ def test_the_errata_are_footnotes_of_the_columns_that_they_concern(tmp_path):
     assert "(a) Drawn here from the factors of dSprites" in table
     assert "the paper's numbers beside it are those of dSprites" in curves.fig3(tmp_path).caption
     assert "9.87 and 9.71 for JSG, 7.56 and 8.26 for JSG" in table
+    add_grid(tmp_path, dataset="dsprites")  # whose letters come first then
+    assert "| dSprites<sup>a</sup> | dsprites-synth<sup>a,b</sup> |" in tables.table1(tmp_path).tables["md"]
 
 
 def test_the_latex_is_ascii_with_balanced_braces_and_as_many_cells_in_each_row(tmp_path):
