@@ -31,18 +31,17 @@ BATCH = 64
 OURS = "vae.train, eager"
 
 
-def ours(images: Tensor, backend: Backend = "eager") -> Iterator[None]:
-    """The trainer's own step and batches."""
+def ours(images: Tensor, backend: Backend = "eager") -> Iterator[Tensor]:
+    """The trainer's own step and batches; yields the loss of each step."""
     settings = Settings(alpha=ALPHA, backend=backend, batch_size=BATCH)
     model, optimizer, objective = build(settings, images.device)
     for epoch in itertools.count(1):
         batches = Batches(images, BATCH, model.latent, settings.seed, epoch)
         for step in range(len(images) // BATCH):
-            train_step(model, optimizer, objective, batches[step])
-            yield
+            yield train_step(model, optimizer, objective, batches[step])[-1]
 
 
-def straightforward(images: Tensor, batches: str = "in memory", **adam) -> Iterator[None]:
+def straightforward(images: Tensor, batches: str = "in memory", **adam) -> Iterator[Tensor]:
     """The loop that a tutorial has: float images in memory or a DataLoader, the textbook's divergence, plain Adam."""
     floats = images.float() / 255
     loader = DataLoader(TensorDataset(floats), BATCH, shuffle=True, drop_last=True)
@@ -61,10 +60,10 @@ def straightforward(images: Tensor, batches: str = "in memory", **adam) -> Itera
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            yield
+            yield loss.detach()
 
 
-def ways(images: Tensor) -> dict[str, Iterator[None]]:
+def ways(images: Tensor) -> dict[str, Iterator[Tensor]]:
     found = {
         OURS: ours(images),
         "a plain loop, images in memory": straightforward(images),
@@ -75,7 +74,7 @@ def ways(images: Tensor) -> dict[str, Iterator[None]]:
     return found | {f"vae.train, {name}": ours(images, "triton")}
 
 
-def step_times(steppers: dict[str, Iterator[None]], steps: int, device: torch.device) -> dict[str, list[float]]:
+def step_times(steppers: dict[str, Iterator[Tensor]], steps: int, device: torch.device) -> dict[str, list[float]]:
     """Seconds of each step of each way, after five that warm up."""
     times: dict[str, list[float]] = {name: [] for name in steppers}
     for step in tqdm(range(steps + 5), disable=None, leave=False):

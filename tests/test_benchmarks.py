@@ -13,10 +13,11 @@ import pytest
 import torch
 
 import jsgmath.torch
-from benchmarks import check, cpu, gpu, output, report, textbook
+from benchmarks import check, cpu, gpu, output, report, textbook, train
 from benchmarks.cases import ALPHA, KINDS, Case
 from benchmarks.clock import CpuClock
 from tests.against_numpy import Reference
+from vae.data import load
 
 ROOT = Path(jsgmath.__file__).parents[1]
 CPU = torch.device("cpu")
@@ -234,3 +235,29 @@ def test_ratios_are_of_medians_and_span_the_quantiles_at_their_worst():
     assert report.against(records, ours, "torch.compile", 2).met is True
     assert report.against(records, ours, "torch.compile", 2.1).met is False
     assert report.against(records, ours, "textbook", 1).met is None
+
+
+def test_the_ways_to_train_have_the_same_loss_and_learn(monkeypatch):
+    images = load("fashion-mini").train_images[:640]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    torch.manual_seed(3)
+    losses = {name: torch.stack([next(way) for _ in range(40)]) for name, way in train.ways(images).items()}
+    assert len(losses) == 5
+    for name, loss in losses.items():
+        # The first weights are drawn anew in each way but the trainer's own; images are grey on average in all of them.
+        assert loss[0].item() == pytest.approx(losses[train.OURS][0].item(), rel=0.3), name
+        assert loss[-5:].mean() < loss[:5].mean(), name
+    interpreted = next(loss for name, loss in losses.items() if "triton" in name)
+    assert torch.equal(interpreted, losses[train.OURS])
+
+
+def test_the_benchmark_of_training_writes_what_it_prints(tmp_path, capsys):
+    assert train.main(["--steps", "3", "--json", str(tmp_path / "train.json")]) == 0
+    records = json.loads((tmp_path / "train.json").read_text())["records"]
+    printed = capsys.readouterr().out
+    assert {r["threads"] for r in records} == {1, torch.get_num_threads()}
+    for r in records:
+        assert r["runs"] == 3
+        assert 0 < r["q20"] <= r["median"] <= r["q80"]
+        assert f"| {r['implementation']}" in printed
+        assert f"{train.BATCH / r['median']:,.0f} (" in printed

@@ -113,7 +113,7 @@ def test_fewer_epochs_and_other_data_are_refused_on_resumption(tmp_path, capsys)
 def test_a_damaged_run_is_named_on_resumption(tmp_path, capsys):
     (tmp_path / "run.json").write_text("{")
     assert main(["--resume", "--out", str(tmp_path)]) == 2
-    assert "run.json cannot be read" in complaint(capsys)
+    assert "run.json is damaged" in complaint(capsys)
 
 
 def test_help_shows_every_option_and_an_example_and_loads_no_data(capsys):

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from scipy.stats import multivariate_normal
 from torch.distributions import Normal, kl_divergence
 
@@ -334,6 +334,14 @@ def damage(folder, how):
         run["settings"]["dropout"] = 0.5
     elif how == "truncated model":
         (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-1000])
+    elif how == "weights of another epoch":
+        weights = load_file(folder / "model.safetensors")
+        save_file(weights, folder / "model.safetensors", {"epoch": "7"})
+    elif how == "weights that are no numbers":
+        weights = {name: tensor * torch.nan for name, tensor in load_file(folder / "model.safetensors").items()}
+        save_file(weights, folder / "model.safetensors", {"epoch": "1"})
+    elif how in ("alpha", "divergence", "epochs"):
+        run["settings"][how] = {"alpha": 9, "divergence": "foo", "epochs": "2"}[how]
     elif how == "truncated metrics":
         (folder / "metrics.jsonl").write_text((folder / "metrics.jsonl").read_text()[:-20])
     (folder / "run.json").write_text(json.dumps(run) if how != "truncated run.json" else "{")
@@ -348,6 +356,11 @@ def damage(folder, how):
         ("other data", "was trained on other data: the sha256 in its run.json differ"),
         ("unknown setting", "run.json or metrics.jsonl cannot be read"),
         ("truncated model", "model.safetensors is damaged"),
+        ("weights of another epoch", "model.safetensors is from epoch 7, wanted 1: go on with"),
+        ("weights that are no numbers", "model.safetensors is damaged"),
+        ("alpha", "--alpha must lie in [0, 1], got 9"),
+        ("divergence", "--divergence must be a known one, got foo"),
+        ("epochs", "run.json or metrics.jsonl cannot be read"),
         ("truncated metrics", "run.json or metrics.jsonl cannot be read"),
         ("truncated run.json", "run.json or metrics.jsonl cannot be read"),
     ],

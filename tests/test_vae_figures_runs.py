@@ -14,9 +14,10 @@ from safetensors.torch import save_file
 
 from vae.data import load
 from vae.errors import UserError
+from vae.figures import __main__ as command
 from vae.figures import curves, evidence, paper, tables, traversals
 from vae.figures.__main__ import main
-from vae.figures.output import COLOURS, write
+from vae.figures.output import COLOURS, Result, write
 from vae.figures.runs import read_runs, trained
 from vae.model import VAE
 from vae.settings import Settings, parse
@@ -452,7 +453,7 @@ def add_model(folder, seed, **options):
     path = add_run(folder, 10.0, dataset="fashion", **options)
     model = VAE().requires_grad_(False)
     model.initialise(torch.Generator().manual_seed(seed))
-    save_file(model.state_dict(), path / "model.safetensors")
+    save_file(model.state_dict(), path / "model.safetensors", {"epoch": "3"})
     return path, model
 
 
@@ -590,6 +591,15 @@ def test_without_runs_nothing_is_written_and_the_runs_to_do_are_named(name, tmp_
     assert all(line.startswith(f"missing ({name}): ") for line in missing)
     assert len(missing) >= 3
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_all_without_a_folder_of_runs_is_what_needs_none(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(
+        command, "FIGURES", {name: lambda runs: Result(None, [{"x": 1}], "") for name in command.FIGURES}
+    )
+    assert main(["all", "--runs", str(tmp_path / "nowhere"), "--out", str(tmp_path)]) == 0
+    assert f"{tmp_path / 'nowhere'} is no folder" in capsys.readouterr().out
+    assert {path.stem for path in tmp_path.iterdir()} == {"fig1", "fig2"}
 
 
 def test_a_folder_that_is_not_there_is_one_line(tmp_path, capsys):

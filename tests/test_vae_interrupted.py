@@ -84,6 +84,28 @@ def test_a_run_killed_before_or_after_any_of_its_renames_goes_on_to_the_same_bit
         assert {path.name for path in folder.iterdir()} == {path.name for path in (tmp_path / "straight").iterdir()}
 
 
+FULL_DISK = (
+    FEW_IMAGES
+    + """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then a write beyond the limit fails as on a full disk
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+sys.exit(vae.train.main(sys.argv[2:]))
+"""
+)
+
+
+def test_a_disk_that_is_full_ends_the_run_in_one_line_and_with_room_it_goes_on(tmp_path):
+    command = [sys.executable, "-c", FULL_DISK]
+    options = ["--epochs", "1", "--out", str(tmp_path / "run")]
+    run = subprocess.run([*command, "1000000", *options], capture_output=True, text=True)
+    assert run.returncode == 2
+    assert run.stderr == "vae.train: [Errno 27] File too large\n"
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"run.json"}
+    subprocess.run([*command, "100000000", *options, "--resume"], check=True, stdout=subprocess.DEVNULL)
+    assert (tmp_path / "run" / "model.safetensors").exists()
+
+
 @pytest.mark.slow
 def test_a_run_killed_at_random_moments_leaves_whole_files_and_goes_on_to_the_same_bits(tmp_path):
     command = [sys.executable, "-c", FEW_IMAGES + "sys.exit(vae.train.main(sys.argv[1:]))", "--epochs", "20"]

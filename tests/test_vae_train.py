@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 import vae.train
@@ -207,16 +208,62 @@ def test_weights_that_break_in_the_last_step_are_found_by_the_evaluation(tmp_pat
     assert not (tmp_path / "checkpoint.pt").exists()
 
 
-def test_a_damaged_checkpoint_is_named_and_kept(tmp_path, capsys):
+DAMAGES = {
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-1000]),
+    "empty": lambda path: path.write_bytes(b""),
+    "a list": lambda path: torch.save([1, 2], path),
+    "without a model": lambda path: torch.save({"epoch": 1}, path),
+    "other weights": lambda path: torch.save(torch.load(path) | {"model": {}}, path),
+    "without an optimiser": lambda path: torch.save(torch.load(path) | {"optimizer": {}}, path),
+    "of another epoch": lambda path: torch.save(torch.load(path) | {"epoch": 7}, path),
+    "without metrics": lambda path: torch.save(torch.load(path) | {"metrics": []}, path),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_named_and_nothing_of_the_run_changes(tmp_path, capsys, damage):
     assert main(["--epochs", "1", "--out", str(tmp_path)]) == 0
-    checkpoint = (tmp_path / "checkpoint.pt").read_bytes()[:-1000]
-    (tmp_path / "checkpoint.pt").write_bytes(checkpoint)
+    DAMAGES[damage](tmp_path / "checkpoint.pt")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     capsys.readouterr()
     assert main(["--epochs", "2", "--out", str(tmp_path), "--resume"]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"vae.train: {tmp_path / 'checkpoint.pt'} is damaged")
     assert error.count("\n") == 1
-    assert (tmp_path / "checkpoint.pt").read_bytes() == checkpoint
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_checkpoint_that_is_gone_is_named_rather_than_trained_again(tmp_path, capsys):
+    assert main(["--epochs", "1", "--out", str(tmp_path)]) == 0
+    (tmp_path / "checkpoint.pt").unlink()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert main(["--epochs", "2", "--out", str(tmp_path), "--resume"]) == 2
+    assert "checkpoint.pt is missing, though metrics.jsonl is there" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "checkpoint.pt", "model.safetensors"])
+def test_a_folder_with_any_file_of_a_run_is_not_written_into(tmp_path, capsys, name):
+    (tmp_path / name).write_text("precious")
+    assert main(["--epochs", "1", "--out", str(tmp_path)]) == 2
+    assert "already holds a run" in capsys.readouterr().err
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "precious")]
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated"])
+def test_going_on_repairs_the_metrics_from_the_checkpoint(tmp_path, damage):
+    assert main(["--epochs", "1", "--out", str(tmp_path)]) == 0
+    path = tmp_path / "metrics.jsonl"
+    whole = path.read_bytes()
+    path.unlink() if damage == "missing" else path.write_bytes(whole[:-50])
+    assert main(["--epochs", "1", "--out", str(tmp_path), "--resume"]) == 0
+    assert path.read_bytes() == whole
+
+
+def test_the_weights_say_what_epoch_they_are_from(tmp_path):
+    assert main(["--epochs", "2", "--out", str(tmp_path)]) == 0
+    with safe_open(tmp_path / "model.safetensors", "pt") as file:
+        assert file.metadata() == {"epoch": "2"}
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path):

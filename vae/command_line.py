@@ -43,7 +43,7 @@ def run(program: str, work: Callable[[list[str]], None], arguments: list[str]) -
     """The exit status of a program: 0, 2 after one line on what went wrong, 130 after Ctrl-C."""
     try:
         work(arguments)
-        sys.stdout.flush()
+        print(end="", flush=True)
     except BrokenPipeError:  # whoever read the output has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 2
@@ -51,7 +51,8 @@ def run(program: str, work: Callable[[list[str]], None], arguments: list[str]) -
         print(f"{program}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
-        print(f"{program}: {interrupt or 'stopped'}", file=sys.stderr)
+        said = interrupt.args and interrupt.args[0]
+        print(f"{program}: {said or 'stopped'}", file=sys.stderr)
         return 130
     return 0
 

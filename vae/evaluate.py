@@ -39,7 +39,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 import tyro
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 from tqdm import tqdm
@@ -56,7 +56,7 @@ from vae.measure import ACTIVE, describe_latent, encode, evaluate
 from vae.model import VAE
 from vae.objective import TERMS, Objective, prepare_backend
 from vae.run_folder import RunFolder, read_facts
-from vae.settings import Settings
+from vae.settings import Settings, check
 
 DESCRIPTION = """\
 Evaluate runs that have finished: errors, divergences of each latent dimension, active units, rate, distortion and
@@ -118,14 +118,15 @@ def read_run(path: Path) -> Run:
     try:
         facts = read_facts(path)
         settings, sha256 = Settings(**facts["settings"]), facts["data"]["sha256"]
+        check(settings)
         metrics = path / "metrics.jsonl"
         last = json.loads(metrics.read_text().splitlines()[-1]) if metrics.exists() else {"epoch": 0}
         epoch, alpha = last["epoch"], last.get("alpha", settings.alpha)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path} holds no run (no run.json)") from None
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise UserError(f"{path}'s run.json or metrics.jsonl cannot be read ({error})") from None
-    # Of a run that goes on for longer, model.safetensors is still there from before.
+    except (UserError, OSError, ValueError, LookupError, TypeError) as error:
+        said = f"{type(error).__name__}: {error}"
+        raise UserError(f"{path}'s run.json or metrics.jsonl cannot be read ({said})") from None
     if epoch < settings.epochs or not (path / "model.safetensors").exists():
         raise UserError(f"{path} has not finished; wait for it, or go on with python -m vae.train --resume")
     return Run(path, settings, sha256, epoch, alpha)
@@ -140,7 +141,7 @@ def evaluate_run(run: Run, options: Options) -> dict[str, Any]:
     if dataset.sha256 != run.sha256:
         raise UserError(f"{run.path} was trained on other data: the sha256 in its run.json differ; name it with --data")
     splits = {"train": dataset.train_images.to(device), "test": dataset.test_images.to(device)}
-    model = load_model(run.path / "model.safetensors", splits["test"].shape[-1], device)
+    model = load_model(run.path / "model.safetensors", run.epoch, splits["test"].shape[-1], device)
     objective = Objective(
         settings.divergence,
         run.alpha,
@@ -163,12 +164,24 @@ def evaluate_run(run: Run, options: Options) -> dict[str, Any]:
     }
 
 
-def load_model(path: Path, size: int, device: torch.device) -> VAE:
+def load_model(path: Path, epoch: int, size: int, device: torch.device) -> VAE:
+    """The model that a run left behind after that epoch.
+
+    Raises:
+        UserError: it is damaged, or from another epoch: that of a run that goes on for longer is still there.
+    """
     model = VAE(size).requires_grad_(False)
     try:
-        model.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError) as error:  # RuntimeError: tensors of other names or shapes
+        with safe_open(path, "pt") as file:
+            found = (file.metadata() or {}).get("epoch")
+        tensors = load_file(path)
+        if not all(tensor.isfinite().all() for tensor in tensors.values()):
+            raise ValueError("it has weights that are not finite")
+        model.load_state_dict(tensors)
+    except (SafetensorError, RuntimeError, ValueError) as error:  # RuntimeError: tensors of other names or shapes
         raise UserError(f"{path} is damaged or no model for these images ({type(error).__name__})") from None
+    if found != str(epoch):
+        raise UserError(f"{path} is from epoch {found}, wanted {epoch}: go on with python -m vae.train --resume")
     return model.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
@@ -286,8 +299,8 @@ def evaluate_runs(options: Options) -> None:
     for run in [read_run(path) for path in options.runs]:
         with RunFolder(run.path) as folder:  # while it is evaluated, nobody trains it further
             result = evaluate_run(run, options)
+            print(table(run, result), flush=True)  # first: what took minutes is seen even if it cannot be written
             folder.write_facts("evaluation.json", result)
-        print(table(run, result), flush=True)
 
 
 def main(arguments: list[str]) -> int:

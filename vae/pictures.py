@@ -106,7 +106,7 @@ def draw_curves(metrics: list[dict[str, Any]], title: str) -> Figure:
         axes.set_xlabel("epoch", color=INK, fontsize=9)
         axes.grid(alpha=0.25)
         axes.legend(frameon=False, labelcolor=INK, fontsize=9)
-        tidy(axes, {"reconstruction": "reconstruction (sum of squares)", "divergence": "divergence (nats)"}[term])
+        tidy(axes, {"reconstruction": "error of the reconstruction", "divergence": "divergence"}[term])
     panels[0].set_yscale("log")
     panels[0].yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
     panels[0].yaxis.set_major_formatter(ScalarFormatter())

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 from vae import command_line
 from vae.command_line import place
@@ -121,6 +121,11 @@ def parse(arguments: list[str]) -> Settings:
 def check(settings: Settings) -> None:
     """Refuses values that the types allow and that make no sense."""
     command_line.require(
+        # A command line cannot get these wrong, a run.json can.
+        (settings.dataset in get_args(DatasetName), "--dataset must be a known one", settings.dataset),
+        (settings.divergence in get_args(Divergence), "--divergence must be a known one", settings.divergence),
+        (settings.likelihood in get_args(Likelihood), "--likelihood must be a known one", settings.likelihood),
+        (settings.mmd_of in get_args(MMDOf), "--mmd-of must be a known one", settings.mmd_of),
         (0 <= settings.alpha <= 1, "--alpha must lie in [0, 1]", settings.alpha),
         (0 <= settings.weight < math.inf, "--weight must be finite and not negative", settings.weight),
         (0 < settings.lr < math.inf, "--lr must be finite and positive", settings.lr),

@@ -164,13 +164,17 @@ def train(settings: Settings, arguments: list[str]) -> None:
         "environment": describe_environment(device, backend),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
-    with RunFolder.open(settings, facts) as folder:
+    with RunFolder.open(settings) as folder:
         stateful = {"model": model, "optimizer": optimizer, "objective": objective}
-        state = {"epoch": 0, "seconds": 0.0, "metrics": []}
-        if settings.resume and (checkpoint := folder.read_checkpoint(device)):
-            for name, part in stateful.items():
-                part.load_state_dict(checkpoint.pop(name))
-            state = checkpoint
+        state: dict[str, Any] = {"epoch": 0, "seconds": 0.0, "metrics": []}
+        if settings.resume:
+            run = folder.check_resumption(settings, facts)
+            state = folder.restore(stateful, device)
+            if state["epoch"]:
+                folder.write_metrics(state["metrics"])  # a run that was killed may have come to its checkpoint only
+            folder.resume(run, settings, facts)
+        else:
+            folder.start(settings, facts)
         print(
             f"{settings.dataset}, {len(splits['train']):,} + {len(splits['test']):,} images ({dataset.split}); "
             f"{settings.title()}; {backend} on {facts['environment']['device']}, {torch.get_num_threads()} threads; "
@@ -194,14 +198,14 @@ def train(settings: Settings, arguments: list[str]) -> None:
                     metrics = state["metrics"] + [{"epoch": epoch, **row} for row in rows]
                     seconds = state["seconds"] + time.perf_counter() - start
                     state = {"epoch": epoch, "seconds": seconds, "metrics": metrics}
-                    folder.write_metrics(metrics)
                     folder.write_checkpoint(state | {name: part.state_dict() for name, part in stateful.items()})
+                    folder.write_metrics(metrics)
                     bar.write(progress(rows, epoch, settings.epochs), file=sys.stdout)
                     sys.stdout.flush()  # a log file shows each epoch as it ends, too
                     if time.monotonic() - drawn > REDRAW_AFTER and epoch < settings.epochs:
                         draw_all(folder.path, model, dataset, metrics, settings.title())
                         drawn = time.monotonic()
-            folder.write_tensors("model.safetensors", model.state_dict())
+            folder.write_tensors("model.safetensors", model.state_dict(), state["epoch"])
             draw_all(folder.path, model, dataset, state["metrics"], settings.title())
         except KeyboardInterrupt:
             command = ["python", "-m", "vae.train", *arguments]
@@ -214,7 +218,7 @@ def train(settings: Settings, arguments: list[str]) -> None:
 
 def stop(folder: RunFolder, batches: Batches, epoch: int, error: NotFinite) -> NoReturn:
     """Saves the batch of a step whose loss was not finite, and ends the run."""
-    path = folder.write_tensors("not_finite.safetensors", batches[error.step]._asdict())
+    path = folder.write_tensors("not_finite.safetensors", batches[error.step]._asdict(), epoch)
     raise UserError(
         f"the {error} is not finite at epoch {epoch}, step {error.step + 1} of {len(batches)}; its batch is in {path}"
     )

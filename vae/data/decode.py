@@ -26,6 +26,8 @@ def opened(file: Path | io.BytesIO, name: str | Path) -> Iterator["Image"]:
             yield image
     except UnidentifiedImageError:
         raise ValueError(f"{name} is no picture") from None
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{name} is too large ({error})") from None
     except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises depends on where the damage is
         raise ValueError(f"{name} cannot be decoded ({error})") from None
 

@@ -55,6 +55,8 @@ def load(path: Path | None) -> Dataset:
         return read(path)
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from None
+    except (MemoryError, TypeError) as error:  # of a file whose header lies, or that has no array at all
+        raise UserError(f"{path} cannot be read ({type(error).__name__}: {error})") from None
 
 
 def read(path: Path) -> Dataset:

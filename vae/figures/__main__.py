@@ -13,6 +13,8 @@ from vae.errors import UserError
 from vae.figures import curves, evidence, fig1, fig2, tables, traversals
 from vae.figures.output import Result, style, write
 
+THEORY = ("fig1", "fig2")
+
 # Each is made from the folder of runs, in which the two of theory do not look.
 FIGURES: dict[str, Callable[[Path], Result]] = {
     "fig1": fig1.draw,
@@ -65,6 +67,9 @@ def make(settings: Settings) -> None:
         UserError: of something that was named, nothing could be made.
     """
     names = list(FIGURES) if "all" in settings.names else list(dict.fromkeys(settings.names))
+    if "all" in settings.names and not settings.runs.is_dir():
+        print(f"{settings.runs} is no folder, so only what needs no runs is made; --runs takes the one that holds them")
+        names = list(THEORY)
     missing: dict[str, list[str]] = {}
     empty = []
     for name in names:

@@ -18,6 +18,9 @@ from vae.settings import Settings, check
 COLUMNS = ("train_reconstruction", "test_reconstruction", "train_divergence", "test_divergence")
 NAMES = {"mnist": "MNIST", "fashion": "Fashion-MNIST", "dsprites": "dSprites", "chairs": "Chairs"}
 
+# What reading raises: a number too large is an ArithmeticError, brackets in brackets a RecursionError.
+DAMAGE = (OSError, ValueError, LookupError, ArithmeticError, TypeError, AttributeError, RecursionError)
+
 # Settings that say how and where something was trained, not what.
 INCIDENTAL = ("epochs", "backend", "seed", "data", "out", "resume", "deterministic")
 
@@ -216,7 +219,16 @@ def read_runs(folder: Path) -> Runs:
             continue
         try:
             run = read_run(path)
-        except (UserError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (
+            UserError,
+            OSError,
+            ValueError,
+            LookupError,
+            ArithmeticError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             damaged.append(f"{path}, which cannot be read ({type(error).__name__}: {error})")
             continue
         same = runs.setdefault(what(run.settings), [])

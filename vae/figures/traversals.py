@@ -48,7 +48,7 @@ def fig4(folder: Path) -> Result:
             continue
         try:
             images = load(DATASET).test_images if images is None else images
-            models[settings] = run, load_model(run.path / WEIGHTS, images.shape[-1], torch.device("cpu"))
+            models[settings] = run, load_model(run.path / WEIGHTS, run.epochs, images.shape[-1], torch.device("cpu"))
         except UserError as error:
             missing.append(f"{label(settings)}: {error}")
     if images is None or not models:
