@@ -196,7 +196,7 @@ def test_a_connection_that_is_always_cut_keeps_what_arrived_for_the_next_time(
     assert re.search(
         r"127.0.0.1:\d+: [\d,]+ of [\d,]+ bytes arrived; the same command goes on from there\n", output.out
     )
-    assert output.err.startswith("vae.data: none of these had MNIST; python -m vae.data get mnist fetches it")
+    assert output.err.startswith("vae.data: none of these had MNIST; pass --data FOLDER with the four idx files")
     assert output.err.count("\n") == 1
     left = folder_content(tmp_path / "data" / "mnist")
     assert list(left) == [f"{FIRST}.part"]

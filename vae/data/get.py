@@ -57,7 +57,7 @@ def get(name: DatasetName) -> None:
             except PROBLEMS as error:
                 print(f"{title}: {error}", flush=True)
         else:
-            raise UserError(f"none of these had {source.title}; {source.otherwise}")
+            raise UserError(f"none of these had {source.title}; {source.otherwise.removeprefix('or ')}")
         if not is_here(source):
             raise UserError(f"{source.title} is not complete in {folder}; {source.remedy}")
 
