@@ -352,10 +352,11 @@ def test_missing_runs_are_named_and_what_can_be_made_is_made(tmp_path, monkeypat
     runs = ["missing (empty): those/jsg", "missing (empty): those/kl-qp", "missing (partial): those/mmd"]
     assert output.out.splitlines() == [*files, *runs]
     assert output.err == "vae.figures: nothing in those to make empty from\n"
-    # All means all that there are runs for.
-    assert command.main(["all", *options]) == 0
+    # All means all that there are runs for, if there is a folder of runs.
+    assert command.main(["all", "--runs", str(tmp_path), "--out", str(tmp_path)]) == 0
     output = capsys.readouterr()
-    assert output.out.splitlines() == [*files, *runs, "nothing in those to make empty from"]
+    runs = [run.replace("those", str(tmp_path)) for run in runs]
+    assert output.out.splitlines() == [*files, *runs, f"nothing in {tmp_path} to make empty from"]
     assert output.err == ""
 
 
