@@ -175,7 +175,7 @@ def test_a_damaged_run_is_one_line_with_its_path_and_the_others_are_drawn(name, 
     assert not read_runs(tmp_path).damaged
     change(name, path, edit)
     (line,) = read_runs(tmp_path).damaged
-    assert line.startswith(f"{path}, which cannot be read (")
+    assert line.startswith(f"{path}'s run.json or metrics.jsonl cannot be read (")
     assert reason in line
     assert "\n" not in line
     for result in (curves.fig3(tmp_path), tables.table1(tmp_path)):

@@ -29,7 +29,6 @@ MNIST, 0.83 +- 0.07 on Fashion-MNIST (JSG, alpha 0.3, 10 epochs, 128 draws, the 
 The paper's released code takes the log-variance for a log standard deviation and adds 1e-9 inside logs; not so here.
 """
 
-import json
 import math
 import sys
 from dataclasses import dataclass
@@ -55,8 +54,8 @@ from vae.likelihood import UNITS, Likelihood, log_density
 from vae.measure import ACTIVE, describe_latent, encode, evaluate
 from vae.model import VAE
 from vae.objective import TERMS, Objective, prepare_backend
-from vae.run_folder import RunFolder, read_facts
-from vae.settings import Settings, check
+from vae.run import Run, read_run
+from vae.run_folder import RunFolder
 
 DESCRIPTION = """\
 Evaluate runs that have finished: errors, divergences of each latent dimension, active units, rate, distortion and
@@ -98,38 +97,16 @@ class Options:
     """Fixes the choice of images, their binarisation, the draws and the resamples."""
 
 
-@dataclass(frozen=True)
-class Run:
-    """What the folder of a run that has finished says."""
-
-    path: Path
-    settings: Settings
-    sha256: dict[str, str]
-    epoch: int
-    alpha: float
-
-
-def read_run(path: Path) -> Run:
-    """Reads run.json and the last row of metrics.jsonl.
+def finished_run(path: Path) -> Run:
+    """The run in a folder.
 
     Raises:
-        UserError: the folder holds no run, a damaged one, or one that has not finished.
+        UserError: there is none, it is damaged, or it has not finished.
     """
-    try:
-        facts = read_facts(path)
-        settings, sha256 = Settings(**facts["settings"]), facts["data"]["sha256"]
-        check(settings)
-        metrics = path / "metrics.jsonl"
-        last = json.loads(metrics.read_text().splitlines()[-1]) if metrics.exists() else {"epoch": 0}
-        epoch, alpha = last["epoch"], last.get("alpha", settings.alpha)
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{path} holds no run (no run.json)") from None
-    except (UserError, OSError, ValueError, LookupError, TypeError) as error:
-        said = f"{type(error).__name__}: {error}"
-        raise UserError(f"{path}'s run.json or metrics.jsonl cannot be read ({said})") from None
-    if epoch < settings.epochs or not (path / "model.safetensors").exists():
+    run = read_run(path)
+    if not run.finished or not (path / "model.safetensors").exists():
         raise UserError(f"{path} has not finished; wait for it, or go on with python -m vae.train --resume")
-    return Run(path, settings, sha256, epoch, alpha)
+    return run
 
 
 def evaluate_run(run: Run, options: Options) -> dict[str, Any]:
@@ -141,7 +118,7 @@ def evaluate_run(run: Run, options: Options) -> dict[str, Any]:
     if dataset.sha256 != run.sha256:
         raise UserError(f"{run.path} was trained on other data: the sha256 in its run.json differ; name it with --data")
     splits = {"train": dataset.train_images.to(device), "test": dataset.test_images.to(device)}
-    model = load_model(run.path / "model.safetensors", run.epoch, splits["test"].shape[-1], device)
+    model = load_model(run.path / "model.safetensors", run.epochs, splits["test"].shape[-1], device)
     objective = Objective(
         settings.divergence,
         run.alpha,
@@ -154,7 +131,7 @@ def evaluate_run(run: Run, options: Options) -> dict[str, Any]:
     mean, logvar = encode(model, splits["test"])
     latent = describe_latent(mean, logvar)
     return {
-        "epoch": run.epoch,
+        "epoch": run.epochs,
         "alpha": run.alpha if settings.skewed else None,
         **{split: errors(model, objective, images) for split, images in splits.items()},
         "latent": latent,
@@ -259,7 +236,7 @@ def table(run: Run, result: dict[str, Any]) -> str:
     learnt = f", learnt {run.alpha:.4f}" if settings.learn_alpha else ""
     chosen = f"{found['batches'] * found['batch_size']:,} of {result['test']['images']:,} test images"
     names = ["squared_error", *TERMS]
-    rows = [f"{run.path}: {settings.dataset}, {settings.title()}{learnt}; epoch {run.epoch}", ""]
+    rows = [f"{run.path}: {settings.dataset}, {settings.title()}{learnt}; epoch {run.epochs}", ""]
     rows += [" " * 12 + "".join(f"{name.replace('_', ' '):>16}" for name in names)]
     rows += [f"{split:12}" + "".join(f"{result[split][name]:16.3f}" for name in names) for split in ("train", "test")]
     rows += [f"(z = mean; reconstruction in {UNITS[settings.likelihood]})", ""]
@@ -296,7 +273,7 @@ def parse(arguments: list[str]) -> Options:
 def evaluate_runs(options: Options) -> None:
     """Prints a table and writes evaluation.json for each run."""
     # All are read before the first is evaluated, so that a slip in the last costs no time.
-    for run in [read_run(path) for path in options.runs]:
+    for run in [finished_run(path) for path in options.runs]:
         with RunFolder(run.path) as folder:  # while it is evaluated, nobody trains it further
             result = evaluate_run(run, options)
             print(table(run, result), flush=True)  # first: what took minutes is seen even if it cannot be written

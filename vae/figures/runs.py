@@ -1,7 +1,5 @@
 """Runs on disk: read, brought together by what was trained, chosen for a figure, and named where one is missing."""
 
-import json
-import math
 import shlex
 import statistics
 from collections import Counter
@@ -12,37 +10,13 @@ from typing import Any
 
 from vae.errors import UserError
 from vae.figures import paper
-from vae.run_folder import read_facts
-from vae.settings import Settings, check
+from vae.run import COLUMNS, Run, read_run
+from vae.settings import Settings
 
-COLUMNS = ("train_reconstruction", "test_reconstruction", "train_divergence", "test_divergence")
 NAMES = {"mnist": "MNIST", "fashion": "Fashion-MNIST", "dsprites": "dSprites", "chairs": "Chairs"}
-
-# What reading raises: a number too large is an ArithmeticError, brackets in brackets a RecursionError.
-DAMAGE = (OSError, ValueError, LookupError, ArithmeticError, TypeError, AttributeError, RecursionError)
 
 # Settings that say how and where something was trained, not what.
 INCIDENTAL = ("epochs", "backend", "seed", "data", "out", "resume", "deterministic")
-
-
-@dataclass(frozen=True)
-class Run:
-    """What one folder holds."""
-
-    path: Path
-    settings: Settings
-    sha256: dict[str, str]
-    """Of the images."""
-
-    epochs: int
-    """Those that are done: a run that ended has as many as its settings want."""
-
-    values: dict[str, float]
-    """By column, after the last epoch."""
-
-    @property
-    def finished(self) -> bool:
-        return self.epochs == self.settings.epochs
 
 
 @dataclass(frozen=True)
@@ -219,17 +193,8 @@ def read_runs(folder: Path) -> Runs:
             continue
         try:
             run = read_run(path)
-        except (
-            UserError,
-            OSError,
-            ValueError,
-            LookupError,
-            ArithmeticError,
-            TypeError,
-            AttributeError,
-            RecursionError,
-        ) as error:
-            damaged.append(f"{path}, which cannot be read ({type(error).__name__}: {error})")
+        except UserError as error:
+            damaged.append(str(error))
             continue
         same = runs.setdefault(what(run.settings), [])
         reference = first.setdefault(run.settings.dataset, run)
@@ -241,28 +206,6 @@ def read_runs(folder: Path) -> Runs:
         else:
             same.append(run)
     return Runs({settings: same for settings, same in runs.items() if same}, damaged, left_out)
-
-
-def read_run(path: Path) -> Run:
-    """What is in one run's folder.
-
-    Raises:
-        UserError, OSError, ValueError, KeyError, TypeError, AttributeError: as the damage makes it.
-    """
-    facts = read_facts(path)
-    settings = Settings(**facts["settings"])
-    check(settings)
-    rows = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
-    last = {row["split"]: row for row in rows}
-    if not {"train", "test"} <= set(last):
-        raise ValueError(f"metrics.jsonl has rows of {', '.join(last) or 'nothing'}, wanted train and test")
-    epochs = {int(last[split]["epoch"]) for split in ("train", "test")}
-    if len(epochs) > 1 or max(epochs) > settings.epochs:
-        raise ValueError(f"metrics.jsonl ends with epoch {max(epochs)}, run.json wants {settings.epochs}")
-    values = {f"{split}_{term}": float(last[split][term]) for split, term in (c.split("_") for c in COLUMNS)}
-    if not all(math.isfinite(value) for value in values.values()):
-        raise ValueError("metrics.jsonl ends with a number that is not finite")
-    return Run(path, settings, facts["data"]["sha256"], max(epochs), values)
 
 
 def what(settings: Settings) -> Settings:
