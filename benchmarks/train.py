@@ -24,7 +24,8 @@ from vae.data import load
 from vae.model import VAE
 from vae.objective import Backend, prepare_backend
 from vae.settings import Settings
-from vae.train import Batches, build, train_step
+from vae.steps import Batches, train_step
+from vae.train import build
 
 ALPHA = 0.3
 BATCH = 64
@@ -35,8 +36,9 @@ def ours(images: Tensor, backend: Backend = "eager") -> Iterator[Tensor]:
     """The trainer's own step and batches; yields the loss of each step."""
     settings = Settings(alpha=ALPHA, backend=backend, batch_size=BATCH)
     model, optimizer, objective = build(settings, images.device)
+    batches = Batches(images, BATCH, model.latent, settings.seed)
     for epoch in itertools.count(1):
-        batches = Batches(images, BATCH, model.latent, settings.seed, epoch)
+        batches.shuffle(epoch)
         for step in range(len(images) // BATCH):
             yield train_step(model, optimizer, objective, batches[step])[-1]
 

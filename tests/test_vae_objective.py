@@ -172,7 +172,8 @@ from tqdm import tqdm
 from vae.data import load
 from vae.objective import prepare_backend
 from vae.settings import Settings
-from vae.train import Batches, build, train_epoch
+from vae.steps import Batches, train_epoch
+from vae.train import build
 
 torch.set_num_threads(1)  # on a busy machine two threads mostly wait for each other
 device = torch.device("cpu")
@@ -183,7 +184,8 @@ for divergence in ("jsg", "jsg-dual", "kl-qp", "kl-pq"):
     for backend in ("triton", "eager", "reference"):
         settings = Settings(divergence=divergence, alpha=0.4, backend=backend)
         model, optimizer, objective = build(settings, device)
-        batches = Batches(images, 64, model.latent, settings.seed, epoch=1)
+        batches = Batches(images, 64, model.latent, settings.seed)
+        batches.shuffle(1)
         terms[divergence, backend] = train_epoch(model, optimizer, objective, batches, tqdm(disable=True))
 torch.save(terms, sys.argv[1])
 """

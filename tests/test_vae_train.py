@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 import vae.train
 from vae.data import load
 from vae.files import replacing
-from vae.train import Batches, build, main
+from vae.steps import Batches
+from vae.train import build, main
 
 FILES = {"run.json", "metrics.jsonl", "checkpoint.pt", "model.safetensors"} | {
     f"{picture}.png" for picture in ("reconstructions", "traversal", "curves")
@@ -121,8 +122,10 @@ def test_a_seed_means_the_same_bits_and_another_seed_means_others(tmp_path):
 
 def test_order_and_noise_depend_on_seed_and_epoch_alone():
     images = torch.zeros(100, 1, 32, 32, dtype=torch.uint8)
-    first, again = Batches(images, 64, 10, 5, 3), Batches(images, 64, 10, 5, 3)
-    others = [Batches(images, 64, 10, 5, 4), Batches(images, 64, 10, 6, 3), Batches(images, 64, 10, 3, 5)]
+    first, again, *others = (Batches(images, 64, 10, seed) for seed in (5, 5, 5, 6, 3))
+    again.shuffle(7)
+    for batches, epoch in zip((first, again, *others), (3, 3, 4, 3, 5), strict=True):
+        batches.shuffle(epoch)
     assert torch.equal(first.order, again.order)
     assert torch.equal(first.noise, again.noise)
     for other in others:
@@ -196,7 +199,9 @@ def test_the_term_the_epoch_and_the_step_of_a_failure_are_named(
     monkeypatch.setattr(vae.train, "build", build_poisoned)
     assert main(["--epochs", "2", "--backend", backend, "--out", str(tmp_path)]) == 2
     assert f"the {name} is not finite at epoch 2, step 3 of 4" in capsys.readouterr().err
-    expected = Batches(few_images.train_images, 64, 10, 1234, 2)[2]
+    batches = Batches(few_images.train_images, 64, 10, 1234)
+    batches.shuffle(2)
+    expected = batches[2]
     assert torch.equal(load_file(tmp_path / "not_finite.safetensors")["indices"], expected.indices)
     assert [row["epoch"] for row in metrics(tmp_path)] == [1, 1]  # the first epoch's results are kept
 

@@ -114,11 +114,11 @@ def evaluate_run(run: Run, options: Options) -> dict[str, Any]:
     settings = run.settings
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     backend = prepare_backend("auto", device)
-    dataset = load(settings.dataset, options.data)
+    dataset = load(settings.dataset, options.data).to(device)
     if dataset.sha256 != run.sha256:
         raise UserError(f"{run.path} was trained on other data: the sha256 in its run.json differ; name it with --data")
-    splits = {"train": dataset.train_images.to(device), "test": dataset.test_images.to(device)}
-    model = load_model(run.path / "model.safetensors", run.epochs, splits["test"].shape[-1], device)
+    test_images = dataset.test_images
+    model = load_model(run.path / "model.safetensors", run.epochs, test_images.shape[-1], device)
     objective = Objective(
         settings.divergence,
         run.alpha,
@@ -128,15 +128,15 @@ def evaluate_run(run: Run, options: Options) -> dict[str, Any]:
         likelihood=settings.likelihood,
     )
     likelihood = settings.likelihood if options.likelihood == "own" else options.likelihood
-    mean, logvar = encode(model, splits["test"])
+    mean, logvar = encode(model, test_images)
     latent = describe_latent(mean, logvar)
     return {
         "epoch": run.epochs,
         "alpha": run.alpha if settings.skewed else None,
-        **{split: errors(model, objective, images) for split, images in splits.items()},
+        **{split: errors(model, objective, images) for split, images in dataset.splits.items()},
         "latent": latent,
         "active_units": sum(latent["active"]),
-        "evidence": evidence(model, splits["test"], mean, logvar, likelihood, options),
+        "evidence": evidence(model, test_images, mean, logvar, likelihood, options),
         "environment": describe_environment(device, backend),
     }
 

@@ -14,22 +14,27 @@ CHUNK = 250  # images at a time: what fits a CPU's cache is decoded half again a
 ACTIVE = 0.01  # Burda et al. 2016 call a unit active whose posterior mean varies by more than that over the images
 
 
-@torch.no_grad()
 def evaluate(model: VAE, objective: Objective, images: Images) -> dict[str, float]:
     """Reconstruction, divergence and loss as the paper reports them: z = mean, pixels summed, mean over all images.
 
     Args:
         images: bytes, ``count x 1 x size x size``, on the model's device.
     """
+    return dict(zip(TERMS, mean_terms(model, objective, images).tolist(), strict=True))
+
+
+@torch.no_grad()
+def mean_terms(model: Any, objective: Any, images: Images) -> Tensor:
+    """What `evaluate` returns, as float64: ``3``, or ``3 x models`` of a stack of them."""
     generator = torch.Generator().manual_seed(0)  # MMD alone compares draws, the same ones each time
-    total = torch.zeros(len(TERMS), dtype=torch.float64, device=images.device)
+    total = torch.zeros((), dtype=torch.float64, device=images.device)
     for start in range(0, len(images), CHUNK):
         chunk = images[start : start + CHUNK].float() / 255
         mean, logvar = model.encode(chunk)
-        z = reparametrise(mean, logvar, torch.randn(mean.shape, generator=generator).to(mean.device))
+        z = reparametrise(mean, logvar, torch.randn(mean.shape[-2:], generator=generator).to(mean.device))
         terms = objective(chunk, model.decoder(mean), z, mean, logvar)
-        total += terms.sum(1, dtype=torch.float64)
-    return dict(zip(TERMS, (total / len(images)).tolist(), strict=True))
+        total = total + terms.sum(-1, dtype=torch.float64)
+    return total / len(images)
 
 
 @torch.no_grad()

@@ -25,7 +25,7 @@ STEPS = torch.linspace(-2, 2, 10)  # the range in which the prior has 95 % of it
 @torch.no_grad()
 def draw_all(folder: Path, model: VAE, dataset: Dataset, metrics: list[dict[str, Any]], title: str) -> None:
     """Writes reconstructions.png, traversal.png and curves.png."""
-    images = dataset.test_images.to(next(model.parameters()).device)
+    images = dataset.test_images
     mean, logvar = encode(model, images)
     figures = {
         "reconstructions": draw_reconstructions(model, images, mean, dataset.test_labels, title),

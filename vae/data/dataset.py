@@ -1,7 +1,7 @@
 """What every data set is once it is read."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -63,6 +63,14 @@ class Dataset:
     """Of the decompressed content, recorded with every run."""
     split: str
     """How training and test images were told apart, in words."""
+
+    @property
+    def splits(self) -> dict[str, Images]:
+        return {"train": self.train_images, "test": self.test_images}
+
+    def to(self, device: torch.device) -> "Dataset":
+        """The same with its images on a device."""
+        return replace(self, train_images=self.train_images.to(device), test_images=self.test_images.to(device))
 
 
 def pad_to_32(images: Tensor) -> Tensor:
