@@ -10,3 +10,5 @@ os.environ["TRITON_INTERPRET"] = "1"
 # had its turn take twenty times as long as a single one.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from tests.postgresql import postgresql  # noqa: F401  (a fixture for every test that asks for it)
