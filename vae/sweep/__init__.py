@@ -1,1 +1,1 @@
-"""Many trainings: a grid of settings, a queue that keeps them, and workers on any number of machines."""
+"""Many trainings: on all cores, as one program on a GPU, or as a queue for many machines."""

@@ -1,0 +1,216 @@
+"""What ``python -m vae.sweep`` is told to train, as a list of cells: the settings of one training each."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal, DecimalException
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, cast, get_args
+
+import tyro
+
+from vae import command_line
+from vae.command_line import place
+from vae.data import DatasetName
+from vae.errors import UserError
+from vae.likelihood import Likelihood
+from vae.objective import Backend, Divergence
+from vae.settings import Settings, check
+
+DESCRIPTION = """\
+Train many models: every alpha of every skewed divergence, and baselines beside them, for several seeds. Lists are
+separated by commas; numbers in them may be ranges start:stop:step, which include their stop.
+
+  python -m vae.sweep --dataset mnist --seeds 3                            the paper's Figure 3, three times
+  python -m vae.sweep --alphas .1:.9:.2 --weights 1,2,3,4 --baselines ''   its Appendix E
+  python -m vae.sweep --baselines kl-qp,kl-pq,kl-qp:4,mmd:500              with the beta-VAE and InfoVAE of its Table 1
+  python -m vae.sweep --divergences jsg-dual --alphas '' --learn-alpha     no grid: alpha is learnt
+"""
+
+SKEWED = ("jsg", "jsg-dual")
+BASELINES = tuple(name for name in get_args(Divergence) if name not in SKEWED)
+MANY = 1000  # a range of more values is a slip of the pen
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Many training runs."""
+
+    dataset: str = Settings.dataset
+    """A list of those of python -m vae.train; --data alone means one's own images."""
+
+    divergences: str = "jsg,jsg-dual"
+    """Skewed ones: jsg, jsg-dual, or both."""
+
+    alphas: str = ".1:.9:.1"
+    """Their skews, in [0, 1]."""
+
+    learn_alpha: bool = False
+    """Beside the grid of alphas, each skewed divergence once with an alpha that is learnt, from 0.3 on."""
+
+    weights: str = "1"
+    """Factors of the skewed divergences in the loss, the paper's lambda: each with every alpha."""
+
+    baselines: str = "kl-qp,kl-pq"
+    """Others, NAME or NAME:WEIGHT: kl-qp, kl-pq, mmd; kl-qp:4 is a beta-VAE, mmd:500 InfoVAE."""
+
+    seeds: int = 1
+    """How often all of it is trained: with the seeds 1234, 1235 and so on."""
+
+    likelihood: Likelihood = Settings.likelihood
+    """Error of the reconstruction. gaussian: sum of squares. bernoulli: cross-entropy. laplace: sum of magnitudes."""
+
+    epochs: int = Settings.epochs
+    """Passes over the training images."""
+
+    backend: Backend = Settings.backend
+    """Computes the divergence. triton: fused kernel, interpreted without a GPU. reference: NumPy, slow, for checks."""
+
+    batch_size: int = Settings.batch_size
+    """Images per step."""
+
+    lr: float = Settings.lr
+    """Adam's learning rate."""
+
+    data: Annotated[Path | None, place("the usual places are searched")] = None
+    """Where the images are: those of --dataset, or one's own in idx, npz or hdf5 files or a folder of pictures."""
+
+    deterministic: bool = Settings.deterministic
+    """Use only operations that give the same bits each time, on a GPU too, where it costs speed."""
+
+    out: Annotated[Path | None, place("a new one under sweeps/")] = None
+    """Where the results go, a folder for each run."""
+
+    storage: Annotated[str | None, tyro.conf.arg(metavar="URL", help_behavior_hint="(default: a file in --out)")] = None
+    """The queue of the runs: postgresql://USER@HOST/NAME or mysql://..., for many machines."""
+
+    workers: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: as many as help)")] = None
+    """Processes that train here; 0 leaves all runs of --storage to workers elsewhere."""
+
+
+def parse(arguments: list[str]) -> Sweep:
+    """Reads the command line; the first mistake in it is a UserError of one line."""
+    sweep = command_line.parse(Sweep, "python -m vae.sweep", DESCRIPTION, arguments)
+    if sweep.data and not any(argument.partition("=")[0] == "--dataset" for argument in arguments):
+        sweep = replace(sweep, dataset="own")
+    command_line.require(
+        (sweep.seeds >= 1, "--seeds must be at least 1", sweep.seeds),
+        (sweep.workers is None or sweep.workers >= 0, "--workers must not be negative", sweep.workers),
+        (sweep.workers != 0 or bool(sweep.storage), "--workers 0 needs the --storage of other workers", "none"),
+    )
+    cells(sweep)
+    return sweep
+
+
+def cells(sweep: Sweep) -> list[Settings]:
+    """One cell for each training; ``out`` is unset, the run belongs in OUT/NAME, NAME being its ``name()``.
+
+    The first seed of everything comes before the second of anything, so that a whole grid is there early.
+
+    Raises:
+        UserError: a list holds what is unknown, senseless or named twice, or nothing is left to train.
+
+    >>> [cell.name() for cell in cells(Sweep(alphas=".1:.3:.2", divergences="jsg", baselines="kl-qp:4", seeds=2))]
+    ... # doctest: +NORMALIZE_WHITESPACE
+    ['fashion-mini-jsg-0.1', 'fashion-mini-jsg-0.3', 'fashion-mini-kl-qp-weight-4',
+     'fashion-mini-jsg-0.1-seed-1235', 'fashion-mini-jsg-0.3-seed-1235', 'fashion-mini-kl-qp-weight-4-seed-1235']
+    """
+    datasets = known("--dataset", items(sweep.dataset), get_args(DatasetName))
+    objectives = skewed(sweep) + baselines(sweep)
+    command_line.require(
+        (bool(datasets), "--dataset must name at least one", "none"),
+        (bool(objectives), "--divergences or --baselines must name at least one", "none"),
+    )
+    shared = ("likelihood", "epochs", "backend", "batch_size", "lr", "data", "deterministic")
+    common = {name: getattr(sweep, name) for name in shared}
+    made = [
+        Settings(dataset=cast(DatasetName, dataset), seed=Settings.seed + seed, **objective, **common)
+        for seed in range(sweep.seeds)
+        for dataset in datasets
+        for objective in objectives
+    ]
+    for cell in made:
+        check(cell)
+    name, times = Counter(cell.name() for cell in made).most_common(1)[0]
+    if times > 1:
+        raise UserError(f"{name} is wanted {times} times; name each value once, numbers to at most six digits")
+    return made
+
+
+def skewed(sweep: Sweep) -> list[dict[str, Any]]:
+    """What tells the runs of the skewed divergences apart, but for data set and seed."""
+    divergences = known("--divergences", items(sweep.divergences), SKEWED)
+    alphas, weights = numbers("--alphas", sweep.alphas), numbers("--weights", sweep.weights)
+    command_line.require(
+        *((alpha <= 1, "--alphas must lie in [0, 1]", alpha) for alpha in alphas),
+        (bool(divergences) or not sweep.learn_alpha, "--learn-alpha needs --divergences", "none"),
+        (bool(alphas) or sweep.learn_alpha or not divergences, "--divergences need --alphas or --learn-alpha", "none"),
+        (bool(weights) or not divergences, "--divergences need --weights", "none"),
+    )
+    skews = [{"alpha": alpha} for alpha in alphas] + [{"learn_alpha": True}] * sweep.learn_alpha
+    return [
+        {"divergence": divergence, "weight": weight, **skew}
+        for divergence, weight, skew in product(divergences, weights, skews)
+    ]
+
+
+def baselines(sweep: Sweep) -> list[dict[str, Any]]:
+    """What tells the runs of the baselines apart, but for data set and seed."""
+    pairs = [item.partition(":") for item in items(sweep.baselines)]
+    found = known("--baselines", [name for name, _, _ in pairs], BASELINES)
+    return [
+        {"divergence": name, "weight": float(number("--baselines", weight)) if colon else Settings.weight}
+        for name, (_, colon, weight) in zip(found, pairs, strict=True)
+    ]
+
+
+def items(text: str) -> list[str]:
+    """What stands between the commas; of nothing, nothing."""
+    return [item.strip() for item in text.split(",")] if text.strip() else []
+
+
+def known(option: str, names: list[str], choice: Sequence[str]) -> list[str]:
+    """The names, if there is a choice of that name for each."""
+    for name in names:
+        if name not in choice:
+            raise UserError(f"{option}: there is no {name!r}; there are {', '.join(choice)}")
+    return names
+
+
+def numbers(option: str, text: str) -> list[float]:
+    """A list of numbers and ranges, these with their stop.
+
+    >>> numbers("--alphas", ".1:.4:.1,.75")
+    [0.1, 0.2, 0.3, 0.4, 0.75]
+    """
+    found = [span(option, item) if ":" in item else [number(option, item)] for item in items(text)]
+    return [float(value) for values in found for value in values]
+
+
+def number(option: str, text: str) -> Decimal:
+    """One number, as it stands there."""
+    try:
+        value = Decimal(text)
+    except DecimalException:
+        raise UserError(f"{option}: {text!r} is no number") from None
+    if not (value.is_finite() and 0 <= float(value) < math.inf):
+        raise UserError(f"{option}: numbers must be finite and not negative, got {text}")
+    return value
+
+
+def span(option: str, text: str) -> list[Decimal]:
+    """A range, in decimals: three steps of 0.1 are 0.3, which they are not in binary."""
+    parts = text.split(":")
+    if len(parts) != 3:
+        raise UserError(f"{option}: a range is start:stop:step, got {text}")
+    start, stop, step = (number(option, part) for part in parts)
+    if step <= 0 or start > stop:
+        raise UserError(f"{option}: a range goes up from its start to its stop by a positive step, got {text}")
+    if stop - start >= MANY * step:
+        raise UserError(f"{option}: a range has at most {MANY:,} values, {text} has more")
+    steps = int((stop - start) / step)
+    if start + steps * step != stop:
+        raise UserError(f"{option}: the steps of {text} go past its stop, from {start + steps * step} on")
+    return [start + index * step for index in range(steps + 1)]
