@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from vae.errors import UserError
+from vae.errors import InUse, UserError
 from vae.files import LEFTOVERS, replacing
 from vae.settings import Settings
 
@@ -33,7 +33,7 @@ class RunFolder:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self.lock)
-            raise UserError(f"{path} is in use: another process works on this run") from None
+            raise InUse(f"{path} is in use: another process works on this run") from None
         for leftover in path.glob(LEFTOVERS):  # of a process that was killed
             leftover.unlink()
 

@@ -9,6 +9,7 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,8 @@ class Training:
         run = self.folder.check_resumption(self.settings, facts)
         state = self.folder.restore(self.parts, self.dataset.train_images.device)
         self.epoch, self.seconds, self.metrics = state["epoch"], state["seconds"], state["metrics"]
+        for group in self.optimizer.param_groups:  # the run may have come from another kind of device
+            group["capturable"] = next(self.model.parameters()).is_cuda
         if self.epoch:
             self.folder.write_metrics(self.metrics)  # a run that was killed may have come to its checkpoint only
         self.folder.resume(run, self.settings, facts)
@@ -152,6 +155,22 @@ class Training:
     @functools.cached_property
     def recorded(self) -> Recorded:
         return Recorded(self.model, self.optimizer, self.objective, self.batches)
+
+    def epochs(self, bar: tqdm) -> Iterator[list[dict[str, Any]]]:
+        """Trains what is left to train, and yields the rows of each epoch once they are kept.
+
+        Raises:
+            UserError: the loss was not finite.
+        """
+        while not self.finished:
+            start = time.perf_counter()
+            bar.set_description(f"epoch {self.epoch + 1}/{self.settings.epochs}")
+            try:
+                rows = self.run_epoch(bar)
+            except NotFinite as error:
+                raise self.stop(error) from None
+            self.record(rows, time.perf_counter() - start)
+            yield rows
 
     def run_epoch(self, bar: tqdm) -> list[dict[str, Any]]:
         """Trains for one epoch and evaluates the model on all images of each split: one row of metrics for each.
@@ -201,14 +220,7 @@ def train(settings: Settings, arguments: list[str]) -> None:
         try:
             # The bar shows on a terminal only, the line per epoch anywhere.
             with tqdm(total=total, initial=done, unit=" images", leave=False, disable=None) as bar:
-                while not training.finished:
-                    start = time.perf_counter()
-                    bar.set_description(f"epoch {training.epoch + 1}/{settings.epochs}")
-                    try:
-                        rows = training.run_epoch(bar)
-                    except NotFinite as error:
-                        raise training.stop(error) from None
-                    training.record(rows, time.perf_counter() - start)
+                for rows in training.epochs(bar):
                     bar.write(progress(rows, training.epoch, settings.epochs), file=sys.stdout)
                     sys.stdout.flush()  # a log file shows each epoch as it ends, too
                     if time.monotonic() - drawn > REDRAW_AFTER and not training.finished:

@@ -161,3 +161,8 @@ def patiently(call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> 
                 print(f"the database is away, trying again: {reason(error)}", file=sys.stderr, flush=True)
             told = True
         time.sleep(min(1.0, 0.1 + (time.monotonic() - start) / 10))
+
+
+def shown(storage: str) -> str:
+    """The storage without its password."""
+    return make_url(storage).render_as_string() if "://" in storage else storage
