@@ -138,7 +138,7 @@ class Recorded:
         self.sizes = [batches.batch_size] * whole + [rest] * (rest > 0)
         kinds = dict.fromkeys(self.sizes)
         before = copy.deepcopy([part.state_dict() for part in self.parts])
-        warm_up([functools.partial(self.take_step, size) for size in kinds])
+        warm_up([function for size in kinds for function in (self.step.zero_, functools.partial(self.take_step, size))])
         for part, state in zip(self.parts, before, strict=True):
             part.load_state_dict(state)
         self.replay = {size: record(functools.partial(self.take_step, size)) for size in kinds}
@@ -157,7 +157,7 @@ class Recorded:
         return self.terms
 
 
-def warm_up(steps: list[Callable[[], None]]) -> None:
+def warm_up(steps: list[Callable[[], object]]) -> None:
     """Runs them thrice on a stream of their own: libraries set themselves up, which no graph can record."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
