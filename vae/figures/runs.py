@@ -25,12 +25,19 @@ class Group:
 
     runs: tuple[Run, ...]
 
+    @property
+    def seeds(self) -> list[int]:
+        return [run.settings.seed for run in self.runs]
+
+    def column(self, name: str) -> list[float]:
+        return [run.values[name] for run in self.runs]
+
     def mean(self, column: str) -> float:
-        return statistics.fmean(run.values[column] for run in self.runs)
+        return statistics.fmean(self.column(column))
 
     def sd(self, column: str) -> float | None:
         """The sample standard deviation over the seeds; one seed has none."""
-        return statistics.stdev(run.values[column] for run in self.runs) if len(self.runs) > 1 else None
+        return statistics.stdev(self.column(column)) if len(self.runs) > 1 else None
 
 
 @dataclass(frozen=True)
@@ -178,19 +185,17 @@ class Runs:
 
 
 def read_runs(folder: Path) -> Runs:
-    """Reads every folder below ``folder``, at any depth, that holds run.json and metrics.jsonl.
+    """Reads every folder below ``folder``, at any depth, that holds run.json.
 
     Raises:
         UserError: there is no such folder.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder; --runs takes the one that holds the runs")
+        raise UserError(f"{folder} is no folder; name the one that holds the runs")
     runs: dict[Settings, list[Run]] = {}
     first: dict[str, Run] = {}
     damaged, left_out = [], []
-    for path in sorted(found.parent for found in folder.rglob("metrics.jsonl")):
-        if not (path / "run.json").exists():
-            continue
+    for path in sorted(found.parent for found in folder.rglob("run.json")):
         try:
             run = read_run(path)
         except UserError as error:
