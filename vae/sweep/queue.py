@@ -13,6 +13,7 @@ until it finishes, whatever the order in which workers take, look and die.
 """
 
 import contextlib
+import itertools
 import logging
 import os
 import socket
@@ -151,14 +152,17 @@ class Queue:
 
         A worker that waits for others calls this at least every ``interval`` seconds.
         """
-        self._bury()
-        self._restore()
+        known = self._cells()
+        if self._bury(known):
+            known = self._cells()
+        waiting = self._restore(known)
+        taken = [patiently(self.study.ask) for _ in range(min(count, waiting))]
+        known = self._cells()
         cells = []
-        while len(cells) < count and any(trial.state == TrialState.WAITING for trial in self._trials()):
-            trial = patiently(self.study.ask)
-            if cell := self._claim(trial):
-                cells.append(cell)
-            else:  # another's cell, or the trial without one that Optuna makes where none waits any more
+        for trial in taken:
+            if is_first(trial, known):
+                cells.append(Cell(trial.user_attrs["cell"], settings_of(trial), trial))
+            else:  # the cell is another's; or none, for Optuna makes a trial where none waits any more
                 self._tell(trial, TrialState.FAIL)
         return cells
 
@@ -199,7 +203,7 @@ class Queue:
         """Puts a cell back for others, at the end of the queue."""
         cell.ended = True
         self._tell(cell.trial, TrialState.FAIL)
-        self._restore()
+        self._restore(self._cells())
 
     def finished(self) -> bool:
         """Whether nothing waits or runs."""
@@ -209,31 +213,20 @@ class Queue:
         """What has become of each cell, in the order in which they were added."""
         return [status_of(name, trials) for name, trials in self._cells().items()]
 
-    def _trials(self) -> list[FrozenTrial]:
-        trials = patiently(self.study.get_trials, deepcopy=False)
-        return [trial for trial in trials if "cell" in trial.user_attrs]
-
     def _cells(self) -> dict[str, list[FrozenTrial]]:
         """The trials of each cell, by their numbers."""
         cells: dict[str, list[FrozenTrial]] = {}
-        for trial in self._trials():
-            cells.setdefault(trial.user_attrs["cell"], []).append(trial)
+        for trial in patiently(self.study.get_trials, deepcopy=False):
+            if "cell" in trial.user_attrs:
+                cells.setdefault(trial.user_attrs["cell"], []).append(trial)
         return cells
 
     def _enqueue(self, name: str, settings: dict[str, Any], attempt: int) -> None:
-        parameters = {key: settings[key] for key in ("divergence", "weight", "seed")}
-        if Settings(**settings).skewed:
-            parameters |= {key: settings[key] for key in ("alpha", "learn_alpha")}
+        parameters = {key: settings[key] for key in ("divergence", "alpha", "learn_alpha", "weight", "seed")}
         patiently(self.study.enqueue_trial, parameters, {"cell": name, "settings": settings, "attempt": attempt})
 
-    def _restore(self) -> None:
-        """Enqueues the cells that somebody gave up without putting them back."""
-        for name, trials in self._cells().items():
-            if state_of(trials) == "waiting" and all(trial.state.is_finished() for trial in trials):
-                self._enqueue(name, trials[0].user_attrs["settings"], attempt_of(trials))
-
-    def _bury(self) -> None:
-        """Tells the trials whose beats stand still to have failed.
+    def _bury(self, known: dict[str, list[FrozenTrial]]) -> int:
+        """Tells the trials whose beats stand still to have failed, and returns how many.
 
         A look counts for at most ``interval`` seconds of silence: where the database was away, or this process was
         stopped, the workers are given the time to beat again.
@@ -241,27 +234,26 @@ class Queue:
         now = time.monotonic()
         since = min(now - self.looked, self.interval)
         silent = {}
-        for trial in self._trials():
+        for trial in itertools.chain(*known.values()):
             if trial.state == TrialState.RUNNING:
                 beat = trial.user_attrs.get("beat", {}).get("count", 0)
                 before, seconds = self.silent.get(trial.number, (None, 0.0))
                 silent[trial.number] = beat, (seconds + since if beat == before else 0.0)
-                if silent[trial.number][1] > self.grace:
-                    self._tell(trial.number, TrialState.FAIL)
         self.looked, self.silent = now, silent
+        dead = [number for number, (_, seconds) in silent.items() if seconds > self.grace]
+        for number in dead:
+            self._tell(number, TrialState.FAIL)
+        return len(dead)
 
-    def _claim(self, trial: Trial) -> Cell | None:
-        """The cell of a trial that was taken, if it is this worker's to train."""
-        name = trial.user_attrs.get("cell")
-        if name is None:
-            return None
-        trials = self._cells()[name]
-        if state_of(trials) in ("done", "failed"):
-            return None
-        if trial.number != min(other.number for other in trials if not other.state.is_finished()):
-            return None
-        patiently(register, trial)
-        return Cell(name, Settings(**trial.user_attrs["settings"]), trial)
+    def _restore(self, known: dict[str, list[FrozenTrial]]) -> int:
+        """Enqueues the cells that somebody gave up without putting them back; returns how many trials wait then."""
+        waiting = 0
+        for name, trials in known.items():
+            if state_of(trials) == "waiting" and all(trial.state.is_finished() for trial in trials):
+                self._enqueue(name, trials[0].user_attrs["settings"], attempt_of(trials))
+                waiting += 1
+            waiting += sum(trial.state == TrialState.WAITING for trial in trials)
+        return waiting
 
     def _beat(self, cell: Cell) -> None:
         cell.beats += 1
@@ -279,6 +271,7 @@ class Queue:
     def _end(self, cell: Cell, state: TrialState, value: float | None, attribute: str, content: float | str) -> bool:
         cell.ended = True
         with contextlib.suppress(UpdateFinishedTrialError):
+            patiently(register, cell.trial)
             patiently(cell.trial.set_user_attr, attribute, content)
         return self._tell(cell.trial, state, value)
 
@@ -287,6 +280,15 @@ class Queue:
         while True:
             with contextlib.suppress(UpdateFinishedTrialError):  # it finished between Optuna's look and its change
                 return patiently(self.study.tell, trial, value, state=state, skip_if_finished=True).state == state
+
+
+def is_first(trial: Trial, known: dict[str, list[FrozenTrial]]) -> bool:
+    """Whether a trial that was just taken is to be trained, by what is known since of all cells."""
+    trials = known.get(trial.user_attrs.get("cell", ""), [])
+    if not trials or state_of(trials) in ("done", "failed"):
+        return False
+    unfinished = [other.number for other in trials if not other.state.is_finished()]
+    return trial.number == min(unfinished, default=None)  # none: this worker was stopped, and taken for dead
 
 
 def state_of(trials: list[FrozenTrial]) -> State:
@@ -310,9 +312,17 @@ def failure_of(trials: list[FrozenTrial]) -> str | None:
     return next((message for message in failures if message is not None), None)
 
 
+def settings_of(trial: Trial | FrozenTrial) -> Settings:
+    try:
+        return Settings(**trial.user_attrs["settings"])
+    except TypeError as error:
+        name = trial.user_attrs["cell"]
+        raise UserError(f"cell {name} was added by another version of this program ({error})") from None
+
+
 def status_of(name: str, trials: list[FrozenTrial]) -> Status:
     state = state_of(trials)
-    settings = Settings(**trials[0].user_attrs["settings"])
+    settings = settings_of(trials[0])
     if state == "waiting":
         return Status(name, settings, state)
     if state == "failed":
@@ -334,9 +344,11 @@ def status_of(name: str, trials: list[FrozenTrial]) -> Status:
 
 def register(trial: Trial) -> None:
     """Makes parameters of what was enqueued, for Optuna's plots and dashboards."""
-    trial.suggest_categorical("divergence", get_args(Divergence))
-    trial.suggest_float("weight", 0, 1e6)
-    trial.suggest_int("seed", 0, 2**53)
-    if Settings(**trial.user_attrs["settings"]).skewed:
+    settings = settings_of(trial)
+    with contextlib.suppress(ValueError):  # the study began with a version that knew other divergences
+        trial.suggest_categorical("divergence", get_args(Divergence))
+    trial.suggest_float("weight", 0, max(100.0, settings.weight))
+    trial.suggest_int("seed", 0, max(2**32, settings.seed))
+    if settings.skewed:
         trial.suggest_float("alpha", 0, 1)
         trial.suggest_categorical("learn_alpha", (False, True))

@@ -87,6 +87,11 @@ def unreachable(url: URL, error: Exception) -> UserError:
     return UserError(f"cannot use {url.render_as_string()}: {reason(error)}")
 
 
+def away(error: BaseException | None) -> bool:
+    """Whether an error is of the kind that passes: connections that fail, servers that start or have no room."""
+    return error is not None and (isinstance(error, OperationalError | InterfaceError) or away(error.__context__))
+
+
 def reason(error: BaseException) -> str:
     """What a database said, in its own words, without those that Optuna and SQLAlchemy put around them."""
     while error.__cause__ is not None and not hasattr(error, "orig"):
@@ -153,7 +158,7 @@ def patiently(call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> 
         try:
             return call(*arguments, **options)
         except (StorageInternalError, SQLAlchemyError) as error:
-            if not isinstance(error.__cause__ or error, OperationalError | InterfaceError):
+            if not away(error):
                 raise UserError(f"the database refuses: {reason(error)}") from error
             if time.monotonic() - start > PATIENCE:
                 raise UserError(f"the database has been away for {PATIENCE / 60:g} minutes: {reason(error)}") from None
