@@ -11,7 +11,7 @@ import tyro
 
 from vae import command_line
 from vae.errors import UserError
-from vae.sweep import worker
+from vae.sweep import best, worker
 from vae.sweep.grid import cells, parse
 from vae.sweep.queue import Queue, Status
 from vae.sweep.storage import shown
@@ -94,7 +94,12 @@ def lines(name: str, statuses: list[Status]) -> list[str]:
     return said
 
 
-COMMANDS = {"worker": lambda arguments: worker.run(worker.parse(arguments)), "status": status}
+def compare(arguments: list[str]) -> None:
+    """Prints the best alphas of the runs in a folder."""
+    best.best(command_line.parse(best.Best, "python -m vae.sweep best", best.Best.__doc__ or "", arguments))
+
+
+COMMANDS = {"worker": lambda arguments: worker.run(worker.parse(arguments)), "status": status, "best": compare}
 
 
 def main(arguments: list[str]) -> int:
