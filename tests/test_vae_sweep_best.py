@@ -351,7 +351,10 @@ def test_the_committed_runs_give_the_table_of_the_results(capsys):
 
 
 def test_a_folder_without_a_run_that_has_finished_is_one_line(tmp_path, capsys):
-    assert show(capsys, tmp_path, status=2) == f"vae.sweep: no run in {tmp_path} has finished\n"
+    assert show(capsys, tmp_path, status=2) == f"vae.sweep: {tmp_path} holds no run that has finished\n"
     add_run(tmp_path, 1.0, divergence="jsg", done=2)
-    assert show(capsys, tmp_path, status=2) == f"vae.sweep: no run in {tmp_path} has finished, 1 have not\n"
+    assert (
+        show(capsys, tmp_path, status=2)
+        == f"vae.sweep: {tmp_path} holds no run that has finished (1 begun or damaged)\n"
+    )
     assert show(capsys, tmp_path / "x", status=2).startswith(f"vae.sweep: {tmp_path / 'x'} is no folder")

@@ -73,12 +73,12 @@ def best(options: Best) -> None:
     left_out += [*runs.left_out, *(f"{line}." for line in runs.damaged)]
     found = compare(runs)
     if not found:
-        raise UserError(
-            f"no run in {options.folder} has finished" + (f", {len(left_out)} have not" if left_out else "")
-        )
+        others = f" ({len(left_out)} begun or damaged)" if left_out else ""
+        raise UserError(f"{options.folder} holds no run that has finished{others}")
     seeds = set.union(*(one.seeds for one in found))
     remarks = [INTERVALS] * (seeds != {1}) + [ONE_SEED] * (1 in seeds) + [LEARNT] * any(one.learnt for one in found)
-    print("\n\n".join([*map(table, found), "\n".join(map(fold, remarks)), *(["\n".join(left_out)] * bool(left_out))]))
+    blocks = [*map(table, found), "\n".join(map(fold, remarks)), "\n".join(left_out)]
+    print("\n\n".join(blocks).rstrip())
     if options.json:
         facts = {"folder": str(options.folder), "confidence": CONFIDENCE}
         with replacing(options.json) as path:
