@@ -45,19 +45,21 @@ def blocks(page, language):
 
 def commands():
     """Where each ``-m vae.…`` in a block of code or in a --help stands, and what follows its -m."""
-    found = []
-    shown = [
-        (str(page.relative_to(ROOT)), block) for page in PAGES for block in [*blocks(page, "sh"), *blocks(page, "bash")]
+    lines = [
+        (str(page.relative_to(ROOT)), line)
+        for page in PAGES
+        for block in blocks(page, "(?:sh|bash)")
+        for line in block.replace("\\\n", "").splitlines()
     ]
-    shown += [(module.__name__, module.DESCRIPTION) for module in (settings, evaluate, figures, grid)]
-    for source, text in shown:
-        for line in text.replace("\\\n", "").splitlines():
-            if " -m vae." in line:
-                # In --help what a command does stands behind it, after more than one blank.
-                command = re.split(r" {2,}(?!#)", line.strip())[0].removesuffix("&")
-                words = shlex.split(command, comments=True)
-                found.append((source, words[words.index("-m") + 1 :]))
-    return found
+    lines += [
+        (module.__name__, re.split("  +", line.strip())[0])  # what the command does stands behind it
+        for module in (settings, evaluate, figures, grid)
+        for line in module.DESCRIPTION.splitlines()
+    ]
+    split = [
+        (source, shlex.split(line.removesuffix("&"), comments=True)) for source, line in lines if " -m vae." in line
+    ]
+    return [(source, words[words.index("-m") + 1 :]) for source, words in split]
 
 
 @pytest.mark.parametrize(("source", "words"), commands())

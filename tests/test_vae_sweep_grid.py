@@ -19,7 +19,9 @@ def described(*arguments):
 
 
 def test_the_default_is_the_paper_s_figure_3_on_the_embedded_images():
-    made = cells(parse([]))
+    sweep = parse([])
+    assert (sweep.out, sweep.storage, sweep.workers, sweep.seeds) == (None, None, None, 1)
+    made = cells(sweep)
     grid = [Settings(divergence=name, alpha=tenths / 10) for name in ("jsg", "jsg-dual") for tenths in range(1, 10)]
     assert made == [*grid, Settings(divergence="kl-qp"), Settings(divergence="kl-pq")]
 
