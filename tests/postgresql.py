@@ -1,8 +1,8 @@
 """A real PostgreSQL server of one's own, for the tests that need one; conftest.py has the fixture."""
 
 import os
+import pwd
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -12,7 +12,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name), reverse=True)
+
+def programs() -> Path | None:
+    """The folder of initdb and pg_ctl, which Debian keeps off the PATH."""
+    if found := shutil.which("initdb"):
+        return Path(found).parent
+    folders = Path("/usr/lib/postgresql").glob("*/bin")
+    return max(folders, key=lambda folder: float(folder.parent.name), default=None)
 
 
 class PostgreSQL:
@@ -21,14 +27,16 @@ class PostgreSQL:
     def __init__(self, programs: Path, folder: Path):
         self.programs = programs
         self.folder = folder
-        # It refuses to run as root.
-        self.user = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.getuid() == 0 else {}
-        if self.user:
-            shutil.chown(folder, self.user["user"], self.user["group"])
+        self.user = {}
+        if os.getuid() == 0:  # as whom it refuses to run
+            nobody = pwd.getpwnam("nobody")
+            self.user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
         self.run("initdb", "--auth=trust", "--username=sweeper", "--no-sync", "--encoding=UTF8", "--locale=C")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
+        self.url = f"postgresql://sweeper@127.0.0.1:{self.port}/postgres"
         self.start()
 
     def run(self, program: str, *options: str) -> None:
@@ -43,26 +51,26 @@ class PostgreSQL:
 
     def stop(self) -> None:
         """As when its machine goes down: connections are cut, whatever they are doing."""
-        self.run("pg_ctl", "--wait", "--mode=immediate", "stop")
+        if (self.folder / "postmaster.pid").exists():
+            self.run("pg_ctl", "--wait", "--mode=immediate", "stop")
 
     def database(self, name: str) -> str:
-        """The URL of a new database."""
-        url = f"postgresql://sweeper@127.0.0.1:{self.port}"
-        with psycopg.connect(f"{url}/postgres", autocommit=True) as server:
-            server.execute(f'CREATE DATABASE "{name}"')
-        return f"{url}/{name}"
+        """The URL of an empty schema, for a database of its own would be 300 files."""
+        with psycopg.connect(self.url) as server:
+            server.execute(f'CREATE SCHEMA "{name}"')
+        return f"{self.url}?options=-csearch_path%3D{name}"
 
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgreSQL]:
-    if not PROGRAMS:
-        missing = "PostgreSQL is not there; apt-get install postgresql"
+    folder_of_programs = programs()
+    if folder_of_programs is None:
+        missing = "PostgreSQL is not there: apt-get install postgresql"
         pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
     # Not under pytest's own temporary folder, which another user may not enter.
-    with tempfile.TemporaryDirectory(prefix="postgresql-", ignore_cleanup_errors=True) as folder:
-        server = PostgreSQL(PROGRAMS[0], Path(folder))
+    with tempfile.TemporaryDirectory(prefix="postgresql-") as folder:
+        server = PostgreSQL(folder_of_programs, Path(folder))
         try:
             yield server
         finally:
-            pid = int((Path(folder) / "postmaster.pid").read_text().split()[0])
-            os.kill(pid, signal.SIGQUIT)
+            server.stop()

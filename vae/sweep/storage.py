@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar
@@ -22,10 +23,12 @@ from sqlalchemy.exc import (
     ProgrammingError,
     SQLAlchemyError,
 )
-from sqlalchemy.pool import NullPool
 
 from vae.errors import UserError
 
+# One for the beats and one for the rest, of which one is kept: a database has room for about a hundred. It is tried
+# before each use, for the database may have been restarted meanwhile.
+CONNECTIONS = {"pool_size": 1, "max_overflow": 1, "pool_pre_ping": True}
 PATIENCE = 600.0  # seconds that a database may be away before a worker gives up
 JOURNAL_START = b'{"op_code":'  # what Optuna's journals begin with
 
@@ -51,7 +54,9 @@ def open_database(storage: str) -> RDBStorage:
         raise UserError("--storage must be a URL as in postgresql://user@host/name, or a journal's path") from None
     kind = url.get_backend_name()
     if kind == "sqlite":
-        raise UserError("--storage sqlite:// is not safe with several workers; name a journal's path instead of a URL")
+        raise UserError(
+            "--storage sqlite:// is not safe with several workers; name a journal's path, without sqlite://"
+        )
     options = {}
     if kind == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
@@ -59,12 +64,9 @@ def open_database(storage: str) -> RDBStorage:
         options = {"connect_args": {"connect_timeout": 10, "tcp_user_timeout": 20_000}}
     for attempt in range(10):
         try:
-            return RDBStorage(
-                url.render_as_string(hide_password=False),
-                # No connection is kept between two uses: a database has room for about a hundred, however many workers
-                # there are, and may have been restarted meanwhile.
-                engine_kwargs={"poolclass": NullPool, **options},
-            )
+            database = RDBStorage(url.render_as_string(hide_password=False), engine_kwargs=CONNECTIONS | options)
+            weakref.finalize(database, database.engine.dispose)  # Optuna leaves connections open
+            return database
         except (IntegrityError, ProgrammingError) as error:  # several processes create the tables at once
             if attempt == 9:
                 raise unreachable(url, error) from None
