@@ -37,7 +37,6 @@ class PostgreSQL:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.url = f"postgresql://sweeper@127.0.0.1:{self.port}/postgres"
-        self.start()
 
     def run(self, program: str, *options: str) -> None:
         command = [self.programs / program, "--pgdata", self.folder, *options]
@@ -71,6 +70,7 @@ def postgresql() -> Iterator[PostgreSQL]:
     with tempfile.TemporaryDirectory(prefix="postgresql-") as folder:
         server = PostgreSQL(folder_of_programs, Path(folder))
         try:
+            server.start()
             yield server
         finally:
             server.stop()

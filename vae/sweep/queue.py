@@ -201,8 +201,8 @@ class Queue:
 
     def release(self, cell: Cell) -> None:
         """Puts a cell back for others, at the end of the queue."""
-        cell.ended = True
         self._tell(cell.trial, TrialState.FAIL)
+        cell.ended = True
         self._restore(self._cells())
 
     def finished(self) -> bool:
@@ -269,11 +269,12 @@ class Queue:
             logging.getLogger(__name__).debug("a beat was not recorded", exc_info=True)
 
     def _end(self, cell: Cell, state: TrialState, value: float | None, attribute: str, content: float | str) -> bool:
-        cell.ended = True
         with contextlib.suppress(UpdateFinishedTrialError):
             patiently(register, cell.trial)
             patiently(cell.trial.set_user_attr, attribute, content)
-        return self._tell(cell.trial, state, value)
+        cell.lost = not self._tell(cell.trial, state, value)
+        cell.ended = True
+        return not cell.lost
 
     def _tell(self, trial: Trial | int, state: TrialState, value: float | None = None) -> bool:
         """Finishes a trial, and returns whether that is how it has finished: somebody else may have come first."""
