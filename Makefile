@@ -14,8 +14,9 @@ help:
 train: .venv/vae.installed
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m vae.train --backend triton $(ARGS)
 
+# A process for each processor takes file after file, so that what the tests of a file share is computed once.
 test: .venv/dev.installed
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: .venv/dev.installed
 	$(BIN)/ruff check .
