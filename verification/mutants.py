@@ -314,10 +314,11 @@ class Trial:
         self.red |= report.failed
 
     def start(self, mutant, items):
-        """A process that answers which test kills the mutant; those that killed its neighbours run first."""
+        """A process that answers which test kills the mutant; those that killed its neighbours, then its module's, run first."""
 
         def order(item):
-            return -self.kills[mutant.function, item.nodeid], item.path.stem not in FIRST, self.seconds[item.nodeid]
+            kills = self.kills[mutant.function, item.nodeid], self.kills[mutant.module, item.nodeid]
+            return *(-count for count in kills), item.path.stem not in FIRST, self.seconds[item.nodeid]
 
         answer, end = os.pipe()
         if process := os.fork():
@@ -335,6 +336,7 @@ class Trial:
 
     def report(self, mutant, killer):
         self.kills[mutant.function, killer] += 1
+        self.kills[mutant.module, killer] += 1
         reason = EQUIVALENT.get(mutant.name)
         self.wrong += bool(killer) == bool(reason)
         fate = "survived" if reason else "SURVIVED"
