@@ -1,15 +1,20 @@
 """python -m benchmarks.train [--json FILE]        images per second of the trainer and of other ways to write it
 
 Every way trains the paper's network on the same images in batches of 64, a step of each in turn, so that all share the
-same state of the machine. A step's time includes picking the batch.
+same state of the machine. A step's time includes picking the batch. Sweeps are measured beside them: 22 models as one
+program; and without a GPU one process of one thread and as many as there are processors, again in turn.
 """
 
 import argparse
 import itertools
+import multiprocessing
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -20,27 +25,62 @@ from tqdm import tqdm
 from benchmarks.clock import quantiles
 from benchmarks.output import machine, ratio, table, write_json
 from benchmarks.textbook import standard
-from vae.data import load
+from vae.data import Dataset, load
 from vae.model import VAE
 from vae.objective import Backend, prepare_backend
 from vae.settings import Settings
-from vae.steps import Batches, train_step
-from vae.train import build
+from vae.steps import Batches, Recorded, train_step
+from vae.sweep.grid import Sweep, cells
+from vae.sweep.stacked import Stack
+from vae.sweep.worker import processors
+from vae.train import Training, build
 
 ALPHA = 0.3
 BATCH = 64
 OURS = "vae.train, eager"
+SWEEP = cells(Sweep(alphas="0:1:.1", baselines=""))  # 22: JSG and its dual, the KLs being the ends of both
+WARM_UP = 5  # steps; the compiler's first takes half a minute
 
 
-def ours(images: Tensor, backend: Backend = "eager") -> Iterator[Tensor]:
-    """The trainer's own step and batches; yields the loss of each step."""
+def ours(images: Tensor, backend: Backend = "eager", how: str = "eager") -> Iterator[Tensor]:
+    """The trainer's own step and batches, eager, compiled or as a CUDA graph; yields the loss of each step."""
     settings = Settings(alpha=ALPHA, backend=backend, batch_size=BATCH)
     model, optimizer, objective = build(settings, images.device)
-    batches = Batches(images, BATCH, model.latent, settings.seed)
+    batches = Batches(images[: len(images) // BATCH * BATCH], BATCH, model.latent, settings.seed)
+    if how == "compiled":
+        terms = torch.compile(lambda images, noise: objective(images, *model(images, noise)), fullgraph=True)
+        return steps_of(lambda *batch: (terms(*batch),), optimizer, lambda images, terms: terms, batches, False)
+    return steps_of(model, optimizer, objective, batches, recorded=how == "CUDA graph")
+
+
+def steps_of(model, optimizer, objective, batches: Batches, recorded: bool) -> Iterator[Tensor]:
+    recording = None
     for epoch in itertools.count(1):
         batches.shuffle(epoch)
-        for step in range(len(images) // BATCH):
-            yield train_step(model, optimizer, objective, batches[step])[-1]
+        if recorded:
+            recording = recording or Recorded(model, optimizer, objective, batches)
+            recording.step.zero_()
+        for step in range(len(batches)):
+            if recording:
+                recording.replay[BATCH]()
+                yield recording.terms[step, -1]
+            else:
+                yield train_step(model, optimizer, objective, batches[step])[-1]
+
+
+def stacked(dataset: Dataset) -> Iterator[Tensor]:
+    """A whole sweep's models as one program, on a GPU a CUDA graph; yields the losses of each step."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as folders:
+        trainings = [
+            folders.enter_context(
+                Training(replace(cell, batch_size=BATCH, out=Path(folder) / cell.name()), dataset, "")
+            )
+            for cell in SWEEP
+        ]
+        stack = Stack(trainings)
+        images = dataset.train_images[: len(dataset.train_images) // BATCH * BATCH]
+        batches = Batches(images, BATCH, stack.model.latent, [training.settings.seed for training in stack.trainings])
+        yield from steps_of(stack.model, stack.optimizer, stack.objective, batches, images.is_cuda)
 
 
 def straightforward(images: Tensor, batches: str = "in memory", **adam) -> Iterator[Tensor]:
@@ -65,27 +105,36 @@ def straightforward(images: Tensor, batches: str = "in memory", **adam) -> Itera
             yield loss.detach()
 
 
-def ways(images: Tensor) -> dict[str, Iterator[Tensor]]:
+def ways(dataset: Dataset) -> dict[str, tuple[int, Iterator[Tensor]]]:
+    """How many models each way trains, and the losses of its steps."""
+    images = dataset.train_images
+    triton = prepare_backend("triton", images.device)
     found = {
         OURS: ours(images),
+        "vae.train, compiled": ours(images, how="compiled"),
+        f"vae.train, {triton}": ours(images, "triton"),
         "a plain loop, images in memory": straightforward(images),
         "a plain loop, DataLoader": straightforward(images, "DataLoader"),
         "a plain loop, fused Adam": straightforward(images, fused=True),
     }
-    name = prepare_backend("triton", images.device)
-    return found | {f"vae.train, {name}": ours(images, "triton")}
+    if images.is_cuda:
+        found["vae.train, triton in a CUDA graph"] = ours(images, "triton", "CUDA graph")
+    together = f"vae.sweep, {len(SWEEP)} models as one program"
+    return {name: (1, way) for name, way in found.items()} | {together: (len(SWEEP), stacked(dataset))}
 
 
-def step_times(steppers: dict[str, Iterator[Tensor]], steps: int, device: torch.device) -> dict[str, list[float]]:
-    """Seconds of each step of each way, after five that warm up."""
+def step_times(steppers: dict[str, tuple[int, Iterator[Tensor]]], steps: int) -> dict[str, list[float]]:
+    """Seconds of each step of each way, after some that warm up; on a CPU many models take a tenth as many steps."""
     times: dict[str, list[float]] = {name: [] for name in steppers}
-    for step in tqdm(range(steps + 5), disable=None, leave=False):
-        for name, stepper in steppers.items():
+    for step in tqdm(range(-WARM_UP, steps), disable=None, leave=False):
+        for name, (models, stepper) in steppers.items():
+            if models > 1 and step % 10 and not torch.cuda.is_available():
+                continue
             start = time.perf_counter()
             next(stepper)
-            if device.type == "cuda":
+            if torch.cuda.is_available():
                 torch.cuda.synchronize()
-            if step >= 5:
+            if step >= 0:
                 times[name].append(time.perf_counter() - start)
     return times
 
@@ -94,36 +143,83 @@ def measure(steps: int, device: torch.device) -> list[dict]:
     """A record for each way and number of threads."""
     records = []
     default = torch.get_num_threads()
+    dataset = load("fashion-mini").to(device)
     for threads in dict.fromkeys((default, 1)) if device.type == "cpu" else (default,):
         torch.set_num_threads(threads)
-        times = step_times(ways(load("fashion-mini").train_images.to(device)), steps, device)
-        for name, seconds in times.items():
-            records.append(dict(implementation=name, threads=threads, runs=len(seconds)) | quantiles(seconds))
+        found = ways(dataset)
+        for name, seconds in step_times(found, steps).items():
+            facts = dict(implementation=name, models=found[name][0], threads=threads, runs=len(seconds))
+            records.append(facts | quantiles(seconds))
     torch.set_num_threads(default)
     return records
 
 
+def side_by_side(count: int, seconds: float) -> float:
+    """Steps per second of so many processes of one thread that train at the same time."""
+    context = multiprocessing.get_context("spawn")
+    ready = context.Barrier(count)
+    taken = context.Queue()
+    processes = [context.Process(target=count_steps, args=(ready, seconds, taken)) for _ in range(count)]
+    for process in processes:
+        process.start()
+    rates = [taken.get() for _ in processes]
+    for process in processes:
+        process.join()
+    return sum(rates)
+
+
+def count_steps(ready, seconds: float, taken) -> None:
+    torch.set_num_threads(1)
+    stepper = ours(load("fashion-mini").train_images)
+    for _ in range(WARM_UP):
+        next(stepper)
+    ready.wait()
+    start, steps = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        next(stepper)
+        steps += 1
+    taken.put(steps / (time.perf_counter() - start))
+
+
+def measure_processes(rounds: int, seconds: float) -> list[dict]:
+    """A record for one process and for as many as there are processors, which take turns."""
+    counts = (1, processors())
+    rates = [[side_by_side(count, seconds) for count in counts] for _ in range(rounds)]
+    return [
+        dict(implementation=f"vae.sweep, {count} x 1 thread", models=count, threads=1, runs=rounds)
+        | quantiles([count / rate for rate in column])
+        for count, column in zip(counts, zip(*rates, strict=True), strict=True)
+    ]
+
+
 def lines(records: list[dict]) -> Iterator[tuple]:
-    mine = {r["threads"]: r for r in records if r["implementation"] == OURS}
+    mine: dict[tuple, dict] = {}
     for r in records:
-        speed = "{:,.0f} ({:,.0f} to {:,.0f})".format(*(BATCH / r[q] for q in ("median", "q80", "q20")))
-        other = r["implementation"] != OURS
-        yield r["threads"], r["implementation"], speed, ratio(r, mine[r["threads"]]) if other else ""
+        # Processes are compared with one process, all others with the trainer in their own round.
+        first = mine.setdefault((r["threads"], " x " in r["implementation"]), r)
+        each = {q: r[q] / r["models"] for q in ("q20", "median", "q80")}
+        speeds = ["{:,.0f} ({:,.0f} to {:,.0f})".format(*(BATCH / each[q] for q in ("median", "q80", "q20")))]
+        speeds.append(f"{1 / each['median']:,.1f}")
+        yield r["threads"], r["implementation"], *speeds, "" if r is first else ratio(each, first)
 
 
 def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.train", description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there")
-    parser.add_argument("--steps", type=int, default=300, help="of each way (default: 300, two minutes on two cores)")
+    parser.add_argument("--steps", type=int, default=300, help="of each way (default: 300, five minutes on two cores)")
     options = parser.parse_args(arguments)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     facts = machine(device) | dict(load_average=os.getloadavg()[0])
     records = measure(options.steps, device)
+    if device.type == "cpu":
+        records += measure_processes(rounds=max(1, options.steps // 50), seconds=options.steps / 30)
     print("".join(f"{name}: {value}\n" for name, value in facts.items()))
     print(
-        f"JSG, alpha {ALPHA}, 32 x 32 images, batches of {BATCH}; medians, in brackets the 20 % and 80 % quantiles.\n"
+        f"JSG, alpha {ALPHA}, 32 x 32 images, batches of {BATCH}; medians, in brackets the 20 % and 80 % quantiles;\n"
+        "a sweep's numbers are those of all its models together, its time that of one model's step.\n"
     )
-    print(table(("threads", "implementation", "images/s", "times ours"), list(lines(records))))
+    head = "threads", "implementation", "images/s", "model-steps/s", "times ours"
+    print(table(head, list(lines(records))))
     if options.json:
         write_json(options.json, dict(facts=facts, records=records))
     return 0

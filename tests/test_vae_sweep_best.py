@@ -12,7 +12,7 @@ from scipy.stats import ttest_1samp, ttest_rel
 
 from tests.runs import add_run
 from vae import command_line
-from vae.sweep.best import Best, best
+from vae.sweep import best
 from vae.sweep.choice import share
 
 RESULTS = Path(__file__).parent.parent / "results"
@@ -22,7 +22,7 @@ def show(capsys, folder, *options, status=0):
     """What the command prints, on stdout where it succeeds and on stderr where it does not."""
 
     def work(arguments):
-        best(command_line.parse(Best, "python -m vae.sweep best", "", arguments))
+        best.show(best.parse(arguments))
 
     assert command_line.run("vae.sweep", work, [str(folder), *options]) == status
     output = capsys.readouterr()

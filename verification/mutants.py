@@ -314,7 +314,7 @@ class Trial:
         self.red |= report.failed
 
     def start(self, mutant, items):
-        """A process that answers which test kills the mutant; those that killed its neighbours, then its module's, run first."""
+        """A process that answers which test kills the mutant; those that killed others of its module run first."""
 
         def order(item):
             kills = self.kills[mutant.function, item.nodeid], self.kills[mutant.module, item.nodeid]

@@ -2,22 +2,15 @@
 
 import shlex
 import sys
-from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-import tyro
 
 from vae import command_line
 from vae.errors import UserError
-from vae.sweep import best, worker
+from vae.sweep import best, status, worker
 from vae.sweep.grid import cells, parse
-from vae.sweep.queue import Queue, Status
-from vae.sweep.storage import shown
+from vae.sweep.queue import Queue
+from vae.sweep.storage import JOURNAL, shown
 from vae.sweep.worker import Worker
-
-JOURNAL = "queue.journal"
 
 
 def sweep(arguments: list[str]) -> None:
@@ -38,7 +31,7 @@ def sweep(arguments: list[str]) -> None:
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"stopped; to go on: {shlex.join(command)}") from None
     names = {cell.name() for cell in wanted}
-    failed = [status for status in queue.status() if status.name in names and status.state == "failed"]
+    failed = [cell for cell in queue.status() if cell.name in names and cell.state == "failed"]
     if failed:
         raise UserError(
             f"{len(failed)} of {len(wanted)} runs failed, the first because {failed[0].message}; "
@@ -55,51 +48,11 @@ def unused_folder(datasets: str) -> Path:
     return path
 
 
-@dataclass(frozen=True)
-class Which:
-    """Whose status."""
-
-    storage: Annotated[
-        str | None, tyro.conf.arg(metavar="URL", help_behavior_hint="(default: the journals under sweeps/)")
-    ] = None
-    """The queue: postgresql://USER@HOST/NAME, mysql://..., or a journal."""
-
-
-def status(arguments: list[str]) -> None:
-    """Prints how far each sweep is, what is being trained and what failed."""
-    options = command_line.parse(
-        Which, "python -m vae.sweep status", "Show how far the sweeps of a queue are.", arguments
-    )
-    storages = (
-        [options.storage] if options.storage else [str(path) for path in sorted(Path("sweeps").glob(f"*/{JOURNAL}"))]
-    )
-    if not storages:
-        raise UserError(f"there is no sweeps/*/{JOURNAL}; name the queue with --storage")
-    for storage in storages:
-        for name in Queue.names(storage):
-            queue = Queue(storage, name)
-            print("\n".join(lines(name, queue.status())))
-
-
-def lines(name: str, statuses: list[Status]) -> list[str]:
-    count = Counter(status.state for status in statuses)
-    states = ", ".join(f"{count[state]} {state}" for state in ("done", "running", "waiting", "failed"))
-    said = [f"{name}: {len(statuses)} runs, {states}"]
-    for status in statuses:
-        if status.state == "running":
-            seen = "not seen yet" if status.age is None else f"{status.worker}, seen {status.age:.0f} s ago"
-            said.append(f"  running  {status.name}, {status.epoch or 0} of {status.settings.epochs} epochs; {seen}")
-        if status.state == "failed":
-            said.append(f"  failed   {status.name}: {status.message}")
-    return said
-
-
-def compare(arguments: list[str]) -> None:
-    """Prints the best alphas of the runs in a folder."""
-    best.best(command_line.parse(best.Best, "python -m vae.sweep best", best.Best.__doc__ or "", arguments))
-
-
-COMMANDS = {"worker": lambda arguments: worker.run(worker.parse(arguments)), "status": status, "best": compare}
+COMMANDS = {
+    "worker": lambda arguments: worker.run(worker.parse(arguments)),
+    "status": lambda arguments: status.show(status.parse(arguments)),
+    "best": lambda arguments: best.show(best.parse(arguments)),
+}
 
 
 def main(arguments: list[str]) -> int:

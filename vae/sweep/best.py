@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_args
 
 import tyro
 
+from vae import command_line
 from vae.command_line import place
 from vae.errors import UserError
 from vae.figures.runs import Group, Runs, dataset_order, read_runs
@@ -36,7 +37,7 @@ class Best:
     """Show the best alpha of each skewed divergence by training images, for which no others are needed, and by test
     images, with intervals over seeds; learnt alphas and baselines beside them."""
 
-    folder: Annotated[Path, tyro.conf.Positional] = Path("runs")
+    folder: Annotated[Path, tyro.conf.Positional] = Path("sweeps")
     """Where the folders of the runs are, at any depth."""
 
     json: Annotated[Path | None, place("none")] = None
@@ -61,7 +62,12 @@ class Comparison:
         return {len(group.runs) for group in [*groups, *self.learnt.values(), *self.baselines.values()]}
 
 
-def best(options: Best) -> None:
+def parse(arguments: list[str]) -> Best:
+    """Reads the command line; the first mistake in it is a UserError of one line."""
+    return command_line.parse(Best, "python -m vae.sweep best", Best.__doc__ or "", arguments)
+
+
+def show(options: Best) -> None:
     """Prints a table for each data set, and for each number of epochs and all else that must not be mixed.
 
     Raises:

@@ -27,6 +27,12 @@ separated by commas; numbers in them may be ranges start:stop:step, which includ
   python -m vae.sweep --alphas .1:.9:.2 --weights 1,2,3,4 --baselines ''   its Appendix E
   python -m vae.sweep --baselines kl-qp,kl-pq,kl-qp:4,mmd:500              with the beta-VAE and InfoVAE of its Table 1
   python -m vae.sweep --divergences jsg-dual --alphas '' --learn-alpha     no grid: alpha is learnt
+
+Other commands, each with a --help of its own:
+
+  python -m vae.sweep best sweeps/mnist     which alpha is best
+  python -m vae.sweep status                how far the sweeps are
+  python -m vae.sweep worker --storage URL  take part in a sweep of many machines
 """
 
 SKEWED = ("jsg", "jsg-dual")

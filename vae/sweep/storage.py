@@ -29,6 +29,7 @@ from vae.errors import UserError
 # One for the beats and one for the rest, of which one is kept: a database has room for about a hundred. It is tried
 # before each use, for the database may have been restarted meanwhile.
 CONNECTIONS = {"pool_size": 1, "max_overflow": 1, "pool_pre_ping": True}
+JOURNAL = "queue.journal"  # in the folder of a sweep that names no other storage
 PATIENCE = 600.0  # seconds that a database may be away before a worker gives up
 JOURNAL_START = b'{"op_code":'  # what Optuna's journals begin with
 
