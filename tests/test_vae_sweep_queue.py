@@ -143,7 +143,7 @@ def test_a_sweep_keeps_its_folder_and_the_settings_of_its_cells(storage):
         queue.add(CELLS, Path("elsewhere"))
     with pytest.raises(UserError, match=rf"has the cell {NAMES[0]} with epochs 30 \(now 60\)"):
         queue.add([Settings(alpha=0.2, epochs=60)], Path("runs"))
-    with pytest.raises(UserError, match="there is no sweep other in this storage; its sweeps: sweep"):
+    with pytest.raises(UserError, match="there is no sweep other in this storage, but sweep"):
         Queue(storage, "other").status()
     assert states(queue) == ["waiting"] * 3
 
@@ -172,7 +172,7 @@ def test_of_two_trials_of_a_cell_only_the_first_is_kept_whichever_is_taken_first
     monkeypatch.setattr(other.study, "ask", lambda: optuna.trial.Trial(other.study, pop(other, number=1)))
     assert other.take(1) == []  # the second, while the first still waits
     (cell,) = queue.take(3)
-    assert cell.trial.number == 0
+    assert cell.number == 0
     queue.complete(cell, 1.0, 1.0)
     assert queue.take(1) == []
     assert queue.finished()
@@ -356,6 +356,18 @@ def wrapped(*errors: Exception) -> StorageInternalError:
         return error
 
 
+def test_a_sweep_that_was_deleted_is_one_line(postgresql):
+    storage = postgresql.database("deleted")
+    queue = Queue(storage, "sweep")
+    queue.add(CELLS, Path("runs"))
+    (cell,) = queue.take(1)
+    optuna.delete_study(study_name="sweep", storage=Queue(storage, "sweep").study._storage)
+    with pytest.raises(UserError, match="the sweep is not in its storage any more"):
+        queue.take(1)
+    with pytest.raises(UserError, match="the sweep is not in its storage any more"):
+        queue.complete(cell, 1.0, 1.0)
+
+
 def test_a_cell_of_another_version_is_named(storage):
     queue = Queue(storage, "sweep")
     queue.add(CELLS[:1], Path("runs"))
@@ -516,8 +528,7 @@ def test_workers_outlive_a_database_that_is_away_for_longer_than_their_grace(pos
     assert sum("cell" in trial.user_attrs for trial in queue.study.trials) == 6  # nobody was taken for dead
 
 
-def test_many_may_start_one_sweep_in_a_new_database_at_once(postgresql, tmp_path):
-    storage = postgresql.database("new")
+def test_many_may_start_one_sweep_in_a_new_storage_at_once(storage, tmp_path):
     starters = [PROCESSES.Process(target=start_sweep, args=(storage, tmp_path)) for _ in range(6)]
     for starter in starters:
         starter.start()

@@ -137,11 +137,11 @@ class Schedule:
     def check(self, cell: Cell) -> None:
         """What was taken nobody else has, and it is not done."""
         trials = self.trials(cell.name)
-        if trials[cell.trial.number].state == TrialState.RUNNING:  # else it was stopped and taken for dead meanwhile
+        if trials[cell.number].state == TrialState.RUNNING:  # else it was stopped and taken for dead meanwhile
             mates = [number for name, number in self.taken if name == cell.name]
             assert [number for number in mates if trials[number].state == TrialState.RUNNING] == []
             assert [trial for trial in trials.values() if trial.state == TrialState.COMPLETE] == []
-        self.taken.append((cell.name, cell.trial.number))
+        self.taken.append((cell.name, cell.number))
 
     def end(self, queue: Queue, cell: Cell) -> None:
         outcome = self.random.random()

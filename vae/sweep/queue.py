@@ -14,7 +14,6 @@ until it finishes, whatever the order in which workers take, look and die.
 
 import contextlib
 import itertools
-import logging
 import os
 import socket
 import threading
@@ -53,6 +52,11 @@ class Cell:
     """The worker was taken for dead, and others may have the cell now: there is no point in going on."""
     beats: int = field(default=0, repr=False)
     ended: bool = field(default=False, repr=False)
+
+    @property
+    def number(self) -> int:
+        """That of the trial."""
+        return self.trial.number
 
 
 @dataclass(frozen=True)
@@ -94,18 +98,17 @@ class Queue:
     @staticmethod
     def names(storage: str) -> list[str]:
         """The sweeps in a storage."""
-        return optuna.get_all_study_names(open_storage(storage))
+        return patiently(optuna.get_all_study_names, open_storage(storage))
 
     @cached_property
     def study(self) -> optuna.Study:
         return self._study(open_storage(self.storage))
 
     def _study(self, storage: BaseStorage) -> optuna.Study:
-        try:
-            return optuna.load_study(study_name=self.name, storage=storage, sampler=RandomSampler())
-        except KeyError:
-            there = ", ".join(optuna.get_all_study_names(storage)) or "none"
-            raise UserError(f"there is no sweep {self.name} in this storage; its sweeps: {there}") from None
+        there = patiently(optuna.get_all_study_names, storage)
+        if self.name not in there:
+            raise UserError(f"there is no sweep {self.name} in this storage, but {', '.join(there) or 'none at all'}")
+        return patiently(optuna.load_study, study_name=self.name, storage=storage, sampler=RandomSampler())
 
     @property
     def out(self) -> Path:
@@ -122,8 +125,7 @@ class Queue:
             UserError: the sweep has another folder than ``out``, or a cell of the same name and other settings.
         """
         storage = open_storage(self.storage, create=True)
-        if self.name not in optuna.get_all_study_names(storage):
-            optuna.create_study(study_name=self.name, storage=storage, load_if_exists=True)  # minimises
+        patiently(optuna.create_study, study_name=self.name, storage=storage, load_if_exists=True)  # minimises
         self.study = self._study(storage)
         there = patiently(lambda: self.study.user_attrs.get("out"))
         if there is None:
@@ -263,10 +265,8 @@ class Queue:
             cell.trial.set_user_attr("beat", beat)
         except UpdateFinishedTrialError:
             cell.lost = True
-        except (
-            Exception
-        ):  # whatever is wrong with the storage, the training goes on: perhaps the next beat gets through
-            logging.getLogger(__name__).debug("a beat was not recorded", exc_info=True)
+        except Exception:  # whatever is wrong with the storage, the training goes on, and so do the beats
+            pass
 
     def _end(self, cell: Cell, state: TrialState, value: float | None, attribute: str, content: float | str) -> bool:
         with contextlib.suppress(UpdateFinishedTrialError):

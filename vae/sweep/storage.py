@@ -8,7 +8,7 @@ import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, ParamSpec, TypeVar
+from typing import Any, BinaryIO, ParamSpec, TypeVar
 
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
@@ -53,36 +53,37 @@ def open_database(storage: str) -> RDBStorage:
         url = make_url(storage)
     except ArgumentError:
         raise UserError("--storage must be a URL as in postgresql://user@host/name, or a journal's path") from None
-    kind = url.get_backend_name()
-    if kind == "sqlite":
+    if url.get_backend_name() == "sqlite":
         raise UserError(
             "--storage sqlite:// is not safe with several workers; name a journal's path, without sqlite://"
         )
-    options = {}
-    if kind == "postgresql":
-        url = url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() == "postgresql":
         # Without limits a connection to a machine that vanished is waited for many times as long as a beat may be late.
-        options = {"connect_args": {"connect_timeout": 10, "tcp_user_timeout": 20_000}}
-    for attempt in range(10):
-        try:
-            database = RDBStorage(url.render_as_string(hide_password=False), engine_kwargs=CONNECTIONS | options)
-            weakref.finalize(database, database.engine.dispose)  # Optuna leaves connections open
-            return database
-        except (IntegrityError, ProgrammingError) as error:  # several processes create the tables at once
-            if attempt == 9:
-                raise unreachable(url, error) from None
-            time.sleep(0.1)
-        except (StorageInternalError, SQLAlchemyError, RuntimeError) as error:  # RuntimeError: another Optuna's tables
-            raise unreachable(url, error) from None
-        except ImportError as error:
-            raise UserError(
-                f"{url.render_as_string()} needs a driver that is not installed ({error.__cause__ or error}); "
-                "pip install 'psycopg[binary]' for PostgreSQL, PyMySQL for mysql+pymysql://..."
-            ) from None
-    raise AssertionError
+        limits = {"connect_timeout": 10, "tcp_user_timeout": 20_000}
+        return connect(url.set(drivername="postgresql+psycopg"), CONNECTIONS | {"connect_args": limits})
+    return connect(url, CONNECTIONS)
 
 
-def unreachable(url: URL, error: Exception) -> UserError:
+def connect(url: URL, options: dict[str, Any], again: int = 10) -> RDBStorage:
+    try:
+        database = RDBStorage(url.render_as_string(hide_password=False), options)
+    except (IntegrityError, ProgrammingError) as error:  # several processes create the tables at once
+        if again == 0:
+            raise unusable(url, error) from None
+        time.sleep(0.1)
+        return connect(url, options, again - 1)
+    except (StorageInternalError, SQLAlchemyError, RuntimeError) as error:  # RuntimeError: tables of another Optuna
+        raise unusable(url, error) from None
+    except ImportError as error:
+        raise UserError(
+            f"{url.render_as_string()} needs a driver that is not installed ({error.__cause__ or error}); "
+            "pip install 'psycopg[binary]' for PostgreSQL, PyMySQL for mysql+pymysql://..."
+        ) from None
+    weakref.finalize(database, database.engine.dispose)  # Optuna leaves connections open
+    return database
+
+
+def unusable(url: URL, error: Exception) -> UserError:
     if isinstance(error, NoSuchModuleError):
         return UserError(
             f"--storage must be postgresql://..., mysql://... or a journal's path, got {url.drivername}://"
@@ -168,6 +169,8 @@ def patiently(call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> 
             if not told:
                 print(f"the database is away, trying again: {reason(error)}", file=sys.stderr, flush=True)
             told = True
+        except KeyError:
+            raise UserError("the sweep is not in its storage any more") from None
         time.sleep(min(1.0, 0.1 + (time.monotonic() - start) / 10))
 
 
