@@ -20,7 +20,6 @@ from sqlalchemy.exc import (
     InterfaceError,
     NoSuchModuleError,
     OperationalError,
-    ProgrammingError,
     SQLAlchemyError,
 )
 
@@ -67,12 +66,11 @@ def open_database(storage: str) -> RDBStorage:
 def connect(url: URL, options: dict[str, Any], again: int = 10) -> RDBStorage:
     try:
         database = RDBStorage(url.render_as_string(hide_password=False), options)
-    except (IntegrityError, ProgrammingError) as error:  # several processes create the tables at once
-        if again == 0:
-            raise unusable(url, error) from None
-        time.sleep(0.1)
-        return connect(url, options, again - 1)
     except (StorageInternalError, SQLAlchemyError, RuntimeError) as error:  # RuntimeError: tables of another Optuna
+        # Several processes may be creating the tables at once, and each database has its own words for that.
+        if again and ("already exists" in str(error) or isinstance(error, IntegrityError)):
+            time.sleep(0.1)
+            return connect(url, options, again - 1)
         raise unusable(url, error) from None
     except ImportError as error:
         raise UserError(
