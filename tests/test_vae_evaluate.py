@@ -14,6 +14,7 @@ from torch.distributions import Normal, kl_divergence
 import vae.evaluate
 import vae.train
 from vae.data import load
+from vae.errors import UserError
 from vae.evaluate import Options, evidence, main
 from vae.measure import CHUNK, describe_latent, encode
 from vae.model import VAE
@@ -299,7 +300,6 @@ def test_every_key_of_evaluation_json_is_documented_and_the_table_has_its_number
         (["--likelihood", "poisson"], "Expected one of ('own', 'gaussian', 'bernoulli', 'laplace')"),
         (["--sample", "3"], "Unrecognized options: --sample"),
         (["--batch-size", "51"], "100 test images give 1 batches of 51, and the bootstrap needs two"),
-        (["nowhere"], "nowhere holds no run (no run.json)"),
     ],
 )
 def test_a_mistake_ends_with_one_line_and_status_2_before_anything_is_written(options, wanted, runs, tmp_path, capsys):
@@ -332,6 +332,9 @@ def damage(folder, how):
         run["data"]["sha256"]["train-images-idx3-ubyte"] = "0" * 64
     elif how == "unknown setting":
         run["settings"]["dropout"] = 0.5
+    elif how == "a folder for a model":
+        (folder / "model.safetensors").unlink()
+        (folder / "model.safetensors").mkdir()
     elif how == "truncated model":
         (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-1000])
     elif how == "weights of another epoch":
@@ -356,6 +359,7 @@ def damage(folder, how):
         ("other data", "was trained on other data: the sha256 in its run.json differ"),
         ("unknown setting", "run.json or metrics.jsonl cannot be read"),
         ("truncated model", "model.safetensors is damaged"),
+        ("a folder for a model", "model.safetensors is damaged"),
         ("weights of another epoch", "model.safetensors is from epoch 7, wanted 1: go on with"),
         ("weights that are no numbers", "model.safetensors is damaged"),
         ("alpha", "--alpha must lie in [0, 1], got 9"),
@@ -382,13 +386,37 @@ def test_a_run_that_is_being_trained_is_not_evaluated(runs, capsys):
     assert f"{runs / 'jsg'} is in use" in complaint(capsys)
 
 
-def test_a_run_that_has_not_finished_is_found_before_the_first_of_several_is_evaluated(runs, tmp_path, capsys):
-    first, second = (copy(runs / "jsg", tmp_path / name) for name in ("first", "second"))
-    (first / "evaluation.json").unlink(missing_ok=True)
-    (second / "model.safetensors").unlink()
-    assert main([str(first), str(second), *OPTIONS]) == 2
-    assert f"{second} has not finished" in complaint(capsys)
-    assert not (first / "evaluation.json").exists()
+def test_of_several_runs_each_that_cannot_be_judged_is_named_and_the_others_are_judged(runs, results, tmp_path, capsys):
+    names = ("truncated model", "sound", "goes on", "sound too", "truncated run.json")
+    folders = {name: copy(runs / "jsg", tmp_path / name) for name in names}
+    for name, folder in folders.items():
+        (folder / "evaluation.json").unlink()
+        damage(folder, name)
+    absent = tmp_path / "absent"
+    assert main([*map(str, folders.values()), str(absent), *OPTIONS]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    # All are read before the first is evaluated; weights are read when their run's turn comes.
+    wanted = [
+        f"{folders['goes on']} has not finished; ",
+        f"{folders['truncated run.json']}'s run.json or metrics.jsonl cannot be read ",
+        f"{absent} holds no run ",
+        f"{folders['truncated model'] / 'model.safetensors'} is damaged ",
+    ]
+    for line, start in zip(lines, wanted, strict=True):
+        assert line.startswith(f"vae.evaluate: {start}")
+    for name, folder in folders.items():
+        assert (folder / "evaluation.json").exists() == name.startswith("sound")
+    sound = json.loads((folders["sound too"] / "evaluation.json").read_text())
+    assert {**sound, "environment": None} == {**results["jsg"], "environment": None}
+
+
+def test_a_complaint_that_names_no_run_gets_its_name(runs, capsys, monkeypatch):
+    def missing(name, path):
+        raise UserError("no Fashion-MNIST here")
+
+    monkeypatch.setattr(vae.evaluate, "load", missing)
+    assert main([str(runs / "jsg"), *OPTIONS]) == 2
+    assert complaint(capsys) == f"vae.evaluate: {runs / 'jsg'}: no Fashion-MNIST here\n"
 
 
 def test_help_shows_every_option_and_an_example(capsys):

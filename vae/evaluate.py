@@ -29,8 +29,10 @@ MNIST, 0.83 +- 0.07 on Fashion-MNIST (JSG, alpha 0.3, 10 epochs, 128 draws, the 
 The paper's released code takes the log-variance for a log standard deviation and adds 1e-9 inside logs; not so here.
 """
 
+import contextlib
 import math
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -59,7 +61,8 @@ from vae.run_folder import RunFolder
 
 DESCRIPTION = """\
 Evaluate runs that have finished: errors, divergences of each latent dimension, active units, rate, distortion and
-importance-weighted log evidence. Prints a table and writes evaluation.json into each run's folder.
+importance-weighted log evidence. Prints a table and writes evaluation.json into each run's folder. A run that cannot be
+judged is named on stderr, the others are judged, and the exit status is 2.
 
   python -m vae.evaluate runs/fashion-jsg-0.3
   python -m vae.evaluate runs/* --likelihood bernoulli     the paper's Fig. 5: trained with squares, judged with this
@@ -155,7 +158,7 @@ def load_model(path: Path, epoch: int, size: int, device: torch.device) -> VAE:
         if not all(tensor.isfinite().all() for tensor in tensors.values()):
             raise ValueError("it has weights that are not finite")
         model.load_state_dict(tensors)
-    except (SafetensorError, RuntimeError, ValueError) as error:  # RuntimeError: tensors of other names or shapes
+    except (SafetensorError, OSError, RuntimeError, ValueError) as error:  # RuntimeError: other names or shapes
         raise UserError(f"{path} is damaged or no model for these images ({type(error).__name__})") from None
     if found != str(epoch):
         raise UserError(f"{path} is from epoch {found}, wanted {epoch}: go on with python -m vae.train --resume")
@@ -270,18 +273,38 @@ def parse(arguments: list[str]) -> Options:
     return options
 
 
-def evaluate_runs(options: Options) -> None:
-    """Prints a table and writes evaluation.json for each run."""
-    # All are read before the first is evaluated, so that a slip in the last costs no time.
-    for run in [finished_run(path) for path in options.runs]:
-        with RunFolder(run.path) as folder:  # while it is evaluated, nobody trains it further
+def evaluate_runs(options: Options) -> list[Path]:
+    """Prints a table and writes evaluation.json for each run; those that cannot be judged, each named on stderr."""
+    failed = []
+
+    @contextlib.contextmanager
+    def judged(path: Path) -> Iterator[None]:
+        try:
+            yield
+        except UserError as error:
+            said = str(error) if str(path) in str(error) else f"{path}: {error}"
+            print(f"vae.evaluate: {said}", file=sys.stderr, flush=True)
+            failed.append(path)
+
+    # All are read before the first is evaluated, so that a slip in the last is told at once.
+    runs = []
+    for path in options.runs:
+        with judged(path):
+            runs.append(finished_run(path))
+    for run in runs:
+        with judged(run.path), RunFolder(run.path) as folder:  # while it is evaluated, nobody trains it further
             result = evaluate_run(run, options)
             print(table(run, result), flush=True)  # first: what took minutes is seen even if it cannot be written
             folder.write_facts("evaluation.json", result)
+    return failed
 
 
 def main(arguments: list[str]) -> int:
-    return command_line.run("vae.evaluate", lambda arguments: evaluate_runs(parse(arguments)), arguments)
+    failed = []
+    status = command_line.run(
+        "vae.evaluate", lambda arguments: failed.extend(evaluate_runs(parse(arguments))), arguments
+    )
+    return status or (2 if failed else 0)
 
 
 if __name__ == "__main__":
