@@ -264,7 +264,7 @@ def test_the_ways_to_train_have_the_same_loss_and_learn(monkeypatch):
 
 
 def test_the_benchmark_of_training_writes_what_it_prints(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(train, "SWEEP", train.SWEEP[:2])
+    monkeypatch.setattr(train, "SWEEP", train.SWEEP[2:4])
     ways = train.ways  # the compiler takes long, and the test above has seen what it makes
     monkeypatch.setattr(train, "ways", lambda images: {k: v for k, v in ways(images).items() if "compiled" not in k})
     assert train.main(["--steps", "3", "--json", str(tmp_path / "train.json")]) == 0
@@ -277,3 +277,11 @@ def test_the_benchmark_of_training_writes_what_it_prints(tmp_path, capsys, monke
         assert 0 < r["q20"] <= r["median"] <= r["q80"]
         assert f"| {r['implementation']}" in printed
         assert f"{train.BATCH * r['models'] / r['median']:,.0f} (" in printed
+
+
+def test_nothing_is_measured_if_a_way_trains_another_model(monkeypatch):
+    monkeypatch.setattr(train, "SWEEP", train.SWEEP[2:4])
+    stack = train.stacked
+    monkeypatch.setattr(train, "stacked", lambda dataset: (1.01 * losses for losses in stack(dataset)))
+    with pytest.raises(SystemExit, match="benchmarks.train: stacked: .* but eager"):
+        train.measure(1, torch.device("cpu"))

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ PACKAGES = ("jsgmath", "numpy", "scipy", "torch", "triton", "safetensors", "matp
 def describe_environment(device: torch.device, backend: str) -> dict[str, Any]:
     """What one needs to know to repeat the run, apart from its settings and its data."""
     return {
-        "command": [Path(sys.executable).name, *sys.orig_argv[1:]],
+        "command": [Path(sys.executable).name, *map(without_password, sys.orig_argv[1:])],
         "git_commit": git_commit(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in PACKAGES},
@@ -25,6 +26,15 @@ def describe_environment(device: torch.device, backend: str) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "backend": backend,
     }
+
+
+def without_password(argument: str) -> str:
+    """A URL without the password in it; anything else as it is.
+
+    >>> without_password("postgresql://me:secret@host/sweeps"), without_password("runs/x:y@z")
+    ('postgresql://me:***@host/sweeps', 'runs/x:y@z')
+    """
+    return re.sub(r"(://[^/:@]*):[^/@]*@", r"\1:***@", argument)
 
 
 def processor() -> str:

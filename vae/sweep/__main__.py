@@ -5,11 +5,12 @@ import sys
 from pathlib import Path
 
 from vae import command_line
+from vae.environment import without_password
 from vae.errors import UserError
 from vae.sweep import best, status, worker
 from vae.sweep.grid import cells, parse
 from vae.sweep.queue import Queue
-from vae.sweep.storage import JOURNAL, shown
+from vae.sweep.storage import JOURNAL
 from vae.sweep.worker import Worker
 
 
@@ -22,7 +23,7 @@ def sweep(arguments: list[str]) -> None:
     queue = Queue(storage, out.name)
     new = queue.add(wanted, out)
     command = ["python", "-m", "vae.sweep", *arguments, *([] if options.out else ["--out", str(out)])]
-    print(f"{out}: {len(wanted)} runs, {new} of them queued now, in {shown(storage)}", flush=True)
+    print(f"{out}: {len(wanted)} runs, {new} of them queued now, in {without_password(storage)}", flush=True)
     if options.workers == 0:
         print("to train them, on as many machines as you like: python -m vae.sweep worker --storage ...")
         return

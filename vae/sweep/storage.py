@@ -170,8 +170,3 @@ def patiently(call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> 
         except KeyError:
             raise UserError("the sweep is not in its storage any more") from None
         time.sleep(min(1.0, 0.1 + (time.monotonic() - start) / 10))
-
-
-def shown(storage: str) -> str:
-    """The storage without its password."""
-    return make_url(storage).render_as_string() if "://" in storage else storage
