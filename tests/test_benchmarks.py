@@ -283,5 +283,5 @@ def test_nothing_is_measured_if_a_way_trains_another_model(monkeypatch):
     monkeypatch.setattr(train, "SWEEP", train.SWEEP[2:4])
     stack = train.stacked
     monkeypatch.setattr(train, "stacked", lambda dataset: (1.01 * losses for losses in stack(dataset)))
-    with pytest.raises(SystemExit, match="benchmarks.train: stacked: .* but eager"):
+    with pytest.raises(SystemExit, match=r"benchmarks\.train: stacked: .* but eager"):
         train.measure(1, torch.device("cpu"))
