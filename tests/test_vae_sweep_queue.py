@@ -1,6 +1,7 @@
 """The queue of a sweep: no cell is lost and none is run twice, whoever is killed and whatever is away meanwhile."""
 
 import fcntl
+import gc
 import itertools
 import multiprocessing
 import os
@@ -354,6 +355,42 @@ def wrapped(*errors: Exception) -> StorageInternalError:
                 raise StorageInternalError("This typically happens due to invalid data") from first
     except StorageInternalError as error:
         return error
+
+
+def test_a_beat_that_fails_is_followed_by_others(tmp_path, monkeypatch):
+    queue = Queue(str(tmp_path / "journal"), "sweep", interval=0.01)
+    queue.add(CELLS[:1], Path("runs"))
+    (cell,) = queue.take(1)
+    write, failures = (
+        cell.trial.set_user_attr,
+        [wrapped(OperationalError("", {}, Exception())), OSError(), ValueError()],
+    )
+
+    def write_at_last(key, value):
+        if failures:
+            raise failures.pop()
+        write(key, value)
+
+    monkeypatch.setattr(cell.trial, "set_user_attr", write_at_last)
+    with queue.beating([cell]):
+        wait_until(lambda: queue.status()[0].worker)
+    assert not cell.lost
+
+
+def test_a_database_that_was_restarted_while_nobody_used_it_is_as_before(postgresql, capsys):
+    queue = Queue(postgresql.database("idle"), "sweep")
+    queue.add(CELLS, Path("runs"))
+    postgresql.stop()
+    postgresql.start()
+    assert states(queue) == ["waiting"] * 3
+    assert capsys.readouterr().err == ""
+
+
+def test_a_queue_that_is_no_longer_used_leaves_no_connection_open(postgresql):
+    queue = Queue(postgresql.database("left"), "sweep")
+    queue.add(CELLS, Path("runs"))
+    del queue
+    gc.collect()  # psycopg warns of a connection that is collected while open, and warnings are errors
 
 
 def test_a_sweep_that_was_deleted_is_one_line(postgresql):
