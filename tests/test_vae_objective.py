@@ -172,7 +172,7 @@ from tqdm import tqdm
 from vae.data import load
 from vae.objective import prepare_backend
 from vae.settings import Settings
-from vae.steps import Batches, train_epoch
+from vae.steps import Batches, train_epoch, train_step
 from vae.train import build
 
 torch.set_num_threads(1)  # on a busy machine two threads mostly wait for each other
@@ -186,7 +186,8 @@ for divergence in ("jsg", "jsg-dual", "kl-qp", "kl-pq"):
         model, optimizer, objective = build(settings, device)
         batches = Batches(images, 64, model.latent, settings.seed)
         batches.shuffle(1)
-        terms[divergence, backend] = train_epoch(model, optimizer, objective, batches, tqdm(disable=True))
+        take_step = lambda step: train_step(model, optimizer, objective, batches[step])
+        terms[divergence, backend] = train_epoch(take_step, batches, tqdm(disable=True))
 torch.save(terms, sys.argv[1])
 """
 

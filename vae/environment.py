@@ -13,7 +13,7 @@ import torch
 PACKAGES = ("jsgmath", "numpy", "scipy", "torch", "triton", "safetensors", "matplotlib")
 
 
-def describe_environment(device: torch.device, backend: str) -> dict[str, Any]:
+def describe_environment(device: torch.device, backend: str, processes: int = 1) -> dict[str, Any]:
     """What one needs to know to repeat the run, apart from its settings and its data."""
     return {
         "command": [Path(sys.executable).name, *map(without_password, sys.orig_argv[1:])],
@@ -23,6 +23,7 @@ def describe_environment(device: torch.device, backend: str) -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": processor(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "processes": processes,
         "threads": torch.get_num_threads(),
         "backend": backend,
     }

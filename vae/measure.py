@@ -7,6 +7,7 @@ from torch import Tensor
 
 from jsgmath.torch import kl_standard_normal
 from vae.data import Images
+from vae.distributed import ALONE, Processes
 from vae.model import VAE, reparametrise
 from vae.objective import TERMS, Objective
 
@@ -14,27 +15,32 @@ CHUNK = 250  # images at a time: what fits a CPU's cache is decoded half again a
 ACTIVE = 0.01  # Burda et al. 2016 call a unit active whose posterior mean varies by more than that over the images
 
 
-def evaluate(model: VAE, objective: Objective, images: Images) -> dict[str, float]:
+def evaluate(model: VAE, objective: Objective, images: Images, processes: Processes = ALONE) -> dict[str, float]:
     """Reconstruction, divergence and loss as the paper reports them: z = mean, pixels summed, mean over all images.
 
     Args:
         images: bytes, ``count x 1 x size x size``, on the model's device.
+        processes: share the work; each gets the result.
     """
-    return dict(zip(TERMS, mean_terms(model, objective, images).tolist(), strict=True))
+    return dict(zip(TERMS, mean_terms(model, objective, images, processes).tolist(), strict=True))
 
 
 @torch.no_grad()
-def mean_terms(model: Any, objective: Any, images: Images) -> Tensor:
+def mean_terms(model: Any, objective: Any, images: Images, processes: Processes = ALONE) -> Tensor:
     """What `evaluate` returns, as float64: ``3``, or ``3 x models`` of a stack of them."""
     generator = torch.Generator().manual_seed(0)  # MMD alone compares draws, the same ones each time
-    total = torch.zeros((), dtype=torch.float64, device=images.device)
-    for start in range(0, len(images), CHUNK):
-        chunk = images[start : start + CHUNK].float() / 255
-        mean, logvar = model.encode(chunk)
-        z = reparametrise(mean, logvar, torch.randn(mean.shape[-2:], generator=generator).to(mean.device))
-        terms = objective(chunk, model.decoder(mean), z, mean, logvar)
-        total = total + terms.sum(-1, dtype=torch.float64)
-    return total / len(images)
+    total = torch.zeros(len(TERMS), dtype=torch.float64, device=images.device)  # of a stack ``models x 3``
+    chunks = range(0, len(images), CHUNK)
+    own = processes.share(chunks)
+    for start in chunks:
+        noise = torch.randn(min(CHUNK, len(images) - start), model.latent, generator=generator)
+        if start in own:
+            chunk = images[start : start + CHUNK].float() / 255
+            mean, logvar = model.encode(chunk)
+            z = reparametrise(mean, logvar, noise.to(mean.device))
+            terms = objective(chunk, model.decoder(mean), z, mean, logvar)
+            total = total + terms.sum(-1, dtype=torch.float64).movedim(0, -1)
+    return processes.sum(total).movedim(-1, 0) / len(images)
 
 
 @torch.no_grad()

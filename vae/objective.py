@@ -2,6 +2,7 @@ r"""What a VAE minimises: reconstruction + weight * divergence from :math:`q(z|x
 
 import importlib.util
 import os
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -14,6 +15,7 @@ from vae.likelihood import Likelihood, error
 Divergence = Literal["jsg", "jsg-dual", "kl-qp", "kl-pq", "mmd"]
 MMDOf = Literal["z", "posterior-parameters"]
 Backend = Literal["auto", "eager", "triton", "reference"]
+Gather = Callable[[Tensor], Tensor]
 TERMS = ("reconstruction", "divergence", "loss")
 
 
@@ -56,25 +58,34 @@ class Objective(nn.Module):
             reduction="none",
         )
 
-    def forward(self, images: Tensor, logits: Tensor, z: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
+    def forward(
+        self,
+        images: Tensor,
+        logits: Tensor,
+        z: Tensor,
+        mean: Tensor,
+        logvar: Tensor,
+        gather: Gather = lambda points: points,
+    ) -> Tensor:
         """Reconstruction error, divergence and loss of each image, ``3 x batch``, summed over pixels and latents.
 
         Args:
             images, logits: grey levels and the logits of their reconstruction, ``batch x 1 x size x size``.
             z: a draw of q(z|x), ``batch x latent``; only MMD looks at it.
             mean, logvar: of q(z|x), ``batch x latent``.
+            gather: makes of MMD's points, where these are a share of the batch's, those of the whole batch.
         """
         reconstruction = error(self.likelihood, images, logits)
-        divergence = self.regularise(z, mean, logvar)
+        divergence = self.regularise(z, mean, logvar, gather)
         return torch.stack([reconstruction, divergence, reconstruction + self.weight * divergence])
 
-    def regularise(self, z: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
+    def regularise(self, z: Tensor, mean: Tensor, logvar: Tensor, gather: Gather = lambda points: points) -> Tensor:
         """The divergence between q(z|x) and N(0, I) of each row; MMD, a property of the batch, is the same for all."""
         # In double precision, which for a latent space costs nothing, the backends agree to the last bit of the float32
         # result. Else a rounding error soon flips a ReLU, and Adam makes another run of it within a few steps.
         if self.divergence == "mmd":
             points = z if self.mmd_of == "z" else torch.cat([mean, logvar], -1)
-            return mmd_to_standard_normal(points.double()).to(mean.dtype).expand(len(mean))
+            return mmd_to_standard_normal(gather(points.double())).to(mean.dtype).expand(len(mean))
         if self.reference:
             return ReferenceDivergence.apply(mean, logvar, self.jsg.alpha, self.jsg.options["dual"])
         return self.jsg(mean.double(), logvar.double()).to(mean.dtype)

@@ -94,8 +94,10 @@ class RunFolder:
         run["settings"]["epochs"] = settings.epochs
         run["resumed"].append(facts["environment"])
         self.write_facts("run.json", run)
-        # Sums over a batch are split among the threads: another number of them means other last bits.
-        torch.set_num_threads(max(1, min(run["environment"]["threads"], os.cpu_count() or 1)))
+        # Sums over a batch are split among the threads: another number of them means other last bits. So does another
+        # number of processes, with which the threads are to be as many as there is room for now.
+        if run["environment"].get("processes", 1) == facts["environment"]["processes"]:
+            torch.set_num_threads(max(1, min(run["environment"]["threads"], os.cpu_count() or 1)))
 
     def write_facts(self, name: str, facts: dict[str, Any]) -> None:
         """As JSON, a line for each group of facts."""

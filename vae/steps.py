@@ -13,9 +13,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from vae.data import Images
+from vae.distributed import ALONE, Processes, Share
 from vae.objective import TERMS
 
 CHECK_EVERY = 50  # steps between two looks at the loss, for each makes the host wait for the device
@@ -64,6 +66,10 @@ class Batches:
     def __getitem__(self, step: int) -> Batch:
         return self.take(slice(step * self.batch_size, (step + 1) * self.batch_size))
 
+    def rows(self, step: int) -> range:
+        """The places in the order that belong to a step."""
+        return range(len(self.images))[step * self.batch_size : (step + 1) * self.batch_size]
+
     def take(self, part: slice | Tensor) -> Batch:
         """The images that stand at these places of the order."""
         indices = self.order[..., part]
@@ -94,7 +100,11 @@ class NotFinite(Exception):
 
 def train_step(model: nn.Module, optimizer: torch.optim.Optimizer, objective: nn.Module, batch: Batch) -> Tensor:
     """Takes one step and returns the mean terms of its batch before it, ``3`` or ``3 x models``."""
-    means = objective(batch.images, *model(batch.images, batch.noise)).mean(-1)
+    return descend(optimizer, objective(batch.images, *model(batch.images, batch.noise)).mean(-1))
+
+
+def descend(optimizer: torch.optim.Optimizer, means: Tensor) -> Tensor:
+    """Takes a step down the gradient of the loss, the last of the terms, and returns them."""
     optimizer.zero_grad()
     # Models of a stack share nothing: the gradient of the sum is for each of them that of its own loss.
     means[-1].sum().backward()
@@ -102,22 +112,50 @@ def train_step(model: nn.Module, optimizer: torch.optim.Optimizer, objective: nn
     return means.detach()
 
 
+class Shared:
+    """The steps of an epoch, each taken by several processes together: the work of DistributedDataParallel."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        objective: nn.Module,
+        batches: Batches,
+        processes: Processes,
+    ):
+        device = batches.images.device
+        self.share = DistributedDataParallel(
+            Share(model, objective, processes),
+            device_ids=[device] if device.type == "cuda" else None,
+        )
+        self.optimizer, self.batches, self.processes = optimizer, batches, processes
+
+    def take_step(self, step: int) -> Tensor:
+        """Takes that step and returns terms whose mean over the processes is the batch's."""
+        rows = self.batches.rows(step)
+        own = self.processes.share(rows)
+        batch = self.batches.take(slice(own.start, own.stop, own.step))
+        return descend(self.optimizer, self.share(batch.images, batch.noise, len(rows)))
+
+
 def train_epoch(
-    model: nn.Module, optimizer: torch.optim.Optimizer, objective: nn.Module, batches: Batches, bar: tqdm
+    take_step: Callable[[int], Tensor], batches: Batches, bar: tqdm, processes: Processes = ALONE
 ) -> Tensor:
     """Takes one step per batch and returns the mean terms of every step, ``steps x 3``.
+
+    Args:
+        take_step: takes the step of a number and returns its terms, whose mean over the processes counts.
 
     Raises:
         NotFinite: naming the first step whose loss was not finite, up to ``CHECK_EVERY`` steps late.
     """
     terms = torch.zeros(len(batches), len(TERMS), device=batches.images.device)
     for step in range(len(batches)):
-        batch = batches[step]
-        terms[step] = train_step(model, optimizer, objective, batch)
-        bar.update(len(batch.indices))
+        terms[step] = take_step(step)
+        bar.update(len(batches.rows(step)))
         if (step + 1) % CHECK_EVERY == 0 or step + 1 == len(batches):
             first = step // CHECK_EVERY * CHECK_EVERY
-            recent = terms[first : step + 1].tolist()
+            recent = (processes.sum(terms[first : step + 1]) / processes.count).tolist()
             NotFinite.check(recent, first)
             reconstruction, divergence, _ = recent[-1]
             bar.set_postfix_str(f"reconstruction {reconstruction:.2f}, divergence {divergence:.2f}")

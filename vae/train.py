@@ -10,14 +10,18 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
+from torch import Tensor
+from torch.distributed import is_torchelastic_launched
 from tqdm import tqdm
 
 from vae import command_line
 from vae.data import Dataset, load
+from vae.distributed import ALONE, Processes, joined
 from vae.environment import describe_environment
 from vae.errors import UserError
 from vae.measure import evaluate
@@ -26,18 +30,19 @@ from vae.objective import TERMS, Objective, prepare_backend
 from vae.pictures import draw_all
 from vae.run_folder import RunFolder
 from vae.settings import Settings, parse
-from vae.steps import Batches, NotFinite, Recorded, random_numbers, train_epoch
+from vae.steps import Batches, NotFinite, Recorded, Shared, random_numbers, train_epoch, train_step
 
 REDRAW_AFTER = 60.0  # seconds; drawing takes one or two, so a long run can be watched at little cost
 
 
-def prepare(settings: Settings) -> tuple[Dataset, str]:
+def prepare(settings: Settings, processes: Processes = ALONE) -> tuple[Dataset, str]:
     """The images, on the device that is to train, and the backend, ready for it."""
     if settings.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS refuses
         torch.use_deterministic_algorithms(True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return load(settings.dataset, settings.data).to(device), prepare_backend(settings.backend, device)
+    dataset = processes.after_first(lambda: load(settings.dataset, settings.data))
+    return dataset.to(device), processes.after_first(lambda: prepare_backend(settings.backend, device))
 
 
 def build(settings: Settings, device: torch.device, size: int = 32) -> tuple[VAE, torch.optim.Adam, Objective]:
@@ -73,31 +78,43 @@ def adam(parameters: list[torch.nn.Parameter], lr: float) -> torch.optim.Adam:
 class Training:
     """A run under way: what is trained, how far it has come, and the folder that keeps it.
 
-    It begins before the first step or, with ``settings.resume``, after the last epoch that the folder holds.
+    It begins before the first step or, with ``settings.resume``, after the last epoch that the folder holds. Where
+    several processes train it together, each has all of it but the folder, which only the first opens.
     """
 
-    def __init__(self, settings: Settings, dataset: Dataset, backend: str):
-        self.settings, self.dataset = settings, dataset
+    def __init__(self, settings: Settings, dataset: Dataset, backend: str, processes: Processes = ALONE):
+        self.settings, self.dataset, self.processes = settings, dataset, processes
         device, size = dataset.train_images.device, dataset.train_images.shape[-1]
         self.model, self.optimizer, self.objective = build(settings, device, size)
         self.parts = {"model": self.model, "optimizer": self.optimizer, "objective": self.objective}
-        self.environment = describe_environment(device, backend)
-        self.epoch, self.seconds = 0, 0.0
-        self.metrics: list[dict[str, Any]] = []
-        self.folder = RunFolder.open(settings)
-        try:
-            self.begin()
-        except BaseException:
-            self.folder.close()
-            raise
+        self.environment = describe_environment(device, backend, processes.count)
+        self.path, state, threads = processes.from_first(self.open)
+        self.epoch, self.seconds = state["epoch"], state["seconds"]
+        self.metrics: list[dict[str, Any]] = state["metrics"]
+        if threads != torch.get_num_threads():
+            torch.set_num_threads(threads)
+        trained = [*self.model.parameters(), *self.objective.parameters()]
+        moments = [moment for parameter in trained for moment in self.optimizer.state[parameter].values()]
+        processes.copy_from_first([*(parameter.data for parameter in trained), *moments])
 
     def __enter__(self) -> "Training":
         return self
 
     def __exit__(self, *_) -> None:
-        self.folder.close()
+        if self.processes.first:
+            self.folder.close()
 
-    def begin(self) -> None:
+    def open(self) -> tuple[Path, dict[str, Any], int]:
+        """Opens the folder; the path of it, the state that it holds and the number of threads to go on with."""
+        self.folder = RunFolder.open(self.settings)
+        self.processes.begin()
+        try:
+            return self.folder.path, self.begin(), torch.get_num_threads()
+        except BaseException:
+            self.folder.close()
+            raise
+
+    def begin(self) -> dict[str, Any]:
         facts = {
             "data": {name: len(images) for name, images in self.dataset.splits.items()}
             | {"split": self.dataset.split, "sha256": self.dataset.sha256},
@@ -106,15 +123,15 @@ class Training:
         }
         if not self.settings.resume:
             self.folder.start(self.settings, facts)
-            return
+            return {"epoch": 0, "seconds": 0.0, "metrics": []}
         run = self.folder.check_resumption(self.settings, facts)
         state = self.folder.restore(self.parts, self.dataset.train_images.device)
-        self.epoch, self.seconds, self.metrics = state["epoch"], state["seconds"], state["metrics"]
         for group in self.optimizer.param_groups:  # the run may have come from another kind of device
             group["capturable"] = next(self.model.parameters()).is_cuda
-        if self.epoch:
-            self.folder.write_metrics(self.metrics)  # a run that was killed may have come to its checkpoint only
+        if state["epoch"]:
+            self.folder.write_metrics(state["metrics"])  # a run that was killed may have come to its checkpoint only
         self.folder.resume(run, self.settings, facts)
+        return state
 
     @property
     def finished(self) -> bool:
@@ -125,17 +142,23 @@ class Training:
         self.epoch += 1
         self.seconds += seconds
         self.metrics = self.metrics + [{"epoch": self.epoch, **row} for row in rows]
+        self.processes.from_first(self.save)
+
+    def save(self) -> None:
         state = {"epoch": self.epoch, "seconds": self.seconds, "metrics": self.metrics}
         self.folder.write_checkpoint(state | {name: part.state_dict() for name, part in self.parts.items()})
         self.folder.write_metrics(self.metrics)
 
     def draw(self) -> None:
-        draw_all(self.folder.path, self.model, self.dataset, self.metrics, self.settings.title())
+        draw_all(self.path, self.model, self.dataset, self.metrics, self.settings.title())
 
     def finish(self) -> None:
         """Saves what was learnt, and pictures of it."""
         self.folder.write_tensors("model.safetensors", self.model.state_dict(), self.epoch)
         self.draw()
+
+    def refuse(self, error: NotFinite) -> NoReturn:
+        raise self.stop(error) from None
 
     def stop(self, error: NotFinite) -> UserError:
         """Saves the batch of a step whose loss was not finite, and says so."""
@@ -156,6 +179,13 @@ class Training:
     def recorded(self) -> Recorded:
         return Recorded(self.model, self.optimizer, self.objective, self.batches)
 
+    @functools.cached_property
+    def shared(self) -> Shared:
+        return Shared(self.model, self.optimizer, self.objective, self.batches, self.processes)
+
+    def take_step(self, step: int) -> Tensor:
+        return train_step(self.model, self.optimizer, self.objective, self.batches[step])
+
     def epochs(self, bar: tqdm) -> Iterator[list[dict[str, Any]]]:
         """Trains what is left to train, and yields the rows of each epoch once they are kept.
 
@@ -168,9 +198,10 @@ class Training:
             try:
                 rows = self.run_epoch(bar)
             except NotFinite as error:
-                raise self.stop(error) from None
-            self.record(rows, time.perf_counter() - start)
-            yield rows
+                self.processes.from_first(functools.partial(self.refuse, error))
+            else:
+                self.record(rows, time.perf_counter() - start)
+                yield rows
 
     def run_epoch(self, bar: tqdm) -> list[dict[str, Any]]:
         """Trains for one epoch and evaluates the model on all images of each split: one row of metrics for each.
@@ -182,16 +213,18 @@ class Training:
         """
         self.batches.shuffle(self.epoch + 1)
         start = time.perf_counter()
-        if self.dataset.train_images.device.type == "cuda" and not self.objective.reference:
+        if self.processes.count > 1:
+            train_epoch(self.shared.take_step, self.batches, bar, self.processes)
+        elif self.dataset.train_images.device.type == "cuda" and not self.objective.reference:
             NotFinite.check(self.recorded.epoch().tolist())
             bar.update(len(self.dataset.train_images))
         else:
-            train_epoch(self.model, self.optimizer, self.objective, self.batches, bar)
+            train_epoch(self.take_step, self.batches, bar)
         speeds = {"train": len(self.dataset.train_images) / (time.perf_counter() - start)}
         rows = []
         for split, images in self.dataset.splits.items():
             start = time.perf_counter()
-            values = evaluate(self.model, self.objective, images)
+            values = evaluate(self.model, self.objective, images, self.processes)
             NotFinite.check([list(values.values())], len(self.batches) - 1)
             speed = speeds.get(split, len(images) / (time.perf_counter() - start))
             rows.append(row(split, values, self.objective, speed))
@@ -204,14 +237,16 @@ def row(split: str, values: dict[str, float], objective: Objective, images_per_s
     return {"split": split, **values, **learnt, "images_per_second": round(images_per_second, 1)}
 
 
-def train(settings: Settings, arguments: list[str]) -> None:
+def train(settings: Settings, arguments: list[str], processes: Processes = ALONE) -> None:
     """Trains one model and leaves everything about it in the run's folder."""
-    dataset, backend = prepare(settings)
-    with Training(settings, dataset, backend) as training:
-        splits, folder = dataset.splits, training.folder.path
+    dataset, backend = prepare(settings, processes)
+    with Training(settings, dataset, backend, processes) as training:
+        splits, folder = dataset.splits, training.path
+        together = f"{processes.count} processes, each of " if processes.count > 1 else ""
         print(
             f"{settings.dataset}, {len(splits['train']):,} + {len(splits['test']):,} images ({dataset.split}); "
-            f"{settings.title()}; {backend} on {training.environment['device']}, {torch.get_num_threads()} threads; "
+            f"{settings.title()}; {backend} on {training.environment['device']}, "
+            f"{together}{torch.get_num_threads()} threads; "
             f"{folder}",
             flush=True,
         )
@@ -219,21 +254,24 @@ def train(settings: Settings, arguments: list[str]) -> None:
         total, done = (epochs * len(splits["train"]) for epochs in (settings.epochs, training.epoch))
         try:
             # The bar shows on a terminal only, the line per epoch anywhere.
-            with tqdm(total=total, initial=done, unit=" images", leave=False, disable=None) as bar:
+            disable = None if processes.first else True
+            with tqdm(total=total, initial=done, unit=" images", leave=False, disable=disable) as bar:
                 for rows in training.epochs(bar):
                     bar.write(progress(rows, training.epoch, settings.epochs), file=sys.stdout)
                     sys.stdout.flush()  # a log file shows each epoch as it ends, too
-                    if time.monotonic() - drawn > REDRAW_AFTER and not training.finished:
+                    if processes.first and time.monotonic() - drawn > REDRAW_AFTER and not training.finished:
                         training.draw()
                         drawn = time.monotonic()
-            training.finish()
+            processes.from_first(training.finish)
         except KeyboardInterrupt:
-            command = ["python", "-m", "vae.train", *arguments]
+            torchrun = ["torchrun", "--nproc-per-node", str(processes.count)]
+            command = [*(torchrun if processes.count > 1 else ["python"]), "-m", "vae.train", *arguments]
             command += [] if settings.out else ["--out", str(folder)]
             command += [] if settings.resume else ["--resume"]
             stopped = f"stopped after epoch {training.epoch}; to go on: {shlex.join(command)}"
             raise KeyboardInterrupt(stopped) from None
-        print(summary(training.metrics[-len(splits) :], training.seconds, folder))
+        if processes.first:
+            print(summary(training.metrics[-len(splits) :], training.seconds, folder))
 
 
 def progress(rows: list[dict[str, Any]], epoch: int, epochs: int) -> str:
@@ -252,8 +290,23 @@ def summary(rows: list[dict[str, Any]], seconds: float, folder: Path) -> str:
     return "\n".join([*lines, "", f"{rows[0]['epoch']} epochs in {seconds:.0f} s; {folder} holds {files}"])
 
 
+def settle(settings: Settings, processes: Processes) -> Settings:
+    """The settings as torchrun needs them, which starts the same command line again when a process died."""
+    if is_torchelastic_launched() and settings.out is None:
+        raise UserError("torchrun needs --out: where shall processes that it starts again find their run?")
+    if processes.begun and settings.out and (settings.out / "run.json").exists():
+        return replace(settings, resume=True)
+    return settings
+
+
+def start(arguments: list[str]) -> None:
+    with joined() as processes:
+        settings = processes.from_first(lambda: settle(parse(arguments), processes))
+        train(settings, arguments, processes)
+
+
 def main(arguments: list[str]) -> int:
-    return command_line.run("vae.train", lambda arguments: train(parse(arguments), arguments), arguments)
+    return command_line.run("vae.train", start, arguments)
 
 
 if __name__ == "__main__":
