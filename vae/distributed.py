@@ -18,7 +18,7 @@ from typing import Any, NoReturn, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed import PrefixStore, TCPStore  # pyright: ignore[reportPrivateImportUsage]
+from torch.distributed import PrefixStore, Store, TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
 from vae.errors import UserError
 
@@ -38,7 +38,7 @@ class Processes:
 
     rank: int = 0
     count: int = 1
-    memory: TCPStore | None = None
+    memory: Store | None = None
     """torchrun's, which outlives the processes that it starts again."""
 
     @property
@@ -101,6 +101,16 @@ def follow(status: int) -> NoReturn:
     """Ends this process after one that says why: torchrun names the one that ended first, and ends the others."""
     time.sleep(10 if status else 0)
     raise SystemExit(status)
+
+
+def leave(status: int) -> NoReturn:
+    """Ends this process with that status."""
+    if not dist.is_torchelastic_launched():
+        sys.exit(status)
+    # As Python says goodbye, it aborts a process in which a thread of gloo's has something of Python's to let go of.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from vae import command_line
 from vae.data import Dataset, load
-from vae.distributed import ALONE, Processes, joined
+from vae.distributed import ALONE, Processes, joined, leave
 from vae.environment import describe_environment
 from vae.errors import UserError
 from vae.measure import evaluate
@@ -310,4 +310,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))
