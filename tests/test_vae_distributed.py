@@ -84,6 +84,7 @@ with joined() as processes:
         def fail(*_):
             raise AssertionError("only the first process may write")
         vae.run_folder.replacing = vae.run_folder.RunFolder.__init__ = vae.train.draw_all = fail
+    vae.train.load = lambda name, folder: vae.data.load(name, folder) if folder else few
 
     for name, arguments in runs.items():
         train(f"{name} by two", together, "--out", str(root / "together" / name), *arguments)
@@ -99,8 +100,15 @@ with joined() as processes:
     train("other settings", together, "--out", str(jsg), "--resume", "--seed", "5")
     train("damaged", together, "--out", str(root / "damaged"), "--epochs", "3", "--resume")
     train("no folder", together)
-    train("overflow", together, "--out", str(root / "overflow"), "--weight", "1e39")
+    train("no data", together, "--out", str(root / "nothing"), "--data", str(root / "nowhere"))
     train("breaks", together, "--out", str(root / "breaks"), "--lr", "1e38", "--batch-size", "130")
+    if not processes.first:
+        def take_nan(self, part):
+            batch = take(self, part)
+            return batch._replace(noise=batch.noise * (torch.nan if part.start == 87 else 1))  # in the third step
+        vae.steps.Batches.take = take_nan
+    train("one breaks", together, "--out", str(root / "one breaks"))
+    vae.steps.Batches.take = take
 
     compared = {}
     for divergence, learn_alpha, size in (("jsg", True, 7), ("jsg", True, 1), ("mmd", False, 7), ("mmd", False, 1)):
@@ -222,7 +230,8 @@ def test_the_first_process_says_how_many_they_are(two):
         "other settings": "was started with --seed 1234 (now 5)",
         "damaged": "checkpoint.pt is damaged",
         "no folder": "torchrun needs --out",
-        "overflow": "the loss is not finite at epoch 1, step 1 of 4",
+        "no data": "nowhere",
+        "one breaks": "the reconstruction is not finite at epoch 1, step 3 of 4",
         "breaks": "the reconstruction and divergence is not finite at epoch 1, step 1 of 1",
     }.items(),
 )
