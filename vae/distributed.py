@@ -59,7 +59,9 @@ class Processes:
         """Gives the tensors the first process's values."""
         if self.count > 1:
             for tensor in tensors:
-                dist.broadcast(tensor, 0)
+                values = tensor.contiguous()  # not all may lie in memory alike
+                dist.broadcast(values, 0)
+                tensor.copy_(values)
 
     def from_first(self, work: Callable[[], T]) -> T:
         """What ``work`` returns, which the first process alone does; where it fails there, all end."""
@@ -137,16 +139,18 @@ def joined() -> Iterator[Processes]:
         if os.environ["GROUP_WORLD_SIZE"] == "1":
             # Else torch may take the addresses of processes that died for those of today's.
             today = PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], memory)
-    if count > 1:
-        dist.init_process_group("nccl" if gpus else "gloo", store=today, rank=rank, world_size=count, timeout=PATIENCE)
     try:
+        if count > 1:
+            dist.init_process_group(
+                "nccl" if gpus else "gloo", store=today, rank=rank, world_size=count, timeout=PATIENCE
+            )
         yield Processes(rank, count, memory)
     except RuntimeError as error:
-        if not (isinstance(error, dist.DistBackendError) or "/gloo/" in str(error)):
+        if not (isinstance(error, dist.DistError) or "/gloo/" in str(error)):
             raise
         raise UserError(f"lost another process: {str(error).splitlines()[0].partition('. ')[0]}") from None
     finally:
-        if count > 1:
+        if dist.is_initialized():
             dist.destroy_process_group()
 
 

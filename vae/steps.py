@@ -155,7 +155,7 @@ def train_epoch(
         bar.update(len(batches.rows(step)))
         if (step + 1) % CHECK_EVERY == 0 or step + 1 == len(batches):
             first = step // CHECK_EVERY * CHECK_EVERY
-            recent = (processes.sum(terms[first : step + 1]) / processes.count).tolist()
+            recent = processes.sum(terms[first : step + 1]).div_(processes.count).tolist()
             NotFinite.check(recent, first)
             reconstruction, divergence, _ = recent[-1]
             bar.set_postfix_str(f"reconstruction {reconstruction:.2f}, divergence {divergence:.2f}")

@@ -41,8 +41,9 @@ def prepare(settings: Settings, processes: Processes = ALONE) -> tuple[Dataset, 
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS refuses
         torch.use_deterministic_algorithms(True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    dataset = processes.after_first(lambda: load(settings.dataset, settings.data))
-    return dataset.to(device), processes.after_first(lambda: prepare_backend(settings.backend, device))
+    return processes.after_first(
+        lambda: (load(settings.dataset, settings.data).to(device), prepare_backend(settings.backend, device))
+    )
 
 
 def build(settings: Settings, device: torch.device, size: int = 32) -> tuple[VAE, torch.optim.Adam, Objective]:
@@ -95,7 +96,7 @@ class Training:
             torch.set_num_threads(threads)
         trained = [*self.model.parameters(), *self.objective.parameters()]
         moments = [moment for parameter in trained for moment in self.optimizer.state[parameter].values()]
-        processes.copy_from_first([*(parameter.data for parameter in trained), *moments])
+        processes.copy_from_first([parameter.data for parameter in trained] + moments)
 
     def __enter__(self) -> "Training":
         return self
@@ -246,8 +247,7 @@ def train(settings: Settings, arguments: list[str], processes: Processes = ALONE
         print(
             f"{settings.dataset}, {len(splits['train']):,} + {len(splits['test']):,} images ({dataset.split}); "
             f"{settings.title()}; {backend} on {training.environment['device']}, "
-            f"{together}{torch.get_num_threads()} threads; "
-            f"{folder}",
+            f"{together}{torch.get_num_threads()} threads; {folder}",
             flush=True,
         )
         drawn = time.monotonic()
@@ -267,7 +267,7 @@ def train(settings: Settings, arguments: list[str], processes: Processes = ALONE
             torchrun = ["torchrun", "--nproc-per-node", str(processes.count)]
             command = [*(torchrun if processes.count > 1 else ["python"]), "-m", "vae.train", *arguments]
             command += [] if settings.out else ["--out", str(folder)]
-            command += [] if settings.resume else ["--resume"]
+            command += [] if "--resume" in arguments else ["--resume"]
             stopped = f"stopped after epoch {training.epoch}; to go on: {shlex.join(command)}"
             raise KeyboardInterrupt(stopped) from None
         if processes.first:
