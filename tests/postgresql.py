@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 
 
@@ -55,6 +54,8 @@ class PostgreSQL:
 
     def database(self, name: str) -> str:
         """The URL of an empty schema, for a database of its own would be 300 files."""
+        import psycopg  # not above, for conftest.py imports this module for tests that need no database
+
         with psycopg.connect(self.url) as server:
             server.execute(f'CREATE SCHEMA "{name}"')
         return f"{self.url}?options=-csearch_path%3D{name}"

@@ -424,14 +424,14 @@ EPOCHS = 5
 
 def toil(storage: str, folder: Path, count: int, seconds: float, grace: float) -> None:
     """A worker. ``grace`` is long beside ``interval``, for a busy machine lets a process wait."""
-    queue = Queue(storage, "sweep", interval=0.1, grace=grace)
+    queue = Queue(storage, "sweep", interval=0.25, grace=grace)
     while not queue.finished():
         cells = queue.take(count)
         with queue.beating(cells):
             for cell in cells:
                 train(folder, queue, cell, seconds)
         if not cells:
-            time.sleep(0.05)
+            time.sleep(0.25)
 
 
 def train(folder: Path, queue: Queue, cell: Cell, seconds: float) -> None:
@@ -452,7 +452,7 @@ def train(folder: Path, queue: Queue, cell: Cell, seconds: float) -> None:
         file.write(f"{cell.name} {recorded}\n".encode())
 
 
-def start(storage: str, folder: Path, count: int = 1, seconds: float = 0.1, grace: float = 3.0):
+def start(storage: str, folder: Path, count: int = 1, seconds: float = 0.1, grace: float = 5.0):
     worker = PROCESSES.Process(target=toil, args=(storage, folder, count, seconds, grace), daemon=True)
     worker.start()
     return worker
@@ -463,7 +463,7 @@ def kill(worker) -> None:
     worker.join()
 
 
-def wait_until(true, seconds: float = 30.0) -> None:
+def wait_until(true, seconds: float = 100.0) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it did not happen"
@@ -487,17 +487,21 @@ def grid(size: int) -> list[Settings]:
 def test_the_cells_of_two_of_four_workers_that_are_killed_are_taken_up_again(storage, tmp_path):
     queue = Queue(storage, "sweep")
     queue.add(grid(10), tmp_path)
-    workers = [start(storage, tmp_path) for _ in range(4)]
+    workers = [start(storage, tmp_path, seconds=0.2) for _ in range(4)]
     victims = {f"{socket.gethostname()}:{worker.pid}": worker for worker in workers[:2]}
     orphans = []
-    while victims:  # each in the middle of a cell
+
+    def strike() -> bool:
+        """Kills each victim in the middle of a cell."""
         for cell in queue.status():
-            if cell.state == "running" and cell.epoch and cell.epoch >= 2 and cell.worker in victims:
+            if cell.state == "running" and cell.epoch and cell.worker in victims:
                 kill(victims.pop(cell.worker))
                 orphans.append(cell.name)
-        time.sleep(0.01)
+        return not victims
+
+    wait_until(strike)
     for worker in workers[2:]:
-        worker.join(30)
+        worker.join(300)
         assert worker.exitcode == 0
     check_each_once(queue, tmp_path)
     for name in orphans:
@@ -517,7 +521,7 @@ def test_of_200_cells_none_is_lost_or_run_twice_when_ten_workers_are_killed_at_r
         kill(workers[victim])
         workers[victim] = start(storage, tmp_path, 10, 0.001)
     for worker in workers:
-        worker.join(60)
+        worker.join(300)
         assert worker.exitcode == 0
     assert len(queue.status()) == 200
     check_each_once(queue, tmp_path)
@@ -540,7 +544,7 @@ def test_a_worker_that_is_stopped_and_goes_on_does_no_harm(storage, tmp_path):
     finally:
         os.kill(sleeper.pid, signal.SIGCONT)
     for worker in (sleeper, other):
-        worker.join(30)
+        worker.join(300)
         assert worker.exitcode == 0
     (tmp_path / "met").unlink()
     check_each_once(queue, tmp_path)
@@ -559,7 +563,7 @@ def test_workers_outlive_a_database_that_is_away_for_longer_than_their_grace(pos
     time.sleep(2.5)
     postgresql.start()
     for worker in workers:
-        worker.join(60)
+        worker.join(300)
         assert worker.exitcode == 0
     check_each_once(queue, tmp_path)
     assert sum("cell" in trial.user_attrs for trial in queue.study.trials) == 6  # nobody was taken for dead
