@@ -179,6 +179,8 @@ class Recorded:
         warm_up([function for size in kinds for function in (self.step.zero_, functools.partial(self.take_step, size))])
         for part, state in zip(self.parts, before, strict=True):
             part.load_state_dict(state)
+        for group in optimizer.param_groups:
+            group["capturable"] = True
         self.replay = {size: record(functools.partial(self.take_step, size)) for size in kinds}
 
     def take_step(self, size: int) -> None:

@@ -66,7 +66,7 @@ def build(settings: Settings, device: torch.device, size: int = 32) -> tuple[VAE
 
 def adam(parameters: list[torch.nn.Parameter], lr: float) -> torch.optim.Adam:
     """The optimiser, its moments in place: a CUDA graph would else record that they start from zero."""
-    optimizer = torch.optim.Adam(parameters, lr=lr, fused=True, capturable=parameters[0].is_cuda)
+    optimizer = torch.optim.Adam(parameters, lr=lr, fused=True)
     for parameter in parameters:
         optimizer.state[parameter] = {
             "step": torch.zeros((), device=parameter.device),
@@ -127,8 +127,6 @@ class Training:
             return {"epoch": 0, "seconds": 0.0, "metrics": []}
         run = self.folder.check_resumption(self.settings, facts)
         state = self.folder.restore(self.parts, self.dataset.train_images.device)
-        for group in self.optimizer.param_groups:  # the run may have come from another kind of device
-            group["capturable"] = next(self.model.parameters()).is_cuda
         if state["epoch"]:
             self.folder.write_metrics(state["metrics"])  # a run that was killed may have come to its checkpoint only
         self.folder.resume(run, self.settings, facts)
