@@ -9,6 +9,8 @@ import signal
 import sys
 import time
 import uuid
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,11 +20,16 @@ from safetensors.torch import load_file
 import vae.sweep.worker
 import vae.train
 from vae.data import load
+from vae.environment import describe_environment
+from vae.errors import UserError
 from vae.run import read_run
 from vae.run_folder import RunFolder
-from vae.sweep.__main__ import main
-from vae.sweep.queue import Queue
+from vae.settings import Settings
+from vae.sweep.__main__ import main, unused_folder
+from vae.sweep.queue import Cell, Queue, Status
+from vae.sweep.status import lines
 
+SIGNAL = signal.signal
 SWEEP = ["--divergences", "jsg", "--alphas", ".2,.4", "--baselines", "kl-qp", "--batch-size", "16"]
 NAMES = ["own-jsg-0.2", "own-jsg-0.4", "own-kl-qp"]
 
@@ -266,7 +273,7 @@ def storage(request, tmp_path):
 def test_of_four_workers_two_are_killed_and_every_run_ends_with_the_bits_of_one_that_was_not(tmp_path, images, storage):
     out = tmp_path / "few"
     options = ["--batch-size", "16", "--epochs", "12", "--data", images]
-    grid = ["--divergences", "jsg", "--alphas", ".1:.8:.1", "--baselines", ""]
+    grid = ["--divergences", "jsg", "--alphas", ".1:.6:.1", "--baselines", ""]
     assert main([*grid, *options, "--workers", "0", "--storage", storage, "--out", str(out)]) == 0
     queue = Queue(storage, "few")
     killed = {}  # by the process, what it was training
@@ -281,7 +288,7 @@ def test_of_four_workers_two_are_killed_and_every_run_ends_with_the_bits_of_one_
                 break
     assert sorted(worker.exitcode for worker in started) == [-9, -9, 0, 0]
     status = queue.status()
-    assert [cell.state for cell in status] == ["done"] * 8
+    assert [cell.state for cell in status] == ["done"] * 6
     for cell in status:
         run = json.loads((out / cell.name / "run.json").read_text())
         assert len(run["resumed"]) == (cell.name in killed.values()), cell.name  # taken up again, and no run but those
@@ -290,3 +297,226 @@ def test_of_four_workers_two_are_killed_and_every_run_ends_with_the_bits_of_one_
         alone = tmp_path / name
         assert vae.train.main([*options, "--alpha", name[-3:], "--out", str(alone)]) == 0
         assert results(out / name) == results(alone)
+
+
+PAIR = ["--divergences", "jsg", "--alphas", ".2,.4", "--baselines", "", "--batch-size", "16"]
+
+
+@pytest.mark.parametrize("together", ["1", "2"])
+def test_a_worker_that_is_told_to_end_puts_its_runs_back_at_once(tmp_path, images, monkeypatch, together):
+    monkeypatch.setattr(signal, "signal", SIGNAL)  # of the process that is told
+    out, storage = tmp_path / "few", str(tmp_path / "journal")
+    queued = ["--epochs", "1000", "--data", images, "--workers", "0", "--storage", storage, "--out", str(out)]
+    assert main([*PAIR, *queued]) == 0
+    queue = Queue(storage, "few")
+    with workers(1, "--storage", storage, "--data", images, "--together", together) as (worker,):
+        for _ in within(30):
+            if sum((cell.epoch or 0) > 0 for cell in queue.status()) == int(together):
+                break
+        worker.terminate()
+    assert worker.exitcode == 130
+    assert [cell.state for cell in queue.status()] == ["waiting", "waiting"]
+
+
+def test_a_worker_that_is_stopped_leaves_no_folder_locked(tmp_path, images, monkeypatch, capsys):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(vae.train.Training, "record", stop)
+    out, storage = tmp_path / "few", str(tmp_path / "journal")
+    assert main([*PAIR, "--data", images, "--workers", "0", "--storage", storage, "--out", str(out)]) == 0
+    assert main(["worker", "--storage", storage, "--data", images, "--workers", "1", "--together", "2"]) == 130
+    assert [cell.state for cell in Queue(storage, "few").status()] == ["waiting", "waiting"]
+    for name in NAMES[:2]:
+        RunFolder(out / name).close()
+
+
+@pytest.mark.parametrize("together", ["1", "2"])
+def test_a_worker_that_was_taken_for_dead_leaves_the_run_to_others(tmp_path, images, monkeypatch, together):
+    begin, begun = vae.sweep.worker.begin, []
+
+    def lose_the_first(queue, cell, *rest):
+        begun.append(cell.name)
+        cell.lost = len(begun) == 1
+        return begin(queue, cell, *rest)
+
+    monkeypatch.setattr(vae.sweep.worker, "begin", lose_the_first)
+    out, storage = tmp_path / "few", str(tmp_path / "journal")
+    queued = ["--epochs", "3", "--data", images, "--workers", "0", "--storage", storage, "--out", str(out)]
+    assert main([*PAIR, *queued]) == 0
+    assert main(["worker", "--storage", storage, "--data", images, "--workers", "1", "--together", together]) == 0
+    assert begun == [*NAMES[:2], NAMES[0]]
+    assert [len(json.loads((out / name / "run.json").read_text())["resumed"]) for name in NAMES[:2]] == [1, 0]
+    assert [cell.state for cell in Queue(storage, "few").status()] == ["done", "done"]
+
+
+def test_a_run_that_has_ended_already_is_a_result_and_is_not_trained_again(tmp_path, images, capsys):
+    out = tmp_path / "few"
+    options = ["--epochs", "1", "--data", images, "--workers", "1", "--out", str(out)]
+    assert main([*PAIR, *options]) == 0
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*/checkpoint.pt")}
+    assert main([*PAIR, *options, "--storage", str(tmp_path / "another")]) == 0
+    assert {path: path.stat().st_mtime_ns for path in out.glob("*/checkpoint.pt")} == before
+    first, second = (Queue(str(path), "few").status() for path in (out / "queue.journal", tmp_path / "another"))
+    assert [cell.test_reconstruction for cell in first] == [cell.test_reconstruction for cell in second]
+
+
+def test_a_worker_trains_the_sweep_that_it_is_told_and_else_all_of_them(tmp_path, images, capsys):
+    storage, elsewhere = str(tmp_path / "journal"), tmp_path / "elsewhere"
+    one = ["--divergences", "jsg", "--alphas", ".2", "--baselines", "", "--epochs", "1", "--data", images]
+    for name in "abc":
+        assert main([*one, "--workers", "0", "--storage", storage, "--out", str(tmp_path / name)]) == 0
+    command = ["worker", "--storage", storage, "--data", images, "--workers", "1"]
+    assert main([*command, "--out", str(elsewhere)]) == 2
+    assert "--out is the folder of one sweep, and there are 3 here; name it with --sweep" in capsys.readouterr().err
+    assert main([*command, "--out", str(elsewhere), "--sweep", "b"]) == 0
+    assert {name: Queue(storage, name).finished() for name in "abc"} == {"a": False, "b": True, "c": False}
+    assert main(command) == 0
+    found = [path for path in (tmp_path / "a", tmp_path / "b", tmp_path / "c", elsewhere) if (path / NAMES[0]).exists()]
+    assert found == [tmp_path / "a", tmp_path / "c", elsewhere]
+
+
+def test_the_reference_backend_trains_each_model_on_its_own(tmp_path, images):
+    out, storage = tmp_path / "few", str(tmp_path / "journal")
+    queued = ["--epochs", "1", "--backend", "reference", "--workers", "0", "--storage", storage, "--out", str(out)]
+    assert main([*PAIR, *queued, "--data", images]) == 0
+    assert main(["worker", "--storage", storage, "--data", images, "--workers", "1", "--together", "2"]) == 0
+    said = [json.loads((out / name / "run.json").read_text())["environment"]["backend"] for name in NAMES[:2]]
+    assert said == ["reference", "reference"]
+
+
+@pytest.mark.parametrize("option", ["--workers", "--together"])
+def test_no_worker_and_no_model_are_too_few(tmp_path, capsys, option):
+    assert main(["worker", "--storage", str(tmp_path / "journal"), option, "0"]) == 2
+    assert f"{option} must be at least 1, got 0" in capsys.readouterr().err
+
+
+class Process:
+    """What subprocess.Popen makes, without one."""
+
+    def __init__(self, command, env, code):
+        self.command, self.env, self.code = command, env, code
+        self.told = self.waited = False
+
+    def wait(self):
+        if isinstance(self.code, BaseException) and not self.told:
+            raise self.code
+        self.waited = True
+        return self.code
+
+    def terminate(self):
+        self.told, self.waited = True, False
+
+
+@pytest.mark.parametrize(
+    ("codes", "end"),
+    [
+        ([0, 0], contextlib.nullcontext()),
+        ([0, 2], pytest.raises(UserError, match="1 of 2 workers ended before the queue was empty")),
+        ([0, KeyboardInterrupt()], pytest.raises(KeyboardInterrupt)),
+    ],
+    ids=["all done", "one failed", "stopped"],
+)
+def test_workers_get_the_options_and_their_share_of_threads_and_end_together(monkeypatch, codes, end):
+    started, ends = [], iter(codes)
+
+    def start(command, env):
+        started.append(Process(command, env, next(ends)))
+        return started[-1]
+
+    monkeypatch.setattr(vae.sweep.worker.subprocess, "Popen", start)
+    monkeypatch.setattr(vae.sweep.worker, "processors", lambda: 6)
+    given = {"storage": "s", "sweep": "n", "out": Path("o"), "data": Path("d"), "together": 3}
+    with end:
+        vae.sweep.worker.supervise(vae.sweep.worker.Worker(workers=2, **given), 2)
+    assert [(process.told, process.waited) for process in started] == [
+        (isinstance(codes[1], KeyboardInterrupt), True)
+    ] * 2
+    for process in started:
+        assert process.command[1:4] == ["-m", "vae.sweep", "worker"]
+        expected = vae.sweep.worker.Worker(workers=1, **given)
+        assert vae.sweep.worker.parse(process.command[4:]) == expected
+        assert (process.env["OMP_NUM_THREADS"], process.env["OMP_WAIT_POLICY"]) == ("3", "PASSIVE")
+
+
+def test_cells_are_one_program_unless_more_than_a_sweep_varies_tells_them_apart():
+    varied = [
+        {},
+        {"alpha": 0.7, "seed": 3},
+        {"divergence": "kl-pq", "weight": 4.0},
+        {"alpha": 0.6, "learn_alpha": True},
+        {"divergence": "mmd"},
+    ]
+    others = [
+        {"dataset": "mnist"},
+        {"epochs": 7},
+        {"batch_size": 7},
+        {"lr": 1.0},
+        {"likelihood": "bernoulli"},
+        {"divergence": "mmd", "mmd_of": "posterior-parameters"},
+        {"backend": "eager"},
+        {"deterministic": True},
+    ]
+    cells = [Cell("", Settings(**options), SimpleNamespace()) for options in [*varied, *others]]  # pyright: ignore
+    groups = [list(group) for group in vae.sweep.worker.by_shared_settings(cells)]
+    assert groups == [cells[: len(varied)], *([cell] for cell in cells[len(varied) :])]
+
+
+def test_each_data_set_is_read_once(monkeypatch):
+    read = []
+    monkeypatch.setattr(vae.sweep.worker, "prepare", lambda settings: read.append(settings) or (settings, "eager"))
+    images = vae.sweep.worker.Images(Path("here"))
+    varied = [{}, {"alpha": 0.7}, {"dataset": "mnist"}, {"backend": "reference"}, {"deterministic": True}, {"seed": 3}]
+    for options in varied:
+        prepared, _ = images.prepare(Settings(**options))
+        assert (prepared.dataset, prepared.backend) == (Settings(**options).dataset, Settings(**options).backend)
+        assert prepared.data == Path("here")
+    assert len(read) == 4
+
+
+def test_status_says_what_it_knows_of_a_run():
+    cell = Settings(alpha=0.2, epochs=9)
+    known = [
+        Status("a", cell, "running"),
+        Status("b", cell, "running", worker="host:1", epoch=3, age=4.4),
+        Status("c", cell, "failed", message="why"),
+    ]
+    assert lines("few", known) == [
+        "few: 3 runs, 0 done, 2 running, 0 waiting, 1 failed",
+        "  running  a, 0 of 9 epochs; not seen yet",
+        "  running  b, 3 of 9 epochs; host:1, seen 4 s ago",
+        "  failed   c: why",
+    ]
+
+
+def test_a_command_tells_of_the_failures_among_its_own_runs_only(tmp_path, images, capsys):
+    options = ["--epochs", "1", "--data", images, "--workers", "1", "--out", str(tmp_path / "few")]
+    assert main([*PAIR, *options, "--baselines", "kl-pq:3e38"]) == 2
+    assert main([*PAIR, *options]) == 0
+    assert capsys.readouterr().err.count("failed") == 1
+
+
+def test_a_new_sweep_has_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for expected in ("mnist-fashion", "mnist-fashion-2", "mnist-fashion-3"):
+        assert unused_folder("mnist, fashion") == Path("sweeps") / expected
+        (tmp_path / "sweeps" / expected).mkdir(parents=True)
+
+
+def test_no_password_is_printed_or_kept(tmp_path, images, capsys, monkeypatch):
+    def stop(_):
+        raise KeyboardInterrupt
+
+    url = "postgresql://me:secret@host/sweeps"
+    monkeypatch.setattr("vae.sweep.__main__.Queue", lambda storage, name: SimpleNamespace(add=lambda *_: 3))
+    monkeypatch.setattr(vae.sweep.worker, "run", stop)
+    monkeypatch.chdir(tmp_path)
+    assert main([*SWEEP, "--data", images, "--storage", url]) == 130
+    said = capsys.readouterr()
+    assert "3 of them queued now, in postgresql://me:***@host/sweeps" in said.out
+    # The command that goes on has the folder that was chosen.
+    assert re.search(r"to go on: python -m vae\.sweep .*--storage 'postgresql://me:\*\*\*@.*--out sweeps/own", said.err)
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "vae.sweep", "worker", "--storage", url])
+    environment = describe_environment(torch.device("cpu"), "eager")
+    assert "secret" not in said.out + said.err + json.dumps(environment)
+    assert environment["command"][1:] == [*sys.orig_argv[1:-1], "postgresql://me:***@host/sweeps"]

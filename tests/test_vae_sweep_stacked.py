@@ -12,7 +12,9 @@ from torch.utils._pytree import tree_flatten
 from tqdm import tqdm
 
 import jsgmath.torch.eager
+import vae.model
 import vae.steps
+import vae.sweep.stacked
 from vae.data import load
 from vae.measure import evaluate, mean_terms
 from vae.settings import Settings
@@ -20,19 +22,23 @@ from vae.steps import Batch, NotFinite, Recorded, train_epoch, train_step
 from vae.sweep.stacked import Stack, train_together
 from vae.train import Training, adam
 
-# Every kind of objective, several of most kinds, in no order; weights, seeds, and the ends of the skews.
+# Every kind of objective, two of some kinds, in no order; skews, weights and seeds of their own.
 CELLS = [
     {"divergence": "jsg", "alpha": 0.1},
     {"divergence": "mmd", "weight": 500.0},
     {"divergence": "jsg-dual", "alpha": 0.4, "seed": 5},
     {"divergence": "jsg", "alpha": 0.5, "learn_alpha": True},
-    {"divergence": "kl-qp"},
-    {"divergence": "jsg-dual", "alpha": 1.0},
-    {"divergence": "kl-pq", "seed": 7},
+    {"divergence": "kl-qp", "weight": 4.0, "seed": 7},
     {"divergence": "jsg-dual", "alpha": 0.3, "learn_alpha": True},
-    {"divergence": "kl-qp", "weight": 4.0},
-    {"divergence": "jsg", "alpha": 0.5, "learn_alpha": True, "seed": 5},
+    {"divergence": "jsg", "alpha": 0.6, "learn_alpha": True, "seed": 5},
 ]
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch):
+    """The paper's network at an eighth of its width, a tenth of the work; test_vae_sweep.py stacks the whole."""
+    monkeypatch.setattr(vae.model, "CHANNELS", 4)
+    monkeypatch.setattr(vae.model, "HIDDEN", 32)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +59,7 @@ def start(tmp_path, few):
     with contextlib.ExitStack() as folders:
 
         def start(cells=CELLS, folder="together", **options):
-            settings = [Settings(batch_size=4, **(cell | options)) for cell in cells]
+            settings = [Settings(**({"batch_size": 4} | cell | options)) for cell in cells]
             return [
                 folders.enter_context(
                     Training(dataclasses.replace(one, out=tmp_path / folder / str(index)), few, "eager")
@@ -72,15 +78,18 @@ def relative(values, expected):
     return ((values - expected).abs() / expected.abs()).max().item()
 
 
-@pytest.mark.parametrize("options", [{}, {"likelihood": "bernoulli", "mmd_of": "posterior-parameters"}], ids=str)
-def test_over_fifty_steps_the_terms_of_each_are_those_it_has_alone(start, options):
-    cells = [cell | options if cell["divergence"] == "mmd" else cell | {"likelihood": "gaussian"} for cell in CELLS]
-    if options:
-        cells = [cell | {"likelihood": options["likelihood"]} for cell in cells]
-    trainings = start(cells)
+BERNOULLI = [
+    {"divergence": "mmd", "mmd_of": "posterior-parameters", "likelihood": "bernoulli", "weight": 500.0},
+    {"divergence": "kl-pq", "likelihood": "bernoulli"},
+]
+
+
+@pytest.mark.parametrize("cells", [CELLS, BERNOULLI], ids=["gaussian", "bernoulli"])
+def test_over_fifty_steps_the_terms_of_each_are_those_it_has_alone(start, cells):
+    trainings = start(cells, lr=2e-4)
     for training in trainings:
         training.model.double()
-        training.optimizer = adam([*training.model.parameters(), *training.objective.parameters()], 1e-4)
+        training.optimizer = adam([*training.model.parameters(), *training.objective.parameters()], 2e-4)
     stack = Stack(trainings)
     parts = stack.model, stack.optimizer, stack.objective
     for step in range(50):
@@ -92,17 +101,15 @@ def test_over_fifty_steps_the_terms_of_each_are_those_it_has_alone(start, option
                 training.batches.shuffle(step)
             model, optimizer, objective = training.model, training.optimizer, training.objective
             alone = train_step(model, optimizer, objective, double(training.batches[step % 5]))
-            # Roundings of 1e-16, which Adam's division by small second moments multiplies by about 1e4 in 50 steps.
-            assert relative(together[:, index], alone) < 1e-10, (step, training.settings.title())
+            # Measured: at most 6e-14, for six sets of seeds and at full width, too. The rest is for other processors.
+            assert relative(together[:, index], alone) < 1e-12, (step, training.settings.title())
 
 
 def test_epochs_of_a_stack_and_alone_end_alike_and_leave_runs_that_go_on_alone(start):
     together, alone = start(), start(folder="alone")
-    going = list(together)
-    for training, error in train_together(going):
-        assert error is None
-        if training.epoch == 2:  # of the thirty that its settings want
-            going.remove(training)
+    for _ in range(2):  # epochs, each in a stack of its own, which takes up the moments that the runs have
+        for _, (_, error) in zip(together, train_together(list(together)), strict=False):
+            assert error is None
     for training, other in zip(together, alone, strict=True):
         assert training.epoch == 2
         for _ in range(2):
@@ -123,7 +130,8 @@ def test_a_stack_leaves_checkpoints_that_resume_alone(start, few):
         pass
     for training in trainings:
         size = (training.folder.path / "checkpoint.pt").stat().st_size
-        assert size < 3.2 * 4 * sum(parameter.numel() for parameter in training.model.parameters())  # its own alone
+        # Weights and two moments, four bytes each, and names; a view of the stack would bring four times as much.
+        assert size < 2 * 3 * 4 * sum(parameter.numel() for parameter in training.model.parameters())
         training.folder.close()
         training.folder.close = lambda: None  # at the end of the test, too, it is closed
         settings = dataclasses.replace(training.settings, resume=True)
@@ -138,16 +146,20 @@ def test_a_stack_leaves_checkpoints_that_resume_alone(start, few):
             assert json.loads((settings.out / "run.json").read_text())["settings"]["alpha"] == settings.alpha
 
 
-def test_those_that_are_behind_come_first_and_then_all_go_on_together(start):
+def test_those_that_are_behind_come_first_and_then_all_go_on_together(start, monkeypatch):
+    built = []
+    monkeypatch.setattr(vae.sweep.stacked, "Stack", lambda trainings: built.append(len(trainings)) or Stack(trainings))
     first, second, third = start(CELLS[:3])
     second.record(second.run_epoch(tqdm(disable=True)), 0.0)
     going, order = [first, second, third], []
     for training, _ in train_together(going):
         order.append(([first, second, third].index(training), training.epoch))
-        if training.epoch == 2:
+        if training.epoch == 3:
             going.remove(training)
     assert sorted(order[:2]) == [(0, 1), (2, 1)]
-    assert sorted(order[2:]) == [(0, 2), (1, 2), (2, 2)]
+    assert sorted(order[2:5]) == [(0, 2), (1, 2), (2, 2)]
+    assert sorted(order[5:]) == [(0, 3), (1, 3), (2, 3)]
+    assert built == [2, 3]  # each, on a GPU, to be recorded as a graph
 
 
 def test_one_whose_loss_is_not_finite_stops_alone(start):
@@ -171,8 +183,16 @@ def test_one_whose_loss_is_not_finite_stops_alone(start):
         assert trainings[index].metrics[-1]["loss"] == pytest.approx(expected, rel=2e-3)  # as above
 
 
+def test_weights_that_break_in_the_last_step_are_found_by_the_evaluation(start):
+    # A learning rate that only one step survives: that step's losses are finite, the weights after it are not.
+    trainings = start(CELLS[:2], lr=1e38, batch_size=18)
+    for _, error in zip(trainings, train_together(list(trainings)), strict=False):
+        assert "not finite at epoch 1, step 1 of 1" in str(error[1])
+
+
 def test_evaluation_of_a_stack_is_that_of_each(start, few):
     stack = Stack(start())
+    assert stack.objective.counts == [2, 2, 1, 1, 1]  # a call for each kind, not for each model
     for terms, training in zip(
         mean_terms(stack.model, stack.objective, few.test_images).T, stack.trainings, strict=True
     ):

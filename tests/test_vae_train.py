@@ -10,9 +10,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+import vae.measure
+import vae.steps
 import vae.train
 from vae.data import load
 from vae.files import replacing
+from vae.run_folder import RunFolder
 from vae.steps import Batches
 from vae.train import build, main
 
@@ -100,7 +103,8 @@ def test_a_run_writes_the_files_the_metrics_and_the_facts_it_promises(tmp_path, 
     assert str(folder) in output
 
 
-def test_the_model_that_is_saved_is_the_one_that_was_measured(tmp_path, few_images):
+def test_the_model_that_is_saved_is_the_one_that_was_measured(tmp_path, few_images, monkeypatch):
+    monkeypatch.setattr(vae.measure, "CHUNK", 30)  # of the 100 images, so that the last is a part of one
     assert main(["--epochs", "1", "--out", str(tmp_path / "run")]) == 0
     model = vae.train.VAE()
     model.load_state_dict(load_file(tmp_path / "run" / "model.safetensors"))
@@ -180,6 +184,8 @@ def test_a_divergence_that_is_not_finite_stops_the_run_and_saves_the_batch(tmp_p
 def test_the_term_the_epoch_and_the_step_of_a_failure_are_named(
     tmp_path, capsys, monkeypatch, few_images, poisoned, name, backend
 ):
+    monkeypatch.setattr(vae.steps, "CHECK_EVERY", 2)
+
     # A weight becomes NaN between the second and the third step of the second epoch, and only there.
     def build_poisoned(settings, device, size):
         model, optimizer, objective = build(settings, device, size)
@@ -235,6 +241,7 @@ def test_a_damaged_checkpoint_is_named_and_nothing_of_the_run_changes(tmp_path, 
     error = capsys.readouterr().err
     assert error.startswith(f"vae.train: {tmp_path / 'checkpoint.pt'} is damaged")
     assert error.count("\n") == 1
+    RunFolder(tmp_path).close()  # which nobody holds any more
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 

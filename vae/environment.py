@@ -30,12 +30,14 @@ def describe_environment(device: torch.device, backend: str, processes: int = 1)
 
 
 def without_password(argument: str) -> str:
-    """A URL without the password in it; anything else as it is.
+    """A URL without the password in it, read as SQLAlchemy reads it; anything else as it is.
 
-    >>> without_password("postgresql://me:secret@host/sweeps"), without_password("runs/x:y@z")
-    ('postgresql://me:***@host/sweeps', 'runs/x:y@z')
+    >>> without_password("postgresql://me@work:a/b:c@host/sweeps"), without_password("runs/x:y@z")
+    ('postgresql://me@work:***@host/sweeps', 'runs/x:y@z')
+    >>> without_password("postgresql://host/sweeps?user=me&password=secret")
+    'postgresql://host/sweeps?user=me&password=***'
     """
-    return re.sub(r"(://[^/:@]*):[^/@]*@", r"\1:***@", argument)
+    return re.sub(r"(://[^:/]*:)[^@]*(?=@)|(?<=[?&]password=)[^&]*", r"\1***", argument)
 
 
 def processor() -> str:

@@ -22,7 +22,8 @@ def sweep(arguments: list[str]) -> None:
     storage = options.storage or str(out / JOURNAL)
     queue = Queue(storage, out.name)
     new = queue.add(wanted, out)
-    command = ["python", "-m", "vae.sweep", *arguments, *([] if options.out else ["--out", str(out)])]
+    command = ["python", "-m", "vae.sweep", *map(without_password, arguments)]
+    command += [] if options.out else ["--out", str(out)]
     print(f"{out}: {len(wanted)} runs, {new} of them queued now, in {without_password(storage)}", flush=True)
     if options.workers == 0:
         print("to train them, on as many machines as you like: python -m vae.sweep worker --storage ...")

@@ -127,7 +127,8 @@ class Stack:
     """Runs under way that go on together.
 
     Args:
-        trainings: of one data set, as far as each other, equal in all settings but divergence, alpha, weight and seed.
+        trainings: of one data set, as far as each other, equal in all settings but divergence, alpha, whether that is
+            learnt, weight and seed.
     """
 
     def __init__(self, trainings: list[Training]):

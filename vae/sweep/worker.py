@@ -72,6 +72,8 @@ def parse(arguments: list[str]) -> Worker:
 def run(options: Worker) -> None:
     """Works the queue off, by processes of its own where several help."""
     names = [options.sweep] if options.sweep else Queue.names(options.storage)
+    if options.out and len(names) > 1:
+        raise UserError(f"--out is the folder of one sweep, and there are {len(names)} here; name it with --sweep")
     queues = [Queue(options.storage, name) for name in names]
     images = Images(options.data)
     for queue in queues:  # what is missing here is missed before anything is taken
