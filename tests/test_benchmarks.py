@@ -1,9 +1,13 @@
 """The benchmarks run, refuse, and report what they measured; on the CPU, at sizes that say nothing of speed."""
 
 import json
+import multiprocessing.dummy
 import os
+import queue
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -267,16 +271,55 @@ def test_the_benchmark_of_training_writes_what_it_prints(tmp_path, capsys, monke
     monkeypatch.setattr(train, "SWEEP", train.SWEEP[2:4])
     ways = train.ways  # the compiler takes long, and the test above has seen what it makes
     monkeypatch.setattr(train, "ways", lambda images: {k: v for k, v in ways(images).items() if "compiled" not in k})
+    monkeypatch.setattr(train, "side_by_side", lambda count, seconds: 10.0 * count)
+    monkeypatch.setattr(train, "processors", lambda: 3)
     assert train.main(["--steps", "3", "--json", str(tmp_path / "train.json")]) == 0
     records = json.loads((tmp_path / "train.json").read_text())["records"]
     printed = capsys.readouterr().out
     assert {r["threads"] for r in records} == {1, torch.get_num_threads()}
-    assert [r["models"] for r in records[-2:]] == [1, train.processors()]
+    assert [r["models"] for r in records[-2:]] == [1, 3]
+    # Three processes that take 10 steps a second each: 30 steps a second, of 64 images, in a third of the time.
+    (line,) = (line for line in printed.splitlines() if "3 x 1 thread" in line)
+    assert [cell.strip() for cell in line.split("|")[3:6]] == [
+        "1,920 (1,920 to 1,920)",
+        "30.0",
+        "0.333 (0.333 to 0.333)",
+    ]
     for r in records:
         assert r["runs"] == (3 if r["models"] == 1 and "sweep" not in r["implementation"] else 1)
         assert 0 < r["q20"] <= r["median"] <= r["q80"]
         assert f"| {r['implementation']}" in printed
         assert f"{train.BATCH * r['models'] / r['median']:,.0f} (" in printed
+
+
+def test_processes_that_train_side_by_side_are_counted_together(monkeypatch):
+    def count(ready, seconds, taken):
+        ready.wait(10)
+        taken.put(5 * seconds)
+
+    monkeypatch.setattr(train.multiprocessing, "get_context", lambda method: multiprocessing.dummy)  # threads
+    monkeypatch.setattr(train, "count_steps", count)
+    assert train.side_by_side(3, 0.5) == 7.5
+
+
+@pytest.mark.slow
+def test_a_process_of_its_own_takes_steps():
+    assert train.side_by_side(1, 0.1) > 0
+
+
+def test_the_steps_of_a_process_are_counted_without_those_that_warm_it_up(monkeypatch):
+    few = replace(whole := load("fashion-mini"), train_images=whole.train_images[:64])
+    monkeypatch.setattr(train, "load", lambda name: few)
+    counted, taken = [], queue.Queue()
+    ours = train.ours
+    monkeypatch.setattr(train, "ours", lambda images: (counted.append(loss) or loss for loss in ours(images)))
+    start = time.perf_counter()
+    train.count_steps(threading.Barrier(1), 0.1, taken)
+    rate = taken.get()
+    assert len(counted) > train.WARM_UP
+    # The last step begins before the end of the tenth of a second, and all end before the end of the whole.
+    steps = len(counted) - train.WARM_UP
+    assert steps / (time.perf_counter() - start) < rate <= steps / 0.1
 
 
 def test_nothing_is_measured_if_a_way_trains_another_model(monkeypatch):

@@ -10,7 +10,8 @@ import torch
 
 import vae.data
 import vae.fashion_mini.__main__ as maker
-from vae.data import load
+from vae.data import PackedImages, load
+from vae.data.dataset import Dataset
 from vae.data.idx import IdxFile, idx_content, read_idx
 from vae.data.mnist import EMBEDDED, FASHION, FASHION_MINI, MNIST
 from vae.errors import UserError
@@ -190,3 +191,11 @@ def test_the_embedded_set_is_made_from_the_first_images_and_the_same_each_time(
     monkeypatch.setattr("sys.argv", ["vae.fashion_mini", str(tmp_path / "nowhere")])
     assert maker.main() == 2
     assert capsys.readouterr().err.startswith("vae.fashion_mini: no Fashion-MNIST under")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_images_of_both_splits_go_to_a_device_and_stay_there(packed):
+    images = PackedImages(torch.zeros(3, 128, dtype=torch.uint8)) if packed else torch.zeros(3, 1, 32, 32)
+    there = Dataset("mnist", images, images, None, {}, "").to(torch.device("meta"))
+    for split in there.splits.values():
+        assert split.device.type == split[:2].device.type == "meta"
