@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections import Counter
 
 import pytest
@@ -128,10 +129,11 @@ with joined() as processes:
 FIRST_IS_KILLED = (
     FEW_IMAGES
     + """
-import signal
+import signal, time
 from vae.steps import Batches, Shared
 attempt, rank = (int(os.environ[name]) for name in ("TORCHELASTIC_RESTART_COUNT", "RANK"))
 shuffle, take_step, epochs = Batches.shuffle, Shared.take_step, []
+time.sleep(attempt * rank)  # the first, now alone, finds where the other was before
 
 def take_step_or_die(self, step):
     if (attempt, rank, epochs[-1], step) == (0, 0, 2, 1):
@@ -144,12 +146,29 @@ vae.distributed.leave(vae.train.main(sys.argv[1:]))
 """
 )
 
+SLOW_TO_SPEAK = """
+import os, runpy, time
+import vae.errors
+vae.errors.UserError.__str__ = lambda error: time.sleep(1) or error.args[0]
+try:
+    runpy.run_module("vae.train", run_name="__main__")
+except SystemExit as stop:
+    os._exit(stop.code)
+"""
+
 
 def torchrun(*arguments):
     """Two processes, connected over the loopback interface."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", *arguments]
     environment = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as started:
+        hurry = threading.Timer(300, started.terminate)  # torchrun then ends its processes, too
+        hurry.start()
+        output, error = started.communicate()
+        hurry.cancel()
+    return subprocess.CompletedProcess(command, started.returncode, output, error)
 
 
 @pytest.fixture(scope="module")
@@ -258,13 +277,16 @@ def test_after_a_process_was_killed_torchrun_goes_on_by_itself_to_the_same_bits(
 
 @pytest.mark.slow
 def test_torchrun_ends_with_the_line_of_the_first_process(tmp_path):
-    (tmp_path / "metrics.jsonl").write_text("precious")
-    ended = torchrun("-m", "vae.train", "--out", tmp_path)
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "metrics.jsonl").write_text("precious")
+    (tmp_path / "script.py").write_text(SLOW_TO_SPEAK)
+    ended = torchrun(tmp_path / "script.py", "--out", run)
     assert ended.returncode == 1
     lines = [line for line in ended.stderr.splitlines() if line.startswith("vae.train:")]
-    assert lines == [f"vae.train: {tmp_path} already holds a run; go on with --resume, or name another --out"]
+    assert lines == [f"vae.train: {run} already holds a run; go on with --resume, or name another --out"]
     assert re.search(r"Root Cause.*rank +: 0 .*exitcode +: 2 ", ended.stderr, re.DOTALL)
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("metrics.jsonl", "precious")]
+    assert [(path.name, path.read_text()) for path in run.iterdir()] == [("metrics.jsonl", "precious")]
 
 
 @pytest.mark.parametrize("begun", [False, True])
