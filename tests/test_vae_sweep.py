@@ -1,6 +1,7 @@
 """A sweep from its command line to its runs, whatever becomes of its workers."""
 
 import contextlib
+import functools
 import json
 import multiprocessing
 import os
@@ -54,10 +55,11 @@ def quick(monkeypatch):
     monkeypatch.setattr(vae.train, "draw_all", lambda *_: None)
     monkeypatch.setattr(vae.sweep.worker, "Queue", QuickQueue)
     monkeypatch.setattr(vae.sweep.worker, "POLL", 0.05)
-    monkeypatch.setattr(signal, "signal", lambda *_: None)  # the handler of SIGTERM stays pytest's own
+    handler = signal.getsignal(signal.SIGTERM)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
+    signal.signal(signal.SIGTERM, handler)
     torch.set_num_threads(threads)
 
 
@@ -261,6 +263,96 @@ def test_a_run_that_another_process_has_is_put_back_until_that_has_ended(tmp_pat
         holder.kill()
     assert worker.exitcode == 0
     assert {cell.state for cell in queue.status()} == {"done"}
+
+
+LONG = [*SWEEP, "--epochs", "1000"]  # nobody waits for its end
+
+
+def running(queue):
+    """A run under way, once there is one."""
+    for _ in within(30):
+        for cell in queue.status():
+            if cell.worker and cell.state == "running" and cell.epoch:
+                return cell
+    raise AssertionError
+
+
+def test_a_worker_that_is_told_to_end_puts_its_run_back_at_once_even_where_ctrl_c_is_ignored(tmp_path, images, capfd):
+    storage = str(tmp_path / "journal")
+    queued = ["--data", images, "--workers", "0", "--storage", storage, "--out", str(tmp_path / "few")]
+    assert main([*LONG, *queued]) == 0
+    queue = Queue(storage, "few")
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as for what a script starts with &
+    try:
+        with workers(1, "--storage", storage, "--data", images) as (worker,):
+            running(queue)
+            worker.terminate()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert worker.exitcode == 130
+    assert capfd.readouterr().err == "vae.sweep worker: stopped\n"
+    assert [cell.state for cell in queue.status()] == ["waiting"] * 3
+
+
+def test_what_a_worker_does_at_its_end_is_not_cut_off_by_being_told_so_twice():
+    times = 0
+    signal.signal(signal.SIGTERM, functools.partial(vae.sweep.worker.stop, KeyboardInterrupt()))
+    for _ in range(2):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt:
+            times += 1
+    assert times == 1
+
+
+def test_a_worker_ends_when_the_process_that_started_it_is_killed_and_puts_its_run_back(tmp_path, images):
+    storage = str(tmp_path / "journal")
+    queued = ["--data", images, "--workers", "0", "--storage", storage, "--out", str(tmp_path / "few")]
+    assert main([*LONG, *queued]) == 0
+    queue = Queue(storage, "few")
+
+    def start():
+        os.environ[vae.sweep.worker.PARENT] = str(os.getpid())
+        with workers(1, "--storage", storage, "--data", images):
+            pass
+
+    parent = multiprocessing.get_context("fork").Process(target=start)
+    parent.start()
+    try:
+        pid = int(running(queue).worker.rpartition(":")[2])
+    finally:
+        parent.kill()
+        parent.join()
+    try:
+        for _ in within(10):
+            if {cell.state for cell in queue.status()} == {"waiting"}:
+                break
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_process_with_workers_ends_them_before_it_ends(tmp_path, images, monkeypatch, capfd, number):
+    storage, log, python = str(tmp_path / "journal"), tmp_path / "log", tmp_path / "python"
+    queued = ["--data", images, "--workers", "0", "--storage", storage, "--out", str(tmp_path / "few")]
+    assert main([*SWEEP, *queued]) == 0
+    python.write_text(f'#!/bin/sh\necho "$$ ${vae.sweep.worker.PARENT} $(grep SigBlk /proc/$$/status)" >> {log}\nexec sleep 60\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    with workers(1, "--storage", storage, "--data", images, "--workers", "2") as (parent,):
+        for _ in within(10):
+            if log.exists() and log.read_text().count("\n") == 2:
+                break
+        time.sleep(0.2)  # for the shell to become sleep
+        os.kill(parent.pid, number)
+    assert parent.exitcode == 130
+    assert capfd.readouterr().err == "vae.sweep worker: stopped\n"
+    for line in log.read_text().splitlines():
+        assert line.split()[1] == str(parent.pid)
+        assert int(line[-16:], 16) >> signal.SIGINT - 1 & 1  # a terminal's Ctrl-C is for the parent
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(line.split()[0]), 0)
 
 
 @pytest.fixture(params=["journal", "postgresql"])

@@ -1,10 +1,12 @@
 """Workers: they take cells from a queue and train them, until none is left."""
 
+import functools
 import itertools
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -33,6 +35,7 @@ machines. A run whose worker is killed is taken up again by another, from its la
 """
 
 TOGETHER = 32  # models that a GPU trains as one program; small ones, of which one alone leaves it idle
+PARENT = "JSGMATH_SWEEP_PARENT"  # the variable that names a worker the process that started it
 POLL = 2.0  # seconds between two looks for a run that another's death has set free
 
 
@@ -71,6 +74,10 @@ def parse(arguments: list[str]) -> Worker:
 
 def run(options: Worker) -> None:
     """Works the queue off, by processes of its own where several help."""
+    parent = os.environ.get(PARENT)
+    signal.signal(signal.SIGTERM, functools.partial(stop, SystemExit(130) if parent else KeyboardInterrupt()))
+    if parent:
+        threading.Thread(target=end_with, args=[int(parent)], daemon=True).start()
     names = [options.sweep] if options.sweep else Queue.names(options.storage)
     if options.out and len(names) > 1:
         raise UserError(f"--out is the folder of one sweep, and there are {len(names)} here; name it with --sweep")
@@ -84,12 +91,26 @@ def run(options: Worker) -> None:
     if count > 1:
         supervise(options, count)
     else:
-        # As Ctrl-C: what a cluster's scheduler ends is put back at once, not when others miss its beat.
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
         together = options.together or (TOGETHER if torch.cuda.is_available() else 1)
         while going := [queue for queue in queues if not queue.finished()]:
             if not any([work(queue, together, images, options.out or queue.out) for queue in going]):
                 time.sleep(min(POLL, *(queue.interval for queue in going)))
+
+
+def stop(how: BaseException, *_) -> None:
+    """On SIGTERM as on Ctrl-C: what a cluster's scheduler ends is put back at once, not when others miss its beat.
+
+    Once only, for a scheduler may end every process of a job, and so does a parent with its own.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    raise how
+
+
+def end_with(parent: int) -> None:
+    """Ends this process when its parent has gone, which, if killed, could not end it."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def processors() -> int:
@@ -105,8 +126,13 @@ def supervise(options: Worker, count: int) -> None:
             command += [f"--{name}", str(value)]
     # PASSIVE: threads that wait sleep, for the processors are all in use.
     share = {"OMP_NUM_THREADS": str(max(1, processors() // count)), "OMP_WAIT_POLICY": "PASSIVE"}
-    workers = [subprocess.Popen(command, env=os.environ | share) for _ in range(count)]
+    environment = os.environ | share | {PARENT: str(os.getpid())}
+    workers = []
+    # Ctrl-C at a terminal is for this process, which ends the others; until they can end well, without a word.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
+        workers += [subprocess.Popen(command, env=environment) for _ in range(count)]
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         codes = [worker.wait() for worker in workers]
     except BaseException:
         for worker in workers:
