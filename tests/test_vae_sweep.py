@@ -332,6 +332,30 @@ def test_a_worker_ends_when_the_process_that_started_it_is_killed_and_puts_its_r
             os.kill(pid, signal.SIGKILL)
 
 
+def test_of_processes_that_end_too_early_only_what_they_left_undone_is_told(tmp_path, images, monkeypatch, capfd):
+    storage, log, python = str(tmp_path / "journal"), tmp_path / "log", tmp_path / "python"
+    queued = [*SWEEP, "--data", images, "--storage", storage, "--out", str(tmp_path / "few")]
+    assert main([*queued, "--workers", "0"]) == 0
+    queue = Queue(storage, "few")
+    python.write_text(f"#!/bin/sh\necho started >> {log}\nkill -9 $$\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    assert main([*queued, "--workers", "2"]) == 2
+    assert "2 of 2 workers ended before the queue was empty" in capfd.readouterr().err
+    assert log.read_text() == "started\n" * 2
+
+    def supervise(options, count):
+        for cell in queue.take(3):
+            queue.complete(cell, 1.0, 1.0)
+        return 1
+
+    with monkeypatch.context() as others_do_it:
+        others_do_it.setattr(vae.sweep.worker, "supervise", supervise)
+        assert main([*queued, "--workers", "2"]) == 0
+    assert main([*queued, "--workers", "2"]) == 0
+    assert log.read_text() == "started\n" * 2  # where nothing is left, none is started
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_process_with_workers_ends_them_before_it_ends(tmp_path, images, monkeypatch, capfd, number):
     storage, log, python = str(tmp_path / "journal"), tmp_path / "log", tmp_path / "python"

@@ -73,7 +73,11 @@ def parse(arguments: list[str]) -> Worker:
 
 
 def run(options: Worker) -> None:
-    """Works the queue off, by processes of its own where several help."""
+    """Works the queue off, by processes of its own where several help.
+
+    Raises:
+        UserError: there is no such queue, images are missing, or processes ended and left runs that nobody trains.
+    """
     parent = os.environ.get(PARENT)
     signal.signal(signal.SIGTERM, functools.partial(stop, SystemExit(130) if parent else KeyboardInterrupt()))
     if parent:
@@ -88,8 +92,10 @@ def run(options: Worker) -> None:
             if status.state in ("waiting", "running"):
                 images.prepare(status.settings)
     count = options.workers or (1 if torch.cuda.is_available() else processors())
-    if count > 1:
-        supervise(options, count)
+    if count > 1 and not all(queue.finished() for queue in queues):
+        ended = supervise(options, count)
+        if ended and not all(queue.finished() for queue in queues):
+            raise UserError(f"{ended} of {count} workers ended before the queue was empty; the same command goes on")
     else:
         together = options.together or (TOGETHER if torch.cuda.is_available() else 1)
         while going := [queue for queue in queues if not queue.finished()]:
@@ -118,8 +124,8 @@ def processors() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def supervise(options: Worker, count: int) -> None:
-    """Runs so many workers, each with its share of the processors."""
+def supervise(options: Worker, count: int) -> int:
+    """Runs so many workers, each with its share of the processors; returns how many of them ended too early."""
     command = [sys.executable, "-m", "vae.sweep", "worker", "--workers", "1"]
     for name in ("storage", "sweep", "out", "data", "together"):
         if (value := getattr(options, name)) is not None:
@@ -140,8 +146,7 @@ def supervise(options: Worker, count: int) -> None:
         for worker in workers:
             worker.wait()
         raise
-    if ended := sum(code != 0 for code in codes):
-        raise UserError(f"{ended} of {count} workers ended before the queue was empty; the same command goes on")
+    return sum(code != 0 for code in codes)
 
 
 class Images:
