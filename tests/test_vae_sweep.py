@@ -200,6 +200,15 @@ def test_data_that_are_not_here_are_missed_before_anything_is_taken(tmp_path, im
     assert {cell.state for cell in Queue(queue, "few").status()} == {"waiting"}
 
 
+def test_a_sweep_whose_data_are_not_here_leaves_nothing_behind(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main([*SWEEP, "--data", "nowhere.npz"]) == 2
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1 and "nowhere.npz" in said.err
+    assert said.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
 @contextlib.contextmanager
 def workers(count, *options):
     """Processes of their own, none of which outlives the test."""

@@ -11,7 +11,7 @@ from vae.sweep import best, status, worker
 from vae.sweep.grid import cells, parse
 from vae.sweep.queue import Queue
 from vae.sweep.storage import JOURNAL
-from vae.sweep.worker import Worker
+from vae.sweep.worker import Images, Worker
 
 
 def sweep(arguments: list[str]) -> None:
@@ -20,6 +20,9 @@ def sweep(arguments: list[str]) -> None:
     wanted = cells(options)
     out = options.out or unused_folder(options.dataset)
     storage = options.storage or str(out / JOURNAL)
+    images = Images(options.data)
+    for cell in wanted if options.workers != 0 else []:  # what is missing here is missed before anything is queued
+        images.prepare(cell)
     queue = Queue(storage, out.name)
     new = queue.add(wanted, out)
     command = ["python", "-m", "vae.sweep", *map(without_password, arguments)]
@@ -29,7 +32,7 @@ def sweep(arguments: list[str]) -> None:
         print("to train them, on as many machines as you like: python -m vae.sweep worker --storage ...")
         return
     try:
-        worker.run(Worker(storage, sweep=out.name, data=options.data, workers=options.workers))
+        worker.run(Worker(storage, sweep=queue.name, data=options.data, workers=options.workers), images)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"stopped; to go on: {shlex.join(command)}") from None
     names = {cell.name() for cell in wanted}

@@ -72,8 +72,8 @@ def parse(arguments: list[str]) -> Worker:
     return options
 
 
-def run(options: Worker) -> None:
-    """Works the queue off, by processes of its own where several help.
+def run(options: Worker, images: "Images | None" = None) -> None:
+    """Works the queue off, by processes of its own where several help; ``images`` are those read already.
 
     Raises:
         UserError: there is no such queue, images are missing, or processes ended and left runs that nobody trains.
@@ -86,13 +86,14 @@ def run(options: Worker) -> None:
     if options.out and len(names) > 1:
         raise UserError(f"--out is the folder of one sweep, and there are {len(names)} here; name it with --sweep")
     queues = [Queue(options.storage, name) for name in names]
-    images = Images(options.data)
+    images = images or Images(options.data)
     for queue in queues:  # what is missing here is missed before anything is taken
         for status in queue.status():
             if status.state in ("waiting", "running"):
                 images.prepare(status.settings)
     count = options.workers or (1 if torch.cuda.is_available() else processors())
     if count > 1 and not all(queue.finished() for queue in queues):
+        images.prepared.clear()  # each process reads its own
         ended = supervise(options, count)
         if ended and not all(queue.finished() for queue in queues):
             raise UserError(f"{ended} of {count} workers ended before the queue was empty; the same command goes on")
