@@ -23,6 +23,7 @@ loss = error of the reconstruction, summed over pixels + weight * divergence fro
   python -m vae.train --divergence mmd --weight 500        InfoVAE's MMD
   python -m vae.train --data PICTURES                      one's own images
   python -m vae.train --out runs/x --epochs 60 --resume    go on with a run, for longer
+  torchrun --nproc-per-node 2 -m vae.train --out runs/x    one model over two processes
 """
 
 
