@@ -1,5 +1,6 @@
 """``python -m vae.sweep [worker | status | best]``: many trainings; without a word it starts or continues them."""
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -19,11 +20,12 @@ def sweep(arguments: list[str]) -> None:
     options = parse(arguments)
     wanted = cells(options)
     out = options.out or unused_folder(options.dataset)
+    name = Path(os.path.abspath(out)).name
     storage = options.storage or str(out / JOURNAL)
     images = Images(options.data)
     for cell in wanted if options.workers != 0 else []:  # what is missing here is missed before anything is queued
         images.prepare(cell)
-    queue = Queue(storage, out.name)
+    queue = Queue(storage, name)
     new = queue.add(wanted, out)
     command = ["python", "-m", "vae.sweep", *map(without_password, arguments)]
     command += [] if options.out else ["--out", str(out)]
@@ -32,7 +34,7 @@ def sweep(arguments: list[str]) -> None:
         print("to train them, on as many machines as you like: python -m vae.sweep worker --storage ...")
         return
     try:
-        worker.run(Worker(storage, sweep=queue.name, data=options.data, workers=options.workers), images)
+        worker.run(Worker(storage, sweep=name, data=options.data, workers=options.workers), images)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"stopped; to go on: {shlex.join(command)}") from None
     names = {cell.name() for cell in wanted}
@@ -42,7 +44,10 @@ def sweep(arguments: list[str]) -> None:
             f"{len(failed)} of {len(wanted)} runs failed, the first because {failed[0].message}; "
             "the same command tries them again"
         )
-    print(f"done; next: python -m vae.sweep best {out}, python -m vae.figures all --runs {out}")
+    if gone := [name for name in names if not (out / name).exists()]:
+        raise UserError(f"{min(gone)} was trained, but its folder in {out} is gone; another --out trains it again")
+    folder = shlex.quote(str(out))
+    print(f"done; next: python -m vae.sweep best {folder}, python -m vae.figures all --runs {folder}")
 
 
 def unused_folder(datasets: str) -> Path:
