@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import sys
 import time
@@ -105,6 +106,42 @@ def test_the_same_command_trains_what_is_missing_and_nothing_twice(tmp_path, ima
     assert {name: (out / name / "checkpoint.pt").stat().st_mtime_ns for name in NAMES} == before
     assert main([*SWEEP, "--seeds", "2", *options]) == 0
     assert "0 of them queued now" in capsys.readouterr().out
+
+
+ONE = ["--divergences", "", "--baselines", "kl-qp", "--batch-size", "64", "--workers", "1"]
+
+
+def test_whoever_watches_a_sweep_sees_how_far_it_is(tmp_path, images, capsys, monkeypatch):
+    monkeypatch.setattr(vae.sweep.worker, "QUIET", 0.0)
+    assert main([*ONE, "--epochs", "3", "--data", images, "--out", str(tmp_path / "few")]) == 0
+    begin, *epochs, end, done = capsys.readouterr().out.splitlines()[1:]
+    assert begin == "few: 1 runs, 0 done, 0 running, 1 waiting, 0 failed"
+    assert epochs == [f"[0/1] own-kl-qp: {epoch} of 3 epochs" for epoch in range(3)]
+    assert end.startswith("[1/1] own-kl-qp: train ")
+
+
+def test_a_worker_of_a_queue_without_sweeps_says_so(tmp_path, capsys):
+    (tmp_path / "journal").touch()
+    assert main(["worker", "--storage", str(tmp_path / "journal")]) == 2
+    assert capsys.readouterr().err == (
+        f"vae.sweep worker: there is no sweep in {tmp_path / 'journal'}; python -m vae.sweep starts one\n"
+    )
+
+
+def test_a_sweep_in_any_folder_has_its_name_and_misses_what_was_deleted(tmp_path, images, capsys, monkeypatch):
+    folder = tmp_path / "größere Räume"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert main([*ONE, "--epochs", "1", "--data", images, "--out", "."]) == 0
+    assert "next: python -m vae.sweep best ., python" in capsys.readouterr().out
+    assert [cell.state for cell in Queue("queue.journal", folder.name).status()] == ["done"]
+    assert main([*ONE, "--epochs", "1", "--data", images, "--out", str(folder)]) == 0
+    assert f"next: python -m vae.sweep best '{folder}', python" in capsys.readouterr().out
+    shutil.rmtree("own-kl-qp")
+    assert main([*ONE, "--epochs", "1", "--data", images, "--out", "."]) == 2
+    assert capsys.readouterr().err == (
+        "vae.sweep: own-kl-qp was trained, but its folder in . is gone; another --out trains it again\n"
+    )
 
 
 def test_several_processes_of_one_thread_share_the_work(tmp_path, images, capfd):

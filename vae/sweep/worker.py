@@ -20,10 +20,12 @@ from tqdm import tqdm
 from vae import command_line
 from vae.command_line import place
 from vae.data import Dataset
+from vae.environment import without_password
 from vae.errors import InUse, UserError
 from vae.settings import Settings
 from vae.sweep.queue import Cell, Queue
 from vae.sweep.stacked import train_together
+from vae.sweep.status import lines
 from vae.train import Training, prepare
 
 DESCRIPTION = """\
@@ -36,6 +38,7 @@ machines. A run whose worker is killed is taken up again by another, from its la
 
 TOGETHER = 32  # models that a GPU trains as one program; small ones, of which one alone leaves it idle
 PARENT = "JSGMATH_SWEEP_PARENT"  # the variable that names a worker the process that started it
+QUIET = 60.0  # seconds after which the next epoch is told
 POLL = 2.0  # seconds between two looks for a run that another's death has set free
 
 
@@ -86,6 +89,10 @@ def run(options: Worker, images: "Images | None" = None) -> None:
     if options.out and len(names) > 1:
         raise UserError(f"--out is the folder of one sweep, and there are {len(names)} here; name it with --sweep")
     queues = [Queue(options.storage, name) for name in names]
+    if not queues:
+        raise UserError(f"there is no sweep in {without_password(options.storage)}; python -m vae.sweep starts one")
+    for queue in queues if not parent else []:
+        print("\n".join(lines(queue.name, queue.status())), flush=True)
     images = images or Images(options.data)
     for queue in queues:  # what is missing here is missed before anything is taken
         for status in queue.status():
@@ -198,6 +205,7 @@ def train(queue: Queue, cells: list[Cell], images: Images, out: Path) -> None:
         training: cell for cell in cells if (training := begin(queue, cell, dataset, said, images.folder, out))
     }
     going = list(under_way)
+    said_at = time.monotonic()
     try:
         ended_before = ((training, None) for training in list(going) if training.finished)
         for training, error in itertools.chain(ended_before, (train_together if as_one else train_alone)(going)):
@@ -212,6 +220,9 @@ def train(queue: Queue, cells: list[Cell], images: Images, out: Path) -> None:
                 if queue.complete(cell, *values):
                     say(queue, "{}: train {:.3f}, test {:.3f}".format(cell.name, *values))
             elif not cell.lost:
+                if time.monotonic() - said_at > QUIET:
+                    say(queue, how_far(cell))
+                    said_at = time.monotonic()
                 continue
             going.remove(training)
             training.folder.close()
@@ -228,12 +239,16 @@ def begin(queue: Queue, cell: Cell, dataset: Dataset, backend: str, data: Path |
     path.mkdir(parents=True, exist_ok=True)
     resume = (path / "run.json").exists()
     try:
-        return Training(replace(cell.settings, data=data, out=path, resume=resume), dataset, backend)
+        training = Training(replace(cell.settings, data=data, out=path, resume=resume), dataset, backend)
     except InUse:
         queue.release(cell)
     except UserError as error:
         queue.fail(cell, str(error))
         say(queue, f"{cell.name} failed: {error}")
+    else:
+        cell.epoch = training.epoch
+        say(queue, how_far(cell))
+        return training
     return None
 
 
@@ -247,6 +262,10 @@ def train_alone(going: list[Training]) -> Iterator[tuple[Training, UserError | N
                     break
         except UserError as error:
             yield training, error
+
+
+def how_far(cell: Cell) -> str:
+    return f"{cell.name}: {cell.epoch} of {cell.settings.epochs} epochs"
 
 
 def say(queue: Queue, line: str) -> None:
