@@ -120,12 +120,13 @@ def test_whoever_watches_a_sweep_sees_how_far_it_is(tmp_path, images, capsys, mo
     assert end.startswith("[1/1] own-kl-qp: train ")
 
 
-def test_a_worker_of_a_queue_without_sweeps_says_so(tmp_path, capsys):
-    (tmp_path / "journal").touch()
-    assert main(["worker", "--storage", str(tmp_path / "journal")]) == 2
-    assert capsys.readouterr().err == (
-        f"vae.sweep worker: there is no sweep in {tmp_path / 'journal'}; python -m vae.sweep starts one\n"
-    )
+@pytest.mark.parametrize("command", ["worker", "status"])
+def test_a_queue_without_sweeps_is_told(tmp_path, capsys, command):
+    journal = tmp_path / "journal"
+    journal.touch()
+    assert main([command, "--storage", str(journal)]) == 2
+    said = f"vae.sweep {command}: there is no sweep in {journal}; python -m vae.sweep starts one\n"
+    assert capsys.readouterr().err == said
 
 
 def test_a_sweep_in_any_folder_has_its_name_and_misses_what_was_deleted(tmp_path, images, capsys, monkeypatch):

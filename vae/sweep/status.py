@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from vae import command_line
+from vae.environment import without_password
 from vae.errors import UserError
 from vae.sweep.queue import Queue, Status
 from vae.sweep.storage import JOURNAL
@@ -29,14 +30,20 @@ def parse(arguments: list[str]) -> Which:
 
 
 def show(options: Which) -> None:
-    """Prints a line for each sweep, and one for each of its runs that is being trained or has failed."""
+    """Prints a line for each sweep, and one for each of its runs that is being trained or has failed.
+
+    Raises:
+        UserError: there is no sweep.
+    """
     journals = [str(path) for path in sorted(Path("sweeps").glob(f"*/{JOURNAL}"))]
     storages = [options.storage] if options.storage else journals
     if not storages:
         raise UserError(f"there is no sweeps/*/{JOURNAL}; name the queue with --storage")
-    for storage in storages:
-        for name in Queue.names(storage):
-            print("\n".join(lines(name, Queue(storage, name).status())))
+    sweeps = [(storage, name) for storage in storages for name in Queue.names(storage)]
+    if not sweeps:
+        raise UserError(f"there is no sweep in {', '.join(map(without_password, storages))}; python -m vae.sweep starts one")
+    for storage, name in sweeps:
+        print("\n".join(lines(name, Queue(storage, name).status())))
 
 
 def lines(name: str, cells: list[Status]) -> list[str]:
