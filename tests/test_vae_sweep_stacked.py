@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import io
 import json
 import math
 
@@ -230,7 +231,9 @@ def test_recorded_steps_are_the_steps_of_the_epoch_to_the_last_bit(start, withou
     if not stacked:
         other.batches.shuffle(3)
         one.batches.shuffle(3)
-        assert torch.equal(recorded.epoch(), train_epoch(other.take_step, other.batches, tqdm(disable=True)))
+        with tqdm(file=io.StringIO()) as bar:
+            assert torch.equal(recorded.epoch(), train_epoch(other.take_step, other.batches, bar))
+        assert bar.n == 18
 
 
 class NoLookAtTheHost(TorchDispatchMode):
