@@ -393,6 +393,7 @@ def test_of_processes_that_end_too_early_only_what_they_left_undone_is_told(tmp_
 
     def supervise(options, count):
         for cell in queue.take(3):
+            (tmp_path / "few" / cell.name).mkdir(parents=True)
             queue.complete(cell, 1.0, 1.0)
         return 1
 
@@ -575,7 +576,7 @@ class Process:
     ("codes", "end"),
     [
         ([0, 0], contextlib.nullcontext()),
-        ([0, 2], pytest.raises(UserError, match="1 of 2 workers ended before the queue was empty")),
+        ([0, 2], contextlib.nullcontext()),
         ([0, KeyboardInterrupt()], pytest.raises(KeyboardInterrupt)),
     ],
     ids=["all done", "one failed", "stopped"],
@@ -591,7 +592,7 @@ def test_workers_get_the_options_and_their_share_of_threads_and_end_together(mon
     monkeypatch.setattr(vae.sweep.worker, "processors", lambda: 6)
     given = {"storage": "s", "sweep": "n", "out": Path("o"), "data": Path("d"), "together": 3}
     with end:
-        vae.sweep.worker.supervise(vae.sweep.worker.Worker(workers=2, **given), 2)
+        assert vae.sweep.worker.supervise(vae.sweep.worker.Worker(workers=2, **given), 2) == sum(code != 0 for code in codes)
     assert [(process.told, process.waited) for process in started] == [
         (isinstance(codes[1], KeyboardInterrupt), True)
     ] * 2
@@ -667,7 +668,7 @@ def test_a_new_sweep_has_a_folder_of_its_own(tmp_path, monkeypatch):
 
 
 def test_no_password_is_printed_or_kept(tmp_path, images, capsys, monkeypatch):
-    def stop(_):
+    def stop(*_):
         raise KeyboardInterrupt
 
     url = "postgresql://me:secret@host/sweeps"
