@@ -23,7 +23,6 @@ import vae.sweep.worker
 import vae.train
 from vae.data import load
 from vae.environment import describe_environment
-from vae.errors import UserError
 from vae.run import read_run
 from vae.run_folder import RunFolder
 from vae.settings import Settings
@@ -114,10 +113,25 @@ ONE = ["--divergences", "", "--baselines", "kl-qp", "--batch-size", "64", "--wor
 def test_whoever_watches_a_sweep_sees_how_far_it_is(tmp_path, images, capsys, monkeypatch):
     monkeypatch.setattr(vae.sweep.worker, "QUIET", 0.0)
     assert main([*ONE, "--epochs", "3", "--data", images, "--out", str(tmp_path / "few")]) == 0
-    begin, *epochs, end, done = capsys.readouterr().out.splitlines()[1:]
+    begin, *epochs, end, _ = capsys.readouterr().out.splitlines()[1:]
     assert begin == "few: 1 runs, 0 done, 0 running, 1 waiting, 0 failed"
     assert epochs == [f"[0/1] own-kl-qp: {epoch} of 3 epochs" for epoch in range(3)]
     assert end.startswith("[1/1] own-kl-qp: train ")
+
+
+def test_the_command_to_go_on_with_does_not_show_a_password(tmp_path, images, capsys, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Queue, "add", lambda *_: 1)
+    monkeypatch.setattr(vae.sweep.worker, "run", interrupted)
+    storage = "postgresql://me:sec/r@t@localhost/sweeps"
+    out = tmp_path / "few"
+    assert main([*ONE, "--data", images, "--out", str(out), "--storage", storage]) == 130
+    said = capsys.readouterr()
+    assert said.err.startswith("vae.sweep: stopped; to go on: python -m vae.sweep --divergences '' --baselines kl-qp")
+    assert said.err.endswith("--storage 'postgresql://me:***@localhost/sweeps'\n")
+    assert said.out.endswith("in postgresql://me:***@localhost/sweeps\n")
 
 
 @pytest.mark.parametrize("command", ["worker", "status"])
@@ -242,7 +256,8 @@ def test_a_sweep_whose_data_are_not_here_leaves_nothing_behind(tmp_path, capsys,
     monkeypatch.chdir(tmp_path)
     assert main([*SWEEP, "--data", "nowhere.npz"]) == 2
     said = capsys.readouterr()
-    assert said.err.count("\n") == 1 and "nowhere.npz" in said.err
+    assert said.err.count("\n") == 1
+    assert "nowhere.npz" in said.err
     assert said.out == ""
     assert list(tmp_path.iterdir()) == []
 
@@ -409,7 +424,9 @@ def test_a_process_with_workers_ends_them_before_it_ends(tmp_path, images, monke
     storage, log, python = str(tmp_path / "journal"), tmp_path / "log", tmp_path / "python"
     queued = ["--data", images, "--workers", "0", "--storage", storage, "--out", str(tmp_path / "few")]
     assert main([*SWEEP, *queued]) == 0
-    python.write_text(f'#!/bin/sh\necho "$$ ${vae.sweep.worker.PARENT} $(grep SigBlk /proc/$$/status)" >> {log}\nexec sleep 60\n')
+    python.write_text(
+        f'#!/bin/sh\necho "$$ ${vae.sweep.worker.PARENT} $(grep SigBlk /proc/$$/status)" >> {log}\nexec sleep 60\n'
+    )
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
     with workers(1, "--storage", storage, "--data", images, "--workers", "2") as (parent,):
@@ -592,7 +609,9 @@ def test_workers_get_the_options_and_their_share_of_threads_and_end_together(mon
     monkeypatch.setattr(vae.sweep.worker, "processors", lambda: 6)
     given = {"storage": "s", "sweep": "n", "out": Path("o"), "data": Path("d"), "together": 3}
     with end:
-        assert vae.sweep.worker.supervise(vae.sweep.worker.Worker(workers=2, **given), 2) == sum(code != 0 for code in codes)
+        assert vae.sweep.worker.supervise(vae.sweep.worker.Worker(workers=2, **given), 2) == sum(
+            code != 0 for code in codes
+        )
     assert [(process.told, process.waited) for process in started] == [
         (isinstance(codes[1], KeyboardInterrupt), True)
     ] * 2

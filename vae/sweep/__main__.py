@@ -36,7 +36,7 @@ def sweep(arguments: list[str]) -> None:
     try:
         worker.run(Worker(storage, sweep=name, data=options.data, workers=options.workers), images)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"stopped; to go on: {shlex.join(command)}") from None
+        raise KeyboardInterrupt(f"stopped; to go on: {shlex.join(map(without_password, command))}") from None
     names = {cell.name() for cell in wanted}
     failed = [cell for cell in queue.status() if cell.name in names and cell.state == "failed"]
     if failed:

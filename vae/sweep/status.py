@@ -41,7 +41,9 @@ def show(options: Which) -> None:
         raise UserError(f"there is no sweeps/*/{JOURNAL}; name the queue with --storage")
     sweeps = [(storage, name) for storage in storages for name in Queue.names(storage)]
     if not sweeps:
-        raise UserError(f"there is no sweep in {', '.join(map(without_password, storages))}; python -m vae.sweep starts one")
+        raise UserError(
+            f"there is no sweep in {', '.join(map(without_password, storages))}; python -m vae.sweep starts one"
+        )
     for storage, name in sweeps:
         print("\n".join(lines(name, Queue(storage, name).status())))
 
