@@ -37,7 +37,7 @@ def without_password(argument: str) -> str:
     >>> without_password("postgresql://host/sweeps?user=me&password=secret")
     'postgresql://host/sweeps?user=me&password=***'
     """
-    return re.sub(r"(://[^:/]*:)[^@]*(?=@)|(?<=[?&]password=)[^&]*", r"\1***", argument)
+    return re.sub(r"(://[^:/]*:).*(?=@)|(?<=[?&]password=)[^&]*", r"\1***", argument)
 
 
 def processor() -> str:
