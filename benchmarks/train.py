@@ -33,7 +33,7 @@ from vae.steps import Batches, Recorded, train_step
 from vae.sweep.grid import Sweep, cells
 from vae.sweep.stacked import Stack
 from vae.sweep.worker import processors
-from vae.train import Training, build
+from vae.training import Training, build
 
 ALPHA = 0.3
 BATCH = 64

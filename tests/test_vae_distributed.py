@@ -39,7 +39,7 @@ TWO_PROCESSES = (
     FEW_IMAGES
     + """
 import contextlib, io, json
-import vae.distributed, vae.measure, vae.run_folder, vae.steps
+import vae.distributed, vae.measure, vae.run_folder, vae.steps, vae.train, vae.training
 from vae.distributed import ALONE, joined
 from vae.settings import Settings
 
@@ -64,7 +64,7 @@ def train(name, processes, *arguments):
 def gradients(processes, divergence, learn_alpha, size):
     # And the mean terms, of a batch of that size, by these processes.
     settings = Settings(divergence=divergence, weight=3.0, learn_alpha=learn_alpha)
-    model, optimizer, objective = vae.train.build(settings, torch.device("cpu"))
+    model, optimizer, objective = vae.training.build(settings, torch.device("cpu"))
     batches = vae.steps.Batches(few.train_images[:size], size, model.latent, settings.seed)
     batches.shuffle(1)
     optimizer.step = lambda: None
@@ -84,8 +84,8 @@ with joined() as processes:
     else:
         def fail(*_):
             raise AssertionError("only the first process may write")
-        vae.run_folder.replacing = vae.run_folder.RunFolder.__init__ = vae.train.draw_all = fail
-    vae.train.load = lambda name, folder: vae.data.load(name, folder) if folder else few
+        vae.run_folder.replacing = vae.run_folder.RunFolder.__init__ = vae.training.draw_all = fail
+    vae.training.load = lambda name, folder: vae.data.load(name, folder) if folder else few
 
     for name, arguments in runs.items():
         train(f"{name} by two", together, "--out", str(root / "together" / name), *arguments)
@@ -117,7 +117,7 @@ with joined() as processes:
             gradients(them, divergence, learn_alpha, size) for them in (together, ALONE)
         ]
     for divergence in ("jsg", "mmd"):
-        model, _, objective = vae.train.build(Settings(divergence=divergence), torch.device("cpu"))
+        model, _, objective = vae.training.build(Settings(divergence=divergence), torch.device("cpu"))
         for split, images in few.splits.items():
             compared[f"{split} {divergence}"] = [
                 vae.measure.mean_terms(model, objective, images, them) for them in (together, ALONE)

@@ -13,6 +13,7 @@ from torch.distributions import Normal, kl_divergence
 
 import vae.evaluate
 import vae.train
+import vae.training
 from vae.data import load
 from vae.errors import UserError
 from vae.evaluate import Options, evidence, main
@@ -163,8 +164,8 @@ def runs(tmp_path_factory):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # on a busy machine two mostly wait for each other
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vae.train, "load", lambda name, path: few)
-        patch.setattr(vae.train, "draw_all", lambda *arguments: None)
+        patch.setattr(vae.training, "load", lambda name, path: few)
+        patch.setattr(vae.training, "draw_all", lambda *arguments: None)
         patch.setattr(vae.evaluate, "load", lambda name, path: few)
         for name, options in RUNS.items():
             assert vae.train.main(["--epochs", "1", "--out", str(folder / name), *options]) == 0

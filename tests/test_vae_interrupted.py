@@ -20,12 +20,12 @@ FEW_IMAGES = """
 import dataclasses, os, sys
 from pathlib import Path
 import torch
-import vae.data, vae.train
+import vae.data, vae.train, vae.training
 torch.set_num_threads(1)
 whole = vae.data.load("fashion-mini")
 few = dataclasses.replace(whole, train_images=whole.train_images[:130], test_images=whole.test_images[:20])
-vae.train.load = lambda name, folder: few
-vae.train.draw_all = lambda *_: None  # drawing takes longer than all the rest
+vae.training.load = lambda name, folder: few
+vae.training.draw_all = lambda *_: None  # drawing takes longer than all the rest
 """
 
 # Ends the process, as kill -9 would, right before or right after the rename of the given number.

@@ -173,7 +173,7 @@ from vae.data import load
 from vae.objective import prepare_backend
 from vae.settings import Settings
 from vae.steps import Batches, train_epoch, train_step
-from vae.train import build
+from vae.training import build
 
 torch.set_num_threads(1)  # on a busy machine two threads mostly wait for each other
 device = torch.device("cpu")

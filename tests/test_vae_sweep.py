@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 
 import vae.sweep.worker
 import vae.train
+import vae.training
 from vae.data import load
 from vae.environment import describe_environment
 from vae.run import read_run
@@ -52,7 +53,7 @@ class QuickQueue(Queue):
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """No pictures, which take longer than all the rest; beats and their absence in fractions of a second."""
-    monkeypatch.setattr(vae.train, "draw_all", lambda *_: None)
+    monkeypatch.setattr(vae.training, "draw_all", lambda *_: None)
     monkeypatch.setattr(vae.sweep.worker, "Queue", QuickQueue)
     monkeypatch.setattr(vae.sweep.worker, "POLL", 0.05)
     handler = signal.getsignal(signal.SIGTERM)
@@ -503,7 +504,7 @@ def test_a_worker_that_is_stopped_leaves_no_folder_locked(tmp_path, images, monk
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(vae.train.Training, "record", stop)
+    monkeypatch.setattr(vae.training.Training, "record", stop)
     out, storage = tmp_path / "few", str(tmp_path / "journal")
     assert main([*PAIR, "--data", images, "--workers", "0", "--storage", storage, "--out", str(out)]) == 0
     assert main(["worker", "--storage", storage, "--data", images, "--workers", "1", "--together", "2"]) == 130

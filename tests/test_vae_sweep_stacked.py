@@ -21,7 +21,7 @@ from vae.measure import evaluate, mean_terms
 from vae.settings import Settings
 from vae.steps import Batch, NotFinite, Recorded, train_epoch, train_step
 from vae.sweep.stacked import Stack, train_together
-from vae.train import Training, adam
+from vae.training import Training, adam
 
 # Every kind of objective, two of some kinds, in no order; skews, weights and seeds of their own.
 CELLS = [

@@ -12,13 +12,15 @@ from safetensors.torch import load_file
 
 import vae.measure
 import vae.steps
-import vae.train
+import vae.training
 from vae.data import load
 from vae.files import replacing
+from vae.model import VAE
 from vae.run_folder import RunFolder
 from vae.settings import Settings
 from vae.steps import Batches, train_step
-from vae.train import build, main
+from vae.train import main
+from vae.training import build
 
 CPU = torch.device("cpu")
 FILES = {"run.json", "metrics.jsonl", "checkpoint.pt", "model.safetensors"} | {
@@ -36,7 +38,7 @@ def few_images(monkeypatch):
         test_images=whole.test_images[:100],
         test_labels=whole.test_labels[:100],
     )
-    monkeypatch.setattr(vae.train, "load", lambda name, folder: few)
+    monkeypatch.setattr(vae.training, "load", lambda name, folder: few)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield few
@@ -108,7 +110,7 @@ def test_a_run_writes_the_files_the_metrics_and_the_facts_it_promises(tmp_path, 
 def test_the_model_that_is_saved_is_the_one_that_was_measured(tmp_path, few_images, monkeypatch):
     monkeypatch.setattr(vae.measure, "CHUNK", 30)  # of the 100 images, so that the last is a part of one
     assert main(["--epochs", "1", "--out", str(tmp_path / "run")]) == 0
-    model = vae.train.VAE()
+    model = VAE()
     model.load_state_dict(load_file(tmp_path / "run" / "model.safetensors"))
     images = few_images.test_images.float() / 255
     with torch.no_grad():
@@ -239,7 +241,7 @@ def test_the_term_the_epoch_and_the_step_of_a_failure_are_named(
         monkeypatch.setattr(optimizer, "step", poison)
         return model, optimizer, objective
 
-    monkeypatch.setattr(vae.train, "build", build_poisoned)
+    monkeypatch.setattr(vae.training, "build", build_poisoned)
     assert main(["--epochs", "2", "--backend", backend, "--out", str(tmp_path)]) == 2
     assert f"the {name} is not finite at epoch 2, step 3 of 4" in capsys.readouterr().err
     batches = Batches(few_images.train_images, 64, 10, 1234)

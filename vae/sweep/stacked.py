@@ -22,7 +22,7 @@ from vae.measure import mean_terms
 from vae.model import VAE
 from vae.objective import TERMS, Objective, mmd_to_standard_normal
 from vae.steps import Batches, NotFinite, Recorded, train_step
-from vae.train import Training, adam, row
+from vae.training import Training, adam, row
 
 
 class Stacked(nn.Module):

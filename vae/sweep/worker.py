@@ -26,7 +26,7 @@ from vae.settings import Settings
 from vae.sweep.queue import Cell, Queue
 from vae.sweep.stacked import train_together
 from vae.sweep.status import lines
-from vae.train import Training, prepare
+from vae.training import Training, prepare
 
 DESCRIPTION = """\
 Take runs from the queue of a sweep and train them, until none is left. Any number of workers may do so on any number of
