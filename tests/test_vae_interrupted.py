@@ -103,7 +103,7 @@ sys.exit(train(100_000_000, "--resume"))
 def test_a_disk_that_is_full_ends_the_run_in_one_line_and_with_room_it_goes_on(tmp_path):
     run = subprocess.run([sys.executable, "-c", FULL_DISK, tmp_path / "run"], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    assert run.stderr == "vae.train: [Errno 27] File too large\n"
+    assert run.stderr == f"vae.train: [Errno 27] File too large: '{tmp_path / 'run' / 'checkpoint.pt'}'\n"
     assert (tmp_path / "run" / "model.safetensors").exists()
 
 

@@ -1,6 +1,7 @@
 """A sweep from its command line to its runs, whatever becomes of its workers."""
 
 import contextlib
+import errno
 import functools
 import json
 import multiprocessing
@@ -24,6 +25,7 @@ import vae.train
 import vae.training
 from vae.data import load
 from vae.environment import describe_environment
+from vae.files import replacing
 from vae.run import read_run
 from vae.run_folder import RunFolder
 from vae.settings import Settings
@@ -133,6 +135,17 @@ def test_the_command_to_go_on_with_does_not_show_a_password(tmp_path, images, ca
     assert said.err.startswith("vae.sweep: stopped; to go on: python -m vae.sweep --divergences '' --baselines kl-qp")
     assert said.err.endswith("--storage 'postgresql://me:***@localhost/sweeps'\n")
     assert said.out.endswith("in postgresql://me:***@localhost/sweeps\n")
+
+
+@pytest.mark.parametrize("place", ["", "nowhere/best.json", "few"])
+def test_a_file_that_cannot_be_written_is_named(tmp_path, monkeypatch, place):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "few").mkdir()
+    with pytest.raises(OSError, match=f"'{re.escape(place or '.')}'$"), replacing(Path(place)) as path:
+        path.write_text("{}")
+    with pytest.raises(OSError, match=r"No space left on device: 'few/run.json'"), replacing(Path("few/run.json")):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert [path.name for path in tmp_path.rglob("*")] == ["few"]
 
 
 @pytest.mark.parametrize("command", ["worker", "status"])

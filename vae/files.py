@@ -11,9 +11,13 @@ LEFTOVERS = ".*.writing*"  # the pattern of what a process that was killed may l
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path that takes the place of ``path`` when the block ends well, and vanishes when it does not."""
-    temporary = path.with_name(f".{path.stem}.writing{os.getpid()}{path.suffix}")
+    temporary = path.parent / f".{path.stem}.writing{os.getpid()}{path.suffix}"
     try:
         yield temporary
         temporary.replace(path)
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, str(temporary)):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from None  # a full disk names no file
     finally:
         temporary.unlink(missing_ok=True)
