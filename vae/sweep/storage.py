@@ -23,6 +23,7 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
+from vae.environment import without_password
 from vae.errors import UserError
 
 # One for the beats and one for the rest, of which one is kept: a database has room for about a hundred. It is tried
@@ -74,11 +75,16 @@ def connect(url: URL, options: dict[str, Any], again: int = 10) -> RDBStorage:
         raise unusable(url, error) from None
     except ImportError as error:
         raise UserError(
-            f"{url.render_as_string()} needs a driver that is not installed ({error.__cause__ or error}); "
+            f"{shown(url)} needs a driver that is not installed ({error.__cause__ or error}); "
             "pip install 'psycopg[binary]' for PostgreSQL, PyMySQL for mysql+pymysql://..."
         ) from None
     weakref.finalize(database, database.engine.dispose)  # Optuna leaves connections open
     return database
+
+
+def shown(url: URL) -> str:
+    """Without a password, wherever in the URL it stands."""
+    return without_password(url.render_as_string(hide_password=False))
 
 
 def unusable(url: URL, error: Exception) -> UserError:
@@ -86,7 +92,7 @@ def unusable(url: URL, error: Exception) -> UserError:
         return UserError(
             f"--storage must be postgresql://..., mysql://... or a journal's path, got {url.drivername}://"
         )
-    return UserError(f"cannot use {url.render_as_string()}: {reason(error)}")
+    return UserError(f"cannot use {shown(url)}: {reason(error)}")
 
 
 def away(error: BaseException | None) -> bool:
