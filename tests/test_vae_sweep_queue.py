@@ -261,7 +261,7 @@ def test_a_storage_that_cannot_be_used_is_one_line(tmp_path, postgresql):
             "postgresql://me:secret@127.0.0.1:1/x",
             "cannot use postgresql+psycopg://me:***@127.0.0.1:1/x: connection failed",
         ),
-        ("postgresql://127.0.0.1:1/x?user=me&password=secret", "/x?user=me&password=***: connection failed"),
+        ("postgresql://127.0.0.1:1/x?user=me&password=secret", "/x?password=***&user=me: connection failed"),
         (postgresql.url + "not", 'database "postgresnot" does not exist'),
         ("mysql://host/x", "mysql://host/x needs a driver that is not installed (No module named 'MySQLdb')"),
     ):
