@@ -105,10 +105,9 @@ def straightforward(images: Tensor, batches: str = "in memory", **adam) -> Itera
             yield loss.detach()
 
 
-def ways(dataset: Dataset) -> dict[str, tuple[int, Iterator[Tensor]]]:
-    """How many models each way trains, and the losses of its steps."""
+def ways(dataset: Dataset, triton: str) -> dict[str, tuple[int, Iterator[Tensor]]]:
+    """How many models each way trains, and the losses of its steps; ``triton`` is what runs that backend."""
     images = dataset.train_images
-    triton = prepare_backend("triton", images.device)
     found = {
         OURS: ours(images),
         "vae.train, compiled": ours(images, how="compiled"),
@@ -157,11 +156,12 @@ def measure(steps: int, device: torch.device) -> list[dict]:
     """A record for each way and number of threads."""
     records = []
     default = torch.get_num_threads()
+    triton = prepare_backend("triton", device)  # before anything imports triton
     dataset = load("fashion-mini").to(device)
     refuse_other_losses(dataset)
     for threads in dict.fromkeys((default, 1)) if device.type == "cpu" else (default,):
         torch.set_num_threads(threads)
-        found = ways(dataset)
+        found = ways(dataset, triton)
         for name, seconds in step_times(found, steps).items():
             facts = dict(implementation=name, models=found[name][0], threads=threads, runs=len(seconds))
             records.append(facts | quantiles(seconds))

@@ -254,7 +254,7 @@ def test_the_ways_to_train_have_the_same_loss_and_learn(monkeypatch):
     few = replace(whole, train_images=whole.train_images[:640], test_images=whole.test_images[:20])
     monkeypatch.setattr(train, "SWEEP", train.SWEEP[2:5])
     torch.manual_seed(3)
-    losses = {name: torch.stack([next(way) for _ in range(40)]) for name, (_, way) in train.ways(few).items()}
+    losses = {name: torch.stack([next(way) for _ in range(40)]) for name, (_, way) in train.ways(few, "triton").items()}
     assert len(losses) == 7
     (together,) = (losses.pop(name) for name in list(losses) if "3 models" in name)
     # Alpha 0.3 is the second of them: over the first steps its curve is that of the trainer, but for rounding.
@@ -270,7 +270,9 @@ def test_the_ways_to_train_have_the_same_loss_and_learn(monkeypatch):
 def test_the_benchmark_of_training_writes_what_it_prints(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(train, "SWEEP", train.SWEEP[2:4])
     ways = train.ways  # the compiler takes long, and the test above has seen what it makes
-    monkeypatch.setattr(train, "ways", lambda images: {k: v for k, v in ways(images).items() if "compiled" not in k})
+    monkeypatch.setattr(
+        train, "ways", lambda *options: {k: v for k, v in ways(*options).items() if "compiled" not in k}
+    )
     monkeypatch.setattr(train, "side_by_side", lambda count, seconds: 10.0 * count)
     monkeypatch.setattr(train, "processors", lambda: 3)
     assert train.main(["--steps", "3", "--json", str(tmp_path / "train.json")]) == 0
