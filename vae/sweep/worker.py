@@ -236,9 +236,8 @@ def train(queue: Queue, cells: list[Cell], images: Images, out: Path) -> None:
 def begin(queue: Queue, cell: Cell, dataset: Dataset, backend: str, data: Path | None, out: Path) -> Training | None:
     """The cell's run, new or from its last full epoch, if it can be had."""
     path = out / cell.name
-    path.mkdir(
-        parents=True, exist_ok=True
-    )  # a disk of this machine that cannot be written ends the worker, not the cell
+    # A disk of this machine that cannot be written ends the worker, not the cell.
+    path.mkdir(parents=True, exist_ok=True)
     resume = (path / "run.json").exists()
     try:
         training = Training(replace(cell.settings, data=data, out=path, resume=resume), dataset, backend)
