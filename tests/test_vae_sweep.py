@@ -569,11 +569,13 @@ def test_a_worker_trains_the_sweep_that_it_is_told_and_else_all_of_them(tmp_path
     one = ["--divergences", "jsg", "--alphas", ".2", "--baselines", "", "--epochs", "1", "--data", images]
     for name in "abc":
         assert main([*one, "--workers", "0", "--storage", storage, "--out", str(tmp_path / name)]) == 0
+    assert main([*one, "--workers", "1", "--storage", storage, "--out", str(tmp_path / "d")]) == 0
+    assert [Queue(storage, name).finished() for name in "abcd"] == [False, False, False, True]
     command = ["worker", "--storage", storage, "--data", images, "--workers", "1"]
     assert main([*command, "--out", str(elsewhere)]) == 2
-    assert "--out is the folder of one sweep, and there are 3 here; name it with --sweep" in capsys.readouterr().err
+    assert "--out is the folder of one sweep, and there are 4 here; name it with --sweep" in capsys.readouterr().err
     assert main([*command, "--out", str(elsewhere), "--sweep", "b"]) == 0
-    assert {name: Queue(storage, name).finished() for name in "abc"} == {"a": False, "b": True, "c": False}
+    assert [Queue(storage, name).finished() for name in "abcd"] == [False, True, False, True]
     assert main(command) == 0
     found = [path for path in (tmp_path / "a", tmp_path / "b", tmp_path / "c", elsewhere) if (path / NAMES[0]).exists()]
     assert found == [tmp_path / "a", tmp_path / "c", elsewhere]
@@ -742,3 +744,12 @@ def test_of_two_workers_with_the_same_run_one_tells_its_result(tmp_path, images,
     out = ["--out", str(tmp_path / "few")]
     assert main([*PAIR, "--epochs", "1", "--data", images, "--workers", "1", *out]) == 0
     assert ": train" not in capsys.readouterr().out
+
+
+def test_a_folder_that_cannot_be_gone_on_with_fails_its_run_alone(tmp_path, images, capsys):
+    out = tmp_path / "few"
+    (out / NAMES[0]).mkdir(parents=True)
+    (out / NAMES[0] / "run.json").write_text("{}")
+    assert main([*PAIR, "--epochs", "1", "--data", images, "--workers", "1", "--out", str(out)]) == 2
+    assert f"1 of 2 runs failed, the first because {out / NAMES[0] / 'run.json'} is damaged" in capsys.readouterr().err
+    assert read_run(out / NAMES[1]).finished
