@@ -7,7 +7,7 @@ import numpy as np
 from jsgmath import formula, special
 from jsgmath.canonical import canonical, diagonal_pair, spread
 from jsgmath.dense import dense_pair
-from jsgmath.gaussian import Gaussian, as_gaussian, real_array
+from jsgmath.gaussian import Gaussian, as_gaussian, as_weight
 from jsgmath.pair import common_batch, finite
 from jsgmath.special import g, gs, numpy_kernel
 
@@ -229,15 +229,13 @@ def arguments(N1, N2, alpha, convention, name="alpha"):
     N1, N2 = as_gaussian("N1", N1), as_gaussian("N2", N2)
     if not isinstance(convention, str) or convention not in CONVENTIONS:
         raise ValueError(f"convention must be 'deasy' or 'nielsen', got {convention!r}")
-    alpha = real_array(name, alpha)
-    if not ((alpha >= 0) & (alpha <= 1)).all():
-        raise ValueError(f"{name} must lie in [0, 1], got {alpha[~((alpha >= 0) & (alpha <= 1))].flat[0]}")
+    alpha = as_weight(name, alpha)
     batch = common_batch(N1, N2)
     try:
         np.broadcast_shapes(alpha.shape, batch)
     except ValueError:
         raise ValueError(f"{name} of shape {alpha.shape} does not broadcast with batch shape {batch}") from None
-    w2 = alpha.astype(special.WORK)[..., None]
+    w2 = alpha[..., None]
     w1 = 1 - w2
     return N1, N2, (w1, w2, *formula.mean_weights(w1, w2, convention == "deasy"))
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from jsgmath import special
+
 DIAGONAL = ("var", "logvar", "std")
 DENSE = ("cov", "scale_tril", "precision")
 
@@ -194,6 +196,14 @@ def real_array(name, value):
     if array.dtype.kind != "f" or array.dtype.itemsize > 8:
         raise TypeError(f"{name} must be real numbers up to float64, got dtype {array.dtype}; convert it first")
     return array
+
+
+def as_weight(name, alpha):
+    """A weight in [0, 1], or an array of them, in the working precision."""
+    alpha = real_array(name, alpha)
+    if not ((alpha >= 0) & (alpha <= 1)).all():
+        raise ValueError(f"{name} must lie in [0, 1], got {alpha[~((alpha >= 0) & (alpha <= 1))].flat[0]}")
+    return alpha.astype(special.WORK)
 
 
 def _univariate(loc, scale):

@@ -1,0 +1,107 @@
+r"""What members of one exponential family have in common, in the arrays of NumPy, torch or JAX.
+
+With the log-normaliser ``F`` and natural parameters ``theta``, the normalised geometric mean ``G`` of two members is the
+member with ``g1 theta1 + g2 theta2``, and ``KL(N1||G)`` is the Bregman divergence of F between its parameter and N1's
+[2].  Taken as a difference of values of F it loses its digits where members are close.  Each family therefore writes
+both of its divergences as a sum of non-negative terms, by ``g`` and ``gs`` of `formula.py`, of arguments that vanish
+with the difference of the members.
+
+[2] Nielsen 2019, https://arxiv.org/abs/1904.04017
+"""
+
+import copy
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from jsgmath import formula
+from jsgmath.arithmetic import Arithmetic, Array, arithmetic, library_of
+
+
+class Family(ABC):
+    """A batch of members: its parameters broadcast, and so do those of two batches.
+
+    ``event`` trailing axes of the batch are independent components of one distribution, over which a divergence sums.
+    """
+
+    axes: ClassVar[int] = 0
+    """Of the parameters, behind those of the batch: 1 where a member has a vector of parameters."""
+
+    def __init__(self, event: int = 0, **parameters: Any):
+        libraries = {library_of(x) for x in parameters.values()} - {None}
+        if len(libraries) > 1:
+            raise TypeError(f"{type(self).__name__} got arrays of {' and '.join(sorted(map(str, libraries)))}; use one")
+        self.event = event
+        self.library = libraries.pop() if libraries else "NumPy"
+        self.parameters = parameters
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        return arithmetic(self.library or "NumPy")
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """With the axes of ``event``, without those of a vector of parameters."""
+        shapes = (x.shape for x in self.parameters.values())
+        shape = np.broadcast_shapes(*(tuple(shape) for shape in shapes))
+        return shape[: len(shape) - self.axes]
+
+    def independent(self, axes: int) -> Self:
+        """The same with so many more trailing axes of the batch as components."""
+        other = copy.copy(self)
+        other.event = self.event + axes
+        return other
+
+    def indexed(self, index: Any) -> Self:
+        """A part of the batch."""
+        other, shape = copy.copy(self), self.batch_shape
+        other.parameters = {
+            name: self.arithmetic.broadcast(x, shape + tuple(x.shape[x.ndim - self.axes :]))[index]
+            for name, x in self.parameters.items()
+        }
+        return other
+
+    @abstractmethod
+    def to_mean(self, other: Self, own: Array, weight: Array) -> Array:
+        """``KL(self||G)``, G having the weights ``own`` on self and ``weight`` on other: one value per member."""
+
+    @abstractmethod
+    def from_mean(self, other: Self, own: Array, weight: Array) -> Array:
+        """``KL(G||self)``, as `to_mean`."""
+
+    @abstractmethod
+    def mean_with(self, other: Self, own: Array, weight: Array) -> Self:
+        """``G`` itself, as `to_mean`."""
+
+    def terms(self, other: Self, g1: Array, g2: Array, dual: bool) -> tuple[Array, Array]:
+        """The two divergences that a skew one is the sum of [1, eqs. 8, 10]."""
+        if dual:
+            return self.from_mean(other, g1, g2), other.from_mean(self, g2, g1)
+        return self.to_mean(other, g1, g2), other.to_mean(self, g2, g1)
+
+    def skew(self, other: Self, alpha: Any, convention: str, dual: bool) -> Array:
+        """JSG, or its dual, of two batches of one library."""
+        m = self.arithmetic
+        w1, w2, g1, g2 = self.weights("alpha", alpha, convention)
+        with np.errstate(all="ignore"):
+            kl1, kl2 = self.terms(other, g1, g2, dual)
+            value = formula.skew(w1, w2, m.where(w1 == 0, 0 * w1, kl1), m.where(w2 == 0, 0 * w2, kl2))
+            if self.event:
+                value = value.sum(tuple(range(-self.event, 0)))
+            return m.rounded(value, m.result_type(*self.parameters.values(), *other.parameters.values()))
+
+    def geometric_mean(self, other: Self, weight: Any) -> Self:
+        """The member that is the normalised geometric mean, with ``weight`` on ``other``."""
+        _, _, g1, g2 = self.weights("weight", weight, "nielsen")
+        return self.mean_with(other, g1, g2)
+
+    def weights(self, name: str, alpha: Any, convention: str) -> tuple[Array, Array, Array, Array]:
+        """``w1, w2, g1, g2`` with axes for the components."""
+        m, like = self.arithmetic, next(iter(self.parameters.values()))
+        alpha = m.weight(name, alpha, like)
+        w1, w2 = 1 - alpha, alpha
+        w1, w2 = (m.work(m.array(w, like)) for w in (w1, w2))
+        w1, w2 = (w.reshape(tuple(w.shape) + (1,) * self.event) for w in (w1, w2))
+        g1, g2, _ = formula.mean_weights(w1, w2, convention == "deasy")
+        return w1, w2, g1, g2

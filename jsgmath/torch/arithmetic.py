@@ -1,0 +1,44 @@
+"""The numbers of torch as `families` take them, with the kernels of `eager.py`."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from jsgmath.arithmetic import Arithmetic, number_between_0_and_1
+from jsgmath.torch import eager
+
+
+def weight(name: str, alpha: Any, like: Tensor) -> Any:
+    if not isinstance(alpha, Tensor):
+        return number_between_0_and_1(name, alpha)
+    if not alpha.is_floating_point():
+        raise TypeError(f"{name} must be a float or a floating-point tensor, got {alpha.dtype}")
+    if alpha.device != like.device:
+        raise ValueError(f"{name} is on {alpha.device} but the distributions on {like.device}; move it there")
+    return alpha.double()
+
+
+def result_type(*tensors: Tensor) -> torch.dtype:
+    dtype = tensors[0].dtype
+    for tensor in tensors:
+        dtype = torch.promote_types(dtype, tensor.dtype)
+    return dtype
+
+
+TORCH = Arithmetic(
+    library="torch",
+    work=lambda x: x.to(torch.promote_types(x.dtype, torch.float32)),
+    weight=weight,
+    array=lambda x, like: torch.as_tensor(x, dtype=like.dtype if isinstance(x, float) else None, device=like.device),
+    broadcast=torch.broadcast_to,
+    result_type=result_type,
+    rounded=lambda x, dtype: x.to(dtype),
+    g=lambda x, k, other_k, log_r: eager.g(x, k, k, 0.0),
+    gs=lambda x, k, other_k, log_r: eager.gs(x, k, k, 0.0),
+    log=torch.log,
+    log1p=torch.log1p,
+    exp=torch.exp,
+    expm1=torch.expm1,
+    where=torch.where,
+)
