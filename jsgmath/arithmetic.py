@@ -1,6 +1,7 @@
 """The numbers of NumPy, torch and JAX: what a family's formulas need of them besides ``+ - * /``."""
 
 from functools import cache, partial
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,8 @@ class Arithmetic(NamedTuple):
     """``(x, like)``: a number, or an array, as an array where ``like`` is."""
     broadcast: Any
     """``(x, shape)``"""
+    stack: Any
+    """Arrays of one shape, along a new first axis."""
     result_type: Any
     """Of arrays."""
     rounded: Any
@@ -51,8 +54,8 @@ def arithmetic(library: str) -> Arithmetic:
     return _jax() if library == "JAX" else _numpy()
 
 
-def number_between_0_and_1(name: str, alpha: float) -> float:
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float):
+def number_between_0_and_1(name: str, alpha: object) -> float:
+    if isinstance(alpha, bool) or not isinstance(alpha, Real):
         raise TypeError(f"{name} must be a float or an array of the Gaussians' library, got {type(alpha).__name__}")
     if not 0 <= alpha <= 1:
         raise ValueError(f"{name} must lie in [0, 1], got {alpha}")
@@ -68,6 +71,7 @@ def _numpy() -> Arithmetic:
         weight=lambda name, alpha, like: as_weight(name, alpha),
         array=lambda x, like: np.asarray(x),
         broadcast=np.broadcast_to,
+        stack=np.stack,
         result_type=np.result_type,
         rounded=lambda x, dtype: x.astype(dtype)[()],
         g=special.numpy_kernel(special.g),
@@ -97,6 +101,7 @@ def _jax() -> Arithmetic:
         weight=weight,
         array=lambda x, like: jnp.asarray(x),
         broadcast=jnp.broadcast_to,
+        stack=jnp.stack,
         result_type=jnp.result_type,
         rounded=lambda x, dtype: x.astype(dtype),
         g=partial(kernel, special.g),

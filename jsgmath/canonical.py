@@ -20,13 +20,13 @@ def canonical(N1, N2):
     return dense_pair(N1, N2)[0]
 
 
-def diagonal_pair(N1, N2):
+def diagonal_pair(N1, N2, work=special.WORK):
     """Both scales diagonal: the directions are the coordinates."""
-    (v1, i1), (v2, i2) = spread(N1), spread(N2)
-    s1, s2 = N1.scale.astype(special.WORK), N2.scale.astype(special.WORK)
+    (v1, i1), (v2, i2) = spread(N1, work), spread(N2, work)
+    s1, s2 = N1.scale.astype(work), N2.scale.astype(work)
     if N1.form == N2.form == "logvar":
         log_r1, low = special.two_sum(s1, -s2)
-        low = np.where(np.abs(log_r1) < np.log(np.finfo(special.WORK).max), low, 0)
+        low = np.where(np.abs(log_r1) < np.log(np.finfo(work).max), low, 0)
         r1, r2 = positive(np.exp(log_r1)), positive(np.exp(-log_r1))
         e1, e2 = np.expm1(log_r1) + low * r1, np.expm1(-log_r1) - low * r2
         r1, r2 = positive(r1 + low * r1), positive(r2 - low * r2)
@@ -42,7 +42,7 @@ def diagonal_pair(N1, N2):
         if N1.form != N2.form:
             near = np.abs(e1) < 0.5
             e1[near], e2[near] = mixed_excesses(N1, N2, near)
-    delta = N1.mean.astype(special.WORK) - N2.mean.astype(special.WORK)
+    delta = N1.mean.astype(work) - N2.mean.astype(work)
     return Pair(log_r1, r1, r2, finite(e1), finite(e2), finite(delta * i1), finite(delta * i2))
 
 
@@ -56,9 +56,9 @@ def mixed_excesses(N1, N2, where):
     return halves.reshape(-1, 2, 2).sum(-1).T
 
 
-def spread(N):
+def spread(N, work=special.WORK):
     """Variances and reciprocal standard deviations of a diagonal Gaussian."""
-    scale = N.scale.astype(special.WORK)
+    scale = N.scale.astype(work)
     if N.form == "logvar":
         return positive(np.exp(scale)), positive(np.exp(-scale / 2))
     if N.form == "std":

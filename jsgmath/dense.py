@@ -10,7 +10,7 @@ verification/README.md derives.
 import numpy as np
 
 from jsgmath import special
-from jsgmath.operands import Side, operands
+from jsgmath.operands import Side, matrix_of, operands
 from jsgmath.pair import Pair, Reduction, common_batch, finite, positive
 from jsgmath.twofold import EPS, Twofold
 
@@ -40,6 +40,15 @@ def _side(N, batch):
     arrays = [(N.mean, 1), (N.scale, 1 if N.is_diagonal else 2), (N.factor, 2)]
     shaped = (np.broadcast_to(x, (*batch, *x.shape[-axes:])) for x, axes in arrays)
     return Side(N.form, *(x.reshape((-1, *x.shape[len(batch) :])).astype(np.float64) for x in shaped))
+
+
+def precision_of(N):
+    """The inverse of a covariance, in the working precision, with all its digits."""
+    matrix = matrix_of(_side(N, N.batch_shape), swapped=False)
+    inverse = matrix.given if matrix.kind == "inverse" else matrix.given.inverse()
+    if matrix.kind == "factor":
+        inverse = inverse.T @ inverse
+    return (inverse.high.astype(special.WORK) + inverse.low).reshape((*N.batch_shape, N.dim, N.dim))
 
 
 class Mapped:

@@ -66,7 +66,7 @@ def operands(side1, side2):
     own = -unit1[:, None, None]
 
     def matrix(side, own):
-        kind, given = _matrix(side, swapped)
+        kind, given = matrix_of(side, swapped)
         shift = {"square": rows + columns + 2 * own, "factor": rows + own, "inverse": -rows - columns - 2 * own}
         return Matrix(kind, given.scaled(shift[kind]))
 
@@ -99,7 +99,7 @@ def _halves(side, swapped):
     return side.factor, inverse
 
 
-def _matrix(side, swapped):
+def matrix_of(side, swapped):
     if side.form == "precision":
         return Matrix("square" if swapped else "inverse", Twofold(side.scale))
     if side.form == "logvar":

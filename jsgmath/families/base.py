@@ -10,16 +10,17 @@ with the difference of the members.
 """
 
 import copy
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from jsgmath import formula
 from jsgmath.arithmetic import Arithmetic, Array, arithmetic, library_of
+from jsgmath.distribution import Distribution
 
 
-class Family(ABC):
+class Family(Distribution):
     """A batch of members: its parameters broadcast, and so do those of two batches.
 
     ``event`` trailing axes of the batch are independent components of one distribution, over which a divergence sums.
@@ -53,13 +54,19 @@ class Family(ABC):
         other.event = self.event + axes
         return other
 
-    def indexed(self, index: Any) -> Self:
-        """A part of the batch."""
-        other, shape = copy.copy(self), self.batch_shape
+    def expanded(self, batch_shape: tuple[int, ...]) -> Self:
+        """The same with the batch broadcast to that shape."""
+        other, m = copy.copy(self), self.arithmetic
         other.parameters = {
-            name: self.arithmetic.broadcast(x, shape + tuple(x.shape[x.ndim - self.axes :]))[index]
+            name: m.broadcast(x, batch_shape + tuple(x.shape[x.ndim - self.axes :]))
             for name, x in self.parameters.items()
         }
+        return other
+
+    def indexed(self, index: Any) -> Self:
+        """A part of the batch."""
+        other = self.expanded(self.batch_shape)
+        other.parameters = {name: x[index] for name, x in other.parameters.items()}
         return other
 
     @abstractmethod

@@ -1,6 +1,7 @@
 """Gaussians of one dimension, and with their axis as an event diagonal ones, in the arrays of torch or JAX."""
 
-from typing import Self
+from collections.abc import Sequence
+from typing import Any, Self
 
 from jsgmath import formula
 from jsgmath.arithmetic import Array
@@ -16,7 +17,7 @@ class Normal(Family):
     def canonical(self, other: Self) -> tuple[Array, ...]:
         """``log_r1, r1, r2, e1, e2, d1, d2`` of `formula.py`."""
         m = self.arithmetic
-        m1, s1, m2, s2 = (m.work(x) for x in (*self.parameters.values(), *other.parameters.values()))
+        m1, s1, m2, s2 = (m.work(x) for x in (self.mean, self.std, other.mean, other.std))
         q1, q2, delta, total, mean = s1 / s2, s2 / s1, s1 - s2, s1 + s2, m1 - m2
         e1, e2 = delta / s2 * (total / s2), -delta / s1 * (total / s1)
         return 2 * m.log(q1), q1 * q1, q2 * q2, e1, e2, mean / s1, mean / s2
@@ -27,6 +28,13 @@ class Normal(Family):
             return formula.from_mean(g1, g2, *pair, self.arithmetic.gs)
         return formula.to_mean(g1, g2, *pair, self.arithmetic.g)
 
+    def held(self) -> Any:
+        if self.library != "torch":
+            return self
+        from jsgmath.torch.distributions import normal
+
+        return normal(self)
+
     def to_mean(self, other: Self, own: Array, weight: Array) -> Array:
         return self.terms(other, own, weight, dual=False)[0]
 
@@ -34,9 +42,25 @@ class Normal(Family):
         return self.terms(other, own, weight, dual=True)[0]
 
     def mean_with(self, other: Self, own: Array, weight: Array) -> Self:
-        m = self.arithmetic
-        m1, s1, m2, _ = (m.work(x) for x in (*self.parameters.values(), *other.parameters.values()))
-        _, r1, r2, *_ = self.canonical(other)
-        k1, _, p1, p2 = formula.shares(own, weight, r1, r2)
-        dtype = m.result_type(*self.parameters.values(), *other.parameters.values())
-        return type(self)(m.rounded(p1 * m1 + p2 * m2, dtype), m.rounded(s1 / k1**0.5, dtype), self.event)
+        return self.product([self, other], [own, weight])
+
+    @classmethod
+    def product(cls, members: Sequence[Self], weights: Sequence[Array]) -> Self:
+        """The normalised geometric mean of any number of members."""
+        first = members[0]
+        m, axes = first.arithmetic, (1,) * first.event
+        weights = [m.work(w.reshape(tuple(w.shape) + axes)) if w.ndim or axes else w for w in weights]
+        ratios = [w * first.canonical(N)[1] for w, N in zip(weights, members, strict=True)]
+        k = sum(ratios)
+        mean = sum(r / k * m.work(N.mean) for r, N in zip(ratios, members, strict=True))
+        parameters = [x for N in members for x in N.parameters.values()]
+        dtype = m.result_type(*parameters)
+        return cls(m.rounded(mean, dtype), m.rounded(m.work(first.std) / k**0.5, dtype), first.event)
+
+    @property
+    def mean(self) -> Array:
+        return self.parameters["mean"]
+
+    @property
+    def std(self) -> Array:
+        return self.parameters["std"]

@@ -19,6 +19,34 @@ def weight(name: str, alpha: Any, like: Tensor) -> Any:
     return alpha.double()
 
 
+class Kernel(torch.autograd.Function):
+    """g, or gs, of x with ``k = 1 + x``, whose derivatives are ``x/k`` and ``x/k^2``.
+
+    Those of the text of `eager` would be right but for rounding, which is all where x is small.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, k: Tensor, dual: bool) -> Tensor:
+        return (eager.gs if dual else eager.g)(x, k, k, 0.0)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, k, ctx.dual = inputs
+        ctx.save_for_backward(x, k)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None, None]:
+        x, k = ctx.saved_tensors
+        slope = x / (k * k) if ctx.dual else x / k
+        return upstream[0] * slope, None, None
+
+
+def kernel(dual: bool) -> Any:
+    return lambda x, k, other_k, log_r: Kernel.apply(x, k, dual)
+
+
 def result_type(*tensors: Tensor) -> torch.dtype:
     dtype = tensors[0].dtype
     for tensor in tensors:
@@ -32,10 +60,11 @@ TORCH = Arithmetic(
     weight=weight,
     array=lambda x, like: torch.as_tensor(x, dtype=like.dtype if isinstance(x, float) else None, device=like.device),
     broadcast=torch.broadcast_to,
+    stack=torch.stack,
     result_type=result_type,
     rounded=lambda x, dtype: x.to(dtype),
-    g=lambda x, k, other_k, log_r: eager.g(x, k, k, 0.0),
-    gs=lambda x, k, other_k, log_r: eager.gs(x, k, k, 0.0),
+    g=kernel(dual=False),
+    gs=kernel(dual=True),
     log=torch.log,
     log1p=torch.log1p,
     exp=torch.exp,
