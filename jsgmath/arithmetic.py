@@ -23,19 +23,49 @@ class Arithmetic(NamedTuple):
     """``(x, like)``: a number, or an array, as an array where ``like`` is."""
     broadcast: Any
     """``(x, shape)``"""
-    stack: Any
-    """Arrays of one shape, along a new first axis."""
     result_type: Any
     """Of arrays."""
     rounded: Any
     """``(x, result_type)``"""
     g: Any
     gs: Any
+    bits: Any
+    """Of an array's numbers: the length of the significand."""
     log: Any
     log1p: Any
     exp: Any
     expm1: Any
     where: Any
+    stack: Any
+    """``(arrays, axis)``"""
+    largest: Any
+    """Of the last axis, which stays."""
+
+    def g_of(self, x: Array, k: Array) -> Array:
+        """``g(x)`` for a ``k = 1 + x`` that is in range."""
+        return self.g(x, k, k, 0.0)
+
+    def gs_of(self, x: Array, k: Array) -> Array:
+        """``gs(x)``, likewise."""
+        return self.gs(x, k, k, 0.0)
+
+    def log_ratio(self, excess: Array, y: Array, x: Array) -> Array:
+        """``log(y/x)`` of positive numbers, given ``excess = y/x - 1``."""
+        near = (excess > -0.5) & (excess < 1)
+        return self.where(near, self.log1p(self.where(near, excess, 0.0)), self.log(self.where(near, 1.0, y / x)))
+
+    def product(self, x: Array, y: Array) -> tuple[Array, Array]:
+        """``x * y``, and what rounding took off it [Dekker]."""
+        high = x * y
+        x1, x2 = self.halves(x)
+        y1, y2 = self.halves(y)
+        return high, ((x1 * y1 - high) + x1 * y2 + x2 * y1) + x2 * y2
+
+    def halves(self, x: Array) -> tuple[Array, Array]:
+        """Two numbers of half as many bits that add up to ``x`` [Veltkamp]."""
+        scaled = x * (2.0 ** ((self.bits(x) + 1) // 2) + 1)
+        high = scaled - (scaled - x)
+        return high, x - high
 
 
 def library_of(value: object) -> str | None:
@@ -71,16 +101,18 @@ def _numpy() -> Arithmetic:
         weight=lambda name, alpha, like: as_weight(name, alpha),
         array=lambda x, like: np.asarray(x),
         broadcast=np.broadcast_to,
-        stack=np.stack,
         result_type=np.result_type,
         rounded=lambda x, dtype: x.astype(dtype)[()],
         g=special.numpy_kernel(special.g),
         gs=special.numpy_kernel(special.gs),
+        bits=lambda x: np.finfo(x.dtype).nmant + 1,
         log=np.log,
         log1p=np.log1p,
         exp=np.exp,
         expm1=np.expm1,
         where=np.where,
+        stack=np.stack,
+        largest=lambda x: x.max(-1, keepdims=True),
     )
 
 
@@ -101,14 +133,16 @@ def _jax() -> Arithmetic:
         weight=weight,
         array=lambda x, like: jnp.asarray(x),
         broadcast=jnp.broadcast_to,
-        stack=jnp.stack,
         result_type=jnp.result_type,
         rounded=lambda x, dtype: x.astype(dtype),
         g=partial(kernel, special.g),
         gs=partial(kernel, special.gs),
+        bits=lambda x: jnp.finfo(x.dtype).nmant + 1,
         log=jnp.log,
         log1p=jnp.log1p,
         exp=jnp.exp,
         expm1=jnp.expm1,
         where=jnp.where,
+        stack=jnp.stack,
+        largest=lambda x: x.max(-1, keepdims=True),
     )

@@ -73,7 +73,7 @@ def pairwise(gaussians: Any, alpha: Any, others: Any = None, *, dual: bool = Fal
     columns = second if isinstance(second, list) else [second]
     rows = [[function(N1, N2, alpha, convention=convention) for N2 in columns] for N1 in separate(first)]
     m = arithmetic(library_of(rows[0][0]) or "NumPy")
-    matrix = m.stack([row[0] if columns[0] is second else m.stack(row) for row in rows])
+    matrix = m.stack([row[0] if columns[0] is second else m.stack(row, 0) for row in rows], 0)
     if not symmetric:
         return matrix
     upper = m.array(np.triu(np.ones(matrix.shape[:2], bool)), matrix)

@@ -11,6 +11,7 @@ with the difference of the members.
 
 import copy
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,6 +19,7 @@ import numpy as np
 from jsgmath import formula
 from jsgmath.arithmetic import Arithmetic, Array, arithmetic, library_of
 from jsgmath.distribution import Distribution
+from jsgmath.gaussian import real_array
 
 
 class Family(Distribution):
@@ -35,7 +37,40 @@ class Family(Distribution):
             raise TypeError(f"{type(self).__name__} got arrays of {' and '.join(sorted(map(str, libraries)))}; use one")
         self.event = event
         self.library = libraries.pop() if libraries else "NumPy"
-        self.parameters = parameters
+        if self.library == "NumPy":
+            self.parameters = {name: real_array(name, x) for name, x in parameters.items()}
+        else:
+            like = next(x for x in parameters.values() if library_of(x))
+            self.parameters = {name: self.arithmetic.array(x, like) for name, x in parameters.items()}
+        try:
+            _ = self.batch_shape
+        except ValueError:
+            shapes = " and ".join(f"{tuple(x.shape)} of {name}" for name, x in self.parameters.items())
+            raise ValueError(f"shapes {shapes} do not broadcast; make them equal or 1") from None
+
+    def check(self, name: str, wanted: str, good: Callable[[Array], Array]) -> None:
+        """Refuse bad numbers of a parameter, if it is there, and if NumPy's: reading others would wait for a device."""
+        x = self.parameters.get(name)
+        if self.library == "NumPy" and x is not None and not good(x).all():
+            raise ValueError(f"{name} must be {wanted}, got {x[~good(x)].flat[0]}")
+
+    def check_vector(self, name: str, least: int) -> None:
+        """Refuse a parameter without a last axis of so many."""
+        x = self.parameters.get(name)
+        if x is not None and (x.ndim == 0 or x.shape[-1] < least):
+            raise ValueError(f"{name} must have shape (..., K) with K at least {least}, got {tuple(x.shape)}")
+
+    def like(self, other: Self, **parameters: Array) -> Self:
+        """A member with parameters in the working precision, rounded to the type of self's and other's."""
+        m = self.arithmetic
+        dtype = m.result_type(*self.parameters.values(), *other.parameters.values())
+        member = type(self)(**{name: m.rounded(x, dtype) for name, x in parameters.items()})
+        return member.independent(self.event)
+
+    def __repr__(self) -> str:
+        parameters = ", ".join(f"{name}={x.tolist()}" for name, x in self.parameters.items())
+        event = f".independent({self.event})" if self.event else ""
+        return f"{type(self).__name__}({parameters}){event}"
 
     @property
     def arithmetic(self) -> Arithmetic:

@@ -1,5 +1,6 @@
-"""The numbers of torch as `families` take them, with the kernels of `eager.py`."""
+"""The numbers of torch as `families` take them."""
 
+import math
 from typing import Any
 
 import torch
@@ -54,20 +55,26 @@ def result_type(*tensors: Tensor) -> torch.dtype:
     return dtype
 
 
+def bits(x: Tensor) -> int:
+    return 1 - round(math.log2(torch.finfo(x.dtype).eps))
+
+
 TORCH = Arithmetic(
     library="torch",
     work=lambda x: x.to(torch.promote_types(x.dtype, torch.float32)),
     weight=weight,
     array=lambda x, like: torch.as_tensor(x, dtype=like.dtype if isinstance(x, float) else None, device=like.device),
     broadcast=torch.broadcast_to,
-    stack=torch.stack,
     result_type=result_type,
     rounded=lambda x, dtype: x.to(dtype),
     g=kernel(dual=False),
     gs=kernel(dual=True),
+    bits=bits,
     log=torch.log,
     log1p=torch.log1p,
     exp=torch.exp,
     expm1=torch.expm1,
     where=torch.where,
+    stack=torch.stack,
+    largest=lambda x: x.amax(-1, keepdim=True),
 )
