@@ -49,7 +49,9 @@ def stacked(found: list[Adapted]) -> Gaussian | Family | None:
         if any(list(x.parameters) != list(first.parameters) for x in found) or not _alike(arrays):
             return None
         batch, stack = copy.copy(first), arithmetic(first.library).stack
-        batch.parameters = {name: stack(same, 0) for name, same in zip(first.parameters, zip(*arrays, strict=True), strict=True)}
+        batch.parameters = {
+            name: stack(same, 0) for name, same in zip(first.parameters, zip(*arrays, strict=True), strict=True)
+        }
         return batch
     return None
 

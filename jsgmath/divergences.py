@@ -23,23 +23,28 @@ def jsg(N1, N2, alpha, *, convention="deasy", return_error=False):
     with ``G`` the normalised geometric mean of the two densities [1, eqs. 12-13].
 
     Args:
-        N1, N2: Gaussians of equal dimension, or frozen ``scipy.stats`` normals; batch shapes broadcast.
-        alpha: weight of ``N2`` in [0, 1]; a float or an array that broadcasts with the batch.
+        N1, N2: Gaussians of equal dimension; batch shapes broadcast.  A `Gaussian`, or a normal distribution of
+            ``scipy.stats``, ``torch.distributions``, NumPyro, distrax or TFP, or of a class that was `register`-ed;
+            both of one library.  Or two members of one of the `families`, or what scipy and torch hold of them.
+        alpha: weight of ``N2`` in [0, 1]; a float or an array, of the same library, that broadcasts with the batch.
         convention: ``"deasy"``: ``G`` weighs ``N1`` by alpha, so that the ends are KL(N1||N2) and
             KL(N2||N1) [1, eqs. 16-18]; ``"nielsen"``: ``G`` weighs ``N2`` by alpha, both ends are 0 [1, eq. 14; 2].
-        return_error: whether to return ``(value, bound)``, the bound being on the absolute error of the value.
+        return_error: whether to return ``(value, bound)``, the bound being on the absolute error of the value; for
+            Gaussians of NumPy.
 
     Returns:
-        One value per batch element, never negative, 0 for equal Gaussians.
+        One value per batch element, never negative, 0 for equal Gaussians.  Of torch and of JAX an array with
+        derivatives, of their type and on their device; full covariances of JAX come out as NumPy's.
 
     Raises:
-        TypeError: an argument that is no Gaussian, or an alpha that is no real number.
+        TypeError: an argument that is no Gaussian, two libraries, or an alpha that is no real number.
         ValueError: alpha outside [0, 1], an unknown convention, shapes that do not fit, or covariances so
             ill-conditioned that float64 cannot diagonalise them together.
 
     Accuracy: within 1 ulp of ball arithmetic on the definition, however close the two Gaussians are
     (``tests/test_accuracy.py``), and whatever the condition of full covariances up to 1e14; of those that differ by the
-    same factor in several directions, within 10 (``tests/test_accuracy_dense.py``).
+    same factor in several directions, within 10 (``tests/test_accuracy_dense.py``).  Of torch and JAX in their own
+    arithmetic, near-equal ones without loss (``tests/test_interop.py``).
 
     References:
         [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599

@@ -1,4 +1,4 @@
-r"""Gaussians whose covariance is ``D + W W^T``, D diagonal and W of few columns, without a matrix of n rows and columns.
+r"""Gaussians whose covariance is ``D + W W^T``, D diagonal, W of few columns; no matrix of n rows and n columns.
 
 In units in which the D of N2 is the identity, let ``S1 = I + E + U U^T`` and ``S2 = I + V V^T``.  With the Cholesky
 factor L of ``I + V^T V`` the matrix ``H = I - V B V^T``, ``B = L^-T (L + I)^-1``, is a root of ``S2^-1 = H H^T``
@@ -205,7 +205,7 @@ class LowRank(Distribution):
         return self.arithmetic.rounded(value, self.arithmetic.result_type(*self.arrays(), *other.arrays()))
 
     def twice_kl(self, first: Parts, second: Parts, g1: Array, g2: Array, dual: bool) -> Array:
-        """Of the two ways to ``2 KL(G||N1)`` the one that keeps more digits: through G itself, where G is far from N1."""
+        """`twice_kl` by the way that keeps more digits: to ``KL(G||N1)`` through G itself, where G is far from N1."""
         m, library = matrices(self.library), self.arithmetic
         value, far = twice_kl(m, library.gs if dual else library.g, first, second, g1, g2, dual)
         if not dual:

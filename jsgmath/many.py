@@ -37,10 +37,11 @@ def jsg_many(gaussians: Any, weights: Any, *, mean_weights: Any = None, dual: bo
     .. math:: \sum_k w_k\,KL(N_k \| G), \quad G \propto \prod_k N_k^{w_k}         [4; for K = 2: 1, eq. 8]
 
     Args:
-        gaussians: a sequence of K Gaussians whose batches broadcast, whatever `jsg` takes; or one batch of them, K being
-            its first axis.
+        gaussians: a sequence of K Gaussians whose batches broadcast, whatever `jsg` takes; or one batch of them, K
+            being its first axis.
         weights: K numbers that are not negative and sum to 1, or an array ``(K, ...)`` that broadcasts with the batch.
-        mean_weights: those of ``G``, likewise, if they are to be others: for two, the weights exchanged are ``"deasy"``.
+            Those of a tensor are not checked; its derivatives are right along the numbers that sum to 1.
+        mean_weights: those of ``G``, likewise, if they are others: for two, the weights exchanged are ``"deasy"``.
         dual: ``KL(G || N_k)`` instead, as JSG* [1, eq. 10].
 
     Returns:

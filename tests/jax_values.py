@@ -4,16 +4,18 @@ starts threads, after which the processes of other tests could not be forked."""
 import json
 import warnings
 
-warnings.simplefilter("ignore")  # of these libraries themselves
-import distrax as dx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro.distributions as nd
-import tensorflow_probability.substrates.jax.distributions as tj
-import tensorflow_probability.substrates.numpy.distributions as tn
 
 import jsgmath
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # these libraries' own
+    import distrax as dx
+    import numpyro.distributions as nd
+    import tensorflow_probability.substrates.jax.distributions as tj
+    import tensorflow_probability.substrates.numpy.distributions as tn
 
 jax.config.update("jax_enable_x64", True)
 warnings.simplefilter("error")
@@ -73,6 +75,7 @@ def dense_loss(mean):
 
 arguments = jnp.array(MEANS[1]), jnp.array(STDS[1]), 0.3
 batch = [jnp.stack([x, 2 * x]) for x in arguments[:2]]
+mean = jsgmath.geometric_mean(nd.Normal(0.0, 1.0), nd.Normal(3.0, 1.0), 0.5)
 expanded = nd.Normal(0.0, 1.0).expand([2]).to_event(1)
 print(
     json.dumps(

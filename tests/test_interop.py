@@ -128,6 +128,7 @@ def test_a_covariance_of_scipy_is_taken_by_the_factor_it_holds():
         "precision": st.Covariance.from_precision(precision),
         "var": st.Covariance.from_diagonal(np.diag(cov)),
     }
+    given = {"scale_tril": tril, "precision": precision, "var": np.diag(cov)}
     for form, covariance in forms.items():
         for N in (Gaussian(MEANS[0], cov=covariance), st.multivariate_normal(MEANS[0], covariance)):
             assert (
@@ -226,7 +227,7 @@ def mpmath_divergences(N1, N2, alpha):
 @pytest.mark.parametrize("part", ["mean", "factor", "diagonal", "all"])
 @pytest.mark.parametrize("gap", [1.0, 1e-3, 1e-9])
 def test_low_rank_normals_that_approach_each_other_keep_their_digits(part, gap):
-    """As a matrix of n rows and columns they would lose all of them at 1e-9 in float64: Cholesky factors differ by 1e-9."""
+    """From covariances they would lose all of them at 1e-9, whose square is beyond float64."""
     torch.manual_seed(2)
     n, k = 8, 2
     N1 = low_rank(torch.randn(n), torch.randn(n, k), torch.rand(n) + 0.5)
@@ -252,7 +253,7 @@ def test_low_rank_normals_have_gradients():
         return function(N1, N2, alpha)
 
     def draw():
-        return [torch.randn(5).double(), torch.randn(5, 2).double(), torch.rand(5).double() + 0.5]
+        return [torch.randn(4).double(), torch.randn(4, 1).double(), torch.rand(4).double() + 0.5]
 
     inputs = [x.requires_grad_() for x in (*draw(), *draw())]
     alpha = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
@@ -261,9 +262,7 @@ def test_low_rank_normals_have_gradients():
         assert torch.autograd.gradgradcheck(lambda *x, f=function: divergence(f, *x), [*inputs, alpha])
         same = [x.detach().clone().requires_grad_() for x in (*inputs[:3], *inputs[:3])]
         gradients = torch.autograd.grad(divergence(function, *same, 0.3), same)
-        assert all(
-            (x == 0).all() for x in gradients
-        )  # where eigenvalues are equal, their own derivatives are not there
+        assert all((x == 0).all() for x in gradients)  # where those of eigenvalues do not exist
 
 
 def test_low_rank_normals_of_10000_dimensions_form_no_square_matrix():

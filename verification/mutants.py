@@ -64,7 +64,7 @@ REASONS = {
         "special.gs: k = where(x > 1, 1 + x, k)",
     ],
     "beyond that the ratio is cut off": [
-        "canonical.diagonal_pair: low = np.where(np.abs(log_r1) < np.log(np.finfo(special.WORK).max), low, 1)",
+        "canonical.diagonal_pair: low = np.where(np.abs(log_r1) < np.log(np.finfo(work).max), low, 1)",
     ],
     "at the border of near both computations are right": [
         "canonical.diagonal_pair: near = np.abs(e2) < 0.5",
@@ -74,7 +74,7 @@ REASONS = {
         "canonical.mixed_excesses: return halves.reshape(-2, 2, 2).sum(-1).T",
     ],
     "both have one": [
-        "divergences._evaluated: rounding = (special.ROUNDING + N2.dim) * np.finfo(special.WORK).eps",
+        "divergences.evaluated: rounding = (special.ROUNDING + N2.dim) * np.finfo(special.WORK).eps",
     ],
     "it serves only an error, alpha's shape": [
         "divergences.arguments: batch = common_batch(N2, N2)",
@@ -85,7 +85,7 @@ REASONS = {
         "dense.dense_pair: count, step = (int(np.prod(batch)), max(1, AT_ONCE * n ** 2))",
     ],
     "of a bound in which the other terms are larger, all of them below a rounding": [
-        "divergences._evaluated: return (value, (rounding + relative) * value - divergence(slack), _dtype(N1, N2))",
+        "divergences.evaluated: return (value, (rounding + relative) * value - divergence(slack))",
         "dense.Mapped.__init__: share = sum(((np.abs(x.high) - x.error) / sizes for x, sizes in sides))",
         (
             "dense._reduce: share = np.maximum(error1 / c1, error2 / c2) - np.where(near[:, None], 0, e_error / n"

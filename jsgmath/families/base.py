@@ -1,10 +1,10 @@
 r"""What members of one exponential family have in common, in the arrays of NumPy, torch or JAX.
 
-With the log-normaliser ``F`` and natural parameters ``theta``, the normalised geometric mean ``G`` of two members is the
-member with ``g1 theta1 + g2 theta2``, and ``KL(N1||G)`` is the Bregman divergence of F between its parameter and N1's
-[2].  Taken as a difference of values of F it loses its digits where members are close.  Each family therefore writes
-both of its divergences as a sum of non-negative terms, by ``g`` and ``gs`` of `formula.py`, of arguments that vanish
-with the difference of the members.
+With the log-normaliser ``F`` and natural parameters ``theta``, the normalised geometric mean ``G`` of two members is
+the member with ``g1 theta1 + g2 theta2``, and ``KL(N1||G)`` is the Bregman divergence of F between its parameter and
+N1's [2].  Taken as a difference of values of F it loses its digits where members are close.  Each family therefore
+writes both of its divergences as a sum of non-negative terms, by ``g`` and ``gs`` of `formula.py`, of arguments that
+vanish with the difference of the members.
 
 [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 """

@@ -67,7 +67,9 @@ class Dirichlet(Family):
         # Where one component is nearly all, its term and that of the total nearly cancel.
         largest = (2 * x > total_x) & (2 * y > total_y)
         some = largest.any(-1)[..., None]
-        one = (m.where(some, m.where(largest, z, 0.0).sum(-1)[..., None], z0) for z, z0 in ((x, 1.0), (y, 1.0), (d, 0.0)))
+        one = (
+            m.where(some, m.where(largest, z, 0.0).sum(-1)[..., None], z0) for z, z0 in ((x, 1.0), (y, 1.0), (d, 0.0))
+        )
         rest = (m.where(some, m.where(largest, 0.0, z).sum(-1)[..., None], 0.0) for z in (x, y, d))
         of_total = m.where(some, bregman_less(m, *one, *rest), -bregman(m, total_x, total_y, total_d))
         return (shares + m.where(largest, 0.0, bregman(m, x, y, d))).sum(-1) + of_total[..., 0]
