@@ -3,6 +3,7 @@
 import importlib
 
 from jsgmath import families
+from jsgmath.bounds import bhattacharyya_bound, jsg_bounds, jsg_extended
 from jsgmath.divergences import (
     Gradient,
     bhattacharyya,
@@ -25,14 +26,17 @@ __all__ = [
     "Gaussian",
     "Gradient",
     "bhattacharyya",
+    "bhattacharyya_bound",
     "families",
     "geometric_mean",
     "geometric_mean_many",
     "jeffreys",
     "js",
     "jsg",
+    "jsg_bounds",
     "jsg_dual",
     "jsg_dual_grad",
+    "jsg_extended",
     "jsg_grad",
     "jsg_many",
     "kl",

@@ -244,7 +244,7 @@ def _of_scipy(covariance):
     if kind == "CovViaPrecision":
         return "precision", covariance._precision, covariance._chol_P
     if kind == "CovViaEigendecomposition":
-        # S = V w V^T = R^T R, R being triangular; the largest rows come first, so that the small ones keep their digits.
+        # S = V w V^T = R^T R, R being triangular; largest rows first, so that the small ones keep their digits.
         values = covariance._w[..., None]
         root = np.sqrt(np.maximum(values, 0)) * covariance._v.swapaxes(-1, -2)
         R = np.linalg.qr(np.take_along_axis(root, np.argsort(-values, axis=-2), -2), mode="r")

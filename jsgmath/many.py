@@ -68,7 +68,7 @@ def jsg_many(gaussians: Any, weights: Any, *, mean_weights: Any = None, dual: bo
         return _numpy(found, w, g, dual)
     if isinstance(found[0], Normal):
         m, event = found[0].arithmetic, found[0].event
-        w, g = ([m.work(x.reshape(tuple(x.shape) + (1,) * event)) for x in y] for y in (w, g))
+        w, g = ([m.work(found[0].with_axes(x)) for x in y] for y in (w, g))
         terms = diagonal_terms([[x.canonical(y) for y in found] for x in found], g, m, dual)
         value = sum(weight * term for weight, term in zip(w, terms, strict=True))
         value = value.sum(tuple(range(-event, 0))) if event else value

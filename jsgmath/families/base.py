@@ -1,10 +1,10 @@
 r"""What members of one exponential family have in common, in the arrays of NumPy, torch or JAX.
 
 With the log-normaliser ``F`` and natural parameters ``theta``, the normalised geometric mean ``G`` of two members is
-the member with ``g1 theta1 + g2 theta2``, and ``KL(N1||G)`` is the Bregman divergence of F between its parameter and
-N1's [2].  Taken as a difference of values of F it loses its digits where members are close.  Each family therefore
-writes both of its divergences as a sum of non-negative terms, by ``g`` and ``gs`` of `formula.py`, of arguments that
-vanish with the difference of the members.
+that with ``g1 theta1 + g2 theta2``, and ``KL(N1||G)`` is the Bregman divergence of F between its parameter and N1's
+[2].  Taken as a difference of values of F it loses its digits where members are close.  Each family therefore writes
+both of its divergences as a sum of non-negative terms, by ``g`` and ``gs`` of `formula.py`, of arguments that vanish
+with the difference of the members.
 
 [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 """
@@ -105,18 +105,18 @@ class Family(Distribution):
         return other
 
     @abstractmethod
-    def to_mean(self, other: Self, own: Array, weight: Array) -> Array:
+    def to_mean(self, other: Any, own: Array, weight: Array) -> Array:
         """``KL(self||G)``, G having the weights ``own`` on self and ``weight`` on other: one value per member."""
 
     @abstractmethod
-    def from_mean(self, other: Self, own: Array, weight: Array) -> Array:
+    def from_mean(self, other: Any, own: Array, weight: Array) -> Array:
         """``KL(G||self)``, as `to_mean`."""
 
     @abstractmethod
-    def mean_with(self, other: Self, own: Array, weight: Array) -> Self:
+    def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         """``G`` itself, as `to_mean`."""
 
-    def terms(self, other: Self, g1: Array, g2: Array, dual: bool) -> tuple[Array, Array]:
+    def terms(self, other: Any, g1: Array, g2: Array, dual: bool) -> tuple[Array, Array]:
         """The two divergences that a skew one is the sum of [1, eqs. 8, 10]."""
         if dual:
             return self.from_mean(other, g1, g2), other.from_mean(self, g2, g1)
@@ -125,6 +125,7 @@ class Family(Distribution):
     def skew(self, other: Self, alpha: Any, convention: str, dual: bool) -> Array:
         """JSG, or its dual, of two batches of one library."""
         m = self.arithmetic
+        self.check_pair(other)
         w1, w2, g1, g2 = self.weights("alpha", alpha, convention)
         with np.errstate(all="ignore"):
             kl1, kl2 = self.terms(other, g1, g2, dual)
@@ -135,8 +136,32 @@ class Family(Distribution):
 
     def geometric_mean(self, other: Self, weight: Any) -> Self:
         """The member that is the normalised geometric mean, with ``weight`` on ``other``."""
+        self.check_pair(other)
         _, _, g1, g2 = self.weights("weight", weight, "nielsen")
         return self.mean_with(other, g1, g2)
+
+    def check_pair(self, other: Self) -> None:
+        """Refuse what makes no pair; self is called N1, and other N2."""
+        if type(self) is not type(other):
+            raise TypeError(f"N1 is {type(self).__name__} but N2 is {type(other).__name__}; they must be of one family")
+        if self.library != other.library:
+            raise TypeError(f"N1 is of {self.library} but N2 of {other.library}; use one")
+        if self.event != other.event:
+            raise ValueError(f"N1 has {self.event} axes of components but N2 has {other.event}; make them equal")
+        shape, other_shape = self.batch_shape, other.batch_shape
+        try:
+            np.broadcast_shapes(shape, other_shape)
+        except ValueError:
+            raise ValueError(
+                f"batch shapes {shape} of N1 and {other_shape} of N2 do not broadcast; make them equal or 1"
+            ) from None
+        if self.axes and self.dim != other.dim:
+            raise ValueError(f"N1 has {self.dim} components but N2 has {other.dim}; they must be equal")
+
+    @property
+    def dim(self) -> int:
+        """The length of a vector of parameters."""
+        return next(iter(self.parameters.values())).shape[-1]
 
     def weights(self, name: str, alpha: Any, convention: str) -> tuple[Array, Array, Array, Array]:
         """``w1, w2, g1, g2`` with axes for the components."""
@@ -144,6 +169,10 @@ class Family(Distribution):
         alpha = m.weight(name, alpha, like)
         w1, w2 = 1 - alpha, alpha
         w1, w2 = (m.work(m.array(w, like)) for w in (w1, w2))
-        w1, w2 = (w.reshape(tuple(w.shape) + (1,) * self.event) for w in (w1, w2))
+        w1, w2 = (self.with_axes(w) for w in (w1, w2))
         g1, g2, _ = formula.mean_weights(w1, w2, convention == "deasy")
         return w1, w2, g1, g2
+
+    def with_axes(self, weight: Array) -> Array:
+        """A weight of the batch with axes for the components."""
+        return weight.reshape(tuple(weight.shape) + (1,) * self.event)

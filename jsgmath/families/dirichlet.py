@@ -40,7 +40,7 @@ class Dirichlet(Family):
     def concentration(self) -> Array:
         return self.arithmetic.work(self.parameters["concentration"])
 
-    def mean(self, other: Self, own: Array, weight: Array) -> tuple[Array, Array, Array, Array]:
+    def mean(self, other: Any, own: Array, weight: Array) -> tuple[Array, Array, Array, Array]:
         """The concentrations of self and of G, their difference, and ``a_G A1 - a1 A_G``."""
         m = self.arithmetic
         own, weight = own[..., None], weight[..., None]
@@ -51,11 +51,11 @@ class Dirichlet(Family):
         (high1, low1), (high2, low2) = m.product(first, total), m.product(a1, second)
         return a1, own * a1 + weight * a2, weight * d, weight * ((high1 - high2) + (low1 - low2))
 
-    def to_mean(self, other: Self, own: Array, weight: Array) -> Array:
+    def to_mean(self, other: Any, own: Array, weight: Array) -> Array:
         a1, a, difference, cross = self.mean(other, own, weight)
         return self.divergence(a1, a, difference, cross)
 
-    def from_mean(self, other: Self, own: Array, weight: Array) -> Array:
+    def from_mean(self, other: Any, own: Array, weight: Array) -> Array:
         a1, a, difference, cross = self.mean(other, own, weight)
         return self.divergence(a, a1, -difference, -cross)
 
@@ -74,7 +74,7 @@ class Dirichlet(Family):
         of_total = m.where(some, bregman_less(m, *one, *rest), -bregman(m, total_x, total_y, total_d))
         return (shares + m.where(largest, 0.0, bregman(m, x, y, d))).sum(-1) + of_total[..., 0]
 
-    def mean_with(self, other: Self, own: Array, weight: Array) -> Self:
+    def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         return self.like(other, concentration=self.mean(other, own, weight)[1])
 
 
@@ -105,6 +105,6 @@ class Beta(Dirichlet):
         a, b = (m.work(self.parameters[name]) for name in ("a", "b"))
         return m.stack([a + 0 * b, 0 * a + b], -1)
 
-    def mean_with(self, other: Self, own: Array, weight: Array) -> Self:
+    def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         concentration = self.mean(other, own, weight)[1]
         return self.like(other, a=concentration[..., 0], b=concentration[..., 1])

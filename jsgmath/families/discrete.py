@@ -61,7 +61,7 @@ class Discrete(Family):
         """Weights or logits, the axis of the outcomes being the last."""
 
     @abstractmethod
-    def difference(self, other: Self, given1: Array, given2: Array, ratio: Array) -> tuple[Array, Array]:
+    def difference(self, other: Any, given1: Array, given2: Array, ratio: Array) -> tuple[Array, Array]:
         """``given2 - ratio given1`` and ``ratio given1``, of weights, ``ratio`` being that of their totals."""
 
     @property
@@ -92,7 +92,7 @@ class Discrete(Family):
         difference, scaled = self.difference(other, first.given, second.given, ratio)
         return m.log_ratio(difference / scaled, second.given, scaled)
 
-    def mean(self, other: Self, own: Array, weight: Array) -> Mean:
+    def mean(self, other: Any, own: Array, weight: Array) -> Mean:
         m = self.arithmetic
         own, weight = own[..., None], weight[..., None]
         first, second = self.outcomes(), other.outcomes()
@@ -114,14 +114,14 @@ class Discrete(Family):
         probs = m.where(zero | (log_k > LARGE), m.exp(log_product - log_z), p1 * k)
         return Mean(p1, zero, m.where(gone, 0.0, probs), gone, log_k, k, excess)
 
-    def to_mean(self, other: Self, own: Array, weight: Array) -> Array:
+    def to_mean(self, other: Any, own: Array, weight: Array) -> Array:
         m = self.arithmetic
         p1, zero, G, gone, log_k, k, excess = self.mean(other, own, weight)
         value = m.where(log_k > LARGE, G - p1 - p1 * log_k, p1 * m.g(excess, k, 1.0, log_k))
         value = m.where(zero, G, m.where(gone, INFINITE, value)).sum(-1)
         return m.where(gone.all(-1), INFINITE, value)
 
-    def from_mean(self, other: Self, own: Array, weight: Array) -> Array:
+    def from_mean(self, other: Any, own: Array, weight: Array) -> Array:
         m = self.arithmetic
         p1, zero, G, gone, log_k, k, excess = self.mean(other, own, weight)
         value = m.where(log_k > LARGE, p1 - G + G * log_k, G * m.gs(excess, k, 1.0, log_k))
@@ -165,11 +165,11 @@ class Categorical(Discrete):
     def given(self) -> Array:
         return self.arithmetic.work(next(iter(self.parameters.values())))
 
-    def difference(self, other: Self, given1: Array, given2: Array, ratio: Array) -> tuple[Array, Array]:
+    def difference(self, other: Any, given1: Array, given2: Array, ratio: Array) -> tuple[Array, Array]:
         high, low = self.arithmetic.product(ratio, given1)
         return (given2 - high) - low, high
 
-    def mean_with(self, other: Self, own: Array, weight: Array) -> Self:
+    def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         mean = self.mean(other, own, weight)
         if self.library == "NumPy" and mean.gone.all(-1).any():
             raise ValueError("the two have no outcome in common, and so no geometric mean")
@@ -209,12 +209,12 @@ class Bernoulli(Discrete):
         given = m.work(next(iter(self.parameters.values())))
         return m.stack([given, 0 * given if self.has_logits else 1 - given], -1)
 
-    def difference(self, other: Self, given1: Array, given2: Array, ratio: Array) -> tuple[Array, Array]:
+    def difference(self, other: Any, given1: Array, given2: Array, ratio: Array) -> tuple[Array, Array]:
         m = self.arithmetic
         p1, p2 = (m.work(x.parameters["probs"]) for x in (self, other))
         return m.stack([p2 - p1, p1 - p2], -1), given1
 
-    def mean_with(self, other: Self, own: Array, weight: Array) -> Self:
+    def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         if self.has_logits and other.has_logits:
             first, second = (self.arithmetic.work(x.parameters["logits"]) for x in (self, other))
             return self.like(other, logits=own * first + weight * second)

@@ -13,9 +13,8 @@ class Rated(Family):
     def __init__(self, rate: Any, scale: Any, **parameters: Any):
         given = {name: x for name, x in (("rate", rate), ("scale", scale)) if x is not None}
         if len(given) != 1:
-            raise TypeError(
-                f"{type(self).__name__} takes rate= or scale=, which is 1/rate, and got {'both' if given else 'neither'}"
-            )
+            got = "both" if given else "neither"
+            raise TypeError(f"{type(self).__name__} takes rate= or scale=, which is 1/rate, and got {got}")
         super().__init__(**parameters, **given)
         for name in self.parameters:
             self.check(name, "positive and finite", lambda x: (x > 0) & (x < float("inf")))
@@ -73,13 +72,13 @@ class Exponential(Rated):
         (high2, low2), (high1, low1) = self.rate_ratio(other)
         return weight * (((high2 - high1) + (low2 - low1)) / high1), own + weight * (high2 / high1)
 
-    def to_mean(self, other: Self, own: Array, weight: Array) -> Array:
+    def to_mean(self, other: Any, own: Array, weight: Array) -> Array:
         return self.arithmetic.g_of(*self.excess(other, own, weight))
 
-    def from_mean(self, other: Self, own: Array, weight: Array) -> Array:
+    def from_mean(self, other: Any, own: Array, weight: Array) -> Array:
         return self.arithmetic.gs_of(*self.excess(other, own, weight))
 
-    def mean_with(self, other: Self, own: Array, weight: Array) -> Self:
+    def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         return self.like(other, **self.mean_rate(other, own, weight))
 
 
@@ -110,7 +109,7 @@ class Gamma(Rated):
     def __init__(self, shape: Any, rate: Any = None, *, scale: Any = None):
         super().__init__(rate, scale, shape=shape)
 
-    def mean(self, other: Self, own: Array, weight: Array) -> tuple[Array, ...]:
+    def mean(self, other: Any, own: Array, weight: Array) -> tuple[Array, ...]:
         """The shapes of self and of G and their difference; ``b_G/b1``, and ``b_G/b1 - a_G/a1`` times a1."""
         m = self.arithmetic
         a1, a2 = m.work(self.parameters["shape"]), m.work(other.parameters["shape"])
@@ -119,16 +118,16 @@ class Gamma(Rated):
         cross = (first - second) + ((low_first - low_second) + (a1 * low2 - a2 * low1))
         return a1, own * a1 + weight * a2, weight * (a2 - a1), own + weight * (high2 / high1), weight * (cross / high1)
 
-    def to_mean(self, other: Self, own: Array, weight: Array) -> Array:
+    def to_mean(self, other: Any, own: Array, weight: Array) -> Array:
         m = self.arithmetic
         a1, a, difference, ratio, cross = self.mean(other, own, weight)
         return bregman(m, a1, a, difference) + a * m.g_of(cross / a, a1 / a * ratio)
 
-    def from_mean(self, other: Self, own: Array, weight: Array) -> Array:
+    def from_mean(self, other: Any, own: Array, weight: Array) -> Array:
         m = self.arithmetic
         a1, a, difference, ratio, cross = self.mean(other, own, weight)
         return bregman(m, a, a1, -difference) + a1 * m.g_of(-cross / (a1 * ratio), a / a1 / ratio)
 
-    def mean_with(self, other: Self, own: Array, weight: Array) -> Self:
+    def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         _, shape, *_ = self.mean(other, own, weight)
         return self.like(other, shape=shape, **self.mean_rate(other, own, weight))

@@ -32,7 +32,7 @@ class Geometric(Family):
         super().__init__(probs=probs)
         self.check("probs", "in (0, 1]", lambda x: (x > 0) & (x <= 1))
 
-    def mean(self, other: Self, own: Array, weight: Array) -> tuple[Array, ...]:
+    def mean(self, other: Any, own: Array, weight: Array) -> tuple[Array, ...]:
         """``p1``, p of G, ``log(q_G/q1)``, ``q_G - q1``, both of some number where a q is 0; and ``q1``."""
         m = self.arithmetic
         p1, p2 = m.work(self.parameters["probs"]), m.work(other.parameters["probs"])
@@ -42,17 +42,17 @@ class Geometric(Family):
         p = m.where(gone, 1.0, -m.expm1(own * m.log1p(-s1) + weight * m.log1p(-s2)))
         return p1, p, t, (1 - s1) * m.expm1(t), 1 - p1
 
-    def to_mean(self, other: Self, own: Array, weight: Array) -> Array:
+    def to_mean(self, other: Any, own: Array, weight: Array) -> Array:
         m = self.arithmetic
         p1, p, t, difference, q1 = self.mean(other, own, weight)
         value = m.g_of(-difference / p1, p / p1) + q1 / p1 * m.g(m.expm1(t), m.exp(t), 1.0, t)
         return m.where(q1 == 0, -m.log(p), m.where(p == 1, float("inf"), value))
 
-    def from_mean(self, other: Self, own: Array, weight: Array) -> Array:
+    def from_mean(self, other: Any, own: Array, weight: Array) -> Array:
         m = self.arithmetic
         p1, p, t, difference, q1 = self.mean(other, own, weight)
         value = m.g_of(difference / p, p1 / p) + q1 * m.exp(t) / p * m.g(m.expm1(-t), m.exp(-t), 1.0, -t)
         return m.where(p == 1, -m.log(p1), m.where(q1 == 0, float("inf"), value))
 
-    def mean_with(self, other: Self, own: Array, weight: Array) -> Self:
+    def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         return self.like(other, probs=self.mean(other, own, weight)[1])

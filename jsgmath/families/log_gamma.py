@@ -19,14 +19,10 @@ from jsgmath.arithmetic import Arithmetic, Array
 
 SHIFT = 12
 """From there on Stirling's series is good for 64 bits, with so many terms:"""
-COEFFICIENTS = tuple(
-    Fraction(bernoulli) / (2 * n * (2 * n - 1))
-    for n, bernoulli in enumerate(
-        "1/6 -1/30 1/42 -1/30 5/66 -691/2730 7/6 -3617/510 43867/798 -174611/330 854513/138 -236364091/2730 "
-        "8553103/6".split(),
-        start=1,
-    )
+BERNOULLI = (
+    "1/6 -1/30 1/42 -1/30 5/66 -691/2730 7/6 -3617/510 43867/798 -174611/330 854513/138 -236364091/2730 8553103/6"
 )
+COEFFICIENTS = tuple(Fraction(b) / (2 * n * (2 * n - 1)) for n, b in enumerate(BERNOULLI.split(), start=1))
 
 
 def bregman(m: Arithmetic, x: Array, y: Array, d: Array) -> Array:
@@ -57,7 +53,7 @@ def _shifted(m: Arithmetic, x: Array, y: Array, d: Array) -> Array:
 
 
 def _g_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, more_y: Array, more_d: Array) -> Array:
-    """``g(e) - g(e')`` for ``e = d/x`` and ``e' = (d + more_d)/(x + more_x)``: ``g(z) + z e'``, ``1 + z`` their ratio."""
+    """``g(e) - g(e')`` for ``e = d/x`` and ``e' = (d + more_d)/(x + more_x)``: ``g(z) + z e'``, ``1 + z`` a ratio."""
     other_x, other_y = x + more_x, y + more_y
     near = (2 * d < x) & (2 * d > -x)
     z = m.where(near, d * more_x - more_d * x, y * more_x - more_y * x) / x / other_y

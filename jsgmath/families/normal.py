@@ -22,8 +22,8 @@ class Normal(Family):
         e1, e2 = delta / s2 * (total / s2), -delta / s1 * (total / s1)
         return 2 * m.log(q1), q1 * q1, q2 * q2, e1, e2, mean / s1, mean / s2
 
-    def terms(self, other: Self, g1: Array, g2: Array, dual: bool) -> tuple[Array, Array]:
-        pair = self.canonical(other)
+    def terms(self, other: Any, g1: Array, g2: Array, dual: bool) -> tuple[Array, Array]:
+        pair: Any = self.canonical(other)
         if dual:
             return formula.from_mean(g1, g2, *pair, self.arithmetic.gs)
         return formula.to_mean(g1, g2, *pair, self.arithmetic.g)
@@ -35,27 +35,29 @@ class Normal(Family):
 
         return normal(self)
 
-    def to_mean(self, other: Self, own: Array, weight: Array) -> Array:
+    def to_mean(self, other: Any, own: Array, weight: Array) -> Array:
         return self.terms(other, own, weight, dual=False)[0]
 
-    def from_mean(self, other: Self, own: Array, weight: Array) -> Array:
+    def from_mean(self, other: Any, own: Array, weight: Array) -> Array:
         return self.terms(other, own, weight, dual=True)[0]
 
-    def mean_with(self, other: Self, own: Array, weight: Array) -> Self:
-        return self.product([self, other], [own, weight])
+    def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
+        return self.mean_of([self, other], [own, weight])
 
     @classmethod
     def product(cls, members: Sequence[Self], weights: Sequence[Array]) -> Self:
-        """The normalised geometric mean of any number of members."""
+        """The normalised geometric mean of any number of members, for weights of the batch."""
         first = members[0]
-        m, axes = first.arithmetic, (1,) * first.event
-        weights = [m.work(w.reshape(tuple(w.shape) + axes)) if w.ndim or axes else w for w in weights]
-        ratios = [w * first.canonical(N)[1] for w, N in zip(weights, members, strict=True)]
+        return first.mean_of(members, [first.arithmetic.work(first.with_axes(w)) for w in weights])
+
+    def mean_of(self, members: Sequence[Self], weights: Sequence[Array]) -> Self:
+        """The same for weights with axes for the components; self is the first member."""
+        m = self.arithmetic
+        ratios = [w * self.canonical(N)[1] for w, N in zip(weights, members, strict=True)]
         k = sum(ratios)
         mean = sum(r / k * m.work(N.mean) for r, N in zip(ratios, members, strict=True))
-        parameters = [x for N in members for x in N.parameters.values()]
-        dtype = m.result_type(*parameters)
-        return cls(m.rounded(mean, dtype), m.rounded(m.work(first.std) / k**0.5, dtype), first.event)
+        dtype = m.result_type(*(x for N in members for x in N.parameters.values()))
+        return type(self)(m.rounded(mean, dtype), m.rounded(m.work(self.std) / k**0.5, dtype), self.event)
 
     @property
     def mean(self) -> Array:

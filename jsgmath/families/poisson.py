@@ -45,17 +45,17 @@ class Poisson(Family):
         l1, l2 = m.where(l1 > 0, l1, 1.0), m.where(l2 > 0, l2, 1.0)
         return weight * m.log_ratio((l2 - l1) / l1, l2, l1)
 
-    def to_mean(self, other: Self, own: Array, weight: Array) -> Array:
+    def to_mean(self, other: Any, own: Array, weight: Array) -> Array:
         m = self.arithmetic
         l1, t, mean = self.rates(other, own, weight)
         value = l1 * m.g(m.expm1(t), m.exp(t), 1.0, t)
         return m.where(l1 == 0, mean, m.where(mean == 0, float("inf"), value))
 
-    def from_mean(self, other: Self, own: Array, weight: Array) -> Array:
+    def from_mean(self, other: Any, own: Array, weight: Array) -> Array:
         m = self.arithmetic
         l1, t, mean = self.rates(other, own, weight)
         value = mean * m.g(m.expm1(-t), m.exp(-t), 1.0, -t)
         return m.where(mean == 0, l1, m.where(l1 == 0, float("inf"), value))
 
-    def mean_with(self, other: Self, own: Array, weight: Array) -> Self:
+    def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         return self.like(other, rate=self.rates(other, own, weight)[2])
