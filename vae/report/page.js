@@ -246,9 +246,10 @@ function drawTexts() {
   byId("alpha-value").textContent = state.alpha.toFixed(2);
   document.querySelector(`[name=convention][value=${state.convention}]`).checked = true;
   const { mean, variance } = geometricMean(state, state.alpha, state.convention);
-  byId("mean-distribution").textContent = `N(${signed(mean, 4)}, ${variance.toFixed(4)}), the normalised ${
-    state.convention === "deasy" ? "N₁^α N₂^(1−α)" : "N₁^(1−α) N₂^α"
-  }`;
+  byId("mean-distribution").textContent = `N(${signed(mean, 4)}, ${variance.toFixed(4)})`;
+  for (const node of document.querySelectorAll("[data-convention]")) {
+    node.hidden = node.dataset.convention !== state.convention;
+  }
   const gaussian = (index) => `Gaussian(mean=[${state[`mean${index}`]}], var=[${state[`var${index}`]}])`;
   byId("python").textContent =
     `jsg(${gaussian(1)}, ${gaussian(2)}, ${state.alpha}` +
@@ -338,26 +339,40 @@ function byAlpha(svg, groups, column, chosen) {
   const having = groups.map((group, index) => ({ ...group, index, found: group[column] })).filter(({ found }) => found);
   svg.closest("figure").hidden = having.length < 2;
   if (having.length < 2) return;
-  const { group, box } = canvas(svg, { right: 12 });
-  const scales = axes(group, box, [0, 1], extent(having.flatMap(({ found }) => found)), { xTicks: 5 });
+  const { group, box } = canvas(svg, { right: 12, top: 24 });
+  const [skewed, learnt] = ["alpha", "learnt"].map((key) => having.filter((one) => one[key] !== null));
+  const levels = having.filter((one) => !skewed.includes(one) && !learnt.includes(one));
+  const said = ({ objective, alpha, learnt, found: [value] }) => {
+    const at = learnt === null ? alpha : `${learnt.toFixed(3)}, learnt`;
+    return `${objective}${at === null ? "" : `, alpha ${at}`}: ${value.toFixed(2)}`;
+  };
+  // A level so far off that it would flatten the curves is told instead.
+  const [low, high] = extent((skewed.length ? [...skewed, ...learnt] : having).flatMap(({ found }) => found));
+  const near = levels.filter(({ found: [value] }) => value > 2 * low - high && value < 2 * high - low);
+  const far = levels.filter((level) => !near.includes(level));
+  const y = extent([...skewed, ...learnt, ...near].flatMap(({ found }) => found));
+  const scales = axes(group, box, [0, 1], y, { xTicks: 5, title: far.length ? `Beyond: ${far.map(said).join("; ")}` : "" });
   upright(group, state.alpha, box, scales);
-  for (const { found, divergence } of having.filter(({ alpha }) => alpha === null)) {
-    line(group, `level ${divergence}`, [[0, found[0]], [1, found[0]]], scales);
+  for (const level of near) {
+    const [, from, to] = level.found.map(scales.sy);
+    const band = { x: box.left, width: box.right - box.left, y: to, height: from - to };
+    if (from > to) element("rect", { class: `area ${level.divergence}`, ...band }, group);
+    const drawn = line(group, `level ${level.divergence}`, [[0, level.found[0]], [1, level.found[0]]], scales);
+    element("title", {}, drawn).textContent = said(level);
   }
-  const skewed = having.filter(({ alpha }) => alpha !== null);
   for (const objective of new Set(skewed.map((one) => one.objective))) {
     const of = skewed.filter((one) => one.objective === objective);
     line(group, of[0].divergence, of.map(({ alpha, found }) => [alpha, found[0]]), scales);
-    for (const { alpha, found: [value, low, high], divergence, index } of of) {
-      const x = scales.sx(alpha);
-      if (low < high) {
-        element("line", { class: `bar-of ${divergence}`, x1: x, x2: x, y1: scales.sy(low), y2: scales.sy(high) }, group);
-      }
-      mark(group, divergence, alpha, value, scales, chosen.has(index) ? 6.5 : 3.5);
-    }
   }
-  svg.setAttribute("aria-label", having.map(({ objective, alpha, found }) =>
-    `${objective}${alpha === null ? "" : ` alpha ${alpha}`}: ${found[0].toFixed(2)}`).join("; "));
+  for (const one of [...skewed, ...learnt]) {
+    const [at, [value, from, to]] = [one.learnt ?? one.alpha, one.found];
+    const ends = { x1: scales.sx(at), x2: scales.sx(at), y1: scales.sy(from), y2: scales.sy(to) };
+    if (from < to) element("line", { class: `bar-of ${one.divergence}`, ...ends }, group);
+    const kind = one.learnt === null ? "" : "open";
+    const size = one.learnt !== null ? 5 : chosen.has(one.index) ? 6.5 : 3.5;
+    element("title", {}, mark(group, `${one.divergence} ${kind}`, at, value, scales, size)).textContent = said(one);
+  }
+  svg.setAttribute("aria-label", having.map(said).join("; "));
 }
 
 const TERMS_SHOWN = ["reconstruction", "divergence"];
@@ -419,7 +434,7 @@ byId("parameters").addEventListener("input", ({ target }) => {
   if (target.name === "convention") set({ convention: target.value });
   else if (target.value !== "" && target.validity.valid) set({ [target.id]: Number(target.value) });
 });
-byId("parameters").addEventListener("change", () => drawTexts());
+byId("parameters").addEventListener("focusout", drawTexts); // what was refused is shown no longer
 for (const form of document.forms) form.addEventListener("submit", (event) => event.preventDefault());
 
 const divergences = byId("divergences");
@@ -440,10 +455,13 @@ window.addEventListener("hashchange", () => {
   restore();
   draw();
 });
-new ResizeObserver(() => {
+let drawnWidth = innerWidth;
+window.addEventListener("resize", () => {
+  if (innerWidth === drawnWidth) return; // a phone's bars come and go
+  drawnWidth = innerWidth;
   for (const svg of document.querySelectorAll(".history")) svg.replaceChildren();
   draw();
-}).observe(document.querySelector("main"));
+});
 
 restore();
 draw();

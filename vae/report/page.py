@@ -45,6 +45,7 @@ BOOTSTRAP = (
     "Log evidence, in nats per image, has in brackets 95 % of the bootstrap over batches of test images, for this one "
     "model; where there are several seeds, ± over these instead."
 )
+NO_EVIDENCE = "python -m vae.evaluate RUN adds the log evidence."
 
 
 def build(found: Collection) -> str:
@@ -57,7 +58,7 @@ def build(found: Collection) -> str:
         policy=f"{policy}; base-uri 'none'; form-action 'none'",
         style=style,
         script=script,
-        data=json.dumps([facts(one) for one in found.comparisons]).replace("<", "\\u003c"),
+        data=json.dumps([facts(one) for one in found.comparisons], allow_nan=False).replace("<", "\\u003c"),
         runs="\n".join(section(number, one) for number, one in enumerate(found.comparisons)) + remarks(found),
         version=__version__,
         **{divergence.replace("-", "_"): swatch(divergence) for divergence in COLOURS},
@@ -81,14 +82,15 @@ def digest(text: str) -> str:
 
 
 def facts(comparison: Comparison) -> dict[str, Any]:
-    """For the script."""
+    """What the script draws."""
     return {
         "name": title(comparison.common.dataset),
         "groups": [
             {
-                "objective": name(group.settings),
+                "objective": name(group.settings).replace("||", "‖"),
                 "divergence": group.settings.divergence,
                 "alpha": alpha(group),
+                "learnt": learnt(group).value if group.settings.learn_alpha else None,
                 "reconstruction": interval(over_seeds(group, "test_reconstruction")),
                 "evidence": evidence(group),
                 "histories": {str(one.run.settings.seed): one.history for one in group.shown},
@@ -101,6 +103,11 @@ def facts(comparison: Comparison) -> dict[str, Any]:
 def alpha(group: Group) -> float | None:
     """By which the slider finds it."""
     return group.settings.alpha if group.settings.skewed and not group.settings.learn_alpha else None
+
+
+def learnt(group: Group) -> Mean:
+    """Where learning has brought alpha."""
+    return Mean.of([one.run.alpha for one in group.shown])
 
 
 def over_seeds(group: Group, column: str) -> Mean:
@@ -142,7 +149,8 @@ def section(number: int, comparison: Comparison) -> str:
     return f"""
 <section class="runs" data-comparison="{number}" aria-labelledby="runs-{number}">
 <h2 id="runs-{number}">{escape(title(dataset))}</h2>
-<p>{escape(heading(comparison.common).removeprefix(f"{dataset}, "))}. <span class="nearest"></span></p>
+<p>{escape(heading(comparison.common).removeprefix(f"{dataset}, "))}. Curves by epoch: test images full, training images
+dashed. <span class="nearest"></span></p>
 {chooser * (len(seeds) > 1)}
 <div class="panels">
 <figure class="over"><figcaption>Reconstruction of test images by alpha</figcaption>
@@ -160,7 +168,7 @@ def section(number: int, comparison: Comparison) -> str:
 def card(index: int, shown: Shown) -> str:
     """Curves and pictures of one run."""
     settings = shown.run.settings
-    learnt = f", now {shown.run.alpha:.3f}" * settings.learn_alpha
+    now = f", now {shown.run.alpha:.3f}" * settings.learn_alpha
     pictures = lacking(shown.lacking)
     if shown.pictures:
         rows = ", ".join(f"z{row} {nats:.2f}" for row, nats in shown.pictures.activity)
@@ -176,10 +184,10 @@ def card(index: int, shown: Shown) -> str:
             ]
         )
     return f"""<article class="card" data-group="{index}" data-seed="{settings.seed}">
-<h3>{swatch(settings.divergence)} {escape(settings.title())}{learnt}</h3>
-<p class="quiet">{escape(str(shown.run.path))}, seed {settings.seed}</p>
+<h3>{swatch(settings.divergence)} {escape(settings.title())}{now}</h3>
 <svg class="chart history" role="img" aria-label="Reconstruction and divergence by epoch; the table has their ends"></svg>
 {pictures}
+<p class="quiet">{escape(str(shown.run.path))}, seed {settings.seed}</p>
 </article>"""
 
 
@@ -208,18 +216,18 @@ HEAD = ("Objective", "alpha", "seeds", *(f"{term}, {split}" for term in TERMS fo
 def table(comparison: Comparison) -> str:
     """Of the last epoch."""
     ways = {way(one) for group in comparison.groups for one in estimates(group)}
-    head = "".join(f'<th scope="col">{text}</th>' for text in (*HEAD, "log evidence"))
+    head = "".join(f'<th scope="col">{text}</th>' for text in [*HEAD, *["log evidence"] * bool(ways)])
     rows = []
     for index, group in enumerate(comparison.groups):
         cells = [alpha_text(group), str(len(group.shown))]
         for term in TERMS:
             cells += [over_seeds(group, f"{split}_{term}").text(DIGITS[term]) for split in ("train", "test")]
-        cells += [evidence_text(group, len(ways) > 1)]
+        cells += [evidence_text(group, len(ways) > 1)] * bool(ways)
         objective = f'<th scope="row">{swatch(group.settings.divergence)} {escape(name(group.settings))}</th>'
         rows.append(f'<tr data-group="{index}">{objective}{"".join(f"<td>{escape(cell)}</td>" for cell in cells)}</tr>')
     several = {len(group.shown) > 1 for group in comparison.groups}
     notes = [STUDENT] * (True in several) + [ONE_SEED] * (False in several) + [BOOTSTRAP] * bool(ways)
-    notes += [f"It is estimated by {'; '.join(sorted(ways))}."] * bool(ways)
+    notes += [f"It is estimated by {'; '.join(sorted(ways))}." if ways else NO_EVIDENCE]
     return f"""<div class="scroll" tabindex="0" role="region" aria-label="Table of {escape(title(comparison.common.dataset))}">
 <table>
 <caption>After the last epoch, means over images. Marked: the runs nearest to the slider's alpha.</caption>
@@ -234,7 +242,7 @@ def table(comparison: Comparison) -> str:
 
 def alpha_text(group: Group) -> str:
     if group.settings.learn_alpha:
-        return f"{Mean.of([one.run.alpha for one in group.shown]).text(3)} (learnt)"
+        return f"{learnt(group).text(3)} (learnt)"
     return f"{group.settings.alpha:g}" if group.settings.skewed else ""
 
 
@@ -280,4 +288,4 @@ def download(file: str, what: str, rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def escape(text: str) -> str:
-    return html.escape(text)
+    return html.escape(text.replace("||", "‖"))
