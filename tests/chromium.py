@@ -3,7 +3,6 @@
 It is driven by its DevTools protocol over a pair of pipes, so that keys, mouse and fingers are real to the page.
 """
 
-import base64
 import contextlib
 import itertools
 import json
@@ -85,25 +84,21 @@ class Chromium:
         while not any(one["method"] == event for one in self.events):
             self.events.append(self.message())
 
-    def open(self, page: Path, width: int = 1200, height: int = 900, *, dark: bool = False, hash: str = "") -> None:
-        """Loads a page anew, in a window of that size."""
+    def open(
+        self, page: Path, width: int = 1200, height: int = 900, *, dark: bool = False, script: bool = True, hash: str = ""
+    ) -> None:
+        """Loads a page anew, in a window of that size, with its script or without."""
         self.send("Page.navigate", url="about:blank")
-        self.resize(width, height)
+        mobile = width < 600
+        self.send(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile
+        )
+        self.send("Emulation.setScriptExecutionDisabled", value=not script)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.send("Emulation.setEmulatedMedia", features=[scheme])
         self.events = []
         self.send("Page.navigate", url=page.as_uri() + hash)
         self.wait("Page.loadEventFired")
-        self.settle()
-
-    def resize(self, width: int, height: int) -> None:
-        self.send(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
-        )
-
-    def settle(self) -> None:
-        """Until the page has been laid out and drawn."""
-        self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def run(self, script: str) -> Any:
         """The value of an expression in the page, or of the promise that it is."""
@@ -138,10 +133,6 @@ class Chromium:
         for place in places[1:]:
             self.send("Input.dispatchMouseEvent", type="mouseMoved", x=place, y=y, **button)
         self.send("Input.dispatchMouseEvent", type="mouseReleased", x=places[-1], y=y, **button)
-
-    def screenshot(self, path: Path, *, full: bool = False) -> None:
-        found = self.send("Page.captureScreenshot", captureBeyondViewport=full)
-        path.write_bytes(base64.b64decode(found["data"]))
 
     @property
     def requests(self) -> list[str]:
