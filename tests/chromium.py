@@ -85,14 +85,19 @@ class Chromium:
             self.events.append(self.message())
 
     def open(
-        self, page: Path, width: int = 1200, height: int = 900, *, dark: bool = False, script: bool = True, hash: str = ""
+        self,
+        page: Path,
+        width: int = 1200,
+        height: int = 900,
+        *,
+        dark: bool = False,
+        script: bool = True,
+        hash: str = "",
     ) -> None:
         """Loads a page anew, in a window of that size, with its script or without."""
         self.send("Page.navigate", url="about:blank")
         mobile = width < 600
-        self.send(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile
-        )
+        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
         self.send("Emulation.setScriptExecutionDisabled", value=not script)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.send("Emulation.setEmulatedMedia", features=[scheme])
@@ -123,9 +128,10 @@ class Chromium:
         """Takes hold of the middle of an element and moves to the right by so many pixels."""
         x, y = self.centre(selector)
         places = [x, x + by / 2, x + by]
-        if finger:
+        if finger:  # which does not move level, and a page that is not told otherwise would be scrolled
             for kind, place in zip(("touchStart", "touchMove", "touchMove"), places, strict=True):
-                self.send("Input.dispatchTouchEvent", type=kind, touchPoints=[{"x": place, "y": y}])
+                drift = 2 * abs(place - x)
+                self.send("Input.dispatchTouchEvent", type=kind, touchPoints=[{"x": place, "y": y + drift}])
             self.send("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
             return
         button = {"button": "left", "buttons": 1, "clickCount": 1}
@@ -137,9 +143,7 @@ class Chromium:
     @property
     def requests(self) -> list[str]:
         """The addresses that the page has asked for since it was opened."""
-        return [
-            one["params"]["request"]["url"] for one in self.events if one["method"] == "Network.requestWillBeSent"
-        ]
+        return [one["params"]["request"]["url"] for one in self.events if one["method"] == "Network.requestWillBeSent"]
 
     @property
     def complaints(self) -> list[str]:

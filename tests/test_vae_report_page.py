@@ -52,7 +52,9 @@ def numbers(chromium, function, *arguments):
     """What a function of the page gives for each of all pairs, alphas and conventions."""
     names = "mean1", "var1", "mean2", "var2"
     given = json.dumps([dict(zip(names, pair, strict=True)) for pair in pairs()])
-    return np.array(chromium.run(f"{given}.map(pair => {json.dumps(arguments)}.map(more => {function}(pair, ...more)))"))
+    return np.array(
+        chromium.run(f"{given}.map(pair => {json.dumps(arguments)}.map(more => {function}(pair, ...more)))")
+    )
 
 
 def gaussians():
@@ -240,6 +242,7 @@ def test_the_address_keeps_what_is_set(chromium, page):
     assert aria(chromium, "spread1") == 0.2  # the least
     assert aria(chromium, "spread2") == 3
     assert chromium.run("document.querySelector('#alpha').value") == "0.3"
+    assert chromium.run("document.querySelector('[name=convention]:checked').value") == "deasy"
     chromium.run("document.querySelector('[value=nielsen]').click()")
     chromium.run("document.querySelector('#alpha').focus()")
     chromium.press("ArrowRight")
@@ -274,7 +277,9 @@ def test_the_runs_follow_alpha(chromium, page):
     for _ in range(22):
         chromium.press("ArrowLeft")  # to 0.2, as far from 0.1 as from 0.3
     assert [titles[:2] for titles in shown(chromium)] == [["JSG, alpha 0.1", "JSG*, alpha 0.1"]] * 2
-    chosen = "[...document.querySelectorAll('tr.chosen')].map(row => [...row.cells].map(cell => cell.textContent.trim()))"
+    chosen = (
+        "[...document.querySelectorAll('tr.chosen')].map(row => [...row.cells].map(cell => cell.textContent.trim()))"
+    )
     assert [row[:2] for row in chromium.run(chosen)] == [["JSG", "0.1"], ["JSG*", "0.1"]] * 2
     chromium.drag("#divergences", 100)
     assert [titles[0] for titles in shown(chromium)] == ["JSG, alpha 0.7"] * 2
@@ -289,12 +294,14 @@ def test_the_curves_of_a_run_have_a_point_for_each_epoch(chromium, page):
     assert lines == [[10] * 4] * 12  # train and test of two terms
     assert chromium.run("document.querySelectorAll('svg.reconstruction-by-alpha .dot').length") == 21
     assert chromium.run("document.querySelectorAll('svg.evidence-by-alpha line.bar-of').length") == 21
-    assert "KL(q‖p), weight 4: 52.07" in text(chromium, ".reconstruction-by-alpha")  # far above the others
+    assert "Beyond: KL(q‖p), weight 4: 52.07" in text(chromium, ".reconstruction-by-alpha")  # far above the others
 
 
 def test_of_several_seeds_one_is_chosen_and_intervals_are_drawn(chromium, seeds):
     chromium.open(seeds)
-    seed = "[...document.querySelectorAll('.card')].filter(card => card.checkVisibility()).map(card => card.dataset.seed)"
+    seed = (
+        "[...document.querySelectorAll('.card')].filter(card => card.checkVisibility()).map(card => card.dataset.seed)"
+    )
     assert chromium.run(seed) == ["1", "1"]
     chromium.run(
         "const chooser = document.querySelector('.seed'); chooser.value = '3'; chooser.dispatchEvent(new Event('change'))"

@@ -64,15 +64,13 @@ def make(options: Options) -> Collection:
     except OSError as error:
         raise UserError(f"cannot write {options.out}: {error.strerror}") from None
     count = len(found.shown)
-    print(f"{options.out}: {count} run{'s' * (count != 1)}, {len(page.encode()) / 1e6:.1f} MB")
+    print(f"{options.out}: {count} run{'s' * (count != 1)}, {len(page.encode()) / 1000:,.0f} kB")
     return found
 
 
 def main(arguments: list[str]) -> int:
     damaged = []
-    status = command_line.run(
-        "vae.report", lambda arguments: damaged.extend(make(parse(arguments)).damaged), arguments
-    )
+    status = command_line.run("vae.report", lambda arguments: damaged.extend(make(parse(arguments)).damaged), arguments)
     return status or (2 if damaged else 0)
 
 

@@ -126,7 +126,9 @@ def collect(folders: Sequence[Path], data: Path | None) -> Collection:
     found = read_runs(*folders)
     runs = [run for same in found.runs.values() for run in same]
     left_out = [
-        f"{run.path} is left out: it has {run.epochs} of {run.settings.epochs} epochs." for run in runs if not run.finished
+        f"{run.path} is left out: it has {run.epochs} of {run.settings.epochs} epochs."
+        for run in runs
+        if not run.finished
     ]
     damaged = list(found.damaged)
     painter = Painter(data)

@@ -278,6 +278,8 @@ class Handle {
       this.node.focus({ preventScroll: true });
       event.preventDefault();
     });
+    // Chromium heeds no touch-action of an element inside SVG.
+    this.node.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
     this.node.addEventListener("pointermove", (event) => {
       if (!this.node.hasPointerCapture(event.pointerId)) return;
       const { box, sx } = scaleX;

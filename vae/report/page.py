@@ -174,7 +174,9 @@ def card(index: int, shown: Shown) -> str:
         rows = ", ".join(f"z{row} {nats:.2f}" for row, nats in shown.pictures.activity)
         pictures = "\n".join(
             [
-                picture(shown.pictures.reconstructions, "Test images, and below each row its reconstruction, z = mean."),
+                picture(
+                    shown.pictures.reconstructions, "Test images, and below each row its reconstruction, z = mean."
+                ),
                 picture(
                     shown.pictures.traversal,
                     "Traversal: each row moves one latent dimension from -2 to 2. By their mean KL(q‖p) in nats, from "
@@ -207,7 +209,9 @@ def picture(png: bytes, caption: str) -> str:
 
 def swatch(divergence: str) -> str:
     """The line of a divergence as it is in the charts."""
-    return f'<svg class="swatch" aria-hidden="true"><line class="line {divergence}" x1="1" x2="27" y1="6" y2="6"/></svg>'
+    return (
+        f'<svg class="swatch" aria-hidden="true"><line class="line {divergence}" x1="1" x2="27" y1="6" y2="6"/></svg>'
+    )
 
 
 HEAD = ("Objective", "alpha", "seeds", *(f"{term}, {split}" for term in TERMS for split in ("train", "test")))
