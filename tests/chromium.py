@@ -117,12 +117,15 @@ class Chromium:
 
     def centre(self, selector: str) -> tuple[float, float]:
         """Of an element, which is scrolled to."""
-        return tuple(
-            self.run(
-                f"(() => {{ const one = document.querySelector({selector!r}); one.scrollIntoView({{ block: 'center' }});"
-                "const box = one.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; })()"
-            )
+        x, y, width, height = self.run(
+            f"""(() => {{
+              const one = document.querySelector({json.dumps(selector)});
+              one.scrollIntoView({{ block: "center" }});
+              const {{ x, y, width, height }} = one.getBoundingClientRect();
+              return [x, y, width, height];
+            }})()"""
         )
+        return x + width / 2, y + height / 2
 
     def drag(self, selector: str, by: float, *, finger: bool = False) -> None:
         """Takes hold of the middle of an element and moves to the right by so many pixels."""

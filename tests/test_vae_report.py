@@ -336,7 +336,7 @@ def test_an_epoch_that_was_not_finite_is_a_gap(tmp_path, runs):
     (path / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)))
     _, page = report(tmp_path, runs)
     (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page)
-    assert json.loads(data)[0]["groups"][0]["histories"]["1234"]["test"][0] == [1, 12.0, None]
+    assert json.loads(data)[0][0]["histories"]["1234"]["test"][0] == [1, 12.0, None]
 
 
 def test_names_are_no_markup(tmp_path):

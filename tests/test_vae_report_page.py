@@ -115,7 +115,7 @@ def text(chromium, selector):
 
 
 def value(chromium, divergence="jsg"):
-    return float(text(chromium, f"#value-{divergence}").replace("−", "-"))
+    return float(text(chromium, f"#value-{divergence}").replace("\N{MINUS SIGN}", "-"))
 
 
 def test_what_is_shown_is_what_python_computes(chromium, page):
@@ -257,6 +257,9 @@ def test_the_address_keeps_what_is_set(chromium, page):
 # Runs
 
 
+VISIBLE = "[...document.querySelectorAll('.card')].filter(card => card.checkVisibility())"
+
+
 def shown(chromium):
     """The titles of the cards in sight, section by section."""
     return chromium.run(
@@ -287,10 +290,8 @@ def test_the_runs_follow_alpha(chromium, page):
 
 def test_the_curves_of_a_run_have_a_point_for_each_epoch(chromium, page):
     chromium.open(page)
-    lines = chromium.run(
-        "[...document.querySelectorAll('.card')].filter(card => card.checkVisibility())"
-        ".map(card => [...card.querySelectorAll('.history .line')].map(line => line.getAttribute('d').split('L').length))"
-    )
+    points = "[...card.querySelectorAll('.history .line')].map(line => line.getAttribute('d').split('L').length)"
+    lines = chromium.run(f"{VISIBLE}.map(card => {points})")
     assert lines == [[10] * 4] * 12  # train and test of two terms
     assert chromium.run("document.querySelectorAll('svg.reconstruction-by-alpha .dot').length") == 21
     assert chromium.run("document.querySelectorAll('svg.evidence-by-alpha line.bar-of').length") == 21
@@ -299,13 +300,10 @@ def test_the_curves_of_a_run_have_a_point_for_each_epoch(chromium, page):
 
 def test_of_several_seeds_one_is_chosen_and_intervals_are_drawn(chromium, seeds):
     chromium.open(seeds)
-    seed = (
-        "[...document.querySelectorAll('.card')].filter(card => card.checkVisibility()).map(card => card.dataset.seed)"
-    )
+    seed = f"{VISIBLE}.map(card => card.dataset.seed)"
     assert chromium.run(seed) == ["1", "1"]
-    chromium.run(
-        "const chooser = document.querySelector('.seed'); chooser.value = '3'; chooser.dispatchEvent(new Event('change'))"
-    )
+    chromium.run("document.querySelector('.seed').value = '3'")
+    chromium.run("document.querySelector('.seed').dispatchEvent(new Event('change'))")
     assert chromium.run(seed) == ["3", "3"]
     assert chromium.run("document.querySelectorAll('.reconstruction-by-alpha line.bar-of').length") == 4
     assert chromium.run("document.querySelector('.evidence-by-alpha').checkVisibility()") is False
@@ -326,11 +324,11 @@ def test_without_javascript_tables_and_all_runs_are_there(chromium, page):
 def test_nothing_sticks_out_of_a_small_screen(chromium, request, name, width):
     chromium.open(request.getfixturevalue(name), width, 740)
     assert chromium.run("[document.documentElement.scrollWidth, innerWidth]") == [width, width]
-    out = (
-        "[...document.querySelectorAll('body *')].filter(one => !one.closest('.scroll, .unseen') && one.checkVisibility()"
-        "&& one.getBoundingClientRect().right > innerWidth + 1).map(one => one.outerHTML.slice(0, 80))"
+    out = chromium.run(
+        """[...document.querySelectorAll("body *")].filter(one => !one.closest(".scroll, .unseen")
+          && one.checkVisibility() && one.getBoundingClientRect().right > innerWidth + 1).map(one => one.outerHTML)"""
     )
-    assert chromium.run(out) == []
+    assert out == []
 
 
 def luminance(colour):

@@ -1,47 +1,25 @@
-"""What the page shows of runs: read from their folders, and the pictures that their models make."""
+"""What the page shows of runs, read from their folders."""
 
-import io
 import json
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from PIL import Image
-from torch import Tensor
 from tqdm import tqdm
 
-from vae.data import Dataset, load
 from vae.errors import UserError
-from vae.evaluate import load_model
 from vae.figures.evidence import Unusable, read_evidence
 from vae.figures.runs import command, read_runs
-from vae.measure import by_activity, encode
-from vae.model import VAE
-from vae.pictures import reconstruct, tile, traverse
+from vae.report.paint import WEIGHTS, Painter, Pictures
 from vae.run import DAMAGE, Run
 from vae.settings import Settings
 from vae.sweep.best import common, order, rank
+from vae.sweep.choice import Mean
 
 TERMS = ("reconstruction", "divergence")
-SAMPLES = (5, 10)
-NOISE_SEED = 0
-LEVELS = 32  # of grey: half the bytes of 256, and no eye sees it
-WEIGHTS = "model.safetensors"
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """PNG files, ink on white as in all figures."""
-
-    reconstructions: bytes
-    traversal: bytes
-    samples: bytes
-    activity: list[tuple[int, float]]
-    """The latent dimension of each row of the traversal, from 1, and its mean KL(q||p) in nats."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +65,30 @@ class Group:
     settings: Settings
     shown: tuple[Shown, ...]
 
+    @property
+    def alpha(self) -> float | None:
+        """By which the slider finds it; one that was learnt is not set apart by it."""
+        return self.settings.alpha if self.settings.skewed and not self.settings.learn_alpha else None
+
+    @property
+    def learnt(self) -> Mean | None:
+        """Where learning has brought alpha."""
+        return Mean.of([one.run.alpha for one in self.shown]) if self.settings.learn_alpha else None
+
+    def over_seeds(self, column: str) -> Mean:
+        return Mean.of([one.run.values[column] for one in self.shown])
+
+    @property
+    def estimates(self) -> list[dict[str, Any]]:
+        """Of the log evidence, as far as they were made in one way, that of the first."""
+        found = [one.evidence for one in self.shown if one.evidence]
+        return [one for one in found if way(one) == way(found[0])]
+
+    @property
+    def log_evidence(self) -> Mean | None:
+        found = [one["log_evidence"] for one in self.estimates]
+        return Mean.of(found) if found else None
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -112,6 +114,11 @@ class Collection:
     @property
     def shown(self) -> list[Shown]:
         return [one for comparison in self.comparisons for one in comparison.shown]
+
+
+def way(evidence: Mapping[str, Any]) -> str:
+    """In which a log evidence was estimated; those of different ways cannot be compared."""
+    return f"{evidence['likelihood']} likelihood, {evidence['samples']} draws"
 
 
 def collect(folders: Sequence[Path], data: Path | None) -> Collection:
@@ -153,7 +160,7 @@ def group_order(settings: Settings) -> tuple:
     return divergence, of, weight, settings.learn_alpha, alpha
 
 
-def show(run: Run, painter: "Painter", damaged: list[str]) -> Shown:
+def show(run: Run, painter: Painter, damaged: list[str]) -> Shown:
     """Reads the rest of a run; what is damaged in it, but for its metrics, is added to the list and left out.
 
     Raises:
@@ -192,63 +199,3 @@ def read_history(run: Run) -> dict[str, list[tuple[int, float | None, float | No
     except DAMAGE as error:
         raise UserError(f"{path} cannot be read ({type(error).__name__}: {error})") from None
     return history
-
-
-class Painter:
-    """Makes the pictures of runs; a data set is read once."""
-
-    def __init__(self, data: Path | None):
-        self.data = data
-        self.datasets: dict[str, Dataset | UserError] = {}
-
-    def dataset(self, run: Run) -> Dataset:
-        """The images that a run was trained with.
-
-        Raises:
-            UserError: they are not there, or others are.
-        """
-        name = run.settings.dataset
-        if name not in self.datasets:
-            try:
-                self.datasets[name] = load(name, self.data)
-            except UserError as error:
-                self.datasets[name] = error
-        found = self.datasets[name]
-        if isinstance(found, UserError):
-            raise found
-        if found.sha256 != run.sha256:
-            raise UserError(f"{run.path} was trained on other data: the sha256 in its run.json differ; use --data")
-        return found
-
-    @torch.no_grad()
-    def paint(self, run: Run) -> Pictures:
-        """The same test images and the same draws of the prior for every run.
-
-        Raises:
-            UserError: the model is damaged, or its data is not there.
-        """
-        dataset = self.dataset(run)
-        images = dataset.test_images
-        model = load_model(run.path / WEIGHTS, run.epochs, images.shape[-1], torch.device("cpu"))
-        mean, logvar = encode(model, images)
-        rows, activity = by_activity(mean, logvar)
-        return Pictures(
-            png(reconstruct(model, images, mean, dataset.test_labels)),
-            png(traverse(model, mean[0].float(), rows)),
-            png(sample(model)),
-            [(row + 1, activity[row].item()) for row in rows],
-        )
-
-
-def sample(model: VAE) -> Tensor:
-    """Images of draws of the prior, ``rows x columns x 1 x size x size``, the same draws for every model."""
-    noise = torch.randn((*SAMPLES, model.latent), generator=torch.Generator().manual_seed(NOISE_SEED))
-    return model.decode(noise.flatten(0, 1)).unflatten(0, SAMPLES)
-
-
-def png(rows: Tensor) -> bytes:
-    """Rows of images as one grey picture, black ink on white."""
-    grey = ((1 - tile(rows)) * (LEVELS - 1)).round() * 255 / (LEVELS - 1)
-    file = io.BytesIO()
-    Image.fromarray(grey.round().byte().numpy()).save(file, "png", optimize=True)
-    return file.getvalue()

@@ -396,7 +396,7 @@ function drawHistory(svg, { divergence, histories }, seed) {
 
 function drawRuns() {
   for (const section of sections) {
-    const { groups } = comparisons[section.dataset.comparison];
+    const groups = comparisons[section.dataset.comparison];
     const chosen = nearest(groups);
     const wanted = section.querySelector(".seed")?.value;
     for (const node of section.querySelectorAll(".card")) {
