@@ -30,7 +30,7 @@ class Options:
     """What to show and where to write it."""
 
     runs: Annotated[
-        tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN ...", help_behavior_hint="(may be none)")
+        tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN ...]", help_behavior_hint="(may be none)")
     ] = ()
     """Folders of runs, at any depth, or runs. Pictures need the model and its images; runs without have the rest."""
 

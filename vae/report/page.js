@@ -140,11 +140,18 @@ const mark = (group, name, x, y, { sx, sy }, r = 5) =>
 const upright = (group, x, box, { sx }) =>
   element("line", { class: "now", x1: sx(x), x2: sx(x), y1: box.top, y2: box.bottom }, group);
 
-// A chart's first group is what `axes` draws in; its size is what the page gives it.
+// A chart has the size that the page gives it; on paper it is scaled.
+function size(svg) {
+  const { width, height } = svg.getBoundingClientRect();
+  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  return { width, height };
+}
+
+// A chart's first group is what `axes` draws in.
 function canvas(svg, { left = 44, right = 8, top = 8 } = {}) {
   const group = svg.querySelector(".plot") ?? element("g", { class: "plot" });
   svg.prepend(group);
-  const { width, height } = svg.getBoundingClientRect();
+  const { width, height } = size(svg);
   return { group, box: { left, right: width - right, top, bottom: height - 24 } };
 }
 
@@ -380,7 +387,7 @@ function byAlpha(svg, groups, column, chosen) {
 const TERMS_SHOWN = ["reconstruction", "divergence"];
 
 function drawHistory(svg, { divergence, histories }, seed) {
-  const { width, height } = svg.getBoundingClientRect();
+  const { width, height } = size(svg);
   svg.replaceChildren();
   TERMS_SHOWN.forEach((term, column) => {
     const of = (split) => histories[seed][split].map((row) => [row[0], row[column + 1]]);

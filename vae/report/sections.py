@@ -21,6 +21,7 @@ BOOTSTRAP = (
     "Log evidence, in nats per image, has in brackets 95 % of the bootstrap over batches of test images, for this one "
     "model; where there are several seeds, ± over these instead."
 )
+CAPTION = "After the last epoch, means over images. Marked: the runs nearest to the slider's alpha."
 NO_EVIDENCE = "python -m vae.evaluate RUN adds the log evidence."
 
 
@@ -117,9 +118,9 @@ def table(comparison: Comparison) -> str:
     notes = [STUDENT] * (True in several) + [ONE_SEED] * (False in several) + [BOOTSTRAP] * bool(ways)
     notes += [f"It is estimated by {'; '.join(sorted(ways))}." if ways else NO_EVIDENCE]
     dataset = escape(title(comparison.common.dataset))
-    return f"""<div class="scroll" tabindex="0" role="region" aria-label="Table of {dataset}">
+    return f"""<p class="quiet">{CAPTION}</p>
+<div class="scroll" tabindex="0" role="region" aria-label="Table of {dataset}">
 <table>
-<caption>After the last epoch, means over images. Marked: the runs nearest to the slider's alpha.</caption>
 <thead><tr>{head}</tr></thead>
 <tbody>
 {chr(10).join(rows)}
