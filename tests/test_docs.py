@@ -14,6 +14,7 @@ import yaml
 from vae import evaluate, settings
 from vae.data import __main__ as data
 from vae.figures import __main__ as figures
+from vae.report import __main__ as report
 from vae.sweep import best, grid, status, worker
 
 ROOT = Path(__file__).parent.parent
@@ -26,6 +27,7 @@ PARSERS = {
     "vae.train": settings.parse,
     "vae.evaluate": evaluate.parse,
     "vae.figures": figures.parse,
+    "vae.report": report.parse,
     "vae.data": data.parse,
     "vae.sweep": grid.parse,
     "vae.sweep best": best.parse,
@@ -48,7 +50,7 @@ def commands():
     ]
     lines += [
         (module.__name__, re.split("  +", line.strip())[0])  # what the command does stands behind it
-        for module in (settings, evaluate, figures, grid, worker)
+        for module in (settings, evaluate, figures, report, grid, worker)
         for line in module.DESCRIPTION.splitlines()
     ]
     split = [
