@@ -97,7 +97,11 @@ def test_independent_components_add_up():
 
 def test_a_matrix_of_pairs():
     rates = [0.5, 1.0, 4.0]
-    for held in ([st.poisson(x) for x in rates], Poisson(rate=rates), [td.Poisson(torch.tensor(x).double()) for x in rates]):
+    for held in (
+        [st.poisson(x) for x in rates],
+        Poisson(rate=rates),
+        [td.Poisson(torch.tensor(x).double()) for x in rates],
+    ):
         matrix = np.asarray(pairwise(held, 0.3))
         expected = [[jsg(Poisson(rate=x), Poisson(rate=y), 0.3) for y in rates] for x in rates]
         np.testing.assert_allclose(matrix, expected, rtol=1e-14)
@@ -113,7 +117,11 @@ def test_bounds_and_the_extended_divergence_take_them():
 
 REFUSED = {
     "a gamma that is moved": (lambda: kl(st.gamma(2.0, loc=1.0), st.gamma(2.0)), ValueError, "gamma | loc 0 | 1"),
-    "a beta that is stretched": (lambda: kl(st.beta(2.0, 3.0, scale=2.0), st.beta(2.0, 3.0)), ValueError, "beta | scale"),
+    "a beta that is stretched": (
+        lambda: kl(st.beta(2.0, 3.0, scale=2.0), st.beta(2.0, 3.0)),
+        ValueError,
+        "beta | scale",
+    ),
     "a binomial of many": (lambda: kl(st.binom(3, 0.1), st.binom(3, 0.2)), ValueError, "n = 1 | 3"),
     "a multinomial of many": (
         lambda: kl(*2 * [st.multinomial(3, [0.5, 0.5])]),

@@ -112,7 +112,8 @@ def test_the_mean_of_several_is_the_mean_of_means():
     """``G`` of weights 1/2, 1/4, 1/4 is that of the first and of the mean of the others."""
     from jsgmath import geometric_mean
 
-    for gaussians in (DIAGONAL, DENSE):
+    var = [Gaussian(x.mean, var=x.var) for x in DIAGONAL]
+    for gaussians in (DIAGONAL, var, DENSE):
         G = geometric_mean_many(gaussians[:3], [0.5, 0.25, 0.25])
         pair = geometric_mean(gaussians[0], geometric_mean(*gaussians[1:3], 0.5), 0.5)
         np.testing.assert_allclose(G.mean, pair.mean, rtol=1e-12)
@@ -135,6 +136,18 @@ def test_batches_and_weights_broadcast():
     for i in range(5):
         alone = [Gaussian(batch.mean[k, i], var=batch.var[k, i]) for k in range(3)]
         assert values[i] == jsg_many(alone, weights[:, i])
+
+
+def test_torch_keeps_the_batch_of_independent_components():
+    batch = td.Independent(td.Normal(*(torch.tensor(x) for x in (MEANS, np.exp(LOGVARS / 2)))), 1)
+    held = [td.Independent(td.Normal(batch.mean + k, batch.stddev), 1) for k in range(3)]
+    values = jsg_many(held, [0.5, 0.25, 0.25])
+    expected = [
+        jsg_many([Gaussian(N.mean[i].numpy(), std=N.stddev[i].numpy()) for N in held], [0.5, 0.25, 0.25])
+        for i in range(K)
+    ]
+    np.testing.assert_allclose(values, expected, rtol=1e-14)
+    assert geometric_mean_many(held, [0.5, 0.25, 0.25]).batch_shape == (K,)
 
 
 HELD = {
