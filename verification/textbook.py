@@ -85,3 +85,54 @@ def skew(family, first, second, alpha, convention="deasy", dual=False, digits=DI
         G = mean(first, second, *mean_weights(alpha, convention))
         terms = ((w, kl(G, N) if dual else kl(N, G)) for w, N in ((1 - alpha, first), (alpha, second)) if w)
         return mp.fsum(w * x for w, x in terms)
+
+
+# --- the definition: densities, the mean being the normalised product of their powers ---------------------------
+
+LOG_DENSITY = {
+    "Poisson": lambda rate, x: x * mp.log(rate) - rate - mp.loggamma(x + 1),
+    "Geometric": lambda p, x: mp.log(p) + x * mp.log(1 - p),
+    "Categorical": lambda p, x: mp.log(p[x] / mp.fsum(p)),
+    "Exponential": lambda rate, x: mp.log(rate) - rate * x,
+    "Gamma": lambda N, x: N[0] * mp.log(N[1]) - mp.loggamma(N[0]) + (N[0] - 1) * mp.log(x) - N[1] * x,
+    "Dirichlet": lambda a, x: (
+        mp.loggamma(mp.fsum(a)) - sum(map(mp.loggamma, a)) + (a[0] - 1) * mp.log(x) + (a[1] - 1) * mp.log(1 - x)
+    ),
+}
+DISCRETE = ("Poisson", "Geometric", "Categorical")
+
+
+def _sum(family, first, f):
+    return mp.fsum(f(x) for x in range(len(first) if family == "Categorical" else 600))
+
+
+def _integral(family, f):
+    """By tanh-sinh, which takes singular ends."""
+    return mp.quad(f, [0, 0.5, 1] if family == "Dirichlet" else [0, 0.5, 2, 8, 30, 120])
+
+
+def defined(family, first, second, alpha, convention="deasy", dual=False, digits=60):
+    """Eqs. 1, 7, 8 and 10 by sums or, on the unit interval and the half-line, by integrals; `first` not extreme."""
+    with mp.workdps(digits):
+        alpha = mp.mpf(alpha)
+        g1, g2 = mean_weights(alpha, convention)
+
+        def expectation(f):
+            return _sum(family, first, f) if family in DISCRETE else _integral(family, f)
+
+        def logs(x):
+            return (LOG_DENSITY[family](N, x) for N in (first, second))
+
+        def log_product(p, q):
+            return g1 * p + g2 * q
+
+        log_z = mp.log(expectation(lambda x: mp.exp(log_product(*logs(x)))))
+
+        def integrand(x):
+            p, q = logs(x)
+            g = log_product(p, q) - log_z
+            if dual:
+                return mp.exp(g) * ((1 - alpha) * (g - p) + alpha * (g - q))
+            return (1 - alpha) * mp.exp(p) * (p - g) + alpha * mp.exp(q) * (q - g)
+
+        return expectation(integrand)

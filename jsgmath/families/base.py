@@ -138,7 +138,8 @@ class Family(Distribution):
         """The member that is the normalised geometric mean, with ``weight`` on ``other``."""
         self.check_pair(other)
         _, _, g1, g2 = self.weights("weight", weight, "nielsen")
-        return self.mean_with(other, g1, g2)
+        with np.errstate(all="ignore"):
+            return self.mean_with(other, g1, g2)
 
     def check_pair(self, other: Self) -> None:
         """Refuse what makes no pair; self is called N1, and other N2."""

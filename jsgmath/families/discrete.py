@@ -202,7 +202,7 @@ class Bernoulli(Discrete):
     def __init__(self, probs: Any = None, *, logits: Any = None):
         super().__init__(probs, logits)
         self.check("probs", "in [0, 1]", lambda x: (x >= 0) & (x <= 1))
-        self.check("logits", "finite, as probs=0 and probs=1 say the rest,", lambda x: (x < INFINITE) & (x > -INFINITE))
+        self.check("logits", "finite; probs=0 and probs=1 are the rest", lambda x: (x < INFINITE) & (x > -INFINITE))
 
     def given(self) -> Array:
         m = self.arithmetic
