@@ -4,6 +4,7 @@ Written so that float32 keeps up with the memory of the device, which leaves abo
 """
 
 import types
+from typing import Any
 
 import triton
 import triton.language as tl
@@ -12,20 +13,20 @@ from triton.language.extra import libdevice
 
 from jsgmath import formula, special
 
-INTERPRETED = knobs.runtime.interpret
+INTERPRETED: bool = knobs.runtime.interpret
 
 
-def device(function):
+def device(function: Any) -> Any:
     """A function that kernels call; the interpreter takes it unmarked, and ten times faster."""
     return function if INTERPRETED else triton.jit(function)
 
 
-def constant(number):
+def constant(number: Any) -> Any:
     """Compiled functions read only such globals; the interpreter wants plain numbers."""
     return number if INTERPRETED else tl.constexpr(number)
 
 
-def shared(function, **names):
+def shared(function: Any, **names: Any) -> Any:
     """A function of the shared text as a Triton function, its free names bound to Triton ones."""
     if not INTERPRETED:
         names["range"] = tl.static_range
