@@ -18,6 +18,8 @@ reach its limit, which is an error.
 [1] Deasy, Simidjievski, Lio 2020, https://arxiv.org/abs/2006.10599
 """
 
+# pyright: reportConstantRedefinition=false
+
 import math
 from collections.abc import Callable, Sequence
 from functools import cache, partial

@@ -7,6 +7,8 @@ diagonal.  The diagonals are then those of the one-dimensional pairs; what stand
 verification/README.md derives.
 """
 
+# pyright: reportConstantRedefinition=false
+
 from typing import Any
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Hints for `formula.py`, whose text Triton compiles too and which therefore has none and imports nothing."""
+"""Hints for `formula.py`: Triton, which compiles its text, would evaluate what stands there."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar

@@ -19,6 +19,8 @@ its error is below 2^-60 of JS.  (JS and the rule are averages over x of two fun
 `tests/test_mixture.py` compares.)  Near-equal Gaussians lose nothing, for ``1 - Z`` is ``-expm1(-B)``.
 """
 
+# pyright: reportConstantRedefinition=false
+
 import math
 
 import numpy as np

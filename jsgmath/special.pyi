@@ -1,4 +1,4 @@
-"""Hints for `special.py`, whose text Triton compiles too and which therefore has none."""
+"""Hints for `special.py`: Triton, which compiles some of its text, would evaluate what stands there."""
 
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction

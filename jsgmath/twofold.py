@@ -5,6 +5,8 @@ pieces so short that float64 products and sums of them are exact, in whatever or
 Rump 2012].
 """
 
+# pyright: reportConstantRedefinition=false
+
 import math
 from functools import cached_property
 from typing import Any

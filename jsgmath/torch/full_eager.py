@@ -14,6 +14,8 @@ derivatives are made of ``Y = X K^-1``, ``X`` and ``V' V - I``, each of which va
 `full_kernels.py` computes the same numbers.
 """
 
+# pyright: reportConstantRedefinition=false
+
 from collections.abc import Callable
 from functools import partial
 from typing import Any

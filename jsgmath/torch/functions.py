@@ -21,7 +21,8 @@ BACKENDS = ("auto", "eager", "triton")
 REDUCTIONS = ("none", "mean", "sum")
 DIRECTIONS = {"qp": 0.0, "pq": 1.0}
 
-broadcast_shapes: Callable[..., torch.Size] = torch.broadcast_shapes  # pyright: ignore[reportUnknownMemberType]
+functional: Any = torch.functional  # parts of which have no hints
+broadcast_shapes: Callable[..., torch.Size] = functional.broadcast_shapes
 
 
 def jsg_standard_normal(

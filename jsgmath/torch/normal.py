@@ -12,11 +12,7 @@ angles are below 45 degrees.  So float32 gives the numbers of float64 to a few u
 [1] Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 import torch
-from torch import Tensor
 
 from jsgmath.special import polynomial
 
@@ -43,16 +39,7 @@ SERIES64 = (
 # fmt: on
 
 
-def box_muller(
-    word1: Any,
-    word2: Any,
-    number: Callable[[Any], Any],
-    split: Callable[[Any], Any],
-    sqrt: Callable[[Any], Any],
-    where: Callable[[Any, Any, Any], Any],
-    polynomial: Callable[[Any, Any], Any],
-    series: Sequence[Sequence[float]],
-) -> tuple[Any, Any]:
+def box_muller(word1, word2, number, split, sqrt, where, polynomial, series):
     """Two standard normal numbers from two words of 32 bits.
 
     ``number`` converts integers; ``split(x) = k, f`` with ``x = 2^(32-k) (1+f)``, ``1+f`` in [sqrt(1/2), sqrt(2)).
@@ -69,9 +56,7 @@ def box_muller(
     return where((word2 & 0x40000000) != 0, -x, x), where((word2 & 0x80000000) != 0, -y, y)
 
 
-def philox(
-    c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor, key0: Tensor, key1: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def philox(c0, c1, c2, c3, key0, key1):
     """Four random words for each counter of four words; words are of 32 bits, in int64 tensors."""
     low = 0xFFFFFFFF
     for _ in range(10):
@@ -81,13 +66,13 @@ def philox(
     return c0, c1, c2, c3
 
 
-def split(x: Tensor) -> tuple[Tensor, Tensor]:
+def split(x):
     fraction, k = torch.frexp(x)
     small = fraction < 0.5**0.5
     return (32 - k + small.to(k.dtype)).to(x.dtype), torch.where(small, 2 * fraction, fraction) - 1
 
 
-def normal(seed: Tensor, first_row: int, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+def normal(seed, first_row, shape, dtype):
     """Rows from ``first_row`` on of the matrix whose flat index is ``e``; ``shape`` is ``(rows, n)``.
 
     ``seed`` is an int64 tensor of one entry; the numbers are computed in ``dtype``, float32 or float64.
