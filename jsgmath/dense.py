@@ -47,7 +47,7 @@ def _side(N: Gaussian, batch: tuple[int, ...]) -> Side:
     return Side(N.form, *(x.reshape((-1, *x.shape[len(batch) :])).astype(np.float64) for x in shaped))
 
 
-class Mapped:
+class _Mapped:
     """Both matrices as W maps them, and how far from diagonal they are."""
 
     def __init__(self, given: Operands, W: Twofold):
@@ -97,12 +97,12 @@ class Mapped:
         return K, size.max((1, 2)), (left * self.off * ~apart).max((1, 2))
 
 
-def _diagonalised(given: Operands) -> Mapped:
-    """The `Mapped` of a W for which nothing is left to improve."""
+def _diagonalised(given: Operands) -> _Mapped:
+    """The `_Mapped` of a W for which nothing is left to improve."""
     start = np.zeros_like(given.half)
     for i, (whitening, half) in enumerate(zip(given.whitening, given.half, strict=True)):
         start[i] = _turn(whitening @ half) @ whitening
-    mapped, n = Mapped(given, Twofold(start)), given.half.shape[1]
+    mapped, n = _Mapped(given, Twofold(start)), given.half.shape[1]
     for step in range(STEPS):
         correction, size, left = mapped.correction()
         rough = ~(mapped.beside + mapped.rest < ROUGH) | ((left > n * EPS / 2) & (step < TURNS))
@@ -113,7 +113,7 @@ def _diagonalised(given: Operands) -> Mapped:
             matrices = (x.high[i] for x in (mapped.S1, mapped.S2, mapped.difference))
             high[i], low[i] = _diagonaliser(mapped.near[i], *matrices), 0
         W = Twofold(high, low) @ mapped.W
-        mapped = Mapped(given, Twofold(W.high, W.low))
+        mapped = _Mapped(given, Twofold(W.high, W.low))
     if not (mapped.beside < ROUGH).all():
         raise np.linalg.LinAlgError
     return mapped

@@ -22,6 +22,10 @@ EPS = 2.0**-52
 class Twofold:
     """Matrices ``high + low``, shape ``(..., n, m)``, each entry within ``error`` of what it stands for."""
 
+    high: np.ndarray
+    low: np.ndarray
+    error: np.ndarray
+
     def __init__(self, high: np.ndarray, low: np.ndarray | float = 0.0, error: np.ndarray | float = 0.0):
         self.high, self.low, self.error = high, *(np.broadcast_to(x, high.shape) for x in (low, error))
 

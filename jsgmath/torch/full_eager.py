@@ -107,7 +107,7 @@ def rows(
 
 
 block_of_rows = rows  # `torch.linalg` takes all at once
-rescaled = partial(eager.rescaled, compute=rows)
+rescaled: Callable[..., Results] = partial(eager.rescaled, compute=rows)
 
 
 def _quotient(tril: Tensor, by: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,7 @@ from jsgmath.torch.autograd import work_type
 from jsgmath.torch.kernels import LANES, check_device, on_device, row_stride, row_sums, stored_type
 from jsgmath.torch.scalar import INTERPRETED, device, element, exp, polynomial, shared, within
 
-shared_box_muller = shared(normal.box_muller)
+shared_box_muller: Any = shared(normal.box_muller)
 
 
 def _constant(numbers: Any) -> Any:
