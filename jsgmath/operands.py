@@ -99,7 +99,7 @@ def _halves(side: Side, swapped: bool) -> tuple[np.ndarray, np.ndarray]:
     return side.factor, inverse
 
 
-def _matrix(side: Side, swapped: bool) -> tuple[str, Twofold]:
+def _matrix(side: Side, swapped: bool) -> Matrix:
     if side.form == "precision":
         return Matrix("square" if swapped else "inverse", Twofold(side.scale))
     if side.form == "logvar":
