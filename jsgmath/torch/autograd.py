@@ -21,6 +21,7 @@ from torch._C._functorch import is_legacy_batchedtensor
 
 from jsgmath.torch import eager
 from jsgmath.torch.eager import Results
+from jsgmath.torch.typed import Function
 
 IMPLEMENTATIONS = {
     "eager": "eager",
@@ -28,9 +29,6 @@ IMPLEMENTATIONS = {
     "full eager": "full_eager",
     "full triton": "full_kernels",
 }
-
-# Of its methods it says what none that takes so many tensors can keep to, and nothing of `apply`.
-Function: Any = torch.autograd.Function
 
 # Operators for torch.compile, which looks into none and keeps the strides; a plain call goes past the dispatcher.
 library: Any = torch.library.Library("jsgmath", "DEF")

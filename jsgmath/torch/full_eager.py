@@ -18,7 +18,6 @@ derivatives are made of ``Y = X K^-1``, ``X`` and ``V' V - I``, each of which va
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,10 +25,7 @@ from torch import Tensor
 from jsgmath import formula
 from jsgmath.torch import eager
 from jsgmath.torch.eager import Alpha, Results
-
-linalg: Any = torch.linalg  # which has no hints
-cholesky_ex: Callable[..., tuple[Tensor, Tensor]] = linalg.cholesky_ex
-solve_triangular: Callable[..., Tensor] = linalg.solve_triangular
+from jsgmath.torch.typed import cholesky_ex, solve_triangular
 
 
 def rows(

@@ -1,6 +1,6 @@
 """The divergences as functions of torch tensors: arguments checked, batches made rows."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from jsgmath.divergences import CONVENTIONS
 from jsgmath.hints import Convention
 from jsgmath.torch.autograd import Divergence, OnePass, divergence
 from jsgmath.torch.eager import Alpha
+from jsgmath.torch.typed import broadcast_shapes
 
 Backend = Literal["auto", "eager", "triton"]
 Reduction = Literal["none", "mean", "sum"]
@@ -20,9 +21,6 @@ Direction = Literal["qp", "pq"]
 BACKENDS = ("auto", "eager", "triton")
 REDUCTIONS = ("none", "mean", "sum")
 DIRECTIONS = {"qp": 0.0, "pq": 1.0}
-
-functional: Any = torch.functional  # parts of which have no hints
-broadcast_shapes: Callable[..., torch.Size] = functional.broadcast_shapes
 
 
 def jsg_standard_normal(

@@ -8,10 +8,11 @@ from torch import Tensor
 
 from jsgmath.hints import Convention
 from jsgmath.torch import eager
-from jsgmath.torch.autograd import STRIDES, Function, flat, library, register, work_type
+from jsgmath.torch.autograd import STRIDES, flat, library, register, work_type
 from jsgmath.torch.eager import Alpha
 from jsgmath.torch.functions import Backend, Reduction, alpha_of, check_options, reduced, rows_of
 from jsgmath.torch.normal import normal
+from jsgmath.torch.typed import Function
 
 
 def sample_and_jsg(
