@@ -8,10 +8,11 @@ import numpy as np
 
 from jsgmath import exact, special
 from jsgmath.dense import dense_pair
+from jsgmath.gaussian import Gaussian
 from jsgmath.pair import Pair, Reduction, common_batch, finite, positive
 
 
-def canonical(N1, N2):
+def canonical(N1: Gaussian, N2: Gaussian) -> Reduction:
     """The `Reduction` of two Gaussians of equal dimension."""
     if N1.is_diagonal and N2.is_diagonal:
         common_batch(N1, N2)
@@ -20,7 +21,7 @@ def canonical(N1, N2):
     return dense_pair(N1, N2)[0]
 
 
-def diagonal_pair(N1, N2, work=special.WORK):
+def diagonal_pair(N1: Gaussian, N2: Gaussian, work: type[np.floating[Any]] = special.WORK) -> Pair:
     """Both scales diagonal: the directions are the coordinates."""
     (v1, i1), (v2, i2) = spread(N1, work), spread(N2, work)
     s1, s2 = N1.scale.astype(work), N2.scale.astype(work)
@@ -46,7 +47,7 @@ def diagonal_pair(N1, N2, work=special.WORK):
     return Pair(log_r1, r1, r2, finite(e1), finite(e2), finite(delta * i1), finite(delta * i2))
 
 
-def mixed_excesses(N1, N2, where):
+def mixed_excesses(N1: Gaussian, N2: Gaussian, where: np.ndarray) -> np.ndarray:
     """Of near variances given in different forms, which are brought to one form in 40 digits."""
     v1, v2 = (
         [exact.variance(N.form, x) for x in np.broadcast_to(N.scale, where.shape)[where].tolist()] for N in (N1, N2)
@@ -56,7 +57,7 @@ def mixed_excesses(N1, N2, where):
     return halves.reshape(-1, 2, 2).sum(-1).T
 
 
-def spread(N, work=special.WORK):
+def spread(N: Gaussian, work: type[np.floating[Any]] = special.WORK) -> tuple[np.ndarray, np.ndarray]:
     """Variances and reciprocal standard deviations of a diagonal Gaussian."""
     scale = N.scale.astype(work)
     if N.form == "logvar":

@@ -29,7 +29,7 @@ MODULES = ("formula", "special", "exact", "pair", "canonical", "divergences")
 # Of these the operations and signs alone: their indices, numbers and names mostly say which axis of a square matrix.
 DENSE = ("twofold", "operands", "dense")
 # These propose a W.  What it makes of the two Gaussians is measured, so that a worse one costs steps, not digits.
-PROPOSALS = ("dense.Mapped.correction", "dense._diagonalised", "dense._diagonaliser")
+PROPOSALS = ("dense._Mapped.correction", "dense._diagonalised", "dense._diagonaliser")
 FIRST = ("test_gradient", "test_definition", "test_kernels")  # they kill most in the least time
 
 # Mutants that change no result, or none that float64 can show, by their function and statement; and why.
@@ -86,7 +86,7 @@ REASONS = {
     ],
     "of a bound in which the other terms are larger, all of them below a rounding": [
         "divergences.evaluated: return (value, (rounding + relative) * value - divergence(slack))",
-        "dense.Mapped.__init__: share = sum(((np.abs(x.high) - x.error) / sizes for x, sizes in sides))",
+        "dense._Mapped.__init__: share = sum(((np.abs(x.high) - x.error) / sizes for x, sizes in sides))",
         (
             "dense._reduce: share = np.maximum(error1 / c1, error2 / c2) - np.where(near[:, None], 0, e_error / n"
             "p.maximum(c1, c2))"
@@ -102,10 +102,10 @@ REASONS = {
         "twofold.Twofold.inverse: error = 2 * np.abs(X.high) @ (np.abs(residual.high) - residual.error)",
     ],
     "of each two entries one keeps the weight": [
-        "dense.Mapped.__init__: self.weight = np.sqrt(np.maximum(ratios, 1 * ratios)) * self.off",
+        "dense._Mapped.__init__: self.weight = np.sqrt(np.maximum(ratios, 1 * ratios)) * self.off",
     ],
     "by then c2 is 1 to a rounding": [
-        "dense.Mapped.__init__: r = self.c1 * self.c2",
+        "dense._Mapped.__init__: r = self.c1 * self.c2",
         (
             "dense._reduce: share = np.maximum(error1 / c1, error2 * c2) + np.where(near[:, None], 0, e_error / n"
             "p.maximum(c1, c2))"
