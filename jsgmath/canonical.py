@@ -4,6 +4,8 @@ The excesses ``e = r - 1`` come from a difference of the two scales in the form 
 near-equal Gaussians lose nothing.
 """
 
+from typing import Any
+
 import numpy as np
 
 from jsgmath import exact, special
