@@ -81,6 +81,9 @@ def hard(form):
         found = []
         for size, n, e in product(((0, 0), (-8, 8)), (2, 3, 5), (1e-14, 1e-8, 0.1)):
             a = 10 ** rng.uniform(*size, n) * 10 ** rng.choice([-6.0, 0.0, 7.0]) * rng.uniform(0.5, 2, n)
+            # In nearly the same proportions, in which Dirichlet distributions of large total are much nearer.
+            large = 1e10 * rng.uniform(0.5, 2, n)
+            found += [(large, large * (1 + e * (1 + 1e-5 * rng.uniform(-1, 1, n))))]
             found += [(a, a * (1 + e)), (a, a * (1 + e * rng.uniform(-1, 1, n))), (a, 10 ** rng.uniform(-8, 8, n))]
         return [tuple(map(tuple, pair)) for pair in found]
     if form.startswith("Categorical"):

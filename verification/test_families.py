@@ -1,5 +1,7 @@
 """The divergences of exponential families are the definition, to the last place."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -98,3 +100,22 @@ def test_without_a_common_outcome_every_divergence_is_infinite_but_at_an_end(alp
     for dual, convention in DIVERGENCES:
         end = convention == "nielsen" and alpha in (0, 1)
         assert N1.skew(N2, alpha, convention, dual) == (0 if end else np.inf)
+
+
+@pytest.mark.parametrize("family", ["Exponential", "Gamma"])
+def test_a_rate_and_a_scale_are_compared_exactly(family):
+    """Neither is rounded to the other, so that even a rounding apart they are right to the last place."""
+    first, second = ("Exponential", "Exponential, scale") if family == "Exponential" else ("Gamma", "Gamma, scale")
+    for rate, gap in product((3.0, 0.7, 1e-8), (0, 1e-15, 1e-9, 0.3)):
+        scale = (1 + gap) / rate
+        for forms, (p, q) in (((first, second), (rate, scale)), ((second, first), (scale, rate))):
+            p, q = ((x,) if family == "Exponential" else (shape, x) for shape, x in ((5.0, p), (5.0 + gap, q)))
+            (N1, _), (_, exact1, _) = members.made(forms[0], (p, p))
+            (N2, _), (_, exact2, _) = members.made(forms[1], (q, q))
+            for dual, convention in DIVERGENCES:
+                truth = textbook.skew(family, exact1, exact2, 0.3, convention, dual)
+                assert ulps(N1.skew(N2, 0.3, convention, dual), truth) <= ULPS
+            G = N1.geometric_mean(N2, 0.25)
+            b1, b2 = (N.parameters.get("rate", 1 / N.parameters.get("scale", 1.0)) for N in (N1, N2))
+            b = G.parameters.get("rate", 1 / G.parameters.get("scale", 1.0))
+            assert b == pytest.approx(0.75 * b1 + 0.25 * b2, rel=1e-15)
