@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mpmath import mp
 
+from jsgmath import families
 from verification import members, textbook
 from verification.pairs import DIVERGENCES, interior, seeds
 
@@ -119,3 +120,44 @@ def test_a_rate_and_a_scale_are_compared_exactly(family):
             b1, b2 = (N.parameters.get("rate", 1 / N.parameters.get("scale", 1.0)) for N in (N1, N2))
             b = G.parameters.get("rate", 1 / G.parameters.get("scale", 1.0))
             assert b == pytest.approx(0.75 * b1 + 0.25 * b2, rel=1e-15)
+
+
+@pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+def test_logits_are_those_of_the_probabilities(dual, convention, alpha):
+    """``-inf`` for zero, and of one of the two only; the mean has logits where both have."""
+    first, second = [0.2, 0.3, 0.5], [0.0, 0.6, 0.4]
+    with np.errstate(divide="ignore"):
+        logits1, logits2 = np.log(first), np.log(second)
+    N1, N2 = families.Categorical(first), families.Categorical(second)
+    L1, L2 = families.Categorical(logits=logits1), families.Categorical(logits=logits2)
+    for left, right in (((N1, N2), (L1, L2)), ((N2, N1), (L2, L1))):
+        truth = left[0].skew(left[1], alpha, convention, dual)
+        for pair in (right, (left[0], right[1]), (right[0], left[1])):
+            # The logarithms are rounded.
+            assert pair[0].skew(pair[1], alpha, convention, dual) == pytest.approx(truth, rel=1e-14)
+        means = [p.geometric_mean(q, 0.3) for p, q in (left, right, (left[0], right[1]))]
+        assert means[0].skew(means[2], 0.5, "deasy", False) < 1e-30
+        probs = np.exp(means[1].parameters["logits"])
+        assert probs / probs.sum() == pytest.approx(means[0].parameters["probs"], rel=1e-14)
+    B1, B2 = families.Bernoulli(0.3), families.Bernoulli(logits=1.0)
+    same = families.Bernoulli(logits=np.log(0.3 / 0.7)), families.Bernoulli(1 / (1 + np.exp(-1.0)))
+    truth = B1.skew(same[1], alpha, convention, dual)
+    assert B1.skew(B2, alpha, convention, dual) == pytest.approx(truth, rel=1e-14, abs=0)
+    assert B1.geometric_mean(B2, 0.3).skew(same[0].geometric_mean(same[1], 0.3), 0.5, "deasy", False) < 1e-30
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
+def test_logits_may_be_further_apart_than_any_exponent(dual, convention, alpha):
+    """Of two outcomes 40,000 apart, so that no exponent holds their ratio."""
+    N1, N2 = families.Bernoulli(logits=20000.0), families.Bernoulli(logits=-20000.0)
+    g2 = alpha if convention == "nielsen" else 1 - alpha
+    # G is all but certain of N2's outcome if g2 > 1/2: then KL(N1||G) is g2 20000 - g1 20000, and KL(N2||G) is 0.
+    toward2 = g2 > 0.5
+    apart = 20000 * abs(1 - 2 * g2)
+    if dual:
+        expected = 20000 * ((1 - alpha) if toward2 else alpha)
+    else:
+        expected = apart * ((1 - alpha) if toward2 else alpha)
+    assert N1.skew(N2, alpha, convention, dual) == pytest.approx(expected, rel=1e-14, abs=0)

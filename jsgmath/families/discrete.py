@@ -8,7 +8,7 @@ from jsgmath.families.base import Family
 
 INFINITE = float("inf")
 LARGE = 2.0
-"""Logarithm of a k whose g and gs are written out, lest it overflow."""
+"""Of the logarithm of k: beyond it g and gs are written out, in which nothing cancels, lest k overflow."""
 
 
 class Outcomes(NamedTuple):
@@ -34,9 +34,11 @@ class Mean(NamedTuple):
     gone: Array
     """or that of G."""
     log_k: Array
+    moderate: Array
+    """Whether k is, so that the kernels are called for; elsewhere some number stands for it."""
     k: Array
     excess: Array
-    """``k - 1``; like k, where that is `LARGE`, some number instead."""
+    """``k - 1``"""
 
 
 class Discrete(Family):
@@ -109,22 +111,23 @@ class Discrete(Family):
         total = m.where(gone, 0.0, m.exp(m.where(gone, top, log_product) - top)).sum(-1)[..., None]
         log_z = m.where(near, m.log1p(m.where(near, lost, 0.0)), m.log(total) + top)
         log_k = t - log_z
-        k = m.exp(m.where(log_k < LARGE, log_k, 0.0))
+        moderate = (log_k < LARGE) & (log_k > -LARGE)
+        k = m.exp(m.where(moderate, log_k, 0.0))
         excess = m.where(near, (growth - lost) / m.where(near, 1 + lost, 1.0), k - 1)
-        probs = m.where(zero | (log_k > LARGE), m.exp(log_product - log_z), p1 * k)
-        return Mean(p1, zero, m.where(gone, 0.0, probs), gone, log_k, k, excess)
+        probs = m.where(moderate & ~zero, p1 * k, m.exp(log_product - log_z))
+        return Mean(p1, zero, m.where(gone, 0.0, probs), gone, log_k, moderate, k, excess)
 
     def to_mean(self, other: Any, own: Array, weight: Array) -> Array:
         m = self.arithmetic
-        p1, zero, G, gone, log_k, k, excess = self.mean(other, own, weight)
-        value = m.where(log_k > LARGE, G - p1 - p1 * log_k, p1 * m.g(excess, k, 1.0, log_k))
+        p1, zero, G, gone, log_k, moderate, k, excess = self.mean(other, own, weight)
+        value = m.where(moderate, p1 * m.g_of(excess, k), G - p1 - p1 * log_k)
         value = m.where(zero, G, m.where(gone, INFINITE, value)).sum(-1)
         return m.where(gone.all(-1), INFINITE, value)
 
     def from_mean(self, other: Any, own: Array, weight: Array) -> Array:
         m = self.arithmetic
-        p1, zero, G, gone, log_k, k, excess = self.mean(other, own, weight)
-        value = m.where(log_k > LARGE, p1 - G + G * log_k, G * m.gs(excess, k, 1.0, log_k))
+        p1, zero, G, gone, log_k, moderate, k, excess = self.mean(other, own, weight)
+        value = m.where(moderate, G * m.gs_of(excess, k), p1 - G + G * log_k)
         value = m.where(gone, p1, m.where(zero, INFINITE, value)).sum(-1)
         return m.where(gone.all(-1), INFINITE, value)  # no outcome in common
 
