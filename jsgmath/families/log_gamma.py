@@ -64,7 +64,8 @@ def _shifted_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, mo
     """`_shifted` likewise, term by term."""
     other_x, other_y = x + more_x, y + more_y
     far_x, far_y, far_other_x, far_other_y = (z + SHIFT for z in (x, y, other_x, other_y))
-    near = sum(_g_less(m, x + j, y + j, d, more_x, more_y, more_d) for j in range(SHIFT))
+    xs, ys = (m.stack([z + j for j in range(SHIFT)], -1) for z in (x, y))
+    near = _g_less(m, xs, ys, *(z[..., None] for z in (d, more_x, more_y, more_d))).sum(-1)
     far = _g_less(m, far_x, far_y, d, more_x, more_y, more_d)
     step = m.where(
         (2 * d < x) & (2 * d > -x),

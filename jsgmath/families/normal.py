@@ -14,7 +14,7 @@ class Normal(Family):
     def __init__(self, mean: Array, std: Array, event: int = 0):
         super().__init__(event, mean=mean, std=std)
 
-    def canonical(self, other: Self) -> tuple[Array, ...]:
+    def canonical(self, other: Self) -> Any:
         """``log_r1, r1, r2, e1, e2, d1, d2`` of `formula.py`."""
         m = self.arithmetic
         m1, s1, m2, s2 = (m.work(x) for x in (self.mean, self.std, other.mean, other.std))
@@ -23,7 +23,7 @@ class Normal(Family):
         return 2 * m.log(q1), q1 * q1, q2 * q2, e1, e2, mean / s1, mean / s2
 
     def terms(self, other: Any, g1: Array, g2: Array, dual: bool) -> tuple[Array, Array]:
-        pair: Any = self.canonical(other)
+        pair = self.canonical(other)
         if dual:
             return formula.from_mean(g1, g2, *pair, self.arithmetic.gs)
         return formula.to_mean(g1, g2, *pair, self.arithmetic.g)
