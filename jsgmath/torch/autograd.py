@@ -86,6 +86,19 @@ for _name, _function, _fake in (
     torch.library.register_fake(f"jsgmath::{_name}", _fake, lib=library)
 
 
+def wants_gradients(tensors):
+    return torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
+
+
+def compiled_plainly(tensors):
+    """Whether torch.compile is at work and no gradients are wanted.
+
+    Then it takes the operator itself: the forward of a Function it would call with a ctx too many.
+    """
+    transforming = torch._C._are_functorch_transforms_active()
+    return torch.compiler.is_compiling() and not (transforming or wants_gradients(tensors))
+
+
 class OnePass(torch.autograd.Function):
     """One value per row; the gradients, multiplied by ``scale``, wait for the backward."""
 

@@ -5,7 +5,7 @@ from functools import reduce
 import torch
 
 from jsgmath.divergences import CONVENTIONS
-from jsgmath.torch.autograd import Divergence, OnePass, divergence
+from jsgmath.torch.autograd import Divergence, OnePass, compiled_plainly, divergence, wants_gradients
 
 BACKENDS = ("auto", "eager", "triton")
 REDUCTIONS = ("none", "mean", "sum")
@@ -142,10 +142,11 @@ def _divergence(names, tensors, alpha, dual, convention, backend, reduction, fam
         backend = "triton" if rows[0].is_cuda else "eager"
     tensors = *rows, alphas
     options = alpha, bool(dual), convention == "deasy", family + backend
-    needs_grad = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+    if compiled_plainly(tensors):
+        value = torch.ops.jsgmath.divergence(*tensors, *options)
+    elif torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         value = Divergence.apply(*tensors, *options)
-    elif needs_grad:
+    elif wants_gradients(tensors):
         scale = 1.0 / max(batch.numel(), 1) if reduction == "mean" else 1.0
         value = OnePass.apply(*tensors, *options, scale)
     else:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from jsgmath.torch import eager
-from jsgmath.torch.autograd import STRIDES, flat, library, work_type
+from jsgmath.torch.autograd import STRIDES, compiled_plainly, flat, library, work_type
 from jsgmath.torch.functions import alpha_of, check_options, reduced, rows_of
 from jsgmath.torch.normal import normal
 
@@ -60,7 +60,9 @@ def sample_and_jsg(
     seed, seeds = _seed(seed, mean.device)
     triton = backend == "triton" or (backend == "auto" and mean.is_cuda)
     options = alpha, seed, first_row, bool(dual), convention == "deasy", triton
-    z, value, _ = _Sample.apply(mean, logvar, alphas, seeds, *options)
+    tensors = mean, logvar, alphas, seeds
+    compute = torch.ops.jsgmath.sample if compiled_plainly(tensors) else _Sample.apply
+    z, value, _ = compute(*tensors, *options)
     return z.reshape(*batch, n), reduced(value, batch, reduction, dtype)
 
 
