@@ -82,3 +82,18 @@ numpy.savez("images.npz", images=vae.data.load("fashion-mini").train_images[:200
     assert "fashion-mini" in run(python, "-m", "vae.data", "status", cwd=tmp_path)
     run(python, "-m", "vae.train", "--data", "images.npz", "--epochs", "1", "--out", "run", cwd=tmp_path)
     assert (tmp_path / "run" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "missing", "message"),
+    [
+        ("jsgmath.torch", ["torch"], "jsgmath.torch needs torch; pip install 'jsgmath[torch]'"),
+        ("jsgmath.certified", ["flint"], "jsgmath.certified needs python-flint; pip install 'jsgmath[certified]'"),
+        ("vae", ["torch", "tyro"], "vae needs torch, tyro; pip install 'jsgmath[vae]'"),
+        ("vae.sweep", ["optuna"], "vae.sweep needs optuna; pip install 'jsgmath[sweep]'"),
+    ],
+)
+def test_a_module_whose_extra_is_not_installed_names_it(module, missing, message):
+    script = f"import sys; sys.modules |= dict.fromkeys({missing}); import {module}"
+    result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert result.stderr.splitlines()[-1] == f"ImportError: {message}"
