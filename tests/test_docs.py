@@ -15,6 +15,7 @@ import yaml
 from vae import evaluate, settings
 from vae.data import __main__ as data
 from vae.figures import __main__ as figures
+from vae.report import __main__ as report
 from vae.sweep import best, grid, status, worker
 
 ROOT = Path(__file__).parent.parent
@@ -28,6 +29,7 @@ PARSERS = {
     "vae.evaluate": evaluate.parse,
     "vae.figures": figures.parse,
     "vae.data": data.parse,
+    "vae.report": report.parse,
     "vae.sweep": grid.parse,
     "vae.sweep best": best.parse,
     "vae.sweep status": status.parse,
@@ -49,7 +51,7 @@ def commands():
     ]
     lines += [
         (module.__name__, re.split("  +", line.strip())[0])  # what the command does stands behind it
-        for module in (settings, evaluate, figures, grid, worker)
+        for module in (settings, evaluate, figures, report, grid, worker)
         for line in module.DESCRIPTION.splitlines()
     ]
     split = [

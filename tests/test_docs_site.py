@@ -13,6 +13,7 @@ from PIL import Image
 
 import jsgmath
 import jsgmath.certified
+import jsgmath.families
 import jsgmath.torch
 
 ROOT = Path(__file__).parent.parent
@@ -78,6 +79,7 @@ def test_the_reference_has_every_public_name(site):
     certified = [name for name in ("jsg", "jsg_dual", "kl", "js") if hasattr(jsgmath.certified, name)]
     for page, module, names in (
         ("jsgmath", jsgmath, jsgmath.__all__),
+        ("families", jsgmath.families, jsgmath.families.__all__),
         ("torch", jsgmath.torch, jsgmath.torch.__all__),
         ("certified", jsgmath.certified, certified),
     ):
