@@ -24,7 +24,8 @@ def on_files(files, config):
     pictures = [path.relative_to(ROOT).as_posix() for pattern in PICTURES for path in sorted(ROOT.glob(pattern))]
     for name in ELSEWHERE + pictures:
         files.append(File.generated(config, name, abs_src_path=str(ROOT / name)))
-    files.append(File.generated(config, "style.css", abs_src_path=str(Path(__file__).with_name("style.css"))))
+    for name in ("style.css", "iframe-worker.js"):
+        files.append(File.generated(config, name, abs_src_path=str(Path(__file__).with_name(name))))
     return files
 
 
