@@ -214,6 +214,15 @@ def test_what_is_compiled_is_evaluated_without_gradients_too(backend):
 
 
 @traced
+def test_a_transform_of_torch_func_inside_what_is_compiled_is_refused():
+    """Dynamo traces it without gradients, which must not become zeros that nobody notices."""
+    torch._dynamo.reset()
+    compiled = torch.compile(grad(lambda mean: jsg_standard_normal(mean, mean, 0.3).sum()), backend="aot_eager")
+    with pytest.raises(torch._dynamo.exc.InternalTorchDynamoError):
+        compiled(numbers(5, 4, grad=False))
+
+
+@traced
 def test_a_new_alpha_is_no_new_compilation():
     """As a number: once for the first, which might be the only one, and once for all others."""
     torch._dynamo.reset()

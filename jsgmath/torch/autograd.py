@@ -130,6 +130,7 @@ class Divergence(torch.autograd.Function):
 
     @staticmethod
     def forward(mean1, scale1, mean2, scale2, alphas, *options):
+        # With each option by name Dynamo would see that there is no ctx, and make of `torch.func.grad` silent zeros.
         compute = torch.ops.jsgmath.divergence if torch.compiler.is_compiling() else divergence
         return compute(mean1, scale1, mean2, scale2, alphas, *options)
 
