@@ -17,7 +17,7 @@ class Docstrings(griffe.Extension):
 
 def markdown(text, path):
     """The docstring ``text`` of the object at ``path``."""
-    text = re.sub(r"^\.\. math:: (.*?)(?: +(\[[^]]*\]))?$", _block, text, flags=re.M)
+    text = re.sub(r"^\.\. math::\s*(\S.*(?:\n +\S.*)*)", _block, text, flags=re.M)
     text = re.sub(r":math:`([^`]*)`", lambda inline: f"${_upright(inline[1])}$", text)
     text = re.sub(r"(?<![`\w])`([\w.]+)`(?!`)", lambda name: _link(name[1], path), text)
     text = text.replace("JSG*", r"JSG\*")
@@ -25,9 +25,9 @@ def markdown(text, path):
     return re.sub(r"^>>> .*\n?(?:.+\n?)*", lambda run: f"```pycon\n{run[0].rstrip()}\n```\n", text, flags=re.M)
 
 
-def _block(formula):
-    source = rf" \qquad \text{{{formula[2]}}}" if formula[2] else ""
-    return f"$${_upright(formula[1])}{source}$$"
+def _block(directive):
+    formula, source = re.fullmatch(r"(.*?)(?: +(\[[^]]*\]))?", " ".join(directive[1].splitlines())).groups()
+    return f"$${_upright(formula)}" + (rf" \qquad \text{{{source}}}$$" if source else "$$")
 
 
 def _references(listed):
