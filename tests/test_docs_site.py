@@ -96,6 +96,7 @@ def test_a_docstring_is_markdown_with_its_examples_and_links(site):
 
 
 def test_the_picture_of_the_idea_is_drawn_by_the_library(tmp_path):
-    subprocess.run([sys.executable, MACHINERY / "pictures.py", tmp_path / "idea.png"], check=True, cwd=ROOT)
+    command = [sys.executable, MACHINERY / "pictures.py", tmp_path / "idea.png"]
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
     with Image.open(tmp_path / "idea.png") as drawn, Image.open(ROOT / "docs" / "idea.png") as shown:
         assert drawn.size == shown.size
