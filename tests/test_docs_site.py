@@ -6,6 +6,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from types import ModuleType
 from urllib.parse import unquote, urlparse
 
 import pytest
@@ -76,16 +77,16 @@ def test_formulas_are_shown_by_the_browser_itself(site):
 
 
 def test_the_reference_has_every_public_name(site):
-    certified = [name for name in ("jsg", "jsg_dual", "kl", "js") if hasattr(jsgmath.certified, name)]
     for page, module, names in (
         ("jsgmath", jsgmath, jsgmath.__all__),
         ("families", jsgmath.families, jsgmath.families.__all__),
         ("torch", jsgmath.torch, jsgmath.torch.__all__),
-        ("certified", jsgmath.certified, certified),
+        ("certified", jsgmath.certified, ("jsg", "jsg_dual", "kl", "js")),
     ):
         text = (site / "reference" / f"{page}.html").read_text()
         for name in names:
-            assert f'id="{module.__name__}.{name}"' in text
+            if not isinstance(getattr(module, name), ModuleType):  # which has a page of its own
+                assert f'id="{module.__name__}.{name}"' in text
 
 
 def test_a_docstring_is_markdown_with_its_examples_and_links(site):
