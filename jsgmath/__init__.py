@@ -2,6 +2,8 @@
 
 import importlib
 
+from jsgmath import families
+from jsgmath.bounds import bhattacharyya_bound, jsg_bounds, jsg_extended
 from jsgmath.divergences import (
     Gradient,
     bhattacharyya,
@@ -14,21 +16,32 @@ from jsgmath.divergences import (
     kl,
 )
 from jsgmath.gaussian import Gaussian
+from jsgmath.interop import register
+from jsgmath.many import geometric_mean_many, jsg_many
 from jsgmath.mixture import js
+from jsgmath.pairwise import pairwise
 
 __version__ = "0.1.0"
 __all__ = [
     "Gaussian",
     "Gradient",
     "bhattacharyya",
+    "bhattacharyya_bound",
+    "families",
     "geometric_mean",
+    "geometric_mean_many",
     "jeffreys",
     "js",
     "jsg",
+    "jsg_bounds",
     "jsg_dual",
     "jsg_dual_grad",
+    "jsg_extended",
     "jsg_grad",
+    "jsg_many",
     "kl",
+    "pairwise",
+    "register",
 ]
 
 

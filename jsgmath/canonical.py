@@ -4,14 +4,17 @@ The excesses ``e = r - 1`` come from a difference of the two scales in the form 
 near-equal Gaussians lose nothing.
 """
 
+from typing import Any
+
 import numpy as np
 
 from jsgmath import exact, special
 from jsgmath.dense import dense_pair
+from jsgmath.gaussian import Gaussian
 from jsgmath.pair import Pair, Reduction, common_batch, finite, positive
 
 
-def canonical(N1, N2):
+def canonical(N1: Gaussian, N2: Gaussian) -> Reduction:
     """The `Reduction` of two Gaussians of equal dimension."""
     if N1.is_diagonal and N2.is_diagonal:
         common_batch(N1, N2)
@@ -20,13 +23,13 @@ def canonical(N1, N2):
     return dense_pair(N1, N2)[0]
 
 
-def diagonal_pair(N1, N2):
+def diagonal_pair(N1: Gaussian, N2: Gaussian, work: type[np.floating[Any]] = special.WORK) -> Pair:
     """Both scales diagonal: the directions are the coordinates."""
-    (v1, i1), (v2, i2) = spread(N1), spread(N2)
-    s1, s2 = N1.scale.astype(special.WORK), N2.scale.astype(special.WORK)
+    (v1, i1), (v2, i2) = spread(N1, work), spread(N2, work)
+    s1, s2 = N1.scale.astype(work), N2.scale.astype(work)
     if N1.form == N2.form == "logvar":
         log_r1, low = special.two_sum(s1, -s2)
-        low = np.where(np.abs(log_r1) < np.log(np.finfo(special.WORK).max), low, 0)
+        low = np.where(np.abs(log_r1) < np.log(np.finfo(work).max), low, 0)
         r1, r2 = positive(np.exp(log_r1)), positive(np.exp(-log_r1))
         e1, e2 = np.expm1(log_r1) + low * r1, np.expm1(-log_r1) - low * r2
         r1, r2 = positive(r1 + low * r1), positive(r2 - low * r2)
@@ -42,11 +45,11 @@ def diagonal_pair(N1, N2):
         if N1.form != N2.form:
             near = np.abs(e1) < 0.5
             e1[near], e2[near] = mixed_excesses(N1, N2, near)
-    delta = N1.mean.astype(special.WORK) - N2.mean.astype(special.WORK)
+    delta = N1.mean.astype(work) - N2.mean.astype(work)
     return Pair(log_r1, r1, r2, finite(e1), finite(e2), finite(delta * i1), finite(delta * i2))
 
 
-def mixed_excesses(N1, N2, where):
+def mixed_excesses(N1: Gaussian, N2: Gaussian, where: np.ndarray) -> np.ndarray:
     """Of near variances given in different forms, which are brought to one form in 40 digits."""
     v1, v2 = (
         [exact.variance(N.form, x) for x in np.broadcast_to(N.scale, where.shape)[where].tolist()] for N in (N1, N2)
@@ -56,9 +59,9 @@ def mixed_excesses(N1, N2, where):
     return halves.reshape(-1, 2, 2).sum(-1).T
 
 
-def spread(N):
+def spread(N: Gaussian, work: type[np.floating[Any]] = special.WORK) -> tuple[np.ndarray, np.ndarray]:
     """Variances and reciprocal standard deviations of a diagonal Gaussian."""
-    scale = N.scale.astype(special.WORK)
+    scale = N.scale.astype(work)
     if N.form == "logvar":
         return positive(np.exp(scale)), positive(np.exp(-scale / 2))
     if N.form == "std":

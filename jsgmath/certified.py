@@ -18,13 +18,19 @@ reach its limit, which is an error.
 [1] Deasy, Simidjievski, Lio 2020, https://arxiv.org/abs/2006.10599
 """
 
+# pyright: reportConstantRedefinition=false
+
 import math
+from collections.abc import Callable, Sequence
 from functools import cache, partial
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jsgmath.divergences import arguments
 from jsgmath.gaussian import DIAGONAL
+from jsgmath.hints import Convention, GaussianLike, Values
 
 try:
     from flint import acb, arb, arb_mat, ctx, fmpq, fmpq_mat
@@ -37,8 +43,19 @@ EXACT_FROM = 1024  # bits; a truth that fewer do not part from a float64 may be 
 INTEGRAL_PRECISIONS = [2**k for k in range(7, 11)]
 INTEGRAL_WIDTH = 2.0**-40
 
+Given = tuple[np.ndarray, str, np.ndarray]  # a Gaussian: mean, form and scale, float64
+Number = Any  # fmpq or arb
+Matrix = Any  # fmpq_mat or arb_mat
+VARIANCE: dict[str, Callable[[Number], Number]] = {
+    "var": lambda x: x,
+    "std": lambda x: x * x,
+    "logvar": lambda x: x.exp() if x != 0 else x + 1,
+}
 
-def jsg(N1, N2, alpha, *, convention="deasy"):
+
+def jsg(
+    N1: GaussianLike, N2: GaussianLike, alpha: ArrayLike, *, convention: Convention = "deasy"
+) -> tuple[Values, Values]:
     r"""Enclosure of `jsgmath.jsg` [1, eq. 8], with the same arguments, in nats.
 
     Returns:
@@ -57,7 +74,9 @@ def jsg(N1, N2, alpha, *, convention="deasy"):
     return _batch(partial(_divergence, convention=convention, dual=False), N1, N2, alpha, convention)
 
 
-def jsg_dual(N1, N2, alpha, *, convention="deasy"):
+def jsg_dual(
+    N1: GaussianLike, N2: GaussianLike, alpha: ArrayLike, *, convention: Convention = "deasy"
+) -> tuple[Values, Values]:
     r"""Enclosure of `jsgmath.jsg_dual` [1, eq. 10], in nats; as `jsg`.
 
     >>> from jsgmath import Gaussian
@@ -67,7 +86,7 @@ def jsg_dual(N1, N2, alpha, *, convention="deasy"):
     return _batch(partial(_divergence, convention=convention, dual=True), N1, N2, alpha, convention)
 
 
-def kl(N1, N2):
+def kl(N1: GaussianLike, N2: GaussianLike) -> tuple[Values, Values]:
     r"""Enclosure of :math:`KL(N_1 \| N_2)` [1, eq. 2], in nats; as `jsg`.
 
     >>> from jsgmath import Gaussian
@@ -77,7 +96,7 @@ def kl(N1, N2):
     return jsg(N1, N2, 0.0)
 
 
-def js(N1, N2, lam=0.5):
+def js(N1: GaussianLike, N2: GaussianLike, lam: ArrayLike = 0.5) -> tuple[Values, Values]:
     r"""Enclosure of the Jensen-Shannon divergence of one-dimensional Gaussians, by rigorous integration, in nats.
 
     .. math:: \lambda\,KL(N_1 \| M) + (1-\lambda)\,KL(N_2 \| M), \quad M = (1-\lambda) N_1 + \lambda N_2   [1, eq. 6]
@@ -101,25 +120,33 @@ def js(N1, N2, lam=0.5):
     return _batch(_jensen_shannon, N1, N2, lam, "deasy", "lam")
 
 
-def _batch(enclosure, N1, N2, alpha, convention, name="alpha"):
+def _batch(
+    enclosure: Callable[[Given, Given, float], tuple[float, float]],
+    N1: GaussianLike,
+    N2: GaussianLike,
+    alpha: ArrayLike,
+    convention: Convention,
+    name: str = "alpha",
+) -> tuple[Values, Values]:
     """``enclosure(first, second, alpha)`` over the batch; in it a Gaussian is ``(mean, form, scale)`` of float64."""
     N1, N2, (_, alpha, *_) = arguments(N1, N2, alpha, convention, name)
     if enclosure is _jensen_shannon and N1.dim != 1:
         raise ValueError(f"certified.js takes Gaussians of dimension 1, got {N1.dim}; jsgmath.js takes any, unproved")
     alpha = alpha[..., 0].astype(float)  # the very float that was given, which the working precision holds
     shape = np.broadcast_shapes(N1.batch_shape, N2.batch_shape, alpha.shape)
-    sides = []
+    sides: list[Given] = []
     for N in (N1, N2):
         mean, scale = N.mean.astype(float), N.scale.astype(float)
         axes = scale.shape[-1:] if N.is_diagonal else scale.shape[-2:]
         sides.append((np.broadcast_to(mean, (*shape, N.dim)), N.form, np.broadcast_to(scale, (*shape, *axes))))
     alpha, result = np.broadcast_to(alpha, shape), np.empty((2, *shape))
     for i in np.ndindex(shape):
-        result[:, *i] = enclosure(*((mean[i], form, scale[i]) for mean, form, scale in sides), float(alpha[i]))
+        first, second = ((mean[i], form, scale[i]) for mean, form, scale in sides)
+        result[:, *i] = enclosure(first, second, float(alpha[i]))
     return result[0][()], result[1][()]
 
 
-def _divergence(first, second, alpha, convention, dual):
+def _divergence(first: Given, second: Given, alpha: float, convention: Convention, dual: bool) -> tuple[float, float]:
     if convention == "nielsen" and alpha in (0, 1):
         return 0.0, 0.0  # [1, eqs. 14, 15]
     pairs = _independent(first, second)
@@ -135,7 +162,7 @@ def _divergence(first, second, alpha, convention, dual):
     return _enclosure(ball, PRECISIONS)
 
 
-def _independent(first, second):
+def _independent(first: Given, second: Given) -> Sequence[Sequence[Given]]:
     """One pair for each coordinate if both are diagonal, else the one; those equal as given add nothing and go."""
     pairs = [(first, second)]
     if first[1] in DIAGONAL and second[1] in DIAGONAL:
@@ -144,7 +171,14 @@ def _independent(first, second):
     return [pair for pair in pairs if not all(np.array_equal(x, y) for x, y in zip(*pair, strict=True))]
 
 
-def _parts(pairs, alpha, convention, dual, number, matrix):
+def _parts(
+    pairs: Sequence[Sequence[Given]],
+    alpha: Number,
+    convention: Convention,
+    dual: bool,
+    number: Callable[[Any], Number],
+    matrix: Callable[[Any], Matrix],
+) -> tuple[Number, Number, Number]:
     """Numbers with 2 JSG = rational - log(det ratio^alpha) and 2 JSG* = rational + log(det ratio^alpha)."""
     weights = 1 - alpha, alpha
     g1, g2 = weights if convention == "nielsen" else weights[::-1]  # [1, eqs. 7, 16]
@@ -164,12 +198,14 @@ def _parts(pairs, alpha, convention, dual, number, matrix):
     return rational, det, ratio
 
 
-def _moments(N, number, matrix):
+def _moments(
+    N: Given, number: Callable[[Any], Number], matrix: Callable[[Any], Matrix]
+) -> tuple[Matrix, Matrix, Matrix]:
     """Mean, covariance and precision as matrices of rational numbers or of balls; an exp takes balls."""
     mean, form, scale = N[0].tolist(), N[1], N[2].tolist()
     column = matrix([[number(x)] for x in mean])
     if form in DIAGONAL:
-        variance = {"var": lambda x: x, "std": lambda x: x * x, "logvar": lambda x: x.exp() if x != 0 else x + 1}[form]
+        variance = VARIANCE[form]
         given = [[variance(number(x)) if i == j else number(0) for j in range(len(scale))] for i, x in enumerate(scale)]
     else:
         given = [[number(x) for x in row] for row in scale]
@@ -181,7 +217,7 @@ def _moments(N, number, matrix):
     return (column, S.inv(), S) if form == "precision" else (column, S, S.inv())
 
 
-def _check_definite(form, rows):
+def _check_definite(form: str, rows: list[list[Number]]) -> None:
     """Proof by positive pivots; the constructor of `Gaussian` checked in floating point."""
     for k, row in enumerate(rows):
         if row[k] <= 0:
@@ -195,7 +231,7 @@ def _check_definite(form, rows):
             rows[i][i:] = [x - factor * y for x, y in zip(rows[i][i:], row[i:], strict=True)]
 
 
-def _exact(pairs, alpha, convention, dual):
+def _exact(pairs: Sequence[Sequence[Given]], alpha: float, convention: Convention, dual: bool) -> fmpq | None:
     """The divergence, if the scales are rational and it is shown to be; else None."""
     if any(form == "logvar" and scale.any() for pair in pairs for _, form, scale in pair):
         return None
@@ -210,11 +246,11 @@ def _exact(pairs, alpha, convention, dual):
     return rational / 2 if det * ratio**p == 1 else None
 
 
-def _fraction(x):
+def _fraction(x: float) -> fmpq:
     return fmpq(*x.as_integer_ratio())
 
 
-def _enclosure(ball, precisions, width=0.0):
+def _enclosure(ball: Callable[[], arb], precisions: Sequence[int], width: float = 0.0) -> tuple[float, float]:
     """Both ends, from as many bits as make them neighbours or part them by no more than the relative width."""
     for bits in precisions:
         with ctx.workprec(bits):
@@ -229,7 +265,7 @@ def _enclosure(ball, precisions, width=0.0):
     )
 
 
-def _outward(ball):
+def _outward(ball: arb) -> tuple[float, float]:
     """The ends of a ball around a number that is not negative, as float64."""
     low, high = ball.lower(), ball.upper()
     lower, upper = float(low), float(high)  # rounded one way or the other; the comparisons are exact
@@ -240,7 +276,7 @@ def _outward(ball):
     return max(0.0, lower), upper
 
 
-def _jensen_shannon(first, second, lam):
+def _jensen_shannon(first: Given, second: Given, lam: float) -> tuple[float, float]:
     if lam in (0, 1):
         return _divergence(first, second, 1 - lam, "deasy", dual=False)  # [1, eqs. 17, 18]
     if _exact(_independent(first, second), 0.0, "deasy", dual=False) == 0:
@@ -253,7 +289,7 @@ def _jensen_shannon(first, second, lam):
     return _enclosure(ball, INTEGRAL_PRECISIONS, INTEGRAL_WIDTH)
 
 
-def _kl_to_mixture(first, second, own, other):
+def _kl_to_mixture(first: Given, second: Given, own: arb, other: arb) -> arb:
     """KL(N1||M) of the mixture ``M = own N1 + other N2`` in one dimension, as a ball.
 
     In units of N1 it is the integral of ``p log(p/m)`` over [-k, k], and a tail.  There N1 has the mass
@@ -264,7 +300,7 @@ def _kl_to_mixture(first, second, own, other):
     ratio = (S1[0, 0] / S2[0, 0]).sqrt()
     shift, log_ratio = (m1[0, 0] - m2[0, 0]) / S2[0, 0].sqrt(), ratio.log()
 
-    def integrand(t, analytic):  # log_odds is log(q/p), log_mixture log(m/p)
+    def integrand(t: acb, analytic: bool) -> acb:  # log_odds is log(q/p), log_mixture log(m/p)
         z = shift + ratio * t
         log_odds = (t * t - z * z) / 2 + log_ratio
         log_mixture = (own + other * log_odds.exp()).log(analytic)

@@ -7,10 +7,15 @@ diagonal.  The diagonals are then those of the one-dimensional pairs; what stand
 verification/README.md derives.
 """
 
+# pyright: reportConstantRedefinition=false
+
+from typing import Any
+
 import numpy as np
 
 from jsgmath import special
-from jsgmath.operands import Side, operands
+from jsgmath.gaussian import Gaussian
+from jsgmath.operands import Operands, Side, matrix_of, operands
 from jsgmath.pair import Pair, Reduction, common_batch, finite, positive
 from jsgmath.twofold import EPS, Twofold
 
@@ -21,7 +26,7 @@ FINE = 2.0**-62  # a correction by less than this changes nothing
 AT_ONCE = 2**21  # entries of the matrices of a batch that are worked on together
 
 
-def dense_pair(N1, N2):
+def dense_pair(N1: Gaussian, N2: Gaussian) -> tuple[Reduction, np.ndarray]:
     """The `Reduction`, and the basis ``A`` with ``S1 = A diag(r1) A^T``, ``S2 = A A^T`` and ``m1 - m2 = A d2``."""
     batch, n = common_batch(N1, N2), N1.dim
     count, step = int(np.prod(batch)), max(1, AT_ONCE // n**2)
@@ -36,16 +41,25 @@ def dense_pair(N1, N2):
     return Reduction(Pair(*joined[:size]), joined[size], Pair(*joined[size + 1 : -1])), joined[-1]
 
 
-def _side(N, batch):
+def _side(N: Gaussian, batch: tuple[int, ...]) -> Side:
     arrays = [(N.mean, 1), (N.scale, 1 if N.is_diagonal else 2), (N.factor, 2)]
     shaped = (np.broadcast_to(x, (*batch, *x.shape[-axes:])) for x, axes in arrays)
     return Side(N.form, *(x.reshape((-1, *x.shape[len(batch) :])).astype(np.float64) for x in shaped))
 
 
-class Mapped:
+def precision_of(N: Gaussian) -> np.ndarray:
+    """The inverse of a covariance, in the working precision, with all its digits."""
+    matrix = matrix_of(_side(N, N.batch_shape), swapped=False)
+    inverse = matrix.given if matrix.kind == "inverse" else matrix.given.inverse()
+    if matrix.kind == "factor":
+        inverse = inverse.T @ inverse
+    return (inverse.high.astype(special.WORK) + inverse.low).reshape((*N.batch_shape, N.dim, N.dim))
+
+
+class _Mapped:
     """Both matrices as W maps them, and how far from diagonal they are."""
 
-    def __init__(self, given, W):
+    def __init__(self, given: Operands, W: Twofold):
         self.W = W
         (self.S1, half1), (self.S2, half2) = given.first.mapped(W), given.second.mapped(W)
         if given.difference is None:
@@ -75,7 +89,7 @@ class Mapped:
         self.beside, self.weighted = (np.linalg.norm(share * w, axis=(1, 2)) for w in (self.off, self.weight))
         self.rest = _ratio(np.linalg.norm(self.difference.high * self.off, axis=(1, 2)), self.length)
 
-    def correction(self):
+    def correction(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """To first order the K for which ``I + K`` makes both diagonal, its size, and what it leaves of the first.
 
         Two directions that are all but equal it cannot tell apart, and only makes orthogonal.
@@ -92,12 +106,12 @@ class Mapped:
         return K, size.max((1, 2)), (left * self.off * ~apart).max((1, 2))
 
 
-def _diagonalised(given):
-    """The `Mapped` of a W for which nothing is left to improve."""
+def _diagonalised(given: Operands) -> _Mapped:
+    """The `_Mapped` of a W for which nothing is left to improve."""
     start = np.zeros_like(given.half)
     for i, (whitening, half) in enumerate(zip(given.whitening, given.half, strict=True)):
         start[i] = _turn(whitening @ half) @ whitening
-    mapped, n = Mapped(given, Twofold(start)), given.half.shape[1]
+    mapped, n = _Mapped(given, Twofold(start)), given.half.shape[1]
     for step in range(STEPS):
         correction, size, left = mapped.correction()
         rough = ~(mapped.beside + mapped.rest < ROUGH) | ((left > n * EPS / 2) & (step < TURNS))
@@ -108,13 +122,13 @@ def _diagonalised(given):
             matrices = (x.high[i] for x in (mapped.S1, mapped.S2, mapped.difference))
             high[i], low[i] = _diagonaliser(mapped.near[i], *matrices), 0
         W = Twofold(high, low) @ mapped.W
-        mapped = Mapped(given, Twofold(W.high, W.low))
+        mapped = _Mapped(given, Twofold(W.high, W.low))
     if not (mapped.beside < ROUGH).all():
         raise np.linalg.LinAlgError
     return mapped
 
 
-def _diagonaliser(near, S1, S2, difference):
+def _diagonaliser(near: np.bool, S1: np.ndarray, S2: np.ndarray, difference: np.ndarray) -> np.ndarray:
     """In float64, by the eigenvectors of a difference or by singular vectors."""
     whitening = np.linalg.inv(np.linalg.cholesky(S2))
     if near:
@@ -123,17 +137,18 @@ def _diagonaliser(near, S1, S2, difference):
     return _turn(whitening @ np.linalg.cholesky(S1)) @ whitening
 
 
-def _turn(matrix):
+def _turn(matrix: np.ndarray) -> np.ndarray:
     """Left singular vectors, as rows; those of small singular values too to relative accuracy (one-sided Jacobi)."""
     if not np.isfinite(matrix).all():
         raise np.linalg.LinAlgError
     from scipy.linalg import lapack  # here, for the time that it takes: see `gaussian.inverse_of_tril`
 
-    return lapack.get_lapack_funcs(("gejsv",))[0](matrix, joba=2, jobu=0, jobv=3, jobr=0)[1].T
+    jacobi: Any = lapack.get_lapack_funcs("gejsv")
+    return jacobi(matrix, joba=2, jobu=0, jobv=3, jobr=0)[1].T
 
 
 @np.errstate(all="ignore")
-def _reduce(side1, side2):
+def _reduce(side1: Side, side2: Side) -> tuple[np.ndarray, ...]:
     """The arrays of a `Reduction`, and the basis."""
     try:
         given = operands(side1, side2)
@@ -171,7 +186,7 @@ def _reduce(side1, side2):
     return *pair, relative, *slack, basis
 
 
-def _slack(pair, d2, e1):
+def _slack(pair: Pair, d2: np.ndarray, e1: np.ndarray) -> list[np.ndarray]:
     """Displacements ``d2`` between Gaussians of these variances but no excess, and a direction of excess ``e1``."""
     none, still = 0 * d2, 0 * e1
     moved = Pair(pair.log_r1, pair.r1, pair.r2, none, none, d2 / np.sqrt(pair.r1), d2)
@@ -179,6 +194,6 @@ def _slack(pair, d2, e1):
     return [np.concatenate(x, axis=1) for x in zip(moved, scaled, strict=True)]
 
 
-def _ratio(x, y):
+def _ratio(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """``x/y``, 0 where y is 0."""
     return np.divide(x, y, out=np.zeros_like(x), where=y > 0)

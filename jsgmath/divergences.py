@@ -7,7 +7,8 @@ import numpy as np
 from jsgmath import formula, special
 from jsgmath.canonical import canonical, diagonal_pair, spread
 from jsgmath.dense import dense_pair
-from jsgmath.gaussian import Gaussian, as_gaussian, real_array
+from jsgmath.gaussian import Gaussian, as_weight
+from jsgmath.interop import as_gaussian, pair_of
 from jsgmath.pair import common_batch, finite
 from jsgmath.special import g, gs, numpy_kernel
 
@@ -22,23 +23,28 @@ def jsg(N1, N2, alpha, *, convention="deasy", return_error=False):
     with ``G`` the normalised geometric mean of the two densities [1, eqs. 12-13].
 
     Args:
-        N1, N2: Gaussians of equal dimension, or frozen ``scipy.stats`` normals; batch shapes broadcast.
-        alpha: weight of ``N2`` in [0, 1]; a float or an array that broadcasts with the batch.
+        N1, N2: Gaussians of equal dimension; batch shapes broadcast.  A `Gaussian`, or a normal distribution of
+            ``scipy.stats``, ``torch.distributions``, NumPyro, distrax or TFP, or of a class that was `register`-ed;
+            both of one library.  Or two members of one of the `families`, or what scipy and torch hold of them.
+        alpha: weight of ``N2`` in [0, 1]; a float or an array, of the same library, that broadcasts with the batch.
         convention: ``"deasy"``: ``G`` weighs ``N1`` by alpha, so that the ends are KL(N1||N2) and
             KL(N2||N1) [1, eqs. 16-18]; ``"nielsen"``: ``G`` weighs ``N2`` by alpha, both ends are 0 [1, eq. 14; 2].
-        return_error: whether to return ``(value, bound)``, the bound being on the absolute error of the value.
+        return_error: whether to return ``(value, bound)``, the bound being on the absolute error of the value; for
+            Gaussians of NumPy.
 
     Returns:
-        One value per batch element, never negative, 0 for equal Gaussians.
+        One value per batch element, never negative, 0 for equal Gaussians.  Of torch and of JAX an array with
+        derivatives, of their type and on their device; full covariances of JAX come out as NumPy's.
 
     Raises:
-        TypeError: an argument that is no Gaussian, or an alpha that is no real number.
+        TypeError: an argument that is no Gaussian, two libraries, or an alpha that is no real number.
         ValueError: alpha outside [0, 1], an unknown convention, shapes that do not fit, or covariances so
             ill-conditioned that float64 cannot diagonalise them together.
 
     Accuracy: within 1 ulp of ball arithmetic on the definition, however close the two Gaussians are
     (``tests/test_accuracy.py``), and whatever the condition of full covariances up to 1e14; of those that differ by the
-    same factor in several directions, within 10 (``tests/test_accuracy_dense.py``).
+    same factor in several directions, within 10 (``tests/test_accuracy_dense.py``).  Of torch and JAX in their own
+    arithmetic, near-equal ones without loss (``tests/test_interop.py``).
 
     References:
         [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
@@ -53,7 +59,7 @@ def jsg(N1, N2, alpha, *, convention="deasy", return_error=False):
     >>> print(value, bound < 1e-16)
     0.07617915307763728 True
     """
-    return _skew(formula.to_mean, g, N1, N2, alpha, convention, return_error)
+    return _skew(N1, N2, alpha, convention, return_error, dual=False)
 
 
 def jsg_dual(N1, N2, alpha, *, convention="deasy", return_error=False):
@@ -68,7 +74,7 @@ def jsg_dual(N1, N2, alpha, *, convention="deasy", return_error=False):
     >>> print(jsg_dual(N1, N2, 0.0), kl(N2, N1))
     0.6534264097200273 0.6534264097200273
     """
-    return _skew(formula.from_mean, gs, N1, N2, alpha, convention, return_error)
+    return _skew(N1, N2, alpha, convention, return_error, dual=True)
 
 
 def kl(N1, N2, *, return_error=False):
@@ -90,8 +96,11 @@ def jeffreys(N1, N2, *, return_error=False):
     >>> print(jeffreys(Gaussian(mean=[1.0], var=[1.0]), Gaussian(mean=[0.0], var=[1.0])))
     1.0
     """
+    N1, N2 = pair_of(N1, N2)
+    if not isinstance(N1, Gaussian):
+        return kl(N1, N2, return_error=return_error) + kl(N2, N1)
     (forward, error1, dtype), (backward, error2, _) = (
-        _evaluated(formula.to_mean, g, N1, N2, alpha, "deasy") for alpha in (0.0, 1.0)
+        _evaluated(N1, N2, alpha, "deasy", dual=False) for alpha in (0.0, 1.0)
     )
     return _with_error(forward + backward, error1 + error2, dtype, return_error)
 
@@ -122,6 +131,9 @@ def geometric_mean(N1, N2, weight):
     >>> geometric_mean(Gaussian(mean=[0.0], var=[1.0]), Gaussian(mean=[3.0], var=[0.5]), 0.5)
     Gaussian(mean=[2.0], var=[0.6666666666666666])
     """
+    N1, N2 = pair_of(N1, N2)
+    if not isinstance(N1, Gaussian):
+        return N1.geometric_mean(N2, weight).held()
     N1, N2, (_, _, g1, g2, _) = arguments(N1, N2, weight, "nielsen", "weight")
     dtype = _dtype(N1, N2)
     if not (N1.is_diagonal and N2.is_diagonal):
@@ -178,13 +190,25 @@ def jsg_dual_grad(N1, N2, alpha, *, convention="deasy"):
     )
 
 
-def _skew(terms, kernel, N1, N2, alpha, convention, return_error):
-    return _with_error(*_evaluated(terms, kernel, N1, N2, alpha, convention), return_error)
+def _skew(N1, N2, alpha, convention, return_error, dual):
+    N1, N2 = pair_of(N1, N2)
+    if isinstance(N1, Gaussian):
+        return _with_error(*_evaluated(N1, N2, alpha, convention, dual), return_error)
+    check_convention(convention)
+    if return_error:
+        raise TypeError("return_error=True goes with Gaussians of NumPy only, whose error is known")
+    return N1.skew(N2, alpha, convention, dual)
 
 
-def _evaluated(terms, kernel, N1, N2, alpha, convention):
+def _evaluated(N1, N2, alpha, convention, dual):
     """The divergence in the working precision, a bound on its error, and the type to round it to."""
     N1, N2, (w1, w2, g1, g2, _) = arguments(N1, N2, alpha, convention)
+    return *evaluated(N1, N2, w1, w2, g1, g2, dual), _dtype(N1, N2)
+
+
+def evaluated(N1, N2, w1, w2, g1, g2, dual):
+    """The divergence at any weights, in the working precision, and a bound on its error."""
+    terms, kernel = (formula.from_mean, gs) if dual else (formula.to_mean, g)
 
     def divergence(pair):
         kl1, kl2 = map(finite, terms(g1, g2, *pair, numpy_kernel(kernel)))
@@ -194,7 +218,7 @@ def _evaluated(terms, kernel, N1, N2, alpha, convention):
         pair, relative, slack = canonical(N1, N2)
         value = divergence(pair)
         rounding = (special.ROUNDING + N1.dim) * np.finfo(special.WORK).eps
-        return value, (rounding + relative) * value + divergence(slack), _dtype(N1, N2)
+        return value, (rounding + relative) * value + divergence(slack)
 
 
 def _with_error(exact, error, dtype, return_error):
@@ -227,19 +251,21 @@ def _skew_grad(terms, derivatives, by_alpha, kernel, N1, N2, alpha, convention):
 def arguments(N1, N2, alpha, convention, name="alpha"):
     """Both Gaussians, and ``w1, w2, g1, g2, slope`` with an axis for the directions, in the working precision."""
     N1, N2 = as_gaussian("N1", N1), as_gaussian("N2", N2)
-    if not isinstance(convention, str) or convention not in CONVENTIONS:
-        raise ValueError(f"convention must be 'deasy' or 'nielsen', got {convention!r}")
-    alpha = real_array(name, alpha)
-    if not ((alpha >= 0) & (alpha <= 1)).all():
-        raise ValueError(f"{name} must lie in [0, 1], got {alpha[~((alpha >= 0) & (alpha <= 1))].flat[0]}")
+    check_convention(convention)
+    alpha = as_weight(name, alpha)
     batch = common_batch(N1, N2)
     try:
         np.broadcast_shapes(alpha.shape, batch)
     except ValueError:
         raise ValueError(f"{name} of shape {alpha.shape} does not broadcast with batch shape {batch}") from None
-    w2 = alpha.astype(special.WORK)[..., None]
+    w2 = alpha[..., None]
     w1 = 1 - w2
     return N1, N2, (w1, w2, *formula.mean_weights(w1, w2, convention == "deasy"))
+
+
+def check_convention(convention):
+    if not isinstance(convention, str) or convention not in CONVENTIONS:
+        raise ValueError(f"convention must be 'deasy' or 'nielsen', got {convention!r}")
 
 
 def _dtype(N1, N2):

@@ -5,7 +5,7 @@ from decimal import Context, Decimal
 DIGITS = Context(prec=40)
 
 
-def variance(form, scale):
+def variance(form: str, scale: float) -> Decimal:
     """Of a single scale, as a Decimal of 40 digits."""
     x = Decimal(scale)
     if form == "logvar":
@@ -13,12 +13,12 @@ def variance(form, scale):
     return DIGITS.multiply(x, x) if form == "std" else x
 
 
-def excess(v1, v2):
+def excess(v1: Decimal, v2: Decimal) -> Decimal:
     """``v1/v2 - 1`` of Decimals."""
     return DIGITS.divide(DIGITS.subtract(v1, v2), v2)
 
 
-def two_floats(x):
+def two_floats(x: Decimal) -> tuple[float, float]:
     """The float nearest to a Decimal, and the one nearest to the rest."""
     high = float(x)
     return high, float(DIGITS.subtract(x, Decimal(high)))

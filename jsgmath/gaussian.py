@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from jsgmath import special
+
 DIAGONAL = ("var", "logvar", "std")
 DENSE = ("cov", "scale_tril", "precision")
 
@@ -17,7 +19,8 @@ class Gaussian:
         var: variances of a diagonal covariance, shape ``(..., n)``, positive and finite.
         logvar: their natural logarithms, finite.
         std: their square roots, positive and finite.
-        cov: covariance matrix, shape ``(..., n, n)``, symmetric and positive definite.
+        cov: covariance matrix, shape ``(..., n, n)``, symmetric and positive definite; or a `scipy.stats.Covariance`,
+            of which the factor is taken that it holds.
         scale_tril: its lower Cholesky factor, with a positive diagonal.
         precision: its inverse, symmetric and positive definite.
 
@@ -41,8 +44,10 @@ class Gaussian:
         if len(forms) != 1:
             got = " and ".join(forms) if forms else "none"
             raise TypeError(f"Gaussian takes exactly one of {', '.join(given)}; got {got}")
-        self._form = forms[0]
-        mean, scale = real_array("mean", mean), real_array(self._form, given[self._form])
+        self._form, scale, factor = forms[0], given[forms[0]], None
+        if self._form == "cov" and type(cov).__module__.startswith("scipy.stats."):
+            self._form, scale, factor = _of_scipy(cov)
+        mean, scale = real_array("mean", mean), real_array(self._form, scale)
         dtype = np.result_type(mean, scale)
         if not np.isfinite(mean).all():
             raise ValueError(f"mean must be finite, got {_first(mean, ~np.isfinite(mean))}")
@@ -54,14 +59,29 @@ class Gaussian:
             scale = scale if self._form == "scale_tril" else _symmetric(self._form, scale)
         self._mean = _freeze(_match_dimension(mean, scale, self._form).astype(dtype))
         self._scale = _freeze(scale.astype(dtype))
-        self._factor = None if self._form in DIAGONAL else _freeze(_factor(self._form, scale))
+        if self._form not in DIAGONAL and factor is None:
+            factor = _factor(self._form, scale)
+        self._factor = factor if factor is None else _freeze(factor.astype(np.float64))
+
+    @classmethod
+    def checked(cls, form, mean, scale, factor):
+        """One of arrays that are known to make one; nothing is factored again."""
+        other = object.__new__(cls)
+        other._form, other._mean, other._scale = form, _freeze(mean), _freeze(scale)
+        other._factor = factor if factor is None else _freeze(factor)
+        return other
 
     def astype(self, dtype):
-        """The same Gaussian with its arrays in ``dtype``; nothing is factored again."""
-        other = object.__new__(Gaussian)
-        other._form, other._factor = self._form, self._factor
-        other._mean, other._scale = _freeze(self._mean.astype(dtype)), _freeze(self._scale.astype(dtype))
-        return other
+        """The same Gaussian with its arrays in ``dtype``."""
+        return self.checked(self._form, self._mean.astype(dtype), self._scale.astype(dtype), self._factor)
+
+    def indexed(self, index):
+        """A part of the batch."""
+        axes = 1 if self.is_diagonal else 2
+        arrays = [(self._mean, 1), (self._scale, axes), (self._factor, 2)]
+        batch = self.batch_shape
+        parts = (x if x is None else np.broadcast_to(x, (*batch, *x.shape[x.ndim - k :]))[index] for x, k in arrays)
+        return self.checked(self._form, *parts)
 
     @property
     def form(self):
@@ -158,29 +178,6 @@ def inverse_of_tril(factor):
     return solve_triangular(factor, np.broadcast_to(np.eye(factor.shape[-1]), factor.shape), lower=True)
 
 
-def as_gaussian(name, distribution):
-    """What users already hold, as a `Gaussian`; ``name`` is the argument's, for the message.
-
-    Frozen ``scipy.stats.norm`` and ``scipy.stats.Normal`` are batches of univariate Gaussians.
-    """
-    if isinstance(distribution, Gaussian):
-        return distribution
-    kind = type(distribution)
-    if kind.__module__.startswith("scipy.stats."):
-        if kind.__name__ == "multivariate_normal_frozen":
-            return Gaussian(distribution.mean, cov=distribution.cov)
-        if kind.__name__ == "rv_continuous_frozen" and distribution.dist.name == "norm":
-            _, loc, scale = distribution.dist._parse_args(*distribution.args, **distribution.kwds)
-            return _univariate(loc, scale)
-        if kind.__name__ in ("Normal", "StandardNormal"):  # Normal() with neither parameter is the second
-            return _univariate(distribution.mu, distribution.sigma)
-    wanted = "a jsgmath.Gaussian or a frozen scipy.stats norm or multivariate_normal"
-    hint = f"wrap it, as in {name}=Gaussian(mean=..., var=...), which says whether the scale is var, logvar, std or cov"
-    if kind.__module__.partition(".")[0] == "torch":
-        hint = "tensors go to jsgmath.torch"
-    raise TypeError(f"{name} must be {wanted}, got {kind.__name__}; {hint}")
-
-
 def real_array(name, value):
     """``value`` as an array of real floating-point numbers, or a TypeError that says what it is."""
     if type(value).__module__.partition(".")[0] == "torch":
@@ -196,9 +193,12 @@ def real_array(name, value):
     return array
 
 
-def _univariate(loc, scale):
-    loc, scale = np.broadcast_arrays(real_array("loc", loc), real_array("scale", scale))
-    return Gaussian(loc[..., None], std=scale[..., None])
+def as_weight(name, alpha):
+    """A weight in [0, 1], or an array of them, in the working precision."""
+    alpha = real_array(name, alpha)
+    if not ((alpha >= 0) & (alpha <= 1)).all():
+        raise ValueError(f"{name} must lie in [0, 1], got {alpha[~((alpha >= 0) & (alpha <= 1))].flat[0]}")
+    return alpha.astype(special.WORK)
 
 
 def _check_diagonal(form, scale):
@@ -232,6 +232,25 @@ def _match_dimension(mean, scale, form):
             f"batch shapes {mean.shape[:-1]} of mean and {batch} of {form} do not broadcast; make them equal or 1"
         ) from None
     return mean
+
+
+def _of_scipy(covariance):
+    """Form, scale and factor of a `scipy.stats.Covariance`, which has no public names for them."""
+    kind = type(covariance).__name__
+    if kind == "CovViaCholesky":
+        return "scale_tril", covariance._factor, None
+    if kind == "CovViaDiagonal":
+        return "var", np.diagonal(covariance.covariance, axis1=-2, axis2=-1), None
+    if kind == "CovViaPrecision":
+        return "precision", covariance._precision, covariance._chol_P
+    if kind == "CovViaEigendecomposition":
+        # S = V w V^T = R^T R, R being triangular; largest rows first, so that the small ones keep their digits.
+        values = covariance._w[..., None]
+        root = np.sqrt(np.maximum(values, 0)) * covariance._v.swapaxes(-1, -2)
+        R = np.linalg.qr(np.take_along_axis(root, np.argsort(-values, axis=-2), -2), mode="r")
+        signs = np.where(np.diagonal(R, axis1=-2, axis2=-1) < 0, -1.0, 1.0)
+        return "scale_tril", (R * signs[..., None]).swapaxes(-1, -2), None
+    return "cov", covariance.covariance, None
 
 
 def _symmetric(form, matrix):

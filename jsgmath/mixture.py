@@ -19,11 +19,17 @@ its error is below 2^-60 of JS.  (JS and the rule are averages over x of two fun
 `tests/test_mixture.py` compares.)  Near-equal Gaussians lose nothing, for ``1 - Z`` is ``-expm1(-B)``.
 """
 
+# pyright: reportConstantRedefinition=false
+
+import math
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jsgmath import formula, special
 from jsgmath.canonical import canonical
 from jsgmath.divergences import arguments
+from jsgmath.hints import GaussianLike, Values
 from jsgmath.pair import Pair, finite
 
 STEPS = 8  # from the line to the nearer pole of T: the rule leaves exp(-2 pi STEPS) = 1.5e-22 times about a hundred
@@ -32,7 +38,7 @@ ROUNDING = 8  # units of the working precision by which terms may be wrong, each
 BLOCK = 2**15  # numbers in one array, which bounds the memory
 
 
-def js(N1, N2, lam=0.5):
+def js(N1: GaussianLike, N2: GaussianLike, lam: ArrayLike = 0.5) -> tuple[Values, Values]:
     r"""Jensen-Shannon divergence between ``N1`` and ``N2``, and a bound on its error, in nats.
 
     .. math:: \lambda\,KL(N_1 \| M) + (1-\lambda)\,KL(N_2 \| M), \quad M = (1-\lambda) N_1 + \lambda N_2   [1, eq. 6]
@@ -77,7 +83,7 @@ def js(N1, N2, lam=0.5):
     return estimate[()], error[()]
 
 
-def jensen_shannon(pair, lam):
+def jensen_shannon(pair: Pair, lam: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """JS of a `Pair`, and the sum of the sizes of what is summed."""
     kl1, kl2 = (finite(kl) for kl in formula.to_mean(1 - lam, lam, *pair, g=special.numpy_kernel(special.g)))
     value = np.array(formula.skew(lam, 1 - lam, kl1, kl2).sum(-1))  # right where lam is 0 or 1
@@ -89,7 +95,7 @@ def jensen_shannon(pair, lam):
     return value, terms
 
 
-def integral(pair, lam):
+def integral(pair: Pair, lam: np.longdouble) -> tuple[np.ndarray, np.ndarray]:
     """JS of the rows of a `Pair` for ``0 < lam < 1``, and the sum of the sizes of what is summed."""
     w1, w2, weights, sizes = rule(lam)
     pair = Pair(*(x[:, None] for x in pair))
@@ -100,12 +106,12 @@ def integral(pair, lam):
         kl1, kl2 = formula.from_mean(g1, g2, *pair, complex_gs)
         distance = formula.skew(g1, g2, kl1, kl2).sum(-1)
         lack = np.where(np.isfinite(distance), -np.expm1(-distance), 1)  # what overflows has Z = 0
-        value += (weights[nodes] * lack).real.sum(-1)
+        value += np.real(weights[nodes] * lack).sum(-1)
         terms += (sizes[nodes] * abs(lack)).sum(-1)
     return np.clip(value, 0, -lam * np.log1p(-lam) - (1 - lam) * np.log(lam)), terms
 
 
-def rule(lam):
+def rule(lam: np.longdouble) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """``1 - s`` and ``s`` at the nodes, the factors of ``1 - Z(s)``, and the sizes to which their rounding is relative.
 
     Half the line serves for the whole: on the other half the integrand is the conjugate.
@@ -114,7 +120,7 @@ def rule(lam):
     log_c = np.log(small) - np.log1p(-small)
     distance = 1 / max(2, -log_c)  # of the line from the nearer pole: there c^s costs no more than a factor e
     step = distance / STEPS
-    height = step * np.arange(np.ceil(HIGHEST / step))
+    height = step * np.arange(math.ceil(HIGHEST / step))
     t = distance + 1j * height  # s for lam > 1/2, otherwise 1 - s: exchanging N1 and N2 exchanges them
     pi = 4 * np.arctan(special.WORK(1))
     weights = step / np.sin(pi * t) * np.exp(-t * log_c) * (small / (1 - small) * small / (1 - t) + (1 - small) / t)
@@ -123,7 +129,7 @@ def rule(lam):
     return *((1 - t, t) if lam > 0.5 else (t, 1 - t)), weights, sizes
 
 
-def complex_gs(x, k, other_k, log_r):
+def complex_gs(x: np.ndarray, k: np.ndarray, other_k: np.ndarray, log_r: np.ndarray) -> np.ndarray:
     """`special.gs` at complex weights; its series converges even faster for ``|x| < 1/2``."""
     value = np.maximum(log_r, 0) - x / k
     near = abs(x) < 0.5

@@ -26,7 +26,7 @@ class Matrix(NamedTuple):
     kind: str  # "square": itself; "factor": L of L L^T; "inverse": the precision
     given: Twofold
 
-    def mapped(self, W):
+    def mapped(self, W: Twofold) -> tuple[Twofold, Twofold]:
         """``W S W^T``, and ``W S`` or W times the factor."""
         if self.kind == "factor":
             half = W @ self.given
@@ -54,7 +54,7 @@ class Operands(NamedTuple):
     unit_displacement: np.ndarray  # and of the displacement, (batch,)
 
 
-def operands(side1, side2):
+def operands(side1: Side, side2: Side) -> Operands:
     """The `Operands` of two batches of equal size."""
     swapped = side1.form == side2.form == "precision"
     (half, _), (half2, whitening) = (_halves(side, swapped) for side in (side1, side2))
@@ -65,12 +65,12 @@ def operands(side1, side2):
     unit1 = np.where(np.abs(size) > FAR, size, 0)
     own = -unit1[:, None, None]
 
-    def matrix(side, own):
-        kind, given = _matrix(side, swapped)
+    def matrix(side: Side, own: np.ndarray) -> Matrix:
+        kind, given = matrix_of(side, swapped)
         shift = {"square": rows + columns + 2 * own, "factor": rows + own, "inverse": -rows - columns - 2 * own}
         return Matrix(kind, given.scaled(shift[kind]))
 
-    first, second = matrix(side1, own), matrix(side2, 0)
+    first, second = matrix(side1, own), matrix(side2, np.zeros_like(own))
     # Of halves, which do not overflow.
     toward = unit if swapped else -unit
     delta = Twofold(side1.mean[:, :, None] / 2) + -Twofold(side2.mean[:, :, None] / 2)
@@ -89,7 +89,7 @@ def operands(side1, side2):
     )
 
 
-def _halves(side, swapped):
+def _halves(side: Side, swapped: bool) -> tuple[np.ndarray, np.ndarray]:
     """Any H with ``H H^T`` the covariance, or the precision if they are swapped, and its inverse."""
     if not np.isfinite(side.factor).all():  # a log-variance may be beyond the range of a variance
         raise np.linalg.LinAlgError
@@ -99,7 +99,8 @@ def _halves(side, swapped):
     return side.factor, inverse
 
 
-def _matrix(side, swapped):
+def matrix_of(side: Side, swapped: bool) -> Matrix:
+    """What a side determines its covariance by, or its precision if they are swapped."""
     if side.form == "precision":
         return Matrix("square" if swapped else "inverse", Twofold(side.scale))
     if side.form == "logvar":
@@ -108,11 +109,11 @@ def _matrix(side, swapped):
     return Matrix("factor" if side.form in ("scale_tril", "std") else "square", Twofold(scale))
 
 
-def _exp(logvar):
+def _exp(logvar: np.ndarray) -> Twofold:
     halves = [exact.two_floats(exact.variance("logvar", x)) for x in logvar.ravel().tolist()]
     high, low = (_diagonal(x) for x in np.array(halves).reshape((*logvar.shape, 2)).transpose(2, 0, 1))
     return Twofold(high, low, 2.0**-105 * high)
 
 
-def _diagonal(vectors):
+def _diagonal(vectors: np.ndarray) -> np.ndarray:
     return vectors[:, :, None] * np.eye(vectors.shape[-1])

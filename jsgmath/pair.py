@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jsgmath.gaussian import Gaussian
+
 
 class Pair(NamedTuple):
     """The scalars of `formula.py`, one per direction: shape ``(..., n)``."""
@@ -28,7 +30,7 @@ class Reduction(NamedTuple):
     slack: Pair
 
 
-def common_batch(N1, N2):
+def common_batch(N1: Gaussian, N2: Gaussian) -> tuple[int, ...]:
     """The batch shape to which both broadcast, or a ValueError that says why they make no pair."""
     if N1.dim != N2.dim:
         raise ValueError(f"N1 has dimension {N1.dim} but N2 has {N2.dim}; divergences need equal dimensions")
@@ -40,12 +42,12 @@ def common_batch(N1, N2):
         ) from None
 
 
-def finite(x):
+def finite(x: np.ndarray) -> np.ndarray:
     """``x`` with an overflow replaced by the largest number, so that a weight of zero makes it zero."""
     largest = np.finfo(x.dtype).max
     return np.clip(x, -largest, largest)
 
 
-def positive(x):
+def positive(x: np.ndarray) -> np.ndarray:
     """Likewise for ``x > 0``, and with an underflow replaced by the smallest normal number."""
     return np.maximum(finite(x), np.finfo(x.dtype).tiny)

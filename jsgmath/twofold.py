@@ -5,8 +5,11 @@ pieces so short that float64 products and sums of them are exact, in whatever or
 Rump 2012].
 """
 
+# pyright: reportConstantRedefinition=false
+
 import math
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -19,33 +22,37 @@ EPS = 2.0**-52
 class Twofold:
     """Matrices ``high + low``, shape ``(..., n, m)``, each entry within ``error`` of what it stands for."""
 
+    high: np.ndarray
+    low: np.ndarray
+    error: np.ndarray
+
     def __init__(self, high: np.ndarray, low: np.ndarray | float = 0.0, error: np.ndarray | float = 0.0):
         self.high, self.low, self.error = high, *(np.broadcast_to(x, high.shape) for x in (low, error))
 
     @cached_property
-    def T(self):
+    def T(self) -> "Twofold":
         transpose = Twofold(*(x.swapaxes(-1, -2) for x in (self.high, self.low, self.error)))
         transpose.T = self
         return transpose
 
     @property
-    def bits(self):
+    def bits(self) -> int:
         """Of a piece: so many that sums of ``PIECES * m`` products fit into 53."""
         return (55 - math.ceil(math.log2(PIECES * self.high.shape[-1]))) // 2
 
     @cached_property
-    def pieces(self):
+    def pieces(self) -> list[np.ndarray]:
         """Summands, the largest first, each of so many bits below the largest entry of its row."""
         high, low = self.high, self.low
         exponent = np.frexp(np.abs(high).max(-1, keepdims=True))[1]
-        pieces = []
+        pieces: list[np.ndarray] = []
         for count in range(1, PIECES + 1):
             shift = np.ldexp(1.5, exponent + 53 - self.bits * count)
             pieces.append((high + shift) - shift)
             high, low = two_sum(high - pieces[-1], low)
         return pieces
 
-    def __matmul__(self, other):
+    def __matmul__(self, other: "Twofold") -> "Twofold":
         m = self.high.shape[-1]
         left = np.concatenate(self.pieces, -1)
         right = np.concatenate(other.T.pieces[::-1], -1).swapaxes(-1, -2)
@@ -60,21 +67,21 @@ class Twofold:
         error = error + EPS**2 * np.abs(high) + rows @ other.error + self.error @ (columns + other.error)
         return Twofold(*two_sum(high, low), error)
 
-    def __add__(self, other):
+    def __add__(self, other: "Twofold") -> "Twofold":
         high, lost = two_sum(self.high, other.high)
         low = self.low + other.low
         rounding = np.where(low == 0, 0, EPS * (np.abs(low) + np.abs(lost)))
         rounding = rounding + EPS * (np.abs(self.low) + np.abs(other.low))
         return Twofold(*two_sum(high, lost + low), rounding + self.error + other.error)
 
-    def __neg__(self):
+    def __neg__(self) -> "Twofold":
         return Twofold(-self.high, -self.low, self.error)
 
-    def scaled(self, exponents):
+    def scaled(self, exponents: np.ndarray) -> "Twofold":
         """Each entry times a power of two."""
         return Twofold(*(np.ldexp(x, exponents) for x in (self.high, self.low, self.error)))
 
-    def inverse(self):
+    def inverse(self) -> "Twofold":
         """By Newton's iteration ``X + X (I - A X)``, which doubles the right digits, from that of float64."""
         rows = -np.frexp(np.abs(self.high).max(-1, keepdims=True))[1]
         columns = -np.frexp(np.abs(np.ldexp(self.high, rows)).max(-2, keepdims=True))[1]
@@ -87,7 +94,7 @@ class Twofold:
         error = 2 * np.abs(X.high) @ (np.abs(residual.high) + residual.error)  # A^-1 = X (I - residual)^-1
         return Twofold(X.high, X.low, error).scaled((rows + columns).swapaxes(-1, -2))
 
-    def diagonal(self, dtype):
+    def diagonal(self, dtype: type[np.floating[Any]]) -> tuple[np.ndarray, np.ndarray]:
         """Rounded once to ``dtype``, and the error."""
         high, low, error = (np.diagonal(x, axis1=-2, axis2=-1) for x in (self.high, self.low, self.error))
         return high.astype(dtype) + low, error

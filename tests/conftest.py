@@ -11,4 +11,5 @@ os.environ["TRITON_INTERPRET"] = "1"
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from tests.postgresql import postgresql  # noqa: F401  (a fixture for every test that asks for it)
+from tests.chromium import chromium  # noqa: F401  (fixtures for every test that asks for them)
+from tests.postgresql import postgresql  # noqa: F401

@@ -169,7 +169,11 @@ KIND = {
     "None": (lambda: jsg(N, None, 0.5), TypeError, "N2 | Gaussian | NoneType"),
     "the class": (lambda: jsg(Gaussian, N, 0.5), TypeError, "N1 | Gaussian | type"),
     "a tensor": (lambda: kl(torch.zeros(2), N), TypeError, "N1 | Gaussian | Tensor | jsgmath.torch"),
-    "another frozen distribution": (lambda: kl(scipy.stats.gamma(2), N), TypeError, "N1 | norm | rv_continuous_frozen"),
+    "another frozen distribution": (
+        lambda: kl(scipy.stats.uniform(), N),
+        TypeError,
+        "N1 | norm | rv_continuous_frozen",
+    ),
     "a norm of negative scale": (lambda: kl(scipy.stats.norm(0, -1), N), ValueError, "std | positive | -1"),
     "a singular multivariate_normal": (
         lambda: kl(scipy.stats.multivariate_normal([0, 0], np.ones((2, 2)), allow_singular=True), N),

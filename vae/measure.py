@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from jsgmath.torch import kl_standard_normal
+from jsgmath.torch.functions import Direction
 from vae.data import Images
 from vae.distributed import ALONE, Processes
 from vae.model import VAE, reparametrise
@@ -51,7 +52,7 @@ def encode(model: VAE, images: Images) -> tuple[Tensor, Tensor]:
     return mean, logvar
 
 
-def kl_per_dimension(mean: Tensor, logvar: Tensor, direction: str) -> Tensor:
+def kl_per_dimension(mean: Tensor, logvar: Tensor, direction: Direction) -> Tensor:
     """The mean over the images of KL(q||p), direction qp, or KL(p||q), pq, of each latent dimension on its own."""
     return kl_standard_normal(mean[..., None], logvar[..., None], direction=direction, backend="eager").mean(0)
 

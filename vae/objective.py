@@ -54,7 +54,7 @@ class Objective(nn.Module):
             {"kl-qp": 0.0, "kl-pq": 1.0}.get(divergence, alpha),
             dual=divergence == "jsg-dual",
             learnable=learn_alpha,
-            backend="eager" if self.reference else backend,
+            backend="eager" if backend == "reference" else backend,
             reduction="none",
         )
 

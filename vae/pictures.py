@@ -39,10 +39,15 @@ def draw_all(folder: Path, model: VAE, dataset: Dataset, metrics: list[dict[str,
 
 def draw_reconstructions(model: VAE, images: Images, mean: Tensor, labels: Tensor | None, title: str) -> Figure:
     """Test images in two rows, and below each what the model makes of it with z = mean."""
+    names = ["test image", "reconstruction"] * 2
+    return draw_grid(reconstruct(model, images, mean, labels), names, f"{title}: reconstructions of test images")
+
+
+def reconstruct(model: VAE, images: Images, mean: Tensor, labels: Tensor | None) -> Tensor:
+    """``4 x columns x 1 x size x size``: chosen test images in two rows, and below each what the model makes of it."""
     chosen = choose(labels, len(images))
     rows = [row for index in chosen for row in (images[index].float() / 255, model.decode(mean[index].float()))]
-    names = ["test image", "reconstruction"] * 2
-    return draw_grid(torch.stack(rows), names, f"{title}: reconstructions of test images")
+    return torch.stack(rows)
 
 
 def choose(labels: Tensor | None, count: int) -> Tensor:
@@ -84,12 +89,19 @@ def draw_grid(rows: Tensor, names: list[str], title: str, values: Sequence[str] 
 
 
 def fill_grid(axes: Axes, rows: Tensor, names: list[str], values: Sequence[str] = ()) -> None:
+    count, size = len(rows), rows.shape[-1]
+    cell = size + GAP
+    axes.imshow(tile(rows).numpy(force=True), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_yticks([row * cell + size / 2 for row in range(count)], names)
+    axes.set_xticks([column * cell + size / 2 for column in range(len(values))], values)
+
+
+def tile(rows: Tensor) -> Tensor:
+    """Rows of images, ``rows x columns x 1 x size x size``, as one image with gaps of zeros."""
     count, columns, _, size, _ = rows.shape
     cell = size + GAP
     canvas = pad(rows, (0, GAP, 0, GAP)).squeeze(2).transpose(1, 2).reshape(count * cell, columns * cell)
-    axes.imshow(canvas[:-GAP, :-GAP].numpy(force=True), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_yticks([row * cell + size / 2 for row in range(count)], names)
-    axes.set_xticks([column * cell + size / 2 for column in range(len(values))], values)
+    return canvas[:-GAP, :-GAP]
 
 
 def draw_curves(metrics: list[dict[str, Any]], title: str) -> Figure:

@@ -29,7 +29,7 @@ MODULES = ("formula", "special", "exact", "pair", "canonical", "divergences")
 # Of these the operations and signs alone: their indices, numbers and names mostly say which axis of a square matrix.
 DENSE = ("twofold", "operands", "dense")
 # These propose a W.  What it makes of the two Gaussians is measured, so that a worse one costs steps, not digits.
-PROPOSALS = ("dense.Mapped.correction", "dense._diagonalised", "dense._diagonaliser")
+PROPOSALS = ("dense._Mapped.correction", "dense._diagonalised", "dense._diagonaliser")
 FIRST = ("test_gradient", "test_definition", "test_kernels")  # they kill most in the least time
 
 # Mutants that change no result, or none that float64 can show, by their function and statement; and why.
@@ -64,7 +64,7 @@ REASONS = {
         "special.gs: k = where(x > 1, 1 + x, k)",
     ],
     "beyond that the ratio is cut off": [
-        "canonical.diagonal_pair: low = np.where(np.abs(log_r1) < np.log(np.finfo(special.WORK).max), low, 1)",
+        "canonical.diagonal_pair: low = np.where(np.abs(log_r1) < np.log(np.finfo(work).max), low, 1)",
     ],
     "at the border of near both computations are right": [
         "canonical.diagonal_pair: near = np.abs(e2) < 0.5",
@@ -74,7 +74,7 @@ REASONS = {
         "canonical.mixed_excesses: return halves.reshape(-2, 2, 2).sum(-1).T",
     ],
     "both have one": [
-        "divergences._evaluated: rounding = (special.ROUNDING + N2.dim) * np.finfo(special.WORK).eps",
+        "divergences.evaluated: rounding = (special.ROUNDING + N2.dim) * np.finfo(special.WORK).eps",
     ],
     "it serves only an error, alpha's shape": [
         "divergences.arguments: batch = common_batch(N2, N2)",
@@ -85,8 +85,8 @@ REASONS = {
         "dense.dense_pair: count, step = (int(np.prod(batch)), max(1, AT_ONCE * n ** 2))",
     ],
     "of a bound in which the other terms are larger, all of them below a rounding": [
-        "divergences._evaluated: return (value, (rounding + relative) * value - divergence(slack), _dtype(N1, N2))",
-        "dense.Mapped.__init__: share = sum(((np.abs(x.high) - x.error) / sizes for x, sizes in sides))",
+        "divergences.evaluated: return (value, (rounding + relative) * value - divergence(slack))",
+        "dense._Mapped.__init__: share = sum(((np.abs(x.high) - x.error) / sizes for x, sizes in sides))",
         (
             "dense._reduce: share = np.maximum(error1 / c1, error2 / c2) - np.where(near[:, None], 0, e_error / n"
             "p.maximum(c1, c2))"
@@ -102,10 +102,10 @@ REASONS = {
         "twofold.Twofold.inverse: error = 2 * np.abs(X.high) @ (np.abs(residual.high) - residual.error)",
     ],
     "of each two entries one keeps the weight": [
-        "dense.Mapped.__init__: self.weight = np.sqrt(np.maximum(ratios, 1 * ratios)) * self.off",
+        "dense._Mapped.__init__: self.weight = np.sqrt(np.maximum(ratios, 1 * ratios)) * self.off",
     ],
     "by then c2 is 1 to a rounding": [
-        "dense.Mapped.__init__: r = self.c1 * self.c2",
+        "dense._Mapped.__init__: r = self.c1 * self.c2",
         (
             "dense._reduce: share = np.maximum(error1 / c1, error2 * c2) + np.where(near[:, None], 0, e_error / n"
             "p.maximum(c1, c2))"

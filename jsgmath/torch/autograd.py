@@ -10,12 +10,19 @@ or None, and then the number ``alpha`` holds.
 """
 
 import importlib
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from types import ModuleType
+from typing import Any
 
 import torch
-from torch._C import _functorch as functorch  # pyright: ignore[reportAttributeAccessIssue]
+from torch import Tensor
+from torch._C import _are_functorch_transforms_active  # pyright: ignore[reportPrivateUsage]
+from torch._C._functorch import is_legacy_batchedtensor
 
 from jsgmath.torch import eager
+from jsgmath.torch.eager import Results
+from jsgmath.torch.typed import Function
 
 IMPLEMENTATIONS = {
     "eager": "eager",
@@ -25,7 +32,7 @@ IMPLEMENTATIONS = {
 }
 
 # Operators for torch.compile, which looks into none and keeps the strides; a plain call goes past the dispatcher.
-library = torch.library.Library("jsgmath", "DEF")
+library: Any = torch.library.Library("jsgmath", "DEF")
 STRIDES = torch.Tag.needs_fixed_stride_order
 _arguments = (
     "Tensor mean1, Tensor scale1, Tensor? mean2, Tensor? scale2, Tensor? alphas, "
@@ -38,72 +45,91 @@ library.define(
 
 
 @cache
-def module(implementation):
+def module(implementation: str) -> ModuleType:
     """With the functions ``rows`` and ``rescaled``."""
     return importlib.import_module(f"jsgmath.torch.{IMPLEMENTATIONS[implementation]}")
 
 
-def divergence(mean1, scale1, mean2, scale2, alphas, alpha, dual, reverse, implementation):
-    alpha = alpha if alphas is None else alphas
-    return module(implementation).rows(mean1, scale1, mean2, scale2, alpha, dual=dual, reverse=reverse, grad=False)[0]
+def divergence(
+    mean1: Tensor, scale1: Tensor, mean2: Tensor | None, scale2: Tensor | None, alphas: Tensor | None,
+    alpha: float, dual: bool, reverse: bool, implementation: str,
+) -> Tensor:  # fmt: skip
+    number = alpha if alphas is None else alphas
+    return module(implementation).rows(mean1, scale1, mean2, scale2, number, dual=dual, reverse=reverse, grad=False)[0]
 
 
-def gradient(upstream, mean1, scale1, mean2, scale2, alphas, alpha, dual, reverse, implementation, by_alpha):
+def gradient(
+    upstream: Tensor, mean1: Tensor, scale1: Tensor, mean2: Tensor | None, scale2: Tensor | None,
+    alphas: Tensor | None, alpha: float, dual: bool, reverse: bool, implementation: str, by_alpha: bool,
+) -> tuple[Tensor, ...]:  # fmt: skip
     """By mean1, scale1, scale2 and alpha, row after row; what there is not is an empty tensor."""
-    alpha = alpha if alphas is None else alphas
+    number = alpha if alphas is None else alphas
     options = dict(dual=dual, reverse=reverse, value=False, by_alpha=by_alpha, upstream=upstream)
-    _, *gradients = module(implementation).rows(mean1, scale1, mean2, scale2, alpha, **options)
+    _, *gradients = module(implementation).rows(mean1, scale1, mean2, scale2, number, **options)
     return tuple(mean1.new_empty(0) if x is None else x for x in gradients)
 
 
-def rescaled(gradients, upstream, scale, mean1, scale1, mean2, scale2, alphas, alpha, dual, reverse, implementation, _):
+def rescaled(
+    gradients: Results, upstream: Tensor, scale: float,
+    mean1: Tensor, scale1: Tensor, mean2: Tensor | None, scale2: Tensor | None, alphas: Tensor | None,
+    alpha: float, dual: bool, reverse: bool, implementation: str, _: bool,
+) -> Results:  # fmt: skip
     """Gradients that were multiplied by ``scale``, multiplied by ``upstream`` instead."""
-    alpha = alpha if alphas is None else alphas
+    number = alpha if alphas is None else alphas
     options = dict(dual=dual, reverse=reverse, upstream=upstream, scale=scale)
-    return module(implementation).rescaled(gradients, mean1, scale1, mean2, scale2, alpha, **options)
+    return module(implementation).rescaled(gradients, mean1, scale1, mean2, scale2, number, **options)
 
 
-def _fake_divergence(mean1, *_):
+def _fake_divergence(mean1: Tensor, *_: Any) -> Tensor:
     return mean1.new_empty(mean1.shape[0], dtype=work_type(mean1))
 
 
-def _fake_gradient(upstream, mean1, scale1, mean2, scale2, *options):
+def _fake_gradient(
+    upstream: Tensor, mean1: Tensor, scale1: Tensor, mean2: Tensor | None, scale2: Any, *options: Any
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     by_scale2 = mean1.new_empty(0) if mean2 is None else torch.empty_like(scale2, memory_format=torch.contiguous_format)
     by_mean1, by_scale1 = (torch.empty_like(x, memory_format=torch.contiguous_format) for x in (mean1, scale1))
     by_alpha = mean1.new_empty(mean1.shape[0], dtype=work_type(mean1)) if options[-1] else mean1.new_empty(0)
     return by_mean1, by_scale1, by_scale2, by_alpha
 
 
-def work_type(x):
+def work_type(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
 
 
-for _name, _function, _fake in (
-    ("divergence", divergence, _fake_divergence),
-    ("gradient", gradient, _fake_gradient),
-):
-    library.impl(_name, _function, "CompositeExplicitAutograd")
-    torch.library.register_fake(f"jsgmath::{_name}", _fake, lib=library)
+def register(function: Callable[..., Any], fake: Callable[..., Any]) -> None:
+    """As the operator of the function's name, and how `torch.compile` finds the shapes of its results."""
+    library.impl(function.__name__, function, "CompositeExplicitAutograd")
+    torch.library.register_fake(  # pyright: ignore[reportUnknownMemberType]
+        f"jsgmath::{function.__name__}", fake, lib=library
+    )
 
 
-def wants_gradients(tensors):
+register(divergence, _fake_divergence)
+register(gradient, _fake_gradient)
+
+
+def wants_gradients(tensors: Iterable[Tensor | None]) -> bool:
     return torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
 
 
-def compiled_plainly(tensors):
+def compiled_plainly(tensors: Iterable[Tensor | None]) -> bool:
     """Whether torch.compile is at work and no gradients are wanted.
 
     Then it takes the operator itself: the forward of a Function it would call with a ctx too many.
     """
-    transforming = torch._C._are_functorch_transforms_active()
+    transforming = _are_functorch_transforms_active()
     return torch.compiler.is_compiling() and not (transforming or wants_gradients(tensors))
 
 
-class OnePass(torch.autograd.Function):
+class OnePass(Function):
     """One value per row; the gradients, multiplied by ``scale``, wait for the backward."""
 
     @staticmethod
-    def forward(ctx, mean1, scale1, mean2, scale2, alphas, alpha, dual, reverse, implementation, scale):
+    def forward(
+        ctx: Any, mean1: Tensor, scale1: Tensor, mean2: Tensor | None, scale2: Tensor | None, alphas: Tensor | None,
+        alpha: float, dual: bool, reverse: bool, implementation: str, scale: float,
+    ) -> Tensor:  # fmt: skip
         by_alpha = ctx.needs_input_grad[4]
         options = dict(dual=dual, reverse=reverse, by_alpha=by_alpha, scale=scale)
         number = alpha if alphas is None else alphas
@@ -113,11 +139,11 @@ class OnePass(torch.autograd.Function):
         return value
 
     @staticmethod
-    def backward(ctx, upstream):  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         tensors = ctx.saved_tensors
         if not ctx.gradients or torch.is_grad_enabled():
             gradients = Gradient.apply(upstream, *tensors, *ctx.arguments)
-        elif functorch.is_legacy_batchedtensor(upstream):  # torch.autograd.grad(..., is_grads_batched=True)
+        elif is_legacy_batchedtensor(upstream):  # torch.autograd.grad(..., is_grads_batched=True)
             gradients = [x if x is None else eager.times(x, upstream / ctx.scale) for x in ctx.gradients]
         else:
             gradients, ctx.gradients = ctx.gradients, None
@@ -125,34 +151,38 @@ class OnePass(torch.autograd.Function):
         return *by_argument(ctx.needs_input_grad, tensors[4], *gradients), *[None] * 5
 
 
-class Divergence(torch.autograd.Function):
+class Divergence(Function):
     """One value per row; the gradients are computed when the backward comes."""
 
     @staticmethod
-    def forward(mean1, scale1, mean2, scale2, alphas, *options):
+    def forward(
+        mean1: Tensor, scale1: Tensor, mean2: Tensor | None, scale2: Tensor | None, alphas: Tensor | None, *options: Any
+    ) -> Tensor:  # fmt: skip
         # With each option by name Dynamo would see that there is no ctx, and make of `torch.func.grad` silent zeros.
         compute = torch.ops.jsgmath.divergence if torch.compiler.is_compiling() else divergence
         return compute(mean1, scale1, mean2, scale2, alphas, *options)
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         ctx.save_for_backward(*inputs[:5])
         ctx.options = inputs[5:]
 
     @staticmethod
-    def backward(ctx, upstream):  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         tensors, by_alpha = ctx.saved_tensors, ctx.needs_input_grad[4]
         compute = torch.ops.jsgmath.gradient if torch.compiler.is_compiling() else Gradient.apply
         gradients = compute(upstream, *tensors, *ctx.options, by_alpha)
         return *by_argument(ctx.needs_input_grad, tensors[4], *gradients), *[None] * 4
 
     @staticmethod
-    def vmap(info, in_dims, *arguments):
+    def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Tensor, int]:
         value = Divergence.apply(*flat(info.batch_size, in_dims[:5], arguments[:5]), *arguments[5:])
         return value.reshape(info.batch_size, -1), 0
 
 
-def by_argument(needed, alphas, by_mean1, by_scale1, by_scale2, by_alpha):
+def by_argument(
+    needed: Sequence[bool], alphas: Any, by_mean1: Any, by_scale1: Any, by_scale2: Any, by_alpha: Any
+) -> list[Tensor | None]:
     """The gradients as autograd wants them: one for each of mean1, scale1, mean2, scale2 and alphas, or None."""
     if needed[4] and alphas.numel() == 1:
         by_alpha = by_alpha.sum().reshape(1)
@@ -160,29 +190,32 @@ def by_argument(needed, alphas, by_mean1, by_scale1, by_scale2, by_alpha):
     return [gradient if wanted else None for gradient, wanted in zip(gradients, needed[:5], strict=True)]
 
 
-class Gradient(torch.autograd.Function):
+class Gradient(Function):
     """`gradient`, which can be differentiated again, as often as one likes."""
 
     @staticmethod
-    def forward(upstream, mean1, scale1, mean2, scale2, alphas, *options):
+    def forward(
+        upstream: Tensor, mean1: Tensor, scale1: Tensor, mean2: Tensor | None, scale2: Tensor | None,
+        alphas: Tensor | None, *options: Any,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
         return gradient(upstream, mean1, scale1, mean2, scale2, alphas, *options)
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         ctx.save_for_backward(*inputs[:6])
         ctx.options = inputs[6:]
 
     @staticmethod
-    def backward(ctx, *by_gradients):
+    def backward(ctx: Any, *by_gradients: Tensor) -> tuple[Tensor | None, ...]:
         tensors = ctx.saved_tensors
         alpha, dual, reverse, implementation, by_alpha = ctx.options
         differentiable = module(implementation.replace("triton", "eager")).block_of_rows
         present = [i for i, x in enumerate(tensors) if x is not None]
-        by_gradients = [
+        along = [
             x for x, there in zip(by_gradients, (True, True, tensors[3] is not None, by_alpha), strict=True) if there
         ]
 
-        def gradients(*inputs):
+        def gradients(*inputs: Tensor) -> list[Tensor]:
             upstream, mean1, scale1, mean2, scale2, alphas = (
                 inputs[present.index(i)] if i in present else None for i in range(6)
             )
@@ -193,22 +226,22 @@ class Gradient(torch.autograd.Function):
             return [x for x in results if x is not None]
 
         pull_back = torch.func.vjp(gradients, *(tensors[i] for i in present))[1]
-        pulled = dict(zip(present, pull_back(by_gradients), strict=True))
+        pulled = dict(zip(present, pull_back(along), strict=True))
         return *(pulled.get(i) for i in range(6)), *[None] * 5
 
     @staticmethod
-    def vmap(info, in_dims, *arguments):
+    def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
         tensors = flat(info.batch_size, in_dims[:6], arguments[:6])
         gradients = Gradient.apply(*tensors, *arguments[6:])
         return tuple(x.reshape(info.batch_size, -1, *x.shape[1:]) for x in gradients), (0,) * 4
 
 
-def flat(batch, in_dims, tensors):
+def flat(batch: int, in_dims: Sequence[int | None], tensors: Sequence[Any]) -> list[Any]:
     """The rows of mapped tensors as more rows."""
     first, dim = tensors[0], in_dims[0]
     count = first.shape[0] if dim is None else first.movedim(dim, 0).shape[1]
 
-    def more_rows(x, dim):
+    def more_rows(x: Any, dim: int | None) -> Any:
         if x is None or (dim is None and x.shape == (1,)):
             return x
         x = x.expand(batch, *x.shape) if dim is None else x.movedim(dim, 0)

@@ -1,10 +1,17 @@
 """The computation of the Triton kernel in plain torch operations: any device, one operation at a time."""
 
+from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from jsgmath import formula, special
+
+Alpha = float | Tensor
+# The value, and the derivatives by both means, the scales and alpha: tensors, or None for what was not asked for.
+Results = Sequence[Any]
 
 WIDEST = {torch.float32: 87.0, torch.float64: 708.0}  # log-variances and differences of them
 # Numbers of a block on a CPU, so that it stays in the cache from one operation to the next.
@@ -12,9 +19,10 @@ BLOCK = 2**16
 
 
 def rows(
-    mean1, logvar1, mean2, logvar2, alpha, *,
-    dual, reverse, value=True, grad=True, by_alpha=False, scale=1.0, upstream=None,
-):  # fmt: skip
+    mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None, alpha: Alpha, *,
+    dual: bool, reverse: bool, value: bool = True, grad: bool = True, by_alpha: bool = False,
+    scale: float = 1.0, upstream: Tensor | None = None,
+) -> Results:  # fmt: skip
     """What `kernels.rows` returns, computed here."""
     count, n = mean1.shape
     work = torch.promote_types(mean1.dtype, torch.float32)
@@ -24,7 +32,7 @@ def rows(
     for first in range(0, count, step):
         block = slice(first, first + step)
 
-        def part(x, block=block):
+        def part(x: Any, block: slice = block) -> Any:
             return x[block] if isinstance(x, torch.Tensor) and x.numel() > 1 else x
 
         results = block_of_rows(
@@ -37,7 +45,10 @@ def rows(
     return values, *gradients, d_alpha
 
 
-def rescaled(gradients, *pair, upstream, scale, compute=None, **options):
+def rescaled(
+    gradients: Results, *pair: Any,
+    upstream: Tensor, scale: float, compute: Callable[..., Results] | None = None, **options: Any,
+) -> Results:  # fmt: skip
     """``gradients``, which were multiplied by ``scale``, multiplied by ``upstream`` instead."""
     if upstream.device.type == "cpu" and (upstream == scale).all():
         return gradients
@@ -47,15 +58,16 @@ def rescaled(gradients, *pair, upstream, scale, compute=None, **options):
     return [x if x is None else times(x, upstream / scale) for x in gradients]
 
 
-def times(x, factor):
+def times(x: Tensor, factor: Tensor) -> Tensor:
     """``x`` with every row multiplied by its factor."""
     return x * factor.reshape(-1, *[1] * (x.ndim - 1))
 
 
 def block_of_rows(
-    mean1, logvar1, mean2, logvar2, alpha, *,
-    dual, reverse, value=True, grad=True, by_alpha=False, scale=1.0, upstream=None,
-):  # fmt: skip
+    mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None, alpha: Alpha, *,
+    dual: bool, reverse: bool, value: bool = True, grad: bool = True, by_alpha: bool = False,
+    scale: float = 1.0, upstream: Tensor | None = None,
+) -> Results:  # fmt: skip
     """`rows` at once, in operations that torch can differentiate."""
     dtype = mean1.dtype
     work = torch.promote_types(dtype, torch.float32)
@@ -68,7 +80,7 @@ def block_of_rows(
     g1, g2, slope = formula.mean_weights(w1, w2, reverse)
 
     mean1, logvar1 = mean1.to(work), logvar1.to(work)
-    if mean2 is None:
+    if mean2 is None or logvar2 is None:
         difference, low, d = logvar1, 0.0, mean1
     else:
         mean2, logvar2 = mean2.to(work), logvar2.to(work)
@@ -94,7 +106,7 @@ def block_of_rows(
 
     terms, kernel = (formula.from_mean, gs) if dual else (formula.to_mean, g)
     kl1, kl2 = (kl.clamp(max=largest) for kl in terms(g1, g2, beyond, *pair, kernel))
-    results = [formula.skew(w1, w2, kl1, kl2).sum(-1) if value else None, None, None, None, None]
+    results: list[Tensor | None] = [formula.skew(w1, w2, kl1, kl2).sum(-1) if value else None, None, None, None, None]
     factor = scale if upstream is None else (scale * upstream).reshape(-1, 1)
     w1, w2 = factor * w1, factor * w2
     if grad:
@@ -109,36 +121,36 @@ def block_of_rows(
     return results
 
 
-def g(x, k, other_k, beyond):
+def g(x: Tensor, k: Tensor, other_k: Tensor, beyond: Alpha) -> Tensor:
     """`special.g`; ``beyond`` is what was cut off log(k), if anything."""
     f, m = split(x, k)
     return special.split_g(x, f, log_rest(k, m, beyond), tail)
 
 
-def gs(x, k, other_k, beyond):
+def gs(x: Tensor, k: Tensor, other_k: Tensor, beyond: Alpha) -> Tensor:
     """`special.gs`, likewise."""
     f, m = split(x, k)
     return special.split_gs(k, f, m, log_rest(k, m, beyond), tail)
 
 
-def split(x, k):
+def split(x: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
     """``f`` and ``1 + f`` of `special.split_g`."""
     return x.clamp(special.SPLIT_FROM - 1, special.SPLIT_TO - 1), k.clamp(special.SPLIT_FROM, special.SPLIT_TO)
 
 
-def log_rest(k, m, beyond):
+def log_rest(k: Tensor, m: Tensor, beyond: Alpha) -> Tensor:
     log = (k / m).log()
     return log + beyond if isinstance(beyond, torch.Tensor) else log
 
 
 @cache
-def coefficients(dtype, device):
+def coefficients(dtype: torch.dtype, device: torch.device) -> list[Tensor]:
     """Of ``2 P(w)`` in `special.split_g`, as tensors, which `torch.addcmul` wants."""
     terms = 13 if dtype == torch.float64 else 6
     return [torch.tensor(c, dtype=dtype, device=device) for c in special.split_tail(terms)]
 
 
-def tail(w):
+def tail(w: Tensor) -> Tensor:
     first, second, *others = coefficients(w.dtype, w.device)
     p = torch.addcmul(second, w, first)
     for c in others:

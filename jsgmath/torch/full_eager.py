@@ -14,19 +14,25 @@ derivatives are made of ``Y = X K^-1``, ``X`` and ``V' V - I``, each of which va
 `full_kernels.py` computes the same numbers.
 """
 
+# pyright: reportConstantRedefinition=false
+
+from collections.abc import Callable
 from functools import partial
 
 import torch
-from torch.linalg import cholesky_ex, solve_triangular
+from torch import Tensor
 
 from jsgmath import formula
 from jsgmath.torch import eager
+from jsgmath.torch.eager import Alpha, Results
+from jsgmath.torch.typed import cholesky_ex, solve_triangular
 
 
 def rows(
-    mean1, tril1, mean2, tril2, alpha, *,
-    dual, reverse, value=True, grad=True, by_alpha=False, scale=1.0, upstream=None,
-):  # fmt: skip
+    mean1: Tensor, tril1: Tensor, mean2: Tensor, tril2: Tensor, alpha: Alpha, *,
+    dual: bool, reverse: bool, value: bool = True, grad: bool = True, by_alpha: bool = False,
+    scale: float = 1.0, upstream: Tensor | None = None,
+) -> Results:  # fmt: skip
     """What `kernels.rows` returns, for full covariances.
 
     Means ``(rows, n)`` and Cholesky factors ``(rows, n, n)`` of equal type, of which the lower triangles are read.
@@ -57,7 +63,7 @@ def rows(
     largest = torch.finfo(work).max
     kl1 = ((trace1 + g2 * (g2 * quadratic1)) / 2).clamp(max=largest)
     kl2 = ((trace2 + g1 * (g1 * quadratic2)) / 2).clamp(max=largest)
-    results = [formula.skew(w1, w2, kl1, kl2).flatten() if value else None, None, None, None, None]
+    results: list[Tensor | None] = [formula.skew(w1, w2, kl1, kl2).flatten() if value else None, None, None, None, None]
     if not (grad or by_alpha):
         return results
 
@@ -97,10 +103,10 @@ def rows(
 
 
 block_of_rows = rows  # `torch.linalg` takes all at once
-rescaled = partial(eager.rescaled, compute=rows)
+rescaled: Callable[..., Results] = partial(eager.rescaled, compute=rows)
 
 
-def _quotient(tril, by):
+def _quotient(tril: Tensor, by: Tensor) -> tuple[Tensor, Tensor]:
     """``by^-1 tril``, and its diagonal minus one.
 
     Below the diagonal, the column j of ``tril - ratio_j by`` is formed as ``(tril - by) - (ratio_j - 1) by`` where the
@@ -113,14 +119,14 @@ def _quotient(tril, by):
     return strict + torch.diag_embed(ratio[..., 0, :]), excess[..., 0, :]
 
 
-def _gram(matrix, excess):
+def _gram(matrix: Tensor, excess: Tensor) -> tuple[Tensor, Tensor]:
     """``M M'`` and ``M M' - I``, for a triangular M with diagonal ``1 + excess``."""
     product = matrix @ matrix.mT
     diagonal = excess * (2 + excess) + (matrix.tril(-1) + matrix.triu(1)).square().sum(-1)
     return product, product.tril(-1) + product.triu(1) + torch.diag_embed(diagonal)
 
 
-def _factor(A, X, other, weight, dual):
+def _factor(A: Tensor, X: Tensor, other: Tensor, weight: Tensor, dual: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Of ``K = I + weight X = other I + weight A``: its factor R, ``X K^-1``, ``K^-1``, and a sum over its pivots.
 
     ``R = I + weight C`` and ``R^-1 = I + weight H``, with ``C R' + C' = X``.
@@ -141,10 +147,10 @@ def _factor(A, X, other, weight, dual):
     return R, Y, root.mT @ root, pivots + strict.square().sum((-2, -1), keepdim=True)
 
 
-def _square(vector):
+def _square(vector: Tensor) -> Tensor:
     return vector.mT @ vector
 
 
-def _twice(x, y):
+def _twice(x: Tensor, y: Tensor) -> Tensor:
     """``x y' + y x'``."""
     return x @ y.mT + y @ x.mT

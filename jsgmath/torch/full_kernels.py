@@ -12,12 +12,15 @@ Two kernels: up to n = 8 (float64: 3) `full_lanes.py`, above `full_tiles.py`.
 
 import math
 from functools import partial
+from typing import Any
 
 import torch
 import triton
 import triton.language as tl
+from torch import Tensor
 
 from jsgmath.torch import full_eager
+from jsgmath.torch.eager import Alpha, Results
 from jsgmath.torch.full_lanes import lane_kernel
 from jsgmath.torch.full_tiles import tile_kernel
 from jsgmath.torch.kernels import LANES, check_device, on_device, row_stride, stored_type
@@ -26,7 +29,7 @@ from jsgmath.torch.scalar import INTERPRETED
 LARGEST_TILE = 64
 
 
-def tiling(count, n, itemsize, lanes):
+def tiling(count: int, n: int, itemsize: int, lanes: int) -> tuple[Any, dict[str, int], int]:
     """The kernel for ``count`` pairs of ``n`` dimensions, its constants and its warps: no tuning at run time.
 
     ``lanes`` is how many threads a warp has.  What fits in registers was found by compiling.
@@ -46,9 +49,10 @@ def tiling(count, n, itemsize, lanes):
 
 
 def rows(
-    mean1, tril1, mean2, tril2, alpha, *,
-    dual, reverse, value=True, grad=True, by_alpha=False, scale=1.0, upstream=None,
-):  # fmt: skip
+    mean1: Tensor, tril1: Tensor, mean2: Tensor, tril2: Tensor, alpha: Alpha, *,
+    dual: bool, reverse: bool, value: bool = True, grad: bool = True, by_alpha: bool = False,
+    scale: float = 1.0, upstream: Tensor | None = None,
+) -> Results:  # fmt: skip
     """What `kernels.rows` returns, for full covariances.
 
     Means ``(rows, n)`` and Cholesky factors ``(rows, n, n)`` of equal type, of which the lower triangles are read.
@@ -68,7 +72,10 @@ def rows(
     return values, *(x.to(mean1.dtype) if grad else None for x in gradients), d_alpha
 
 
-def rescaled(gradients, mean1, tril1, mean2, tril2, alpha, *, dual, reverse, scale, upstream):
+def rescaled(
+    gradients: Results, mean1: Tensor, tril1: Tensor, mean2: Tensor, tril2: Tensor, alpha: Alpha, *,
+    dual: bool, reverse: bool, scale: float, upstream: Tensor,
+) -> Results:  # fmt: skip
     """As `kernels.rescaled`."""
     pair, options = (mean1, tril1, mean2, tril2, alpha), dict(dual=dual, reverse=reverse, upstream=upstream)
     if mean1.shape[-1] > LARGEST_TILE:
@@ -80,9 +87,10 @@ def rescaled(gradients, mean1, tril1, mean2, tril2, alpha, *, dual, reverse, sca
 
 
 def launch(
-    mean1, tril1, mean2, tril2, alpha, values, by_mean1, by_tril1, by_tril2, by_alpha,
-    dual, reverse, scale, upstream, present,
-):  # fmt: skip
+    mean1: Tensor, tril1: Tensor, mean2: Tensor, tril2: Tensor, alpha: Alpha | None, values: Tensor | None,
+    by_mean1: Tensor | None, by_tril1: Tensor | None, by_tril2: Tensor | None, by_alpha: Tensor | None,
+    dual: bool, reverse: bool, scale: float, upstream: Tensor | None, present: bool,
+) -> None:  # fmt: skip
     count, n = mean1.shape
     if not count:
         return

@@ -1,18 +1,32 @@
 """The divergences as functions of torch tensors: arguments checked, batches made rows."""
 
+from collections.abc import Iterable, Sequence
 from functools import reduce
+from typing import Any, Literal
 
 import torch
+from torch import Tensor
+from torch._C import _are_functorch_transforms_active  # pyright: ignore[reportPrivateUsage]
 
 from jsgmath.divergences import CONVENTIONS
+from jsgmath.hints import Convention
 from jsgmath.torch.autograd import Divergence, OnePass, compiled_plainly, divergence, wants_gradients
+from jsgmath.torch.eager import Alpha
+from jsgmath.torch.typed import broadcast_shapes
+
+Backend = Literal["auto", "eager", "triton"]
+Reduction = Literal["none", "mean", "sum"]
+Direction = Literal["qp", "pq"]
 
 BACKENDS = ("auto", "eager", "triton")
 REDUCTIONS = ("none", "mean", "sum")
 DIRECTIONS = {"qp": 0.0, "pq": 1.0}
 
 
-def jsg_standard_normal(mean, logvar, alpha, *, dual=False, convention="deasy", backend="auto", reduction="none"):
+def jsg_standard_normal(
+    mean: Tensor, logvar: Tensor, alpha: Alpha, *,
+    dual: bool = False, convention: Convention = "deasy", backend: Backend = "auto", reduction: Reduction = "none",
+) -> Tensor:  # fmt: skip
     r"""JSG, or its dual, from ``N(mean, diag(exp(logvar)))`` to ``N(0, I)``, in nats [1, eqs. 23-26].
 
     Args:
@@ -54,8 +68,9 @@ def jsg_standard_normal(mean, logvar, alpha, *, dual=False, convention="deasy", 
 
 
 def jsg_diagonal(
-    mean1, logvar1, mean2, logvar2, alpha, *, dual=False, convention="deasy", backend="auto", reduction="none"
-):
+    mean1: Tensor, logvar1: Tensor, mean2: Tensor, logvar2: Tensor, alpha: Alpha, *,
+    dual: bool = False, convention: Convention = "deasy", backend: Backend = "auto", reduction: Reduction = "none",
+) -> Tensor:  # fmt: skip
     """JSG, or its dual, from ``N(mean1, diag(exp(logvar1)))`` to ``N(mean2, diag(exp(logvar2)))``, in nats.
 
     All four have shape ``(..., n)`` and broadcast.  The other arguments, the result and the errors are those of
@@ -69,7 +84,10 @@ def jsg_diagonal(
     return _divergence(names, (mean1, logvar1, mean2, logvar2), alpha, dual, convention, backend, reduction)
 
 
-def kl_standard_normal(mean, logvar, *, direction="qp", backend="auto", reduction="none"):
+def kl_standard_normal(
+    mean: Tensor, logvar: Tensor, *,
+    direction: Direction = "qp", backend: Backend = "auto", reduction: Reduction = "none",
+) -> Tensor:  # fmt: skip
     """KL between ``q = N(mean, diag(exp(logvar)))`` and ``p = N(0, I)``, in nats, by the kernel of JSG.
 
     Args:
@@ -85,7 +103,10 @@ def kl_standard_normal(mean, logvar, *, direction="qp", backend="auto", reductio
     return jsg_standard_normal(mean, logvar, DIRECTIONS[direction], backend=backend, reduction=reduction)
 
 
-def kl_diagonal(mean1, logvar1, mean2, logvar2, *, backend="auto", reduction="none"):
+def kl_diagonal(
+    mean1: Tensor, logvar1: Tensor, mean2: Tensor, logvar2: Tensor, *,
+    backend: Backend = "auto", reduction: Reduction = "none",
+) -> Tensor:  # fmt: skip
     """KL(N1||N2) of ``N1 = N(mean1, diag(exp(logvar1)))`` and N2 likewise, in nats, by the kernel of JSG [1, eq. 2].
 
     For KL(N2||N1) exchange them.  Arguments, result and errors are those of `jsg_diagonal`.
@@ -97,7 +118,10 @@ def kl_diagonal(mean1, logvar1, mean2, logvar2, *, backend="auto", reduction="no
     return jsg_diagonal(mean1, logvar1, mean2, logvar2, 0.0, backend=backend, reduction=reduction)
 
 
-def jsg_full(mean1, tril1, mean2, tril2, alpha, *, dual=False, convention="deasy", backend="auto", reduction="none"):
+def jsg_full(
+    mean1: Tensor, tril1: Tensor, mean2: Tensor, tril2: Tensor, alpha: Alpha, *,
+    dual: bool = False, convention: Convention = "deasy", backend: Backend = "auto", reduction: Reduction = "none",
+) -> Tensor:  # fmt: skip
     """JSG, or its dual, from ``N(mean1, tril1 tril1^T)`` to ``N(mean2, tril2 tril2^T)``, in nats [1, eqs. 8-13].
 
     Args:
@@ -122,7 +146,10 @@ def jsg_full(mean1, tril1, mean2, tril2, alpha, *, dual=False, convention="deasy
     return _divergence(names, (mean1, tril1, mean2, tril2), alpha, dual, convention, backend, reduction, "full ")
 
 
-def kl_full(mean1, tril1, mean2, tril2, *, backend="auto", reduction="none"):
+def kl_full(
+    mean1: Tensor, tril1: Tensor, mean2: Tensor, tril2: Tensor, *,
+    backend: Backend = "auto", reduction: Reduction = "none",
+) -> Tensor:  # fmt: skip
     """KL(N1||N2) of ``N1 = N(mean1, tril1 tril1^T)`` and N2 likewise, in nats, by the kernel of JSG [1, eq. 2].
 
     For KL(N2||N1) exchange them.  Arguments, result and errors are those of `jsg_full`.
@@ -133,28 +160,31 @@ def kl_full(mean1, tril1, mean2, tril2, *, backend="auto", reduction="none"):
     return jsg_full(mean1, tril1, mean2, tril2, 0.0, backend=backend, reduction=reduction)
 
 
-def _divergence(names, tensors, alpha, dual, convention, backend, reduction, family=""):
+def _divergence(
+    names: Sequence[str], tensors: Sequence[Tensor], alpha: Alpha, dual: bool,
+    convention: Convention, backend: Backend, reduction: Reduction, family: str = "",
+) -> Tensor:  # fmt: skip
     """The divergence of named tensors, which are means and scales by turns."""
     check_options(convention, backend, reduction)
-    batch, rows, dtype = rows_of(names, tensors)
-    alpha, alphas = alpha_of(alpha, batch, rows[0].device)
+    batch, (mean1, scale1, mean2, scale2), dtype = rows_of(names, tensors)
+    alpha, alphas = alpha_of(alpha, batch, mean1.device)
     if backend == "auto":
-        backend = "triton" if rows[0].is_cuda else "eager"
-    tensors = *rows, alphas
+        backend = "triton" if mean1.is_cuda else "eager"
+    operands = mean1, scale1, mean2, scale2, alphas
     options = alpha, bool(dual), convention == "deasy", family + backend
-    if compiled_plainly(tensors):
-        value = torch.ops.jsgmath.divergence(*tensors, *options)
-    elif torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
-        value = Divergence.apply(*tensors, *options)
-    elif wants_gradients(tensors):
+    if compiled_plainly(operands):
+        value = torch.ops.jsgmath.divergence(*operands, *options)
+    elif torch.compiler.is_compiling() or _are_functorch_transforms_active():
+        value = Divergence.apply(*operands, *options)
+    elif wants_gradients(operands):
         scale = 1.0 / max(batch.numel(), 1) if reduction == "mean" else 1.0
-        value = OnePass.apply(*tensors, *options, scale)
+        value = OnePass.apply(*operands, *options, scale)
     else:
-        value = divergence(*tensors, *options)  # pyright: ignore[reportCallIssue]
+        value = divergence(*operands, *options)
     return reduced(value, batch, reduction, dtype)
 
 
-def check_options(convention, backend, reduction):
+def check_options(convention: str, backend: str, reduction: str) -> None:
     for name, value, allowed in (
         ("convention", convention, CONVENTIONS),
         ("backend", backend, BACKENDS),
@@ -164,7 +194,7 @@ def check_options(convention, backend, reduction):
             raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
 
 
-def rows_of(names, tensors):
+def rows_of(names: Sequence[str], tensors: Sequence[Tensor]) -> tuple[torch.Size, list[Any], torch.dtype]:
     """The batch shape, the tensors as rows (of four, None for what is missing), and the type of the result."""
     first = tensors[0]
     for name, tensor in zip(names, tensors, strict=True):
@@ -184,7 +214,7 @@ def rows_of(names, tensors):
     batch = shapes[0]
     if len(batch) != 1 or any(shape != batch for shape in shapes):
         try:
-            batch = torch.broadcast_shapes(*shapes)
+            batch = broadcast_shapes(*shapes)
         except RuntimeError:
             given = " and ".join(f"{name} of {tuple(x.shape)}" for name, x in zip(names, tensors, strict=True))
             raise ValueError(f"batch shapes must broadcast, got {given}") from None
@@ -197,7 +227,7 @@ def rows_of(names, tensors):
     return batch, rows + [None] * (4 - len(rows)), dtype
 
 
-def reduced(value, batch, reduction, dtype):
+def reduced(value: Tensor, batch: torch.Size, reduction: Reduction, dtype: torch.dtype) -> Tensor:
     """Values of rows as values of the batch, or their mean or sum, rounded last."""
     if value.shape != batch:
         value = value.reshape(batch)
@@ -206,11 +236,11 @@ def reduced(value, batch, reduction, dtype):
     return value if value.dtype == dtype else value.to(dtype)
 
 
-def _widest(tensors):
+def _widest(tensors: Iterable[Tensor]) -> torch.dtype:
     return reduce(torch.promote_types, (tensor.dtype for tensor in tensors))
 
 
-def alpha_of(alpha, batch, device):
+def alpha_of(alpha: object, batch: torch.Size, device: torch.device) -> tuple[float, Tensor | None]:
     """alpha as a number, or as a tensor with one entry or one per row."""
     if isinstance(alpha, torch.Tensor):
         if not alpha.is_floating_point():
@@ -234,7 +264,7 @@ def alpha_of(alpha, batch, device):
     return float(alpha), None
 
 
-def _check_tensor(name, tensor, first_name, first):
+def _check_tensor(name: str, tensor: object, first_name: str, first: Tensor) -> None:
     if not isinstance(tensor, torch.Tensor):
         raise TypeError(f"{name} must be a torch tensor, got {type(tensor).__name__}; jsgmath.jsg takes NumPy")
     if not tensor.is_floating_point():

@@ -5,13 +5,15 @@ lanes work and every access is 128 bits wide; sums over rows are formed after wh
 """
 
 import math
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 
 import torch
 import triton
 import triton.language as tl
+from torch import Tensor
 
+from jsgmath.torch.eager import Alpha, Results
 from jsgmath.torch.scalar import INTERPRETED, device, element
 
 LANES = 64 if torch.version.hip else 32
@@ -170,7 +172,7 @@ def jsg_kernel(
 
 
 @cache
-def tiling(n, few, itemsize, lanes):
+def tiling(n: int, few: bool, itemsize: int, lanes: int) -> tuple[dict[str, int], int]:
     """How many rows a program takes, in what tile, and what `row_sums` needs to know; and the number of warps.
 
     A static table, no tuning at run time.  A thread takes 16 bytes of each input.  The tile is the smallest that rows
@@ -193,9 +195,10 @@ def tiling(n, few, itemsize, lanes):
 
 
 def rows(
-    mean1, logvar1, mean2, logvar2, alpha, *,
-    dual, reverse, value=True, grad=True, by_alpha=False, scale=1.0, upstream=None,
-):  # fmt: skip
+    mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None, alpha: Alpha, *,
+    dual: bool, reverse: bool, value: bool = True, grad: bool = True, by_alpha: bool = False,
+    scale: float = 1.0, upstream: Tensor | None = None,
+) -> Results:  # fmt: skip
     """Values per row, and derivatives by mean1, logvar1, logvar2 and alpha, or None for what is not asked for.
 
     Rows ``(rows, n)`` of equal type with unit stride along n, ``mean2 = logvar2 = None`` for N(0, I).  alpha is a
@@ -214,7 +217,10 @@ def rows(
     return values, *(x if x is None else x.to(mean1.dtype) for x in gradients), d_alpha
 
 
-def rescaled(gradients, mean1, logvar1, mean2, logvar2, alpha, *, dual, reverse, scale, upstream):
+def rescaled(
+    gradients: Results, mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None, alpha: Alpha, *,
+    dual: bool, reverse: bool, scale: float, upstream: Tensor,
+) -> Results:  # fmt: skip
     """``gradients``, which were multiplied by ``scale``, multiplied by ``upstream`` instead, in place.
 
     To compute them again takes as much of the device's memory bandwidth as to multiply them, and rounds once.
@@ -227,9 +233,10 @@ def rescaled(gradients, mean1, logvar1, mean2, logvar2, alpha, *, dual, reverse,
 
 
 def launch(
-    mean1, logvar1, mean2, logvar2, alpha, values, by_mean1, by_logvar1, by_logvar2, by_alpha,
-    dual, reverse, scale, upstream, present,
-):  # fmt: skip
+    mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None, alpha: Alpha | None,
+    values: Tensor | None, by_mean1: Tensor | None, by_logvar1: Tensor | None, by_logvar2: Tensor | None,
+    by_alpha: Tensor | None, dual: bool, reverse: bool, scale: float, upstream: Tensor | None, present: bool,
+) -> None:  # fmt: skip
     check_device(mean1)
     count, n = mean1.shape
     if not count:
@@ -252,7 +259,7 @@ def launch(
         )  # fmt: skip
 
 
-def check_device(x):
+def check_device(x: Tensor) -> None:
     if not (x.is_cuda or INTERPRETED):
         raise ValueError(
             f"backend='triton' needs CUDA or ROCm tensors, got {x.device.type}; use backend='eager', "
@@ -260,13 +267,13 @@ def check_device(x):
         )
 
 
-def on_device(x):
+def on_device(x: Tensor) -> AbstractContextManager[object]:
     """Where a kernel on x is launched: a context that is entered only if another device is the current one."""
     elsewhere = x.is_cuda and x.device.index != torch.cuda.current_device()
     return torch.cuda.device(x.device) if elsewhere else nullcontext()
 
 
-def stored_type(x):
+def stored_type(x: Tensor) -> torch.dtype:
     """The type in which a kernel stores what is to be of x's.
 
     The interpreter truncates where hardware rounds to bfloat16: there float32 is stored and torch rounds.
@@ -274,5 +281,5 @@ def stored_type(x):
     return torch.float32 if INTERPRETED and x.dtype == torch.bfloat16 else x.dtype
 
 
-def row_stride(x):
+def row_stride(x: Tensor) -> int:
     return 0 if x.numel() == 1 else x.stride(0)

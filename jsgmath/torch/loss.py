@@ -1,12 +1,15 @@
 """The divergence as the regulariser of a variational autoencoder."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from jsgmath.torch.functions import alpha_of, check_options, jsg_diagonal, jsg_standard_normal
+from jsgmath.hints import Convention
+from jsgmath.torch.eager import Alpha
+from jsgmath.torch.functions import Backend, Reduction, alpha_of, check_options, jsg_diagonal, jsg_standard_normal
 
 
 class JSGLoss(nn.Module):
@@ -35,19 +38,19 @@ class JSGLoss(nn.Module):
     """
 
     logit: nn.Parameter | None
-    prior_mean: torch.Tensor | None
-    prior_logvar: torch.Tensor | None
+    prior_mean: Tensor | None
+    prior_logvar: Tensor | None
 
     def __init__(
         self,
-        alpha=0.3,
-        dual=False,
-        convention="deasy",
-        learnable=False,
-        prior=None,
+        alpha: float = 0.3,
+        dual: bool = False,
+        convention: Convention = "deasy",
+        learnable: bool = False,
+        prior: tuple[Tensor, Tensor] | None = None,
         *,
-        backend="auto",
-        reduction="mean",
+        backend: Backend = "auto",
+        reduction: Reduction = "mean",
     ):
         super().__init__()
         check_options(convention, backend, reduction)
@@ -59,12 +62,7 @@ class JSGLoss(nn.Module):
         self.logit = nn.Parameter(torch.tensor(math.log(number / (1 - number)))) if learnable else None
         self.fixed_alpha = number
         self.options: dict[str, Any] = dict(dual=dual, convention=convention, backend=backend, reduction=reduction)
-        if prior is not None and (
-            not isinstance(prior, tuple | list)
-            or len(prior) != 2
-            or not all(isinstance(x, torch.Tensor) for x in prior)
-        ):
-            raise TypeError(f"prior must be None or (mean, logvar), two tensors, got {type(prior).__name__}")
+        _check_prior(prior)
         for name, x in zip(("prior_mean", "prior_logvar"), prior or (None, None), strict=True):
             if isinstance(x, nn.Parameter):
                 self.register_parameter(name, x)
@@ -72,18 +70,25 @@ class JSGLoss(nn.Module):
                 self.register_buffer(name, x)
 
     @property
-    def alpha(self):
+    def alpha(self) -> Alpha:
         """The weight of the prior: a number, or a tensor with a gradient if it is learnt."""
         return self.fixed_alpha if self.logit is None else self.logit.sigmoid()
 
-    def forward(self, mean, logvar):
+    def forward(self, mean: Tensor, logvar: Tensor) -> Tensor:
         """The divergence of ``(..., n)`` posteriors in nats, by default its mean over the batch."""
-        if self.prior_mean is None:
+        if self.prior_mean is None or self.prior_logvar is None:
             return jsg_standard_normal(mean, logvar, self.alpha, **self.options)
         return jsg_diagonal(mean, logvar, self.prior_mean, self.prior_logvar, self.alpha, **self.options)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         learnable = ", learnable" if self.logit is not None else ""
         prior = "N(0, I)" if self.prior_mean is None else f"diagonal {tuple(self.prior_mean.shape)}"
         options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
         return f"alpha={torch.as_tensor(self.alpha).item():.6g}{learnable}, prior={prior}, {options}"
+
+
+def _check_prior(prior: Sequence[object] | None) -> None:
+    if prior is not None and (
+        not isinstance(prior, tuple | list) or len(prior) != 2 or not all(isinstance(x, Tensor) for x in prior)
+    ):
+        raise TypeError(f"prior must be None or (mean, logvar), two tensors, got {type(prior).__name__}")

@@ -1,17 +1,24 @@
 """The latent step of a variational autoencoder: a sample and its divergence from N(0, I), one kernel each way."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from jsgmath.hints import Convention
 from jsgmath.torch import eager
-from jsgmath.torch.autograd import STRIDES, compiled_plainly, flat, library, work_type
-from jsgmath.torch.functions import alpha_of, check_options, reduced, rows_of
+from jsgmath.torch.autograd import STRIDES, compiled_plainly, flat, library, register, work_type
+from jsgmath.torch.eager import Alpha
+from jsgmath.torch.functions import Backend, Reduction, alpha_of, check_options, reduced, rows_of
 from jsgmath.torch.normal import normal
+from jsgmath.torch.typed import Function
 
 
 def sample_and_jsg(
-    mean, logvar, alpha, seed, *, first_row=0, dual=False, convention="deasy", backend="auto", reduction="none"
-):
+    mean: Tensor, logvar: Tensor, alpha: Alpha, seed: int | Tensor, *, first_row: int = 0,
+    dual: bool = False, convention: Convention = "deasy", backend: Backend = "auto", reduction: Reduction = "none",
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     r"""A sample of ``N(mean, diag(exp(logvar)))`` and JSG, or its dual, from there to ``N(0, I)`` [1, eqs. 23-26].
 
     .. math:: z = mean + \exp(logvar / 2)\, \epsilon, \qquad \epsilon \sim N(0, I)
@@ -56,17 +63,17 @@ def sample_and_jsg(
     batch, (mean, logvar, *_), dtype = rows_of(("mean", "logvar"), (mean, logvar))
     n = mean.shape[-1]
     _check_first_row(first_row, batch.numel(), n)
-    alpha, alphas = alpha_of(alpha, batch, mean.device)
-    seed, seeds = _seed(seed, mean.device)
+    number, alphas = alpha_of(alpha, batch, mean.device)
+    key, seeds = _seed(seed, mean.device)
     triton = backend == "triton" or (backend == "auto" and mean.is_cuda)
-    options = alpha, seed, first_row, bool(dual), convention == "deasy", triton
+    options = number, key, first_row, bool(dual), convention == "deasy", triton
     tensors = mean, logvar, alphas, seeds
     compute = torch.ops.jsgmath.sample if compiled_plainly(tensors) else _Sample.apply
     z, value, _ = compute(*tensors, *options)
     return z.reshape(*batch, n), reduced(value, batch, reduction, dtype)
 
 
-def _check_first_row(first_row, rows, n):
+def _check_first_row(first_row: object, rows: int, n: int) -> None:
     if isinstance(first_row, bool) or not isinstance(first_row, int):
         raise TypeError(f"first_row must be an int, got {type(first_row).__name__}")
     if first_row < 0:
@@ -75,7 +82,7 @@ def _check_first_row(first_row, rows, n):
         raise ValueError(f"first_row must leave indices below 2^63, got {first_row} with {rows} rows of {n}")
 
 
-def _seed(seed, device):
+def _seed(seed: object, device: torch.device) -> tuple[int, Tensor | None]:
     """seed as a number, or as a tensor of one entry."""
     if isinstance(seed, Tensor):
         if seed.dtype != torch.int64 or seed.numel() != 1:
@@ -102,7 +109,10 @@ library.define(
 )
 
 
-def sample(mean, logvar, alphas, seeds, alpha, seed, first_row, dual, reverse, triton):
+def sample(
+    mean: Tensor, logvar: Tensor, alphas: Tensor | None, seeds: Tensor | None, alpha: float, seed: int, first_row: int,
+    dual: bool, reverse: bool, triton: bool,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """``z``, the divergence of each row, and the seed used, as a tensor of one entry that nobody else changes."""
     if triton:
         from jsgmath.torch import sampling_kernels
@@ -115,7 +125,10 @@ def sample(mean, logvar, alphas, seeds, alpha, seed, first_row, dual, reverse, t
     return z.to(mean.dtype), value, used
 
 
-def sample_gradient(mean, logvar, alphas, seed, by_z, by_value, alpha, first_row, dual, reverse, triton, by_alpha):
+def sample_gradient(
+    mean: Tensor, logvar: Tensor, alphas: Tensor | None, seed: Tensor, by_z: Tensor, by_value: Tensor, alpha: float,
+    first_row: int, dual: bool, reverse: bool, triton: bool, by_alpha: bool,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """By mean, logvar and, if asked for, alpha (one per row), with the seed that `sample` used."""
     if triton:
         from jsgmath.torch import sampling_kernels
@@ -126,7 +139,10 @@ def sample_gradient(mean, logvar, alphas, seed, by_z, by_value, alpha, first_row
     return compute(mean, logvar, alphas, seed, by_z, by_value, alpha, first_row, dual, reverse, by_alpha)
 
 
-def _eager_gradient(mean, logvar, alphas, seed, by_z, by_value, alpha, first_row, dual, reverse, by_alpha):
+def _eager_gradient(
+    mean: Tensor, logvar: Tensor, alphas: Tensor | None, seed: Tensor, by_z: Tensor, by_value: Tensor, alpha: float,
+    first_row: int, dual: bool, reverse: bool, by_alpha: bool,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     work = work_type(mean)
     number = alpha if alphas is None else alphas
     # In the working type, so that a sum is rounded once.
@@ -139,45 +155,46 @@ def _eager_gradient(mean, logvar, alphas, seed, by_z, by_value, alpha, first_row
     return by_mean.to(mean.dtype), by_logvar.to(mean.dtype), d_alpha if by_alpha else by_value.new_empty(0)
 
 
-def _noise(logvar, seed, first_row):
+def _noise(logvar: Tensor, seed: Tensor, first_row: int) -> Tensor:
     """``exp(logvar / 2) * eps``."""
     work = work_type(logvar)
     widest = eager.WIDEST[work]
     return (0.5 * logvar.to(work).clamp(-widest, widest)).exp() * normal(seed, first_row, logvar.shape, work)
 
 
-def _fake_sample(mean, *_):
+def _fake_sample(mean: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
     value = mean.new_empty(mean.shape[0], dtype=work_type(mean))
     return mean.new_empty(mean.shape), value, mean.new_empty(1, dtype=torch.int64)
 
 
-def _fake_gradient(mean, logvar, alphas, seed, by_z, by_value, *options):
+def _fake_gradient(mean: Tensor, *options: Any) -> tuple[Tensor, Tensor, Tensor]:
     rows = mean.shape[0] if options[-1] else 0
     return mean.new_empty(mean.shape), mean.new_empty(mean.shape), mean.new_empty(rows, dtype=work_type(mean))
 
 
-for _function, _fake in ((sample, _fake_sample), (sample_gradient, _fake_gradient)):
-    library.impl(_function.__name__, _function, "CompositeExplicitAutograd")
-    torch.library.register_fake(f"jsgmath::{_function.__name__}", _fake, lib=library)
+register(sample, _fake_sample)
+register(sample_gradient, _fake_gradient)
 
 
-class _Sample(torch.autograd.Function):
+class _Sample(Function):
     """``z``, the divergence of each row, and the seed used."""
 
     @staticmethod
-    def forward(mean, logvar, alphas, seeds, *options):
+    def forward(
+        mean: Tensor, logvar: Tensor, alphas: Tensor | None, seeds: Tensor | None, *options: Any
+    ) -> tuple[Tensor, Tensor, Tensor]:
         compute = torch.ops.jsgmath.sample if torch.compiler.is_compiling() else sample
         return compute(mean, logvar, alphas, seeds, *options)
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         mean, logvar, alphas, _, alpha, _, *options = inputs
         ctx.mark_non_differentiable(output[2])
         ctx.save_for_backward(mean, logvar, alphas, output[2])
         ctx.options = alpha, *options
 
     @staticmethod
-    def backward(ctx, by_z, by_value, _):  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, by_z: Tensor, by_value: Tensor, _: Any) -> tuple[Tensor | None, ...]:
         mean, logvar, alphas, seed = ctx.saved_tensors
         needed = ctx.needs_input_grad
         compute = torch.ops.jsgmath.sample_gradient if torch.compiler.is_compiling() else _Gradients.apply
@@ -189,31 +206,35 @@ class _Sample(torch.autograd.Function):
         return *(x if wanted else None for x, wanted in zip(gradients, needed, strict=False)), *(None,) * 7
 
     @staticmethod
-    def vmap(info, in_dims, *inputs):  # pyright: ignore[reportIncompatibleMethodOverride]
+    def vmap(
+        info: Any, in_dims: Sequence[int | None], *inputs: Any
+    ) -> tuple[tuple[Tensor, ...], tuple[int | None, ...]]:
         mean, logvar, alphas, seeds, *options = inputs
         _check_vmap(info, in_dims[3])
         z, value, seed = _Sample.apply(*flat(info.batch_size, in_dims[:3], (mean, logvar, alphas)), seeds, *options)
         return (_batched(info, z), _batched(info, value), seed), (0, 0, None)
 
 
-class _Gradients(torch.autograd.Function):
+class _Gradients(Function):
     """`sample_gradient`; its own derivatives are those of the eager formula."""
 
     @staticmethod
-    def forward(*arguments):
+    def forward(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
         return sample_gradient(*arguments)
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         ctx.save_for_backward(*inputs[:6])
         ctx.options = inputs[6:]
 
     @staticmethod
-    def backward(ctx, *along):
+    def backward(ctx: Any, *along: Tensor) -> tuple[Tensor | None, ...]:
         mean, logvar, alphas, seed, by_z, by_value = ctx.saved_tensors
         alpha, first_row, dual, reverse, _, by_alpha = ctx.options
 
-        def gradients(mean, logvar, by_z, by_value, alphas=None):
+        def gradients(
+            mean: Tensor, logvar: Tensor, by_z: Tensor, by_value: Tensor, alphas: Tensor | None = None
+        ) -> tuple[Tensor, Tensor, Tensor]:
             return _eager_gradient(
                 mean, logvar, alphas, seed, by_z, by_value, alpha, first_row, dual, reverse, by_alpha
             )
@@ -224,7 +245,9 @@ class _Gradients(torch.autograd.Function):
         return by_mean, by_logvar, by_alphas[0] if by_alphas else None, None, by_by_z, by_by_value, *(None,) * 6
 
     @staticmethod
-    def vmap(info, in_dims, *inputs):  # pyright: ignore[reportIncompatibleMethodOverride]
+    def vmap(
+        info: Any, in_dims: Sequence[int | None], *inputs: Any
+    ) -> tuple[tuple[Tensor, ...], tuple[int | None, ...]]:
         mean, logvar, alphas, seed, by_z, by_value, *options = inputs
         _check_vmap(info, in_dims[3])
         tensors = flat(info.batch_size, (*in_dims[:3], *in_dims[4:6]), (mean, logvar, alphas, by_z, by_value))
@@ -232,11 +255,11 @@ class _Gradients(torch.autograd.Function):
         return tuple(_batched(info, x) for x in gradients), (0, 0, 0)
 
 
-def _batched(info, x):
+def _batched(info: Any, x: Tensor) -> Tensor:
     return x.reshape(info.batch_size, -1, *x.shape[1:])
 
 
-def _check_vmap(info, seed_dim):
+def _check_vmap(info: Any, seed_dim: int | None) -> None:
     if info.randomness != "different":
         raise RuntimeError(
             "under torch.vmap sample_and_jsg draws other noise for every entry, which it wants to be told: "

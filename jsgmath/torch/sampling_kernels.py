@@ -6,20 +6,23 @@ it begins up to three numbers earlier (``phase``), which are masked.
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 import triton
 import triton.language as tl
+from torch import Tensor
 
 from jsgmath.torch import normal
 from jsgmath.torch.autograd import work_type
 from jsgmath.torch.kernels import LANES, check_device, on_device, row_stride, row_sums, stored_type
 from jsgmath.torch.scalar import INTERPRETED, device, element, exp, polynomial, shared, within
 
-shared_box_muller = shared(normal.box_muller)
+shared_box_muller: Any = shared(normal.box_muller)
 
 
-def _constant(numbers):
+def _constant(numbers: Any) -> Any:
     """Nested tuples of numbers as compiled functions take them."""
     if isinstance(numbers, tuple):
         return tuple(_constant(number) for number in numbers)
@@ -242,7 +245,7 @@ def sample_backward_kernel(
 # fmt: on
 
 
-def tiling(count, n, lanes):
+def tiling(count: int, n: int, lanes: int) -> tuple[dict[str, int], int]:
     """Constants of the tiles for ``count`` rows of ``n`` numbers, and warps: 4, or 8 if far fewer lanes are idle then.
 
     The interpreter takes as long for a program as for a hundred thousand numbers, so there tiles are large.
@@ -250,11 +253,11 @@ def tiling(count, n, lanes):
     group = math.gcd(n, 4)
     span = n + 4 - group  # of one row, wherever it begins
 
-    def rows(size):
+    def rows(size: int) -> int:
         fit = (size - 4 + group) // n
         return fit - fit % (4 // group) if fit >= 4 // group else fit  # tiles of a multiple of 4 numbers are aligned
 
-    def share(size):
+    def share(size: int) -> float:
         return rows(size) * n / size if rows(size) else n / (triton.cdiv(span, size) * size)
 
     sizes = [4 * lanes * warps for warps in (4, 8)]
@@ -268,7 +271,7 @@ def tiling(count, n, lanes):
     ), 8 if size == sizes[-1] else 4  # fmt: skip
 
 
-def _launch(kernel, operands, first_row, rows, n, constants):
+def _launch(kernel: Any, operands: Sequence[Any], first_row: int, rows: int, n: int, constants: dict[str, Any]) -> None:
     tiles, warps = tiling(rows, n, LANES)
     offset = first_row * n
     mean = operands[0]
@@ -282,12 +285,15 @@ def _launch(kernel, operands, first_row, rows, n, constants):
             )  # fmt: skip
 
 
-def _like(mean, shape):
+def _like(mean: Tensor, shape: Sequence[int]) -> Tensor:
     """An empty tensor for a kernel to write."""
     return torch.empty(shape, dtype=stored_type(mean), device=mean.device)
 
 
-def sample(mean, logvar, alphas, seeds, alpha, seed, first_row, dual, reverse):
+def sample(
+    mean: Tensor, logvar: Tensor, alphas: Tensor | None, seeds: Tensor | None, alpha: float, seed: int, first_row: int,
+    dual: bool, reverse: bool,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """``z``, the divergence of each row, and the seed used, as a tensor of one entry.
 
     Rows ``(rows, n)`` with unit stride along n; alphas has one entry or one per row, or is None for alpha; seeds
@@ -306,7 +312,10 @@ def sample(mean, logvar, alphas, seeds, alpha, seed, first_row, dual, reverse):
     return z.to(mean.dtype), value, used
 
 
-def sample_gradient(mean, logvar, alphas, seed, by_z, by_value, alpha, first_row, dual, reverse, by_alpha):
+def sample_gradient(
+    mean: Tensor, logvar: Tensor, alphas: Tensor | None, seed: Tensor, by_z: Tensor, by_value: Tensor, alpha: float,
+    first_row: int, dual: bool, reverse: bool, by_alpha: bool,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Gradients by mean, logvar and, if asked for, alpha (one per row), of `sample` with the seed it used."""
     rows, n = mean.shape
     by_mean, by_logvar = _like(mean, (rows, n)), _like(mean, (rows, n))

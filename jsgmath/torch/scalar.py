@@ -4,6 +4,7 @@ Written so that float32 keeps up with the memory of the device, which leaves abo
 """
 
 import types
+from typing import Any
 
 import triton
 import triton.language as tl
@@ -12,20 +13,20 @@ from triton.language.extra import libdevice
 
 from jsgmath import formula, special
 
-INTERPRETED = knobs.runtime.interpret
+INTERPRETED: bool = knobs.runtime.interpret
 
 
-def device(function):
+def device(function: Any) -> Any:
     """A function that kernels call; the interpreter takes it unmarked, and ten times faster."""
     return function if INTERPRETED else triton.jit(function)
 
 
-def constant(number):
+def constant(number: Any) -> Any:
     """Compiled functions read only such globals; the interpreter wants plain numbers."""
     return number if INTERPRETED else tl.constexpr(number)
 
 
-def shared(function, **names):
+def shared(function: Any, **names: Any) -> Any:
     """A function of the shared text as a Triton function, its free names bound to Triton ones."""
     if not INTERPRETED:
         names["range"] = tl.static_range
@@ -56,18 +57,18 @@ def shares(g1, g2, r1, r2):
     return k1, k2, ratio(g1, k1), ratio(g2, k2)
 
 
-mean_weights = shared(formula.mean_weights)
-to_mean = shared(formula.to_mean, shares=shares)
-from_mean = shared(formula.from_mean, shares=shares)
-skew = shared(formula.skew)
-to_mean_grad = shared(formula.to_mean_grad, shares=shares)
-from_mean_grad = shared(formula.from_mean_grad, shares=shares)
-to_mean_by_alpha = shared(formula.to_mean_by_alpha, shares=shares)
-from_mean_by_alpha = shared(formula.from_mean_by_alpha, shares=shares)
-two_sum = shared(special.two_sum)
-polynomial = shared(special.polynomial)
-split_g = shared(special.split_g, ratio=ratio)
-split_gs = shared(special.split_gs, ratio=ratio)
+mean_weights: Any = shared(formula.mean_weights)
+to_mean: Any = shared(formula.to_mean, shares=shares)
+from_mean: Any = shared(formula.from_mean, shares=shares)
+skew: Any = shared(formula.skew)
+to_mean_grad: Any = shared(formula.to_mean_grad, shares=shares)
+from_mean_grad: Any = shared(formula.from_mean_grad, shares=shares)
+to_mean_by_alpha: Any = shared(formula.to_mean_by_alpha, shares=shares)
+from_mean_by_alpha: Any = shared(formula.from_mean_by_alpha, shares=shares)
+two_sum: Any = shared(special.two_sum)
+polynomial: Any = shared(special.polynomial)
+split_g: Any = shared(special.split_g, ratio=ratio)
+split_gs: Any = shared(special.split_gs, ratio=ratio)
 
 TAIL64, TAIL32 = (constant(special.split_tail(terms)) for terms in (13, 6))
 EXPM1_64, EXPM1_32 = (constant(special.expm1_ratio(terms)) for terms in (11, 6))

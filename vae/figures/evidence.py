@@ -49,7 +49,7 @@ def fig5(folder: Path) -> Result:
             for run in group.runs:
                 try:
                     seed = {"epochs": run.epochs, "seed": run.settings.seed}
-                    rows.append(describe(settings) | seed | read_evidence(run))
+                    rows.append(describe(settings) | seed | read_comparable(run))
                 except Unusable as reason:
                     command = shlex.join(["python", "-m", "vae.evaluate", str(run.path), "--likelihood", LIKELIHOOD])
                     unusable.append(f"{label(run.settings)} ({reason}): {command}")
@@ -62,11 +62,23 @@ def fig5(folder: Path) -> Result:
     return Result(figure, rows, f"{CAPTION} {shown.notes}", missing)
 
 
-def read_evidence(run: Run) -> dict[str, Any]:
-    """The log evidence of a run and its interval.
+def read_comparable(run: Run) -> dict[str, Any]:
+    """The log evidence of a run and its interval, estimated as in the figure.
 
     Raises:
         Unusable: there is none, it is damaged, or it was estimated in another way.
+    """
+    found = read_evidence(run)
+    if (found["likelihood"], found["samples"]) != (LIKELIHOOD, SAMPLES):
+        raise Unusable(f"evaluated with {found['likelihood']} likelihood and {found['samples']} samples")
+    return found
+
+
+def read_evidence(run: Run) -> dict[str, Any]:
+    """The log evidence of a run and its interval, and how they were estimated.
+
+    Raises:
+        Unusable: there is none, or it is damaged.
     """
     path = run.path / "evaluation.json"
     try:
@@ -81,8 +93,6 @@ def read_evidence(run: Run) -> dict[str, Any]:
         raise Unusable(f"{path} cannot be read: {type(error).__name__}: {error}") from None
     if epoch != run.epochs:
         raise Unusable(f"evaluated after epoch {epoch} of {run.epochs}")
-    if (way["likelihood"], way["samples"]) != (LIKELIHOOD, SAMPLES):
-        raise Unusable(f"evaluated with {way['likelihood']} likelihood and {way['samples']} samples")
     if not all(map(math.isfinite, (low, value, high))):
         raise Unusable(f"{path} holds a number that is not finite")
     return {"log_evidence": value, "low": low, "high": high} | way

@@ -29,7 +29,7 @@ harmonically where eq. 12 averages covariances so, which is not the geometric me
 
 
 def log_density(gaussian: Gaussian, x: ArrayLike) -> NDArray:
-    return norm.logpdf(x, gaussian.mean, np.sqrt(gaussian.var))
+    return np.asarray(norm.logpdf(np.asarray(x), gaussian.mean, np.sqrt(gaussian.var)))
 
 
 def curves(p: Gaussian, q: Gaussian, x: ArrayLike) -> dict[str, NDArray]:

@@ -1,6 +1,7 @@
 """What a figure or table consists of, how it looks, and how it is written."""
 
 import csv
+import io
 import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -113,7 +114,7 @@ def write(result: Result, folder: Path, name: str) -> list[Path]:
         if result.rows:
             paths.append(folder / f"{name}.csv")
             with replacing(paths[-1]) as path:
-                write_rows(result.rows, path)
+                path.write_text(csv_text(result.rows), newline="")
         for suffix, text in texts.items() if paths or result.tables else ():
             paths.append(folder / f"{name}.{suffix}")
             with replacing(paths[-1]) as path:
@@ -130,10 +131,11 @@ def fix_layout(figure: Figure) -> None:
     figure.set_layout_engine("none")
 
 
-def write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
     """As CSV; numbers with all their digits, a column that a row does not have is left empty."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

@@ -184,18 +184,19 @@ class Runs:
         return lines or ([] if there else [f"{label(settings)}: {command(replace(settings, epochs=epochs))}"])
 
 
-def read_runs(folder: Path) -> Runs:
-    """Reads every folder below ``folder``, at any depth, that holds run.json.
+def read_runs(*folders: Path) -> Runs:
+    """Reads every folder below these, at any depth, and these themselves, that holds run.json.
 
     Raises:
         UserError: there is no such folder.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder} is no folder; name the one that holds the runs")
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder} is no folder; name the one that holds the runs")
     runs: dict[Settings, list[Run]] = {}
     first: dict[str, Run] = {}
     damaged, left_out = [], []
-    for path in sorted(found.parent for found in folder.rglob("run.json")):
+    for path in sorted({found.parent for folder in folders for found in folder.rglob("run.json")}):
         try:
             run = read_run(path)
         except UserError as error:

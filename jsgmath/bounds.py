@@ -1,0 +1,112 @@
+r"""What the divergences are bounded by, and the divergence to a mean that is not normalised; of any exponential family.
+
+With the weights ``w1, w2`` of the divergence, ``g1, g2`` of the geometric mean G and the skew Bhattacharyya distance
+``B = -log Z``, ``Z`` the integral of ``p1^g1 p2^g2``, the definition alone gives
+
+    JSG = U - B,     U = w1 g2 KL(N1||N2) + w2 g1 KL(N2||N1),     0 <= B <= min(g2 KL(N1||N2), g1 KL(N2||N1))
+"""
+
+from typing import Any
+
+import numpy as np
+
+from jsgmath import formula
+from jsgmath.arithmetic import Arithmetic, Array, arithmetic, library_of
+from jsgmath.divergences import CONVENTIONS, bhattacharyya, jsg, jsg_dual, kl
+
+
+def jsg_extended(N1: Any, N2: Any, alpha: Any, *, convention: str = "deasy", dual: bool = False) -> Any:
+    r"""Skew-geometric Jensen-Shannon divergence to the geometric mean that is not normalised, in nats [2].
+
+    .. math:: (1-\alpha)\,KL^+(p_1 \| u) + \alpha\,KL^+(p_2 \| u), \quad u = p_1^{g_1} p_2^{g_2}
+
+    with :math:`KL^+(p \| q) = \int p \log(p/q) + q - p`.  It is :math:`JSG + g(Z - 1)`, where :math:`g(x) = x -
+    \log(1+x)` and :math:`Z = \int u`, and so not below `jsg`; by the original mean it is :math:`\alpha (1-\alpha) J + Z
+    - 1`.
+
+    Args:
+        N1, N2, alpha, convention: as in `jsg`.
+        dual: whether u is on the left, as in `jsg_dual`.  By the original mean that is :math:`1 - Z`.
+
+    Returns:
+        One value per batch element, never negative.
+
+    References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
+
+    >>> from jsgmath import Gaussian
+    >>> N1, N2 = Gaussian(mean=[0.0], var=[1.0]), Gaussian(mean=[1.0], var=[1.0])
+    >>> print(round(jsg_extended(N1, N2, 0.5), 15), round(jsg_extended(N1, N2, 0.5, dual=True), 15))
+    0.132496902584595 0.117503097415405
+    """
+    value = (jsg_dual if dual else jsg)(N1, N2, alpha, convention=convention)
+    # With its weight where it was given: 1 - alpha may be rounded.
+    B = bhattacharyya(N2, N1, alpha) if convention == "deasy" else bhattacharyya(N1, N2, alpha)
+    m = arithmetic(library_of(B) or "NumPy")
+    dtype = m.result_type(value, B)
+    value, B = m.work(value), m.work(B)
+    with np.errstate(all="ignore"):
+        excess, Z = m.expm1(-B), m.exp(-B)
+        if not dual:
+            return m.rounded(value + m.g(excess, Z, 1.0, -B), dtype)
+        far = B > 1
+        rest = m.where(far, 1 - Z * (1 + B), Z * m.gs_of(m.where(far, 0.0, excess), m.where(far, 1.0, Z)))
+        return m.rounded(m.where(Z == 0, 1.0, Z * value + rest), dtype)
+
+
+def jsg_bounds(N1: Any, N2: Any, alpha: Any, *, convention: str = "deasy") -> tuple[Any, Any]:
+    r"""Bounds ``(lower, upper)`` on `jsg` by the two KL divergences, in nats.
+
+    .. math:: U = w_1 g_2\,KL(p_1 \| p_2) + w_2 g_1\,KL(p_2 \| p_1), \qquad
+        U - \min(g_2\,KL(p_1 \| p_2),\, g_1\,KL(p_2 \| p_1)) \le JSG \le U
+
+    The lower one is never negative.  With ``"deasy"`` both are the divergence itself at the ends.
+
+    Args:
+        N1, N2, alpha, convention: as in `jsg`.
+
+    >>> from jsgmath import Gaussian
+    >>> lower, upper = jsg_bounds(Gaussian(mean=[0.0], var=[1.0]), Gaussian(mean=[1.0], var=[1.0]), 0.75)
+    >>> print(lower, jsg(Gaussian(mean=[0.0], var=[1.0]), Gaussian(mean=[1.0], var=[1.0]), 0.75), upper)
+    0.1875 0.21875 0.3125
+    """
+    m, forward, backward, w1, w2 = _kls(N1, N2, alpha)
+    if not isinstance(convention, str) or convention not in CONVENTIONS:
+        raise ValueError(f"convention must be 'deasy' or 'nielsen', got {convention!r}")
+    g1, g2, _ = formula.mean_weights(w1, w2, convention == "deasy")
+    with np.errstate(all="ignore"):
+        s, t = _times(m, g2, forward), _times(m, g1, backward)
+        dtype = m.result_type(forward, backward)
+        upper = _times(m, w1, s) + _times(m, w2, t)
+        # U - t = w1 (s - t), and U - s = w2 (t - s).  Where both are infinite nothing is known.
+        lower = m.where(s > t, _times(m, w1, s - t), m.where(s < t, _times(m, w2, t - s), 0.0 * w1))
+        return m.rounded(lower, dtype), m.rounded(upper, dtype)
+
+
+def bhattacharyya_bound(N1: Any, N2: Any, alpha: Any) -> Any:
+    r"""What `bhattacharyya` is at most: :math:`\min(\alpha\,KL(p_1 \| p_2),\, (1-\alpha)\,KL(p_2 \| p_1))`, in nats.
+
+    Args:
+        N1, N2, alpha: as in `jsg`.
+
+    >>> from jsgmath import Gaussian
+    >>> print(bhattacharyya_bound(Gaussian(mean=[0.0], var=[1.0]), Gaussian(mean=[1.0], var=[1.0]), 0.25))
+    0.125
+    """
+    m, forward, backward, w1, w2 = _kls(N1, N2, alpha)
+    with np.errstate(all="ignore"):
+        s, t = _times(m, w2, forward), _times(m, w1, backward)
+        return m.rounded(m.where(s < t, s, t), m.result_type(forward, backward))
+
+
+def _kls(N1: Any, N2: Any, alpha: Any) -> tuple[Arithmetic, Array, Array, Array, Array]:
+    """``KL(N1||N2)``, ``KL(N2||N1)``, and the weights ``1 - alpha`` and alpha."""
+    forward, backward = kl(N1, N2), kl(N2, N1)
+    m = arithmetic(library_of(forward) or "NumPy")
+    alpha = m.weight("alpha", alpha, forward)
+    w1, w2 = (m.work(m.array(w, forward)) for w in (1 - alpha, alpha))
+    return m, forward, backward, w1, w2
+
+
+def _times(m: Arithmetic, weight: Array, value: Array) -> Array:
+    """Their product, 0 where the weight is."""
+    return m.where(weight == 0, 0.0 * weight, weight * m.work(value))

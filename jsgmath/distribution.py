@@ -1,0 +1,25 @@
+"""What every distribution other than `Gaussian` is to the divergences."""
+
+from abc import ABC, abstractmethod
+from typing import Any, Self
+
+from jsgmath.arithmetic import Array
+
+
+class Distribution(ABC):
+    """A batch of distributions in the arrays of one library."""
+
+    library: str
+    """``"NumPy"``, ``"torch"`` or ``"JAX"``."""
+
+    @abstractmethod
+    def skew(self, other: Self, alpha: Any, convention: str, dual: bool) -> Array:
+        """JSG, or its dual, between two batches of one kind and library."""
+
+    @abstractmethod
+    def geometric_mean(self, other: Self, weight: Any) -> Self:
+        """The normalised geometric mean, with ``weight`` on ``other``."""
+
+    def held(self) -> Any:
+        """The same as a user of that library holds it."""
+        return self

@@ -1,0 +1,108 @@
+r"""The Bregman divergence of the logarithm of the gamma function, less that of Stirling's ``x log x - x``.
+
+For a convex f, ``B_f(y:x) = f(y) - f(x) - f'(x) (y - x)``.  With ``e = (y - x)/x``,
+
+    f = -log x:          g(e)
+    f = x log x - x:     y gs(e)
+    f = x^-p:            (y - x)^2/(x y) sum_{j<p} (p - j) x^(j-p) y^-j
+
+``phi(x) = log Gamma(x) - x log x + x`` is convex, too: ``psi'(x) > 1/x``.  For large x it is ``-log(x)/2 + c_1/x +
+c_2/x^3 + ...`` [Stirling], so that nothing cancels.  A small one is shifted by ``log Gamma(x) = log Gamma(x+m) -
+sum_{j<m} log(x+j)``, and what the two ``x log x - x`` make then is, linear terms being left out before they cancel,
+
+    (y+m) gs(d/(x+m)) - y gs(d/x) = -y g(-m d/((x+m) y)) - m g(d/(x+m)),      d = y - x
+"""
+
+from fractions import Fraction
+
+from jsgmath.arithmetic import Arithmetic, Array
+
+SHIFT = 12
+"""From there on Stirling's series is good for 64 bits, with so many terms:"""
+BERNOULLI = (
+    "1/6 -1/30 1/42 -1/30 5/66 -691/2730 7/6 -3617/510 43867/798 -174611/330 854513/138 -236364091/2730 8553103/6"
+)
+COEFFICIENTS = tuple(Fraction(b) / (2 * n * (2 * n - 1)) for n, b in enumerate(BERNOULLI.split(), start=1))
+
+
+def bregman(m: Arithmetic, x: Array, y: Array, d: Array) -> Array:
+    """``B_phi(y:x)`` for positive x and y, ``d = y - x``."""
+    large = (x >= SHIFT) & (y >= SHIFT)
+    shifted = _shifted(m, *(m.where(large, one, small) for one, small in ((1.0, x), (1.0, y), (0.0, d))))
+    x, y = m.where(large, x, x + SHIFT), m.where(large, y, y + SHIFT)
+    return m.g_of(d / x, y / x) / 2 + (d / x) * (d / y) * _series(1 / x, 1 / y) + shifted
+
+
+def bregman_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, more_y: Array, more_d: Array) -> Array:
+    """``B_phi(y:x) - B_phi(y + more_y : x + more_x)`` without cancellation; ``more_d = more_y - more_x``."""
+    large = (x >= SHIFT) & (y >= SHIFT)
+    more = more_x, more_y, more_d
+    near = m.where(large, 1.0, x), m.where(large, 1.0, y), m.where(large, 0.0, d)
+    shifted = _shifted_less(m, *near, *(m.where(large, 0.0, z) for z in more))
+    x, y = m.where(large, x, x + SHIFT), m.where(large, y, y + SHIFT)
+    return _g_less(m, x, y, d, *more) / 2 + _remainder_less(x, y, d, *more) + shifted
+
+
+def _shifted(m: Arithmetic, x: Array, y: Array, d: Array) -> Array:
+    """``B_phi(y:x) - B_phi(y+m:x+m)``"""
+    far = m.g_of(d / (x + SHIFT), (y + SHIFT) / (x + SHIFT))
+    mixed = m.g_of(-SHIFT / (x + SHIFT) * (d / y), x / y * ((y + SHIFT) / (x + SHIFT)))
+    xs, ys = (m.stack([z + j for j in range(SHIFT)], -1) for z in (x, y))
+    near = m.g_of(d[..., None] / xs, ys / xs).sum(-1)
+    return near - SHIFT * far - y * mixed
+
+
+def _g_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, more_y: Array, more_d: Array) -> Array:
+    """``g(e) - g(e')`` for ``e = d/x`` and ``e' = (d + more_d)/(x + more_x)``: ``g(z) + z e'``, ``1 + z`` a ratio."""
+    other_x, other_y = x + more_x, y + more_y
+    near = (2 * d < x) & (2 * d > -x)
+    z = m.where(near, d * more_x - more_d * x, y * more_x - more_y * x) / x / other_y
+    return m.g_of(z, y / x * (other_x / other_y)) + z * ((d + more_d) / other_x)
+
+
+def _shifted_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, more_y: Array, more_d: Array) -> Array:
+    """`_shifted` likewise, term by term."""
+    other_x, other_y = x + more_x, y + more_y
+    far_x, far_y, far_other_x, far_other_y = (z + SHIFT for z in (x, y, other_x, other_y))
+    near = sum(_g_less(m, x + j, y + j, d, more_x, more_y, more_d) for j in range(SHIFT))
+    far = _g_less(m, far_x, far_y, d, more_x, more_y, more_d)
+    step = m.where(
+        (2 * d < x) & (2 * d > -x),
+        d * (far_x * more_y + more_x * other_y) - more_d * far_x * y,
+        more_x * y * far_other_y - more_y * x * far_other_x,
+    )
+    z = -SHIFT / far_x * (step / y / other_x / far_other_y)
+    e = -SHIFT / far_other_x * ((d + more_d) / other_y)
+    k, k_of_z = other_x / other_y * (far_other_y / far_other_x), x / y * (far_y / far_x)
+    mixed = y * (m.g_of(z, k_of_z / k) + z * e) - more_y * m.g_of(e, k)
+    return near - SHIFT * far - mixed
+
+
+def _remainder_less(x: Array, y: Array, d: Array, more_x: Array, more_y: Array, more_d: Array) -> Array:
+    """``d^2 v - (d + more_d)^2 v'``, where v is `_series` over x y: each step of it carries its difference along."""
+    x, y, other_x, other_y = 1 / x, 1 / y, 1 / (x + more_x), 1 / (y + more_y)
+    less_x, less_y = more_x * x * other_x, more_y * y * other_y
+    total, term, power = 0 * other_x, other_x, other_x
+    total_less, term_less, power_less = 0 * less_x, less_x, less_x
+    for p in range(1, 2 * len(COEFFICIENTS)):
+        if p % 2:
+            c = COEFFICIENTS[p // 2]
+            total = total + c.numerator * term / c.denominator
+            total_less = total_less + c.numerator * term_less / c.denominator
+        power, power_less = power * other_x, power * less_x + power_less * x
+        term, term_less = other_y * term + (p + 1) * power, y * term_less + less_y * term + (p + 1) * power_less
+    product, product_less = other_x * other_y, less_x * y + other_x * less_y
+    value_less = product_less * (total + total_less) + product * total_less
+    return d * d * value_less - more_d * (2 * d + more_d) * (product * total)
+
+
+def _series(x: Array, y: Array) -> Array:
+    """``sum_n c_n sum_{j<p} (p - j) x^(p-j) y^j`` with ``p = 2n - 1``."""
+    total, term, power = 0 * x, x, x
+    for p in range(1, 2 * len(COEFFICIENTS)):
+        if p % 2:
+            c = COEFFICIENTS[p // 2]
+            total = total + c.numerator * term / c.denominator
+        power = power * x
+        term = y * term + (p + 1) * power
+    return total

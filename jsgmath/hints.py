@@ -1,0 +1,12 @@
+"""Names for what public functions take and return, where a class would say too little."""
+
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from jsgmath.gaussian import Gaussian
+
+GaussianLike: TypeAlias = "Gaussian | Any"  # or what stands for one elsewhere, such as a frozen scipy.stats normal
+Values = np.ndarray | np.floating[Any]  # one per batch element; without a batch, a scalar
+Convention = Literal["deasy", "nielsen"]

@@ -1,0 +1,107 @@
+"""Values from distributions of JAX's libraries, as JSON, for `test_interop_jax.py`: in a process of its own, since JAX
+starts threads, after which the processes of other tests could not be forked."""
+
+import json
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jsgmath
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # these libraries' own
+    import distrax as dx
+    import numpyro.distributions as nd
+    import tensorflow_probability.substrates.jax.distributions as tj
+    import tensorflow_probability.substrates.numpy.distributions as tn
+
+jax.config.update("jax_enable_x64", True)
+warnings.simplefilter("error")
+MEANS, STDS = np.array([[0.0, 1.0], [0.5, -1.0]]), np.array([[1.0, 2.0], [0.7, 1.5]])
+ALPHAS = (0.0, 0.3, 1.0)
+
+DIAGONAL = {
+    "NumPyro Normal": lambda m, s: nd.Normal(jnp.array(m), jnp.array(s)).to_event(1),
+    "distrax MultivariateNormalDiag": lambda m, s: dx.MultivariateNormalDiag(jnp.array(m), jnp.array(s)),
+    "distrax Independent": lambda m, s: dx.Independent(dx.Normal(jnp.array(m), jnp.array(s)), 1),
+    "TFP MultivariateNormalDiag": lambda m, s: tj.MultivariateNormalDiag(jnp.array(m), jnp.array(s)),
+    "TFP Independent": lambda m, s: tj.Independent(tj.Normal(jnp.array(m), jnp.array(s)), 1),
+}
+NUMPY = {
+    "NumPyro MultivariateNormal": lambda m, s: nd.MultivariateNormal(jnp.array(m), scale_tril=jnp.diag(s)),
+    "NumPyro LowRankMultivariateNormal": lambda m, s: nd.LowRankMultivariateNormal(
+        jnp.array(m), jnp.zeros((2, 1)), jnp.array(s) ** 2
+    ),
+    "distrax MultivariateNormalTri": lambda m, s: dx.MultivariateNormalTri(jnp.array(m), jnp.diag(s)),
+    "distrax MultivariateNormalFullCovariance": lambda m, s: dx.MultivariateNormalFullCovariance(
+        jnp.array(m), jnp.diag(s**2)
+    ),
+    "TFP MultivariateNormalFullCovariance": lambda m, s: tj.MultivariateNormalFullCovariance(m, np.diag(s**2)),
+    "TFP of NumPy, MultivariateNormalTriL": lambda m, s: tn.MultivariateNormalTriL(m, np.diag(s)),
+    "TFP of NumPy, MultivariateNormalDiag": lambda m, s: tn.MultivariateNormalDiag(m, s),
+    "TFP of NumPy, Independent": lambda m, s: tn.Independent(tn.Normal(m, s), 1),
+}
+
+
+def values(make):
+    pair = [make(m, s) for m, s in zip(MEANS, STDS, strict=True)]
+    results = [f(*pair, alpha) for f in (jsgmath.jsg, jsgmath.jsg_dual) for alpha in ALPHAS]
+    return {"type": type(results[0]).__module__.partition(".")[0], "values": [float(x) for x in results]}
+
+
+def loss(mean, std, alpha):
+    prior = nd.Normal(jnp.zeros(2), jnp.ones(2)).to_event(1)
+    return jsgmath.jsg(nd.Normal(mean, std).to_event(1), prior, alpha)
+
+
+def near(std):
+    """Between normals 1e-10 apart."""
+    return jsgmath.jsg_dual(nd.Normal(jnp.zeros(2), std), nd.Normal(jnp.zeros(2), STDS[1] * (1 + 1e-10)), 0.3).sum()
+
+
+def refusal(call):
+    try:
+        call()
+    except TypeError as error:
+        return str(error)
+
+
+def dense_loss(mean):
+    normals = [nd.MultivariateNormal(m, scale_tril=jnp.eye(2)) for m in (mean, mean + 1)]
+    return jsgmath.jsg(*normals, 0.3)
+
+
+arguments = jnp.array(MEANS[1]), jnp.array(STDS[1]), 0.3
+batch = [jnp.stack([x, 2 * x]) for x in arguments[:2]]
+mean = jsgmath.geometric_mean(nd.Normal(0.0, 1.0), nd.Normal(3.0, 1.0), 0.5)
+expanded = nd.Normal(0.0, 1.0).expand([2]).to_event(1)
+print(
+    json.dumps(
+        {
+            "diagonal": {name: values(make) for name, make in DIAGONAL.items()},
+            "numpy": {name: values(make) for name, make in NUMPY.items()},
+            "gradient": [np.asarray(x).tolist() for x in jax.grad(loss, (0, 1, 2))(*arguments)],
+            "jitted gradient": [np.asarray(x).tolist() for x in jax.jit(jax.grad(loss, (0, 1, 2)))(*arguments)],
+            "jitted": float(jax.jit(loss)(*arguments)),
+            "value": float(loss(*arguments)),
+            "mapped": np.asarray(jax.vmap(loss, (0, 0, None))(*batch, 0.3)).tolist(),
+            "one by one": [float(loss(m, s, 0.3)) for m, s in zip(*batch, strict=True)],
+            "near": float(near(jnp.array(STDS[1]))),
+            "near gradient": np.asarray(jax.grad(near)(jnp.array(STDS[1]))).tolist(),
+            "expanded": float(jsgmath.kl(expanded, nd.Normal(jnp.ones(2), jnp.ones(2)).to_event(1))),
+            "plain numbers": float(jsgmath.kl(nd.Normal(0.0, 1.0), nd.Normal(1.0, 1.0))),
+            "diagonal beside dense": float(
+                jsgmath.kl(expanded, nd.MultivariateNormal(jnp.ones(2), scale_tril=jnp.eye(2)))
+            ),
+            "many": float(jsgmath.jsg_many([nd.Normal(m, 1.0) for m in (0.0, 1.0, 2.0)], [0.25, 0.5, 0.25])),
+            "float32": str(jsgmath.kl(*(nd.Normal(jnp.float32(m), jnp.float32(1)) for m in (0, 1))).dtype),
+            "traced dense": refusal(lambda: jax.grad(dense_loss)(jnp.zeros(2))),
+            "mean": [
+                float(x)
+                for x in jsgmath.geometric_mean(nd.Normal(0.0, 1.0), nd.Normal(3.0, 1.0), 0.5).parameters.values()
+            ],
+        }
+    )
+)

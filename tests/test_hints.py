@@ -1,0 +1,39 @@
+"""A type checker reads a stub instead of its module, so it must say what the module says."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import jsgmath
+
+PACKAGE = Path(jsgmath.__file__).parent
+STUBS = sorted(PACKAGE.rglob("*.pyi"))
+
+
+def interface(tree, constants):
+    """Functions with their parameters, and the names that statements of this kind define."""
+    functions = {
+        node.name: [parameter.arg for parameter in node.args.args]
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef)
+    }
+    names = {
+        name.id
+        for statement in tree.body
+        if isinstance(statement, constants)
+        for name in ast.walk(statement)
+        if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)
+    }
+    return functions, names
+
+
+@pytest.mark.parametrize("stub", STUBS, ids=lambda path: path.stem)
+def test_a_stub_and_its_module_define_the_same(stub):
+    of_stub = interface(ast.parse(stub.read_text()), ast.AnnAssign)  # a plain assignment there names a type
+    assert of_stub == interface(ast.parse(stub.with_suffix(".py").read_text()), ast.Assign)
+
+
+def test_type_checkers_may_read_the_package():
+    assert (PACKAGE / "py.typed").exists()  # PEP 561
+    assert {stub.stem for stub in STUBS} == {"formula", "normal", "special"}

@@ -1,0 +1,1 @@
+"""One page, of one file, on the divergences and on runs."""

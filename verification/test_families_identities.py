@@ -1,0 +1,184 @@
+"""The identities that hold for every exponential family: they tie the families to themselves and to integrals."""
+
+import numpy as np
+import pytest
+import sympy as sp
+from hypothesis import given, settings
+from mpmath import mp
+
+from jsgmath import families, formula
+from jsgmath.arithmetic import Arithmetic
+from verification import members, textbook
+from verification.pairs import DIVERGENCES, interior, seeds
+
+# Each side is a sum of a few terms up to J, each right to an ulp.
+REL = 1e-13
+each_form = pytest.mark.parametrize("form", members.FORMS)
+few = settings(max_examples=12)
+
+
+def kl(N1, N2):
+    return N1.skew(N2, 0.0, "deasy", False)
+
+
+def jeffreys(N1, N2):
+    return kl(N1, N2) + kl(N2, N1)
+
+
+def bhattacharyya(N1, N2, alpha):
+    return N1.skew(N2, alpha, "nielsen", True)
+
+
+def pair(form, seed):
+    make = members.FORMS[form][0]
+    return [make(*p) for p in members.ordinary(form, seed)]
+
+
+def close(left, right, size):
+    return abs(left - right) <= REL * size
+
+
+@pytest.mark.parametrize("form", ["Poisson", "Geometric", "Exponential", "Gamma", "Beta", "Categorical", "Bernoulli"])
+@pytest.mark.parametrize("alpha", [0.2, 0.7])
+def test_the_original_dual_is_the_bhattacharyya_distance_by_sums_and_integrals(form, alpha):
+    """1: ``B_a = -log`` of the sum or integral of ``p^(1-a) q^a``."""
+    (N1, N2), (family, *exact) = members.made(form, members.ordinary(form, 4))
+    with mp.workdps(20):
+
+        def power(x):
+            p, q = (textbook.LOG_DENSITY[family](N, x) for N in exact)
+            return mp.exp((1 - alpha) * p + alpha * q)
+
+        if family in textbook.DISCRETE:
+            total = mp.fsum(power(x) for x in range(len(exact[0]) if family == "Categorical" else 600))
+        else:
+            total = textbook._integral(family, power)
+        assert bhattacharyya(N1, N2, alpha) == pytest.approx(float(-mp.log(total)), rel=1e-12, abs=0)
+
+
+@each_form
+@few
+@given(seed=seeds, a=interior)
+def test_the_original_divergences_sum_to_jeffreys_and_the_reversed_one_is_quadratic_in_the_kls(form, seed, a):
+    """1 and 2: ``JSG + JSG* = a(1-a) J``, and reversed ``JSG = (1-a)^2 KL + a^2 KL' - B_(1-a)``."""
+    N1, N2 = pair(form, seed)
+    J = jeffreys(N1, N2)
+    total = N1.skew(N2, a, "nielsen", False) + N1.skew(N2, a, "nielsen", True)
+    assert close(total, a * (1 - a) * J, J)
+    right = (1 - a) ** 2 * kl(N1, N2) + a**2 * kl(N2, N1) - bhattacharyya(N1, N2, 1 - a)
+    assert close(N1.skew(N2, a, "deasy", False), right, J)
+
+
+@each_form
+@settings(max_examples=8)
+@given(seed=seeds, a=interior)
+def test_what_the_geometric_means_give(form, seed, a):
+    """3, 4 and 7: the reversed dual, the minimum at the mean, and J split at it.
+
+    The means are rounded, which moves a KL between members at a KL of D by some ``eps sqrt(D)``.
+    """
+    N1, N2 = pair(form, seed)
+    R, J = pair(form, seed + 1)[1], jeffreys(N1, N2)
+    G, reversed_mean = N1.geometric_mean(N2, a), N1.geometric_mean(N2, 1 - a)
+    B, size = bhattacharyya(N1, N2, a), (1 + J) / min(a, 1 - a)
+    assert close(N1.skew(N2, a, "deasy", True), B + kl(reversed_mean, G), size)
+    left = (1 - a) * kl(R, N1) + a * kl(R, N2)
+    assert close(left, kl(R, G) + B, size + left)
+    assert close(jeffreys(N1, G) / a + jeffreys(N2, G) / (1 - a), J, size)
+
+
+@each_form
+@pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
+@settings(max_examples=6)
+@given(seed=seeds, a=interior)
+def test_exchanging_the_two_exchanges_the_weights(form, dual, convention, seed, a):
+    """8."""
+    N1, N2 = pair(form, seed)
+    value = N1.skew(N2, a, convention, dual)
+    # 1 - a is rounded, which near an end is as much of 1 - a as of a.
+    assert close(value, N2.skew(N1, 1 - a, convention, dual), jeffreys(N1, N2))
+
+
+@pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
+def test_independent_components_add(dual, convention):
+    """8."""
+    for make in (members.FORMS[form][0] for form in ("Poisson", "Bernoulli", "Geometric", "Exponential")):
+        first, second = np.array([[0.2, 0.7, 0.4], [0.9, 0.3, 0.5]]), np.array([0.1, 0.6, 0.8])
+        each = make(first).skew(make(second), [[0.1], [0.8]], convention, dual)
+        together = make(first).independent(1).skew(make(second).independent(1), [0.1, 0.8], convention, dual)
+        assert together == pytest.approx(each.sum(-1), rel=1e-15, abs=0)
+
+
+@each_form
+@few
+@given(seed=seeds, a=interior)
+def test_bhattacharyya_and_jsg_keep_their_bounds(form, seed, a):
+    """10."""
+    N1, N2 = pair(form, seed)
+    forward, backward, slack = kl(N1, N2), kl(N2, N1), 1 + REL
+    assert bhattacharyya(N1, N2, a) <= min(a * forward, (1 - a) * backward) * slack
+    upper = (1 - a) ** 2 * forward + a**2 * backward
+    lower = upper - min((1 - a) * forward, a * backward)
+    assert lower - REL * upper <= N1.skew(N2, a, "deasy", False) <= upper * slack
+
+
+@each_form
+@pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
+@settings(max_examples=6)
+@given(seed=seeds, a=interior)
+def test_equal_members_have_divergence_zero(form, dual, convention, seed, a):
+    N, _ = pair(form, seed)
+    assert N.skew(N, a, convention, dual) == 0
+
+
+def choose(condition, yes, no):
+    """What SymPy cannot decide is which of two computations of one number is the better."""
+    return yes if condition in (True, sp.true) else no
+
+
+SYMBOLIC = Arithmetic(
+    library="SymPy",
+    **dict.fromkeys(("weight", "array", "broadcast", "result_type", "rounded", "stack", "largest")),
+    work=lambda x: x,
+    bits=lambda x: 64,
+    g=lambda x, k, other_k, log_r: x - sp.log(k),
+    gs=lambda x, k, other_k, log_r: sp.log(k) - x / k,
+    log=sp.log,
+    log1p=lambda x: sp.log(1 + x),
+    exp=sp.exp,
+    expm1=lambda x: sp.exp(x) - 1,
+    where=choose,
+)
+x, y, a = sp.symbols("x y a", positive=True)
+TEXTBOOK = {families.Poisson: x * sp.log(x / y) - x + y, families.Exponential: sp.log(x / y) + y / x - 1}
+
+
+def symbolic(family, rate):
+    """A member as the shipped text takes it."""
+    kind = type(family.__name__, (family,), {"__init__": lambda self: None, "arithmetic": SYMBOLIC})
+    member = kind()
+    member.parameters = {"rate": rate}
+    return member
+
+
+def vanishes(expression):
+    exact = sp.nsimplify(expression, rational=True)
+    return sp.simplify(sp.expand_log(sp.expand(sp.powsimp(sp.expand(exact))), force=True)) == 0
+
+
+@pytest.mark.parametrize("family", TEXTBOOK)
+@pytest.mark.parametrize("dual", [False, True])
+def test_the_shipped_text_has_the_two_kls_or_zero_at_the_ends(family, dual):
+    """Proposition 1, on the families' own text: by substitution, and by ``limit`` where SymPy finds it soon."""
+    N1, N2 = symbolic(family, x), symbolic(family, y)
+    forward = TEXTBOOK[family]
+    ends = forward, forward.subs({x: y, y: x}, simultaneous=True)
+    for reverse in (True, False):
+        g1, g2, _ = formula.mean_weights(1 - a, a, reverse)
+        value = formula.skew(1 - a, a, *N1.terms(N2, g1, g2, dual))
+        for end in (0, 1):
+            expected = ends[end != dual] if reverse else 0
+            assert vanishes(value.subs(a, end) - expected)
+            if family is families.Exponential:
+                limit = sp.limit(sp.nsimplify(value, rational=True), a, end, "+" if end == 0 else "-")
+                assert vanishes(limit - expected)
