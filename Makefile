@@ -1,14 +1,15 @@
-# Two commands: `make train` and `make test`.  Each sets up .venv by itself, and does nothing where that is done.
+# Two commands: `make train` and `make test`.  Each target sets up .venv by itself, and does nothing where that is done.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help train test lint
+.PHONY: help train test lint docs
 
 help:
 	@echo 'make train   train a VAE with JSG, computed by the Triton kernel, on embedded images (minutes)'
 	@echo 'make test    run every test that needs no GPU, and the proofs in verification/ (minutes)'
 	@echo 'make lint    ruff and pyright'
+	@echo 'make docs    the documentation as a site, in site/index.html (seconds)'
 
 # PASSIVE: threads that wait sleep. By default they spin, which where other programs run costs far more than it gains.
 train: .venv/vae.installed
@@ -22,6 +23,10 @@ lint: .venv/dev.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+docs: .venv/docs.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --config-file docs/mkdocs/mkdocs.yml
+	@echo 'Open site/index.html'
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -5,6 +5,7 @@ import re
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from vae.report import __main__ as report
 from vae.sweep import best, grid, status, worker
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "results" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "results" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SWEEP = ROOT / "docs" / "sweep.md"
 
 
@@ -66,6 +67,32 @@ def test_every_command_in_the_documentation_is_one_that_the_command_line_accepts
     if command in PARSERS:
         program, arguments = command, arguments[1:]
     PARSERS[program](arguments)
+
+
+def scripts():
+    """The blocks of Python that are no doctest: each a program, and where it prints, behind it what."""
+    return [
+        pytest.param(text, shown, id=f"{page.stem}-{number}")
+        for page in PAGES
+        for number, (text, shown) in enumerate(
+            re.findall(
+                r"^```python\n(?!>>>)(.*?)^```\n+(?:It prints\n+```text\n(.*?)^```$)?", page.read_text(), re.M | re.S
+            )
+        )
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("text", "shown"), scripts())
+def test_a_program_on_a_page_runs_and_prints_what_is_shown(text, shown, tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    result = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert result.returncode == 0, result.stderr
+    number = r"\d+\.?\d*"
+    assert re.sub(number, "#", result.stdout) == re.sub(number, "#", shown)
+    # Another machine rounds otherwise, and training carries that on.
+    wanted = [float(x) for x in re.findall(number, shown)]
+    assert [float(x) for x in re.findall(number, result.stdout)] == pytest.approx(wanted, rel=0.1)
 
 
 def test_the_page_on_sweeps_shows_every_program_that_it_is_about():

@@ -10,7 +10,16 @@ import torch
 from torch.func import grad, jacrev, vmap
 
 import jsgmath
-from jsgmath.torch import eager, functions, jsg_full, jsg_standard_normal, kernels, kl_diagonal, kl_standard_normal
+from jsgmath.torch import (
+    eager,
+    functions,
+    jsg_full,
+    jsg_standard_normal,
+    kernels,
+    kl_diagonal,
+    kl_standard_normal,
+    sample_and_jsg,
+)
 from tests.against_numpy import divergence
 
 VARIANTS = list(itertools.product((False, True), ("deasy", "nielsen")))
@@ -184,6 +193,33 @@ def test_a_compiled_step_is_one_graph_and_gives_what_the_plain_one_gives(gaussia
         ]
         for got, want in zip(*results, strict=True):
             torch.testing.assert_close(got, want, rtol=1e-6, atol=1e-7)
+
+
+@traced
+@backends
+def test_what_is_compiled_is_evaluated_without_gradients_too(backend):
+    torch._dynamo.reset()
+    mean, logvar = numbers(5, 4), numbers(5, 4, seed=1)
+    calls = [
+        lambda mean, logvar: jsg_standard_normal(mean, logvar, 0.3, backend=backend),
+        lambda mean, logvar: torch.cat([x.flatten() for x in sample_and_jsg(mean, logvar, 0.3, 1, backend=backend)]),
+    ]
+    for call in calls:
+        compiled = torch.compile(call, fullgraph=True, backend="aot_eager")
+        assert torch.equal(compiled(mean.detach(), logvar.detach()), call(mean.detach(), logvar.detach()))
+        with torch.no_grad():
+            assert torch.equal(compiled(mean, logvar), call(mean, logvar))
+        (by_mean,) = torch.autograd.grad(compiled(mean, logvar).sum(), mean)
+        assert torch.equal(by_mean, torch.autograd.grad(call(mean, logvar).sum(), mean)[0])
+
+
+@traced
+def test_a_transform_of_torch_func_inside_what_is_compiled_is_refused():
+    """Dynamo traces it without gradients, which must not become zeros that nobody notices."""
+    torch._dynamo.reset()
+    compiled = torch.compile(grad(lambda mean: jsg_standard_normal(mean, mean, 0.3).sum()), backend="aot_eager")
+    with pytest.raises(torch._dynamo.exc.InternalTorchDynamoError):
+        compiled(numbers(5, 4, grad=False))
 
 
 @traced

@@ -3,6 +3,11 @@
 ``triton`` is imported when the first kernel runs, not before.
 """
 
+from importlib.util import find_spec
+
+if not find_spec("torch"):
+    raise ImportError("jsgmath.torch needs torch; pip install 'jsgmath[torch]'")
+
 from jsgmath.torch.functions import (
     jsg_diagonal,
     jsg_full,

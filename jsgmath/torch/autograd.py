@@ -10,13 +10,14 @@ or None, and then the number ``alpha`` holds.
 """
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C import _are_functorch_transforms_active  # pyright: ignore[reportPrivateUsage]
 from torch._C._functorch import is_legacy_batchedtensor
 
 from jsgmath.torch import eager
@@ -108,6 +109,19 @@ register(divergence, _fake_divergence)
 register(gradient, _fake_gradient)
 
 
+def wants_gradients(tensors: Iterable[Tensor | None]) -> bool:
+    return torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
+
+
+def compiled_plainly(tensors: Iterable[Tensor | None]) -> bool:
+    """Whether torch.compile is at work and no gradients are wanted.
+
+    Then it takes the operator itself: the forward of a Function it would call with a ctx too many.
+    """
+    transforming = _are_functorch_transforms_active()
+    return torch.compiler.is_compiling() and not (transforming or wants_gradients(tensors))
+
+
 class OnePass(Function):
     """One value per row; the gradients, multiplied by ``scale``, wait for the backward."""
 
@@ -144,6 +158,7 @@ class Divergence(Function):
     def forward(
         mean1: Tensor, scale1: Tensor, mean2: Tensor | None, scale2: Tensor | None, alphas: Tensor | None, *options: Any
     ) -> Tensor:  # fmt: skip
+        # With each option by name Dynamo would see that there is no ctx, and make of `torch.func.grad` silent zeros.
         compute = torch.ops.jsgmath.divergence if torch.compiler.is_compiling() else divergence
         return compute(mean1, scale1, mean2, scale2, alphas, *options)
 

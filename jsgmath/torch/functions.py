@@ -10,7 +10,7 @@ from torch._C import _are_functorch_transforms_active  # pyright: ignore[reportP
 
 from jsgmath.divergences import CONVENTIONS
 from jsgmath.hints import Convention
-from jsgmath.torch.autograd import Divergence, OnePass, divergence
+from jsgmath.torch.autograd import Divergence, OnePass, compiled_plainly, divergence, wants_gradients
 from jsgmath.torch.eager import Alpha
 from jsgmath.torch.typed import broadcast_shapes
 
@@ -172,10 +172,11 @@ def _divergence(
         backend = "triton" if mean1.is_cuda else "eager"
     operands = mean1, scale1, mean2, scale2, alphas
     options = alpha, bool(dual), convention == "deasy", family + backend
-    needs_grad = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in operands)
-    if torch.compiler.is_compiling() or _are_functorch_transforms_active():
+    if compiled_plainly(operands):
+        value = torch.ops.jsgmath.divergence(*operands, *options)
+    elif torch.compiler.is_compiling() or _are_functorch_transforms_active():
         value = Divergence.apply(*operands, *options)
-    elif needs_grad:
+    elif wants_gradients(operands):
         scale = 1.0 / max(batch.numel(), 1) if reduction == "mean" else 1.0
         value = OnePass.apply(*operands, *options, scale)
     else:

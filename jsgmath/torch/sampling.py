@@ -8,7 +8,7 @@ from torch import Tensor
 
 from jsgmath.hints import Convention
 from jsgmath.torch import eager
-from jsgmath.torch.autograd import STRIDES, flat, library, register, work_type
+from jsgmath.torch.autograd import STRIDES, compiled_plainly, flat, library, register, work_type
 from jsgmath.torch.eager import Alpha
 from jsgmath.torch.functions import Backend, Reduction, alpha_of, check_options, reduced, rows_of
 from jsgmath.torch.normal import normal
@@ -67,7 +67,9 @@ def sample_and_jsg(
     key, seeds = _seed(seed, mean.device)
     triton = backend == "triton" or (backend == "auto" and mean.is_cuda)
     options = number, key, first_row, bool(dual), convention == "deasy", triton
-    z, value, _ = _Sample.apply(mean, logvar, alphas, seeds, *options)
+    tensors = mean, logvar, alphas, seeds
+    compute = torch.ops.jsgmath.sample if compiled_plainly(tensors) else _Sample.apply
+    z, value, _ = compute(*tensors, *options)
     return z.reshape(*batch, n), reduced(value, batch, reduction, dtype)
 
 

@@ -1,0 +1,99 @@
+"""The package: what its wheel holds, and that it works where nothing of the repository is to be seen."""
+
+import re
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import yaml
+
+import jsgmath
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_version_is_the_same_everywhere():
+    changelog = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert changelog
+    assert changelog[1] == jsgmath.__version__
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == jsgmath.__version__
+    assert version("jsgmath") == jsgmath.__version__
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def python(wheel, tmp_path_factory):
+    """A new environment with the wheel in it and, behind it, the packages of this one, but not the repository."""
+    folder = tmp_path_factory.mktemp("environment")
+    run(sys.executable, "-m", "venv", "--without-pip", folder)
+    python = folder / "bin" / "python"
+    run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", wheel)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    # A .pth file in a folder that a .pth file names is not read, so that an editable installation stays out.
+    (packages / "behind.pth").write_text(sysconfig.get_path("purelib"))
+    return python
+
+
+def run(*command, cwd=None):
+    result = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_both_packages_whole_and_nothing_else(wheel):
+    held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    wanted = {
+        path.relative_to(ROOT).as_posix()
+        for package in ("jsgmath", "vae")
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert held == wanted
+    assert sum(name.endswith("-ubyte.gz") for name in held) == 4
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in zipfile.ZipFile(wheel).namelist())
+
+
+@pytest.mark.slow
+def test_the_wheel_computes_and_trains_where_nothing_else_is(python, tmp_path):
+    script = """
+import importlib.metadata, jsgmath, jsgmath.torch, numpy, torch, vae.data
+N1, N2 = jsgmath.Gaussian(mean=[0.0], var=[1.0]), jsgmath.Gaussian(mean=[1.0], var=[1.0])
+loss = jsgmath.torch.JSGLoss(alpha=0.5)(torch.ones(1, 1), torch.zeros(1, 1))
+print(jsgmath.jsg(N1, N2, 0.5), loss.item(), jsgmath.__version__, importlib.metadata.version("jsgmath"))
+print(jsgmath.__file__, vae.__file__, sep="\\n")
+numpy.savez("images.npz", images=vae.data.load("fashion-mini").train_images[:200, 0].numpy())
+"""
+    values, *files = run(python, "-c", script, cwd=tmp_path).splitlines()
+    assert values == f"0.125 0.125 {jsgmath.__version__} {jsgmath.__version__}"
+    assert all(Path(file).is_relative_to(python.parent.parent) for file in files)
+
+    assert "fashion-mini" in run(python, "-m", "vae.data", "status", cwd=tmp_path)
+    run(python, "-m", "vae.train", "--data", "images.npz", "--epochs", "1", "--out", "run", cwd=tmp_path)
+    assert (tmp_path / "run" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "missing", "message"),
+    [
+        ("jsgmath.torch", ["torch"], "jsgmath.torch needs torch; pip install 'jsgmath[torch]'"),
+        ("jsgmath.certified", ["flint"], "jsgmath.certified needs python-flint; pip install 'jsgmath[certified]'"),
+        ("vae", ["torch", "tyro"], "vae needs torch, tyro; pip install 'jsgmath[vae]'"),
+        ("vae.sweep", ["optuna"], "vae.sweep needs optuna; pip install 'jsgmath[sweep]'"),
+    ],
+)
+def test_a_module_whose_extra_is_not_installed_names_it(module, missing, message):
+    script = f"import sys; sys.modules |= dict.fromkeys({missing}); import {module}"
+    result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert result.stderr.splitlines()[-1] == f"ImportError: {message}"
