@@ -25,8 +25,8 @@ class Normal(Family):
     def terms(self, other: Any, g1: Array, g2: Array, dual: bool) -> tuple[Array, Array]:
         pair = self.canonical(other)
         if dual:
-            return formula.from_mean(g1, g2, *pair, self.arithmetic.gs)
-        return formula.to_mean(g1, g2, *pair, self.arithmetic.g)
+            return formula.from_mean(g1, g2, *pair, gs=self.arithmetic.gs)
+        return formula.to_mean(g1, g2, *pair, g=self.arithmetic.g)
 
     def held(self) -> Any:
         if self.library != "torch":
