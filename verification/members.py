@@ -76,7 +76,8 @@ def hard(form):
         far = [((a, b), (c, d)) for a, c in product(shapes, repeat=2) for b, d in ((0.3, 0.3 * c / a), (1e-3, 7.0))]
         near = [((a, b), (a * (1 + e), b * (1 + f))) for a, b, e, f in product(shapes, (1e-8, 3.0), NEAR, (0, 1e-12))]
         dominated = [((a, 1e-8), (a * (1 + e), 1e-8)) for a in shapes for e in (*NEAR, 1e3)]
-        return [pairs[i] for pairs in (far, near, dominated) for i in rng.choice(len(pairs), 24)]
+        both = [((a, a / 5), (b, b / 10)) for a, b in product((1e-8, 5.0, 1e8), repeat=2) if a != b]
+        return both + [pairs[i] for pairs in (far, near, dominated) for i in rng.choice(len(pairs), 24)]
     if form == "Dirichlet":
         found = []
         for size, n, e in product(((0, 0), (-8, 8)), (2, 3, 5), (1e-14, 1e-8, 0.1)):

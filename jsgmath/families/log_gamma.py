@@ -34,7 +34,10 @@ def bregman(m: Arithmetic, x: Array, y: Array, d: Array) -> Array:
 
 
 def bregman_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, more_y: Array, more_d: Array) -> Array:
-    """``B_phi(y:x) - B_phi(y + more_y : x + more_x)`` without cancellation; ``more_d = more_y - more_x``."""
+    """``B_phi(y:x) - B_phi(y + more_y : x + more_x)`` without cancellation, ``more_d = more_y - more_x``.
+
+    More than x and y are none of them, so that every ``1 + z`` below lies between 1/2 and 2.
+    """
     large = (x >= SHIFT) & (y >= SHIFT)
     more = more_x, more_y, more_d
     near = m.where(large, 1.0, x), m.where(large, 1.0, y), m.where(large, 0.0, d)
@@ -57,7 +60,7 @@ def _g_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, more_y: 
     other_x, other_y = x + more_x, y + more_y
     near = (2 * d < x) & (2 * d > -x)
     z = m.where(near, d * more_x - more_d * x, y * more_x - more_y * x) / x / other_y
-    return m.g_of(z, y / x * (other_x / other_y)) + z * ((d + more_d) / other_x)
+    return m.g_of(z, 1 + z) + z * ((d + more_d) / other_x)
 
 
 def _shifted_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, more_y: Array, more_d: Array) -> Array:
@@ -74,8 +77,8 @@ def _shifted_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, mo
     )
     z = -SHIFT / far_x * (step / y / other_x / far_other_y)
     e = -SHIFT / far_other_x * ((d + more_d) / other_y)
-    k, k_of_z = other_x / other_y * (far_other_y / far_other_x), x / y * (far_y / far_x)
-    mixed = y * (m.g_of(z, k_of_z / k) + z * e) - more_y * m.g_of(e, k)
+    k = other_x / other_y * (far_other_y / far_other_x)
+    mixed = y * (m.g_of(z, 1 + z) + z * e) - more_y * m.g_of(e, k)
     return near - SHIFT * far - mixed
 
 
