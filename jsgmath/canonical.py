@@ -23,8 +23,9 @@ def canonical(N1: Gaussian, N2: Gaussian) -> Reduction:
     return dense_pair(N1, N2)[0]
 
 
-def diagonal_pair(N1: Gaussian, N2: Gaussian, work: type[np.floating[Any]] = special.WORK) -> Pair:
-    """Both scales diagonal: the directions are the coordinates."""
+def diagonal_pair(N1: Gaussian, N2: Gaussian, work: Any = None) -> Pair:
+    """Both scales diagonal: the directions are the coordinates.  In the type ``work``, by default the working one."""
+    work = special.WORK if work is None else work
     (v1, i1), (v2, i2) = spread(N1, work), spread(N2, work)
     s1, s2 = N1.scale.astype(work), N2.scale.astype(work)
     if N1.form == N2.form == "logvar":
@@ -59,8 +60,9 @@ def mixed_excesses(N1: Gaussian, N2: Gaussian, where: np.ndarray) -> np.ndarray:
     return halves.reshape(-1, 2, 2).sum(-1).T
 
 
-def spread(N: Gaussian, work: type[np.floating[Any]] = special.WORK) -> tuple[np.ndarray, np.ndarray]:
-    """Variances and reciprocal standard deviations of a diagonal Gaussian."""
+def spread(N: Gaussian, work: Any = None) -> tuple[np.ndarray, np.ndarray]:
+    """Variances and reciprocal standard deviations of a diagonal Gaussian, likewise."""
+    work = special.WORK if work is None else work
     scale = N.scale.astype(work)
     if N.form == "logvar":
         return positive(np.exp(scale)), positive(np.exp(-scale / 2))

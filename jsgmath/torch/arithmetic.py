@@ -1,13 +1,14 @@
 """The numbers of torch as `families` take them."""
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from jsgmath import special
 from jsgmath.arithmetic import Arithmetic, number_between_0_and_1
-from jsgmath.torch import eager
 
 
 def weight(name: str, alpha: Any, like: Tensor) -> Any:
@@ -18,34 +19,6 @@ def weight(name: str, alpha: Any, like: Tensor) -> Any:
     if alpha.device != like.device:
         raise ValueError(f"{name} is on {alpha.device} but the distributions on {like.device}; move it there")
     return alpha.double()
-
-
-class Kernel(torch.autograd.Function):
-    """g, or gs, of x with ``k = 1 + x``, whose derivatives are ``x/k`` and ``x/k^2``.
-
-    Those of the text of `eager` would be right but for rounding, which is all where x is small.
-    """
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor, k: Tensor, dual: bool) -> Tensor:
-        return (eager.gs if dual else eager.g)(x, k, k, 0.0)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, k, ctx.dual = inputs
-        ctx.save_for_backward(x, k)
-
-    @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None, None]:
-        x, k = ctx.saved_tensors
-        slope = x / (k * k) if ctx.dual else x / k
-        return upstream[0] * slope, None, None
-
-
-def kernel(dual: bool) -> Any:
-    return lambda x, k, other_k, log_r: Kernel.apply(x, k, dual)
 
 
 def result_type(*tensors: Tensor) -> torch.dtype:
@@ -59,6 +32,12 @@ def bits(x: Tensor) -> int:
     return 1 - round(math.log2(torch.finfo(x.dtype).eps))
 
 
+def kernel(which: Any, x: Tensor, k: Tensor, other_k: Tensor, log_r: Tensor | float) -> Tensor:
+    """The text that NumPy runs.  Derivatives of the kernels' own, in `eager`, lose digits where x is small."""
+    terms, floor = special.series_terms(bits(x)), torch.finfo(x.dtype).tiny ** 0.75
+    return which(x, k, other_k, log_r, log=torch.log, where=torch.where, one=1.0, terms=terms, floor=floor)
+
+
 TORCH = Arithmetic(
     library="torch",
     work=lambda x: x.to(torch.promote_types(x.dtype, torch.float32)),
@@ -67,8 +46,8 @@ TORCH = Arithmetic(
     broadcast=torch.broadcast_to,
     result_type=result_type,
     rounded=lambda x, dtype: x.to(dtype),
-    g=kernel(dual=False),
-    gs=kernel(dual=True),
+    g=partial(kernel, special.g),
+    gs=partial(kernel, special.gs),
     bits=bits,
     log=torch.log,
     log1p=torch.log1p,
