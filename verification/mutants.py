@@ -76,6 +76,11 @@ REASONS = {
     "both have one": [
         "divergences.evaluated: rounding = (special.ROUNDING + N2.dim) * np.finfo(special.WORK).eps",
     ],
+    "both are of one kind": [
+        "divergences.jeffreys: if not isinstance(N2, Gaussian):",
+        "divergences.geometric_mean: if not isinstance(N2, Gaussian):",
+        "divergences._skew: if isinstance(N2, Gaussian):",
+    ],
     "it serves only an error, alpha's shape": [
         "divergences.arguments: batch = common_batch(N2, N2)",
         "divergences.arguments: batch = common_batch(N1, N1)",

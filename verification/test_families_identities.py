@@ -6,7 +6,7 @@ import sympy as sp
 from hypothesis import given, settings
 from mpmath import mp
 
-from jsgmath import families, formula
+from jsgmath import bhattacharyya, families, formula, jeffreys, kl
 from jsgmath.arithmetic import Arithmetic
 from verification import members, textbook
 from verification.pairs import DIVERGENCES, interior, seeds
@@ -15,18 +15,6 @@ from verification.pairs import DIVERGENCES, interior, seeds
 REL = 1e-13
 each_form = pytest.mark.parametrize("form", members.FORMS)
 few = settings(max_examples=12)
-
-
-def kl(N1, N2):
-    return N1.skew(N2, 0.0, "deasy", False)
-
-
-def jeffreys(N1, N2):
-    return kl(N1, N2) + kl(N2, N1)
-
-
-def bhattacharyya(N1, N2, alpha):
-    return N1.skew(N2, alpha, "nielsen", True)
 
 
 def pair(form, seed):
