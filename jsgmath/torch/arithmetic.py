@@ -1,6 +1,7 @@
 """The numbers of torch as `families` take them."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from jsgmath.arithmetic import Arithmetic, number_between_0_and_1
 from jsgmath.torch import eager
+from jsgmath.torch.typed import Function
 
 
 def weight(name: str, alpha: Any, like: Tensor) -> Any:
@@ -20,7 +22,7 @@ def weight(name: str, alpha: Any, like: Tensor) -> Any:
     return alpha.double()
 
 
-class Kernel(torch.autograd.Function):
+class Kernel(Function):
     """g, or gs, of x with ``k = 1 + x``, whose derivatives are ``x/k`` and ``x/k^2``.
 
     Those of the text of `eager` would be right but for rounding, which is all where x is small.
@@ -44,7 +46,7 @@ class Kernel(torch.autograd.Function):
         return upstream[0] * slope, None, None
 
 
-def kernel(dual: bool) -> Any:
+def kernel(dual: bool) -> Callable[[Tensor, Tensor, Any, Any], Tensor]:
     return lambda x, k, other_k, log_r: Kernel.apply(x, k, dual)
 
 
