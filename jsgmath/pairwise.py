@@ -13,7 +13,7 @@ leaves its range by `jsg` itself.
 """
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -36,7 +36,6 @@ BLOCK = 2**15  # entries that are worked on together, so that they stay in the c
 AGAIN = 2**16  # numbers of those that are computed again together, likewise
 FACTORS = 8  # that are multiplied before a logarithm is taken: of units of about one, they stay in range
 WIDEST = 300.0  # log-ratio of variances that float64 holds with room to spare
-TAIL = special.split_tail(13)
 
 
 def pairwise(
@@ -150,6 +149,8 @@ class Diagonal:
             with np.errstate(all="ignore"):
                 matrix[rows, columns] = self.block(rows, columns)
 
+        from concurrent.futures import ThreadPoolExecutor  # here, for the time that it takes
+
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # NumPy lets go of the interpreter while it computes
             list(pool.map(fill, range(0, K, step)))
         if symmetric:
@@ -233,4 +234,10 @@ def split(x: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def tail(w: np.ndarray) -> np.ndarray:
-    return special.polynomial(w, TAIL)
+    return special.polynomial(w, coefficients())
+
+
+@cache
+def coefficients() -> tuple[float, ...]:
+    """Of `tail`; to compute them takes as long as to import half of this package."""
+    return special.split_tail(13)
