@@ -1,6 +1,7 @@
 """Skew-geometric Jensen-Shannon divergences between Gaussians, numerically verified."""
 
 import importlib
+from types import ModuleType
 
 from jsgmath import families
 from jsgmath.bounds import bhattacharyya_bound, jsg_bounds, jsg_extended
@@ -45,7 +46,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> ModuleType:
     if name == "certified":  # needs an extra, so that it is imported by whoever uses it
         return importlib.import_module("jsgmath.certified")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

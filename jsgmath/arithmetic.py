@@ -1,8 +1,10 @@
 """The numbers of NumPy, torch and JAX: what a family's formulas need of them besides ``+ - * /``."""
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import cache, partial
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -11,34 +13,35 @@ from jsgmath import special
 Array = Any  # of whichever library
 
 
-class Arithmetic(NamedTuple):
+@dataclass(frozen=True)
+class Arithmetic:
     """One library's numbers; `g` and `gs` are called as in `formula.py`."""
 
     library: str
-    work: Any
+    work: Callable[[Any], Any]
     """An array in the precision that is computed in."""
-    weight: Any
+    weight: Callable[[str, Any, Any], Any]
     """``(name, alpha, like)``: alpha checked, as far as that waits for no device, in the precision of ``1 - alpha``."""
-    array: Any
+    array: Callable[[Any, Any], Any]
     """``(x, like)``: a number, or an array, as an array where ``like`` is."""
-    broadcast: Any
+    broadcast: Callable[[Any, Any], Any]
     """``(x, shape)``"""
-    result_type: Any
+    result_type: Callable[..., Any]
     """Of arrays."""
-    rounded: Any
+    rounded: Callable[[Any, Any], Any]
     """``(x, result_type)``"""
-    g: Any
-    gs: Any
-    bits: Any
+    g: Callable[[Any, Any, Any, Any], Any]
+    gs: Callable[[Any, Any, Any, Any], Any]
+    bits: Callable[[Any], int]
     """Of an array's numbers: the length of the significand."""
-    log: Any
-    log1p: Any
-    exp: Any
-    expm1: Any
-    where: Any
-    stack: Any
+    log: Callable[[Any], Any]
+    log1p: Callable[[Any], Any]
+    exp: Callable[[Any], Any]
+    expm1: Callable[[Any], Any]
+    where: Callable[[Any, Any, Any], Any]
+    stack: Callable[[Any, int], Any]
     """``(arrays, axis)``"""
-    largest: Any
+    largest: Callable[[Any], Any]
     """Of the last axis, which stays."""
 
     def g_of(self, x: Array, k: Array) -> Array:
@@ -84,10 +87,15 @@ def arithmetic(library: str) -> Arithmetic:
     return _jax() if library == "JAX" else _numpy()
 
 
+def total(terms: Iterable[Array]) -> Array:
+    """The sum of one array or more; that of `sum` may to a type checker be 0."""
+    return sum(terms)
+
+
 def number_between_0_and_1(name: str, alpha: object) -> float:
     if isinstance(alpha, bool) or not isinstance(alpha, Real):
         raise TypeError(f"{name} must be a float or an array of the Gaussians' library, got {type(alpha).__name__}")
-    if not 0 <= alpha <= 1:
+    if not 0 <= alpha <= 1:  # pyright: ignore[reportOperatorIssue]  # Real has no hints for it
         raise ValueError(f"{name} must lie in [0, 1], got {alpha}")
     return float(alpha)
 
@@ -117,7 +125,9 @@ def _numpy() -> Arithmetic:
 
 
 def _jax() -> Arithmetic:
-    import jax.numpy as jnp
+    import jax
+
+    jnp: Any = jax.numpy
 
     def kernel(which: Any, x: Array, k: Array, other_k: Array, log_r: Array) -> Array:
         info = jnp.finfo(x.dtype)

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -17,9 +17,10 @@ def members(name: str, distributions: Any) -> list[Adapted]:
     if not isinstance(distributions, Sequence):
         batch = batch_of(name, distributions)
         return [batch.indexed(i) for i in range(batch.batch_shape[0])]
-    if not distributions:
+    sequence = cast(Sequence[Any], distributions)
+    if not sequence:
         raise ValueError(f"{name} must hold at least one distribution, got none")
-    found = [adapted(f"{name}[{i}]", x) for i, x in enumerate(distributions)]
+    found = [adapted(f"{name}[{i}]", x) for i, x in enumerate(sequence)]
     common = found[0]
     for i, x in enumerate(found):
         common, _ = pair_of(common, x, f"{name}[0]", f"{name}[{i}]")

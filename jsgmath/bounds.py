@@ -6,16 +6,21 @@ With the weights ``w1, w2`` of the divergence, ``g1, g2`` of the geometric mean 
     JSG = U - B,     U = w1 g2 KL(N1||N2) + w2 g1 KL(N2||N1),     0 <= B <= min(g2 KL(N1||N2), g1 KL(N2||N1))
 """
 
+# pyright: reportConstantRedefinition=false
+
 from typing import Any
 
 import numpy as np
 
 from jsgmath import formula
 from jsgmath.arithmetic import Arithmetic, Array, arithmetic, library_of
-from jsgmath.divergences import CONVENTIONS, bhattacharyya, jsg, jsg_dual, kl
+from jsgmath.divergences import bhattacharyya, check_convention, jsg, jsg_dual, kl
+from jsgmath.hints import Convention, GaussianLike, Weight
 
 
-def jsg_extended(N1: Any, N2: Any, alpha: Any, *, convention: str = "deasy", dual: bool = False) -> Any:
+def jsg_extended(
+    N1: GaussianLike, N2: GaussianLike, alpha: Weight, *, convention: Convention = "deasy", dual: bool = False
+) -> Any:
     r"""Skew-geometric Jensen-Shannon divergence to the geometric mean that is not normalised, in nats [2].
 
     .. math:: (1-\alpha)\,KL^+(p_1 \| u) + \alpha\,KL^+(p_2 \| u), \quad u = p_1^{g_1} p_2^{g_2}
@@ -53,7 +58,9 @@ def jsg_extended(N1: Any, N2: Any, alpha: Any, *, convention: str = "deasy", dua
         return m.rounded(m.where(Z == 0, 1.0, Z * value + rest), dtype)
 
 
-def jsg_bounds(N1: Any, N2: Any, alpha: Any, *, convention: str = "deasy") -> tuple[Any, Any]:
+def jsg_bounds(
+    N1: GaussianLike, N2: GaussianLike, alpha: Weight, *, convention: Convention = "deasy"
+) -> tuple[Any, Any]:
     r"""Bounds ``(lower, upper)`` on `jsg` by the two KL divergences, in nats.
 
     .. math:: U = w_1 g_2\,KL(p_1 \| p_2) + w_2 g_1\,KL(p_2 \| p_1), \qquad
@@ -70,8 +77,7 @@ def jsg_bounds(N1: Any, N2: Any, alpha: Any, *, convention: str = "deasy") -> tu
     0.1875 0.21875 0.3125
     """
     m, forward, backward, w1, w2 = _kls(N1, N2, alpha)
-    if not isinstance(convention, str) or convention not in CONVENTIONS:
-        raise ValueError(f"convention must be 'deasy' or 'nielsen', got {convention!r}")
+    check_convention(convention)
     g1, g2, _ = formula.mean_weights(w1, w2, convention == "deasy")
     with np.errstate(all="ignore"):
         s, t = _times(m, g2, forward), _times(m, g1, backward)
@@ -82,7 +88,7 @@ def jsg_bounds(N1: Any, N2: Any, alpha: Any, *, convention: str = "deasy") -> tu
         return m.rounded(lower, dtype), m.rounded(upper, dtype)
 
 
-def bhattacharyya_bound(N1: Any, N2: Any, alpha: Any) -> Any:
+def bhattacharyya_bound(N1: GaussianLike, N2: GaussianLike, alpha: Weight) -> Any:
     r"""What `bhattacharyya` is at most: :math:`\min(\alpha\,KL(p_1 \| p_2),\, (1-\alpha)\,KL(p_2 \| p_1))`, in nats.
 
     Args:
@@ -98,7 +104,7 @@ def bhattacharyya_bound(N1: Any, N2: Any, alpha: Any) -> Any:
         return m.rounded(m.where(s < t, s, t), m.result_type(forward, backward))
 
 
-def _kls(N1: Any, N2: Any, alpha: Any) -> tuple[Arithmetic, Array, Array, Array, Array]:
+def _kls(N1: GaussianLike, N2: GaussianLike, alpha: Any) -> tuple[Arithmetic, Array, Array, Array, Array]:
     """``KL(N1||N2)``, ``KL(N2||N1)``, and the weights ``1 - alpha`` and alpha."""
     forward, backward = kl(N1, N2), kl(N2, N1)
     m = arithmetic(library_of(forward) or "NumPy")

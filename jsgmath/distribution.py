@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from typing import Any, Self
 
 from jsgmath.arithmetic import Array
+from jsgmath.hints import Convention
 
 
 class Distribution(ABC):
@@ -13,11 +14,11 @@ class Distribution(ABC):
     """``"NumPy"``, ``"torch"`` or ``"JAX"``."""
 
     @abstractmethod
-    def skew(self, other: Self, alpha: Any, convention: str, dual: bool) -> Array:
+    def skew(self, other: Any, alpha: Any, convention: Convention, dual: bool) -> Array:
         """JSG, or its dual, between two batches of one kind and library."""
 
     @abstractmethod
-    def geometric_mean(self, other: Self, weight: Any) -> Self:
+    def geometric_mean(self, other: Any, weight: Any) -> Self:
         """The normalised geometric mean, with ``weight`` on ``other``."""
 
     def held(self) -> Any:

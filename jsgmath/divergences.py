@@ -1,21 +1,28 @@
 """The divergences between Gaussians, in nats, computed by `formula.py` on the pair's canonical form."""
 
-from typing import NamedTuple
+# pyright: reportConstantRedefinition=false
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jsgmath import formula, special
 from jsgmath.canonical import canonical, diagonal_pair, spread
 from jsgmath.dense import dense_pair
 from jsgmath.gaussian import Gaussian, as_weight
+from jsgmath.hints import Convention, GaussianLike, Weight
 from jsgmath.interop import as_gaussian, pair_of
-from jsgmath.pair import common_batch, finite
+from jsgmath.pair import Pair, common_batch, finite
 from jsgmath.special import g, gs, numpy_kernel
 
 CONVENTIONS = ("deasy", "nielsen")
 
 
-def jsg(N1, N2, alpha, *, convention="deasy", return_error=False):
+def jsg(
+    N1: GaussianLike, N2: GaussianLike, alpha: Weight, *, convention: Convention = "deasy", return_error: bool = False
+) -> Any:
     r"""Skew-geometric Jensen-Shannon divergence from ``N1`` to ``N2``, in nats.
 
     .. math:: (1-\alpha)\,KL(N_1 \| G) + \alpha\,KL(N_2 \| G)          [1, eq. 8]
@@ -62,7 +69,9 @@ def jsg(N1, N2, alpha, *, convention="deasy", return_error=False):
     return _skew(N1, N2, alpha, convention, return_error, dual=False)
 
 
-def jsg_dual(N1, N2, alpha, *, convention="deasy", return_error=False):
+def jsg_dual(
+    N1: GaussianLike, N2: GaussianLike, alpha: Weight, *, convention: Convention = "deasy", return_error: bool = False
+) -> Any:
     r"""Dual skew-geometric Jensen-Shannon divergence from ``N1`` to ``N2``, in nats.
 
     .. math:: (1-\alpha)\,KL(G \| N_1) + \alpha\,KL(G \| N_2)          [1, eq. 10]
@@ -77,7 +86,7 @@ def jsg_dual(N1, N2, alpha, *, convention="deasy", return_error=False):
     return _skew(N1, N2, alpha, convention, return_error, dual=True)
 
 
-def kl(N1, N2, *, return_error=False):
+def kl(N1: GaussianLike, N2: GaussianLike, *, return_error: bool = False) -> Any:
     r"""Kullback-Leibler divergence :math:`KL(N_1 \| N_2)` in nats [1, eq. 2]: `jsg` at alpha 0.
 
     Arguments, errors and accuracy are those of `jsg`.
@@ -88,7 +97,7 @@ def kl(N1, N2, *, return_error=False):
     return jsg(N1, N2, 0.0, return_error=return_error)
 
 
-def jeffreys(N1, N2, *, return_error=False):
+def jeffreys(N1: GaussianLike, N2: GaussianLike, *, return_error: bool = False) -> Any:
     r"""Jeffreys divergence :math:`KL(N_1 \| N_2) + KL(N_2 \| N_1)` in nats: symmetric in its arguments.
 
     Arguments, errors and accuracy are those of `jsg`.
@@ -105,7 +114,7 @@ def jeffreys(N1, N2, *, return_error=False):
     return _with_error(forward + backward, error1 + error2, dtype, return_error)
 
 
-def bhattacharyya(N1, N2, alpha, *, return_error=False):
+def bhattacharyya(N1: GaussianLike, N2: GaussianLike, alpha: Weight, *, return_error: bool = False) -> Any:
     r"""Skew Bhattacharyya distance :math:`-\log \int p_1^{1-\alpha} p_2^{\alpha}` in nats [2].
 
     It is `jsg_dual` by ``convention="nielsen"``.  Arguments, errors and accuracy are those of `jsg`.
@@ -116,7 +125,7 @@ def bhattacharyya(N1, N2, alpha, *, return_error=False):
     return jsg_dual(N1, N2, alpha, convention="nielsen", return_error=return_error)
 
 
-def geometric_mean(N1, N2, weight):
+def geometric_mean(N1: GaussianLike, N2: GaussianLike, weight: Weight) -> Any:
     r"""Normalised weighted geometric mean of two Gaussian densities, itself a `Gaussian` [1, eqs. 12-13].
 
     .. math:: S = ((1-w) S_1^{-1} + w S_2^{-1})^{-1}, \quad m = S ((1-w) S_1^{-1} m_1 + w S_2^{-1} m_2)
@@ -163,7 +172,7 @@ class Gradient(NamedTuple):
     alpha: np.ndarray
 
 
-def jsg_grad(N1, N2, alpha, *, convention="deasy"):
+def jsg_grad(N1: GaussianLike, N2: GaussianLike, alpha: ArrayLike, *, convention: Convention = "deasy") -> Gradient:
     r"""Derivatives of `jsg` by every parameter of two diagonal Gaussians and by alpha, as a `Gradient`.
 
     Arguments are those of `jsg`.  Derivatives by the variances and by their logarithms are both given,
@@ -179,7 +188,9 @@ def jsg_grad(N1, N2, alpha, *, convention="deasy"):
     return _skew_grad(formula.to_mean, formula.to_mean_grad, formula.to_mean_by_alpha, g, N1, N2, alpha, convention)
 
 
-def jsg_dual_grad(N1, N2, alpha, *, convention="deasy"):
+def jsg_dual_grad(
+    N1: GaussianLike, N2: GaussianLike, alpha: ArrayLike, *, convention: Convention = "deasy"
+) -> Gradient:
     """Derivatives of `jsg_dual`, as `jsg_grad`.
 
     >>> print(jsg_dual_grad(Gaussian(mean=[0.0], var=[1.0]), Gaussian(mean=[1.0], var=[1.0]), 0.5).mean2)
@@ -190,7 +201,9 @@ def jsg_dual_grad(N1, N2, alpha, *, convention="deasy"):
     )
 
 
-def _skew(N1, N2, alpha, convention, return_error, dual):
+def _skew(
+    N1: GaussianLike, N2: GaussianLike, alpha: Any, convention: Convention, return_error: bool, dual: bool
+) -> Any:
     N1, N2 = pair_of(N1, N2)
     if isinstance(N1, Gaussian):
         return _with_error(*_evaluated(N1, N2, alpha, convention, dual), return_error)
@@ -200,17 +213,21 @@ def _skew(N1, N2, alpha, convention, return_error, dual):
     return N1.skew(N2, alpha, convention, dual)
 
 
-def _evaluated(N1, N2, alpha, convention, dual):
+def _evaluated(
+    N1: GaussianLike, N2: GaussianLike, alpha: ArrayLike, convention: Convention, dual: bool
+) -> tuple[np.ndarray, np.ndarray, np.dtype[Any]]:
     """The divergence in the working precision, a bound on its error, and the type to round it to."""
     N1, N2, (w1, w2, g1, g2, _) = arguments(N1, N2, alpha, convention)
     return *evaluated(N1, N2, w1, w2, g1, g2, dual), _dtype(N1, N2)
 
 
-def evaluated(N1, N2, w1, w2, g1, g2, dual):
+def evaluated(
+    N1: Gaussian, N2: Gaussian, w1: np.ndarray, w2: np.ndarray, g1: np.ndarray, g2: np.ndarray, dual: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """The divergence at any weights, in the working precision, and a bound on its error."""
     terms, kernel = (formula.from_mean, gs) if dual else (formula.to_mean, g)
 
-    def divergence(pair):
+    def divergence(pair: Pair) -> np.ndarray:
         kl1, kl2 = map(finite, terms(g1, g2, *pair, numpy_kernel(kernel)))
         return formula.skew(w1, w2, kl1, kl2).sum(-1)
 
@@ -221,7 +238,7 @@ def evaluated(N1, N2, w1, w2, g1, g2, dual):
         return value, (rounding + relative) * value + divergence(slack)
 
 
-def _with_error(exact, error, dtype, return_error):
+def _with_error(exact: np.ndarray, error: np.ndarray, dtype: np.dtype[Any], return_error: bool) -> Any:
     with np.errstate(all="ignore"):
         value = exact.astype(dtype)[()]
         if not return_error:
@@ -230,7 +247,16 @@ def _with_error(exact, error, dtype, return_error):
         return value, np.nextafter(bound.astype(dtype), dtype.type(np.inf))[()]
 
 
-def _skew_grad(terms, derivatives, by_alpha, kernel, N1, N2, alpha, convention):
+def _skew_grad(
+    terms: Callable[..., tuple[np.ndarray, np.ndarray]],
+    derivatives: Callable[..., tuple[np.ndarray, np.ndarray]],
+    by_alpha: Callable[..., np.ndarray],
+    kernel: Callable[..., np.ndarray],
+    N1: GaussianLike,
+    N2: GaussianLike,
+    alpha: ArrayLike,
+    convention: Convention,
+) -> Gradient:
     N1, N2, (w1, w2, g1, g2, slope) = arguments(N1, N2, alpha, convention)
     for name, N in (("N1", N1), ("N2", N2)):
         if not N.is_diagonal:
@@ -243,30 +269,32 @@ def _skew_grad(terms, derivatives, by_alpha, kernel, N1, N2, alpha, convention):
         numbers = w1, w2, g1, g2, *pair[1:], i1, i2
         mean1, logvar1 = derivatives(*numbers)
         _, logvar2 = derivatives(*formula.exchanged(*numbers))
-        alpha = by_alpha(w1, w2, g1, g2, slope, kl1, kl2, *pair[1:]).sum(-1)
-        gradient = mean1, logvar1 / v1, logvar1, -mean1, logvar2 / v2, logvar2, alpha
+        derivative = by_alpha(w1, w2, g1, g2, slope, kl1, kl2, *pair[1:]).sum(-1)
+        gradient = mean1, logvar1 / v1, logvar1, -mean1, logvar2 / v2, logvar2, derivative
         return Gradient(*(x.astype(_dtype(N1, N2))[()] for x in gradient))
 
 
-def arguments(N1, N2, alpha, convention, name="alpha"):
+def arguments(
+    N1: GaussianLike, N2: GaussianLike, alpha: ArrayLike, convention: Convention, name: str = "alpha"
+) -> tuple[Gaussian, Gaussian, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]]:
     """Both Gaussians, and ``w1, w2, g1, g2, slope`` with an axis for the directions, in the working precision."""
     N1, N2 = as_gaussian("N1", N1), as_gaussian("N2", N2)
     check_convention(convention)
-    alpha = as_weight(name, alpha)
+    weight = as_weight(name, alpha)
     batch = common_batch(N1, N2)
     try:
-        np.broadcast_shapes(alpha.shape, batch)
+        np.broadcast_shapes(weight.shape, batch)
     except ValueError:
-        raise ValueError(f"{name} of shape {alpha.shape} does not broadcast with batch shape {batch}") from None
-    w2 = alpha[..., None]
+        raise ValueError(f"{name} of shape {weight.shape} does not broadcast with batch shape {batch}") from None
+    w2 = weight[..., None]
     w1 = 1 - w2
     return N1, N2, (w1, w2, *formula.mean_weights(w1, w2, convention == "deasy"))
 
 
-def check_convention(convention):
+def check_convention(convention: object) -> None:
     if not isinstance(convention, str) or convention not in CONVENTIONS:
         raise ValueError(f"convention must be 'deasy' or 'nielsen', got {convention!r}")
 
 
-def _dtype(N1, N2):
+def _dtype(N1: Gaussian, N2: Gaussian) -> np.dtype[Any]:
     return np.result_type(N1.dtype, N2.dtype)

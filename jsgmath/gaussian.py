@@ -1,6 +1,9 @@
 """Gaussian distributions as the divergences take them: a mean, and the scale in the form the user has it."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from jsgmath import special
 
@@ -38,8 +41,25 @@ class Gaussian:
 
     __slots__ = ("_factor", "_form", "_mean", "_scale")
 
-    def __init__(self, mean, *, var=None, logvar=None, std=None, cov=None, scale_tril=None, precision=None):
-        given = dict(var=var, logvar=logvar, std=std, cov=cov, scale_tril=scale_tril, precision=precision)
+    _factor: np.ndarray | None
+    _form: str
+    _mean: np.ndarray
+    _scale: np.ndarray
+
+    def __init__(
+        self,
+        mean: ArrayLike,
+        *,
+        var: ArrayLike | None = None,
+        logvar: ArrayLike | None = None,
+        std: ArrayLike | None = None,
+        cov: ArrayLike | Any | None = None,
+        scale_tril: ArrayLike | None = None,
+        precision: ArrayLike | None = None,
+    ):
+        given: dict[str, Any] = dict(
+            var=var, logvar=logvar, std=std, cov=cov, scale_tril=scale_tril, precision=precision
+        )
         forms = [form for form, scale in given.items() if scale is not None]
         if len(forms) != 1:
             got = " and ".join(forms) if forms else "none"
@@ -64,66 +84,69 @@ class Gaussian:
         self._factor = factor if factor is None else _freeze(factor.astype(np.float64))
 
     @classmethod
-    def checked(cls, form, mean, scale, factor):
+    def checked(cls, form: str, mean: np.ndarray, scale: np.ndarray, factor: np.ndarray | None) -> "Gaussian":
         """One of arrays that are known to make one; nothing is factored again."""
         other = object.__new__(cls)
         other._form, other._mean, other._scale = form, _freeze(mean), _freeze(scale)
         other._factor = factor if factor is None else _freeze(factor)
         return other
 
-    def astype(self, dtype):
+    def astype(self, dtype: DTypeLike) -> "Gaussian":
         """The same Gaussian with its arrays in ``dtype``."""
         return self.checked(self._form, self._mean.astype(dtype), self._scale.astype(dtype), self._factor)
 
-    def indexed(self, index):
+    def indexed(self, index: Any) -> "Gaussian":
         """A part of the batch."""
         axes = 1 if self.is_diagonal else 2
-        arrays = [(self._mean, 1), (self._scale, axes), (self._factor, 2)]
         batch = self.batch_shape
-        parts = (x if x is None else np.broadcast_to(x, (*batch, *x.shape[x.ndim - k :]))[index] for x, k in arrays)
-        return self.checked(self._form, *parts)
+
+        def part(x: np.ndarray, axes: int) -> np.ndarray:
+            return np.broadcast_to(x, (*batch, *x.shape[x.ndim - axes :]))[index]
+
+        factor = self._factor if self._factor is None else part(self._factor, 2)
+        return self.checked(self._form, part(self._mean, 1), part(self._scale, axes), factor)
 
     @property
-    def form(self):
+    def form(self) -> str:
         """Name of the scale that was given."""
         return self._form
 
     @property
-    def mean(self):
+    def mean(self) -> np.ndarray:
         """Shape ``(..., n)``."""
         return self._mean
 
     @property
-    def scale(self):
+    def scale(self) -> np.ndarray:
         """The scale as it was given."""
         return self._scale
 
     @property
-    def factor(self):
+    def factor(self) -> np.ndarray:
         """Lower Cholesky factor, in float64, of the precision if that was given, else of the covariance."""
         return self._factor if self._factor is not None else _diagonal_matrix(np.sqrt(self.var.astype(float)))
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype[Any]:
         return self._mean.dtype
 
     @property
-    def dim(self):
+    def dim(self) -> int:
         """Dimension ``n``."""
         return self._mean.shape[-1]
 
     @property
-    def batch_shape(self):
+    def batch_shape(self) -> tuple[int, ...]:
         scale_batch = self._scale.shape[: -1 if self.is_diagonal else -2]
         return np.broadcast_shapes(self._mean.shape[:-1], scale_batch)
 
     @property
-    def is_diagonal(self):
+    def is_diagonal(self) -> bool:
         """Whether the scale was given as one number per dimension."""
         return self._form in DIAGONAL
 
     @property
-    def var(self):
+    def var(self) -> np.ndarray:
         """Marginal variances, shape ``(..., n)``."""
         if self._form == "var":
             return self._scale
@@ -134,12 +157,12 @@ class Gaussian:
         return np.diagonal(self.cov, axis1=-2, axis2=-1)
 
     @property
-    def logvar(self):
+    def logvar(self) -> np.ndarray:
         """Logarithms of the marginal variances, shape ``(..., n)``."""
         return self._scale if self._form == "logvar" else np.log(self.var)
 
     @property
-    def cov(self):
+    def cov(self) -> np.ndarray:
         """Covariance matrix, shape ``(..., n, n)``."""
         if self._form == "cov":
             return self._scale
@@ -151,14 +174,14 @@ class Gaussian:
         return (half @ half.swapaxes(-1, -2)).astype(self.dtype)
 
     @property
-    def scale_tril(self):
+    def scale_tril(self) -> np.ndarray:
         """Lower Cholesky factor of the covariance, shape ``(..., n, n)``."""
         if self._form == "precision":
             return np.linalg.cholesky(self.cov)
         return self.factor.astype(self.dtype)
 
     @property
-    def precision(self):
+    def precision(self) -> np.ndarray:
         """Inverse of the covariance, shape ``(..., n, n)``."""
         if self._form == "precision":
             return self._scale
@@ -167,18 +190,18 @@ class Gaussian:
         inverse = inverse_of_tril(self.factor)
         return (inverse.swapaxes(-1, -2) @ inverse).astype(self.dtype)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Gaussian(mean={self._mean.tolist()}, {self._form}={self._scale.tolist()})"
 
 
-def inverse_of_tril(factor):
+def inverse_of_tril(factor: np.ndarray) -> np.ndarray:
     """The inverses of lower triangular matrices."""
     from scipy.linalg import solve_triangular  # takes longer to import than all of jsgmath
 
     return solve_triangular(factor, np.broadcast_to(np.eye(factor.shape[-1]), factor.shape), lower=True)
 
 
-def real_array(name, value):
+def real_array(name: str, value: ArrayLike) -> np.ndarray:
     """``value`` as an array of real floating-point numbers, or a TypeError that says what it is."""
     if type(value).__module__.partition(".")[0] == "torch":
         raise TypeError(f"{name} must be NumPy or plain numbers, got a torch tensor; tensors go to jsgmath.torch")
@@ -193,15 +216,15 @@ def real_array(name, value):
     return array
 
 
-def as_weight(name, alpha):
+def as_weight(name: str, alpha: ArrayLike) -> np.ndarray:
     """A weight in [0, 1], or an array of them, in the working precision."""
-    alpha = real_array(name, alpha)
-    if not ((alpha >= 0) & (alpha <= 1)).all():
-        raise ValueError(f"{name} must lie in [0, 1], got {alpha[~((alpha >= 0) & (alpha <= 1))].flat[0]}")
-    return alpha.astype(special.WORK)
+    weight = real_array(name, alpha)
+    if not ((weight >= 0) & (weight <= 1)).all():
+        raise ValueError(f"{name} must lie in [0, 1], got {weight[~((weight >= 0) & (weight <= 1))].flat[0]}")
+    return weight.astype(special.WORK)
 
 
-def _check_diagonal(form, scale):
+def _check_diagonal(form: str, scale: np.ndarray) -> None:
     wanted, bad = "positive and finite", ~((scale > 0) & (scale < np.inf))
     if form == "logvar":
         wanted, bad = "finite", ~np.isfinite(scale)
@@ -209,7 +232,7 @@ def _check_diagonal(form, scale):
         raise ValueError(f"{form} must be {wanted}, got {_first(scale, bad)}")
 
 
-def _check_square(form, matrix):
+def _check_square(form: str, matrix: np.ndarray) -> None:
     if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2]:
         hint = "; a diagonal goes in as var=" if form == "cov" else ""
         raise ValueError(f"{form} must have shape (..., n, n), got {matrix.shape}{hint}")
@@ -217,7 +240,7 @@ def _check_square(form, matrix):
         raise ValueError(f"{form} must be finite, got {_first(matrix, ~np.isfinite(matrix))}")
 
 
-def _match_dimension(mean, scale, form):
+def _match_dimension(mean: np.ndarray, scale: np.ndarray, form: str) -> np.ndarray:
     n = scale.shape[-1]
     mean = np.broadcast_to(mean, (n,)) if mean.ndim == 0 else mean
     if mean.shape[-1] != n:
@@ -234,7 +257,7 @@ def _match_dimension(mean, scale, form):
     return mean
 
 
-def _of_scipy(covariance):
+def _of_scipy(covariance: Any) -> tuple[str, np.ndarray, np.ndarray | None]:
     """Form, scale and factor of a `scipy.stats.Covariance`, which has no public names for them."""
     kind = type(covariance).__name__
     if kind == "CovViaCholesky":
@@ -247,13 +270,13 @@ def _of_scipy(covariance):
         # S = V w V^T = R^T R, R being triangular; largest rows first, so that the small ones keep their digits.
         values = covariance._w[..., None]
         root = np.sqrt(np.maximum(values, 0)) * covariance._v.swapaxes(-1, -2)
-        R = np.linalg.qr(np.take_along_axis(root, np.argsort(-values, axis=-2), -2), mode="r")
+        R: Any = np.linalg.qr(np.take_along_axis(root, np.argsort(-values, axis=-2), -2), mode="r")
         signs = np.where(np.diagonal(R, axis1=-2, axis2=-1) < 0, -1.0, 1.0)
         return "scale_tril", (R * signs[..., None]).swapaxes(-1, -2), None
     return "cov", covariance.covariance, None
 
 
-def _symmetric(form, matrix):
+def _symmetric(form: str, matrix: np.ndarray) -> np.ndarray:
     """``matrix`` without the asymmetry that rounding leaves in a product; more than that is refused."""
     transpose = matrix.swapaxes(-1, -2)
     size = np.sqrt(np.abs(np.diagonal(matrix, axis1=-2, axis2=-1)))
@@ -267,7 +290,7 @@ def _symmetric(form, matrix):
     return np.where(matrix == transpose, matrix, matrix / 2 + transpose / 2)  # the sum might overflow
 
 
-def _factor(form, matrix):
+def _factor(form: str, matrix: np.ndarray) -> np.ndarray:
     """Lower Cholesky factor, in float64, of a matrix that is checked on the way."""
     eps = np.finfo(matrix.dtype).eps  # of the type in which it came: what is singular in float32 is so in float64
     matrix = matrix.astype(np.float64)
@@ -295,14 +318,14 @@ def _factor(form, matrix):
     return factor
 
 
-def _diagonal_matrix(diagonal):
+def _diagonal_matrix(diagonal: np.ndarray) -> np.ndarray:
     return diagonal[..., None] * np.eye(diagonal.shape[-1], dtype=diagonal.dtype)
 
 
-def _first(array, where):
+def _first(array: np.ndarray, where: np.ndarray) -> Any:
     return array[where].flat[0]  # one offending entry is enough for a message
 
 
-def _freeze(array):
+def _freeze(array: np.ndarray) -> np.ndarray:
     array.flags.writeable = False
     return array

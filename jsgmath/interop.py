@@ -4,13 +4,15 @@ A class of one's own is added by `register`.  Every adapter returns a `Gaussian`
 something that another adapter takes.
 """
 
+# pyright: reportUnknownLambdaType=false
+
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
 
 from jsgmath import families
-from jsgmath.arithmetic import library_of
+from jsgmath.arithmetic import arithmetic, library_of
 from jsgmath.distribution import Distribution
 from jsgmath.gaussian import Gaussian, real_array
 from jsgmath.low_rank import LowRank
@@ -41,7 +43,7 @@ def register(kind: type) -> Callable[[A], A]:
     >>> print(kl(Reading(1.0, 1.0), Reading(0.0, 1.0)))
     0.5
     """
-    if not isinstance(kind, type):
+    if not isinstance(kind, type):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"register takes a class, got {kind!r}; write @jsgmath.register(MyDistribution)")
 
     def decorate(adapter: A) -> A:
@@ -99,7 +101,7 @@ def pair_of(N1: object, N2: object, name1: str = "N1", name2: str = "N2") -> tup
     if type(first) is not type(second):
         kinds = f"{name1} is a {type(N1).__name__} but {name2} a {type(N2).__name__}"
         raise TypeError(f"{kinds}; a divergence compares members of one family")
-    if isinstance(first, families.Family) and first.event != second.event:
+    if isinstance(first, families.Family) and isinstance(second, families.Family) and first.event != second.event:
         events = f"{name1} has {first.event} event dimensions but {name2} has {second.event}"
         raise ValueError(f"{events}; wrap the other in Independent")
     return first, second
@@ -111,13 +113,12 @@ def _library(found: Adapted) -> str:
 
 def _common(found: Adapted, other: Adapted) -> Adapted:
     """``found`` in a form that ``other`` has or can take, too."""
-    gaussians = Gaussian, families.Normal, LowRank
     if _library(found) == "torch":
         from jsgmath.torch.distributions import Dense, dense
 
-        if isinstance(other, Dense) and isinstance(found, gaussians):
+        if isinstance(other, Dense) and isinstance(found, families.Normal | LowRank):
             return dense(found)
-    if isinstance(other, Gaussian) and isinstance(found, gaussians):
+    if isinstance(other, Gaussian) and isinstance(found, Gaussian | families.Normal | LowRank):
         return _gaussian_of(found)
     if isinstance(other, LowRank) and isinstance(found, families.Normal) and found.event == 1:
         mean, std = found.parameters.values()
@@ -230,7 +231,7 @@ def _diagonal_normal(normal: Any) -> Adapted:
     std = normal.scale_diag if _root(normal) == "distrax" else normal.scale.diag_part()
     if _traced(normal.loc, std):
         return families.Normal(*_arrays(normal, normal.loc, abs(std)), event=1)
-    return Gaussian(np.asarray(normal.loc), std=abs(np.asarray(std)))
+    return Gaussian(np.asarray(normal.loc), std=np.abs(np.asarray(std)))
 
 
 def _multivariate_normal(normal: Any) -> Adapted:
@@ -295,12 +296,11 @@ def _arrays(distribution: object, *arrays: Any) -> list[Any]:
     """NumPyro's plain numbers as arrays of JAX."""
     if _root(distribution) != "numpyro":
         return list(arrays)
-    import jax.numpy as jnp
+    jax = arithmetic("JAX")
+    return [jax.array(x, x) for x in arrays]
 
-    return [jnp.asarray(x) for x in arrays]
 
-
-def _family(kind: type[families.Family], **names: str) -> Adapter:
+def _family(kind: Callable[..., families.Family], **names: str) -> Callable[[Any], families.Family]:
     """Adapter of a distribution whose parameters have these names."""
 
     def adapter(distribution: Any) -> families.Family:
@@ -312,11 +312,11 @@ def _family(kind: type[families.Family], **names: str) -> Adapter:
     return adapter
 
 
-def _probs_or_logits(kind: type[families.Family]) -> Adapter:
+def _probs_or_logits(kind: Callable[..., families.Family]) -> Adapter:
     """Adapter by whichever of the two the distribution was made from."""
 
     def adapter(distribution: Any) -> families.Family:
-        given = vars(distribution)  # of torch and NumPyro the other one comes here only when it is asked for
+        given: dict[str, Any] = distribution.__dict__  # where torch and NumPyro put the other one when it is asked for
         name = next(n for n in ("_probs", "_logits", "probs", "logits") if given.get(n) is not None)
         return _family(kind, **{name.strip("_"): name})(distribution)
 

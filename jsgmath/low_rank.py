@@ -17,42 +17,46 @@ where nothing of first order in the difference is left to cancel.
 [3] Andrews 1968, A square root formulation of the Kalman covariance equations
 """
 
-from collections.abc import Sequence
+# pyright: reportConstantRedefinition=false
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 
 from jsgmath import formula, special
 from jsgmath.arithmetic import Arithmetic, Array, arithmetic, library_of
 from jsgmath.distribution import Distribution
+from jsgmath.hints import Convention
 
 Parts = tuple[Array, Array, Array]  # mean, factor, diagonal
 FAR = 64  # times a result is what it is the difference of
 
 
-class Matrices(NamedTuple):
+@dataclass(frozen=True)
+class Matrices:
     """What is done with matrices, in float64 of NumPy or torch."""
 
-    double: Any
-    eye: Any
+    double: Callable[[Any], Any]
+    eye: Callable[[int, Any], Any]
     """``(n, like)``"""
-    zeros: Any
+    zeros: Callable[[Any, Any], Any]
     """``(shape, like)``"""
-    cholesky: Any
-    solve: Any
-    concatenate: Any
+    cholesky: Callable[[Any], Any]
+    solve: Callable[[Any, Any], Any]
+    concatenate: Callable[[Any], Any]
     """Along the last axis."""
-    size: Any
+    size: Callable[[Any], Any]
     """Of each matrix the largest magnitude, with a last axis; a constant to derivatives."""
-    spectral: Any
+    spectral: Callable[[Any, Any, Any, bool], Any]
     """``(A, gram, Y, dual)``: the sum of g, or gs, over the eigenvalues of ``A gram``, gram being ``Y^T Y``."""
 
 
 def spectral(A: np.ndarray, gram: np.ndarray, Y: np.ndarray, dual: bool) -> np.ndarray:
-    R = np.linalg.qr(
-        Y, mode="r"
-    )  # whose columns are right to the last digits where gram's root would lose half of them
+    # R's columns are right to the last digits where gram's root would lose half of them.
+    R: Any = np.linalg.qr(Y, mode="r")
     x = np.linalg.eigvalsh(R @ A @ R.swapaxes(-1, -2))
     x = np.maximum(x, np.finfo(float).eps - 1)  # 1 + x is positive but for rounding
     return special.numpy_kernel(special.gs if dual else special.g)(x, 1 + x, 1 + x, 0.0).sum(-1)
@@ -159,6 +163,11 @@ def twice_kl(
 class LowRank(Distribution):
     """Means ``(..., n)``, factors ``W`` of shape ``(..., n, k)`` and diagonals D, ``(..., n)``, of NumPy or torch."""
 
+    mean: Array
+    factor: Array
+    diag: Array
+    library: str
+
     def __init__(self, mean: Array, factor: Array, diagonal: Array):
         self.mean, self.factor, self.diag = mean, factor, diagonal
         self.library = library_of(mean) or "NumPy"
@@ -193,7 +202,7 @@ class LowRank(Distribution):
         zeros = m.zeros((*batch, n, max(other.factor.shape[-1] - k, 0)), mean)
         return mean, m.concatenate([factor, zeros]), diagonal
 
-    def skew(self, other: Self, alpha: Any, convention: str, dual: bool) -> Array:
+    def skew(self, other: Self, alpha: Any, convention: Convention, dual: bool) -> Array:
         """JSG, or its dual, of two batches of one library, computed in float64."""
         w1, w2, g1, g2 = self.weights("alpha", alpha, convention)
         first, second = self.expanded(other, w1.shape), other.expanded(self, w1.shape)
@@ -256,7 +265,7 @@ class LowRank(Distribution):
     def arrays(self) -> Parts:
         return self.mean, self.factor, self.diag
 
-    def weights(self, name: str, alpha: Any, convention: str) -> tuple[Array, Array, Array, Array]:
+    def weights(self, name: str, alpha: Any, convention: Convention) -> tuple[Array, Array, Array, Array]:
         m, library = matrices(self.library), self.arithmetic
         alpha = library.weight(name, alpha, self.mean)
         w1, w2 = (m.double(library.array(w, self.mean)) for w in (1 - alpha, alpha))

@@ -13,12 +13,14 @@ of the last place times its condition: JSG* is least at G, and JSG changes by th
 [4] As the mean of several experts: Sutter, Daunhawer, Vogt 2020, https://arxiv.org/abs/2006.08242
 """
 
+# pyright: reportConstantRedefinition=false
+
 from typing import Any
 
 import numpy as np
 
 from jsgmath import formula, special
-from jsgmath.arithmetic import Arithmetic, Array, arithmetic, library_of
+from jsgmath.arithmetic import Arithmetic, Array, arithmetic, library_of, total
 from jsgmath.batches import members
 from jsgmath.canonical import diagonal_pair
 from jsgmath.dense import precision_of
@@ -70,7 +72,7 @@ def jsg_many(gaussians: Any, weights: Any, *, mean_weights: Any = None, dual: bo
         m, event = found[0].arithmetic, found[0].event
         w, g = ([m.work(found[0].with_axes(x)) for x in y] for y in (w, g))
         terms = diagonal_terms([[x.canonical(y) for y in found] for x in found], g, m, dual)
-        value = sum(weight * term for weight, term in zip(w, terms, strict=True))
+        value = total(weight * term for weight, term in zip(w, terms, strict=True))
         value = value.sum(tuple(range(-event, 0))) if event else value
         return m.rounded(value, m.result_type(*(x for N in found for x in N.parameters.values())))
     G = found[0].product(found, g)
@@ -98,8 +100,8 @@ def geometric_mean_many(gaussians: Any, weights: Any) -> Any:
     first, g = found[0], [x[..., None] for x in g]
     with np.errstate(all="ignore"):
         pairs = [diagonal_pair(first, N) for N in found]
-        k = sum(weight * pair.r1 for weight, pair in zip(g, pairs, strict=True))
-        mean = sum(weight * pair.r1 / k * N.mean for weight, pair, N in zip(g, pairs, found, strict=True))
+        k = total(weight * pair.r1 for weight, pair in zip(g, pairs, strict=True))
+        mean = total(weight * pair.r1 / k * N.mean for weight, pair, N in zip(g, pairs, found, strict=True))
         if all(N.form == "logvar" for N in found):
             return Gaussian(mean.astype(dtype), logvar=(first.scale - np.log(k)).astype(dtype))
         return Gaussian(mean.astype(dtype), var=(first.var.astype(special.WORK) / k).astype(dtype))
@@ -133,7 +135,7 @@ def weights_of(name: str, weights: Any, found: list[Adapted]) -> list[Array]:
 
 def diagonal_terms(pairs: list[list[Any]], g: list[Array], m: Arithmetic, dual: bool) -> list[Array]:
     """Of each ``N_k`` its ``KL(N_k||G)``, or the other way round; ``pairs[k][j]`` is canonical."""
-    terms = []
+    terms: list[Array] = []
     for k, row in enumerate(pairs):
         r, e, shift = g[k], 0.0, 0.0
         for j, (_, r1, _, e1, _, d1, _) in enumerate(row):
@@ -149,19 +151,21 @@ def _numpy(found: list[Gaussian], w: list[np.ndarray], g: list[np.ndarray], dual
     dtype = np.result_type(*(N.dtype for N in found))
     with np.errstate(all="ignore"):
         if len(found) == 2:
-            value, _ = evaluated(*found, *(x[..., None] for x in (*w, *g)), dual)
+            (N1, N2), (w1, w2, g1, g2) = found, (x[..., None] for x in (*w, *g))
+            value, _ = evaluated(N1, N2, w1, w2, g1, g2, dual)
         elif all(N.is_diagonal for N in found):
             for N in found[1:]:
                 common_batch(found[0], N)
             pairs = [[diagonal_pair(x, y) for y in found] for x in found]
             terms = diagonal_terms(pairs, [x[..., None] for x in g], arithmetic("NumPy"), dual)
-            value = sum(weight * term.sum(-1) for weight, term in zip(w, terms, strict=True))
+            value = total(weight * term.sum(-1) for weight, term in zip(w, terms, strict=True))
         else:
             G, origin = _dense_product(found, g)
             value = np.zeros((), special.WORK)
+            one, zero = np.array([[1], [0]], special.WORK)
             for weight, N in zip(w, found, strict=True):
                 near = Gaussian.checked(N.form, N.mean - origin, N.scale, N.factor if not N.is_diagonal else None)
-                value = value + weight * evaluated(near, G, *special.WORK([1, 0, 0, 1])[:, None], dual)[0]
+                value = value + weight * evaluated(near, G, one, zero, zero, one, dual)[0]
     return np.asarray(value).astype(dtype)[()]
 
 
@@ -171,8 +175,8 @@ def _dense_product(found: list[Gaussian], g: list[np.ndarray]) -> tuple[Gaussian
         common_batch(found[0], N)
     origin = found[0].mean
     precisions = [weight[..., None, None] * precision_of(N) for weight, N in zip(g, found, strict=True)]
-    P = sum(precisions)
-    force = sum(S @ (N.mean - origin)[..., None] for S, N in zip(precisions, found, strict=True))
+    P: np.ndarray = total(precisions)
+    force: np.ndarray = total(S @ (N.mean - origin)[..., None] for S, N in zip(precisions, found, strict=True))
     rounded = P.astype(float)
     mean = np.linalg.solve(rounded, force.astype(float))
     mean = mean + np.linalg.solve(rounded, (force - P @ mean).astype(float))

@@ -13,8 +13,8 @@ leaves its range by `jsg` itself.
 """
 
 import os
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from functools import cache
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -23,18 +23,24 @@ from jsgmath.arithmetic import Array, arithmetic, library_of
 from jsgmath.batches import batch_of, members, stacked
 from jsgmath.canonical import diagonal_pair, spread
 from jsgmath.divergences import check_convention, jsg, jsg_dual
+from jsgmath.families import Family
 from jsgmath.gaussian import Gaussian, as_weight
+from jsgmath.hints import Convention
+from jsgmath.interop import Adapted
 from jsgmath.pair import common_batch
+
+Collection = list[Adapted] | Gaussian | Family
 
 RELATIVE = 1e-12  # error of an entry that is not computed again
 BLOCK = 2**15  # entries that are worked on together, so that they stay in the cache
 AGAIN = 2**16  # numbers of those that are computed again together, likewise
 FACTORS = 8  # that are multiplied before a logarithm is taken: of units of about one, they stay in range
 WIDEST = 300.0  # log-ratio of variances that float64 holds with room to spare
-TAIL = special.split_tail(13)
 
 
-def pairwise(gaussians: Any, alpha: Any, others: Any = None, *, dual: bool = False, convention: str = "deasy") -> Array:
+def pairwise(
+    gaussians: Any, alpha: Any, others: Any = None, *, dual: bool = False, convention: Convention = "deasy"
+) -> Array:
     r"""Skew-geometric Jensen-Shannon divergences from each of ``gaussians`` to each of ``others``, in nats.
 
     Args:
@@ -68,7 +74,7 @@ def pairwise(gaussians: Any, alpha: Any, others: Any = None, *, dual: bool = Fal
     first = collected("gaussians", gaussians)
     second = first if others is None else collected("others", others)
     symmetric = others is None and library_of(alpha) is None and alpha == 0.5
-    if all(isinstance(x, Gaussian) and x.is_diagonal and len(x.batch_shape) == 1 for x in (first, second)):
+    if has_closed_form(first) and has_closed_form(second):
         return Diagonal(first, second, alpha, dual, convention).matrix(symmetric)
     function = jsg_dual if dual else jsg
     columns = second if isinstance(second, list) else [second]
@@ -81,7 +87,7 @@ def pairwise(gaussians: Any, alpha: Any, others: Any = None, *, dual: bool = Fal
     return m.where(upper, matrix, matrix.swapaxes(0, 1))
 
 
-def collected(name: str, distributions: Any) -> Any:
+def collected(name: str, distributions: Any) -> Collection:
     """One batch if they fit into one, else a list."""
     if not isinstance(distributions, list | tuple):
         return batch_of(name, distributions)
@@ -90,7 +96,12 @@ def collected(name: str, distributions: Any) -> Any:
     return found if batch is None else batch
 
 
-def separate(collection: Any) -> list[Any]:
+def has_closed_form(collection: Collection) -> TypeGuard[Gaussian]:
+    """Whether it is a batch of diagonal Gaussians with one axis."""
+    return isinstance(collection, Gaussian) and collection.is_diagonal and len(collection.batch_shape) == 1
+
+
+def separate(collection: Collection) -> list[Any]:
     if isinstance(collection, list):
         return collection
     return [collection.indexed(i) for i in range(collection.batch_shape[0])]
@@ -99,7 +110,17 @@ def separate(collection: Any) -> list[Any]:
 class Diagonal:
     """The matrix between two batches of diagonal Gaussians."""
 
-    def __init__(self, first: Gaussian, second: Gaussian, alpha: Any, dual: bool, convention: str):
+    first: Gaussian
+    second: Gaussian
+    alpha: Any
+    dual: bool
+    convention: Convention
+    weights: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # w1, w2, g1, g2
+    rows: tuple[np.ndarray, np.ndarray]  # means and variances of the first, in units of powers of two,
+    columns: tuple[np.ndarray, np.ndarray]  # and of the second
+    ratios: np.ndarray  # the sum of the ratios of variances
+
+    def __init__(self, first: Gaussian, second: Gaussian, alpha: Any, dual: bool, convention: Convention):
         common_batch(first.indexed(slice(0, 1)), second.indexed(slice(0, 1)))  # complains of their dimensions
         first, second = (x.indexed(slice(None)) for x in (first, second))  # every array with the axis of the batch
         self.first, self.second = first, second
@@ -127,6 +148,8 @@ class Diagonal:
             rows, columns = slice(start, start + step), slice(start if symmetric else 0, L)
             with np.errstate(all="ignore"):
                 matrix[rows, columns] = self.block(rows, columns)
+
+        from concurrent.futures import ThreadPoolExecutor  # here, for the time that it takes
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # NumPy lets go of the interpreter while it computes
             list(pool.map(fill, range(0, K, step)))
@@ -211,4 +234,10 @@ def split(x: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def tail(w: np.ndarray) -> np.ndarray:
-    return special.polynomial(w, TAIL)
+    return special.polynomial(w, coefficients())
+
+
+@cache
+def coefficients() -> tuple[float, ...]:
+    """Of `tail`; to compute them takes as long as to import half of this package."""
+    return special.split_tail(13)

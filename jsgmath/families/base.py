@@ -20,6 +20,7 @@ from jsgmath import formula
 from jsgmath.arithmetic import Arithmetic, Array, arithmetic, library_of
 from jsgmath.distribution import Distribution
 from jsgmath.gaussian import real_array
+from jsgmath.hints import Convention
 
 
 class Family(Distribution):
@@ -31,10 +32,14 @@ class Family(Distribution):
     axes: ClassVar[int] = 0
     """Of the parameters, behind those of the batch: 1 where a member has a vector of parameters."""
 
+    event: int
+    library: str
+    parameters: dict[str, Array]
+
     def __init__(self, event: int = 0, **parameters: Any):
-        libraries = {library_of(x) for x in parameters.values()} - {None}
+        libraries = {library for x in parameters.values() if (library := library_of(x))}
         if len(libraries) > 1:
-            raise TypeError(f"{type(self).__name__} got arrays of {' and '.join(sorted(map(str, libraries)))}; use one")
+            raise TypeError(f"{type(self).__name__} got arrays of {' and '.join(sorted(libraries))}; use one")
         self.event = event
         self.library = libraries.pop() if libraries else "NumPy"
         if self.library == "NumPy":
@@ -74,7 +79,7 @@ class Family(Distribution):
 
     @property
     def arithmetic(self) -> Arithmetic:
-        return arithmetic(self.library or "NumPy")
+        return arithmetic(self.library)
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
@@ -122,7 +127,7 @@ class Family(Distribution):
             return self.from_mean(other, g1, g2), other.from_mean(self, g2, g1)
         return self.to_mean(other, g1, g2), other.to_mean(self, g2, g1)
 
-    def skew(self, other: Self, alpha: Any, convention: str, dual: bool) -> Array:
+    def skew(self, other: Self, alpha: Any, convention: Convention, dual: bool) -> Array:
         """JSG, or its dual, of two batches of one library."""
         m = self.arithmetic
         self.check_pair(other)
@@ -164,7 +169,7 @@ class Family(Distribution):
         """The length of a vector of parameters."""
         return next(iter(self.parameters.values())).shape[-1]
 
-    def weights(self, name: str, alpha: Any, convention: str) -> tuple[Array, Array, Array, Array]:
+    def weights(self, name: str, alpha: Any, convention: Convention) -> tuple[Array, Array, Array, Array]:
         """``w1, w2, g1, g2`` with axes for the components."""
         m, like = self.arithmetic, next(iter(self.parameters.values()))
         alpha = m.weight(name, alpha, like)

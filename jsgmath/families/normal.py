@@ -7,6 +7,8 @@ from jsgmath import formula
 from jsgmath.arithmetic import Array
 from jsgmath.families.base import Family
 
+Canonical = tuple[Array, Array, Array, Array, Array, Array, Array]
+
 
 class Normal(Family):
     """``N(mean, std^2)``, as those libraries hold them; NumPy's are `jsgmath.Gaussian`, which loses less."""
@@ -14,7 +16,7 @@ class Normal(Family):
     def __init__(self, mean: Array, std: Array, event: int = 0):
         super().__init__(event, mean=mean, std=std)
 
-    def canonical(self, other: Self) -> Any:
+    def canonical(self, other: Self) -> Canonical:
         """``log_r1, r1, r2, e1, e2, d1, d2`` of `formula.py`."""
         m = self.arithmetic
         m1, s1, m2, s2 = (m.work(x) for x in (self.mean, self.std, other.mean, other.std))

@@ -6,22 +6,27 @@ from typing import Any, Self
 import torch
 from torch import Tensor, distributions
 
+from jsgmath.arithmetic import total
 from jsgmath.distribution import Distribution
 from jsgmath.families import Normal
+from jsgmath.hints import Convention
 from jsgmath.low_rank import LowRank
 from jsgmath.torch.arithmetic import TORCH, result_type
 from jsgmath.torch.functions import jsg_full
+from jsgmath.torch.typed import broadcast_shapes, broadcast_tensors, cholesky, solve_triangular
 
 
 class Dense(Distribution):
     """Means ``(..., n)`` and Cholesky factors ``(..., n, n)``."""
 
     library = "torch"
+    mean: Tensor
+    tril: Tensor
 
     def __init__(self, mean: Tensor, tril: Tensor):
         self.mean, self.tril = mean, tril
 
-    def skew(self, other: Self, alpha: Any, convention: str, dual: bool) -> Tensor:
+    def skew(self, other: Self, alpha: Any, convention: Convention, dual: bool) -> Tensor:
         """JSG, or its dual."""
         n1, n2 = self.mean.shape[-1], other.mean.shape[-1]
         if n1 != n2:
@@ -29,7 +34,7 @@ class Dense(Distribution):
         dtype = result_type(self.mean, other.mean)
         mean1, tril1, mean2, tril2 = (x.to(dtype) for x in (self.mean, self.tril, other.mean, other.tril))
         if isinstance(alpha, Tensor) and alpha.ndim:  # for each of which there is a row
-            batch = torch.broadcast_shapes(mean1.shape[:-1], mean2.shape[:-1], alpha.shape)
+            batch = broadcast_shapes(mean1.shape[:-1], mean2.shape[:-1], alpha.shape)
             mean1, alpha = mean1.expand(*batch, -1), alpha.expand(batch)
         return jsg_full(mean1, tril1, mean2, tril2, alpha, dual=dual, convention=convention)
 
@@ -44,12 +49,12 @@ class Dense(Distribution):
         origin, dtype = members[0].mean, result_type(*(N.mean for N in members))
         weights = [w.to(dtype)[..., None, None] for w in weights]
         precisions = [w * torch.cholesky_inverse(N.tril) for w, N in zip(weights, members, strict=True)]
-        P = torch.stack(torch.broadcast_tensors(*precisions)).sum(0)
-        force = sum(S @ (N.mean - origin)[..., None] for S, N in zip(precisions, members, strict=True))
+        P = torch.stack(broadcast_tensors(*precisions)).sum(0)
+        force = total(S @ (N.mean - origin)[..., None] for S, N in zip(precisions, members, strict=True))
         # The factor of the inverse from that of the matrix turned round, without a product of two.
-        turned = torch.linalg.cholesky(P.flip(-2, -1)).flip(-2, -1).mT
+        turned = cholesky(P.flip(-2, -1)).flip(-2, -1).mT
         eye = torch.eye(P.shape[-1], dtype=P.dtype, device=P.device)
-        tril = torch.linalg.solve_triangular(turned, eye.expand_as(P), upper=False)
+        tril = solve_triangular(turned, eye.expand_as(P), upper=False)
         return cls(origin + (tril @ (tril.mT @ force))[..., 0], tril)
 
     def held(self) -> distributions.MultivariateNormal:
@@ -59,8 +64,8 @@ class Dense(Distribution):
 def dense(gaussian: Normal | LowRank) -> Dense:
     """The same as a `Dense`."""
     if isinstance(gaussian, LowRank):
-        return Dense(gaussian.mean, torch.linalg.cholesky(gaussian.covariance()))
-    mean, std = torch.broadcast_tensors(*gaussian.parameters.values())
+        return Dense(gaussian.mean, cholesky(gaussian.covariance()))
+    mean, std = broadcast_tensors(*gaussian.parameters.values())
     if gaussian.event == 0:
         mean, std = mean[..., None], std[..., None]
     elif gaussian.event > 1:
@@ -70,5 +75,6 @@ def dense(gaussian: Normal | LowRank) -> Dense:
 
 def normal(gaussian: Normal) -> distributions.Distribution:
     """As a user of torch holds it."""
-    base = distributions.Normal(*torch.broadcast_tensors(*gaussian.parameters.values()))
+    mean, std = broadcast_tensors(*gaussian.parameters.values())
+    base = distributions.Normal(mean, std)
     return distributions.Independent(base, gaussian.event) if gaussian.event else base

@@ -7,9 +7,10 @@ from torch import Tensor
 
 from jsgmath.low_rank import Matrices
 from jsgmath.torch import eager
+from jsgmath.torch.typed import Function, cholesky, eigvalsh, linalg, solve
 
 
-class Spectral(torch.autograd.Function):
+class Spectral(Function):
     """Sum of g, or gs, over the eigenvalues of ``A gram``, as a function of these two.
 
     The derivative of g is ``x/(1+x)``, that of gs ``x/(1+x)^2``, of a matrix as of a number.
@@ -19,8 +20,8 @@ class Spectral(torch.autograd.Function):
 
     @staticmethod
     def forward(A: Tensor, gram: Tensor, Y: Tensor, dual: bool) -> Tensor:
-        R = torch.linalg.qr(Y, mode="r").R
-        x = torch.linalg.eigvalsh(R @ A @ R.mT).clamp(min=torch.finfo(A.dtype).eps - 1)
+        R: Tensor = linalg.qr(Y, mode="r").R
+        x = eigvalsh(R @ A @ R.mT).clamp(min=torch.finfo(A.dtype).eps - 1)
         return (eager.gs if dual else eager.g)(x, 1 + x, 1 + x, 0.0).sum(-1)
 
     @staticmethod
@@ -33,9 +34,9 @@ class Spectral(torch.autograd.Function):
         A, gram = ctx.saved_tensors
         x = A @ gram
         k = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device) + x
-        slope = torch.linalg.solve(k, x)
+        slope = solve(k, x)
         if ctx.dual:
-            slope = torch.linalg.solve(k, slope)
+            slope = solve(k, slope)
         factor = upstream[0][..., None, None]
         return factor * (gram @ slope).mT, factor * (slope @ A).mT, None, None
 
@@ -50,8 +51,8 @@ TORCH = Matrices(
     double=Tensor.double,
     eye=lambda n, like: torch.eye(n, dtype=like.dtype, device=like.device),
     zeros=lambda shape, like: like.new_zeros(shape),
-    cholesky=torch.linalg.cholesky,
-    solve=torch.linalg.solve,
+    cholesky=cholesky,
+    solve=solve,
     concatenate=lambda tensors: torch.cat(tensors, -1),
     size=size,
     spectral=Spectral.apply,
