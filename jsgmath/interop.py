@@ -75,7 +75,7 @@ def adapted(name: str, distribution: object) -> Adapted:
     kind = type(distribution)
     if kind.__module__.partition(".")[0] == "torch" and hasattr(distribution, "dtype"):
         hint = "tensors go to jsgmath.torch"
-    raise TypeError(f"{name} must be {wanted}, or of a family in jsgmath.families, got {kind.__name__}; {hint}")
+    raise TypeError(f"{name} must be {wanted}, or of a family in jsgmath.families, got {_kind(distribution)}; {hint}")
 
 
 def as_gaussian(name: str, distribution: object) -> Gaussian:
@@ -84,7 +84,7 @@ def as_gaussian(name: str, distribution: object) -> Gaussian:
     if isinstance(found, families.Normal) and found.library == "JAX":
         found = _gaussian_of(found)
     if not isinstance(found, Gaussian):
-        kind = type(distribution).__name__
+        kind = _kind(distribution)
         raise TypeError(f"{name} must be a Gaussian of NumPy here, got {kind}; give it as jsgmath.Gaussian")
     return found
 
@@ -99,7 +99,7 @@ def pair_of(N1: object, N2: object, name1: str = "N1", name2: str = "N2") -> tup
     if type(first) is not type(second):
         first, second = _common(first, second), _common(second, first)
     if type(first) is not type(second):
-        kinds = f"{name1} is a {type(N1).__name__} but {name2} a {type(N2).__name__}"
+        kinds = f"{name1} is a {_kind(N1)} but {name2} a {_kind(N2)}"
         raise TypeError(f"{kinds}; a divergence compares members of one family")
     if isinstance(first, families.Family) and isinstance(second, families.Family) and first.event != second.event:
         events = f"{name1} has {first.event} event dimensions but {name2} has {second.event}"
@@ -286,6 +286,12 @@ def _expanded(expanded: Any) -> Adapted:
     if not isinstance(base, families.Family):
         raise TypeError("an expanded multivariate normal is not taken; divergences broadcast by themselves")
     return base.expanded(tuple(expanded.batch_shape))
+
+
+def _kind(distribution: object) -> str:
+    """What to call it in a message: all of SciPy's frozen ones have a class in common."""
+    frozen = getattr(distribution, "dist", None)
+    return f"scipy.stats.{frozen.name}" if hasattr(frozen, "name") else type(distribution).__name__
 
 
 def _root(distribution: object) -> str:
