@@ -169,8 +169,8 @@ class Diagonal:
             part /= s  # before it is multiplied by what may be small, too
             if self.dual:
                 part *= np.add(a, b, out=factor)
-                part /= s
                 part += np.add(sum1, sum2, out=factor)
+                part /= s
             else:
                 np.multiply(a, b, out=factor)
                 part *= np.add(factor, np.multiply(a_inverse, b_itself, out=other), out=factor)

@@ -176,9 +176,9 @@ def test_more_than_float32_holds_is_infinite():
 
 
 def test_squares_of_means_times_variances_that_float64_cannot_hold_count():
-    """Beside variances of 1e200, ``d^2 v/s^2`` is 100 where ``d^2 v`` is 0."""
-    second = Gaussian([[0.0], [0.0], [0.0]], var=[[2e-200], [1e200], [1e200]])
-    first = Gaussian([[1e-99]], var=[[1e-200]])
+    """``d^2 v/s^2`` is 100 where ``d^2 v`` is 0."""
+    first = Gaussian([[1e-99], [0.0]], var=[[1e-200], [1e200]])
+    second = Gaussian([[0.0], [0.0]], var=[[2e-198], [1e200]])
     for dual, convention in VARIANTS:
         matrix = pairwise(first, 0.0, second, dual=dual, convention=convention)
         np.testing.assert_allclose(matrix, pairs(first, second, 0.0, dual, convention), rtol=1e-12, atol=0)
