@@ -102,9 +102,10 @@ def excess(m: Matrices, E: Array, V: Array, difference: Array, total: Array, B: 
         return X - V @ (B.mT @ (V.mT @ X))
 
     # Both are brought to a size of about one, so that T is as small as the difference throughout.
-    size_E, size_W = (column(m.size(x)) for x in (column(E), difference))
-    EV = column(E) / (size_E + (size_E == 0)) * V
-    Y = m.concatenate([V, EV, mapped(difference / (size_W + (size_W == 0))), mapped(total)])
+    # Of none it is 1: derivatives do not vanish with the difference.
+    size_E, size_W = (x + (x == 0) for x in (column(m.size(column(E))), column(m.size(difference))))
+    EV = column(E) / size_E * V
+    Y = m.concatenate([V, EV, mapped(difference / size_W), mapped(total)])
     inner = B.mT @ (V.mT @ EV) @ B * size_E
     zero = 0 * inner
     half = zero + m.eye(V.shape[-1], V) * size_W / 2
@@ -210,7 +211,7 @@ class LowRank(Distribution):
             twice1 = self.twice_kl(first, second, column(g1), column(g2), dual)
             twice2 = self.twice_kl(second, first, column(g2), column(g1), dual)
             value = formula.skew(w1, w2, twice1 / 2, twice2 / 2)
-        value = self.arithmetic.where(value > 0, value, 0 * value)  # of equal ones rounding may leave less
+        value = self.arithmetic.where(value < 0, 0.0, value)  # of equal ones rounding may leave less
         return self.arithmetic.rounded(value, self.arithmetic.result_type(*self.arrays(), *other.arrays()))
 
     def twice_kl(self, first: Parts, second: Parts, g1: Array, g2: Array, dual: bool) -> Array:
@@ -246,7 +247,9 @@ class LowRank(Distribution):
         )
         # G's precision is diagonal less A A^T.
         batch = np.broadcast_shapes(*(tuple((column(w) * h).shape[:-2]) for w, h in zip(weights, halves, strict=True)))
-        scaled = [column(w) ** 0.5 * h for w, h in zip(weights, halves, strict=True)]
+        positive = (library.where(w > 0, w, 1.0) for w in weights)  # a root has no derivative at 0
+        roots = (column((w > 0) * x**0.5) for w, x in zip(weights, positive, strict=True))
+        scaled = [root * h for root, h in zip(roots, halves, strict=True)]
         A = m.concatenate([library.broadcast(h, (*batch, *h.shape[-2:])) for h in scaled])
         R = m.cholesky(m.eye(A.shape[-1], A) - A.mT @ (A / column(inverse)))
         factor = m.solve(R, (A / column(inverse)).mT).mT

@@ -166,7 +166,7 @@ def _numpy(found: list[Gaussian], w: list[np.ndarray], g: list[np.ndarray], dual
             for weight, N in zip(w, found, strict=True):
                 near = Gaussian.checked(N.form, N.mean - origin, N.scale, N.factor if not N.is_diagonal else None)
                 value = value + weight * evaluated(near, G, one, zero, zero, one, dual)[0]
-    return np.asarray(value).astype(dtype)[()]
+        return np.asarray(value).astype(dtype)[()]
 
 
 def _dense_product(found: list[Gaussian], g: list[np.ndarray]) -> tuple[Gaussian, np.ndarray]:

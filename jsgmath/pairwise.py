@@ -34,7 +34,9 @@ Collection = list[Adapted] | Gaussian | Family
 RELATIVE = 1e-12  # error of an entry that is not computed again
 BLOCK = 2**15  # entries that are worked on together, so that they stay in the cache
 AGAIN = 2**16  # numbers of those that are computed again together, likewise
-FACTORS = 8  # that are multiplied before a logarithm is taken: of units of about one, they stay in range
+FACTORS = 8  # that are multiplied before a logarithm is taken, fewer where they would leave the range:
+RANGE = 700.0  # of logarithms of float64
+SMALLEST = 1e-50  # weight, of which powers stay in that range; pairs of a smaller one are left to `jsg`
 WIDEST = 300.0  # log-ratio of variances that float64 holds with room to spare
 
 
@@ -127,6 +129,7 @@ class Diagonal:
         self.alpha, self.dual, self.convention = alpha, dual, convention
         w2 = as_weight("alpha", alpha)
         self.weights = 1 - w2, w2, *formula.mean_weights(1 - w2, w2, convention == "deasy")[:2]
+        self.tiny = bool(0 < w2 < SMALLEST)
         with np.errstate(all="ignore"):
             # In units of powers of two, so that logarithms of variances are small.
             scale = np.log(np.concatenate([spread(x)[0] for x in (first, second)])).mean(0)
@@ -135,6 +138,11 @@ class Diagonal:
                 (np.ldexp(x.mean.astype(float), -unit), np.ldexp(spread(x)[0], -2 * unit).astype(float))
                 for x in (first, second)
             )
+            for _, v in (self.rows, self.columns):
+                v[v < np.exp(-RANGE)] = 0  # digits are lost there; with an infinite logarithm all is computed again
+            logs = np.log(np.concatenate([self.rows[1], self.columns[1]]))
+            widest = np.abs(logs[np.isfinite(logs)]).max(initial=1)
+            self.factors = int(np.clip(RANGE / widest, 1, FACTORS))
             (_, v1), (_, v2), (w1, w2, g1, g2) = self.rows, self.columns, map(float, self.weights)
             self.ratios = w1 * g2 * (v1 @ (1 / v2).T) + w2 * g1 * ((1 / v1) @ v2.T)
 
@@ -155,11 +163,12 @@ class Diagonal:
             list(pool.map(fill, range(0, K, step)))
         if symmetric:
             matrix = np.triu(matrix, 1) + np.triu(matrix, 1).T
-        return matrix.astype(np.result_type(self.first.dtype, self.second.dtype))
+        with np.errstate(over="ignore"):
+            return matrix.astype(np.result_type(self.first.dtype, self.second.dtype))
 
     def block(self, rows: slice, columns: slice) -> np.ndarray:
         value, error = self.closed_form(rows, columns)
-        i, j = np.nonzero(~(error <= RELATIVE * value) | ~np.isfinite(value))
+        i, j = np.nonzero(~(error <= RELATIVE * value) | ~np.isfinite(value) | self.tiny)
         step = max(1, AGAIN // self.first.dim)
         for some in range(0, len(i), step):
             part = slice(some, some + step)
@@ -180,17 +189,17 @@ class Diagonal:
             np.add(s1, s2, out=s)
             np.subtract(mean1, mean2, out=part)
             part *= part
+            part /= s  # before it is multiplied by what may be small, too
             if self.dual:
                 part *= np.add(a, b, out=factor)
-                part /= s
                 part += np.add(sum1, sum2, out=factor)
+                part /= s
             else:
                 np.multiply(a, b, out=factor)
                 part *= np.add(factor, np.multiply(a_inverse, b_itself, out=other), out=factor)
-            part /= s
             total += part
             product *= s
-            if d % FACTORS == 0 or d == m1.shape[1]:
+            if d % self.factors == 0 or d == m1.shape[1]:
                 log_s += np.log(product, out=product)
                 product[...] = 1
         n, log1, log2 = m1.shape[1], np.log(v1), np.log(v2)
@@ -209,7 +218,7 @@ class Diagonal:
         pair = diagonal_pair(first, second, np.float64)
         terms, kernel = (formula.from_mean, gs) if self.dual else (formula.to_mean, g)
         value = formula.skew(w1, w2, *terms(g1, g2, *pair, kernel)).sum(-1)
-        beyond = (np.abs(pair.log_r1) > WIDEST).any(-1) | ~np.isfinite(value)
+        beyond = (np.abs(pair.log_r1) > WIDEST).any(-1) | ~np.isfinite(value) | self.tiny
         if beyond.any():
             function = jsg_dual if self.dual else jsg
             sides = first.indexed(beyond), second.indexed(beyond)

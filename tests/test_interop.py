@@ -260,6 +260,43 @@ def test_low_rank_normals_have_gradients():
         assert all((x == 0).all() for x in gradients)  # where those of eigenvalues do not exist
 
 
+def low_rank_of(seed):
+    torch.manual_seed(seed)
+    return torch.randn(4).double(), torch.randn(4, 2).double(), torch.rand(4).double() + 0.5
+
+
+@pytest.mark.parametrize("function", [jsg, jsg_dual])
+def test_low_rank_normals_that_are_equal_have_second_derivatives(function):
+    """Those of the divergence of full covariances, by finite differences of its gradient."""
+    mean, W, D = low_rank_of(3)
+    step = torch.randn(4, 2).double()
+
+    def slope(W1, full=False):
+        N1 = td.LowRankMultivariateNormal(mean, W1, D, validate_args=False)
+        N2 = td.LowRankMultivariateNormal(mean, W, D, validate_args=False)
+        if full:
+            N1, N2 = (td.MultivariateNormal(mean, N.covariance_matrix, validate_args=False) for N in (N1, N2))
+        return torch.autograd.grad(function(N1, N2, 0.3), W1, create_graph=True)[0]
+
+    at = W.clone().requires_grad_()
+    (product,) = torch.autograd.grad((slope(at) * step).sum(), at)
+    moved = [slope((W + e * step).requires_grad_(), full=True) for e in (1e-5, -1e-5)]
+    # The third derivative times the square of the step, 1e-10, and rounding over the step, 1e-11.
+    torch.testing.assert_close(product, (moved[0] - moved[1]) / 2e-5, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("convention", ["deasy", "nielsen"])
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+@pytest.mark.parametrize("function", [jsg, jsg_dual])
+def test_low_rank_normals_have_derivatives_by_alpha_at_its_ends(function, alpha, convention):
+    """Those of the full covariances."""
+    made = [td.LowRankMultivariateNormal(*low_rank_of(seed)) for seed in (3, 4)]
+    full = [td.MultivariateNormal(N.loc, N.covariance_matrix) for N in made]
+    at = torch.tensor(alpha, dtype=torch.float64, requires_grad=True)
+    found, expected = (torch.autograd.grad(function(*p, at, convention=convention), at)[0] for p in (made, full))
+    torch.testing.assert_close(found, expected, rtol=1e-11, atol=0)  # 6e-14 was measured
+
+
 def test_low_rank_normals_of_10000_dimensions_form_no_square_matrix():
     """One of 10,000 rows and columns has 800 MB; of a peak of 100 MB, 13 such arrays as W, there would be no eighth."""
     script = """

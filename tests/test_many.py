@@ -234,3 +234,9 @@ def test_bad_input_is_refused_with_its_reason(call, exception, fragments):
     with pytest.raises(exception) as caught:
         call()
     assert all(fragment in str(caught.value) for fragment in fragments.split(" | ")), caught.value
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_more_than_float64_holds_is_infinite(count):
+    means = [0.0, 1e10, 2e10][:count]
+    assert jsg_many([Gaussian([mean], var=[1e-300]) for mean in means], [1 / count] * count) == np.inf

@@ -149,3 +149,36 @@ def test_bad_input_is_refused_with_its_reason(call, exception, fragments):
     with pytest.raises(exception) as caught:
         call()
     assert all(fragment in str(caught.value) for fragment in fragments.split(" | ")), caught.value
+
+
+@pytest.mark.parametrize("size", [1e-40, 4e-41, 1e-300])
+def test_products_of_variances_that_float64_cannot_hold_keep_their_digits(size):
+    """Eight of 1e-40 are 1e-320, of which float64 keeps four digits."""
+    var = np.concatenate([np.full((3, 16), size) * [[1], [2], [3]], np.full((3, 16), 1 / size)])
+    mean = np.sqrt(size) * np.array([[0], [30], [-30], [0], [0], [0]])
+    gaussians = Gaussian(np.broadcast_to(mean, var.shape), var=var)
+    for dual, convention in VARIANTS:
+        matrix = pairwise(gaussians, 0.3, dual=dual, convention=convention)
+        np.testing.assert_allclose(matrix, pairs(gaussians, gaussians, 0.3, dual, convention), rtol=1e-12, atol=0)
+
+
+def test_powers_of_alpha_that_float64_cannot_hold_count():
+    """``alpha^2`` is 0, but times ``v1/v2 (m1 - m2)^2/s`` it is 1e170."""
+    first, second = Gaussian([[1e100]], var=[[1e150]]), Gaussian([[0.0]], var=[[1e-150]])
+    for dual, convention in VARIANTS:
+        matrix = pairwise(first, 1e-180, second, dual=dual, convention=convention)
+        np.testing.assert_allclose(matrix, pairs(first, second, 1e-180, dual, convention), rtol=1e-12, atol=0)
+
+
+def test_more_than_float32_holds_is_infinite():
+    far = Gaussian(np.array([[1e30], [0]], np.float32), var=np.array([[1e-30], [1]], np.float32))
+    assert pairwise(far, 0.5)[0, 1] == np.inf
+
+
+def test_squares_of_means_times_variances_that_float64_cannot_hold_count():
+    """``d^2 v/s^2`` is 100 where ``d^2 v`` is 0."""
+    first = Gaussian([[1e-99], [0.0]], var=[[1e-200], [1e200]])
+    second = Gaussian([[0.0], [0.0]], var=[[2e-198], [1e200]])
+    for dual, convention in VARIANTS:
+        matrix = pairwise(first, 0.0, second, dual=dual, convention=convention)
+        np.testing.assert_allclose(matrix, pairs(first, second, 0.0, dual, convention), rtol=1e-12, atol=0)
