@@ -12,12 +12,10 @@ from jsgmath import formula, special
 from jsgmath.canonical import canonical, diagonal_pair, spread
 from jsgmath.dense import dense_pair
 from jsgmath.gaussian import Gaussian, as_weight
-from jsgmath.hints import Convention, GaussianLike, Weight
+from jsgmath.hints import CONVENTIONS, Convention, GaussianLike, Weight
 from jsgmath.interop import as_gaussian, pair_of
 from jsgmath.pair import Pair, common_batch, finite
 from jsgmath.special import g, gs, numpy_kernel
-
-CONVENTIONS = ("deasy", "nielsen")
 
 
 def jsg(

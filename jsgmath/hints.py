@@ -1,6 +1,6 @@
 """Names for what public functions take and return, where a class would say too little."""
 
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,3 +12,4 @@ GaussianLike: TypeAlias = "Gaussian | Any"  # or what stands for one elsewhere, 
 Weight: TypeAlias = ArrayLike | Any  # a number, or an array of the library of the Gaussians
 Values = np.ndarray | np.floating[Any]  # one per batch element; without a batch, a scalar
 Convention = Literal["deasy", "nielsen"]
+CONVENTIONS = get_args(Convention)

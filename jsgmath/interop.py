@@ -290,8 +290,8 @@ def _expanded(expanded: Any) -> Adapted:
 
 def _kind(distribution: object) -> str:
     """What to call it in a message: all of SciPy's frozen ones have a class in common."""
-    frozen = getattr(distribution, "dist", None)
-    return f"scipy.stats.{frozen.name}" if hasattr(frozen, "name") else type(distribution).__name__
+    name = getattr(getattr(distribution, "dist", None), "name", None)
+    return f"scipy.stats.{name}" if name else type(distribution).__name__
 
 
 def _root(distribution: object) -> str:

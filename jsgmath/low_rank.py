@@ -12,7 +12,11 @@ determinant lemma, with ``Z = I + w E`` and ``A = w T Y^T Z^-1 Y``,
     tr(w M) - log det K         = sum g(w E)  + tr g(A)  + w^2 tr(T Y^T (E/Z) Y)
     tr(K^-1 - I) + log det K    = sum gs(w E) + tr gs(A) + w^2 tr((I + A)^-1 T Y^T (E/Z^2) Y)
 
-where nothing of first order in the difference is left to cancel.
+where nothing of first order in the difference is left to cancel.  Far from each other they do lose digits, and there
+the trace and the determinants themselves are taken.
+
+Accuracy: that of float64 times ``max(W^2/D)``, at most, or the root of it; between covariances that are near-equal by
+factors that are not, only to that of their difference (``tests/test_interop.py``).
 
 [3] Andrews 1968, A square root formulation of the Kalman covariance equations
 """
@@ -32,7 +36,8 @@ from jsgmath.distribution import Distribution
 from jsgmath.hints import Convention
 
 Parts = tuple[Array, Array, Array]  # mean, factor, diagonal
-FAR = 64  # times a result is what it is the difference of
+FAR = 1 / 16  # of a divergence that no eigenvalue of M near -1 leaves so small
+TINY = 1e-200  # beside any weight
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Matrices:
     """``(shape, like)``"""
     cholesky: Callable[[Any], Any]
     solve: Callable[[Any, Any], Any]
+    logdet: Callable[[Any], Any]
     concatenate: Callable[[Any], Any]
     """Along the last axis."""
     size: Callable[[Any], Any]
@@ -78,6 +84,7 @@ def matrices(library: str) -> Matrices:
         zeros=lambda shape, like: np.zeros(shape),
         cholesky=np.linalg.cholesky,
         solve=np.linalg.solve,
+        logdet=lambda x: np.linalg.slogdet(x)[1],
         concatenate=lambda arrays: np.concatenate(arrays, -1),
         size=size,
         spectral=spectral,
@@ -102,8 +109,9 @@ def excess(m: Matrices, E: Array, V: Array, difference: Array, total: Array, B: 
         return X - V @ (B.mT @ (V.mT @ X))
 
     # Both are brought to a size of about one, so that T is as small as the difference throughout.
-    # Of none it is 1: derivatives do not vanish with the difference.
-    size_E, size_W = (x + (x == 0) for x in (column(m.size(column(E))), column(m.size(difference))))
+    # Of none it is the other's, or 1: derivatives do not vanish with the difference.
+    of_E, of_W = column(m.size(column(E))), column(m.size(difference))
+    size_E, size_W = (x + (x == 0) * (y + (y == 0)) for x, y in ((of_E, of_W), (of_W, of_E)))
     EV = column(E) / size_E * V
     Y = m.concatenate([V, EV, mapped(difference / size_W), mapped(total)])
     inner = B.mT @ (V.mT @ EV) @ B * size_E
@@ -118,13 +126,9 @@ def excess(m: Matrices, E: Array, V: Array, difference: Array, total: Array, B: 
     return Y, m.concatenate([m.concatenate([x.mT for x in blocks]).mT for blocks in columns])
 
 
-def twice_kl(
-    m: Matrices, kernel: Any, first: Parts, second: Parts, g1: Array, g2: Array, dual: bool
-) -> tuple[Array, Array]:
-    """``2 KL(N1||G)``, or of the dual ``2 KL(G||N1)``, and whether it lost digits.
-
-    G's weights have the shape ``(..., 1)``.
-    """
+def twice_kl(m: Matrices, library: Arithmetic, first: Parts, second: Parts, g1: Array, g2: Array, dual: bool) -> Array:
+    """``2 KL(N1||G)``, or of the dual ``2 KL(G||N1)``, with G's weights, of shape ``(..., 1)``."""
+    kernel = library.gs if dual else library.g
     (mean1, W1, D1), (mean2, W2, D2) = first, second
     unit = D2**-0.5
     E, r = (D1 - D2) / D2, D1 / D2
@@ -142,23 +146,64 @@ def twice_kl(
     else:
         crossed = (A * (Y.mT @ (column(g2 * E) * Y))).sum((-2, -1))
     diagonal, small = kernel(g2 * E, Z, Z, 0.0).sum(-1), m.spectral(A, gram, Y, dual)
-    value = diagonal + small + crossed
-    far = diagonal + small > FAR * abs(value)
 
     # kappa = (g1 S2 + g2 S1)^-1 (m1 - m2): G is S1 kappa g2 away from N1.
-    R, weights = m.concatenate([V, U]), column(m.concatenate([0 * V[..., 0, :] + g1, 0 * U[..., 0, :] + g2]))
-    RZ = R / column(Z)
+    R, of_1, of_2 = m.concatenate([V, U]), 0 * V[..., 0, :] + g1, 0 * V[..., 0, :] + g2
+    RZ, weights = R / column(Z), column(m.concatenate([of_1, of_2]))
     system = m.eye(R.shape[-1], R) + (R.mT @ RZ) * weights.mT
     onto = m.solve(system, RZ.mT @ delta)  # R^T kappa, from which kappa would have to be subtracted to be found
     kappa = (delta - R @ (weights * onto)) / column(Z)
     projected = onto[..., V.shape[-1] :, :]
     square = (column(r) * kappa * kappa).sum((-2, -1)) + (projected * projected).sum((-2, -1))
+
+    # Far from each other these lose less than the sum above: a trace and determinants of positive matrices.
+    far = (small > FAR) | (library.largest(abs(g2 * E))[..., 0] > 0.5)
+    logdet = m.logdet(system) - m.logdet(m.eye(V.shape[-1], V) + V.mT @ V)  # of K, but for log Z
     g1, g2 = g1[..., 0], g2[..., 0]
     if dual:
-        return value + g2 * g2 * square, far
+        # In units of N1 the covariance of G is 1/Z + Q (I + N^T N/Z W)^-1 W' Q^T with N = [U, -V] and the weights W, W'.
+        own = U / column(r**0.5)
+        B1 = root_of_inverse(m, own)
+        Q = m.concatenate([own, column(r**0.5) * V]) / column(Z)
+        P = Q - own @ (B1.mT @ (own.mT @ Q))
+        N = m.concatenate([U, -V])
+        balance = m.eye(N.shape[-1], N) + (N.mT @ (N / column(Z))) * column(m.concatenate([of_2, of_1])).mT
+        shares = m.solve(balance, column(m.concatenate([of_1, of_2])) * (P.mT @ P))
+        trace = (shares * m.eye(N.shape[-1], N)).sum((-2, -1)) - (leverage(m, own) / Z).sum(-1)
+        return library.where(far, diagonal + trace + logdet, diagonal + small + crossed) + g2 * g2 * square
+    HU = U - V @ (B.mT @ (V.mT @ U))
+    trace = (HU * HU).sum((-2, -1)) - (r * leverage(m, V)).sum(-1)
     moved = column(r) * kappa + U @ projected
     moved = moved - V @ (B.mT @ (V.mT @ moved))
-    return value + g2 * (g2 * (g1 * square + g2 * (moved * moved).sum((-2, -1)))), far
+    quadratic = g2 * (g2 * (g1 * square + g2 * (moved * moved).sum((-2, -1))))
+    return library.where(far, diagonal + g2 * trace - logdet, diagonal + small + crossed) + quadratic
+
+
+def leverage(m: Matrices, V: Array) -> Array:
+    """The diagonal of ``V (I + V^T V)^-1 V^T``."""
+    return (V * m.solve(m.eye(V.shape[-1], V) + V.mT @ V, V.mT).mT).sum(-1)
+
+
+def pair_product(m: Matrices, first: Parts, second: Parts, g1: Array, g2: Array) -> Parts:
+    """The geometric mean: with ``t = g1 D2 + g2 D1`` and ``N = [sqrt(g2) W1, -sqrt(g1) W2]`` its covariance is
+
+        D1 D2/t + Q (I + N^T N/t)^-1 Q^T,        Q = [sqrt(g1) D2/t W1, sqrt(g2) D1/t W2]
+
+    where nothing is subtracted.
+    """
+    (mean1, W1, D1), (mean2, W2, D2) = first, second
+    root1, root2 = (column((g + TINY * m.double(g == 0)) ** 0.5) for g in (g1, g2))  # at 0 a root has no derivative
+    t = g1 * D2 + g2 * D1
+    N = m.concatenate([root2 * W1, -root1 * W2])
+    L = m.cholesky(m.eye(N.shape[-1], N) + N.mT @ (N / column(t)))
+    Q = m.concatenate([root1 * (column(D2 / t) * W1), root2 * (column(D1 / t) * W2)])
+    # m1 + g2 S1 kappa, kappa being (g1 S2 + g2 S1)^-1 (m2 - m1)
+    R, weights = m.concatenate([W2, W1]), column(m.concatenate([0 * W2[..., 0, :] + g1, 0 * W1[..., 0, :] + g2]))
+    delta, RT = column(mean2 - mean1), R / column(t)
+    onto = m.solve(m.eye(R.shape[-1], R) + (R.mT @ RT) * weights.mT, RT.mT @ delta)
+    kappa = (delta - R @ (weights * onto)) / column(t)
+    mean = mean1 + g2 * (column(D1) * kappa + W1 @ onto[..., W2.shape[-1] :, :])[..., 0]
+    return mean, m.solve(L, Q.mT).mT, D1 * D2 / t
 
 
 class LowRank(Distribution):
@@ -191,7 +236,7 @@ class LowRank(Distribution):
     def batch_shape(self) -> tuple[int, ...]:
         return np.broadcast_shapes(self.mean.shape[:-1], self.factor.shape[:-2], self.diag.shape[:-1])
 
-    def expanded(self, other: Self, alphas: tuple[int, ...]) -> Parts:
+    def expanded(self, other: Self, alphas: tuple[int, ...], same_rank: bool = True) -> Parts:
         """In float64, in the common batch of both and of alphas, and of the larger rank."""
         m, library = matrices(self.library), self.arithmetic
         (n, k), n2 = self.factor.shape[-2:], other.factor.shape[-2]
@@ -200,31 +245,22 @@ class LowRank(Distribution):
         batch = np.broadcast_shapes(self.batch_shape, other.batch_shape, tuple(alphas))
         arrays = zip(self.arrays(), (1, 2, 1), strict=True)
         mean, factor, diagonal = (library.broadcast(m.double(x), (*batch, *x.shape[-axes:])) for x, axes in arrays)
+        if not same_rank:
+            return mean, factor, diagonal
         zeros = m.zeros((*batch, n, max(other.factor.shape[-1] - k, 0)), mean)
         return mean, m.concatenate([factor, zeros]), diagonal
 
     def skew(self, other: Self, alpha: Any, convention: Convention, dual: bool) -> Array:
         """JSG, or its dual, of two batches of one library, computed in float64."""
+        m = matrices(self.library)
         w1, w2, g1, g2 = self.weights("alpha", alpha, convention)
         first, second = self.expanded(other, w1.shape), other.expanded(self, w1.shape)
         with np.errstate(all="ignore"):
-            twice1 = self.twice_kl(first, second, column(g1), column(g2), dual)
-            twice2 = self.twice_kl(second, first, column(g2), column(g1), dual)
+            twice1 = twice_kl(m, self.arithmetic, first, second, column(g1), column(g2), dual)
+            twice2 = twice_kl(m, self.arithmetic, second, first, column(g2), column(g1), dual)
             value = formula.skew(w1, w2, twice1 / 2, twice2 / 2)
         value = self.arithmetic.where(value < 0, 0.0, value)  # of equal ones rounding may leave less
         return self.arithmetic.rounded(value, self.arithmetic.result_type(*self.arrays(), *other.arrays()))
-
-    def twice_kl(self, first: Parts, second: Parts, g1: Array, g2: Array, dual: bool) -> Array:
-        """`twice_kl` by the way that keeps more digits: to ``KL(G||N1)`` through G itself, where G is far from N1."""
-        m, library = matrices(self.library), self.arithmetic
-        value, far = twice_kl(m, library.gs if dual else library.g, first, second, g1, g2, dual)
-        if not dual:
-            return value
-        N1, N2 = type(self)(*first), type(self)(*second)
-        G = self.product([N1, N2], [g1[..., 0], g2[..., 0]])
-        sides = G.expanded(N1, ()), N1.expanded(G, ())
-        through_mean, _ = twice_kl(m, library.g, *sides, 0 * g1, 0 * g1 + 1, dual=False)
-        return library.where(far, through_mean, value)
 
     def geometric_mean(self, other: Self, weight: Any) -> Self:
         """The normalised geometric mean: its covariance is diagonal but for the two ranks together."""
@@ -236,27 +272,15 @@ class LowRank(Distribution):
         """The normalised geometric mean of any number of members: its rank is the sum of theirs."""
         first = members[0]
         m, library = matrices(first.library), first.arithmetic
-        weights = [column(m.double(w)) for w in weights]
-        arrays = [[m.double(x) for x in N.arrays()] for N in members]
-        halves = [half_of_lack(m, W, D) for _, W, D in arrays]
-        inverse = sum(w / D for w, (_, _, D) in zip(weights, arrays, strict=True))
-        delta = [column(mean - arrays[0][0]) for mean, _, _ in arrays]
-        force = sum(
-            column(w) * (d / column(D) - h @ (h.mT @ d))
-            for w, (_, _, D), h, d in zip(weights, arrays, halves, delta, strict=True)
-        )
-        # G's precision is diagonal less A A^T.
-        batch = np.broadcast_shapes(*(tuple((column(w) * h).shape[:-2]) for w, h in zip(weights, halves, strict=True)))
-        positive = (library.where(w > 0, w, 1.0) for w in weights)  # a root has no derivative at 0
-        roots = (column((w > 0) * x**0.5) for w, x in zip(weights, positive, strict=True))
-        scaled = [root * h for root, h in zip(roots, halves, strict=True)]
-        A = m.concatenate([library.broadcast(h, (*batch, *h.shape[-2:])) for h in scaled])
-        R = m.cholesky(m.eye(A.shape[-1], A) - A.mT @ (A / column(inverse)))
-        factor = m.solve(R, (A / column(inverse)).mT).mT
-        mean = arrays[0][0] + (force / column(inverse) + factor @ (factor.mT @ force))[..., 0]
+        shape = np.broadcast_shapes(*(tuple(w.shape) for w in weights))
+        G, so_far = first.expanded(first, shape), m.double(weights[0])
+        for N, weight in zip(members[1:], weights[1:], strict=True):
+            so_far, share = so_far + m.double(weight), m.double(weight)
+            share = share / (so_far + (so_far == 0))
+            sides = cls(*G).expanded(N, shape, same_rank=False), N.expanded(cls(*G), shape, same_rank=False)
+            G = pair_product(m, *sides, column(1 - share), column(share))
         dtypes = (library.result_type(*same) for same in zip(*(N.arrays() for N in members), strict=True))
-        parts = zip((mean, factor, 1 / inverse), dtypes, strict=True)
-        return cls(*(library.rounded(x, dtype) for x, dtype in parts))
+        return cls(*(library.rounded(x, dtype) for x, dtype in zip(G, dtypes, strict=True)))
 
     def held(self) -> Any:
         if self.library != "torch":
@@ -274,10 +298,3 @@ class LowRank(Distribution):
         w1, w2 = (m.double(library.array(w, self.mean)) for w in (1 - alpha, alpha))
         g1, g2, _ = formula.mean_weights(w1, w2, convention == "deasy")
         return w1, w2, g1, g2
-
-
-def half_of_lack(m: Matrices, W: Array, D: Array) -> Array:
-    """The h with ``(D + W W^T)^-1 = 1/D - h h^T``."""
-    scaled = W / column(D)
-    L = m.cholesky(m.eye(W.shape[-1], W) + W.mT @ scaled)
-    return m.solve(L, scaled.mT).mT

@@ -93,6 +93,7 @@ def geometric_mean_many(gaussians: Any, weights: Any) -> Any:
     g = weights_of("weights", weights, found)
     if not isinstance(found[0], Gaussian):
         return found[0].product(found, g).held()
+    _check_shapes(found)
     dtype = np.result_type(*(N.dtype for N in found))
     if not all(N.is_diagonal for N in found):
         G, origin = _dense_product(found, g)
@@ -148,14 +149,13 @@ def diagonal_terms(pairs: list[list[Any]], g: list[Array], m: Arithmetic, dual: 
 
 
 def _numpy(found: list[Gaussian], w: list[np.ndarray], g: list[np.ndarray], dual: bool) -> Any:
+    _check_shapes(found)
     dtype = np.result_type(*(N.dtype for N in found))
     with np.errstate(all="ignore"):
         if len(found) == 2:
             (N1, N2), (w1, w2, g1, g2) = found, (x[..., None] for x in (*w, *g))
             value, _ = evaluated(N1, N2, w1, w2, g1, g2, dual)
         elif all(N.is_diagonal for N in found):
-            for N in found[1:]:
-                common_batch(found[0], N)
             pairs = [[diagonal_pair(x, y) for y in found] for x in found]
             terms = diagonal_terms(pairs, [x[..., None] for x in g], arithmetic("NumPy"), dual)
             value = total(weight * term.sum(-1) for weight, term in zip(w, terms, strict=True))
@@ -169,11 +169,21 @@ def _numpy(found: list[Gaussian], w: list[np.ndarray], g: list[np.ndarray], dual
         return np.asarray(value).astype(dtype)[()]
 
 
-def _dense_product(found: list[Gaussian], g: list[np.ndarray]) -> tuple[Gaussian, np.ndarray]:
-    """G in coordinates that begin at the first mean, and that mean."""
+def _check_shapes(found: list[Gaussian]) -> None:
     for N in found[1:]:
         common_batch(found[0], N)
-    origin = found[0].mean
+    shapes = [N.batch_shape for N in found]
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ValueError(f"batch shapes {shapes} of gaussians do not broadcast; make them equal or 1") from None
+
+
+def _dense_product(found: list[Gaussian], g: list[np.ndarray]) -> tuple[Gaussian, np.ndarray]:
+    """G in coordinates that begin at the mean of most weight, so that what is far off costs the others nothing."""
+    means, shares = (np.stack(np.broadcast_arrays(*x)) for x in ([N.mean for N in found], [w[..., None] for w in g]))
+    means, shares = np.broadcast_arrays(means.astype(float), shares)
+    origin = np.take_along_axis(means, shares.argmax(0)[None], 0)[0]
     precisions = [weight[..., None, None] * precision_of(N) for weight, N in zip(g, found, strict=True)]
     P: np.ndarray = total(precisions)
     force: np.ndarray = total(S @ (N.mean - origin)[..., None] for S, N in zip(precisions, found, strict=True))

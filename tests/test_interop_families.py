@@ -130,6 +130,7 @@ REFUSED = {
     ),
     "two families": (lambda: kl(st.poisson(1.0), st.geom(0.5)), TypeError, "N1 | N2 | one family"),
     "a family and a Gaussian": (lambda: kl(st.norm(0, 1), st.expon()), TypeError, "N1 | N2 | one family"),
+    "tensors of integers": (lambda: Poisson(rate=torch.tensor([1, 2])), TypeError, "floating | int64"),
     "two libraries": (
         lambda: kl(st.poisson(1.0), td.Poisson(torch.tensor(1.0))),
         TypeError,

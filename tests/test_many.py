@@ -94,6 +94,13 @@ def test_two_are_the_pair_to_the_last_bit(pair):
             assert deasy == pytest.approx(function(*pair, alpha), rel=1e-15)  # 1 - (1 - alpha) is not alpha
 
 
+def test_weights_that_sum_to_1_in_float32_alone_are_divided_by_their_sum():
+    weights = np.float32([0.1, 0.2, 0.3, 0.4])
+    assert abs(weights.astype(float).sum() - 1) > 1e-9
+    value = jsg_many(DIAGONAL, weights)
+    assert value == pytest.approx(jsg_many(DIAGONAL, weights.astype(float) / weights.astype(float).sum()), rel=1e-15)
+
+
 def test_equal_ones_are_at_no_distance():
     for gaussian in (DIAGONAL[0], DENSE[0]):
         assert jsg_many(3 * [gaussian], [0.5, 0.25, 0.25]) < 1e-30
@@ -126,6 +133,27 @@ def test_common_means_of_1e8_cost_nothing():
         far = [Gaussian(np.round(8 * x.mean) / 8 + 1e8, **{x.form: x.scale}) for x in gaussians]
         here = [Gaussian(np.round(8 * x.mean) / 8, **{x.form: x.scale}) for x in gaussians]
         assert jsg_many(far, WEIGHTS) == pytest.approx(jsg_many(here, WEIGHTS), rel=1e-15)
+
+
+def test_one_that_is_far_off_costs_the_others_nothing():
+    """Subtracted from the others, a mean of 1e12 would leave of them but multiples of 1e-4."""
+    means = [[1e12 + 0.3, 0.0], [0.1, 0.0], [0.2, 0.0]]
+    for dtype in (np.float64, np.float32):
+        gaussians = [Gaussian(np.array(m, dtype), cov=np.eye(2, dtype=dtype)) for m in means]
+        assert jsg_many(gaussians, [0.0, 0.5, 0.5]) == pytest.approx(
+            0.00125, rel=1e-6 if dtype == np.float32 else 1e-14
+        )
+
+
+def test_the_mean_of_ill_conditioned_covariances_keeps_its_digits():
+    """Without a second step it would lose 1e-8 of them at this condition of 1e8."""
+    q = np.linalg.qr(RNG.normal(size=(2, 3, 3)))[0]
+    gaussians = [Gaussian(m, cov=(a * [1.0, 1e-4, 1e-8]) @ a.T) for m, a in zip(MEANS[:2], q, strict=True)]
+    with mp.workdps(60):
+        precisions = [mp.matrix(x.cov.tolist()) ** -1 / 2 for x in gaussians]
+        force = [P * mp.matrix(x.mean.tolist()) for P, x in zip(precisions, gaussians, strict=True)]
+        exact = np.array((((precisions[0] + precisions[1]) ** -1) * (force[0] + force[1])).tolist(), float)[:, 0]
+    np.testing.assert_allclose(geometric_mean_many(gaussians, [0.5, 0.5]).mean, exact, rtol=1e-10)
 
 
 def test_batches_and_weights_broadcast():
@@ -220,6 +248,11 @@ REFUSED = {
     ),
     "none": (lambda: jsg_many([], []), ValueError, "at least one"),
     "a single one": (lambda: jsg_many(DIAGONAL[0], [1.0]), TypeError, "sequence | batch | Gaussian"),
+    "batches of 2 and 3": (
+        lambda: jsg_many([DIAGONAL[0], *(Gaussian(np.zeros((b, 3)), var=1.0) for b in (2, 3))], [0.5, 0.25, 0.25]),
+        ValueError,
+        "batch shapes | (2,) | (3,) | broadcast",
+    ),
     "no Gaussian": (lambda: jsg_many([DIAGONAL[0], 3.0], [0.5, 0.5]), TypeError, "gaussians[1] | float"),
     "another family": (
         lambda: jsg_many(2 * [families.Poisson(1.0)], [0.5, 0.5]),

@@ -47,6 +47,9 @@ class Family(Distribution):
         else:
             like = next(x for x in parameters.values() if library_of(x))
             self.parameters = {name: self.arithmetic.array(x, like) for name, x in parameters.items()}
+            for name, x in self.parameters.items():
+                if "float" not in str(x.dtype):
+                    raise TypeError(f"{name} must be of a floating type, got {x.dtype}; convert it first")
         try:
             _ = self.batch_shape
         except ValueError:

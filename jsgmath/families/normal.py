@@ -33,9 +33,11 @@ class Normal(Family):
     def held(self) -> Any:
         if self.library != "torch":
             return self
-        from jsgmath.torch.distributions import normal
+        from torch import distributions
 
-        return normal(self)
+        mean, std = (self.arithmetic.broadcast(x, self.batch_shape) for x in (self.mean, self.std))
+        normal = distributions.Normal(mean, std)
+        return distributions.Independent(normal, self.event) if self.event else normal
 
     def to_mean(self, other: Any, own: Array, weight: Array) -> Array:
         return self.terms(other, own, weight, dual=False)[0]

@@ -71,10 +71,3 @@ def dense(gaussian: Normal | LowRank) -> Dense:
     elif gaussian.event > 1:
         mean, std = (x.flatten(-gaussian.event) for x in (mean, std))
     return Dense(mean, torch.diag_embed(std))
-
-
-def normal(gaussian: Normal) -> distributions.Distribution:
-    """As a user of torch holds it."""
-    mean, std = broadcast_tensors(*gaussian.parameters.values())
-    base = distributions.Normal(mean, std)
-    return distributions.Independent(base, gaussian.event) if gaussian.event else base

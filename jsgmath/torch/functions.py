@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 from torch._C import _are_functorch_transforms_active  # pyright: ignore[reportPrivateUsage]
 
-from jsgmath.divergences import CONVENTIONS
-from jsgmath.hints import Convention
+from jsgmath.hints import CONVENTIONS, Convention
 from jsgmath.torch.autograd import Divergence, OnePass, compiled_plainly, divergence, wants_gradients
 from jsgmath.torch.eager import Alpha
 from jsgmath.torch.typed import broadcast_shapes

@@ -53,6 +53,7 @@ TORCH = Matrices(
     zeros=lambda shape, like: like.new_zeros(shape),
     cholesky=cholesky,
     solve=solve,
+    logdet=lambda x: torch.slogdet(x)[1],
     concatenate=lambda tensors: torch.cat(tensors, -1),
     size=size,
     spectral=Spectral.apply,
