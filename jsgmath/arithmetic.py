@@ -1,8 +1,9 @@
 """The numbers of NumPy, torch and JAX: what a family's formulas need of them besides ``+ - * /``."""
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -44,6 +45,10 @@ class Arithmetic:
     largest: Callable[[Any], Any]
     """Of the last axis, which stays."""
 
+    def quiet(self) -> AbstractContextManager[Any]:
+        """Where NumPy does not warn of what overflows on the way; others never do."""
+        return np.errstate(all="ignore") if self.library == "NumPy" else nullcontext()
+
     def g_of(self, x: Array, k: Array) -> Array:
         """``g(x)`` for a ``k = 1 + x`` that is in range."""
         return self.g(x, k, k, 0.0)
@@ -77,14 +82,14 @@ def library_of(value: object) -> str | None:
     return {"numpy": "NumPy", "torch": "torch", "jax": "JAX", "jaxlib": "JAX"}.get(root)
 
 
-@cache
+made: dict[str, Arithmetic] = {}  # torch.compile looks through a functools.cache, and warns of it
+
+
 def arithmetic(library: str) -> Arithmetic:
     """The `Arithmetic` of ``"NumPy"``, ``"torch"`` or ``"JAX"``, which is imported now at the earliest."""
-    if library == "torch":
-        from jsgmath.torch.arithmetic import TORCH
-
-        return TORCH
-    return _jax() if library == "JAX" else _numpy()
+    if library not in made:
+        made[library] = {"NumPy": _numpy, "torch": _torch, "JAX": _jax}[library]()
+    return made[library]
 
 
 def total(terms: Iterable[Array]) -> Array:
@@ -98,6 +103,12 @@ def number_between_0_and_1(name: str, alpha: object) -> float:
     if not 0 <= alpha <= 1:  # pyright: ignore[reportOperatorIssue]  # Real has no hints for it
         raise ValueError(f"{name} must lie in [0, 1], got {alpha}")
     return float(alpha)
+
+
+def _torch() -> Arithmetic:
+    from jsgmath.torch.arithmetic import TORCH
+
+    return TORCH
 
 
 def _numpy() -> Arithmetic:

@@ -30,6 +30,8 @@ def members(name: str, distributions: Any) -> list[Adapted]:
 def batch_of(name: str, distributions: object) -> Gaussian | Family:
     """A batch as one holds it."""
     batch = adapted(name, distributions)
+    if isinstance(batch, Gaussian | Family) and batch.batch_shape[:1] == (0,):
+        raise ValueError(f"{name} must hold at least one distribution, got none")
     if not isinstance(batch, Gaussian | Family) or not batch.batch_shape:
         kind = type(distributions).__name__
         raise TypeError(f"{name} must be a sequence of distributions or a batch of them, got a single {kind}")

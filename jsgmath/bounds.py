@@ -10,8 +10,6 @@ With the weights ``w1, w2`` of the divergence, ``g1, g2`` of the geometric mean 
 
 from typing import Any
 
-import numpy as np
-
 from jsgmath import formula
 from jsgmath.arithmetic import Arithmetic, Array, arithmetic, library_of
 from jsgmath.divergences import bhattacharyya, check_convention, jsg, jsg_dual, kl
@@ -49,7 +47,7 @@ def jsg_extended(
     m = arithmetic(library_of(B) or "NumPy")
     dtype = m.result_type(value, B)
     value, B = m.work(value), m.work(B)
-    with np.errstate(all="ignore"):
+    with m.quiet():
         excess, Z = m.expm1(-B), m.exp(-B)
         if not dual:
             return m.rounded(value + m.g(excess, Z, 1.0, -B), dtype)
@@ -79,7 +77,7 @@ def jsg_bounds(
     m, forward, backward, w1, w2 = _kls(N1, N2, alpha)
     check_convention(convention)
     g1, g2, _ = formula.mean_weights(w1, w2, convention == "deasy")
-    with np.errstate(all="ignore"):
+    with m.quiet():
         s, t = _times(m, g2, forward), _times(m, g1, backward)
         dtype = m.result_type(forward, backward)
         upper = _times(m, w1, s) + _times(m, w2, t)
@@ -99,7 +97,7 @@ def bhattacharyya_bound(N1: GaussianLike, N2: GaussianLike, alpha: Weight) -> An
     0.125
     """
     m, forward, backward, w1, w2 = _kls(N1, N2, alpha)
-    with np.errstate(all="ignore"):
+    with m.quiet():
         s, t = _times(m, w2, forward), _times(m, w1, backward)
         return m.rounded(m.where(s < t, s, t), m.result_type(forward, backward))
 

@@ -32,6 +32,7 @@ def jsg(
             ``scipy.stats``, ``torch.distributions``, NumPyro, distrax or TFP, or of a class that was `register`-ed;
             both of one library.  Or two members of one of the `families`, or what scipy and torch hold of them.
         alpha: weight of ``N2`` in [0, 1]; a float or an array, of the same library, that broadcasts with the batch.
+            One of torch or JAX is not checked, since that would wait for the device.
         convention: ``"deasy"``: ``G`` weighs ``N1`` by alpha, so that the ends are KL(N1||N2) and
             KL(N2||N1) [1, eqs. 16-18]; ``"nielsen"``: ``G`` weighs ``N2`` by alpha, both ends are 0 [1, eq. 14; 2].
         return_error: whether to return ``(value, bound)``, the bound being on the absolute error of the value; for

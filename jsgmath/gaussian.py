@@ -267,8 +267,12 @@ def _of_scipy(covariance: Any) -> tuple[str, np.ndarray, np.ndarray | None]:
     if kind == "CovViaPrecision":
         return "precision", covariance._precision, covariance._chol_P
     if kind == "CovViaEigendecomposition":
-        # S = V w V^T = R^T R, R being triangular; largest rows first, so that the small ones keep their digits.
+        # S = V w V^T = R^T R, R being triangular; the largest rows come first, which keeps most digits of the others.
         values = covariance._w[..., None]
+        if not (values > 0).all():
+            raise ValueError(
+                f"cov is singular (smallest eigenvalue {values.min():.2g}); make every eigenvalue positive"
+            )
         root = np.sqrt(np.maximum(values, 0)) * covariance._v.swapaxes(-1, -2)
         R: Any = np.linalg.qr(np.take_along_axis(root, np.argsort(-values, axis=-2), -2), mode="r")
         signs = np.where(np.diagonal(R, axis1=-2, axis2=-1) < 0, -1.0, 1.0)

@@ -208,6 +208,8 @@ SCIPY: dict[str, Callable[..., object]] = {
     "geom": lambda p, scale: families.Geometric(probs=p),
     "expon": lambda scale: families.Exponential(scale=scale),
     "gamma": lambda a, scale: families.Gamma(shape=a, scale=scale),
+    "erlang": lambda a, scale: families.Gamma(shape=a, scale=scale),
+    "chi2": lambda df, scale: families.Gamma(shape=df / 2, scale=2 * scale),
     "beta": lambda a, b, scale: _scipy_beta(a, b, scale),
 }
 
@@ -362,7 +364,7 @@ def _table() -> dict[tuple[str, str], Adapter]:
         for suffix in suffixes:
             known[root, f"Bernoulli{suffix}"] = _probs_or_logits(families.Bernoulli)
             known[root, f"Categorical{suffix}"] = _probs_or_logits(families.Categorical)
-            known[root, f"Geometric{suffix}"] = _probs_or_logits(families.Geometric)
+            known[root, f"Geometric{suffix}"] = _family(families.Geometric, probs="probs")
     return known
 
 

@@ -161,7 +161,7 @@ def twice_kl(m: Matrices, library: Arithmetic, first: Parts, second: Parts, g1: 
     logdet = m.logdet(system) - m.logdet(m.eye(V.shape[-1], V) + V.mT @ V)  # of K, but for log Z
     g1, g2 = g1[..., 0], g2[..., 0]
     if dual:
-        # In units of N1 the covariance of G is 1/Z + Q (I + N^T N/Z W)^-1 W' Q^T with N = [U, -V] and the weights W, W'.
+        # In units of N1 the covariance of G is 1/Z + Q (I + N^T N/Z w)^-1 w' Q^T, with N = [U, -V] and weights w, w'.
         own = U / column(r**0.5)
         B1 = root_of_inverse(m, own)
         Q = m.concatenate([own, column(r**0.5) * V]) / column(Z)
@@ -255,7 +255,7 @@ class LowRank(Distribution):
         m = matrices(self.library)
         w1, w2, g1, g2 = self.weights("alpha", alpha, convention)
         first, second = self.expanded(other, w1.shape), other.expanded(self, w1.shape)
-        with np.errstate(all="ignore"):
+        with self.arithmetic.quiet():
             twice1 = twice_kl(m, self.arithmetic, first, second, column(g1), column(g2), dual)
             twice2 = twice_kl(m, self.arithmetic, second, first, column(g2), column(g1), dual)
             value = formula.skew(w1, w2, twice1 / 2, twice2 / 2)

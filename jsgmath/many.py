@@ -15,12 +15,13 @@ of the last place times its condition: JSG* is least at G, and JSG changes by th
 
 # pyright: reportConstantRedefinition=false
 
+import math
 from typing import Any
 
 import numpy as np
 
 from jsgmath import formula, special
-from jsgmath.arithmetic import Arithmetic, Array, arithmetic, library_of, total
+from jsgmath.arithmetic import Arithmetic, Array, arithmetic, library_of, number_between_0_and_1, total
 from jsgmath.batches import members
 from jsgmath.canonical import diagonal_pair
 from jsgmath.dense import precision_of
@@ -96,8 +97,10 @@ def geometric_mean_many(gaussians: Any, weights: Any) -> Any:
     _check_shapes(found)
     dtype = np.result_type(*(N.dtype for N in found))
     if not all(N.is_diagonal for N in found):
-        G, origin = _dense_product(found, g)
-        return Gaussian((G.mean + origin).astype(dtype), precision=G.precision.astype(dtype))
+        with np.errstate(all="ignore"):
+            G, origin = _dense_product(found, g)
+            mean, precision = (G.mean + origin).astype(dtype), G.precision.astype(dtype)
+        return Gaussian(mean, precision=precision)
     first, g = found[0], [x[..., None] for x in g]
     with np.errstate(all="ignore"):
         pairs = [diagonal_pair(first, N) for N in found]
@@ -119,6 +122,8 @@ def weights_of(name: str, weights: Any, found: list[Adapted]) -> list[Array]:
         if library_of(weights) != library:
             raise TypeError(f"{name} are of {library_of(weights)} but the Gaussians of {library}; convert one of them")
         return list(weights)
+    if library != "NumPy":
+        return [arithmetic(library).array(x, found[0].mean) for x in _numbers(name, weights)]
     w = real_array(name, weights)
     if not (w >= 0).all():
         raise ValueError(f"{name} must not be negative, got {w[~(w >= 0)].flat[0]}")
@@ -128,10 +133,16 @@ def weights_of(name: str, weights: Any, found: list[Adapted]) -> list[Array]:
     w = w.astype(special.WORK)
     rounded = abs(total - 1) <= len(w) * np.finfo(float).eps  # then the first is what the others leave, as 1 - alpha is
     w = np.where(rounded, np.concatenate([1 - w[1:].sum(0, keepdims=True), w[1:]]), w / total)
-    if library == "NumPy":
-        return list(w)
-    m = arithmetic(library)
-    return [m.array(x.astype(float), found[0].mean) for x in w]
+    return list(w)
+
+
+def _numbers(name: str, weights: Any) -> list[float]:
+    """Plain numbers that go with tensors; in Python, which torch.compile can follow."""
+    numbers = [number_between_0_and_1(f"each of {name}", x) for x in weights]
+    whole = math.fsum(numbers)
+    if abs(whole - 1) > ROUNDED:
+        raise ValueError(f"{name} must sum to 1, got a sum of {whole:.6g}")
+    return [x / whole for x in numbers]
 
 
 def diagonal_terms(pairs: list[list[Any]], g: list[Array], m: Arithmetic, dual: bool) -> list[Array]:

@@ -92,8 +92,12 @@ def pairwise(
 def collected(name: str, distributions: Any) -> Collection:
     """One batch if they fit into one, else a list."""
     if not isinstance(distributions, list | tuple):
-        return batch_of(name, distributions)
+        batch = batch_of(name, distributions)
+        check_batch(name, batch, 1, "(K,)")
+        return batch
     found = members(name, distributions)
+    for i, one in enumerate(found):
+        check_batch(f"{name}[{i}]", one, 0, "()")
     batch = stacked(found)
     return found if batch is None else batch
 
@@ -101,6 +105,17 @@ def collected(name: str, distributions: Any) -> Collection:
 def has_closed_form(collection: Collection) -> TypeGuard[Gaussian]:
     """Whether it is a batch of diagonal Gaussians with one axis."""
     return isinstance(collection, Gaussian) and collection.is_diagonal and len(collection.batch_shape) == 1
+
+
+def check_batch(name: str, distribution: Any, axes: int, wanted: str) -> None:
+    """Whether it is a batch of so many axes, those of independent components apart."""
+    if isinstance(distribution, Gaussian | Family):
+        shape = distribution.batch_shape
+        shape = shape[: len(shape) - (distribution.event if isinstance(distribution, Family) else 0)]
+        if len(shape) != axes:
+            raise ValueError(
+                f"{name} has batch shape {shape}, wanted {wanted}; wrap components of one distribution in Independent"
+            )
 
 
 def separate(collection: Collection) -> list[Any]:

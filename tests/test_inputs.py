@@ -172,7 +172,7 @@ KIND = {
     "another frozen distribution": (
         lambda: kl(scipy.stats.uniform(), N),
         TypeError,
-        "N1 | norm | rv_continuous_frozen",
+        "N1 | scipy.stats.uniform",
     ),
     "a norm of negative scale": (lambda: kl(scipy.stats.norm(0, -1), N), ValueError, "std | positive | -1"),
     "a singular multivariate_normal": (

@@ -31,6 +31,7 @@ SCIPY = {
     "multinomial": (both(lambda p: st.multinomial(1, p), PROBS), both(lambda p: Categorical(probs=p), PROBS)),
     "poisson": (both(st.poisson, POSITIVE), both(lambda x: Poisson(rate=x), POSITIVE)),
     "geom": (both(st.geom, PROBS), both(lambda p: Geometric(probs=p), PROBS)),
+    "chi2": (both(st.chi2, POSITIVE), both(lambda x: Gamma(shape=x / 2, scale=2.0), POSITIVE)),
     "expon": (both(lambda x: st.expon(scale=x), POSITIVE), both(lambda x: Exponential(scale=x), POSITIVE)),
     "gamma": (
         both(lambda a, b: st.gamma(a, scale=b), POSITIVE, OTHER),
@@ -52,6 +53,10 @@ TORCH = {
     ),
     "Poisson": (both(lambda x: td.Poisson(t(x)), POSITIVE), both(lambda x: Poisson(rate=x), POSITIVE)),
     "Geometric": (both(lambda p: td.Geometric(t(p)), PROBS), both(lambda p: Geometric(probs=p), PROBS)),
+    "Geometric, by logits": (
+        both(lambda p: td.Geometric(logits=t(np.log(p / (1 - p)))), PROBS),
+        both(lambda p: Geometric(probs=p), PROBS),
+    ),
     "Exponential": (both(lambda x: td.Exponential(t(x)), POSITIVE), both(lambda x: Exponential(rate=x), POSITIVE)),
     "Gamma": (
         both(lambda a, b: td.Gamma(t(a), t(b)), POSITIVE, OTHER),

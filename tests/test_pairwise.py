@@ -135,6 +135,17 @@ REFUSED = {
     "alpha above 1": (lambda: pairwise(batch(2, 2), 1.1), ValueError, "alpha | [0, 1] | 1.1"),
     "a convention": (lambda: pairwise(batch(2, 2), 0.5, convention="paper"), ValueError, "'deasy' | 'paper'"),
     "dimensions": (lambda: pairwise(batch(2, 2), 0.5, batch(2, 3)), ValueError, "dimension 2 | 3"),
+    "a batch of two axes": (
+        lambda: pairwise(td.Normal(torch.zeros(4, 3), torch.ones(4, 3)), 0.5),
+        ValueError,
+        "gaussians has batch shape (4, 3), wanted (K,) | Independent",
+    ),
+    "a batch in a list": (
+        lambda: pairwise([batch(2, 2)], 0.5),
+        ValueError,
+        "gaussians[0] has batch shape (2,), wanted ()",
+    ),
+    "an empty batch": (lambda: pairwise(batch(2, 2).indexed(slice(0, 0)), 0.5), ValueError, "at least one"),
     "a single one": (lambda: pairwise(Gaussian([0.0], var=1.0), 0.5), TypeError, "gaussians | sequence | batch"),
     "two families": (
         lambda: pairwise([families.Poisson(1.0), families.Gamma(shape=1.0, rate=1.0)], 0.5),

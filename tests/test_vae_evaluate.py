@@ -354,7 +354,7 @@ def damage(folder, how):
 @pytest.mark.parametrize(
     ("how", "wanted"),
     [
-        ("no model", "has not finished; wait for it, or go on with python -m vae.train --resume"),
+        ("no model", "has no model.safetensors, which it left at its end; train it again in another --out"),
         ("no epoch", "has not finished"),
         ("goes on", "has not finished"),
         ("other data", "was trained on other data: the sha256 in its run.json differ"),

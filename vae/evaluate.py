@@ -107,8 +107,10 @@ def finished_run(path: Path) -> Run:
         UserError: there is none, it is damaged, or it has not finished.
     """
     run = read_run(path)
-    if not run.finished or not (path / "model.safetensors").exists():
+    if not run.finished:
         raise UserError(f"{path} has not finished; wait for it, or go on with python -m vae.train --resume")
+    if not (path / "model.safetensors").exists():
+        raise UserError(f"{path} has no model.safetensors, which it left at its end; train it again in another --out")
     return run
 
 

@@ -135,7 +135,7 @@ class Family(Distribution):
         m = self.arithmetic
         self.check_pair(other)
         w1, w2, g1, g2 = self.weights("alpha", alpha, convention)
-        with np.errstate(all="ignore"):
+        with self.arithmetic.quiet():
             kl1, kl2 = self.terms(other, g1, g2, dual)
             value = formula.skew(w1, w2, m.where(w1 == 0, 0 * w1, kl1), m.where(w2 == 0, 0 * w2, kl2))
             if self.event:
@@ -146,7 +146,7 @@ class Family(Distribution):
         """The member that is the normalised geometric mean, with ``weight`` on ``other``."""
         self.check_pair(other)
         _, _, g1, g2 = self.weights("weight", weight, "nielsen")
-        with np.errstate(all="ignore"):
+        with self.arithmetic.quiet():
             return self.mean_with(other, g1, g2)
 
     def check_pair(self, other: Self) -> None:
