@@ -11,6 +11,7 @@ from torch import distributions as td
 
 import jsgmath
 from jsgmath import Gaussian, bhattacharyya, geometric_mean, jeffreys, js, jsg, jsg_dual, kl
+from tests.pairs import low_rank
 
 RNG = np.random.default_rng(1)
 A = RNG.normal(size=(2, 3, 3))
@@ -26,10 +27,6 @@ ALPHAS = (0.0, 1e-12, 0.3, 0.5, 1.0)
 
 def tensors(dtype=torch.float64):
     return [(torch.tensor(m, dtype=dtype), torch.tensor(s, dtype=dtype)) for m, s in zip(MEANS, STDS, strict=True)]
-
-
-def low_rank(mean, factor, diagonal):
-    return td.LowRankMultivariateNormal(*(torch.as_tensor(x, dtype=torch.float64) for x in (mean, factor, diagonal)))
 
 
 W = RNG.normal(size=(2, 3, 2))
@@ -205,154 +202,6 @@ def test_torch_compile_takes_distributions():
     value = torch.compile(divergence, backend="aot_eager")(mean)
     torch.testing.assert_close(value, expected)
     torch.testing.assert_close(torch.autograd.grad(value, mean)[0], gradient)
-
-
-# Low rank
-
-
-def mpmath_divergences(N1, N2, alpha):
-    """JSG and JSG* [eqs. 2, 8, 10, 12, 13] of low-rank normals in 60 digits."""
-    import mpmath as mp
-
-    with mp.workdps(60):
-
-        def moments(N):
-            factor = mp.matrix(N.cov_factor.tolist())
-            return mp.matrix(N.loc.tolist()), factor * factor.T + mp.diag(N.cov_diag.tolist())
-
-        def kl(first, second):
-            (m1, S1), (m2, S2) = first, second
-            P, d = S2**-1, m2 - m1
-            product = P * S1
-            trace = sum(product[i, i] for i in range(len(d)))
-            return (trace - len(d) + (d.T * P * d)[0] - mp.log(mp.det(product))) / 2
-
-        (m1, S1), (m2, S2) = pair = moments(N1), moments(N2)
-        w2 = mp.mpf(alpha)
-        P1, P2 = w2 * S1**-1, (1 - w2) * S2**-1
-        S = (P1 + P2) ** -1
-        G = S * (P1 * m1 + P2 * m2), S
-        weights = 1 - w2, w2
-        return [
-            float(sum(w * kl(*((G, N) if dual else (N, G))) for w, N in zip(weights, pair, strict=True)))
-            for dual in (False, True)
-        ]
-
-
-@pytest.mark.parametrize("part", ["mean", "factor", "diagonal", "all"])
-@pytest.mark.parametrize("gap", [1.0, 1e-3, 1e-9])
-def test_low_rank_normals_that_approach_each_other_keep_their_digits(part, gap):
-    """From covariances they would lose all of them at 1e-9, whose square is beyond float64."""
-    torch.manual_seed(2)
-    n, k = 8, 2
-    N1 = low_rank(torch.randn(n), torch.randn(n, k), torch.rand(n) + 0.5)
-    moved = {name: gap * (part in (name, "all")) for name in ("mean", "factor", "diagonal")}
-    N2 = low_rank(
-        N1.loc + moved["mean"] * torch.randn(n),
-        N1.cov_factor * (1 + moved["factor"] * torch.randn(n, k)),
-        N1.cov_diag * (1 + moved["diagonal"] * torch.rand(n)),
-    )
-    for alpha in (0.0, 0.3, 1.0):
-        expected = mpmath_divergences(N1, N2, alpha)
-        for function, value in zip((jsg, jsg_dual), expected, strict=True):
-            # 3e-15 was the largest of 100 draws; float64 with a condition of about 10.
-            assert function(N1, N2, alpha).item() == pytest.approx(value, rel=2e-14)
-    assert jsg(N1, N1, 0.3).item() == jsg_dual(N1, N1, 0.3).item() == 0
-
-
-@pytest.mark.parametrize("condition", [1.0, 1e4, 1e8])
-def test_low_rank_normals_that_are_far_from_each_other_keep_theirs(condition):
-    """``W^2/D`` and ratios of the diagonals of such sizes; the smallest eigenvalue of ``K`` is one over it."""
-    torch.manual_seed(4)
-    n, k = 6, 2
-    W, D = torch.randn(2, n, k), torch.rand(2, n) + 0.5
-    pairs = [
-        ((W[0], D[0] / condition), (W[1], D[1] / condition)),
-        ((W[0], D[0] / condition), (0 * W[1], D[1])),
-        ((W[0], D[0]), (W[1], D[1] * condition ** torch.linspace(-0.5, 0.5, n))),
-    ]
-    for first, second in pairs:
-        N1, N2 = (low_rank(torch.randn(n), *parts) for parts in (first, second))
-        for alpha in (0.0, 1e-12, 0.3, 1.0):
-            for function, value in zip((jsg, jsg_dual), mpmath_divergences(N1, N2, alpha), strict=True):
-                # The largest of some hundred was 5e-13, at 1e8.
-                assert function(N1, N2, alpha).item() == pytest.approx(value, rel=1e-14 * condition**0.5)
-
-
-def test_low_rank_normals_have_gradients():
-    torch.manual_seed(3)
-
-    def divergence(function, mean1, W1, D1, mean2, W2, D2, alpha):
-        N1, N2 = (td.LowRankMultivariateNormal(*x, validate_args=False) for x in ((mean1, W1, D1), (mean2, W2, D2)))
-        return function(N1, N2, alpha)
-
-    def draw():
-        return [torch.randn(4).double(), torch.randn(4, 1).double(), torch.rand(4).double() + 0.5]
-
-    inputs = [x.requires_grad_() for x in (*draw(), *draw())]
-    alpha = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
-    for function in (jsg, jsg_dual):
-        assert torch.autograd.gradcheck(lambda *x, f=function: divergence(f, *x), [*inputs, alpha])
-        assert torch.autograd.gradgradcheck(lambda *x, f=function: divergence(f, *x), [*inputs, alpha], fast_mode=True)
-        same = [x.detach().clone().requires_grad_() for x in (*inputs[:3], *inputs[:3])]
-        gradients = torch.autograd.grad(divergence(function, *same, 0.3), same)
-        assert all((x == 0).all() for x in gradients)  # where those of eigenvalues do not exist
-
-
-def low_rank_of(seed):
-    torch.manual_seed(seed)
-    return torch.randn(4).double(), torch.randn(4, 2).double(), torch.rand(4).double() + 0.5
-
-
-@pytest.mark.parametrize("function", [jsg, jsg_dual])
-def test_low_rank_normals_that_are_equal_have_second_derivatives(function):
-    """Those of the divergence of full covariances, by finite differences of its gradient."""
-    mean, W, D = low_rank_of(3)
-    step = torch.randn(4, 2).double()
-
-    def slope(W1, full=False):
-        N1 = td.LowRankMultivariateNormal(mean, W1, D, validate_args=False)
-        N2 = td.LowRankMultivariateNormal(mean, W, D, validate_args=False)
-        if full:
-            N1, N2 = (td.MultivariateNormal(mean, N.covariance_matrix, validate_args=False) for N in (N1, N2))
-        return torch.autograd.grad(function(N1, N2, 0.3), W1, create_graph=True)[0]
-
-    at = W.clone().requires_grad_()
-    (product,) = torch.autograd.grad((slope(at) * step).sum(), at)
-    moved = [slope((W + e * step).requires_grad_(), full=True) for e in (1e-5, -1e-5)]
-    # The third derivative times the square of the step, 1e-10, and rounding over the step, 1e-11.
-    torch.testing.assert_close(product, (moved[0] - moved[1]) / 2e-5, rtol=0, atol=1e-8)
-
-
-@pytest.mark.parametrize("convention", ["deasy", "nielsen"])
-@pytest.mark.parametrize("alpha", [0.0, 1.0])
-@pytest.mark.parametrize("function", [jsg, jsg_dual])
-def test_low_rank_normals_have_derivatives_by_alpha_at_its_ends(function, alpha, convention):
-    """Those of the full covariances."""
-    made = [td.LowRankMultivariateNormal(*low_rank_of(seed)) for seed in (3, 4)]
-    full = [td.MultivariateNormal(N.loc, N.covariance_matrix) for N in made]
-    at = torch.tensor(alpha, dtype=torch.float64, requires_grad=True)
-    found, expected = (torch.autograd.grad(function(*p, at, convention=convention), at)[0] for p in (made, full))
-    torch.testing.assert_close(found, expected, rtol=1e-11, atol=0)  # 6e-14 was measured
-
-
-def test_low_rank_normals_of_10000_dimensions_form_no_square_matrix():
-    """One of 10,000 rows and columns has 800 MB; of a peak of 100 MB, 13 such arrays as W, there would be no eighth."""
-    script = """
-import resource, time, torch, jsgmath
-from torch.distributions import LowRankMultivariateNormal
-n, k = 10_000, 10
-N1, N2 = (LowRankMultivariateNormal(torch.randn(n), torch.randn(n, k), torch.rand(n) + 1) for _ in range(2))
-jsgmath.jsg(N1, N1, 0.3)
-before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-value = jsgmath.jsg(N1, N2, 0.3)
-assert value > 0
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, time.process_time() - start)
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    kilobytes, seconds = map(float, done.stdout.split())
-    assert kilobytes < 100_000
-    assert seconds < 1
 
 
 # One's own classes

@@ -1,12 +1,13 @@
 """More than two Gaussians, against the definition in 60 digits, the pair, and torch."""
 
-import mpmath as mp
 import numpy as np
 import pytest
 import torch
+from mpmath import mp
 from torch import distributions as td
 
 from jsgmath import Gaussian, families, geometric_mean_many, jsg, jsg_dual, jsg_many
+from verification.oracles import DIGITS, exact, textbook_kl
 
 RNG = np.random.default_rng(5)
 K, N = 4, 3
@@ -28,28 +29,13 @@ def near(gaussians, gap, axis):
 
 def definition(gaussians, weights, mean_weights, dual):
     """``sum_k w_k KL(N_k||G)`` or ``KL(G||N_k)`` with ``P_G = sum_k g_k P_k`` [eqs. 2, 12, 13], to 60 digits."""
-    with mp.workdps(60):
-
-        def moments(gaussian):
-            scale = gaussian.scale.tolist()
-            if gaussian.form == "logvar":
-                return mp.matrix(gaussian.mean.tolist()), mp.diag([mp.exp(x) for x in scale])
-            cov = mp.matrix(scale)
-            return mp.matrix(gaussian.mean.tolist()), (cov if gaussian.form == "cov" else cov * cov.T)
-
-        def kl(first, second):
-            (m1, S1), (m2, S2) = first, second
-            P, d = S2**-1, m2 - m1
-            product = P * S1
-            trace = sum(product[i, i] for i in range(len(d)))
-            return (trace - len(d) + (d.T * P * d)[0] - mp.log(mp.det(product))) / 2
-
-        pairs = [moments(x) for x in gaussians]
+    with mp.workdps(DIGITS):
+        pairs = [exact(N.form, N.mean, N.scale) for N in gaussians]
         precisions = [mp.mpf(g) * S**-1 for g, (_, S) in zip(mean_weights, pairs, strict=True)]
         S = sum(precisions[1:], precisions[0]) ** -1
         force = [P * m for P, (m, _) in zip(precisions, pairs, strict=True)]
         G = S * sum(force[1:], force[0]), S
-        terms = [kl(G, x) if dual else kl(x, G) for x in pairs]
+        terms = [textbook_kl(G, N) if dual else textbook_kl(N, G) for N in pairs]
         return sum(mp.mpf(w) * term for w, term in zip(weights, terms, strict=True))
 
 
@@ -149,11 +135,11 @@ def test_the_mean_of_ill_conditioned_covariances_keeps_its_digits():
     """Without a second step it would lose 1e-8 of them at this condition of 1e8."""
     q = np.linalg.qr(RNG.normal(size=(2, 3, 3)))[0]
     gaussians = [Gaussian(m, cov=(a * [1.0, 1e-4, 1e-8]) @ a.T) for m, a in zip(MEANS[:2], q, strict=True)]
-    with mp.workdps(60):
+    with mp.workdps(DIGITS):
         precisions = [mp.matrix(x.cov.tolist()) ** -1 / 2 for x in gaussians]
         force = [P * mp.matrix(x.mean.tolist()) for P, x in zip(precisions, gaussians, strict=True)]
-        exact = np.array((((precisions[0] + precisions[1]) ** -1) * (force[0] + force[1])).tolist(), float)[:, 0]
-    np.testing.assert_allclose(geometric_mean_many(gaussians, [0.5, 0.5]).mean, exact, rtol=1e-10)
+        product = np.array((((precisions[0] + precisions[1]) ** -1) * (force[0] + force[1])).tolist(), float)[:, 0]
+    np.testing.assert_allclose(geometric_mean_many(gaussians, [0.5, 0.5]).mean, product, rtol=1e-10)
 
 
 def test_batches_and_weights_broadcast():
