@@ -11,5 +11,8 @@ os.environ["TRITON_INTERPRET"] = "1"
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# On processors with AMX the same product has other last bits at another place in memory, unless this is said.
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+
 from tests.chromium import chromium  # noqa: F401  (fixtures for every test that asks for them)
 from tests.postgresql import postgresql  # noqa: F401

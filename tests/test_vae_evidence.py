@@ -28,7 +28,9 @@ class LinearGaussian:
         self.W = columns * [0.5, 1.0, 2.0]
         self.b = random.standard_normal(PIXELS)
         joint = multivariate_normal(self.b, self.W @ self.W.T + np.eye(PIXELS) / 2)
-        self.x = joint.rvs(IMAGES, random_state=random)
+        # Not joint.rvs, whose draws are another LAPACK's own.
+        z, noise = random.standard_normal((IMAGES, LATENT)), random.standard_normal((IMAGES, PIXELS))
+        self.x = z @ self.W.T + self.b + math.sqrt(0.5) * noise
         self.log_evidence = torch.from_numpy(joint.logpdf(self.x))
         # Bishop 2006, eqs. 2.116-117: precision I + 2 W^T W.
         variance = 1 / (1 + 2 * (self.W**2).sum(0))

@@ -4,8 +4,13 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from mpmath import mp
 
+from jsgmath import Gaussian, special
+from jsgmath.dense import precision_of
 from jsgmath.twofold import EPS, Twofold
+from verification.oracles import DIGITS
+from verification.oracles import exact as moments
 
 ONE = 1 + 1e-12  # errors are added up in float64
 
@@ -107,3 +112,18 @@ def test_the_diagonal_and_a_transpose_are_read_off():
     assert (errors == np.diagonal(a.error)).all()
     assert a.T.T is a
     assert (exact(a.T) == exact(a).T).all()
+
+
+@pytest.mark.parametrize("form", ["cov", "scale_tril", "precision", "std"])
+def test_a_precision_has_all_its_digits(form):
+    rng = np.random.default_rng(14)
+    tril = np.tril(rng.normal(size=(4, 4)), -1) + np.diag(rng.uniform(0.1, 1.0, 4))
+    scale = {"scale_tril": tril, "std": np.diag(tril)}.get(form, tril @ tril.T)
+    N = Gaussian(0.0, **{form: scale})
+    with mp.workdps(DIGITS):
+        _, S = moments(form, N.mean, N.scale)
+        truth = S**-1
+        found = [[mp.mpf(float(x)) + mp.mpf(float(x - float(x))) for x in row] for row in precision_of(N)]
+        size = max(abs(x) for x in truth)
+        error = max(abs(found[i][j] - truth[i, j]) for i in range(4) for j in range(4)) / size
+    assert error <= 8 * float(np.finfo(special.WORK).eps)
