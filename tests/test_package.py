@@ -1,5 +1,6 @@
 """The package: what its wheel holds, and that it works where nothing of the repository is to be seen."""
 
+import os
 import re
 import subprocess
 import sys
@@ -46,7 +47,8 @@ def python(wheel, tmp_path_factory):
 
 
 def run(*command, cwd=None):
-    result = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # the source tree
+    result = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
