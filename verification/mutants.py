@@ -299,6 +299,9 @@ class Trial:
                 running[process] = trial
             process, status = os.wait()
             mutant, answer = running.pop(process)
+            if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM:
+                self.report(mutant, "the alarm: it does not end")
+                continue
             if status:
                 raise RuntimeError(f"the tests came to no verdict on {mutant.place} {mutant.name}")
             with open(answer) as file:
@@ -331,7 +334,7 @@ class Trial:
             return process, mutant, answer
         status = 1
         try:
-            signal.alarm(600)
+            signal.alarm(300)
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             mutant.install()
             os.write(end, self.first_red(sorted(items, key=order)).encode())
