@@ -11,9 +11,9 @@ import jsgmath
 import jsgmath.torch
 from benchmarks import textbook
 from benchmarks.cases import ALPHA, DTYPES, SEED, Case, seed_on
-from tests.against_numpy import Reference, divergence, errors
+from tests.torch.against_numpy import Reference, divergence, errors
 
-# As tests/test_torch.py has it: half a unit where float32 is rounded once, else a few roundings.
+# As tests/torch/test_diagonal.py has it: half a unit where float32 is rounded once, else a few roundings.
 ULPS = {"fp32": 16, "fp64": 16, "bf16": 0.51, "fp16": 0.51}
 
 

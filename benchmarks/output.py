@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 import jsgmath
-from vae.environment import git_commit, processor, version
+from vae.training.environment import git_commit, processor, version
 
 
 def machine(device):

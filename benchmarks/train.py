@@ -28,12 +28,12 @@ from benchmarks.textbook import standard
 from vae.data import Dataset, load
 from vae.model import VAE
 from vae.objective import Backend, prepare_backend
-from vae.settings import Settings
-from vae.steps import Batches, Recorded, train_step
 from vae.sweep.grid import Sweep, cells
 from vae.sweep.stacked import Stack
 from vae.sweep.worker import processors
-from vae.training import Training, build
+from vae.training.settings import Settings
+from vae.training.steps import Batches, Recorded, train_step
+from vae.training.training import Training, build
 
 ALPHA = 0.3
 BATCH = 64

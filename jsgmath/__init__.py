@@ -19,8 +19,8 @@ from jsgmath.divergences import (
 from jsgmath.gaussian import Gaussian
 from jsgmath.interop import register
 from jsgmath.many import geometric_mean_many, jsg_many
-from jsgmath.matrix import pairwise
 from jsgmath.mixture import js
+from jsgmath.pairwise import pairwise
 
 __version__ = "0.1.0"
 __all__ = [

@@ -11,8 +11,8 @@ With the weights ``w1, w2`` of the divergence, ``g1, g2`` of the geometric mean 
 from typing import Any
 
 from jsgmath import formula
-from jsgmath.arithmetic import Arithmetic, Array, arithmetic, library_of
 from jsgmath.divergences import bhattacharyya, check_convention, jsg, jsg_dual, kl
+from jsgmath.families.arithmetic import Arithmetic, Array, arithmetic, library_of
 from jsgmath.hints import Convention, GaussianLike, Weight
 
 

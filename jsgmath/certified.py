@@ -45,7 +45,7 @@ INTEGRAL_WIDTH = 2.0**-40
 
 Given = tuple[np.ndarray, str, np.ndarray]  # a Gaussian: mean, form and scale, float64
 Number = Any  # fmpq or arb
-Matrix = Any  # fmpq_mat or arb_mat
+GivenCovariance = Any  # fmpq_mat or arb_mat
 VARIANCE: dict[str, Callable[[Number], Number]] = {
     "var": lambda x: x,
     "std": lambda x: x * x,
@@ -177,7 +177,7 @@ def _parts(
     convention: Convention,
     dual: bool,
     number: Callable[[Any], Number],
-    matrix: Callable[[Any], Matrix],
+    matrix: Callable[[Any], GivenCovariance],
 ) -> tuple[Number, Number, Number]:
     """Numbers with 2 JSG = rational - log(det ratio^alpha) and 2 JSG* = rational + log(det ratio^alpha)."""
     weights = 1 - alpha, alpha
@@ -199,8 +199,8 @@ def _parts(
 
 
 def _moments(
-    N: Given, number: Callable[[Any], Number], matrix: Callable[[Any], Matrix]
-) -> tuple[Matrix, Matrix, Matrix]:
+    N: Given, number: Callable[[Any], Number], matrix: Callable[[Any], GivenCovariance]
+) -> tuple[GivenCovariance, GivenCovariance, GivenCovariance]:
     """Mean, covariance and precision as matrices of rational numbers or of balls; an exp takes balls."""
     mean, form, scale = N[0].tolist(), N[1], N[2].tolist()
     column = matrix([[number(x)] for x in mean])

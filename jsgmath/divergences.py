@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jsgmath import formula, special
-from jsgmath.canonical import canonical, diagonal_pair, spread
-from jsgmath.dense import dense_pair
 from jsgmath.gaussian import Gaussian, as_weight
 from jsgmath.hints import CONVENTIONS, Convention, GaussianLike, Weight
 from jsgmath.interop import as_gaussian, pair_of
-from jsgmath.pair import Pair, common_batch, finite
+from jsgmath.reduction import reduced
+from jsgmath.reduction.diagonal import diagonal_pairs, spread
+from jsgmath.reduction.full import full_pairs
+from jsgmath.reduction.pairs import ScalarPairs, common_batch, finite
 from jsgmath.special import g, gs, numpy_kernel
 
 
@@ -49,8 +50,8 @@ def jsg(
 
     Accuracy: within 1 ulp of ball arithmetic on the definition, however close the two Gaussians are
     (``tests/test_accuracy.py``), and whatever the condition of full covariances up to 1e14; of those that differ by the
-    same factor in several directions, within 10 (``tests/test_accuracy_dense.py``).  Of torch and JAX in their own
-    arithmetic, near-equal ones without loss (``tests/test_interop.py``).
+    same factor in several directions, within 10 (``tests/reduction/test_full.py``).  Of torch and JAX in their own
+    arithmetic, near-equal ones without loss (``tests/interop/test_interop.py``).
 
     References:
         [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
@@ -145,13 +146,13 @@ def geometric_mean(N1: GaussianLike, N2: GaussianLike, weight: Weight) -> Any:
     N1, N2, (_, _, g1, g2, _) = arguments(N1, N2, weight, "nielsen", "weight")
     dtype = _dtype(N1, N2)
     if not (N1.is_diagonal and N2.is_diagonal):
-        (pair, _, _), basis = dense_pair(N1, N2)
+        (pair, _, _), basis = full_pairs(N1, N2)
         k1 = g1 + g2 * pair.r1
         half = basis * np.sqrt(pair.r1 / k1).astype(float)[..., None, :]
         shift = (basis @ (g1 / k1 * pair.d2).astype(float)[..., None])[..., 0]
         return Gaussian((N2.mean + shift).astype(dtype), cov=(half @ half.swapaxes(-1, -2)).astype(dtype))
     common_batch(N1, N2)
-    pair = diagonal_pair(N1, N2)
+    pair = diagonal_pairs(N1, N2)
     k1, k2 = g1 + g2 * pair.r1, g2 + g1 * pair.r2
     mean = (g1 / k1 * N1.mean + g2 / k2 * N2.mean).astype(dtype)
     if N1.form == N2.form == "logvar":
@@ -226,12 +227,12 @@ def evaluated(
     """The divergence at any weights, in the working precision, and a bound on its error."""
     terms, kernel = (formula.from_mean, gs) if dual else (formula.to_mean, g)
 
-    def divergence(pair: Pair) -> np.ndarray:
+    def divergence(pair: ScalarPairs) -> np.ndarray:
         kl1, kl2 = map(finite, terms(g1, g2, *pair, numpy_kernel(kernel)))
         return formula.skew(w1, w2, kl1, kl2).sum(-1)
 
     with np.errstate(all="ignore"):
-        pair, relative, slack = canonical(N1, N2)
+        pair, relative, slack = reduced(N1, N2)
         value = divergence(pair)
         rounding = (special.ROUNDING + N1.dim) * np.finfo(special.WORK).eps
         return value, (rounding + relative) * value + divergence(slack)
@@ -262,7 +263,7 @@ def _skew_grad(
             raise ValueError(f"{name} must be diagonal (var=, logvar= or std=) for its gradient, got {N.form}=")
     common_batch(N1, N2)
     with np.errstate(all="ignore"):
-        pair = diagonal_pair(N1, N2)
+        pair = diagonal_pairs(N1, N2)
         (v1, i1), (v2, i2) = spread(N1), spread(N2)
         kl1, kl2 = map(finite, terms(g1, g2, *pair, numpy_kernel(kernel)))
         numbers = w1, w2, g1, g2, *pair[1:], i1, i2

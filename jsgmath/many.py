@@ -21,15 +21,15 @@ from typing import Any
 import numpy as np
 
 from jsgmath import formula, special
-from jsgmath.arithmetic import Arithmetic, Array, arithmetic, library_of, number_between_0_and_1, total
-from jsgmath.batches import members
-from jsgmath.canonical import diagonal_pair
-from jsgmath.dense import precision_of
 from jsgmath.divergences import evaluated
 from jsgmath.families import Family, Normal
+from jsgmath.families.arithmetic import Arithmetic, Array, arithmetic, library_of, number_between_0_and_1, total
 from jsgmath.gaussian import Gaussian, real_array
 from jsgmath.interop import Adapted
-from jsgmath.pair import common_batch
+from jsgmath.interop.batches import members
+from jsgmath.reduction.diagonal import diagonal_pairs
+from jsgmath.reduction.full import precision_of
+from jsgmath.reduction.pairs import common_batch
 
 ROUNDED = 1e-6  # by how much a sum of weights may miss 1, as that of float32 does
 
@@ -103,7 +103,7 @@ def geometric_mean_many(gaussians: Any, weights: Any) -> Any:
         return Gaussian(mean, precision=precision)
     first, g = found[0], [x[..., None] for x in g]
     with np.errstate(all="ignore"):
-        pairs = [diagonal_pair(first, N) for N in found]
+        pairs = [diagonal_pairs(first, N) for N in found]
         k = total(weight * pair.r1 for weight, pair in zip(g, pairs, strict=True))
         mean = total(weight * pair.r1 / k * N.mean for weight, pair, N in zip(g, pairs, found, strict=True))
         if all(N.form == "logvar" for N in found):
@@ -167,7 +167,7 @@ def _numpy(found: list[Gaussian], w: list[np.ndarray], g: list[np.ndarray], dual
             (N1, N2), (w1, w2, g1, g2) = found, (x[..., None] for x in (*w, *g))
             value, _ = evaluated(N1, N2, w1, w2, g1, g2, dual)
         elif all(N.is_diagonal for N in found):
-            pairs = [[diagonal_pair(x, y) for y in found] for x in found]
+            pairs = [[diagonal_pairs(x, y) for y in found] for x in found]
             terms = diagonal_terms(pairs, [x[..., None] for x in g], arithmetic("NumPy"), dual)
             value = total(weight * term.sum(-1) for weight, term in zip(w, terms, strict=True))
         else:

@@ -27,10 +27,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jsgmath import formula, special
-from jsgmath.canonical import canonical
 from jsgmath.divergences import arguments
 from jsgmath.hints import GaussianLike, Values
-from jsgmath.pair import Pair, finite
+from jsgmath.reduction import reduced
+from jsgmath.reduction.pairs import ScalarPairs, finite
 
 STEPS = 8  # from the line to the nearer pole of T: the rule leaves exp(-2 pi STEPS) = 1.5e-22 times about a hundred
 HIGHEST = 16  # imaginary part: what lies above is exp(-pi HIGHEST), the same, times some tens
@@ -73,7 +73,7 @@ def js(N1: GaussianLike, N2: GaussianLike, lam: ArrayLike = 0.5) -> tuple[Values
     """
     N1, N2, (_, lam, *_) = arguments(N1, N2, lam, "nielsen", "lam")
     with np.errstate(all="ignore"):
-        pair, relative, slack = canonical(N1, N2)
+        pair, relative, slack = reduced(N1, N2)
         value, terms = jensen_shannon(pair, lam)
         lost, _ = jensen_shannon(slack, lam)
         dtype = np.result_type(N1.dtype, N2.dtype)
@@ -83,22 +83,22 @@ def js(N1: GaussianLike, N2: GaussianLike, lam: ArrayLike = 0.5) -> tuple[Values
     return estimate[()], error[()]
 
 
-def jensen_shannon(pair: Pair, lam: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """JS of a `Pair`, and the sum of the sizes of what is summed."""
+def jensen_shannon(pair: ScalarPairs, lam: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """JS of a `ScalarPairs`, and the sum of the sizes of what is summed."""
     kl1, kl2 = (finite(kl) for kl in formula.to_mean(1 - lam, lam, *pair, g=special.numpy_kernel(special.g)))
     value = np.array(formula.skew(lam, 1 - lam, kl1, kl2).sum(-1))  # right where lam is 0 or 1
     terms = value.copy()
-    lam, pair = np.broadcast_to(lam[..., 0], value.shape), Pair(*(np.broadcast_to(x, kl1.shape) for x in pair))
+    lam, pair = np.broadcast_to(lam[..., 0], value.shape), ScalarPairs(*(np.broadcast_to(x, kl1.shape) for x in pair))
     for weight in np.unique(lam[(lam > 0) & (lam < 1)]):
         rows = lam == weight
-        value[rows], terms[rows] = integral(Pair(*(x[rows] for x in pair)), weight)
+        value[rows], terms[rows] = integral(ScalarPairs(*(x[rows] for x in pair)), weight)
     return value, terms
 
 
-def integral(pair: Pair, lam: np.longdouble) -> tuple[np.ndarray, np.ndarray]:
-    """JS of the rows of a `Pair` for ``0 < lam < 1``, and the sum of the sizes of what is summed."""
+def integral(pair: ScalarPairs, lam: np.longdouble) -> tuple[np.ndarray, np.ndarray]:
+    """JS of the rows of a `ScalarPairs` for ``0 < lam < 1``, and the sum of the sizes of what is summed."""
     w1, w2, weights, sizes = rule(lam)
-    pair = Pair(*(x[:, None] for x in pair))
+    pair = ScalarPairs(*(x[:, None] for x in pair))
     value, terms = np.zeros((2, len(pair.e1)), special.WORK)
     blocks = 1 + pair.e1.size * len(weights) // BLOCK
     for nodes in np.array_split(np.arange(len(weights)), min(blocks, len(weights))):

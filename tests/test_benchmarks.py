@@ -20,7 +20,7 @@ import jsgmath.torch
 from benchmarks import check, cpu, gpu, output, report, textbook, train
 from benchmarks.cases import ALPHA, KINDS, Case
 from benchmarks.clock import CpuClock
-from tests.against_numpy import Reference
+from tests.torch.against_numpy import Reference
 from vae.data import load
 
 ROOT = Path(jsgmath.__file__).parents[1]

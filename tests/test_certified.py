@@ -17,8 +17,8 @@ from mpmath import mp
 import jsgmath
 from jsgmath import Gaussian, certified
 from tests.pairs import BEYOND_DOUBLE, PAIRS, VARIANTS
+from tests.reduction.test_full import covariance
 from tests.test_accuracy import EXTENDED, ULPS
-from tests.test_accuracy_dense import covariance
 from verification import balls, oracles
 
 FORMS = ["var", "logvar", "std", "cov", "scale_tril", "precision"]

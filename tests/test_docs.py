@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vae import evaluate, settings
+from vae import evaluate
 from vae.data import __main__ as data
 from vae.figures import __main__ as figures
 from vae.report import __main__ as report
 from vae.sweep import best, grid, status, worker
+from vae.training import settings
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "results" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

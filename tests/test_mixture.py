@@ -13,7 +13,7 @@ from mpmath import mp
 
 import jsgmath
 from jsgmath import Gaussian, js, mixture, special
-from tests.test_accuracy_dense import as_form, covariance, nearby
+from tests.reduction.test_full import as_form, covariance, nearby
 from verification import oracles
 from verification.pairs import dense_pair, diagonal_pair, exact, gaussian
 

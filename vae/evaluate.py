@@ -49,15 +49,15 @@ from jsgmath.torch import kl_standard_normal
 from vae import command_line
 from vae.command_line import place
 from vae.data import Images, load
-from vae.environment import describe_environment
 from vae.errors import UserError
 from vae.evidence import Estimate, binarise, bootstrap_interval, importance_sampling
 from vae.likelihood import UNITS, Likelihood, log_density
-from vae.measure import ACTIVE, describe_latent, encode, evaluate
 from vae.model import VAE
 from vae.objective import TERMS, Objective, prepare_backend
-from vae.run import Run, read_run
-from vae.run_folder import RunFolder
+from vae.runs.run import Run, read_run
+from vae.training.environment import describe_environment
+from vae.training.folder import RunFolder
+from vae.training.measure import ACTIVE, describe_latent, encode, evaluate
 
 DESCRIPTION = """\
 Evaluate runs that have finished: errors, divergences of each latent dimension, active units, rate, distortion and

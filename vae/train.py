@@ -12,11 +12,11 @@ from torch.distributed import is_torchelastic_launched
 from tqdm import tqdm
 
 from vae import command_line
-from vae.distributed import ALONE, Processes, joined, leave
 from vae.errors import UserError
 from vae.objective import TERMS
-from vae.settings import Settings, parse
-from vae.training import Training, prepare
+from vae.training.processes import ALONE, Processes, joined, leave
+from vae.training.settings import Settings, parse
+from vae.training.training import Training, prepare
 
 REDRAW_AFTER = 60.0  # seconds; drawing takes one or two, so a long run can be watched at little cost
 

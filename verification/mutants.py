@@ -1,8 +1,8 @@
 """Does the verification verify?  Break the mathematics at every place, one at a time, and see it turn red.
 
 python -m verification.mutants                every mutant's fate, and the count; exit status 1 if one survives
-python -m verification.mutants dense pair     those of these modules, without the equivalent ones
-python -m verification.mutants 'pair.f: x'    those of this function and statement
+python -m verification.mutants full pairs     those of these modules, without the equivalent ones
+python -m verification.mutants 'pairs.f: x'    those of this function and statement
 
 The mutants are made from the syntax tree of what computes a divergence: every arithmetic operation, sign, comparison,
 condition and number in it has one that gets it wrong, every name that belongs to one of the two Gaussians one that
@@ -25,11 +25,22 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[1]
-MODULES = ("formula", "special", "exact", "pair", "canonical", "divergences")
-# Of these the operations and signs alone: their indices, numbers and names mostly say which axis of a square matrix.
-DENSE = ("twofold", "operands", "dense")
+MODULES = {
+    "formula": "formula",
+    "special": "special",
+    "exact": "reduction/exact",
+    "pairs": "reduction/pairs",
+    "diagonal": "reduction/diagonal",
+    "reduction": "reduction/__init__",
+    "divergences": "divergences",
+    "twofold": "reduction/twofold",
+    "scaling": "reduction/scaling",
+    "full": "reduction/full",
+}
+# In these only operations and signs are mutated: the other numbers and names mostly say which axis of a matrix.
+DENSE = ("twofold", "scaling", "full")
 # These propose a W.  What it makes of the two Gaussians is measured, so that a worse one costs steps, not digits.
-PROPOSALS = ("dense._Mapped.correction", "dense._diagonalised", "dense._diagonaliser")
+PROPOSALS = ("full._Transformed.correction", "full._diagonalised", "full._diagonaliser")
 FIRST = ("test_gradient", "test_definition", "test_kernels")  # they kill most in the least time
 
 # Mutants that change no result, or none that float64 can show, by their function and statement; and why.
@@ -64,14 +75,14 @@ REASONS = {
         "special.gs: k = where(x > 1, 1 + x, k)",
     ],
     "beyond that the ratio is cut off": [
-        "canonical.diagonal_pair: low = np.where(np.abs(log_r1) < np.log(np.finfo(work).max), low, 1)",
+        "diagonal.diagonal_pairs: low = np.where(np.abs(log_r1) < np.log(np.finfo(work).max), low, 1)",
     ],
     "at the border of near both computations are right": [
-        "canonical.diagonal_pair: near = np.abs(e2) < 0.5",
-        "canonical.diagonal_pair: near = np.abs(e1) < 1.5",
+        "diagonal.diagonal_pairs: near = np.abs(e2) < 0.5",
+        "diagonal.diagonal_pairs: near = np.abs(e1) < 1.5",
     ],
     "any negative number means the rest": [
-        "canonical.mixed_excesses: return halves.reshape(-2, 2, 2).sum(-1).T",
+        "diagonal.mixed_excesses: return halves.reshape(-2, 2, 2).sum(-1).T",
     ],
     "both have one": [
         "divergences.evaluated: rounding = (special.ROUNDING + N2.dim) * np.finfo(special.WORK).eps",
@@ -86,51 +97,60 @@ REASONS = {
         "divergences.arguments: batch = common_batch(N1, N1)",
     ],
     "only memory depends on it": [
-        "dense.dense_pair: count, step = (int(np.prod(batch)), max(1, AT_ONCE // (n * 2)))",
-        "dense.dense_pair: count, step = (int(np.prod(batch)), max(1, AT_ONCE * n ** 2))",
+        "full.full_pairs: count, step = (int(np.prod(batch)), max(1, AT_ONCE // (n * 2)))",
+        "full.full_pairs: count, step = (int(np.prod(batch)), max(1, AT_ONCE * n ** 2))",
     ],
     "of a bound in which the other terms are larger, all of them below a rounding": [
         "divergences.evaluated: return (value, (rounding + relative) * value - divergence(slack))",
-        "dense._Mapped.__init__: share = sum(((np.abs(x.high) - x.error) / sizes for x, sizes in sides))",
+        "full._Transformed.__init__: share = sum(((np.abs(x.high) - x.error) / sizes for x, sizes in sides))",
         (
-            "dense._reduce: share = np.maximum(error1 / c1, error2 / c2) - np.where(near[:, None], 0, e_error / n"
+            "full._reduce: share = np.maximum(error1 / c1, error2 / c2) - np.where(near[:, None], 0, e_error / n"
             "p.maximum(c1, c2))"
         ),
         (
-            "dense._reduce: relative = 4 * mapped.weighted + np.where(near, 64, 8 / n) * (share + _ratio(noise, m"
-            "apped.length))"
+            "full._reduce: relative = 4 * transformed.weighted + np.where(near, 64, 8 / n) * (share + "
+            "_ratio(noise, transformed.length))"
         ),
-        "dense._reduce: relative = special.WORK(1) * (relative - 256 * n * (mapped.weighted + mapped.rest) ** 2)",
-        "dense._reduce: relative = special.WORK(1) * (relative + 256 / n * (mapped.weighted + mapped.rest) ** 2)",
-        "dense._reduce: relative = special.WORK(1) * (relative + 256 * n * (mapped.weighted - mapped.rest) ** 2)",
-        "dense._slack: moved = Pair(pair.log_r1, pair.r1, pair.r2, none, none, d2 * np.sqrt(pair.r1), d2)",
+        (
+            "full._reduce: relative = special.WORK(1) * (relative - 256 * n * (transformed.weighted + "
+            "transformed.rest) ** 2)"
+        ),
+        (
+            "full._reduce: relative = special.WORK(1) * (relative + 256 / n * (transformed.weighted + "
+            "transformed.rest) ** 2)"
+        ),
+        (
+            "full._reduce: relative = special.WORK(1) * (relative + 256 * n * (transformed.weighted - "
+            "transformed.rest) ** 2)"
+        ),
+        "full._slack: moved = ScalarPairs(pair.log_r1, pair.r1, pair.r2, none, none, d2 * np.sqrt(pair.r1), d2)",
         "twofold.Twofold.inverse: error = 2 * np.abs(X.high) @ (np.abs(residual.high) - residual.error)",
     ],
     "of each two entries one keeps the weight": [
-        "dense._Mapped.__init__: self.weight = np.sqrt(np.maximum(ratios, 1 * ratios)) * self.off",
+        "full._Transformed.__init__: self.weight = np.sqrt(np.maximum(ratios, 1 * ratios)) * self.off",
     ],
     "by then c2 is 1 to a rounding": [
-        "dense._Mapped.__init__: r = self.c1 * self.c2",
+        "full._Transformed.__init__: r = self.c1 * self.c2",
         (
-            "dense._reduce: share = np.maximum(error1 / c1, error2 * c2) + np.where(near[:, None], 0, e_error / n"
+            "full._reduce: share = np.maximum(error1 / c1, error2 * c2) + np.where(near[:, None], 0, e_error / n"
             "p.maximum(c1, c2))"
         ),
-        "dense._reduce: basis = mapped.columns * np.sqrt(c2).astype(float)[:, None, :]",
+        "full._reduce: basis = transformed.columns * np.sqrt(c2).astype(float)[:, None, :]",
     ],
     "e1 is so small that only its square counts": [
-        "dense._slack: scaled = Pair(np.log1p(e1), 1 - e1, 1 / (1 + e1), e1, -e1 / (1 + e1), still, still)",
-        "dense._slack: scaled = Pair(np.log1p(e1), 1 + e1, 1 * (1 + e1), e1, -e1 / (1 + e1), still, still)",
-        "dense._slack: scaled = Pair(np.log1p(e1), 1 + e1, 1 / (1 - e1), e1, -e1 / (1 + e1), still, still)",
-        "dense._slack: scaled = Pair(np.log1p(e1), 1 + e1, 1 / (1 + e1), e1, -e1 * (1 + e1), still, still)",
-        "dense._slack: scaled = Pair(np.log1p(e1), 1 + e1, 1 / (1 + e1), e1, e1 / (1 + e1), still, still)",
-        "dense._slack: scaled = Pair(np.log1p(e1), 1 + e1, 1 / (1 + e1), e1, -e1 / (1 - e1), still, still)",
+        "full._slack: scaled = ScalarPairs(np.log1p(e1), 1 - e1, 1 / (1 + e1), e1, -e1 / (1 + e1), still, still)",
+        "full._slack: scaled = ScalarPairs(np.log1p(e1), 1 + e1, 1 * (1 + e1), e1, -e1 / (1 + e1), still, still)",
+        "full._slack: scaled = ScalarPairs(np.log1p(e1), 1 + e1, 1 / (1 - e1), e1, -e1 / (1 + e1), still, still)",
+        "full._slack: scaled = ScalarPairs(np.log1p(e1), 1 + e1, 1 / (1 + e1), e1, -e1 * (1 + e1), still, still)",
+        "full._slack: scaled = ScalarPairs(np.log1p(e1), 1 + e1, 1 / (1 + e1), e1, e1 / (1 + e1), still, still)",
+        "full._slack: scaled = ScalarPairs(np.log1p(e1), 1 + e1, 1 / (1 + e1), e1, -e1 / (1 - e1), still, still)",
     ],
     "the matrix is symmetric": [
-        "operands.Matrix.mapped: return (congruent, congruent.T @ back.T)",
+        "scaling.GivenCovariance.transformed: return (congruent, congruent.T @ back.T)",
     ],
     "it serves only to propose a W": [
         (
-            "operands.operands: return Operands(half=np.ldexp(half, rows - own), whitening=np.ldexp(whitening, -c"
+            "scaling.scaled_pair: return ScaledPair(half=np.ldexp(half, rows - own), whitening=np.ldexp(whitening, -c"
             "olumns), first=first, second=second, difference=first.given + -second.given if first.kind == second."
             "kind else None, swapped=swapped, displacement=delta.scaled((toward - unit_displacement[:, None])[:, "
             ":, None]), unit=unit, unit1=unit1, unit_displacement=unit_displacement + 1)"
@@ -174,7 +194,7 @@ class Mutant(NamedTuple):
 
     def install(self):
         module, *path = self.function.split(".")
-        function = importlib.import_module(f"jsgmath.{module}")
+        function = importlib.import_module(f"jsgmath.{MODULES[module].removesuffix('/__init__').replace('/', '.')}")
         for name in path:
             function = inspect.getattr_static(function, name)
             # Of a property, a cached property or a class method it is what they call.
@@ -354,9 +374,13 @@ class Trial:
         print(f"{mutant.place} {mutant.function}: {mutant.before} -> {mutant.after}    {fate} {by}", flush=True)
 
 
+def text_of(module):
+    return (ROOT / "jsgmath" / f"{MODULES[module]}.py").read_text()
+
+
 def main(names):
-    modules = sorted({name.partition(".")[0] for name in names} or MODULES + DENSE)
-    made = [m for name in modules for m in mutants_of(name, (ROOT / "jsgmath" / f"{name}.py").read_text())]
+    modules = sorted({name.partition(".")[0] for name in names} or MODULES)
+    made = [m for name in modules for m in mutants_of(name, text_of(name))]
     mutants = made
     if names:
         mutants = [m for m in made if m.name in names or (m.module in names and m.name not in EQUIVALENT)]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from mpmath import mp
 
 from jsgmath import bhattacharyya, families, formula, jeffreys, kl
-from jsgmath.arithmetic import Arithmetic
+from jsgmath.families.arithmetic import Arithmetic
 from verification import members, textbook
 from verification.pairs import DIVERGENCES, interior, seeds
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from flint import arb, ctx, fmpq, fmpq_poly
 
-from jsgmath import Gaussian, canonical, formula, special
+from jsgmath import Gaussian, formula, special
+from jsgmath.reduction import diagonal
 from verification import balls
 from verification.pairs import DIVERGENCES, divergence
 from verification.rounding import EXP, EXPM1, LOG, SQRT, Rounded, prove, where
@@ -22,7 +23,7 @@ BITS = [64, 53, 24]
 
 
 class Errors(NamedTuple):
-    """Relative errors of the scalars of a pair (`canonical.diagonal_pair`), by the form of the two scales."""
+    """Relative errors of the scalars of a pair (`diagonal.diagonal_pairs`), by the form of the two scales."""
 
     e: float
     r: float
@@ -185,12 +186,12 @@ def unit(work):
 
 
 def true_pair(N1, N2):
-    """The scalars of `canonical.Pair` by their definition."""
+    """The scalars of `diagonal.ScalarPairs` by their definition."""
     (m1, form, s1), (m2, _, s2) = N1, N2
     v1, v2 = (s.exp() if form == "logvar" else s ** {"var": 1, "std": 2}[form] for s in (arb(s1), arb(s2)))
     delta = arb(m1) - arb(m2)
     r1, r2, e1, e2 = v1 / v2, v2 / v1, (v1 - v2) / v2, (v2 - v1) / v1
-    return canonical.Pair(r1.log(), r1, r2, e1, e2, delta / v1.sqrt(), delta / v2.sqrt())
+    return diagonal.ScalarPairs(r1.log(), r1, r2, e1, e2, delta / v1.sqrt(), delta / v2.sqrt())
 
 
 def bounded(kernel, N1, N2, alpha, convention):
@@ -198,7 +199,7 @@ def bounded(kernel, N1, N2, alpha, convention):
     w1, w2 = Rounded(1 - arb(alpha), 1 - arb(alpha)), Rounded(arb(alpha))
     g1, g2, _ = formula.mean_weights(w1, w2, convention == "deasy")
     log_r1, *scalars = true_pair(N1, N2)
-    errors = [getattr(SCALARS[N1[1]], name[0]) for name in canonical.Pair._fields[1:]]
+    errors = [getattr(SCALARS[N1[1]], name[0]) for name in diagonal.ScalarPairs._fields[1:]]
     scalars = [Rounded(x, abs(x) * error) for x, error in zip(scalars, errors, strict=True)]
     terms = formula.from_mean if kernel == "gs" else formula.to_mean
     function = partial(KERNELS[kernel], **options(w1, special.series_terms(64)))
@@ -226,7 +227,7 @@ def test_the_scalars_of_a_pair_err_no_more_than_composed(form, work, monkeypatch
     largest = dict.fromkeys(Errors._fields, arb(0))
     with ctx.workprec(300):
         for pair in pairs(form, 200):
-            got = canonical.diagonal_pair(*gaussians(pair))
+            got = diagonal.diagonal_pairs(*gaussians(pair))
             for name, x, truth in list(zip(got._fields, got, true_pair(*pair), strict=True))[1:]:
                 error = abs(exact(x[0]) - truth) / unit(work)
                 assert error <= getattr(SCALARS[form], name[0]) * abs(truth)

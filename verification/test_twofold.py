@@ -7,8 +7,8 @@ import pytest
 from mpmath import mp
 
 from jsgmath import Gaussian, special
-from jsgmath.dense import precision_of
-from jsgmath.twofold import EPS, Twofold
+from jsgmath.reduction.full import precision_of
+from jsgmath.reduction.twofold import EPS, Twofold
 from verification.oracles import DIGITS
 from verification.oracles import exact as moments
 

@@ -17,8 +17,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from jsgmath import formula
-from jsgmath.arithmetic import Arithmetic, Array, arithmetic, library_of
-from jsgmath.distribution import Distribution
+from jsgmath.families.arithmetic import Arithmetic, Array, arithmetic, library_of
+from jsgmath.families.distribution import Distribution
 from jsgmath.gaussian import real_array
 from jsgmath.hints import Convention
 

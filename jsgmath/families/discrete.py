@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from typing import Any, NamedTuple, Self
 
-from jsgmath.arithmetic import Array
+from jsgmath.families.arithmetic import Array
 from jsgmath.families.base import Family
 
 INFINITE = float("inf")

@@ -2,7 +2,7 @@
 
 from typing import Any, Self
 
-from jsgmath.arithmetic import Array
+from jsgmath.families.arithmetic import Array
 from jsgmath.families.base import Family
 from jsgmath.families.log_gamma import bregman
 

@@ -15,7 +15,7 @@ sum_{j<m} log(x+j)``, and what the two ``x log x - x`` make then is, linear term
 
 from fractions import Fraction
 
-from jsgmath.arithmetic import Arithmetic, Array
+from jsgmath.families.arithmetic import Arithmetic, Array
 
 SHIFT = 12
 """From there on Stirling's series is good for 64 bits, with so many terms:"""

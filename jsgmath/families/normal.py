@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from jsgmath import formula
-from jsgmath.arithmetic import Array
+from jsgmath.families.arithmetic import Array
 from jsgmath.families.base import Family
 
 Canonical = tuple[Array, Array, Array, Array, Array, Array, Array]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from jsgmath import special
-from jsgmath.arithmetic import Arithmetic, number_between_0_and_1
+from jsgmath.families.arithmetic import Arithmetic, number_between_0_and_1
 
 
 def weight(name: str, alpha: Any, like: Tensor) -> Any:

@@ -20,15 +20,15 @@ from torch import Tensor
 from torch._C import _are_functorch_transforms_active  # pyright: ignore[reportPrivateUsage]
 from torch._C._functorch import is_legacy_batchedtensor
 
-from jsgmath.torch import eager
-from jsgmath.torch.eager import Results
+from jsgmath.torch.eager import diagonal
+from jsgmath.torch.eager.diagonal import Results
 from jsgmath.torch.typed import Function
 
 IMPLEMENTATIONS = {
-    "eager": "eager",
-    "triton": "kernels",
-    "full eager": "full_eager",
-    "full triton": "full_kernels",
+    "eager": "eager.diagonal",
+    "triton": "triton.diagonal",
+    "full eager": "eager.full",
+    "full triton": "triton.full",
 }
 
 # Operators for torch.compile, which looks into none and keeps the strides; a plain call goes past the dispatcher.
@@ -144,7 +144,7 @@ class OnePass(Function):
         if not ctx.gradients or torch.is_grad_enabled():
             gradients = Gradient.apply(upstream, *tensors, *ctx.arguments)
         elif is_legacy_batchedtensor(upstream):  # torch.autograd.grad(..., is_grads_batched=True)
-            gradients = [x if x is None else eager.times(x, upstream / ctx.scale) for x in ctx.gradients]
+            gradients = [x if x is None else diagonal.times(x, upstream / ctx.scale) for x in ctx.gradients]
         else:
             gradients, ctx.gradients = ctx.gradients, None
             gradients = rescaled(gradients, upstream, ctx.scale, *tensors, *ctx.arguments)

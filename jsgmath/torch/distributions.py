@@ -6,11 +6,11 @@ from typing import Any, Self
 import torch
 from torch import Tensor, distributions
 
-from jsgmath.arithmetic import total
-from jsgmath.distribution import Distribution
 from jsgmath.families import Normal
+from jsgmath.families.arithmetic import total
+from jsgmath.families.distribution import Distribution
+from jsgmath.families.low_rank import LowRank
 from jsgmath.hints import Convention
-from jsgmath.low_rank import LowRank
 from jsgmath.torch.arithmetic import TORCH, result_type
 from jsgmath.torch.functions import jsg_full
 from jsgmath.torch.typed import broadcast_shapes, broadcast_tensors, cholesky, solve_triangular

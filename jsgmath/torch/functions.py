@@ -10,7 +10,7 @@ from torch._C import _are_functorch_transforms_active  # pyright: ignore[reportP
 
 from jsgmath.hints import CONVENTIONS, Convention
 from jsgmath.torch.autograd import Divergence, OnePass, compiled_plainly, divergence, wants_gradients
-from jsgmath.torch.eager import Alpha
+from jsgmath.torch.eager.diagonal import Alpha
 from jsgmath.torch.typed import broadcast_shapes
 
 Backend = Literal["auto", "eager", "triton"]
@@ -50,8 +50,8 @@ def jsg_standard_normal(
     Raises:
         TypeError, ValueError: arguments that do not fit, said by name.
 
-    Accuracy: against the NumPy reference, by ``tests/test_torch.py``: 16 ulp where ``|logvar| <= 80`` (float32) or
-    ``700`` (float64).  Beyond 87 (708) variances and their ratios are cut off: finite, but inexact.
+    Accuracy: against the NumPy reference, by ``tests/torch/test_diagonal.py``: 16 ulp where ``|logvar| <= 80``
+    (float32) or ``700`` (float64).  Beyond 87 (708) variances and their ratios are cut off: finite, but inexact.
 
     References: [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
 
@@ -133,7 +133,7 @@ def jsg_full(
     are right between equal Gaussians too, where those of an eigenvalue decomposition do not exist.
 
     Accuracy: relatively, of the order of n units of the last place times the condition of the factors; near-equal
-    Gaussians lose nothing beyond that (``tests/test_torch_full.py``).  `jsgmath.jsg` loses nothing at all.
+    Gaussians lose nothing beyond that (``tests/torch/test_full.py``).  `jsgmath.jsg` loses nothing at all.
 
     >>> eye, mean = torch.eye(2), torch.zeros(2, requires_grad=True)
     >>> divergence = jsg_full(mean, eye, torch.ones(2), eye, 0.5)

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jsgmath.low_rank import Matrices
-from jsgmath.torch import eager
+from jsgmath.families.low_rank import Matrices
+from jsgmath.torch.eager import diagonal
 from jsgmath.torch.typed import Function, cholesky, eigvalsh, linalg, solve
 
 
@@ -22,7 +22,7 @@ class Spectral(Function):
     def forward(A: Tensor, gram: Tensor, Y: Tensor, dual: bool) -> Tensor:
         R: Tensor = linalg.qr(Y, mode="r").R
         x = eigvalsh(R @ A @ R.mT).clamp(min=torch.finfo(A.dtype).eps - 1)
-        return (eager.gs if dual else eager.g)(x, 1 + x, 1 + x, 0.0).sum(-1)
+        return (diagonal.gs if dual else diagonal.g)(x, 1 + x, 1 + x, 0.0).sum(-1)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

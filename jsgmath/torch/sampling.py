@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from jsgmath.hints import Convention
-from jsgmath.torch import eager
 from jsgmath.torch.autograd import STRIDES, compiled_plainly, flat, library, register, work_type
-from jsgmath.torch.eager import Alpha
+from jsgmath.torch.eager import diagonal
+from jsgmath.torch.eager.diagonal import Alpha
 from jsgmath.torch.functions import Backend, Reduction, alpha_of, check_options, reduced, rows_of
 from jsgmath.torch.normal import normal
 from jsgmath.torch.typed import Function
@@ -46,7 +46,7 @@ def sample_and_jsg(
     Raises:
         TypeError, ValueError: arguments that do not fit, said by name.
 
-    Accuracy: noise within 4 ulp of its exact value, at most 6.764 in size, by ``tests/test_torch_sampling.py``; the
+    Accuracy: noise within 4 ulp of its exact value, at most 6.764 in size, by ``tests/torch/test_sampling.py``; the
     divergence is that of `jsg_standard_normal`, and like there log-variances are held within 87 (708).
 
     References: [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
@@ -115,13 +115,13 @@ def sample(
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """``z``, the divergence of each row, and the seed used, as a tensor of one entry that nobody else changes."""
     if triton:
-        from jsgmath.torch import sampling_kernels
+        from jsgmath.torch.triton import sampling as kernels
 
-        return sampling_kernels.sample(mean, logvar, alphas, seeds, alpha, seed, first_row, dual, reverse)
+        return kernels.sample(mean, logvar, alphas, seeds, alpha, seed, first_row, dual, reverse)
     used = torch.full((1,), seed, dtype=torch.int64, device=mean.device) if seeds is None else seeds.clone()
     z = mean.to(work_type(mean)) + _noise(logvar, used, first_row)
     number = alpha if alphas is None else alphas
-    value = eager.rows(mean, logvar, None, None, number, dual=dual, reverse=reverse, grad=False)[0]
+    value = diagonal.rows(mean, logvar, None, None, number, dual=dual, reverse=reverse, grad=False)[0]
     return z.to(mean.dtype), value, used
 
 
@@ -131,9 +131,9 @@ def sample_gradient(
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """By mean, logvar and, if asked for, alpha (one per row), with the seed that `sample` used."""
     if triton:
-        from jsgmath.torch import sampling_kernels
+        from jsgmath.torch.triton import sampling as kernels
 
-        compute = sampling_kernels.sample_gradient
+        compute = kernels.sample_gradient
     else:
         compute = _eager_gradient
     return compute(mean, logvar, alphas, seed, by_z, by_value, alpha, first_row, dual, reverse, by_alpha)
@@ -146,7 +146,7 @@ def _eager_gradient(
     work = work_type(mean)
     number = alpha if alphas is None else alphas
     # In the working type, so that a sum is rounded once.
-    _, by_mean, by_logvar, _, d_alpha = eager.block_of_rows(
+    _, by_mean, by_logvar, _, d_alpha = diagonal.block_of_rows(
         mean.to(work), logvar.to(work), None, None, number,
         dual=dual, reverse=reverse, value=False, by_alpha=by_alpha, upstream=by_value,
     )  # fmt: skip
@@ -158,7 +158,7 @@ def _eager_gradient(
 def _noise(logvar: Tensor, seed: Tensor, first_row: int) -> Tensor:
     """``exp(logvar / 2) * eps``."""
     work = work_type(logvar)
-    widest = eager.WIDEST[work]
+    widest = diagonal.WIDEST[work]
     return (0.5 * logvar.to(work).clamp(-widest, widest)).exp() * normal(seed, first_row, logvar.shape, work)
 
 

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from vae.figures import paper
 from vae.figures.output import COLOURS, INK, LABELS, WIDTH, Result
-from vae.figures.runs import Selection, read_runs, several_weights, title, trained
-from vae.settings import Settings
+from vae.runs import paper
+from vae.runs.groups import Selection, read_runs, several_weights, title, trained
+from vae.training.settings import Settings
 
 Row = Mapping[str, Any]
 

@@ -15,8 +15,8 @@ from matplotlib.lines import Line2D
 
 from vae.figures.curves import BY_ALPHA, GRID, Series, set_ticks
 from vae.figures.output import COLOURS, LABELS, WIDTH, Result
-from vae.figures.runs import describe, label, read_runs, summary, title, trained
-from vae.run import Run
+from vae.runs.groups import describe, label, read_runs, summary, title, trained
+from vae.runs.run import Run
 
 WANTED = [*GRID, trained("mmd", weight=500.0)]
 SERIES = [*BY_ALPHA, Series({"divergence": "mmd"}, COLOURS["mmd"], LABELS["mmd"])]

@@ -11,12 +11,12 @@ from vae.data import Images, load
 from vae.errors import UserError
 from vae.evaluate import load_model
 from vae.figures.output import LABELS, WIDTH, Result
-from vae.figures.runs import command, describe, label, on, read_runs, trained
-from vae.measure import by_activity, encode
 from vae.model import VAE
-from vae.pictures import STEPS, fill_grid, traverse
-from vae.run import Run
-from vae.settings import Settings
+from vae.runs.groups import command, describe, label, on, read_runs, trained
+from vae.runs.run import Run
+from vae.training.measure import by_activity, encode
+from vae.training.pictures import STEPS, fill_grid, traverse
+from vae.training.settings import Settings
 
 DATASET = "fashion"
 PANELS = {

@@ -12,12 +12,12 @@ from tqdm import tqdm
 
 from vae.errors import UserError
 from vae.figures.evidence import Unusable, read_evidence
-from vae.figures.runs import command, read_runs
 from vae.report.paint import WEIGHTS, Painter, Pictures
-from vae.run import DAMAGE, Run
-from vae.settings import Settings
+from vae.runs.groups import command, read_runs
+from vae.runs.run import DAMAGE, Run
+from vae.runs.statistics import Mean
 from vae.sweep.best import common, order, rank
-from vae.sweep.choice import Mean
+from vae.training.settings import Settings
 
 TERMS = ("reconstruction", "divergence")
 

@@ -4,7 +4,7 @@ const where = (condition, yes, no) => (condition ? yes : no);
 const kernel = (f) => (x, k, otherK, logR) => f(x, k, otherK, logR, Math.log, where, 1, TERMS, FLOOR);
 const [g, gs] = [kernel(formula.g), kernel(formula.gs)];
 
-// As jsgmath/canonical.py does for variances: log_r1, r1, r2, e1, e2, d1, d2.
+// As jsgmath/reduction/diagonal.py does for variances: log_r1, r1, r2, e1, e2, d1, d2.
 function canonical({ mean1, var1, mean2, var2 }) {
   const [r1, r2, delta] = [var1 / var2, var2 / var1, mean1 - mean2];
   return [

@@ -17,8 +17,8 @@ from vae.figures.output import COLOURS
 from vae.report.collect import Collection, Group
 from vae.report.javascript import translate
 from vae.report.sections import remarks, section, swatch
+from vae.runs.statistics import Mean
 from vae.sweep.best import name
-from vae.sweep.choice import Mean
 
 SOURCES = Path(__file__).parent
 FUNCTIONS = (

@@ -11,10 +11,10 @@ from torch import Tensor
 from vae.data import Dataset, load
 from vae.errors import UserError
 from vae.evaluate import load_model
-from vae.measure import by_activity, encode
 from vae.model import VAE
-from vae.pictures import reconstruct, tile, traverse
-from vae.run import Run
+from vae.runs.run import Run
+from vae.training.measure import by_activity, encode
+from vae.training.pictures import reconstruct, tile, traverse
 
 WEIGHTS = "model.safetensors"
 SAMPLES = (5, 10)

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vae.figures.output import csv_text
-from vae.figures.runs import title
 from vae.report.collect import TERMS, Collection, Comparison, Group, Shown, way
 from vae.report.paint import NOISE_SEED
+from vae.runs.groups import title
+from vae.runs.statistics import CONFIDENCE
 from vae.sweep.best import heading, name
-from vae.sweep.choice import CONFIDENCE
 
 # Digits after the point: MMD's divergences are thousandths.
 DIGITS = {"reconstruction": 2, "divergence": 3}

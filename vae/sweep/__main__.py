@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 from vae import command_line
-from vae.environment import without_password
 from vae.errors import UserError
 from vae.sweep import best, status, worker
 from vae.sweep.grid import cells, parse
 from vae.sweep.queue import Queue
 from vae.sweep.storage import JOURNAL
 from vae.sweep.worker import Images, Worker
+from vae.training.environment import without_password
 
 
 def sweep(arguments: list[str]) -> None:

@@ -13,13 +13,13 @@ import tyro
 from vae import command_line
 from vae.command_line import place
 from vae.errors import UserError
-from vae.figures.runs import Group, Runs, dataset_order, read_runs
 from vae.files import replacing
 from vae.likelihood import UNITS, Likelihood
 from vae.objective import Divergence
-from vae.run import Run
-from vae.settings import Settings
-from vae.sweep.choice import CONFIDENCE, SPLITS, Grid, Mean, listed, share
+from vae.runs.groups import Group, Runs, dataset_order, read_runs
+from vae.runs.run import Run
+from vae.runs.statistics import CONFIDENCE, SPLITS, Grid, Mean, listed, share
+from vae.training.settings import Settings
 
 WIDTH = 100
 HEAD = ("divergence", "chosen by", "alpha", "seeds", "  train", "  test", "as good")

@@ -17,7 +17,7 @@ from vae.data import DatasetName
 from vae.errors import UserError
 from vae.likelihood import Likelihood
 from vae.objective import Backend, Divergence
-from vae.settings import Settings, check
+from vae.training.settings import Settings, check
 
 DESCRIPTION = """\
 Train many models: every alpha of every skewed divergence, and baselines beside them, for several seeds. Lists are

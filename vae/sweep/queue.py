@@ -32,9 +32,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from vae.errors import UserError
 from vae.objective import Divergence
-from vae.run_folder import plain
-from vae.settings import Settings
 from vae.sweep.storage import open_storage, patiently
+from vae.training.folder import plain
+from vae.training.settings import Settings
 
 State = Literal["waiting", "running", "done", "failed"]
 

@@ -18,11 +18,11 @@ from torch.func import functional_call, stack_module_state, vmap
 from jsgmath.torch import jsg_standard_normal
 from vae.errors import UserError
 from vae.likelihood import Likelihood, error
-from vae.measure import mean_terms
 from vae.model import VAE
 from vae.objective import TERMS, Objective, mmd_to_standard_normal
-from vae.steps import Batches, NotFinite, Recorded, train_step
-from vae.training import Training, adam, row
+from vae.training.measure import mean_terms
+from vae.training.steps import Batches, NotFinite, Recorded, train_step
+from vae.training.training import Training, adam, row
 
 
 class Stacked(nn.Module):

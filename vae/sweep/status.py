@@ -8,10 +8,10 @@ from typing import Annotated
 import tyro
 
 from vae import command_line
-from vae.environment import without_password
 from vae.errors import UserError
 from vae.sweep.queue import Queue, Status
 from vae.sweep.storage import JOURNAL
+from vae.training.environment import without_password
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
-from vae.environment import without_password
 from vae.errors import UserError
+from vae.training.environment import without_password
 
 # One for the beats and one for the rest, of which one is kept: a database has room for about a hundred. It is tried
 # before each use, for the database may have been restarted meanwhile.

@@ -20,13 +20,13 @@ from tqdm import tqdm
 from vae import command_line
 from vae.command_line import place
 from vae.data import Dataset
-from vae.environment import without_password
 from vae.errors import InUse, UserError
-from vae.settings import Settings
 from vae.sweep.queue import Cell, Queue
 from vae.sweep.stacked import train_together
 from vae.sweep.status import lines
-from vae.training import Training, prepare
+from vae.training.environment import without_password
+from vae.training.settings import Settings
+from vae.training.training import Training, prepare
 
 DESCRIPTION = """\
 Take runs from the queue of a sweep and train them, until none is left. Any number of workers may do so on any number of

@@ -1,0 +1,158 @@
+"""The computation of the Triton kernel in plain torch operations: any device, one operation at a time."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from jsgmath import formula, special
+
+Alpha = float | Tensor
+# The value, and the derivatives by both means, the scales and alpha: tensors, or None for what was not asked for.
+Results = Sequence[Any]
+
+WIDEST = {torch.float32: 87.0, torch.float64: 708.0}  # log-variances and differences of them
+# Numbers of a block on a CPU, so that it stays in the cache from one operation to the next.
+BLOCK = 2**16
+
+
+def rows(
+    mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None, alpha: Alpha, *,
+    dual: bool, reverse: bool, value: bool = True, grad: bool = True, by_alpha: bool = False,
+    scale: float = 1.0, upstream: Tensor | None = None,
+) -> Results:  # fmt: skip
+    """What `triton.diagonal.rows` returns, computed here."""
+    count, n = mean1.shape
+    work = torch.promote_types(mean1.dtype, torch.float32)
+    values, d_alpha = (mean1.new_empty(count, dtype=work) if needed else None for needed in (value, by_alpha))
+    gradients = [mean1.new_empty(count, n) if grad and needed else None for needed in (True, True, mean2 is not None)]
+    step = max(BLOCK // n, 1) if mean1.device.type == "cpu" else max(count, 1)
+    for first in range(0, count, step):
+        block = slice(first, first + step)
+
+        def part(x: Any, block: slice = block) -> Any:
+            return x[block] if isinstance(x, torch.Tensor) and x.numel() > 1 else x
+
+        results = block_of_rows(
+            *(part(x) for x in (mean1, logvar1, mean2, logvar2, alpha)),
+            dual=dual, reverse=reverse, value=value, grad=grad, by_alpha=by_alpha, scale=scale, upstream=part(upstream),
+        )  # fmt: skip
+        for whole, result in zip((values, *gradients, d_alpha), results, strict=True):
+            if whole is not None:
+                whole[block] = result
+    return values, *gradients, d_alpha
+
+
+def rescaled(
+    gradients: Results, *pair: Any,
+    upstream: Tensor, scale: float, compute: Callable[..., Results] | None = None, **options: Any,
+) -> Results:  # fmt: skip
+    """``gradients``, which were multiplied by ``scale``, multiplied by ``upstream`` instead."""
+    if upstream.device.type == "cpu" and (upstream == scale).all():
+        return gradients
+    if gradients[0].dtype != upstream.dtype:  # to be rounded once
+        compute = compute or rows
+        return compute(*pair, value=False, by_alpha=gradients[3] is not None, upstream=upstream, **options)[1:]
+    return [x if x is None else times(x, upstream / scale) for x in gradients]
+
+
+def times(x: Tensor, factor: Tensor) -> Tensor:
+    """``x`` with every row multiplied by its factor."""
+    return x * factor.reshape(-1, *[1] * (x.ndim - 1))
+
+
+def block_of_rows(
+    mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None, alpha: Alpha, *,
+    dual: bool, reverse: bool, value: bool = True, grad: bool = True, by_alpha: bool = False,
+    scale: float = 1.0, upstream: Tensor | None = None,
+) -> Results:  # fmt: skip
+    """`rows` at once, in operations that torch can differentiate."""
+    dtype = mean1.dtype
+    work = torch.promote_types(dtype, torch.float32)
+    largest = torch.finfo(work).max
+    widest, furthest = WIDEST[work], 2.0**512 if work == torch.float64 else 2.0**64
+    inside = not isinstance(alpha, torch.Tensor) and 0 < alpha < 1
+    if not isinstance(alpha, torch.Tensor):
+        alpha = mean1.new_full((1,), alpha, dtype=torch.float64)
+    w1, w2 = (w.to(work).reshape(-1, 1) for w in (1 - alpha.double(), alpha))
+    g1, g2, slope = formula.mean_weights(w1, w2, reverse)
+
+    mean1, logvar1 = mean1.to(work), logvar1.to(work)
+    if mean2 is None or logvar2 is None:
+        difference, low, d = logvar1, 0.0, mean1
+    else:
+        mean2, logvar2 = mean2.to(work), logvar2.to(work)
+        difference, low = special.two_sum(logvar1, -logvar2)
+        d = mean1 - mean2
+    log_r1 = difference.clamp(-widest, widest)
+    root, t = (0.5 * log_r1).exp(), (0.5 * log_r1).expm1()
+    if mean2 is None:
+        i1, i2 = root.reciprocal(), 1.0
+    else:
+        low = torch.where(log_r1 == difference, 0.5 * low * root, 0.0)
+        root, t = root + low, t + low
+        i1 = (-0.5 * logvar1.clamp(-widest, widest)).exp()
+        i2 = (i1 * root).clamp(max=furthest / 2)
+    if reverse and not inside:
+        beyond = (difference - log_r1).clamp(-1e30, 1e30) * (w1 * w2 == 0)
+    else:
+        beyond = 0.0
+    inverse = root.reciprocal()
+    r1, r2, e1 = root * root, inverse * inverse, t * (t + 2)
+    d = d.clamp(-furthest, furthest)
+    pair = r1, r2, e1, -e1 * r2, d * i1, d * i2
+
+    terms, kernel = (formula.from_mean, gs) if dual else (formula.to_mean, g)
+    kl1, kl2 = (kl.clamp(max=largest) for kl in terms(g1, g2, beyond, *pair, kernel))
+    results: list[Tensor | None] = [formula.skew(w1, w2, kl1, kl2).sum(-1) if value else None, None, None, None, None]
+    factor = scale if upstream is None else (scale * upstream).reshape(-1, 1)
+    w1, w2 = factor * w1, factor * w2
+    if grad:
+        derivatives = formula.from_mean_grad if dual else formula.to_mean_grad
+        numbers = w1, w2, g1, g2, *pair, i1, i2
+        results[1:3] = (x.to(dtype) for x in derivatives(*numbers))
+        if mean2 is not None:
+            results[3] = derivatives(*formula.exchanged(*numbers))[1].to(dtype)
+    if by_alpha:
+        derivative = formula.from_mean_by_alpha if dual else formula.to_mean_by_alpha
+        results[4] = derivative(w1, w2, g1, g2, slope, factor * kl1, factor * kl2, *pair).sum(-1)
+    return results
+
+
+def g(x: Tensor, k: Tensor, other_k: Tensor, beyond: Alpha) -> Tensor:
+    """`special.g`; ``beyond`` is what was cut off log(k), if anything."""
+    f, m = split(x, k)
+    return special.split_g(x, f, log_rest(k, m, beyond), tail)
+
+
+def gs(x: Tensor, k: Tensor, other_k: Tensor, beyond: Alpha) -> Tensor:
+    """`special.gs`, likewise."""
+    f, m = split(x, k)
+    return special.split_gs(k, f, m, log_rest(k, m, beyond), tail)
+
+
+def split(x: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+    """``f`` and ``1 + f`` of `special.split_g`."""
+    return x.clamp(special.SPLIT_FROM - 1, special.SPLIT_TO - 1), k.clamp(special.SPLIT_FROM, special.SPLIT_TO)
+
+
+def log_rest(k: Tensor, m: Tensor, beyond: Alpha) -> Tensor:
+    log = (k / m).log()
+    return log + beyond if isinstance(beyond, torch.Tensor) else log
+
+
+@cache
+def coefficients(dtype: torch.dtype, device: torch.device) -> list[Tensor]:
+    """Of ``2 P(w)`` in `special.split_g`, as tensors, which `torch.addcmul` wants."""
+    terms = 13 if dtype == torch.float64 else 6
+    return [torch.tensor(c, dtype=dtype, device=device) for c in special.split_tail(terms)]
+
+
+def tail(w: Tensor) -> Tensor:
+    first, second, *others = coefficients(w.dtype, w.device)
+    p = torch.addcmul(second, w, first)
+    for c in others:
+        p = torch.addcmul(c, p, w)
+    return p

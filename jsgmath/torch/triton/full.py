@@ -1,0 +1,109 @@
+"""Triton kernels: loss and gradients of JSG and JSG* for rows of Gaussians with full covariances, in one launch.
+
+`eager/full.py` has the notation and the formulas.  Here ``Y = X K^-1``, the pivots of K and the squares of ``C`` and
+``H`` all come out of one Gauss-Jordan elimination of X: step p replaces it by
+
+    Y - g2 y y' / k_p,   y the p-th column of Y,   k_p = 1 + g2 y_p the p-th pivot
+
+but for row and column p, ``y / k_p``.  There ``g2 y_i / sqrt(k_p)`` is ``C_ip`` where i > p, and ``-H_pi`` where i < p.
+
+Two kernels: up to n = 8 (float64: 3) `full_lanes.py`, above `full_tiles.py`.
+"""
+
+import math
+from functools import partial
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from jsgmath.torch.eager import full as eager
+from jsgmath.torch.eager.diagonal import Alpha, Results
+from jsgmath.torch.triton.diagonal import LANES, check_device, on_device, row_stride, stored_type
+from jsgmath.torch.triton.full_lanes import lane_kernel
+from jsgmath.torch.triton.full_tiles import tile_kernel
+from jsgmath.torch.triton.scalar import INTERPRETED
+
+LARGEST_TILE = 64
+
+
+def tiling(count: int, n: int, itemsize: int, lanes: int) -> tuple[Any, dict[str, int], int]:
+    """The kernel for ``count`` pairs of ``n`` dimensions, its constants and its warps: no tuning at run time.
+
+    ``lanes`` is how many threads a warp has.  What fits in registers was found by compiling.
+    """
+    if n <= (3 if itemsize == 8 else 8):
+        block = 64
+        if INTERPRETED:
+            block = min(4096, triton.next_power_of_2(count))
+        width = 16 // itemsize  # 128 bits
+        constants = dict(WIDTH=math.gcd(n * n, width), SIZE=triton.next_power_of_2(n * n))
+        constants |= dict(MEAN_WIDTH=math.gcd(n, width), MEAN_SIZE=triton.next_power_of_2(n))
+        return lane_kernel, dict(BLOCK=block, **constants), 64 // lanes
+    size = max(16, triton.next_power_of_2(n))
+    pairs = min(2**18 // size**2, triton.next_power_of_2(count)) if INTERPRETED else 1
+    threads = {16: 32, 32: 128, 64: 256} if itemsize == 4 else {16: 32, 32: 256, 64: 512}
+    return tile_kernel, dict(PAIRS=pairs, SIZE=size), max(1, threads[size] // lanes)
+
+
+def rows(
+    mean1: Tensor, tril1: Tensor, mean2: Tensor, tril2: Tensor, alpha: Alpha, *,
+    dual: bool, reverse: bool, value: bool = True, grad: bool = True, by_alpha: bool = False,
+    scale: float = 1.0, upstream: Tensor | None = None,
+) -> Results:  # fmt: skip
+    """What `triton.diagonal.rows` returns, for full covariances.
+
+    Means ``(rows, n)`` and Cholesky factors ``(rows, n, n)`` of equal type, of which the lower triangles are read.
+    Beyond n = 64 the computation is that of `eager.rows`, with torch.linalg.
+    """
+    check_device(mean1)
+    pair = mean1, tril1, mean2, tril2
+    if mean1.shape[-1] > LARGEST_TILE:
+        wanted = dict(value=value, grad=grad, by_alpha=by_alpha, scale=scale, upstream=upstream)
+        return eager.rows(*pair, alpha, dual=dual, reverse=reverse, **wanted)
+    count, work = mean1.shape[0], torch.promote_types(mean1.dtype, torch.float32)
+    stored = stored_type(mean1)
+    new = partial(torch.empty, device=mean1.device)
+    values, d_alpha = (new(count, dtype=work) if wanted else None for wanted in (value, by_alpha))
+    gradients = [new(x.shape, dtype=stored) if grad or by_alpha else None for x in (mean1, tril1, tril2)]
+    launch(*pair, alpha, values, *gradients, d_alpha, dual, reverse, scale, upstream, False)
+    return values, *(x.to(mean1.dtype) if grad else None for x in gradients), d_alpha
+
+
+def rescaled(
+    gradients: Results, mean1: Tensor, tril1: Tensor, mean2: Tensor, tril2: Tensor, alpha: Alpha, *,
+    dual: bool, reverse: bool, scale: float, upstream: Tensor,
+) -> Results:  # fmt: skip
+    """As `triton.diagonal.rescaled`."""
+    pair, options = (mean1, tril1, mean2, tril2, alpha), dict(dual=dual, reverse=reverse, upstream=upstream)
+    if mean1.shape[-1] > LARGEST_TILE:
+        return eager.rescaled(gradients, *pair, scale=scale, **options)
+    if INTERPRETED and mean1.dtype == torch.bfloat16:
+        return rows(*pair, value=False, by_alpha=gradients[3] is not None, **options)[1:]
+    launch(*pair, None, *gradients, dual, reverse, scale, upstream, True)
+    return gradients
+
+
+def launch(
+    mean1: Tensor, tril1: Tensor, mean2: Tensor, tril2: Tensor, alpha: Alpha | None, values: Tensor | None,
+    by_mean1: Tensor | None, by_tril1: Tensor | None, by_tril2: Tensor | None, by_alpha: Tensor | None,
+    dual: bool, reverse: bool, scale: float, upstream: Tensor | None, present: bool,
+) -> None:  # fmt: skip
+    count, n = mean1.shape
+    if not count:
+        return
+    work = torch.promote_types(mean1.dtype, torch.float32)
+    kernel, constants, warps = tiling(count, n, work.itemsize, LANES)
+    programs = triton.cdiv(count, constants.get("BLOCK") or constants["PAIRS"])
+    per_row = isinstance(alpha, torch.Tensor)
+    with on_device(mean1):
+        kernel[(programs,)](
+            *(x.contiguous() for x in (mean1, tril1, mean2, tril2)),
+            0.0 if per_row else float(alpha), alpha if per_row else None, upstream,
+            values, by_mean1, by_tril1, by_tril2, by_alpha, count, float(scale), n, **constants,
+            S_ALPHA=row_stride(alpha) if per_row else 0, S_UPSTREAM=0 if upstream is None else row_stride(upstream),
+            FLOAT=tl.float64 if work == torch.float64 else tl.float32, DUAL=dual, REVERSE=reverse,
+            GRAD=by_mean1 is not None, LARGEST=torch.finfo(work).max, PRESENT=present, num_warps=warps,
+        )  # fmt: skip

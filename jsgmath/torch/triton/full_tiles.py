@@ -1,0 +1,225 @@
+"""Full covariances up to n = 64 in Triton: a program holds tiles ``[PAIRS, SIZE, SIZE]`` and works through their rows.
+
+SIZE is n rounded up to a power of two; what lies beyond n is the identity.  A vector along the rows has shape
+``[PAIRS, SIZE, 1]``, one along the columns, of which a thread holds fewer, ``[PAIRS, 1, SIZE]``; where both are needed,
+the name of the second ends in an underscore.  `triton/full.py` has the elimination.
+"""
+
+import triton
+import triton.language as tl
+
+from jsgmath.torch.triton.diagonal import stale
+from jsgmath.torch.triton.full_terms import (
+    kl_terms,
+    outer_from_mean,
+    outer_to_mean,
+    pair_weights,
+    pivot_terms,
+    right_side,
+)
+from jsgmath.torch.triton.scalar import device, skew
+
+
+# fmt: off
+@device
+def _tile_quotient(tril, by, mask, row, column, N: tl.constexpr, SIZE: tl.constexpr, FLOAT: tl.constexpr):
+    """``by^-1 tril`` from pointers to both, and its diagonal minus one, along the columns."""
+    diagonal = tl.load(tril + column * (N + 1), mask=mask & (column < N), other=1.0).to(FLOAT)
+    by_diagonal = tl.load(by + column * (N + 1), mask=mask & (column < N), other=1.0).to(FLOAT)
+    ratio = diagonal / by_diagonal
+    excess = (diagonal - by_diagonal) / by_diagonal
+    quotient = tl.zeros([mask.shape[0], SIZE, SIZE], FLOAT)
+    for i in range(N):
+        right = tl.load(tril + i * N + column, mask=mask & (column < i), other=0.0).to(FLOAT)
+        by_right = tl.load(by + i * N + column, mask=mask & (column < i), other=0.0).to(FLOAT)
+        along = tl.load(by + i * N + row, mask=mask & (row < i), other=0.0).to(FLOAT)
+        inverse = 1.0 / tl.load(by + i * (N + 1), mask=mask, other=1.0).to(FLOAT)
+        new = (right_side(right, by_right, ratio, excess) - tl.sum(along * quotient, 1, keep_dims=True)) * inverse
+        quotient = tl.where(row == i, new, quotient)
+    return tl.where(row == column, ratio, quotient), ratio, excess
+
+
+@device
+def _tile_solve(tril, mean1, mean2, mask, column, N: tl.constexpr, SIZE: tl.constexpr, FLOAT: tl.constexpr):
+    """``tril^-1 (mean1 - mean2)`` from pointers to all."""
+    solution = tl.zeros([mask.shape[0], 1, SIZE], FLOAT)
+    for i in range(N):
+        along = tl.load(tril + i * N + column, mask=mask & (column < i), other=0.0).to(FLOAT)
+        inverse = 1.0 / tl.load(tril + i * (N + 1), mask=mask, other=1.0).to(FLOAT)
+        difference = (tl.load(mean1 + i, mask=mask, other=0.0).to(FLOAT)
+                      - tl.load(mean2 + i, mask=mask, other=0.0).to(FLOAT))
+        new = (difference - tl.sum(along * solution, 2, keep_dims=True)) * inverse
+        solution = tl.where(column == i, new, solution)
+    return solution
+
+
+@device
+def _tile_eliminate(Y, pivots, kappa, weight, row, column, N: tl.constexpr, DUAL: tl.constexpr):
+    """``X K^-1``, the diagonal of ``K^-1``, ``K^-1 kappa`` and the sum over the pivots; see the top of this file.
+
+    ``pivots`` come as the diagonal of K; those that are passed become the diagonal of the inverse.
+    """
+    t = 0 * pivots
+    k = t + 1.0
+    total = t
+    for p in range(N):
+        here = column == p
+        y = tl.sum(tl.where(row == p, Y, 0.0), 1, keep_dims=True)
+        y_row = tl.sum(tl.where(here, Y, 0.0), 2, keep_dims=True)
+        k = tl.where(here, pivots, k)
+        inverse = 1.0 / tl.sum(tl.where(here, pivots, 0.0), 2, keep_dims=True)
+        s = weight * y
+        scaled = s * inverse
+        Y = tl.where(row == p, y * inverse, tl.where(here, y_row * inverse, Y - y_row * scaled))
+        square = s * scaled
+        t = tl.where(here, s, t)
+        pivots = tl.where(here, inverse, tl.where(column > p, pivots - square, pivots + square))
+        if DUAL:
+            total += tl.where(column < p, square, 0.0)
+        else:
+            total += tl.where(column > p, square, 0.0)
+        h = tl.sum(tl.where(here, kappa, 0.0), 2, keep_dims=True)
+        kappa = tl.where(here, h * inverse, kappa - scaled * h)
+    return Y, pivots, kappa, tl.sum(total + pivot_terms(t, k, DUAL), 2, keep_dims=True)
+
+
+@device
+def _tile_transpose_solve(tril, right, mask, column, N: tl.constexpr, FLOAT: tl.constexpr):
+    """``tril'^-1 right``."""
+    for step in range(N):
+        i = N - 1 - step
+        below = tl.load(tril + column * N + i, mask=mask & (column > i) & (column < N), other=0.0).to(FLOAT)
+        inverse = 1.0 / tl.load(tril + i * (N + 1), mask=mask, other=1.0).to(FLOAT)
+        part = tl.where(column == i, inverse, -inverse * below)
+        right = tl.where(column == i, tl.sum(part * right, 2, keep_dims=True), right)
+    return right
+
+
+@device
+def _times_transpose(x, y, SIZE: tl.constexpr):
+    """``x y'``.  Large tiles are multiplied a column at a time: tl.dot would want all of them in registers."""
+    if SIZE * x.dtype.primitive_bitwidth > 16 * 32:
+        column = tl.arange(0, SIZE)[None, None, :]
+        product = 0 * x
+        for k in range(SIZE):
+            x_column = tl.sum(tl.where(column == k, x, 0.0), 2, keep_dims=True)
+            y_column = tl.sum(tl.where(column == k, y, 0.0), 2, keep_dims=True)
+            product += x_column * tl.permute(y_column, (0, 2, 1))
+    else:
+        product = tl.dot(x, tl.permute(y, (0, 2, 1)), input_precision="ieee", out_dtype=x.dtype)
+    return product
+
+
+@device
+def _tile_gram(matrix, excess, on_diagonal):
+    """``M M' - I`` for a triangular M with diagonal ``1 + excess``, and its diagonal without what the excess gives."""
+    strict = tl.where(on_diagonal, 0.0, matrix)
+    squares = tl.permute(tl.sum(strict * strict, 2, keep_dims=True), (0, 2, 1))
+    product = _times_transpose(matrix, matrix, matrix.shape[1])
+    return tl.where(on_diagonal, excess * (2.0 + excess) + squares, product), squares
+
+
+@device
+def _tile_pairs(
+    mean1, tril1, mean2, tril2, alpha, alphas, upstream, value, d_mean1, d_tril1, d_tril2, d_alpha, rows, scale,
+    N: tl.constexpr, PAIRS: tl.constexpr, SIZE: tl.constexpr, S_ALPHA, S_UPSTREAM,
+    FLOAT: tl.constexpr, DUAL: tl.constexpr, REVERSE: tl.constexpr, GRAD: tl.constexpr, LARGEST: tl.constexpr,
+):
+    """Each program takes ``PAIRS`` pairs."""
+    at = (tl.program_id(0).to(tl.int64) * PAIRS + tl.arange(0, PAIRS))[:, None, None]
+    mask = at < rows
+    row = tl.arange(0, SIZE)[None, :, None]
+    column = tl.arange(0, SIZE)[None, None, :]
+    on_diagonal = row == column
+    w1, w2, g1, g2, slope, factor = pair_weights(
+        alpha, alphas, upstream, scale, at, mask, S_ALPHA, S_UPSTREAM, FLOAT, REVERSE)
+    L1 = tril1 + at * (N * N)
+    L2 = tril2 + at * (N * N)
+
+    kappa_ = _tile_solve(L2, mean1 + at * N, mean2 + at * N, mask, column, N, SIZE, FLOAT)
+    V, ratio, f = _tile_quotient(L2, L1, mask, row, column, N, SIZE, FLOAT)
+    Y, squares = _tile_gram(V, f, on_diagonal)
+    _, _, _, trace2 = _tile_eliminate(Y, g2 + g1 * (squares + ratio * ratio), kappa_, g1, row, column, N, DUAL)
+    W, ratio, e = _tile_quotient(L1, L2, mask, row, column, N, SIZE, FLOAT)
+    X, squares = _tile_gram(W, e, on_diagonal)
+    Y, pivots, kappa_, trace1 = _tile_eliminate(
+        X, g1 + g2 * (squares + ratio * ratio), kappa_, g2, row, column, N, DUAL)
+
+    kappa = tl.permute(kappa_, (0, 2, 1))
+    p_ = tl.sum(W * kappa, 1, keep_dims=True)
+    zeta = tl.sum(W * p_, 2, keep_dims=True)
+    zeta_ = tl.permute(zeta, (0, 2, 1))
+    s = tl.sum(V * kappa_, 2, keep_dims=True)
+    s_ = tl.permute(s, (0, 2, 1))
+    eta_ = tl.sum(V * s, 1, keep_dims=True)
+    kl1, kl2, quadratic1, quadratic2 = kl_terms(
+        g1, g2, tl.sum(kappa_ * kappa_, 2, keep_dims=True), tl.sum(p_ * p_, 2, keep_dims=True),
+        tl.sum(zeta_ * zeta_, 2, keep_dims=True), tl.sum(s_ * s_, 2, keep_dims=True), trace1, trace2, DUAL, LARGEST)
+    if value is not None:
+        tl.store(value + at, skew(w1, w2, kl1, kl2), mask=mask)
+
+    if GRAD:  # derivatives are linear in the weights and the two divergences
+        w1 *= factor
+        w2 *= factor
+        c1 = w1 * g2 * g2
+        c2 = w2 * g1 * g1
+        if DUAL:
+            inverse_K = tl.where(on_diagonal, pivots, -g2 * Y)
+            theta = tl.sum(inverse_K * zeta_, 2, keep_dims=True)
+            phi = tl.sum(inverse_K * kappa_, 2, keep_dims=True)
+            Z = _times_transpose(Y, inverse_K, SIZE)
+            matrix = w1 * g2 * Y + (c2 - w1 * g2 * g1) * Z
+            theta_ = tl.permute(theta, (0, 2, 1))
+            phi_ = tl.permute(phi, (0, 2, 1))
+            x0, x1, x2, y0, y1, y2 = outer_from_mean(
+                w1, w2, g1, g2, kappa_, theta_, phi_, p_,
+                tl.sum(W * theta, 1, keep_dims=True), tl.sum(W * phi, 1, keep_dims=True))
+            by_2 = matrix + kappa * x0 + theta * x1 + phi * x2
+            by_1 = kappa * y0 + theta * y1 + phi * y2
+            by_delta = c1 * theta_ + c2 * phi_
+            squares = tl.sum(tl.sum(Y * Y, 2, keep_dims=True), 1, keep_dims=True)
+            by_weight = (w1 * g2 - w2 * g1) * (squares + 2.0 * tl.sum(kappa_ * theta_, 2, keep_dims=True))
+        else:
+            back, _ = _tile_gram(tl.permute(V, (0, 2, 1)), f, on_diagonal)
+            matrix = w1 * g2 * X - w2 * g1 * back - (w1 + w2) * (g1 * g2) * Y
+            by_weight1 = tl.sum(tl.sum(X * Y, 2, keep_dims=True), 1, keep_dims=True) + quadratic1
+            by_weight2 = quadratic2 - tl.sum(tl.sum(back * Y, 2, keep_dims=True), 1, keep_dims=True)
+            x0, x1, y0, y1 = outer_to_mean(w1, w2, g1, g2, kappa_, p_, zeta_, s_)
+            by_2 = matrix + kappa * x0 + zeta * x1
+            by_1 = kappa * y0 + tl.permute(eta_, (0, 2, 1)) * y1
+            by_delta = c1 * zeta_ + c2 * eta_
+            by_weight = w1 * g2 * by_weight1 - w2 * g1 * by_weight2
+        if d_alpha is not None:
+            tl.store(d_alpha + at, factor * (kl2 - kl1) + slope * 0.5 * by_weight, mask=mask)
+        by_1 += _times_transpose(matrix, V, SIZE)
+        for step in range(N):
+            i = N - 1 - step
+            here = row == i
+            below = tl.load(L2 + row * N + i, mask=mask & (row > i) & (row < N), other=0.0).to(FLOAT)
+            inverse = 1.0 / tl.load(L2 + i * (N + 1), mask=mask, other=1.0).to(FLOAT)
+            part = tl.where(here, inverse, -inverse * below)
+            by_1 = tl.where(here, tl.sum(part * by_1, 1, keep_dims=True), by_1)
+            by_2 = tl.where(here, tl.sum(part * by_2, 1, keep_dims=True), by_2)
+        inside = mask & (row < N) & (column < N)
+        tl.store(d_tril1 + at * (N * N) + row * N + column, tl.where(row >= column, by_1, 0.0), mask=inside)
+        tl.store(d_tril2 + at * (N * N) + row * N + column, tl.where(row >= column, -by_2, 0.0), mask=inside)
+        by_delta = _tile_transpose_solve(L2, by_delta, mask, column, N, FLOAT)
+        tl.store(d_mean1 + at * N + column, by_delta, mask=mask & (column < N))
+
+
+@triton.jit
+def tile_kernel(
+    mean1, tril1, mean2, tril2, alpha: tl.float64, alphas, upstream,
+    value, d_mean1, d_tril1, d_tril2, d_alpha, rows, scale: tl.float64,
+    N: tl.constexpr, PAIRS: tl.constexpr, SIZE: tl.constexpr,
+    S_ALPHA: tl.constexpr, S_UPSTREAM: tl.constexpr, FLOAT: tl.constexpr, DUAL: tl.constexpr, REVERSE: tl.constexpr,
+    GRAD: tl.constexpr, LARGEST: tl.constexpr, PRESENT: tl.constexpr,
+):
+    """Each program takes ``PAIRS`` pairs.  PRESENT is that of `triton.diagonal.jsg_kernel`."""
+    at = tl.program_id(0).to(tl.int64) * PAIRS + tl.arange(0, PAIRS)
+    if stale(upstream, at, at < rows, scale, S_UPSTREAM, FLOAT, PRESENT):
+        _tile_pairs(
+            mean1, tril1, mean2, tril2, alpha, alphas, upstream,
+            value, d_mean1, d_tril1, d_tril2, d_alpha, rows, scale,
+            N, PAIRS, SIZE, S_ALPHA, S_UPSTREAM, FLOAT, DUAL, REVERSE, GRAD, LARGEST)
+# fmt: on

@@ -1,0 +1,310 @@
+"""What users hold: scipy, torch, and classes of their own, against the same as `Gaussian`."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import scipy.stats as st
+import torch
+from torch import distributions as td
+
+import jsgmath
+from jsgmath import Gaussian, bhattacharyya, geometric_mean, jeffreys, js, jsg, jsg_dual, kl
+from tests.pairs import low_rank
+
+RNG = np.random.default_rng(1)
+A = RNG.normal(size=(2, 3, 3))
+COVS = A @ A.swapaxes(1, 2) + 0.3 * np.eye(3)
+MEANS = RNG.normal(size=(2, 3))
+STDS = np.exp(RNG.normal(size=(2, 3)))
+DENSE = [Gaussian(mean, cov=cov) for mean, cov in zip(MEANS, COVS, strict=True)]
+DIAGONAL = [Gaussian(mean, std=std) for mean, std in zip(MEANS, STDS, strict=True)]
+UNIVARIATE = [Gaussian(mean[:, None], std=std[:, None]) for mean, std in zip(MEANS, STDS, strict=True)]
+VARIANTS = [(f, c) for f in (jsg, jsg_dual) for c in ("deasy", "nielsen")]
+ALPHAS = (0.0, 1e-12, 0.3, 0.5, 1.0)
+
+
+def tensors(dtype=torch.float64):
+    return [(torch.tensor(m, dtype=dtype), torch.tensor(s, dtype=dtype)) for m, s in zip(MEANS, STDS, strict=True)]
+
+
+W = RNG.normal(size=(2, 3, 2))
+LOW_RANK = [Gaussian(m, cov=w @ w.T + np.diag(s**2)) for m, w, s in zip(MEANS, W, STDS, strict=True)]
+# name: (what a user holds, the same as Gaussians)
+HELD = {
+    "frozen norm": ([st.norm(m, s) for m, s in zip(MEANS, STDS, strict=True)], UNIVARIATE),
+    "frozen norm, by keywords": (
+        [st.norm(loc=m, scale=s) for m, s in zip(MEANS, STDS, strict=True)],
+        UNIVARIATE,
+    ),
+    "Normal": ([st.Normal(mu=m, sigma=s) for m, s in zip(MEANS, STDS, strict=True)], UNIVARIATE),
+    "Normal, shifted and scaled": (
+        [m + s * st.Normal(mu=np.zeros(3), sigma=np.ones(3)) for m, s in zip(MEANS, STDS, strict=True)],
+        UNIVARIATE,
+    ),
+    "Normal, mirrored": (
+        [-(st.Normal(mu=-m, sigma=s)) for m, s in zip(MEANS, STDS, strict=True)],
+        UNIVARIATE,
+    ),
+    "frozen multivariate_normal": (
+        [st.multivariate_normal(m, c) for m, c in zip(MEANS, COVS, strict=True)],
+        DENSE,
+    ),
+    "multivariate_normal of a Covariance": (
+        [st.multivariate_normal(m, st.Covariance.from_diagonal(s**2)) for m, s in zip(MEANS, STDS, strict=True)],
+        DIAGONAL,
+    ),
+    "torch Normal": ([td.Normal(*x) for x in tensors()], UNIVARIATE),
+    "torch Independent": ([td.Independent(td.Normal(*x), 1) for x in tensors()], DIAGONAL),
+    "torch MultivariateNormal": (
+        [
+            td.MultivariateNormal(torch.tensor(m), covariance_matrix=torch.tensor(c))
+            for m, c in zip(MEANS, COVS, strict=True)
+        ],
+        DENSE,
+    ),
+    "torch LowRankMultivariateNormal": (
+        [low_rank(m, w, s**2) for m, w, s in zip(MEANS, W, STDS, strict=True)],
+        LOW_RANK,
+    ),
+    "torch Independent and MultivariateNormal": (
+        [td.Independent(td.Normal(*tensors()[0]), 1), td.MultivariateNormal(*map(torch.tensor, (MEANS[1], COVS[1])))],
+        [DIAGONAL[0], DENSE[1]],
+    ),
+    "torch LowRankMultivariateNormal and Independent": (
+        [low_rank(MEANS[0], W[0], STDS[0] ** 2), td.Independent(td.Normal(*tensors()[1]), 1)],
+        [LOW_RANK[0], DIAGONAL[1]],
+    ),
+    "torch MultivariateNormal and LowRankMultivariateNormal": (
+        [td.MultivariateNormal(torch.tensor(MEANS[0]), torch.tensor(COVS[0])), low_rank(MEANS[1], W[1], STDS[1] ** 2)],
+        [DENSE[0], LOW_RANK[1]],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("held", HELD.values(), ids=HELD)
+def test_what_users_hold_is_what_a_gaussian_of_it_is(held):
+    (N1, N2), same = held
+    for function, convention in VARIANTS:
+        for alpha in ALPHAS:
+            value, expected = (function(*pair, alpha, convention=convention) for pair in ((N1, N2), same))
+            np.testing.assert_allclose(np.asarray(value), expected, rtol=tolerance(N1, N2), atol=0)
+    for function in (kl, jeffreys):
+        np.testing.assert_allclose(np.asarray(function(N1, N2)), function(*same), rtol=tolerance(N1, N2))
+    value = np.asarray(bhattacharyya(N1, N2, 0.3))
+    np.testing.assert_allclose(value, bhattacharyya(*same, 0.3), rtol=tolerance(N1, N2))
+
+
+def tolerance(*pair):
+    """Float64 times the condition: of the covariances 100; of low rank 1e4, the largest ``W^2/D``."""
+    return 1e-11 if any(isinstance(N, td.LowRankMultivariateNormal) for N in pair) else 1e-13
+
+
+@pytest.mark.parametrize("held", HELD.values(), ids=HELD)
+def test_the_geometric_mean_is_of_the_library_of_its_arguments(held):
+    (N1, N2), same = held
+    mean, expected = geometric_mean(N1, N2, 0.3), geometric_mean(*same, 0.3)
+    if isinstance(N1, td.Distribution):
+        assert isinstance(mean, td.Distribution)
+        assert mean.batch_shape == expected.batch_shape
+        np.testing.assert_allclose(mean.mean.reshape(expected.mean.shape), expected.mean, rtol=tolerance(N1, N2))
+        np.testing.assert_allclose(mean.variance.reshape(expected.mean.shape), expected.var, rtol=tolerance(N1, N2))
+        assert type(mean) in (type(N1), type(N2))
+    else:
+        assert isinstance(mean, Gaussian)
+
+
+def test_a_covariance_of_scipy_is_taken_by_the_factor_it_holds():
+    cov = COVS[0]
+    values, vectors = np.linalg.eigh(cov)
+    tril = np.linalg.cholesky(cov)
+    precision = np.linalg.inv(cov)
+    precision = (precision + precision.T) / 2
+    forms = {
+        "scale_tril": st.Covariance.from_cholesky(tril),
+        "precision": st.Covariance.from_precision(precision),
+        "var": st.Covariance.from_diagonal(np.diag(cov)),
+    }
+    given = {"scale_tril": tril, "precision": precision, "var": np.diag(cov)}
+    for form, covariance in forms.items():
+        for N in (Gaussian(MEANS[0], cov=covariance), st.multivariate_normal(MEANS[0], covariance)):
+            assert kl(N, Gaussian(MEANS[0], **{form: given[form]})) == 0
+        assert Gaussian(MEANS[0], cov=covariance).form == form
+    N = Gaussian(MEANS[0], cov=st.Covariance.from_eigendecomposition((values, vectors)))
+    np.testing.assert_allclose(N.cov, cov, rtol=1e-14)
+
+
+def test_eigenvalues_far_apart_keep_their_digits():
+    """A product ``V w V^T`` would leave nothing of the smallest: 1e-18 beside 1."""
+    values, angle = np.array([1e-18, 1.0]), 0.3
+    vectors = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    N = Gaussian(0.0, cov=st.Covariance.from_eigendecomposition((values, vectors)))
+    assert np.linalg.det(N.factor) == pytest.approx(1e-9, rel=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_torch_keeps_type_and_device(dtype):
+    for kind in (
+        lambda x: td.Independent(td.Normal(*x), 1),
+        lambda x: td.MultivariateNormal(x[0], torch.diag(x[1])),
+        lambda x: td.LowRankMultivariateNormal(x[0], x[1][:, None], x[1]),
+    ):
+        N1, N2 = map(kind, tensors(dtype))
+        for value in (jsg(N1, N2, 0.3), jsg_dual(N1, N2, torch.tensor([0.3, 0.5])), jeffreys(N1, N2)):
+            assert value.dtype == dtype
+        assert geometric_mean(N1, N2, 0.3).mean.dtype == dtype
+    meta = [td.Normal(*(x.to("meta") for x in pair), validate_args=False) for pair in tensors(dtype)]
+    assert jsg(*meta, 0.3).device.type == "meta"  # nothing is read, so nothing waits for a device
+
+
+def test_torch_distributions_have_gradients():
+    """Against numerical ones [`torch.autograd.gradcheck`], of first and second order, alpha's too."""
+
+    def normal(mean1, std1, mean2, std2, alpha):
+        return jsg(td.Independent(td.Normal(mean1, std1), 1), td.Independent(td.Normal(mean2, std2), 1), alpha)
+
+    def dual(mean1, std1, mean2, std2, alpha):
+        return jsg_dual(td.Normal(mean1, std1), td.Normal(mean2, std2), alpha)
+
+    inputs = [x.clone().requires_grad_() for pair in tensors() for x in pair]
+    alpha = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    for function in (normal, dual):
+        assert torch.autograd.gradcheck(function, [*inputs, alpha])
+        assert torch.autograd.gradgradcheck(function, [*inputs, alpha])
+
+
+def test_gradients_between_near_equal_normals_keep_their_digits():
+    mean, std = tensors()[0]
+    other = std * (1 + 1e-10)
+    scale = std.clone().requires_grad_()
+    jsg(td.Normal(mean, scale), td.Normal(mean, other), 0.3).sum().backward()
+    same = [Gaussian(mean.numpy(), std=x.numpy()) for x in (std, other)]
+    # Its derivative by log-variance, times d log v / d std.
+    np.testing.assert_allclose(scale.grad, jsgmath.jsg_grad(*same, 0.3).logvar1 * 2 / std.numpy(), rtol=1e-14)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch.compile's own, where a graph ends
+def test_torch_compile_takes_distributions():
+    """As several graphs."""
+
+    def normal(mean):
+        return td.Normal(mean, torch.ones(3), validate_args=False)
+
+    def divergence(mean):
+        return jsg(normal(mean), normal(torch.zeros(3)), 0.3).sum() + jsgmath.jsg_many(
+            [normal(mean), normal(2 * mean), normal(torch.ones(3))], [0.5, 0.25, 0.25]
+        ).sum()  # fmt: skip
+
+    mean = torch.tensor(MEANS[0], dtype=torch.float32, requires_grad=True)
+    expected = divergence(mean)
+    (gradient,) = torch.autograd.grad(expected, mean)
+    value = torch.compile(divergence, backend="aot_eager")(mean)
+    torch.testing.assert_close(value, expected)
+    torch.testing.assert_close(torch.autograd.grad(value, mean)[0], gradient)
+
+
+# One's own classes
+
+
+class Fit:
+    def __init__(self, value, error):
+        self.value, self.error = value, error
+
+
+class Refined(Fit):
+    pass
+
+
+@pytest.fixture
+def registered():
+    from jsgmath.interop import base as interop
+
+    before = dict(interop.registered)
+    yield jsgmath.register(Fit)
+    interop.registered.clear()
+    interop.registered.update(before)
+
+
+def test_a_registered_class_is_taken_and_so_are_those_derived_from_it(registered):
+    registered(lambda fit: td.Normal(torch.tensor(fit.value), torch.tensor(fit.error)))
+    value = jsg(Fit(1.0, 1.0), Refined(0.0, 1.0), 0.5)
+    assert isinstance(value, torch.Tensor)
+    assert value.item() == 0.125
+
+
+def test_a_class_derived_from_a_known_one_may_be_registered_for_itself(registered):
+    class Doubled(td.Normal):
+        pass
+
+    N1, N2 = Doubled(torch.tensor(1.0), torch.tensor(1.0)), td.Normal(torch.tensor(0.0), torch.tensor(1.0))
+    assert kl(N1, N2).item() == 0.5
+    jsgmath.register(Doubled)(lambda d: td.Normal(2 * d.loc, d.scale))
+    assert kl(N1, N2).item() == 2.0
+
+
+def test_a_registered_function_that_goes_round_in_a_circle_says_so(registered):
+    registered(lambda fit: fit)
+    with pytest.raises(TypeError, match="registered for Fit returned another of these"):
+        kl(Fit(1.0, 1.0), Fit(0.0, 1.0))
+
+
+x, y = tensors()
+REFUSED = {
+    "NumPy and torch": (
+        lambda: kl(DIAGONAL[0], td.Independent(td.Normal(*x), 1)),
+        TypeError,
+        "N1 is of NumPy | N2 of torch | convert",
+    ),
+    "alpha of NumPy": (lambda: jsg(td.Normal(*x), td.Normal(*y), np.full(3, 0.3)), TypeError, "alpha | ndarray"),
+    "alpha of torch": (lambda: jsg(*DIAGONAL, torch.tensor(0.3)), TypeError, "alpha | NumPy or plain numbers | tensor"),
+    "alpha above 1": (lambda: jsg(td.Normal(*x), td.Normal(*y), 1.5), ValueError, "alpha | [0, 1] | 1.5"),
+    "alpha of integers": (lambda: jsg(td.Normal(*x), td.Normal(*y), torch.tensor(1)), TypeError, "alpha | int64"),
+    "weight above 1": (lambda: geometric_mean(td.Normal(*x), td.Normal(*y), 1.5), ValueError, "weight | [0, 1] | 1.5"),
+    "a batch and a vector": (
+        lambda: kl(td.Normal(*x), td.Independent(td.Normal(*y), 1)),
+        ValueError,
+        "N1 has 0 event dimensions but N2 has 1 | Independent",
+    ),
+    "other dimensions": (
+        lambda: kl(*(td.MultivariateNormal(torch.zeros(n), torch.eye(n)) for n in (2, 3))),
+        ValueError,
+        "N1 has dimension 2 but N2 has 3",
+    ),
+    "other dimensions at low rank": (
+        lambda: kl(low_rank([0.0], [[1.0]], [1.0]), low_rank([0.0, 0], [[1.0], [1]], [1.0, 1])),
+        ValueError,
+        "dimension 1 | 2",
+    ),
+    "another family": (lambda: kl(td.Laplace(*x), td.Laplace(*y)), TypeError, "N1 | torch | Laplace | register"),
+    "two families": (lambda: kl(td.Normal(*x), td.Poisson(y[1])), TypeError, "N1 is a Normal but N2 a Poisson"),
+    "an unknown convention": (
+        lambda: jsg(td.Normal(*x), td.Normal(*y), 0.3, convention="paper"),
+        ValueError,
+        "'deasy' or 'nielsen' | 'paper'",
+    ),
+    "a bound of torch": (lambda: kl(td.Normal(*x), td.Normal(*y), return_error=True), TypeError, "return_error"),
+    "js of torch": (lambda: js(td.Normal(*x), td.Normal(*y)), TypeError, "N1 | NumPy | Normal | jsgmath.Gaussian"),
+    "independent vectors": (
+        lambda: kl(*2 * [td.Independent(td.MultivariateNormal(torch.zeros(2, 2), torch.eye(2)), 1)]),
+        TypeError,
+        "Independent multivariate normals | sum",
+    ),
+    "no class registered": (lambda: jsgmath.register("Fit"), TypeError, "register takes a class | 'Fit'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "exception", "fragments"), REFUSED.values(), ids=REFUSED)
+def test_what_does_not_go_together_is_refused_with_its_reason(call, exception, fragments):
+    with pytest.raises(exception) as caught:
+        call()
+    assert all(fragment in str(caught.value) for fragment in fragments.split(" | ")), caught.value
+    assert "\n" not in str(caught.value)
+
+
+def test_importing_the_library_imports_none_of_those():
+    script = (
+        "import sys, jsgmath; print(*({'torch', 'triton', 'jax', 'scipy.stats', 'scipy.linalg'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -1,0 +1,73 @@
+"""NumPyro, distrax and TFP, and through them JAX's gradients, compilation and maps, against the same as `Gaussian`."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jsgmath import Gaussian, jsg, jsg_dual, jsg_dual_grad, jsg_grad
+
+ROOT = Path(__file__).parents[2]
+MEANS, STDS = np.array([[0.0, 1.0], [0.5, -1.0]]), np.array([[1.0, 2.0], [0.7, 1.5]])
+NORMALS = [Gaussian(mean, std=std) for mean, std in zip(MEANS, STDS, strict=True)]
+EXPECTED = [f(*NORMALS, alpha) for f in (jsg, jsg_dual) for alpha in (0.0, 0.3, 1.0)]
+PRIOR = Gaussian(np.zeros(2), std=1.0)
+
+
+@pytest.fixture(scope="module")
+def found():
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.interop.jax_values"], capture_output=True, text=True, cwd=ROOT, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_normals_of_jax_give_arrays_of_jax(found):
+    assert len(found["diagonal"]) == 5
+    for name, result in found["diagonal"].items():
+        assert result["type"] == "jaxlib", name
+        np.testing.assert_allclose(result["values"], EXPECTED, rtol=1e-14, err_msg=name)  # float64 and its exp2 and log
+
+
+def test_full_covariances_and_normals_of_numpy_give_numbers_of_numpy(found):
+    assert len(found["numpy"]) == 8
+    for name, result in found["numpy"].items():
+        assert result["type"] == "numpy", name
+        np.testing.assert_allclose(result["values"], EXPECTED, rtol=1e-14, err_msg=name)
+
+
+def test_jax_differentiates_compiles_and_maps(found):
+    exact = jsg_grad(NORMALS[1], PRIOR, 0.3)
+    expected = exact.mean1, exact.logvar1 * 2 / STDS[1], exact.alpha
+    for name in ("gradient", "jitted gradient"):
+        for value, reference in zip(found[name], expected, strict=True):
+            np.testing.assert_allclose(value, reference, rtol=1e-13, err_msg=name)
+    value = jsg(NORMALS[1], PRIOR, 0.3)
+    assert found["value"] == pytest.approx(value, rel=1e-14)
+    assert found["jitted"] == pytest.approx(value, rel=1e-14)
+    assert found["mapped"] == pytest.approx(found["one by one"], rel=1e-14)
+
+
+def test_normals_of_jax_that_are_close_keep_their_digits(found):
+    first, second = (Gaussian(np.zeros((2, 1)), std=std[:, None]) for std in (STDS[1], STDS[1] * (1 + 1e-10)))
+    assert found["near"] == pytest.approx(jsg_dual(first, second, 0.3).sum(), rel=1e-14)
+    gradient = jsg_dual_grad(first, second, 0.3).logvar1[:, 0] * 2 / STDS[1]
+    np.testing.assert_allclose(found["near gradient"], gradient, rtol=1e-14)
+
+
+def test_numpyro_may_hold_plain_numbers_and_expand_them(found):
+    assert found["plain numbers"] == 0.5
+    assert found["expanded"] == 1.0
+    assert found["diagonal beside dense"] == 1.0
+    assert found["many"] == 0.25
+    assert found["mean"] == [1.5, 1.0]
+    assert found["float32"] == "float32"
+
+
+def test_a_full_covariance_that_is_traced_is_refused_with_its_reason(found):
+    assert "full covariances of JAX arrays are computed by NumPy" in found["traced dense"]
+    assert "Normal, Independent and MultivariateNormalDiag" in found["traced dense"]

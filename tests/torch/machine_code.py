@@ -1,0 +1,178 @@
+"""Compile the kernels for GPUs that need not be present and print, as JSON, what the machine code is made of.
+
+python -m tests.torch.machine_code        # without TRITON_INTERPRET, which would leave nothing to compile
+"""
+
+import json
+import multiprocessing
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from itertools import product
+
+import torch
+import triton
+import triton.language as tl
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from jsgmath.torch.triton import diagonal as kernels
+from jsgmath.torch.triton import full as full_kernels
+from jsgmath.torch.triton import sampling as sampling_kernels
+
+TARGETS = {
+    "sm_80": GPUTarget("cuda", 80, 32),
+    "sm_90": GPUTarget("cuda", 90, 32),
+    "sm_100": GPUTarget("cuda", 100, 32),
+    "gfx942": GPUTarget("hip", "gfx942", 64),
+}
+BYTES = {"fp32": 4, "fp64": 8, "bf16": 2, "fp16": 2}
+NS = 10, 20, 50, 64, 4096
+
+
+def case(kernel="jsg", n=20, target="sm_90", dtype="fp32", gaussians=1, dual=False, strided=False):
+    given = locals()
+    return dict(given)
+
+
+CASES = [
+    *(case(n=n, target=target) for target, n in product(TARGETS, NS)),
+    *(case(gaussians=2, n=n) for n in (10, 4096)),
+    *(case(gaussians=2, target=target) for target in TARGETS),
+    *(case(dual=True, gaussians=gaussians) for gaussians in (1, 2)),
+    case(strided=True),
+    *(case(dtype=dtype) for dtype in ("bf16", "fp16", "fp64")),
+    *(case(kernel, n) for kernel, n in product(("sample", "sample_backward"), (10, 20, 4096))),
+    *(case(kernel, target="gfx942") for kernel in ("sample", "sample_backward")),
+    *(case("full", n) for n in (4, 8, 16, 64)),
+    *(case("full", 16, target=target) for target in ("sm_80", "sm_100", "gfx942")),
+    *(case("full", 4, target="gfx942"), case("full", 16, dual=True), case("full", 16, dtype="fp64")),
+]
+
+
+def jsg(n, target, dtype, gaussians, dual, strided):
+    """The kernel with gradients, as `kernels.rows` launches it on many rows that start on 16-byte boundaries."""
+    sizes, warps = kernels.tiling(n, False, BYTES[dtype], TARGETS[target].warp_size)
+    stride = 2 * n if strided else n
+    constants = dict(
+        sizes, N=n, S_MEAN1=stride, S_LOGVAR1=stride, S_MEAN2=stride, S_LOGVAR2=stride, S_ALPHA=0, S_UPSTREAM=0,
+        FLOAT=float_type(dtype), DUAL=dual, REVERSE=True, GRAD=True, BY_ALPHA=False, PRESENT=False,
+        alphas=None, upstream=None, by_alpha=None,
+        **({} if gaussians == 2 else dict.fromkeys(("mean2", "logvar2", "by_logvar2"))),
+    )  # fmt: skip
+    types = dict(rows="i32", alpha="fp64", scale="fp64", value=working(dtype))
+    elements = (
+        sizes["ROWS"] * n * 2 if n <= sizes["BLOCK"] else sizes["BLOCK"]
+    )  # whole tiles and the last have code each
+    return kernels.jsg_kernel, constants, types, warps, elements
+
+
+def sample(kernel, n, target, dtype, dual):
+    """A kernel of `sample_and_jsg` with a tensor for seed, on many rows that start on 16-byte boundaries."""
+    tiles, warps = sampling_kernels.tiling(10**6, n, TARGETS[target].warp_size)
+    constants = dict(
+        ALIGNED=True, **tiles, S_MEAN=n, S_LOGVAR=n, S_ALPHA=0, S_BY_Z=n, S_BY_VALUE=1, ALPHA_GRAD=False,
+        FLOAT=float_type(dtype), DUAL=dual, REVERSE=True, seed_number=0, alpha=None,
+    )  # fmt: skip
+    kernel = getattr(sampling_kernels, f"{kernel}_kernel")
+    constants = {name: value for name, value in constants.items() if name in kernel.arg_names}
+    types = dict(number="fp64", seed="*i64", seed_used="*i64", rows="i32", offset="i64") | dict.fromkeys(
+        ("value", "by_value", "by_alpha"), working(dtype)
+    )
+    return kernel, constants, types, warps, 2 * tiles["T"]
+
+
+def full(n, target, dtype, dual):
+    """The kernel of full covariance with gradients, as `full_kernels.rows` launches it on many pairs."""
+    kernel, constants, warps = full_kernels.tiling(10**6, n, BYTES[dtype], TARGETS[target].warp_size)
+    constants = dict(
+        constants, N=n, S_ALPHA=0, S_UPSTREAM=0, FLOAT=float_type(dtype), DUAL=dual, REVERSE=True, GRAD=True,
+        LARGEST=torch.finfo(torch.float64 if dtype == "fp64" else torch.float32).max, PRESENT=False,
+        alphas=None, upstream=None, d_alpha=None,
+    )  # fmt: skip
+    return kernel, constants, dict(rows="i32", alpha="fp64", scale="fp64", value=working(dtype)), warps, 1
+
+
+def float_type(dtype):
+    return tl.float64 if dtype == "fp64" else tl.float32
+
+
+def working(dtype):
+    return "*fp64" if dtype == "fp64" else "*fp32"
+
+
+def report(options):
+    kind, n, target, dtype, gaussians, dual, strided = options.values()
+    if kind == "jsg":
+        kernel, constants, types, warps, elements = jsg(n, target, dtype, gaussians, dual, strided)
+    elif kind == "full":
+        kernel, constants, types, warps, elements = full(n, target, dtype, dual)
+    else:
+        kernel, constants, types, warps, elements = sample(kind, n, target, dtype, dual)
+    names = kernel.arg_names
+    types |= dict.fromkeys(constants, "constexpr")
+    signature = {name: types.get(name, f"*{dtype}") for name in names}
+    source = ASTSource(
+        fn=kernel,
+        signature=signature,
+        constexprs={(names.index(name),): value for name, value in constants.items()},
+        attrs={(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if signature[name].startswith("*")},
+    )
+    assembled = triton.compile(source, target=TARGETS[target], options={"num_warps": warps}).asm
+    found = (nvidia if "cubin" in assembled else amd)(assembled)
+    found["instructions"] *= TARGETS[target].warp_size * warps / elements if elements > 1 else 1
+    return options | found
+
+
+def nvidia(assembled):
+    """Registers, bytes of stack and local memory (where spills go), accesses by width in bits, instructions."""
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(assembled["cubin"])
+        file.flush()
+        usage = tool(triton.knobs.nvidia.cuobjdump.path, "-res-usage", file.name)
+        sass = tool(triton.knobs.nvidia.nvdisasm.path, file.name)
+    registers, stack, local = re.search(r"REG:(\d+) STACK:(\d+) .*?LOCAL:(\d+)", usage).groups()
+    instructions = re.findall(r"^\s+/\*\w{4,}\*/\s+(?:@!?U?P\w+ +)?([A-Z][A-Z0-9_]*)", sass, re.MULTILINE)
+    return dict(
+        registers=int(registers),
+        spilled=int(stack) + int(local) + len(re.findall(r"\b(?:LDL|STL)\b", sass)),
+        loads=Counter(width or "32" for width in re.findall(r"\bLDG\.E(?:\.(\d+))?", sass)),
+        stores=Counter(width or "32" for width in re.findall(r"\bSTG\.E(?:\.(\d+))?", sass)),
+        instructions=sum(name != "NOP" for name in instructions),
+    )
+
+
+def amd(assembled):
+    """The same from the metadata and text of the assembly.
+
+    What is spilled of scalar registers goes into vector registers, not into memory, and is not counted.
+    """
+    text = assembled["amdgcn"]
+    number = {name: int(value) for name, value in re.findall(r"\.(\w+): +(\d+)", text)}
+    widths = {"": "32", "x2": "64", "x3": "96", "x4": "128"}
+    access = {
+        kind: Counter(widths[width] for width in re.findall(rf"\b(?:global|buffer)_{kind}_dword(x\d)?\b", text))
+        for kind in ("load", "store")
+    }
+    return dict(
+        registers=number["vgpr_count"],
+        spilled=number["vgpr_spill_count"] + number["private_segment_fixed_size"],
+        loads=access["load"],
+        stores=access["store"],
+        instructions=len(re.findall(r"^\s+(?:[sv]|ds|global|buffer)_\w+", text, re.MULTILINE)),
+    )
+
+
+def tool(*command):
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def main():
+    with multiprocessing.Pool(2) as pool:
+        json.dump(pool.map(report, CASES, chunksize=1), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,319 @@
+"""Full covariance in torch, eager and through the Triton kernels, against the NumPy reference and each other."""
+
+import functools
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import jsgmath
+from jsgmath.torch.eager import diagonal as eager
+from jsgmath.torch.eager import full as full_eager
+from jsgmath.torch.triton import full as full_kernels
+
+VARIANTS = list(itertools.product((False, True), ("deasy", "nielsen")))
+variants = pytest.mark.parametrize(("dual", "convention"), VARIANTS)
+implementations = pytest.mark.parametrize("rows", [full_eager.rows, full_kernels.rows], ids=["eager", "triton"])
+NS = (1, 2, 3, 5, 8, 9, 16, 33, 64)  # on either side of the kernels' limits, powers of two and others
+ALPHAS = torch.tensor([0.0, 1e-6, 0.1, 0.5, 0.9, 1 - 1e-6, 1.0], dtype=torch.float64)
+GAPS = (None, 1e-2, 1e-4, 1e-7, 0.0)
+
+
+def pairs(n, dtype, gap=None, count=7):
+    """Means and Cholesky factors, NaN above the diagonal; condition numbers of a few hundred at most.
+
+    With a ``gap`` the second Gaussian differs from the first by so much, relatively; it is zero for equal ones.
+    """
+    rng = np.random.default_rng(n)
+
+    def gaussian():
+        factor = np.tril(rng.normal(size=(count, n, n)) / (2 * math.sqrt(n)), -1)
+        diagonal = np.exp(rng.uniform(-0.7, 0.7, size=(count, n)))
+        return rng.normal(size=(count, n)), factor + diagonal[:, :, None] * np.eye(n)
+
+    mean1, tril1 = gaussian()
+    mean2, tril2 = gaussian()
+    if gap is not None:
+        mean2 = mean1 + gap * rng.normal(size=mean1.shape)
+        tril2 = tril1 * (1 + gap * rng.normal(size=tril1.shape))
+    above = np.triu(np.full((n, n), np.nan), 1)
+    return [torch.tensor(x).to(dtype) for x in (mean1, tril1 + above, mean2, tril2 + above)]
+
+
+def run(rows, tensors, alpha, dual, convention, grad=True):
+    return rows(*tensors, alpha, dual=dual, reverse=convention == "deasy", grad=grad, by_alpha=grad)
+
+
+def reference(tensors, alpha, dual, convention):
+    """`jsgmath.jsg` of the numbers that the tensors hold."""
+    mean1, tril1, mean2, tril2 = (x.double().numpy() for x in tensors)
+    function = jsgmath.jsg_dual if dual else jsgmath.jsg
+    N1, N2 = (jsgmath.Gaussian(m, scale_tril=np.tril(x)) for m, x in ((mean1, tril1), (mean2, tril2)))
+    return function(N1, N2, alpha.numpy(), convention=convention)
+
+
+@functools.cache
+def results(rows, n, dtype, dual, convention):
+    """Pairs of every gap with every alpha, alpha, and what ``rows`` makes of them."""
+    tensors = [torch.cat(x) for x in zip(*(pairs(n, dtype, gap) for gap in GAPS), strict=True)]
+    alpha = ALPHAS.repeat(len(GAPS))
+    return tensors, alpha, run(rows, tensors, alpha, dual, convention)
+
+
+# float32 at n = 64 and float64 at 33: the interpreter takes seconds for each.
+sizes = pytest.mark.parametrize(
+    ("n", "dtype"),
+    [(n, d) for n in NS for d in (torch.float32, torch.float64) if n < 33 or (n == 64) == (d == torch.float32)],
+    ids=str,
+)
+
+
+@implementations
+@variants
+@sizes
+def test_values_are_those_of_the_numpy_reference(n, dtype, dual, convention, rows):
+    """Near-equal pairs: 5 eps was measured.  Others: 2 n eps, their condition numbers being up to a few hundred."""
+    tensors, alpha, (value, *_) = results(rows, n, dtype, dual, convention)
+    want = reference(tensors, alpha, dual, convention)
+    assert value.dtype == dtype
+    assert (value >= 0).all()
+    error = np.abs(value.double().numpy() - want) / np.where(want == 0, 1, want) / torch.finfo(dtype).eps
+    assert (error[: len(ALPHAS)] <= 16 + 4 * n).all()
+    assert (error[len(ALPHAS) :] <= 16).all()
+    assert torch.equal(run(rows, tensors, alpha, dual, convention, grad=False)[0], value)
+
+
+@implementations
+@variants
+@sizes
+def test_equal_gaussians_are_at_distance_exactly_zero_and_have_no_slope(n, dtype, dual, convention, rows):
+    for result in results(rows, n, dtype, dual, convention)[-1]:
+        assert (result[-len(ALPHAS) :] == 0).all()
+
+
+def assert_close(got, want, size, allowed):
+    """Within so many eps of each pair's size."""
+    error = (got.double() - want.double()).flatten(1).abs().amax(1) / torch.finfo(got.dtype).eps
+    assert (error <= allowed * size).all()
+
+
+def assert_gradients_close(tensors, alpha, got, want, dual, allowed):
+    """Sizes are those of the terms.
+
+    By a factor: the largest entry, and what the means contribute, by its logarithm at most twice the value.  By alpha,
+    where two divergences are subtracted: their sum.
+    """
+    value, by_mean1, by_tril1, by_tril2, by_alpha = want
+    assert_close(got[1], by_mean1, by_mean1.abs().amax(1), allowed)
+    for position, x, y in ((1, got[2], by_tril1), (3, got[3], by_tril2)):
+        steepest = (1 / tensors[position].double().diagonal(dim1=1, dim2=2)).amax(1)
+        assert_close(x, y, y.abs().amax((1, 2)) + 2 * value * steepest, allowed)
+    doubles = [x.double() for x in tensors]
+    ends = [run(full_eager.rows, doubles, torch.tensor([a]), dual, "deasy", grad=False)[0] for a in (0.0, 1.0)]
+    assert_close(got[4][:, None], by_alpha[:, None], by_alpha.abs() + ends[0] + ends[1], allowed)
+
+
+@variants
+@sizes
+def test_kernel_gradients_are_the_eager_ones_in_float64(n, dtype, dual, convention):
+    """Of the eager ones, further down, every one is held to the derivative of the value."""
+    tensors, alpha, got = results(full_kernels.rows, n, dtype, dual, convention)
+    want = run(full_eager.rows, [x.double() for x in tensors], alpha, dual, convention)
+    assert all(x.dtype == dtype for x in got)
+    assert_gradients_close(tensors, alpha, got, want, dual, 50 + 8 * n)
+
+
+@variants
+@pytest.mark.parametrize("gap", [None, 1e-2, 0.0])
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_eager_gradients_are_those_of_the_value_and_have_right_gradients_themselves(n, gap, dual, convention):
+    """Finite differences of the values, and of the gradients: also where the Gaussians are equal, and at the ends."""
+    alpha = torch.tensor([0.0, 0.3, 1.0], dtype=torch.float64)
+    tensors = [x.tril() if x.ndim == 3 else x for x in pairs(n, torch.float64, gap, count=3)]
+    inputs = [x.clone().requires_grad_() for x in tensors]
+
+    def results(*inputs):
+        value, by_mean1, by_tril1, by_tril2, _ = run(full_eager.rows, inputs, alpha, dual, convention)
+        return value, by_mean1, by_tril1, by_tril2
+
+    value, *gradients = results(*inputs)
+    wanted = torch.autograd.grad(value.sum(), inputs)
+    for got, want in zip((gradients[0], gradients[1], -gradients[0], gradients[2]), wanted, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-11, atol=1e-12)
+    assert torch.autograd.gradcheck(lambda *x: results(*x)[0], inputs)
+    assert torch.autograd.gradcheck(lambda *x: results(*x)[1:], inputs)
+
+
+@variants
+@pytest.mark.parametrize("gap", [None, 0.0])
+def test_eager_gradients_by_alpha_and_their_gradients_are_right(gap, dual, convention):
+    tensors = [x.tril() if x.ndim == 3 else x for x in pairs(3, torch.float64, gap, count=3)]
+    alpha = torch.tensor([0.2, 0.5, 0.9], dtype=torch.float64, requires_grad=True)
+    inputs = [x.clone().requires_grad_() for x in tensors]
+    value, *_, by_alpha = run(full_eager.rows, tensors, alpha, dual, convention)
+    (want,) = torch.autograd.grad(value.sum(), alpha)
+    torch.testing.assert_close(by_alpha, want, rtol=1e-11, atol=1e-13)
+    assert torch.autograd.gradcheck(
+        lambda *x: run(full_eager.rows, x[:4], x[4], dual, convention)[1:], (*inputs, alpha)
+    )
+
+
+@implementations
+@variants
+def test_one_dimension_and_diagonal_factors_are_the_diagonal_formula(dual, convention, rows):
+    for n in (1, 4, 12):
+        mean1, tril1, mean2, tril2 = pairs(n, torch.float64)
+        trils = [torch.diag_embed(x.diagonal(dim1=1, dim2=2)) for x in (tril1, tril2)]
+        logvars = [2 * x.diagonal(dim1=1, dim2=2).log() for x in trils]
+        got = run(rows, (mean1, trils[0], mean2, trils[1]), ALPHAS, dual, convention)
+        value, by_mean1, by_logvar1, by_logvar2, by_alpha = run(
+            eager.rows, (mean1, logvars[0], mean2, logvars[1]), ALPHAS, dual, convention
+        )
+        want = [value, by_mean1]
+        for by_logvar, tril in ((by_logvar1, trils[0]), (by_logvar2, trils[1])):
+            want.append(2 * by_logvar / tril.diagonal(dim1=1, dim2=2))
+        got = [got[0], got[1], *(x.diagonal(dim1=1, dim2=2) for x in got[2:4]), got[4]]
+        for x, y in zip(got, (*want, by_alpha), strict=True):
+            torch.testing.assert_close(x, y, rtol=1e-12, atol=1e-13)
+
+
+@variants
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+@pytest.mark.parametrize("n", [4, 12])
+def test_far_pairs_lose_no_digits_to_their_scale(n, scale, dual, convention):
+    """Covariances 1e6 apart: the differences that serve near-equal ones would leave one digit of float32."""
+    mean1, tril1, mean2, tril2 = pairs(n, torch.float32)
+    tensors = mean1, tril1 * scale, mean2, tril2
+    alpha = torch.tensor([0.0, 0.1, 0.2, 0.5, 0.8, 0.9, 1.0], dtype=torch.float64)
+    got = run(full_kernels.rows, tensors, alpha, dual, convention)
+    doubles = [x.double() for x in tensors]
+    want = run(full_eager.rows, doubles, alpha, dual, convention)
+    np.testing.assert_allclose(want[0].numpy(), reference(doubles, alpha, dual, convention), rtol=1e-12)
+    assert_close(got[0][:, None], want[0][:, None], want[0], 16 + 8 * n)
+    assert_gradients_close(tensors, alpha, got, want, dual, 100 * n)
+
+
+@pytest.mark.parametrize("n", [3, 8, 20])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_sixteen_bits_are_computed_in_float32(n, dtype):
+    tensors = pairs(n, dtype)
+    for rows in (full_eager.rows, full_kernels.rows):
+        got = run(rows, tensors, ALPHAS, False, "deasy")
+        want = run(rows, [x.float() for x in tensors], ALPHAS, False, "deasy")
+        for x, y in zip(got, want, strict=True):
+            assert x.dtype == (torch.float32 if x is got[0] or x is got[-1] else dtype)
+            assert torch.equal(x, y.to(x.dtype))
+
+
+GUARD = 4096
+
+
+@pytest.mark.parametrize("n", NS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_every_output_is_written_and_nothing_beside_it(n, dtype, monkeypatch):
+    """Blocks as on a GPU: several programs, the last one cut off; inputs and outputs between guards of NaN and 7."""
+    tiling, blocks, empty = full_kernels.tiling, [], torch.empty
+
+    def guarded(size, *, dtype, device):
+        shape = (size,) if isinstance(size, int) else tuple(size)
+        block = torch.full((2 * GUARD + math.prod(shape),), 7.0, dtype=dtype, device=device)
+        blocks.append(block)
+        return block[GUARD : len(block) - GUARD].fill_(float("nan")).view(shape)
+
+    def compiled(*arguments):
+        with monkeypatch.context() as patch:
+            patch.setattr(full_kernels, "INTERPRETED", False)
+            return tiling(*arguments)
+
+    _, constants, _ = compiled(10**6, n, dtype.itemsize, full_kernels.LANES)
+    count = 2 * constants.get("BLOCK", 1) * constants.get("PAIRS", 1) + 1
+    tensors = pairs(n, dtype, count=count)
+    alpha = torch.rand(count, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(n))[:, 1]
+    want = run(full_eager.rows, tensors, alpha, n % 2 == 0, "deasy")
+    inside = []
+    for x in tensors:
+        block = torch.full((2 * GUARD + x.numel(),), float("nan"), dtype=dtype)
+        inside.append(block[GUARD : len(block) - GUARD].view(x.shape).copy_(x))
+    monkeypatch.setattr(full_kernels, "tiling", compiled)
+    monkeypatch.setattr(torch, "empty", guarded)
+    results = run(full_kernels.rows, inside, alpha, n % 2 == 0, "deasy")
+    monkeypatch.setattr(torch, "empty", empty)
+    for got, expected in zip(results, want, strict=True):
+        assert got.isfinite().all()
+        assert_close(got.reshape(1, -1), expected.reshape(1, -1), expected.abs().max(), 100 * n)
+    for block in blocks:
+        assert (block[:GUARD] == 7).all()
+        assert (block[len(block) - GUARD :] == 7).all()
+
+
+def test_a_poisoned_pair_leaves_the_others_alone():
+    for n, position in itertools.product((4, 12), range(4)):
+        tensors = pairs(n, torch.float32)
+        sound = run(full_kernels.rows, tensors, ALPHAS, False, "deasy")
+        tensors[position][3].fill_(float("nan"))
+        others = torch.arange(7) != 3
+        for got, want in zip(run(full_kernels.rows, tensors, ALPHAS, False, "deasy"), sound, strict=True):
+            assert got[3].isnan().any()
+            assert torch.equal(got[others], want[others])
+
+
+def test_layouts_that_are_not_contiguous_are_taken_as_well():
+    for n in (3, 12):
+        mean1, tril1, mean2, tril2 = pairs(n, torch.float32)
+        want = run(full_kernels.rows, (mean1, tril1, mean2, tril2), ALPHAS, False, "deasy")
+        strided = (
+            torch.stack([mean1, mean2], 1)[:, 0],
+            tril1.mT.contiguous().mT,
+            mean2.repeat_interleave(2, 1)[:, ::2],
+            torch.stack([tril1, tril2], 1)[:, 1],
+        )
+        for got, x in zip(run(full_kernels.rows, strided, ALPHAS, False, "deasy"), want, strict=True):
+            assert torch.equal(got, x)
+
+
+def test_one_alpha_serves_all_rows_and_no_rows_are_no_values():
+    for n in (3, 12):
+        tensors = pairs(n, torch.float32)
+        one = torch.tensor([0.3], dtype=torch.float64)
+        for got, want in zip(
+            run(full_kernels.rows, tensors, one, True, "deasy"),
+            run(full_kernels.rows, tensors, one.expand(7).clone(), True, "deasy"),
+            strict=True,
+        ):
+            assert torch.equal(got, want)
+        nothing = run(full_kernels.rows, [x[:0] for x in tensors], one, True, "deasy")
+        assert [x.shape[0] for x in nothing] == [0] * 5
+
+
+def test_beyond_64_dimensions_torch_linalg_takes_over():
+    tensors = pairs(65, torch.float32)
+    for got, want in zip(
+        run(full_kernels.rows, tensors, ALPHAS, False, "deasy"),
+        run(full_eager.rows, tensors, ALPHAS, False, "deasy"),
+        strict=True,
+    ):
+        assert torch.equal(got, want)
+
+
+@pytest.mark.parametrize("dual", [False, True])
+@pytest.mark.parametrize("n", [3, 12])
+def test_what_comes_from_above_multiplies_the_gradients_and_nothing_else(n, dual):
+    """In both kernels and in torch: row by row, or all by one factor, or where they stand already, times another.
+
+    Powers of two round nothing; for float32 the range of the terms leaves room for these.
+    """
+    tensors = pairs(n, torch.float32)
+    upstream = 2.0 ** torch.arange(-3, 4)
+    for module in (full_eager, full_kernels):
+        options = dict(dual=dual, reverse=True)
+        value, *plain = module.rows(*tensors, ALPHAS, by_alpha=True, **options)
+        for given, factor in ((dict(upstream=upstream), upstream), (dict(scale=0.25), torch.full((7,), 0.25))):
+            got_value, *got = module.rows(*tensors, ALPHAS, by_alpha=True, **given, **options)
+            wanted = [x * factor.reshape(-1, *[1] * (x.ndim - 1)) for x in plain]
+            assert torch.equal(got_value, value)
+            assert all(torch.equal(a, b) for a, b in zip(got, wanted, strict=True))
+            present = [x / 2 for x in plain]
+            rescaled = module.rescaled(present, *tensors, ALPHAS, scale=0.5, upstream=factor, **options)
+            assert all(torch.equal(a, b) for a, b in zip(rescaled, wanted, strict=True))

@@ -1,0 +1,432 @@
+"""`sample_and_jsg`: its noise beside its definition in 40 digits and beside the normal law, its gradients, torch."""
+
+import itertools
+import math
+
+import mpmath
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+
+from jsgmath.torch import jsg_standard_normal, normal
+from jsgmath.torch.sampling import sample_and_jsg
+from jsgmath.torch.triton import sampling as kernels
+from tests.torch.test_kernels import guarded, memory, strided  # noqa: F401  (memory is a fixture)
+
+backends = pytest.mark.parametrize("backend", ["eager", "triton"])
+variants = pytest.mark.parametrize(("dual", "convention"), list(itertools.product([False, True], ["deasy", "nielsen"])))
+DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+COMPUTED = (torch.float32, torch.float64)
+
+# In units of the last place.  A dozen roundings: 3.5 was measured over every kind of word, in float32 and in float64.
+NOISE = 4
+
+
+@pytest.fixture
+def small_tiles(monkeypatch):
+    """To be called for tiles as on a GPU, of NVIDIA's 32 lanes or AMD's 64: many programs, the last one cut off.
+
+    The interpreter's own hold every row.
+    """
+    tiling = kernels.tiling
+
+    def patch(lanes=32):
+        def compiled(count, n, _):
+            with monkeypatch.context() as inner:
+                inner.setattr(kernels, "INTERPRETED", False)
+                return tiling(count, n, lanes)
+
+        monkeypatch.setattr(kernels, "tiling", compiled)
+
+    return patch
+
+
+def noise(rows, n, seed, *, dtype=torch.float64, backend="triton", **keywords):
+    """eps itself: the sample of N(0, I)."""
+    zero = torch.zeros(rows, n, dtype=dtype)
+    return sample_and_jsg(zero, zero, 0.5, seed, backend=backend, **keywords)[0]
+
+
+def tensors(*shape, dtype=torch.float32, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(*shape, dtype=torch.float64, generator=generator).to(dtype).requires_grad_() for _ in range(2)]
+
+
+# The noise by its definition: Philox in Python's integers [1, section 3.3], Box-Muller in mpmath.
+
+
+def philox(counter, key):
+    c, k = list(counter), list(key)
+    for _ in range(10):
+        high0, low0 = divmod(0xD2511F53 * c[0], 2**32)
+        high1, low1 = divmod(0xCD9E8D57 * c[2], 2**32)
+        c = [high1 ^ c[1] ^ k[0], low1, high0 ^ c[3] ^ k[1], low0]
+        k = [(k[0] + 0x9E3779B9) % 2**32, (k[1] + 0xBB67AE85) % 2**32]
+    return c
+
+
+def polar(radius_word, direction_word):
+    with mpmath.workdps(40):
+        radius = mpmath.sqrt(-2 * mpmath.log(mpmath.mpf(2 * radius_word + 1) / 2**33))
+        angle = mpmath.pi / 4 * mpmath.mpf(2 * (direction_word % 2**29) + 1) / 2**30
+        x, y = radius * mpmath.cos(angle), radius * mpmath.sin(angle)
+    swap, negative_x, negative_y = (direction_word >> bit & 1 for bit in (29, 30, 31))
+    x, y = (y, x) if swap else (x, y)
+    return -x if negative_x else x, -y if negative_y else y
+
+
+def exact(e, seed):
+    counter, key = e // 4, seed % 2**64
+    words = philox([counter % 2**32, counter >> 32, 0, 0], [key % 2**32, key >> 32])
+    return (*polar(*words[:2]), *polar(*words[2:]))[e % 4]
+
+
+def ulps(got, want):
+    """Of each number, its distance from the exact one in units of the last place of that."""
+    info = torch.finfo(got.dtype)
+    units = [math.ldexp(info.eps, math.frexp(float(x))[1] - 1) for x in want]
+    return max(float(abs(mpmath.mpf(g) - w)) / u for g, w, u in zip(got.tolist(), want, units, strict=True))
+
+
+KNOWN = [  # kat_vectors of Random123: counter, key, result
+    ("00000000 00000000 00000000 00000000", "00000000 00000000", "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
+    ("ffffffff ffffffff ffffffff ffffffff", "ffffffff ffffffff", "408f276d 41c83b0e a20bc7c6 6d5451fd"),
+    ("243f6a88 85a308d3 13198a2e 03707344", "a4093822 299f31d0", "d16cfe09 94fdcceb 5001e420 24126ea1"),
+]
+
+
+@pytest.mark.parametrize(("counter", "key", "result"), KNOWN)
+def test_philox_gives_the_published_answers(counter, key, result):
+    counter, key, result = ([int(word, 16) for word in words.split()] for words in (counter, key, result))
+    assert philox(counter, key) == result
+    words = normal.philox(*(torch.tensor([word]) for word in counter + key))
+    assert [int(word) for word in words] == result
+
+
+@backends
+@pytest.mark.parametrize("dtype", COMPUTED, ids=str)
+@pytest.mark.parametrize(
+    ("first_row", "n", "seed"),
+    [(0, 50, 0), (3, 7, 1), (2**40 + 1, 5, -1), (2**61, 3, 2**63 - 1), (0, 1, -(2**63)), (2**33, 2, 0x123456789ABC)],
+)
+def test_each_number_is_what_its_definition_gives(first_row, n, seed, dtype, backend):
+    got = noise(4, n, seed, dtype=dtype, first_row=first_row, backend=backend).flatten()
+    want = [exact(first_row * n + i, seed) for i in range(4 * n)]
+    assert ulps(got, want) <= NOISE
+
+
+@pytest.mark.parametrize("dtype", COMPUTED, ids=str)
+def test_the_words_that_are_hard_on_the_logarithm_and_the_angle_are_as_exact(dtype):
+    """Next to 0 and to 2^32, around sqrt(1/2) 2^32 where the series changes, and each of the eight directions."""
+    rng = np.random.default_rng(1)
+    powers = 2 ** np.arange(32)
+    middle = int(2**31.5) + np.arange(-300, 300, 7)
+    radius = np.concatenate([[0], powers, powers - 1, 2**32 - powers, middle, rng.integers(0, 2**32, 500)])
+    angle = rng.permutation(np.concatenate([powers, 2**32 - powers, rng.integers(0, 2**32, len(radius) - 64)]))
+    angle[0] = 0  # with radius 0: the largest number
+    words = [torch.tensor(radius), torch.tensor(angle)]
+    series = normal.SERIES64 if dtype == torch.float64 else normal.SERIES32
+    eager = normal.box_muller(
+        *words, lambda word: word.to(dtype), normal.split, torch.sqrt, torch.where, normal.polynomial, series
+    )
+    want = [polar(*pair) for pair in zip(radius.tolist(), angle.tolist(), strict=True)]
+    for got, exact_ones in zip(eager, zip(*want, strict=True), strict=True):
+        assert got.dtype == dtype
+        assert ulps(got, exact_ones) <= NOISE
+    largest = max(abs(x) for pair in want for x in pair)
+    assert 6.76 < largest < 6.7638
+    assert max(got.abs().max() for got in eager).item() == pytest.approx(float(largest), rel=1e-6)
+
+
+@pytest.fixture(scope="module")
+def sample():
+    """Two million numbers; the tests below hold for other seeds too, but for their few standard deviations."""
+    return noise(2**15, 64, 1234, dtype=torch.float32, backend="eager").flatten().double().numpy()
+
+
+def test_moments_are_those_of_the_normal_law(sample):
+    """Mean, variance, third and fourth moment, within 4 standard deviations: sqrt(1, 2, 15, 96) / sqrt(count)."""
+    got = [(sample**k).mean() for k in (1, 2, 3, 4)]
+    deviations = np.sqrt(np.array([1, 2, 15, 96]) / sample.size)
+    assert (np.abs(np.array(got) - [0, 1, 0, 3]) <= 4 * deviations).all()
+
+
+def test_the_law_is_normal_to_the_tails(sample):
+    """Kolmogorov-Smirnov, p above a thousandth, and as many numbers beyond 2, 3, 4, 4.5 as binomial counts allow."""
+    for word in range(4):
+        assert scipy.stats.kstest(sample[word::4], "norm").pvalue > 1e-3
+    for bound in (2, 3, 4, 4.5):
+        for beyond in ((sample > bound).sum(), (sample < -bound).sum()):
+            expected = sample.size * scipy.stats.norm.sf(bound)
+            assert abs(beyond - expected) <= 4 * math.sqrt(expected)
+
+
+def test_numbers_are_independent_of_their_neighbours_and_of_those_of_other_seeds(sample):
+    """Correlations of the numbers and of their squares, within 4.5 standard deviations, 1/sqrt(count), of 0."""
+    others = [sample[lag:] for lag in (1, 2, 3, 4, 5, 8, 64, 2**16)]
+    others += [noise(2**13, 64, seed, backend="eager").flatten().numpy() for seed in (1235, 1234 + 2**32, -1234)]
+    for other in others:
+        count = min(sample.size, other.size)
+        for power in (1, 2):
+            correlation = np.corrcoef(sample[:count] ** power, other[:count] ** power)[0, 1]
+            assert abs(correlation) <= 4.5 / math.sqrt(count)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 10, 20, 50, 64, 129, 257, 300, 1000, 1025])
+def test_a_number_is_the_same_however_the_batch_is_tiled_and_split(n, small_tiles):
+    """To the last bit, also where the second part begins within four numbers that one thread makes."""
+    rows = 700 // n + 3
+    mean, logvar = tensors(rows, n)
+    whole, _ = sample_and_jsg(mean, logvar, 0.3, 5, backend="triton")
+    for lanes, split in ((32, 0), (32, 1), (64, rows - 1)):
+        small_tiles(lanes)
+        parts = [
+            sample_and_jsg(mean[part], logvar[part], 0.3, 5, first_row=part.start, backend="triton")[0]
+            for part in (slice(0, split), slice(split, rows))
+        ]
+        assert torch.equal(torch.cat(parts), whole)
+
+
+@pytest.mark.parametrize("n", [1, 10, 20, 300])
+@pytest.mark.parametrize(
+    "kind", ["chunks of one output", "every third row", "transposed", "one row for all", "one number for all columns"]
+)
+def test_a_number_is_the_same_whatever_the_strides(kind, n, small_tiles):
+    small_tiles()
+    mean, logvar = strided(kind, 7 if n == 300 else 37, n)
+    plain = sample_and_jsg(mean.contiguous(), logvar.contiguous(), 0.3, 5, backend="triton")
+    for got, want in zip(sample_and_jsg(mean, logvar, 0.3, 5, backend="triton"), plain, strict=True):
+        assert torch.equal(got, want)
+
+
+def expected(mean, logvar, alpha, seed, *, first_row=0, dual=False, convention="deasy"):
+    """The same by its definition, in torch operations that autograd differentiates; 16-bit types in float32."""
+    work = torch.promote_types(mean.dtype, torch.float32)
+    eps = normal.normal(torch.tensor([seed]), first_row, (mean.shape[:-1].numel(), mean.shape[-1]), work)
+    z = mean.to(work) + torch.exp(logvar.to(work) / 2) * eps.view(mean.shape)
+    options = dict(dual=dual, convention=convention, backend="eager")
+    return z.to(mean.dtype), jsg_standard_normal(mean.to(work), logvar.to(work), alpha, **options).to(mean.dtype)
+
+
+@backends
+@variants
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_sample_divergence_and_gradients_are_those_of_the_plain_expression(
+    dtype, dual, convention, backend, small_tiles, request
+):
+    """Terms of order 1 to 10 which a few roundings separate; 16-bit types are rounded once from float32.
+
+    Inputs and the kernel's outputs stand between guards.
+    """
+    small_tiles()
+    if backend == "triton":
+        request.getfixturevalue("memory")
+    for (rows, n), per_row in (((110, 10), True), ((2, 1025), False)):
+        mean, logvar = (guarded(t.detach()).requires_grad_() for t in tensors(rows, n, dtype=dtype, seed=n))
+        alpha = torch.linspace(0, 1, rows if per_row else 3, dtype=torch.float64)[slice(None) if per_row else 1]
+        alpha = alpha.clone().requires_grad_()
+        weights = [
+            t.detach()
+            for t in (*tensors(rows, n, dtype=dtype, seed=n + 1)[:1], *tensors(rows, dtype=dtype, seed=n)[:1])
+        ]
+        results = []
+        for function, keywords in ((sample_and_jsg, dict(backend=backend, first_row=3)), (expected, dict(first_row=3))):
+            outputs = function(mean, logvar, alpha, 17, dual=dual, convention=convention, **keywords)
+            results.append((*outputs, *torch.autograd.grad(outputs, (mean, logvar, alpha), weights)))
+        for got, want in zip(*results, strict=True):
+            assert (got.dtype, got.shape) == (want.dtype, want.shape)
+            assert got.isfinite().all()  # every element was written
+            error, size = (got.double() - want.double()).abs(), want.double().abs().clamp(min=1)
+            eps = torch.finfo(dtype if got.dtype == dtype else torch.promote_types(dtype, torch.float32)).eps
+            if got.shape == alpha.shape:
+                size = size.clamp(min=n * (1 if per_row else rows))  # a sum of so many terms of both signs
+            assert (error <= 16 * eps * size).all()
+
+
+@backends
+def test_a_seed_advanced_before_the_backward_does_not_change_it(backend):
+    mean, logvar = tensors(6, 10)
+    seed = torch.tensor([41])
+    z, divergence = sample_and_jsg(mean, logvar, 0.3, seed, backend=backend)
+    seed.add_(1)
+    got = torch.autograd.grad(z.square().sum() + divergence.sum(), (mean, logvar))
+    z, divergence = sample_and_jsg(mean, logvar, 0.3, 41, backend=backend)
+    want = torch.autograd.grad(z.square().sum() + divergence.sum(), (mean, logvar))
+    assert all(torch.equal(a, b) for a, b in zip(got, want, strict=True))
+    advanced, _ = sample_and_jsg(mean, logvar, 0.3, seed, backend=backend)
+    assert torch.equal(advanced, sample_and_jsg(mean, logvar, 0.3, 42, backend=backend)[0])
+    assert (advanced != z).all()
+
+
+@backends
+def test_nothing_of_the_size_of_the_noise_is_kept_for_the_backward(backend):
+    """Mean and log-variance themselves, by their addresses, and the seed."""
+    mean, logvar = tensors(40, 20)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        sample_and_jsg(mean, logvar, 0.3, 5, backend=backend)
+    assert {t.data_ptr() for t in kept if t.numel() > 1} == {mean.data_ptr(), logvar.data_ptr()}
+
+
+@backends
+def test_either_output_alone_has_its_gradient(backend):
+    mean, logvar = tensors(5, 7, dtype=torch.float64)
+    for index in (0, 1):
+        results = []
+        for function in (sample_and_jsg, expected):
+            keywords = dict(backend=backend) if function is sample_and_jsg else {}
+            output = function(mean, logvar, 0.3, 5, **keywords)[index]
+            results.append(torch.autograd.grad(output.sin().sum(), (mean, logvar)))
+        for got, want in zip(*results, strict=True):
+            torch.testing.assert_close(got, want, rtol=1e-13, atol=1e-14)  # float64, a dozen roundings
+
+
+@backends
+@variants
+def test_derivatives_pass_gradcheck_first_and_second(dual, convention, backend):
+    mean, logvar = tensors(2, 2, dtype=torch.float64)
+    options = dict(dual=dual, convention=convention, backend=backend)
+    for alpha in (torch.tensor([0.2, 0.9]), torch.tensor(0.3)):
+        inputs = mean, logvar, alpha.double().requires_grad_()
+        assert torch.autograd.gradcheck(lambda *x: sample_and_jsg(*x, 5, **options), inputs, fast_mode=True)
+        assert torch.autograd.gradgradcheck(lambda *x: sample_and_jsg(*x, 5, **options), inputs, fast_mode=True)
+    number = (mean, logvar)
+    assert torch.autograd.gradgradcheck(lambda *x: sample_and_jsg(*x, 0.3, 5, **options), number, fast_mode=True)
+
+
+@backends
+def test_vmap_is_one_batch_after_the_other_with_its_gradients(backend):
+    mean, logvar = (t.detach() for t in tensors(4, 3, 5, dtype=torch.float64))
+    alpha, seed = torch.linspace(0.1, 0.9, 4, dtype=torch.float64), torch.tensor(9)
+
+    def loss(mean, logvar, alpha):
+        z, divergence = sample_and_jsg(mean, logvar, alpha, seed, backend=backend)
+        return z.square().sum() + divergence.sum()
+
+    gradients = torch.func.grad(loss, argnums=(0, 1, 2))
+    got = torch.vmap(gradients, in_dims=(1, 0, 0), randomness="different")(mean.movedim(0, 1), logvar, alpha)
+    leaves = [t.clone().requires_grad_() for t in (mean, logvar, alpha)]
+    z, divergence = sample_and_jsg(leaves[0], leaves[1], leaves[2][:, None].expand(4, 3), seed, backend=backend)
+    want = torch.autograd.grad(z.square().sum() + divergence.sum(), leaves)
+    for a, b in zip(got, want, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-13, atol=1e-14)  # sums in another order
+
+    one_mean = torch.vmap(lambda s: sample_and_jsg(mean[0], s, 0.3, seed, backend=backend), randomness="different")
+    z, divergence = one_mean(logvar)
+    want = sample_and_jsg(mean[0].expand(4, 3, 5), logvar, 0.3, seed, backend=backend)
+    torch.testing.assert_close((z, divergence), want, rtol=1e-14, atol=0)
+    assert (z[0] != z[1]).all()
+
+
+@backends
+@pytest.mark.parametrize("randomness", ["error", "same"])
+def test_vmap_without_a_word_on_randomness_is_refused(randomness, backend):
+    mean, logvar = (t.detach() for t in tensors(4, 3, 5))
+    with pytest.raises(RuntimeError, match=r'pass randomness="different" to torch.vmap'):
+        torch.vmap(lambda m, s: sample_and_jsg(m, s, 0.3, 1, backend=backend), randomness=randomness)(mean, logvar)
+    with pytest.raises(ValueError, match="one seed for all entries"):
+        each = torch.vmap(lambda m, s, k: sample_and_jsg(m, s, 0.3, k, backend=backend), randomness="different")
+        each(mean, logvar, torch.arange(4))
+
+
+# Dynamo instantiates an autograd function, which torch itself warns of.
+@pytest.mark.filterwarnings("ignore:<class 'torch.autograd.function.Function'>:DeprecationWarning")
+@backends
+def test_torch_compile_takes_forward_and_backward_whole(backend):
+    compiled = torch.compile(sample_and_jsg, fullgraph=True, backend="aot_eager")
+    mean, logvar = tensors(6, 10)
+    seed = torch.tensor([3])
+    for alpha, key in ((0.3, 7), (0.4, seed), (torch.tensor(0.3, requires_grad=True), seed)):
+        leaves = [mean, logvar, *([alpha] if isinstance(alpha, torch.Tensor) else [])]
+        results = []
+        for function in (compiled, sample_and_jsg):
+            z, divergence = function(mean, logvar, alpha, key, backend=backend)
+            results.append((z, divergence, *torch.autograd.grad(z.square().sum() + divergence.sum(), leaves)))
+        assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize("alpha", [None, torch.tensor([0.3]), torch.linspace(0, 1, 5)])
+@pytest.mark.parametrize("seed", [None, torch.tensor([3])])
+def test_the_operators_keep_torch_s_rules(alpha, seed):
+    for dtype in DTYPES:
+        mean, logvar = (t.detach() for t in tensors(5, 12, dtype=dtype))
+        mean, logvar = torch.cat([mean, logvar], -1).chunk(2, -1)
+        torch.library.opcheck(
+            torch.ops.jsgmath.sample.default, (mean, logvar, alpha, seed, 0.3, 3, 2, True, False, True)
+        )
+        by_value = mean[:, 0].to(torch.promote_types(dtype, torch.float32))
+        arguments = mean, logvar, alpha, torch.tensor([3]), mean + 1, by_value, 0.3, 2, True, False, True
+        for by_alpha in (False, True):
+            torch.library.opcheck(torch.ops.jsgmath.sample_gradient.default, (*arguments, by_alpha))
+
+
+@backends
+def test_the_divergence_is_that_of_jsg_standard_normal_with_its_options(backend):
+    mean, logvar = tensors(4, 5, 3, dtype=torch.float64)
+    for dual, convention, reduction in itertools.product((False, True), ("deasy", "nielsen"), ("none", "mean", "sum")):
+        options = dict(dual=dual, convention=convention, reduction=reduction, backend=backend)
+        for alpha in (0, 1, 0.3, np.float64(0.3), torch.tensor(0.3), torch.linspace(0, 1, 5).expand(4, 5)):
+            z, divergence = sample_and_jsg(mean, logvar, alpha, 5, **options)
+            assert z.shape == (4, 5, 3)
+            # Sums in another order.
+            torch.testing.assert_close(
+                divergence, jsg_standard_normal(mean, logvar, alpha, **options), rtol=1e-14, atol=0
+            )
+
+
+@backends
+def test_no_rows_are_no_samples(backend):
+    mean, logvar = tensors(0, 10)
+    z, divergence = sample_and_jsg(mean, logvar, 0.3, 5, backend=backend)
+    assert (z.shape, divergence.shape) == ((0, 10), (0,))
+    (z.sum() + divergence.sum()).backward()
+    assert mean.grad.shape == (0, 10)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")  # of NumPy, in the interpreter
+@backends
+def test_a_broken_row_leaves_the_others_alone(backend):
+    mean, logvar = (t.detach() for t in tensors(60, 10))
+    sound = sample_and_jsg(mean, logvar, 0.3, 5, backend=backend)
+    mean[30, 7] = logvar[31, 2] = math.nan
+    broken = sample_and_jsg(mean, logvar, 0.3, 5, backend=backend)
+    others = torch.tensor([row not in (30, 31) for row in range(60)])
+    assert broken[1][~others].isnan().all()
+    assert all(torch.equal(a[others], b[others]) for a, b in zip(sound, broken, strict=True))
+
+
+@backends
+def test_standard_deviations_of_any_size_are_exact(backend):
+    """For log-variances of up to 87, to 8 ulp with the noise."""
+    logvar = torch.linspace(-87, 87, 2048)[:, None]
+    z, _ = sample_and_jsg(0 * logvar, logvar, 0.3, 5, backend=backend)
+    want = torch.exp(logvar.double() / 2) * noise(2048, 1, 5, backend="eager")
+    assert ((z - want).abs() / want.abs()).max() <= 8 * 2.0**-24
+
+
+ZERO = torch.zeros(3, 4)
+WRONG = [
+    (dict(seed=1.5), TypeError, "seed must be an int or an int64 tensor of one entry, got float"),
+    (dict(seed=True), TypeError, "seed must be an int or an int64 tensor of one entry, got bool"),
+    (dict(seed=torch.tensor([1, 2])), TypeError, r"got torch.int64 of shape \(2,\)"),
+    (dict(seed=torch.tensor(1, dtype=torch.int32)), TypeError, "got torch.int32"),
+    (dict(seed=torch.tensor(1, device="meta")), ValueError, "seed is on meta but mean on cpu; move it there"),
+    (dict(seed=2**63), ValueError, "seed must fit in 64 bits with its sign"),
+    (dict(first_row=-1), ValueError, "first_row must not be negative, got -1"),
+    (dict(first_row=0.0), TypeError, "first_row must be an int, got float"),
+    (dict(first_row=2**61), ValueError, "first_row must leave indices below 2\\^63"),
+    (dict(alpha=1.5), ValueError, r"alpha must lie in \[0, 1\], got 1.5"),
+    (dict(alpha="x"), TypeError, "alpha must be a float or a tensor, got str"),
+    (dict(alpha=torch.zeros(2)), ValueError, "must have one entry or one per row"),
+    (dict(mean=torch.zeros(3, 5)), ValueError, "mean has dimension 5 but logvar has 4"),
+    (dict(convention="x"), ValueError, "convention must be one of 'deasy', 'nielsen', got 'x'"),
+    (dict(backend="x"), ValueError, "backend must be one of"),
+    (dict(reduction="x"), ValueError, "reduction must be one of"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "error", "message"), WRONG)
+def test_arguments_that_do_not_fit_are_named(wrong, error, message):
+    with pytest.raises(error, match=message):
+        sample_and_jsg(**(dict(mean=ZERO, logvar=ZERO, alpha=0.5, seed=1) | wrong))

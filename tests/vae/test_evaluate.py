@@ -1,0 +1,432 @@
+"""``python -m vae.evaluate``: right where the answer is known, and of a real run all that it promises."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from scipy.stats import multivariate_normal
+from torch.distributions import Normal, kl_divergence
+
+import vae.evaluate
+import vae.train
+import vae.training.training
+from vae.data import load
+from vae.errors import UserError
+from vae.evaluate import Options, evidence, main
+from vae.model import VAE
+from vae.training.folder import RunFolder
+from vae.training.measure import CHUNK, describe_latent, encode
+
+SIDE, LATENT, IMAGES = 4, 2, 40
+
+
+class LinearGaussian:
+    """x = W z + b + noise of variance 1/2 as a decoder, its images, their exact evidence and posterior."""
+
+    def __init__(self):
+        random = np.random.default_rng(0)
+        self.images = torch.from_numpy(random.integers(0, 256, (IMAGES, 1, SIDE, SIDE), np.uint8))
+        x = (self.images.float() / 255).flatten(1).double().numpy()
+        # Orthogonal columns, so that the posterior is diagonal; short ones, so that W z + b stays inside (0, 1).
+        W = np.linalg.qr(random.standard_normal((SIDE * SIDE, LATENT)))[0] * [0.1, 0.2]
+        joint = multivariate_normal(np.full(SIDE * SIDE, 0.5), W @ W.T + np.eye(SIDE * SIDE) / 2)
+        self.log_evidence = joint.logpdf(x)
+        variance = 1 / (1 + 2 * (W**2).sum(0))  # Bishop 2006, eqs. 2.116-117
+        self.mean = torch.from_numpy(variance * (2 * (x - 0.5) @ W))
+        self.logvar = torch.from_numpy(np.log(variance)).expand(IMAGES, LATENT)
+        self.W = torch.from_numpy(W)
+
+    def decoder(self, z):
+        return torch.logit(0.5 + z.double() @ self.W.T).view(-1, 1, SIDE, SIDE)
+
+    def evidence(self, likelihood="gaussian", logvar=None, **options):
+        logvar = self.logvar if logvar is None else logvar
+        options = Options((), **({"samples": 50, "batch_size": 10} | options))
+        return evidence(self, self.images, self.mean, logvar, likelihood, options)  # pyright: ignore
+
+
+@pytest.fixture(scope="module")
+def model():
+    return LinearGaussian()
+
+
+def test_the_evidence_of_a_linear_gaussian_model_is_exact_from_the_bytes_of_its_images_to_the_summary(model):
+    found = model.evidence()
+    # The decoder is given z in float32: 1e-7 times slopes of the order of 1.
+    assert found["log_evidence"] == pytest.approx(model.log_evidence.mean(), abs=1e-6)
+    assert found["standard_error"] == pytest.approx(model.log_evidence.std(ddof=1) / math.sqrt(IMAGES), abs=1e-6)
+    assert found["effective_samples"] == pytest.approx(50, rel=1e-6)
+    assert found["fewest_effective_samples"] == pytest.approx(50, rel=1e-6)
+    # All images are used, each in one batch.
+    assert np.mean(found["batch_log_evidence"]) == pytest.approx(model.log_evidence.mean(), abs=1e-6)
+    assert found["interval"][0] < found["log_evidence"] < found["interval"][1]
+
+    posterior = Normal(model.mean, (model.logvar / 2).exp())
+    assert found["rate"] == pytest.approx(kl_divergence(posterior, Normal(0, 1)).sum(-1).mean().item(), rel=1e-12)
+    assert found["elbo"] == -found["rate"] - found["distortion"]
+    # The posterior is exact, so the ELBO is the evidence but for the draws: log p(x|z) varies by 0.2 or so from draw to
+    # draw, and this is the mean of 2,000 of them.
+    assert found["elbo"] == pytest.approx(found["log_evidence"], abs=0.02)
+
+
+def test_the_summary_says_what_it_is_of_and_uses_no_more_batches_than_there_are(model):
+    found = model.evidence(batches=100, seed=7)
+    said = {name: found[name] for name in ("likelihood", "binarised", "samples", "batches", "batch_size", "seed")}
+    assert said == {
+        "likelihood": "gaussian", "binarised": False, "samples": 50, "batches": 4, "batch_size": 10, "seed": 7,
+    }  # fmt: skip
+    assert len(found["batch_log_evidence"]) == 4
+    assert len(model.evidence(batches=3)["batch_log_evidence"]) == 3
+
+
+def test_draws_depend_on_the_seed_and_the_batch_alone():
+    same = LinearGaussian()  # 40 times the same image: batches differ by their draws alone,
+    same.images, same.mean = (tensor[:1].expand_as(tensor) for tensor in (same.images, same.mean))
+    broad = same.logvar + 0.5  # and with the exact posterior every draw would say the same
+    four, again, two, other = (
+        same.evidence(logvar=broad, batches=batches, seed=seed) for batches, seed in ((4, 1), (4, 1), (2, 1), (4, 2))
+    )
+    assert four == again
+    assert two["batch_log_evidence"] == four["batch_log_evidence"][:2]
+    assert len({*four["batch_log_evidence"], *other["batch_log_evidence"]}) == 8
+
+
+def test_the_images_are_chosen_at_random_by_the_seed(model):
+    half, again, other = (model.evidence(batches=2, seed=seed) for seed in (1, 1, 2))
+    assert half == again
+    # The posterior is exact, so these are exact and say which images they are of.
+    assert half["log_evidence"] != pytest.approx(other["log_evidence"], abs=1e-3)
+    assert half["log_evidence"] != pytest.approx(model.log_evidence[:20].mean(), abs=1e-3)
+
+
+def test_grey_images_are_made_black_and_white_for_bernoulli_and_black_and_white_ones_left_alone(model):
+    assert model.evidence("bernoulli")["binarised"]
+    black_and_white = LinearGaussian()
+    black_and_white.images = (black_and_white.images > 127).to(torch.uint8) * 255
+    found = black_and_white.evidence("bernoulli")
+    assert not found["binarised"]
+    # Hence the likelihood is that of the images as they are: W = 0, and each pixel is a fair coin.
+    black_and_white.W = torch.zeros(SIDE * SIDE, LATENT).double()
+    found = black_and_white.evidence("bernoulli")
+    assert found["distortion"] == pytest.approx(SIDE * SIDE * math.log(2), rel=1e-6)  # float32, as the images
+
+
+class HandMade:
+    """An encoder that looks at one pixel; its means are 0, and that pixel times a little less and more than needed."""
+
+    def encode(self, images):
+        pixel = images[:, 0, 0, 0]
+        return torch.stack([0 * pixel, 0.198 * pixel, 0.202 * pixel], 1), torch.stack([0 * pixel, pixel, -pixel], 1)
+
+
+def test_a_unit_is_active_where_its_posterior_mean_varies_by_more_than_0_01():
+    count = 2 * CHUNK + 100
+    images = torch.zeros(count, 1, 2, 2, dtype=torch.uint8)
+    images[::2] = 255
+    mean, logvar = encode(HandMade(), images)  # pyright: ignore
+    assert mean.dtype == logvar.dtype == torch.float64
+    latent = describe_latent(mean, logvar)
+    # The pixel is a fair coin, whose variance is 1/4: the unit's is a quarter of the factor's square. Float32 factors.
+    coin = count / (count - 1) / 4
+    assert latent["variance_of_mean"] == pytest.approx([0, 0.198**2 * coin, 0.202**2 * coin], rel=1e-6)
+    assert latent["active"] == [False, False, True]
+
+    posterior, prior = Normal(mean, (logvar / 2).exp()), Normal(0, 1)
+    for name, kl in (("kl_qp", kl_divergence(posterior, prior)), ("kl_pq", kl_divergence(prior, posterior))):
+        # Float64; the textbook form that torch uses cancels a digit or two.
+        assert latent[name] == pytest.approx(kl.mean(0).tolist(), rel=1e-12, abs=1e-15)
+    assert latent["kl_qp"] != pytest.approx(latent["kl_pq"], rel=0.01)
+
+
+OPTIONS = ["--samples", "8", "--batch-size", "10"]
+RUNS = {
+    "jsg": [],
+    "mmd": ["--divergence", "mmd", "--weight", "500"],
+    "learnt": ["--divergence", "jsg-dual", "--learn-alpha", "--lr", "0.01"],
+    "bernoulli": ["--divergence", "kl-qp", "--likelihood", "bernoulli"],
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A folder of tiny runs on 300 + 100 real images, which are also what they are evaluated on."""
+    whole = load("fashion-mini")
+    few = dataclasses.replace(
+        whole,
+        train_images=whole.train_images[:300],
+        test_images=whole.test_images[:100],
+    )
+    folder = tmp_path_factory.mktemp("runs")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # on a busy machine two mostly wait for each other
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vae.training.training, "load", lambda name, path: few)
+        patch.setattr(vae.training.training, "draw_all", lambda *arguments: None)
+        patch.setattr(vae.evaluate, "load", lambda name, path: few)
+        for name, options in RUNS.items():
+            assert vae.train.main(["--epochs", "1", "--out", str(folder / name), *options]) == 0
+        yield folder
+    torch.set_num_threads(threads)
+
+
+def copy(source, target):
+    """A run's folder, to be damaged."""
+    target.mkdir()
+    for path in source.iterdir():
+        (target / path.name).write_bytes(path.read_bytes())
+    return target
+
+
+def complaint(capsys) -> str:
+    """The one line on stderr."""
+    error = capsys.readouterr().err
+    assert error.startswith("vae.evaluate: ")
+    assert error.endswith("\n")
+    assert error.count("\n") == 1
+    return error
+
+
+@pytest.fixture(scope="module")
+def results(runs):
+    """evaluation.json of every run, all made by one command."""
+    assert main([*(str(runs / name) for name in RUNS), *OPTIONS]) == 0
+    return {name: json.loads((runs / name / "evaluation.json").read_text()) for name in RUNS}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_what_a_run_reported_of_its_last_epoch_is_found_again_in_the_model_it_saved(name, runs, results):
+    rows = [json.loads(line) for line in (runs / name / "metrics.jsonl").read_text().splitlines()]
+    for row in rows:
+        found = results[name][row["split"]]
+        for term in ("reconstruction", "divergence", "loss"):
+            # The same function of the same weights.
+            assert found[term] == pytest.approx(row[term], rel=1e-9)
+    assert results[name]["epoch"] == 1
+    assert [results[name][split]["images"] for split in ("train", "test")] == [300, 100]
+
+
+def test_alpha_is_the_learnt_or_the_set_one_and_null_where_there_is_none(runs, results):
+    learnt = json.loads((runs / "learnt" / "metrics.jsonl").read_text().splitlines()[-1])["alpha"]
+    assert learnt != 0.3
+    alphas = {name: result["alpha"] for name, result in results.items()}
+    assert alphas == {"jsg": 0.3, "learnt": learnt, "mmd": None, "bernoulli": None}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_the_squared_error_is_in_every_run_whatever_it_was_trained_with(name, runs, results):
+    model = VAE()
+    model.load_state_dict(load_file(runs / name / "model.safetensors"))
+    images = load("fashion-mini").test_images[:100].float() / 255
+    with torch.no_grad():
+        mean, _ = model.encode(images)
+        squares = (model.decode(mean).double() - images.double()).square().flatten(1).sum(1)
+    # Float32 convolutions in another memory layout: 1e-7 each, and about a thousand of them add up.
+    assert results[name]["test"]["squared_error"] == pytest.approx(squares.mean().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_rate_distortion_and_evidence_fit_together(name, results):
+    result = results[name]
+    found = result["evidence"]
+    assert found["likelihood"] == ("bernoulli" if name == "bernoulli" else "gaussian")
+    assert found["binarised"] == (name == "bernoulli")
+    assert found["batches"] == 10
+    # Ten batches of ten are all 100 test images, so the rate is what the dimensions add up to; float64.
+    assert found["rate"] == pytest.approx(sum(result["latent"]["kl_qp"]), rel=1e-12)
+    assert result["active_units"] == sum(result["latent"]["active"])
+    assert len(result["latent"]["kl_pq"]) == 10
+    assert found["elbo"] == pytest.approx(-found["rate"] - found["distortion"], rel=1e-15)
+    assert found["interval"][0] < found["log_evidence"] < found["interval"][1]
+    assert 1 <= found["fewest_effective_samples"] <= found["effective_samples"] <= 8
+
+
+def test_the_likelihood_of_the_evidence_may_be_another_than_the_runs_own(runs, results, tmp_path, capsys):
+    folder = copy(runs / "jsg", tmp_path / "run")
+    assert main([str(folder), "--likelihood", "bernoulli", *OPTIONS]) == 0
+    result = json.loads((folder / "evaluation.json").read_text())
+    assert result["evidence"]["likelihood"] == "bernoulli"
+    assert result["evidence"]["binarised"]
+    assert "bernoulli likelihood of binarised images" in capsys.readouterr().out
+    before = results["jsg"]
+    assert result["test"] == before["test"]
+    assert result["evidence"]["log_evidence"] != pytest.approx(before["evidence"]["log_evidence"], rel=0.01)
+
+
+def test_the_posterior_of_a_binarised_image_is_that_of_the_grey_one(runs, results):
+    # The rate is the posterior's alone: of the grey test images, as the latent dimensions' divergences are.
+    found = results["bernoulli"]
+    model = VAE()
+    model.load_state_dict(load_file(runs / "bernoulli" / "model.safetensors"))
+    with torch.no_grad():
+        mean, logvar = model.encode(load("fashion-mini").test_images[:100].float() / 255)
+    rate = kl_divergence(Normal(mean, (logvar / 2).exp()), Normal(0, 1)).sum(1).mean().item()
+    assert found["evidence"]["rate"] == pytest.approx(rate, rel=1e-4)  # float32, and torch's form cancels digits
+
+
+def keys(value) -> set[str]:
+    """All names in nested objects."""
+    return set(value).union(*map(keys, value.values())) if isinstance(value, dict) else set()
+
+
+def test_every_key_of_evaluation_json_is_documented_and_the_table_has_its_numbers(runs, results, capsys):
+    assert main([str(runs / "jsg"), *OPTIONS]) == 0
+    result = json.loads((runs / "jsg" / "evaluation.json").read_text())
+    result.pop("environment"), results["jsg"].pop("environment")
+    assert result == results["jsg"]  # once more, the same numbers
+    assert vae.evaluate.__doc__ is not None
+    assert [key for key in keys(result) if f"``{key}``" not in vae.evaluate.__doc__] == []
+
+    output = capsys.readouterr().out
+    assert f"{runs / 'jsg'}: fashion-mini, JSG, alpha 0.3; epoch 1" in output
+    numbers = [result[split][name] for split in ("train", "test") for name in ("squared_error", "divergence", "loss")]
+    numbers += [result["evidence"][name] for name in ("log_evidence", "elbo", "rate", "distortion", "standard_error")]
+    for number in numbers:
+        assert f"{number:.3f}" in output
+    for number in [*result["latent"]["kl_qp"], *result["latent"]["kl_pq"]]:
+        assert f"{number:.3g}" in output
+    assert "100 of 100 test images, 10 batches of 10" in output
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        (["--samples", "0"], "--samples must be at least 1, got 0"),
+        (["--batches", "1"], "--batches must be at least 2, for the bootstrap, got 1"),
+        (["--batch-size", "0"], "--batch-size must be at least 1, got 0"),
+        (["--seed", "-1"], "--seed must not be negative, got -1"),
+        (["--likelihood", "poisson"], "Expected one of ('own', 'gaussian', 'bernoulli', 'laplace')"),
+        (["--sample", "3"], "Unrecognized options: --sample"),
+        (["--batch-size", "51"], "100 test images give 1 batches of 51, and the bootstrap needs two"),
+    ],
+)
+def test_a_mistake_ends_with_one_line_and_status_2_before_anything_is_written(options, wanted, runs, tmp_path, capsys):
+    folder = copy(runs / "jsg", tmp_path / "run")
+    (folder / "evaluation.json").write_text("old")
+    assert main([str(folder), *options]) == 2
+    assert wanted in complaint(capsys)
+    assert (folder / "evaluation.json").read_text() == "old"
+    assert {path.name for path in folder.iterdir()} == {path.name for path in (runs / "jsg").iterdir()} | {
+        "evaluation.json"
+    }
+
+
+def test_without_a_run_the_command_says_that_it_wants_one(capsys):
+    assert main([]) == 2
+    assert "RUN" in complaint(capsys).upper()
+
+
+def damage(folder, how):
+    """One thing that can be wrong with a run."""
+    run = json.loads((folder / "run.json").read_text())
+    if how == "no model":
+        (folder / "model.safetensors").unlink()
+    elif how == "no epoch":
+        (folder / "model.safetensors").unlink()
+        (folder / "metrics.jsonl").unlink()
+    elif how == "goes on":
+        run["settings"]["epochs"] = 2
+    elif how == "other data":
+        run["data"]["sha256"]["train-images-idx3-ubyte"] = "0" * 64
+    elif how == "unknown setting":
+        run["settings"]["dropout"] = 0.5
+    elif how == "a folder for a model":
+        (folder / "model.safetensors").unlink()
+        (folder / "model.safetensors").mkdir()
+    elif how == "truncated model":
+        (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-1000])
+    elif how == "weights of another epoch":
+        weights = load_file(folder / "model.safetensors")
+        save_file(weights, folder / "model.safetensors", {"epoch": "7"})
+    elif how == "weights that are no numbers":
+        weights = {name: tensor * torch.nan for name, tensor in load_file(folder / "model.safetensors").items()}
+        save_file(weights, folder / "model.safetensors", {"epoch": "1"})
+    elif how in ("alpha", "divergence", "epochs"):
+        run["settings"][how] = {"alpha": 9, "divergence": "foo", "epochs": "2"}[how]
+    elif how == "truncated metrics":
+        (folder / "metrics.jsonl").write_text((folder / "metrics.jsonl").read_text()[:-20])
+    (folder / "run.json").write_text(json.dumps(run) if how != "truncated run.json" else "{")
+
+
+@pytest.mark.parametrize(
+    ("how", "wanted"),
+    [
+        ("no model", "has no model.safetensors, which it left at its end; train it again in another --out"),
+        ("no epoch", "has not finished"),
+        ("goes on", "has not finished"),
+        ("other data", "was trained on other data: the sha256 in its run.json differ"),
+        ("unknown setting", "run.json or metrics.jsonl cannot be read"),
+        ("truncated model", "model.safetensors is damaged"),
+        ("a folder for a model", "model.safetensors is damaged"),
+        ("weights of another epoch", "model.safetensors is from epoch 7, wanted 1: go on with"),
+        ("weights that are no numbers", "model.safetensors is damaged"),
+        ("alpha", "--alpha must lie in [0, 1], got 9"),
+        ("divergence", "--divergence must be a known one, got foo"),
+        ("epochs", "run.json or metrics.jsonl cannot be read"),
+        ("truncated metrics", "run.json or metrics.jsonl cannot be read"),
+        ("truncated run.json", "run.json or metrics.jsonl cannot be read"),
+    ],
+)
+def test_a_run_that_cannot_be_evaluated_is_named_and_left_as_it_was(how, wanted, runs, tmp_path, capsys):
+    folder = copy(runs / "jsg", tmp_path / "run")
+    damage(folder, how)
+    (folder / "evaluation.json").write_text("old")
+    assert main([str(folder), *OPTIONS]) == 2
+    message = complaint(capsys)
+    assert wanted in message
+    assert str(folder) in message
+    assert (folder / "evaluation.json").read_text() == "old"
+
+
+def test_a_run_that_is_being_trained_is_not_evaluated(runs, capsys):
+    with RunFolder(runs / "jsg"):
+        assert main([str(runs / "jsg"), *OPTIONS]) == 2
+    assert f"{runs / 'jsg'} is in use" in complaint(capsys)
+
+
+def test_of_several_runs_each_that_cannot_be_judged_is_named_and_the_others_are_judged(runs, results, tmp_path, capsys):
+    names = ("truncated model", "sound", "goes on", "sound too", "truncated run.json")
+    folders = {name: copy(runs / "jsg", tmp_path / name) for name in names}
+    for name, folder in folders.items():
+        (folder / "evaluation.json").unlink()
+        damage(folder, name)
+    absent = tmp_path / "absent"
+    assert main([*map(str, folders.values()), str(absent), *OPTIONS]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    # All are read before the first is evaluated; weights are read when their run's turn comes.
+    wanted = [
+        f"{folders['goes on']} has not finished; ",
+        f"{folders['truncated run.json']}'s run.json or metrics.jsonl cannot be read ",
+        f"{absent} holds no run ",
+        f"{folders['truncated model'] / 'model.safetensors'} is damaged ",
+    ]
+    for line, start in zip(lines, wanted, strict=True):
+        assert line.startswith(f"vae.evaluate: {start}")
+    for name, folder in folders.items():
+        assert (folder / "evaluation.json").exists() == name.startswith("sound")
+    sound = json.loads((folders["sound too"] / "evaluation.json").read_text())
+    assert {**sound, "environment": None} == {**results["jsg"], "environment": None}
+
+
+def test_a_complaint_that_names_no_run_gets_its_name(runs, capsys, monkeypatch):
+    def missing(name, path):
+        raise UserError("no Fashion-MNIST here")
+
+    monkeypatch.setattr(vae.evaluate, "load", missing)
+    assert main([str(runs / "jsg"), *OPTIONS]) == 2
+    assert complaint(capsys) == f"vae.evaluate: {runs / 'jsg'}: no Fashion-MNIST here\n"
+
+
+def test_help_shows_every_option_and_an_example(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    for option in ("likelihood", "samples", "batches", "batch-size", "data", "seed"):
+        assert f"--{option} " in text
+    assert "(default: own)" in text
+    assert "RUN [RUN ...]" in text
+    assert "python -m vae.evaluate runs/fashion-jsg-0.3" in text

@@ -1,0 +1,73 @@
+"""What the folder of a run says, read for those who judge or draw it."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from vae.errors import UserError
+from vae.training.folder import read_facts
+from vae.training.settings import Settings, check
+
+COLUMNS = ("train_reconstruction", "test_reconstruction", "train_divergence", "test_divergence")
+
+# What reading raises: a number too large is an ArithmeticError, brackets in brackets a RecursionError.
+DAMAGE = (UserError, OSError, ValueError, LookupError, ArithmeticError, TypeError, AttributeError, RecursionError)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one folder holds."""
+
+    path: Path
+    settings: Settings
+    sha256: dict[str, str]
+    """Of the images."""
+
+    epochs: int
+    """Those that are done: a run that ended has as many as its settings want."""
+
+    alpha: float
+    """Where it was set, or where learning has brought it."""
+
+    values: dict[str, float]
+    """By column, after the last epoch."""
+
+    @property
+    def finished(self) -> bool:
+        return self.epochs == self.settings.epochs
+
+
+def read_run(path: Path) -> Run:
+    """Reads run.json and metrics.jsonl.
+
+    Raises:
+        UserError: the folder holds no run, one before the end of its first epoch, or a damaged one.
+    """
+    if not (path / "run.json").is_file():
+        raise UserError(f"{path} holds no run (no run.json)")
+    if not (path / "metrics.jsonl").exists():
+        raise UserError(f"{path} has not finished its first epoch (no metrics.jsonl)")
+    try:
+        return parse(path)
+    except DAMAGE as error:
+        said = f"{type(error).__name__}: {error}"
+        raise UserError(f"{path}'s run.json or metrics.jsonl cannot be read ({said})") from None
+
+
+def parse(path: Path) -> Run:
+    facts = read_facts(path)
+    settings = Settings(**facts["settings"])
+    check(settings)
+    rows = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    last = {row["split"]: row for row in rows}
+    if not {"train", "test"} <= set(last):
+        raise ValueError(f"metrics.jsonl has rows of {', '.join(last) or 'nothing'}, wanted train and test")
+    epochs = {int(last[split]["epoch"]) for split in ("train", "test")}
+    if len(epochs) > 1 or max(epochs) > settings.epochs:
+        raise ValueError(f"metrics.jsonl ends with epoch {max(epochs)}, run.json wants {settings.epochs}")
+    values = {f"{split}_{term}": float(last[split][term]) for split, term in (c.split("_") for c in COLUMNS)}
+    alpha = float(last["test"].get("alpha", settings.alpha))
+    if not all(math.isfinite(value) for value in (*values.values(), alpha)):
+        raise ValueError("metrics.jsonl ends with a number that is not finite")
+    return Run(path, settings, facts["data"]["sha256"], max(epochs), alpha, values)

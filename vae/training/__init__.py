@@ -1,0 +1,1 @@
+"""A run under way: its settings, steps, folder, environment, pictures and processes."""

@@ -1,0 +1,164 @@
+"""A run's folder and the files in it, none of which is ever half there."""
+
+import fcntl
+import io
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from vae.errors import InUse, UserError
+from vae.files import LEFTOVERS, replacing
+from vae.training.settings import Settings
+
+FILES = ("run.json", "metrics.jsonl", "checkpoint.pt", "model.safetensors")
+ELSEWHERE = ("data", "out", "resume")  # say where and how, not what; the data's content is recorded as hashes
+
+
+class RunFolder:
+    """Where one run keeps ``run.json``, ``metrics.jsonl``, ``checkpoint.pt``, the model and the pictures.
+
+    It belongs to one process until it is closed, or until that process ends, however it ends.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.lock = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self.lock)
+            raise InUse(f"{path} is in use: another process works on this run") from None
+        for leftover in path.glob(LEFTOVERS):  # of a process that was killed
+            leftover.unlink()
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        os.close(self.lock)
+
+    @classmethod
+    def open(cls, settings: Settings) -> "RunFolder":
+        """The folder of a new run, which must hold none, or with ``resume`` of the one to go on with."""
+        path = settings.out or unused_folder(settings)
+        try:
+            if not settings.resume:
+                path.mkdir(parents=True, exist_ok=True)
+            folder = cls(path)
+        except FileNotFoundError:
+            raise UserError(f"{path} holds no run to resume (no such folder)") from None
+        except OSError as error:
+            raise UserError(f"cannot write in {path}: {error.strerror}") from None
+        if not settings.resume and any((path / name).exists() for name in FILES):
+            folder.close()
+            raise UserError(f"{path} already holds a run; go on with --resume, or name another --out")
+        return folder
+
+    def start(self, settings: Settings, facts: dict[str, Any]) -> None:
+        """Writes the facts of a new run."""
+        self.write_facts("run.json", {"settings": plain(settings), **facts, "resumed": []})
+
+    def check_resumption(self, settings: Settings, facts: dict[str, Any]) -> dict[str, Any]:
+        """The facts of the run that is to go on; refuses to do so under other settings than it was started with."""
+        try:
+            run = read_facts(self.path)
+            before, epochs, sha256 = run["settings"], int(run["settings"]["epochs"]), run["data"]["sha256"]
+            int(run["environment"]["threads"])
+            list(run["resumed"])
+        except FileNotFoundError:
+            raise UserError(f"{self.path} holds no run to resume (no run.json)") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{self.path / 'run.json'} is damaged ({type(error).__name__}: {error})") from None
+        now = plain(settings)
+        changed = [name for name in now if name != "epochs" and now[name] != before.get(name)]
+        if changed:
+            said = ", ".join(f"--{name.replace('_', '-')} {before.get(name)} (now {now[name]})" for name in changed)
+            raise UserError(f"{self.path} was started with {said}; --resume goes on with the same settings only")
+        if now["epochs"] < epochs:
+            raise UserError(f"{self.path} was started with --epochs {epochs}, which may grow but not shrink")
+        if sha256 != facts["data"]["sha256"]:
+            raise UserError(f"{self.path} was trained on other data: the sha256 in its run.json differ")
+        return run
+
+    def resume(self, run: dict[str, Any], settings: Settings, facts: dict[str, Any]) -> None:
+        """Notes that the run goes on, and sets it up as it was."""
+        run["settings"]["epochs"] = settings.epochs
+        run["resumed"].append(facts["environment"])
+        self.write_facts("run.json", run)
+        # Sums over a batch are split among the threads: another number of them means other last bits. So does another
+        # number of processes, with which the threads are to be as many as there is room for now.
+        if run["environment"].get("processes", 1) == facts["environment"]["processes"]:
+            torch.set_num_threads(max(1, min(run["environment"]["threads"], os.cpu_count() or 1)))
+
+    def write_facts(self, name: str, facts: dict[str, Any]) -> None:
+        """As JSON, a line for each group of facts."""
+        lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in facts.items())
+        with replacing(self.path / name) as path:
+            path.write_text(f"{{\n{lines}\n}}\n")
+
+    def write_metrics(self, rows: list[dict[str, Any]]) -> None:
+        """All rows each time, so that a run that was cut off and goes on never holds an epoch twice."""
+        with replacing(self.path / "metrics.jsonl") as path:
+            path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def write_tensors(self, name: str, tensors: dict[str, Tensor], epoch: int) -> Path:
+        """In the format of safetensors, which says what epoch they are from."""
+        contiguous = {key: tensor.contiguous() for key, tensor in tensors.items()}
+        with replacing(self.path / name) as path:
+            path.write_bytes(save(contiguous, {"epoch": str(epoch)}))
+        return self.path / name
+
+    def write_checkpoint(self, state: dict[str, Any]) -> None:
+        content = io.BytesIO()  # torch reports a full disk in words of its own
+        torch.save(state, content)
+        with replacing(self.path / "checkpoint.pt") as path:
+            path.write_bytes(content.getbuffer())
+
+    def restore(self, stateful: dict[str, Any], device: torch.device) -> dict[str, Any]:
+        """Puts model, optimiser and objective back to the last full epoch, and returns its number, time and metrics."""
+        path = self.path / "checkpoint.pt"
+        if not path.exists():
+            if (self.path / "metrics.jsonl").exists():
+                raise UserError(f"{path} is missing, though metrics.jsonl is there; start again in another --out")
+            return {"epoch": 0, "seconds": 0.0, "metrics": []}  # cut off before its first epoch ended
+        try:
+            checkpoint = torch.load(path, map_location=device, weights_only=True)
+            for name, part in stateful.items():
+                part.load_state_dict(checkpoint.pop(name))
+            state = {name: checkpoint[name] for name in ("epoch", "seconds", "metrics")}
+            if state["epoch"] != state["metrics"][-1]["epoch"]:
+                raise ValueError("its metrics are of another epoch")
+        except Exception as error:  # torch raises whatever the damage makes it stumble over
+            raise UserError(f"{path} is damaged ({type(error).__name__}); start again in another --out") from None
+        return state
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """What run.json in a run's folder says.
+
+    Raises:
+        OSError, ValueError: there is none, or it is damaged.
+    """
+    return json.loads((path / "run.json").read_text())
+
+
+def unused_folder(settings: Settings) -> Path:
+    """runs/NAME, NAME saying what is trained; a number follows where that run exists."""
+    number = 1
+    while (path := Path("runs") / (settings.name() if number == 1 else f"{settings.name()}-{number}")).exists():
+        number += 1
+    return path
+
+
+def plain(settings: Settings) -> dict[str, Any]:
+    """The settings that make the result, as JSON holds them."""
+    return {name: value for name, value in asdict(settings).items() if name not in ELSEWHERE}

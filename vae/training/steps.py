@@ -1,0 +1,215 @@
+"""The steps of an epoch: their batches, one step, all of them.
+
+Nothing here asks whether it trains one model or a stack of several: with a stack, order, noise and terms have an axis
+more, the models' (``vae/sweep/stacked.py``).
+"""
+
+import copy
+import functools
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
+
+from vae.data import Images
+from vae.objective import TERMS
+from vae.training.processes import ALONE, Processes, Share
+
+CHECK_EVERY = 50  # steps between two looks at the loss, for each makes the host wait for the device
+
+
+class Batch(NamedTuple):
+    indices: Tensor
+    images: Tensor
+    noise: Tensor
+
+
+class Batches:
+    """The batches of one epoch after another. Any can be made again, as the report of a failure needs.
+
+    Args:
+        images: all of them, on the device that trains.
+        batch_size: images per step; the last step of an epoch takes what is left.
+        latent: the dimension of the noise.
+        seeds: of the model; or of each model of a stack, whose order and noise then are ``models x count ...``.
+    """
+
+    def __init__(self, images: Images, batch_size: int, latent: int, seeds: int | list[int]):
+        self.images, self.batch_size, self.seeds = images, batch_size, seeds
+        models = (len(seeds),) if isinstance(seeds, list) else ()
+        # One piece of memory for all epochs, for a CUDA graph reads what was there when it was recorded.
+        self.order = torch.zeros(*models, len(images), dtype=torch.long, device=images.device)
+        self.noise = torch.zeros(*models, len(images), latent, device=images.device)
+
+    def shuffle(self, epoch: int) -> None:
+        """Draws the order of the images and the noise of that epoch."""
+        # On the CPU whatever the device is, so that a seed means the same run everywhere; once for each seed.
+        drawn = {seed: self.draw(seed, epoch) for seed in np.unique(self.seeds).tolist()}
+        for index, seed in np.ndenumerate(self.seeds):
+            order, noise = drawn[int(seed)]
+            self.order[index].copy_(order)
+            self.noise[index].copy_(noise)
+
+    def draw(self, seed: int, epoch: int) -> tuple[Tensor, Tensor]:
+        generator = random_numbers(seed, epoch)
+        order = torch.randperm(self.order.shape[-1], generator=generator)
+        return order, torch.randn(self.noise.shape[-2:], generator=generator)
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.images) / self.batch_size)
+
+    def __getitem__(self, step: int) -> Batch:
+        return self.take(slice(step * self.batch_size, (step + 1) * self.batch_size))
+
+    def rows(self, step: int) -> range:
+        """The places in the order that belong to a step."""
+        return range(len(self.images))[step * self.batch_size : (step + 1) * self.batch_size]
+
+    def take(self, part: slice | Tensor) -> Batch:
+        """The images that stand at these places of the order."""
+        indices = self.order[..., part]
+        return Batch(indices, self.images[indices].float() / 255, self.noise[..., part, :])
+
+
+def random_numbers(seed: int, epoch: int) -> torch.Generator:
+    """Those that belong to one epoch of one seed; epoch 0 is the drawing of the first weights."""
+    return torch.Generator().manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
+
+
+class NotFinite(Exception):
+    """A loss that is not finite, after the step of that number."""
+
+    def __init__(self, terms: list[float], step: int):
+        bad = [name for name, value in zip(TERMS, terms, strict=True) if not math.isfinite(value)]
+        # The loss never is when a term is not; it is named alone where weight * divergence overflows.
+        super().__init__(" and ".join(bad[:-1] or bad))
+        self.step = step
+
+    @staticmethod
+    def check(terms: list[list[float]], first: int = 0) -> None:
+        """Refuses the terms of the steps from that one on if a loss among them is not finite."""
+        for step, values in enumerate(terms, first):
+            if not math.isfinite(values[-1]):
+                raise NotFinite(values, step)
+
+
+def train_step(model: nn.Module, optimizer: torch.optim.Optimizer, objective: nn.Module, batch: Batch) -> Tensor:
+    """Takes one step and returns the mean terms of its batch before it, ``3`` or ``3 x models``."""
+    return descend(optimizer, objective(batch.images, *model(batch.images, batch.noise)).mean(-1))
+
+
+def descend(optimizer: torch.optim.Optimizer, means: Tensor) -> Tensor:
+    """Takes a step down the gradient of the loss, the last of the terms, and returns them."""
+    optimizer.zero_grad()
+    # Models of a stack share nothing: the gradient of the sum is for each of them that of its own loss.
+    means[-1].sum().backward()
+    optimizer.step()
+    return means.detach()
+
+
+class Shared:
+    """The steps of an epoch, each taken by several processes together: the work of DistributedDataParallel."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        objective: nn.Module,
+        batches: Batches,
+        processes: Processes,
+    ):
+        device = batches.images.device
+        self.share = DistributedDataParallel(
+            Share(model, objective, processes),
+            device_ids=[device] if device.type == "cuda" else None,
+        )
+        self.optimizer, self.batches, self.processes = optimizer, batches, processes
+
+    def take_step(self, step: int) -> Tensor:
+        """Takes that step and returns terms whose mean over the processes is the batch's."""
+        rows = self.batches.rows(step)
+        own = self.processes.share(rows)
+        batch = self.batches.take(slice(own.start, own.stop, own.step))
+        return descend(self.optimizer, self.share(batch.images, batch.noise, len(rows)))
+
+
+def train_epoch(
+    take_step: Callable[[int], Tensor], batches: Batches, bar: tqdm, processes: Processes = ALONE
+) -> Tensor:
+    """Takes one step per batch and returns the mean terms of every step, ``steps x 3``.
+
+    Args:
+        take_step: takes the step of a number and returns its terms, whose mean over the processes counts.
+
+    Raises:
+        NotFinite: naming the first step whose loss was not finite, up to ``CHECK_EVERY`` steps late.
+    """
+    terms = torch.zeros(len(batches), len(TERMS), device=batches.images.device)
+    for step in range(len(batches)):
+        terms[step] = take_step(step)
+        bar.update(len(batches.rows(step)))
+        if (step + 1) % CHECK_EVERY == 0 or step + 1 == len(batches):
+            first = step // CHECK_EVERY * CHECK_EVERY
+            recent = processes.sum(terms[first : step + 1]).div_(processes.count).tolist()
+            NotFinite.check(recent, first)
+            reconstruction, divergence, _ = recent[-1]
+            bar.set_postfix_str(f"reconstruction {reconstruction:.2f}, divergence {divergence:.2f}")
+    return terms
+
+
+class Recorded:
+    """The steps of an epoch as CUDA graphs, one for full batches and one for the last: no step waits for the host.
+
+    They read and write where their arguments keep numbers now, so nothing of these may be replaced after.
+    """
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, objective: nn.Module, batches: Batches):
+        self.parts, self.batches = (model, optimizer, objective), batches
+        self.step = torch.zeros(1, dtype=torch.long, device=batches.images.device)
+        self.terms = torch.zeros(len(batches), len(TERMS), *batches.order.shape[:-1], device=batches.images.device)
+        whole, rest = divmod(len(batches.images), batches.batch_size)
+        self.sizes = [batches.batch_size] * whole + [rest] * (rest > 0)
+        kinds = dict.fromkeys(self.sizes)
+        before = copy.deepcopy([part.state_dict() for part in self.parts])
+        warm_up([function for size in kinds for function in (self.step.zero_, functools.partial(self.take_step, size))])
+        for part, state in zip(self.parts, before, strict=True):
+            part.load_state_dict(state)
+        for group in optimizer.param_groups:
+            group["capturable"] = True
+        self.replay = {size: record(functools.partial(self.take_step, size)) for size in kinds}
+
+    def take_step(self, size: int) -> None:
+        """The next step, which one being read on the device."""
+        rows = self.step * self.batches.batch_size + torch.arange(size, device=self.step.device)
+        self.terms.index_copy_(0, self.step, train_step(*self.parts, self.batches.take(rows)).unsqueeze(0))
+        self.step += 1
+
+    def epoch(self) -> Tensor:
+        """Takes one step per batch and returns the mean terms of every step, ``steps x 3`` (``x models``)."""
+        self.step.zero_()
+        for size in self.sizes:
+            self.replay[size]()
+        return self.terms
+
+
+def warm_up(steps: list[Callable[[], object]]) -> None:
+    """Runs them thrice on a stream of their own: libraries set themselves up, which no graph can record."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for step in steps * 3:
+            step()
+    torch.cuda.current_stream().wait_stream(stream)
+
+
+def record(step: Callable[[], None]) -> Callable[[], None]:
+    """What does on the device all that the step would do, without Python."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
