@@ -92,7 +92,7 @@ def main(arguments=None):
     records.append(import_time())
     facts = machine(torch.device("cpu")) | dict(threads=1)
     print("".join(f"{name}: {value}\n" for name, value in facts.items()))
-    print("Medians, in brackets the 20 % and 80 % quantiles.\n")
+    print("Numbers are medians, with the 20 % and 80 % quantiles in brackets.\n")
     print(table(("what", "implementation", "ms", "times ours", "target"), list(lines(records))))
     for r in left_out:
         print(f"Left out: {r['case']}: {r['reason']}")

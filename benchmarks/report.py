@@ -112,7 +112,8 @@ def text(results):
     return "\n".join(
         [
             facts,
-            f"Copy on the device: {speed} TB/s, read plus written. Medians, in brackets 20 % and 80 % quantiles.\n",
+            f"Copy on the device: {speed} TB/s, read plus written.\n",
+            "Numbers are medians, with the 20 % and 80 % quantiles in brackets.\n",
             table(("what", "ours", "target", "met"), goals),
             table(("what", "implementation", "ms", "of copy", "peak B / result B", "times ours"), timed(records)),
             table(("what", "implementation", "counted", "number"), counted(records)),
