@@ -40,8 +40,6 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 import tyro
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import Tensor
 from tqdm import tqdm
 
@@ -54,7 +52,7 @@ from vae.evidence import Estimate, binarise, bootstrap_interval, importance_samp
 from vae.likelihood import UNITS, Likelihood, log_density
 from vae.model import VAE
 from vae.objective import TERMS, Objective, prepare_backend
-from vae.runs.run import Run, read_run
+from vae.runs.run import WEIGHTS, Run, load_model, read_run
 from vae.training.environment import describe_environment
 from vae.training.folder import RunFolder
 from vae.training.measure import ACTIVE, describe_latent, encode, evaluate
@@ -109,8 +107,8 @@ def finished_run(path: Path) -> Run:
     run = read_run(path)
     if not run.finished:
         raise UserError(f"{path} has not finished; wait for it, or go on with python -m vae.train --resume")
-    if not (path / "model.safetensors").exists():
-        raise UserError(f"{path} has no model.safetensors, which it left at its end; train it again in another --out")
+    if not (path / WEIGHTS).exists():
+        raise UserError(f"{path} has no {WEIGHTS}, which training writes at its end; train it again in another --out")
     return run
 
 
@@ -123,7 +121,7 @@ def evaluate_run(run: Run, options: Options) -> dict[str, Any]:
     if dataset.sha256 != run.sha256:
         raise UserError(f"{run.path} was trained on other data: the sha256 in its run.json differ; name it with --data")
     test_images = dataset.test_images
-    model = load_model(run.path / "model.safetensors", run.epochs, test_images.shape[-1], device)
+    model = load_model(run, test_images.shape[-1], device)
     objective = Objective(
         settings.divergence,
         run.alpha,
@@ -144,27 +142,6 @@ def evaluate_run(run: Run, options: Options) -> dict[str, Any]:
         "evidence": evidence(model, test_images, mean, logvar, likelihood, options),
         "environment": describe_environment(device, backend),
     }
-
-
-def load_model(path: Path, epoch: int, size: int, device: torch.device) -> VAE:
-    """The model that a run left behind after that epoch.
-
-    Raises:
-        UserError: it is damaged, or from another epoch: that of a run that goes on for longer is still there.
-    """
-    model = VAE(size).requires_grad_(False)
-    try:
-        with safe_open(path, "pt") as file:
-            found = (file.metadata() or {}).get("epoch")
-        tensors = load_file(path)
-        if not all(tensor.isfinite().all() for tensor in tensors.values()):
-            raise ValueError("it has weights that are not finite")
-        model.load_state_dict(tensors)
-    except (SafetensorError, OSError, RuntimeError, ValueError) as error:  # RuntimeError: other names or shapes
-        raise UserError(f"{path} is damaged or no model for these images ({type(error).__name__})") from None
-    if found != str(epoch):
-        raise UserError(f"{path} is from epoch {found}, wanted {epoch}: go on with python -m vae.train --resume")
-    return model.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def errors(model: VAE, objective: Objective, images: Images) -> dict[str, float]:

@@ -11,7 +11,8 @@ import tyro
 from vae import command_line
 from vae.errors import UserError
 from vae.figures import curves, evidence, fig1, fig2, tables, traversals
-from vae.figures.output import Result, style, write
+from vae.figures.output import Result, write
+from vae.style import style
 
 THEORY = ("fig1", "fig2")
 

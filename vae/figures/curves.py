@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from vae.figures.output import COLOURS, INK, LABELS, WIDTH, Result
+from vae.figures.output import WIDTH, Result
 from vae.runs import paper
 from vae.runs.groups import Selection, read_runs, several_weights, title, trained
+from vae.style import COLOURS, INK, LABELS
 from vae.training.settings import Settings
 
 Row = Mapping[str, Any]

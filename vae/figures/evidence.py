@@ -1,6 +1,5 @@
 """Figure 5: the log evidence that ``python -m vae.evaluate`` found, against alpha."""
 
-import json
 import math
 import shlex
 import statistics
@@ -14,9 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from vae.figures.curves import BY_ALPHA, GRID, Series, set_ticks
-from vae.figures.output import COLOURS, LABELS, WIDTH, Result
+from vae.figures.output import WIDTH, Result
+from vae.runs.evaluation import Unusable, read_evidence
 from vae.runs.groups import describe, label, read_runs, summary, title, trained
 from vae.runs.run import Run
+from vae.style import COLOURS, LABELS
 
 WANTED = [*GRID, trained("mmd", weight=500.0)]
 SERIES = [*BY_ALPHA, Series({"divergence": "mmd"}, COLOURS["mmd"], LABELS["mmd"])]
@@ -32,10 +33,6 @@ CAPTION = (
     "as InfoVAE does. The paper prints no numbers to compare with. Its code takes the log-variance for a log "
     "standard deviation and adds 1e-9 inside logs; not so here."
 )
-
-
-class Unusable(Exception):
-    """Why a run's evaluation is of no use here."""
 
 
 def fig5(folder: Path) -> Result:
@@ -72,30 +69,6 @@ def read_comparable(run: Run) -> dict[str, Any]:
     if (found["likelihood"], found["samples"]) != (LIKELIHOOD, SAMPLES):
         raise Unusable(f"evaluated with {found['likelihood']} likelihood and {found['samples']} samples")
     return found
-
-
-def read_evidence(run: Run) -> dict[str, Any]:
-    """The log evidence of a run and its interval, and how they were estimated.
-
-    Raises:
-        Unusable: there is none, or it is damaged.
-    """
-    path = run.path / "evaluation.json"
-    try:
-        evaluation = json.loads(path.read_text())
-        found, epoch = evaluation["evidence"], int(evaluation["epoch"])
-        low, high = map(float, found["interval"])
-        way = {name: found[name] for name in ("likelihood", "samples", "batches", "batch_size", "effective_samples")}
-        value = float(found["log_evidence"])
-    except FileNotFoundError:
-        raise Unusable("not evaluated") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Unusable(f"{path} cannot be read: {type(error).__name__}: {error}") from None
-    if epoch != run.epochs:
-        raise Unusable(f"evaluated after epoch {epoch} of {run.epochs}")
-    if not all(map(math.isfinite, (low, value, high))):
-        raise Unusable(f"{path} holds a number that is not finite")
-    return {"log_evidence": value, "low": low, "high": high} | way
 
 
 def draw(panels: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:

@@ -10,7 +10,8 @@ from scipy.stats import norm
 
 import jsgmath
 from jsgmath import Gaussian
-from vae.figures.output import COLOURS, INK, LABELS, WIDTH, Result
+from vae.figures.output import WIDTH, Result
+from vae.style import COLOURS, INK, LABELS
 
 ALPHA = 0.5  # the conventions do not differ here: G weighs p and q alike
 X = np.linspace(-5, 5, 500)

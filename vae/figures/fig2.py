@@ -20,7 +20,8 @@ from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, MultivariateNormal, Normal
 from torch.nn.functional import logsigmoid
 
-from vae.figures.output import COLOURS, LABELS, WIDTH, Result
+from vae.figures.output import WIDTH, Result
+from vae.style import COLOURS, LABELS
 
 ALPHA = 0.5  # the conventions do not differ here: G weighs p and q alike
 SEED, COMPONENTS = 22, 10

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vae.figures.output import LABELS, Result
+from vae.figures.output import Result
 from vae.runs import paper
 from vae.runs.groups import Choice, Group, on, read_runs, title, trained
+from vae.style import LABELS
 from vae.training.settings import Settings
 
 TRAIN, TEST = "train_reconstruction", "test_reconstruction"

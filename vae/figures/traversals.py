@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 
 from vae.data import Images, load
 from vae.errors import UserError
-from vae.evaluate import load_model
-from vae.figures.output import LABELS, WIDTH, Result
+from vae.figures.output import WIDTH, Result
 from vae.model import VAE
 from vae.runs.groups import command, describe, label, on, read_runs, trained
-from vae.runs.run import Run
+from vae.runs.run import WEIGHTS, Run, load_model
+from vae.style import LABELS
 from vae.training.measure import by_activity, encode
 from vae.training.pictures import STEPS, fill_grid, traverse
 from vae.training.settings import Settings
@@ -25,7 +25,6 @@ PANELS = {
     on(DATASET, trained("mmd", weight=500.0)): rf"{LABELS['mmd']}, $\lambda=500$",
 }
 DIMENSIONS = 5
-WEIGHTS = "model.safetensors"
 CAPTION = (
     "Figure 4. Latent traversals on Fashion-MNIST. Each row moves one latent dimension through ten equidistant points "
     "from -2 to 2; the other nine stay where the encoder puts the first test image. Shown are the five dimensions that "
@@ -49,7 +48,7 @@ def fig4(folder: Path) -> Result:
             continue
         try:
             images = load(DATASET).test_images if images is None else images
-            models[settings] = run, load_model(run.path / WEIGHTS, run.epochs, images.shape[-1], torch.device("cpu"))
+            models[settings] = run, load_model(run, images.shape[-1], torch.device("cpu"))
         except UserError as error:
             missing.append(f"{label(settings)}: {error}")
     if images is None or not models:

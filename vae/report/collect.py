@@ -11,12 +11,12 @@ from typing import Any
 from tqdm import tqdm
 
 from vae.errors import UserError
-from vae.figures.evidence import Unusable, read_evidence
-from vae.report.paint import WEIGHTS, Painter, Pictures
+from vae.report.paint import Painter, Pictures
+from vae.runs.comparisons import common, order, rank
+from vae.runs.evaluation import Unusable, read_evidence
 from vae.runs.groups import command, read_runs
-from vae.runs.run import DAMAGE, Run
+from vae.runs.run import DAMAGE, WEIGHTS, Run
 from vae.runs.statistics import Mean
-from vae.sweep.best import common, order, rank
 from vae.training.settings import Settings
 
 TERMS = ("reconstruction", "divergence")
@@ -131,12 +131,6 @@ def collect(folders: Sequence[Path], data: Path | None) -> Collection:
         UserError: a folder is none.
     """
     found = read_runs(*folders)
-    runs = [run for same in found.runs.values() for run in same]
-    left_out = [
-        f"{run.path} is left out: it has {run.epochs} of {run.settings.epochs} epochs."
-        for run in runs
-        if not run.finished
-    ]
     damaged = list(found.damaged)
     painter = Painter(data)
     apart: dict[Settings, dict[Settings, list[Shown]]] = defaultdict(lambda: defaultdict(list))
@@ -148,16 +142,10 @@ def collect(folders: Sequence[Path], data: Path | None) -> Collection:
                 except UserError as error:
                     damaged.append(str(error))
     comparisons = [
-        Comparison(one, tuple(Group(what, tuple(apart[one][what])) for what in sorted(apart[one], key=group_order)))
+        Comparison(one, tuple(Group(what, tuple(apart[one][what])) for what in sorted(apart[one], key=rank)))
         for one in sorted(apart, key=order)
     ]
-    return Collection(tuple(comparisons), [*left_out, *found.left_out], damaged)
-
-
-def group_order(settings: Settings) -> tuple:
-    """Of the rows of a table: learnt alphas below those that were set."""
-    divergence, of, weight, alpha = rank(settings)
-    return divergence, of, weight, settings.learn_alpha, alpha
+    return Collection(tuple(comparisons), [*found.unfinished, *found.left_out], damaged)
 
 
 def show(run: Run, painter: Painter, damaged: list[str]) -> Shown:

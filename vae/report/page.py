@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from jsgmath import __version__, formula, special
-from vae.figures.output import COLOURS
 from vae.report.collect import Collection, Group
 from vae.report.javascript import translate
 from vae.report.sections import remarks, section, swatch
+from vae.runs.comparisons import name
 from vae.runs.statistics import Mean
-from vae.sweep.best import name
+from vae.style import COLOURS
 
 SOURCES = Path(__file__).parent
 FUNCTIONS = (

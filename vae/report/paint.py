@@ -10,13 +10,11 @@ from torch import Tensor
 
 from vae.data import Dataset, load
 from vae.errors import UserError
-from vae.evaluate import load_model
 from vae.model import VAE
-from vae.runs.run import Run
+from vae.runs.run import Run, load_model
 from vae.training.measure import by_activity, encode
 from vae.training.pictures import reconstruct, tile, traverse
 
-WEIGHTS = "model.safetensors"
 SAMPLES = (5, 10)
 NOISE_SEED = 0
 LEVELS = 32  # of grey: half the bytes of 256, and no eye sees it
@@ -68,7 +66,7 @@ class Painter:
         """
         dataset = self.dataset(run)
         images = dataset.test_images
-        model = load_model(run.path / WEIGHTS, run.epochs, images.shape[-1], torch.device("cpu"))
+        model = load_model(run, images.shape[-1], torch.device("cpu"))
         mean, logvar = encode(model, images)
         rows, activity = by_activity(mean, logvar)
         return Pictures(

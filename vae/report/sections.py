@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from vae.figures.output import csv_text
+from vae.files import csv_text
 from vae.report.collect import TERMS, Collection, Comparison, Group, Shown, way
 from vae.report.paint import NOISE_SEED
+from vae.runs.comparisons import heading, name
 from vae.runs.groups import title
 from vae.runs.statistics import CONFIDENCE
-from vae.sweep.best import heading, name
 
 # Digits after the point: MMD's divergences are thousandths.
 DIGITS = {"reconstruction": 2, "divergence": 3}

@@ -122,6 +122,12 @@ class Runs:
     left_out: list[str]
     """A sentence for each run that would count something twice, or mix what differs."""
 
+    @property
+    def unfinished(self) -> list[str]:
+        """A sentence for each run that has epochs left to train."""
+        short = [run for same in self.runs.values() for run in same if not run.finished]
+        return [f"{run.path} is left out: it has {run.epochs} of {run.settings.epochs} epochs." for run in short]
+
     def select(
         self,
         wanted: Sequence[Settings],

@@ -18,10 +18,11 @@ from vae.errors import UserError
 from vae.figures import __main__ as command
 from vae.figures import curves, evidence, tables, traversals
 from vae.figures.__main__ import main
-from vae.figures.output import COLOURS, Result, write
+from vae.figures.output import Result, write
 from vae.model import VAE
 from vae.runs import paper
 from vae.runs.groups import read_runs, trained
+from vae.style import COLOURS
 from vae.training.settings import Settings, parse
 
 GRID = [{"divergence": d, "alpha": a} for d in ("jsg", "jsg-dual") for a in (0.1, 0.3)] + [

@@ -21,7 +21,8 @@ from jsgmath import Gaussian
 from vae.errors import UserError
 from vae.figures import __main__ as command
 from vae.figures import fig1, fig2
-from vae.figures.output import Result, style, write
+from vae.figures.output import Result, write
+from vae.style import style
 
 NOWHERE = Path("nowhere")
 ENDINGS = ("png", "pdf", "csv", "txt")
