@@ -68,7 +68,7 @@ judged is named on stderr, the others are judged, and the exit status is 2.
 
 
 @dataclass(frozen=True)
-class Options:
+class EvaluateOptions:
     """What to evaluate and how."""
 
     runs: Annotated[
@@ -112,7 +112,7 @@ def finished_run(path: Path) -> Run:
     return run
 
 
-def evaluate_run(run: Run, options: Options) -> dict[str, Any]:
+def evaluate_run(run: Run, options: EvaluateOptions) -> dict[str, Any]:
     """What evaluation.json is to hold; see the module's docstring."""
     settings = run.settings
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -139,7 +139,7 @@ def evaluate_run(run: Run, options: Options) -> dict[str, Any]:
         **{split: errors(model, objective, images) for split, images in dataset.splits.items()},
         "latent": latent,
         "active_units": sum(latent["active"]),
-        "evidence": evidence(model, test_images, mean, logvar, likelihood, options),
+        "evidence": estimate_evidence(model, test_images, mean, logvar, likelihood, options),
         "environment": describe_environment(device, backend),
     }
 
@@ -151,8 +151,8 @@ def errors(model: VAE, objective: Objective, images: Images) -> dict[str, float]
     return {"images": len(images), "squared_error": squares["reconstruction"], **terms}
 
 
-def evidence(
-    model: VAE, images: Images, mean: Tensor, logvar: Tensor, likelihood: Likelihood, options: Options
+def estimate_evidence(
+    model: VAE, images: Images, mean: Tensor, logvar: Tensor, likelihood: Likelihood, options: EvaluateOptions
 ) -> dict[str, Any]:
     """Rate, distortion and log evidence of batches of the images, whose posterior is given: float64, all images."""
     count = min(options.batches, len(images) // options.batch_size)
@@ -172,7 +172,7 @@ def evidence(
         if likelihood == "bernoulli":
             grey, x = x, binarise(x, draws)
             binarised |= not torch.equal(grey, x)
-        estimates.append(estimate(model, likelihood, x, mean[chosen], logvar[chosen], options.samples, draws))
+        estimates.append(estimate_batch(model, likelihood, x, mean[chosen], logvar[chosen], options.samples, draws))
     all_images = Estimate(*(torch.cat(tensors) for tensors in zip(*estimates, strict=True)))
     log_evidence = all_images.log_evidence
     batches = log_evidence.view(count, -1).mean(1).tolist()
@@ -198,7 +198,7 @@ def evidence(
 
 
 @torch.no_grad()
-def estimate(
+def estimate_batch(
     model: VAE,
     likelihood: Likelihood,
     images: Tensor,
@@ -212,7 +212,7 @@ def estimate(
     return importance_sampling(lambda z: log_density(likelihood, images, model.decoder(z.float())), mean, logvar, noise)
 
 
-def table(run: Run, result: dict[str, Any]) -> str:
+def result_table(run: Run, result: dict[str, Any]) -> str:
     """The result for the eye."""
     settings, latent, found = run.settings, result["latent"], result["evidence"]
     learnt = f", learnt {run.alpha:.4f}" if settings.learn_alpha else ""
@@ -239,9 +239,9 @@ def table(run: Run, result: dict[str, Any]) -> str:
     return "\n".join(rows) + "\n"
 
 
-def parse(arguments: list[str]) -> Options:
+def parse(arguments: list[str]) -> EvaluateOptions:
     """Reads the command line; the first mistake in it is a UserError of one line."""
-    options = command_line.parse(Options, "python -m vae.evaluate", DESCRIPTION, arguments)
+    options = command_line.parse(EvaluateOptions, "python -m vae.evaluate", DESCRIPTION, arguments)
     command_line.require(
         (len(options.runs) >= 1, "at least one RUN must be named", "none"),
         (options.samples >= 1, "--samples must be at least 1", options.samples),
@@ -252,7 +252,7 @@ def parse(arguments: list[str]) -> Options:
     return options
 
 
-def evaluate_runs(options: Options) -> list[Path]:
+def evaluate_runs(options: EvaluateOptions) -> list[Path]:
     """Prints a table and writes evaluation.json for each run; those that cannot be judged, each named on stderr."""
     failed = []
 
@@ -273,7 +273,9 @@ def evaluate_runs(options: Options) -> list[Path]:
     for run in runs:
         with judged(run.path), RunFolder(run.path) as folder:  # while it is evaluated, nobody trains it further
             result = evaluate_run(run, options)
-            print(table(run, result), flush=True)  # first: what took minutes is seen even if it cannot be written
+            print(
+                result_table(run, result), flush=True
+            )  # first: what took minutes is seen even if it cannot be written
             folder.write_facts("evaluation.json", result)
     return failed
 

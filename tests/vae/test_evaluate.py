@@ -16,7 +16,7 @@ import vae.train
 import vae.training.training
 from vae.data import load
 from vae.errors import UserError
-from vae.evaluate import Options, evidence, main
+from vae.evaluate import EvaluateOptions, estimate_evidence, main
 from vae.model import VAE
 from vae.training.folder import RunFolder
 from vae.training.measure import CHUNK, describe_latent, encode
@@ -45,8 +45,8 @@ class LinearGaussian:
 
     def evidence(self, likelihood="gaussian", logvar=None, **options):
         logvar = self.logvar if logvar is None else logvar
-        options = Options((), **({"samples": 50, "batch_size": 10} | options))
-        return evidence(self, self.images, self.mean, logvar, likelihood, options)  # pyright: ignore
+        options = EvaluateOptions((), **({"samples": 50, "batch_size": 10} | options))
+        return estimate_evidence(self, self.images, self.mean, logvar, likelihood, options)  # pyright: ignore
 
 
 @pytest.fixture(scope="module")

@@ -37,15 +37,15 @@ def parse(arguments: list[str]) -> Status | Get:
     return command_line.parse(Status | Get, "python -m vae.data", description(), arguments)  # pyright: ignore
 
 
-def table() -> str:
+def status_table() -> str:
     """One row for each data set."""
     rows = [("name", "found", "verified", "images", "where, or how to get it")]
-    rows += [row(source) for source in SOURCES.values()]
+    rows += [status_row(source) for source in SOURCES.values()]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, cells, widths)).rstrip() for cells in rows)
 
 
-def row(source: Source) -> tuple[str, str, str, str, str]:
+def status_row(source: Source) -> tuple[str, str, str, str, str]:
     place = source.find()
     if place is None:
         return source.name, "no", "", source.images, source.how
@@ -60,7 +60,7 @@ def work(arguments: list[str]) -> None:
     if isinstance(command, Get):
         get(command.name)
     else:
-        print(table())
+        print(status_table())
 
 
 def main(arguments: list[str]) -> int:

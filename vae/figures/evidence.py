@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from vae.figures.curves import BY_ALPHA, GRID, Series, set_ticks
 from vae.figures.output import WIDTH, Result
 from vae.runs.evaluation import Unusable, read_evidence
-from vae.runs.groups import describe, label, read_runs, summary, title, trained
+from vae.runs.groups import dataset_title, first_missing, read_runs, settings_columns, settings_label, trained
 from vae.runs.run import Run
 from vae.style import COLOURS, LABELS
 
@@ -46,14 +46,14 @@ def fig5(folder: Path) -> Result:
             for run in group.runs:
                 try:
                     seed = {"epochs": run.epochs, "seed": run.settings.seed}
-                    rows.append(describe(settings) | seed | read_comparable(run))
+                    rows.append(settings_columns(settings) | seed | read_comparable(run))
                 except Unusable as reason:
                     command = shlex.join(["python", "-m", "vae.evaluate", str(run.path), "--likelihood", LIKELIHOOD])
-                    unusable.append(f"{label(run.settings)} ({reason}): {command}")
+                    unusable.append(f"{settings_label(run.settings)} ({reason}): {command}")
         if len({(row["divergence"], row["alpha"]) for row in rows}) > 1:  # a single point compares nothing
             panels[choice.dataset] = rows
-        missing += unusable if choice.dataset in (*panels, *DATASETS) else summary(choice.dataset, unusable)
-    figure = draw(panels) if panels else None
+        missing += unusable if choice.dataset in (*panels, *DATASETS) else first_missing(choice.dataset, unusable)
+    figure = draw_evidence(panels) if panels else None
     rows = [row for rows in panels.values() for row in rows]
     shown = replace(selection, choices=[choice for choice in selection.choices if choice.dataset in panels])
     return Result(figure, rows, f"{CAPTION} {shown.notes}", missing)
@@ -71,7 +71,7 @@ def read_comparable(run: Run) -> dict[str, Any]:
     return found
 
 
-def draw(panels: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
+def draw_evidence(panels: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     columns = min(2, len(panels))
     lines = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(WIDTH, 0.5 + 2.1 * lines), layout="constrained")
@@ -79,16 +79,16 @@ def draw(panels: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     for axes, (dataset, rows) in zip(grid, panels.items(), strict=False):
         for series in SERIES:
             mine = series.rows(rows, dataset)
-            (draw_curve if series.marker else draw_level)(axes, mine, series)
+            (draw_interval_curve if series.marker else draw_interval_level)(axes, mine, series)
         set_ticks(axes, "alpha", columns)
-        axes.set_title(title(dataset))
+        axes.set_title(dataset_title(dataset))
         axes.set_ylabel("log evidence (nats per image)")
     handles = [Line2D([], [], color=one.colour, marker=one.marker, label=one.label) for one in SERIES]
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), columnspacing=1.4)
     return figure
 
 
-def draw_curve(axes: Axes, rows: Sequence[Mapping[str, Any]], series: Series) -> None:
+def draw_interval_curve(axes: Axes, rows: Sequence[Mapping[str, Any]], series: Series) -> None:
     """Mean and interval over the seeds, and the seeds themselves where there are several."""
     alphas = sorted({row["alpha"] for row in rows})
     at_alpha = [[row for row in rows if row["alpha"] == alpha] for alpha in alphas]
@@ -109,7 +109,7 @@ def draw_curve(axes: Axes, rows: Sequence[Mapping[str, Any]], series: Series) ->
     )
 
 
-def draw_level(axes: Axes, rows: Sequence[Mapping[str, Any]], series: Series) -> None:
+def draw_interval_level(axes: Axes, rows: Sequence[Mapping[str, Any]], series: Series) -> None:
     if rows:
         value, low, high = (statistics.fmean(row[name] for row in rows) for name in VALUES)
         axes.axhspan(low, high, color=series.colour, alpha=0.15, linewidth=0)

@@ -12,7 +12,7 @@ from vae.command_line import place
 from vae.errors import UserError
 from vae.files import replacing
 from vae.report.collect import Collection, collect
-from vae.report.page import build
+from vae.report.page import build_page
 
 DESCRIPTION = """\
 Make one page of one file, for any browser, without network or server. On top two Gaussians to drag, their geometric
@@ -26,7 +26,7 @@ alone. A run that is damaged is named on stderr, the others are shown, and the e
 
 
 @dataclass(frozen=True)
-class Options:
+class ReportOptions:
     """What to show and where to write it."""
 
     runs: Annotated[
@@ -41,12 +41,12 @@ class Options:
     """Where the files of the runs' data set are."""
 
 
-def parse(arguments: list[str]) -> Options:
+def parse(arguments: list[str]) -> ReportOptions:
     """Reads the command line; the first mistake in it is a UserError of one line."""
-    return command_line.parse(Options, "python -m vae.report", DESCRIPTION, arguments)
+    return command_line.parse(ReportOptions, "python -m vae.report", DESCRIPTION, arguments)
 
 
-def make(options: Options) -> Collection:
+def write_report(options: ReportOptions) -> Collection:
     """Writes the page, names on stderr what is damaged or left out, and returns what was found.
 
     Raises:
@@ -57,7 +57,7 @@ def make(options: Options) -> Collection:
         print(f"vae.report: {line}", file=sys.stderr, flush=True)
     if options.runs and not found.comparisons:
         raise UserError(f"{', '.join(map(str, options.runs))}: no run that has finished")
-    page = build(found)
+    page = build_page(found)
     try:
         with replacing(options.out) as path:
             path.write_text(page, encoding="utf-8")
@@ -70,7 +70,9 @@ def make(options: Options) -> Collection:
 
 def main(arguments: list[str]) -> int:
     damaged = []
-    status = command_line.run("vae.report", lambda arguments: damaged.extend(make(parse(arguments)).damaged), arguments)
+    status = command_line.run(
+        "vae.report", lambda arguments: damaged.extend(write_report(parse(arguments)).damaged), arguments
+    )
     return status or (2 if damaged else 0)
 
 

@@ -16,7 +16,7 @@ from vae.runs.comparisons import common, order, rank
 from vae.runs.evaluation import Unusable, read_evidence
 from vae.runs.groups import command, read_runs
 from vae.runs.run import DAMAGE, WEIGHTS, Run
-from vae.runs.statistics import Mean
+from vae.runs.statistics import SeedMean
 from vae.training.settings import Settings
 
 TERMS = ("reconstruction", "divergence")
@@ -59,7 +59,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Group:
+class ShownGroup:
     """Runs that differ in their seeds alone, in the order of these."""
 
     settings: Settings
@@ -71,12 +71,12 @@ class Group:
         return self.settings.alpha if self.settings.skewed and not self.settings.learn_alpha else None
 
     @property
-    def learnt(self) -> Mean | None:
+    def learnt(self) -> SeedMean | None:
         """Where learning has brought alpha."""
-        return Mean.of([one.run.alpha for one in self.shown]) if self.settings.learn_alpha else None
+        return SeedMean.of([one.run.alpha for one in self.shown]) if self.settings.learn_alpha else None
 
-    def over_seeds(self, column: str) -> Mean:
-        return Mean.of([one.run.values[column] for one in self.shown])
+    def over_seeds(self, column: str) -> SeedMean:
+        return SeedMean.of([one.run.values[column] for one in self.shown])
 
     @property
     def estimates(self) -> list[dict[str, Any]]:
@@ -85,17 +85,17 @@ class Group:
         return [one for one in found if way(one) == way(found[0])]
 
     @property
-    def log_evidence(self) -> Mean | None:
+    def log_evidence(self) -> SeedMean | None:
         found = [one["log_evidence"] for one in self.estimates]
-        return Mean.of(found) if found else None
+        return SeedMean.of(found) if found else None
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Section:
     """Runs that may be compared: of one data set, as many epochs, one likelihood, batch size and learning rate."""
 
     common: Settings
-    groups: tuple[Group, ...]
+    groups: tuple[ShownGroup, ...]
 
     @property
     def shown(self) -> list[Shown]:
@@ -104,7 +104,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Collection:
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[Section, ...]
     left_out: list[str]
     """A sentence for each run that is whole, but not shown."""
 
@@ -138,17 +138,17 @@ def collect(folders: Sequence[Path], data: Path | None) -> Collection:
         for run in sorted(same, key=lambda run: run.settings.seed):
             if run.finished:
                 try:
-                    apart[common(settings, run.epochs)][settings].append(show(run, painter, damaged))
+                    apart[common(settings, run.epochs)][settings].append(read_shown(run, painter, damaged))
                 except UserError as error:
                     damaged.append(str(error))
     comparisons = [
-        Comparison(one, tuple(Group(what, tuple(apart[one][what])) for what in sorted(apart[one], key=rank)))
+        Section(one, tuple(ShownGroup(what, tuple(apart[one][what])) for what in sorted(apart[one], key=rank)))
         for one in sorted(apart, key=order)
     ]
     return Collection(tuple(comparisons), [*found.unfinished, *found.left_out], damaged)
 
 
-def show(run: Run, painter: Painter, damaged: list[str]) -> Shown:
+def read_shown(run: Run, painter: Painter, damaged: list[str]) -> Shown:
     """Reads the rest of a run; what is damaged in it, but for its metrics, is added to the list and left out.
 
     Raises:

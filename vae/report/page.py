@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from jsgmath import __version__, formula, special
-from vae.report.collect import Collection, Group
+from vae.report.collect import Collection, ShownGroup
 from vae.report.javascript import translate
 from vae.report.sections import remarks, section, swatch
 from vae.runs.comparisons import name
-from vae.runs.statistics import Mean
+from vae.runs.statistics import SeedMean
 from vae.style import COLOURS
 
 SOURCES = Path(__file__).parent
@@ -36,7 +36,7 @@ FLOAT = np.finfo(float)  # JavaScript's only numbers
 CONSTANTS = {"TERMS": special.series_terms(FLOAT.nmant + 1), "FLOOR": float(FLOAT.tiny**0.75)}
 
 
-def build(found: Collection) -> str:
+def build_page(found: Collection) -> str:
     """The whole page."""
     colours = "\n".join(f"  --{divergence}: {colour};" for divergence, colour in COLOURS.items())
     style = f":root {{\n{colours}\n}}\n{source('page.css')}"
@@ -71,7 +71,7 @@ def digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def facts(group: Group) -> dict[str, Any]:
+def facts(group: ShownGroup) -> dict[str, Any]:
     """What the script draws."""
     return {
         "objective": name(group.settings).replace("||", "‖"),
@@ -84,13 +84,13 @@ def facts(group: Group) -> dict[str, Any]:
     }
 
 
-def evidence(group: Group) -> list[float] | None:
+def evidence(group: ShownGroup) -> list[float] | None:
     """Log evidence and its ends: over seeds, or of the one seed by the bootstrap."""
     if len(group.estimates) == 1:
         return [group.estimates[0][key] for key in ("log_evidence", "low", "high")]
     return interval(group.log_evidence) if group.log_evidence else None
 
 
-def interval(mean: Mean) -> list[float]:
+def interval(mean: SeedMean) -> list[float]:
     """A value and its ends, which one seed does not set apart."""
     return [mean.value, *(mean.interval or (mean.value, mean.value))]

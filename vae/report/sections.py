@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vae.files import csv_text
-from vae.report.collect import TERMS, Collection, Comparison, Group, Shown, way
+from vae.report.collect import TERMS, Collection, Section, Shown, ShownGroup, way
 from vae.report.paint import NOISE_SEED
 from vae.runs.comparisons import heading, name
-from vae.runs.groups import title
+from vae.runs.groups import dataset_title
 from vae.runs.statistics import CONFIDENCE
 
 # Digits after the point: MMD's divergences are thousandths.
@@ -25,7 +25,7 @@ CAPTION = "After the last epoch, means over images. Marked: the runs nearest to 
 NO_EVIDENCE = "python -m vae.evaluate RUN adds the log evidence."
 
 
-def section(number: int, comparison: Comparison) -> str:
+def section(number: int, comparison: Section) -> str:
     dataset = comparison.common.dataset
     seeds = sorted({one.run.settings.seed for one in comparison.shown})
     choice = "".join(f"<option>{seed}</option>" for seed in seeds)
@@ -33,9 +33,9 @@ def section(number: int, comparison: Comparison) -> str:
     cards = "\n".join(card(index, one) for index, group in enumerate(comparison.groups) for one in group.shown)
     return f"""
 <section class="runs" data-comparison="{number}" aria-labelledby="runs-{number}">
-<h2 id="runs-{number}">{escape(title(dataset))}</h2>
-<p>{escape(heading(comparison.common).removeprefix(f"{dataset}, "))}. Curves by epoch: test images full, training images
-dashed. <span class="nearest"></span></p>
+<h2 id="runs-{number}">{escape_html(dataset_title(dataset))}</h2>
+<p>{escape_html(heading(comparison.common).removeprefix(f"{dataset}, "))}. Curves by epoch: test images full,
+training images dashed. <span class="nearest"></span></p>
 {chooser * (len(seeds) > 1)}
 <div class="panels">
 <figure class="over"><figcaption>Reconstruction of test images by alpha</figcaption>
@@ -46,7 +46,7 @@ dashed. <span class="nearest"></span></p>
 <div class="cards">
 {cards}
 </div>
-{table(comparison)}
+{numbers_table(comparison)}
 </section>"""
 
 
@@ -71,22 +71,22 @@ def card(index: int, shown: Shown) -> str:
             ]
         )
     return f"""<article class="card" data-group="{index}" data-seed="{settings.seed}">
-<h3>{swatch(settings.divergence)} {escape(settings.title())}{now}</h3>
+<h3>{swatch(settings.divergence)} {escape_html(settings.title())}{now}</h3>
 <svg class="chart history" role="img" aria-label="Reconstruction and divergence by epoch; the table has the last"></svg>
 {pictures}
-<p class="quiet">{escape(str(shown.run.path))}, seed {settings.seed}</p>
+<p class="quiet">{escape_html(str(shown.run.path))}, seed {settings.seed}</p>
 </article>"""
 
 
 def lacking(why: str) -> str:
     """The sentence in place of the pictures; a command in it is set as one."""
-    said = re.sub(r"(python -m .*)", r"<code>\1</code>", escape(why))
+    said = re.sub(r"(python -m .*)", r"<code>\1</code>", escape_html(why))
     return f'<p class="lacking">No pictures: {said}</p>'
 
 
 def picture(png: bytes, caption: str) -> str:
     data = base64.b64encode(png).decode()
-    caption = escape(caption)
+    caption = escape_html(caption)
     return (
         f'<figure><img alt="{caption}" src="data:image/png;base64,{data}"><figcaption>{caption}</figcaption></figure>'
     )
@@ -102,7 +102,7 @@ def swatch(divergence: str) -> str:
 HEAD = ("Objective", "alpha", "seeds", *(f"{term}, {split}" for term in TERMS for split in ("train", "test")))
 
 
-def table(comparison: Comparison) -> str:
+def numbers_table(comparison: Section) -> str:
     """Of the last epoch."""
     ways = {way(one) for group in comparison.groups for one in group.estimates}
     head = "".join(f'<th scope="col">{text}</th>' for text in [*HEAD, *["log evidence"] * bool(ways)])
@@ -112,12 +112,14 @@ def table(comparison: Comparison) -> str:
         for term in TERMS:
             cells += [group.over_seeds(f"{split}_{term}").text(DIGITS[term]) for split in ("train", "test")]
         cells += [evidence_text(group, len(ways) > 1)] * bool(ways)
-        objective = f'<th scope="row">{swatch(group.settings.divergence)} {escape(name(group.settings))}</th>'
-        rows.append(f'<tr data-group="{index}">{objective}{"".join(f"<td>{escape(cell)}</td>" for cell in cells)}</tr>')
+        objective = f'<th scope="row">{swatch(group.settings.divergence)} {escape_html(name(group.settings))}</th>'
+        rows.append(
+            f'<tr data-group="{index}">{objective}{"".join(f"<td>{escape_html(cell)}</td>" for cell in cells)}</tr>'
+        )
     several = {len(group.shown) > 1 for group in comparison.groups}
     notes = [STUDENT] * (True in several) + [ONE_SEED] * (False in several) + [BOOTSTRAP] * bool(ways)
     notes += [f"It is estimated by {'; '.join(sorted(ways))}." if ways else NO_EVIDENCE]
-    dataset = escape(title(comparison.common.dataset))
+    dataset = escape_html(dataset_title(comparison.common.dataset))
     return f"""<p class="quiet">{CAPTION}</p>
 <div class="scroll" tabindex="0" role="region" aria-label="Table of {dataset}">
 <table>
@@ -127,16 +129,16 @@ def table(comparison: Comparison) -> str:
 </tbody>
 </table>
 </div>
-<p class="quiet">{escape(" ".join(notes))}</p>"""
+<p class="quiet">{escape_html(" ".join(notes))}</p>"""
 
 
-def alpha_text(group: Group) -> str:
+def alpha_text(group: ShownGroup) -> str:
     if group.learnt:
         return f"{group.learnt.text(3)} (learnt)"
     return "" if group.alpha is None else f"{group.alpha:g}"
 
 
-def evidence_text(group: Group, ways_differ: bool) -> str:
+def evidence_text(group: ShownGroup, ways_differ: bool) -> str:
     found = group.estimates
     if not group.log_evidence:
         return ""
@@ -151,10 +153,10 @@ def remarks(found: Collection) -> str:
     if not found.comparisons:
         return ""
     links = [
-        download("runs.csv", "last epoch of every run", (one.row() for one in found.shown)),
-        download("epochs.csv", "every epoch of every run", (row for one in found.shown for row in epochs(one))),
+        csv_link("runs.csv", "last epoch of every run", (one.row() for one in found.shown)),
+        csv_link("epochs.csv", "every epoch of every run", (row for one in found.shown for row in epochs(one))),
     ]
-    unshown = "".join(f"<li>{escape(line)}</li>" for line in [*found.damaged, *found.left_out])
+    unshown = "".join(f"<li>{escape_html(line)}</li>" for line in [*found.damaged, *found.left_out])
     listed = f"<h3>Not shown</h3>\n<ul>{unshown}</ul>" if unshown else ""
     return f"""
 <section class="runs">
@@ -172,10 +174,10 @@ def epochs(shown: Shown) -> Iterable[dict[str, Any]]:
             yield {"run": str(shown.run.path), "epoch": epoch, "split": split} | dict(zip(TERMS, values, strict=True))
 
 
-def download(file: str, what: str, rows: Iterable[Mapping[str, Any]]) -> str:
+def csv_link(file: str, what: str, rows: Iterable[Mapping[str, Any]]) -> str:
     data = base64.b64encode(csv_text(list(rows)).encode()).decode()
     return f'<a class="button" download="{file}" href="data:text/csv;charset=utf-8;base64,{data}">{file}: {what}</a>'
 
 
-def escape(text: str) -> str:
+def escape_html(text: str) -> str:
     return html.escape(text.replace("||", "‖"))

@@ -6,9 +6,9 @@ from typing import get_args
 
 from vae.likelihood import UNITS, Likelihood
 from vae.objective import Divergence
-from vae.runs.groups import Group, Runs, dataset_order
+from vae.runs.groups import RunCollection, SeedGroup, dataset_order
 from vae.runs.run import Run
-from vae.runs.statistics import Grid, share
+from vae.runs.statistics import AlphaGrid, share
 from vae.training.settings import Settings
 
 
@@ -19,30 +19,30 @@ class Comparison:
     common: Settings
     """What the runs share."""
 
-    groups: dict[Settings, Group]
+    groups: dict[Settings, SeedGroup]
     """By what was trained, in the order of a table's rows."""
 
     @property
-    def grids(self) -> dict[Settings, Grid]:
+    def grids(self) -> dict[Settings, AlphaGrid]:
         """The runs of JSG and JSG* whose alpha was set, by divergence and weight."""
-        grids: dict[Settings, dict[float, Group]] = defaultdict(dict)
+        grids: dict[Settings, dict[float, SeedGroup]] = defaultdict(dict)
         for settings, group in self.groups.items():
             if settings.skewed and not settings.learn_alpha:
                 grids[without_alpha(settings)][settings.alpha] = group
         return {settings: share(grid) for settings, grid in grids.items()}
 
     @property
-    def learnt(self) -> dict[Settings, Group]:
+    def learnt(self) -> dict[Settings, SeedGroup]:
         """The runs that learnt alpha."""
         return {settings: group for settings, group in self.groups.items() if settings.learn_alpha}
 
     @property
-    def baselines(self) -> dict[Settings, Group]:
+    def baselines(self) -> dict[Settings, SeedGroup]:
         """The runs whose divergence has no alpha."""
         return {settings: group for settings, group in self.groups.items() if not settings.skewed}
 
 
-def compare(runs: Runs) -> list[Comparison]:
+def compare(runs: RunCollection) -> list[Comparison]:
     """Sorts the finished runs into comparisons, and these by data set."""
     found: dict[Settings, dict[Settings, list[Run]]] = defaultdict(lambda: defaultdict(list))
     for settings in sorted(runs.runs, key=rank):
@@ -50,7 +50,7 @@ def compare(runs: Runs) -> list[Comparison]:
             if run.finished:
                 found[common(settings, run.epochs)][settings].append(run)
     return [
-        Comparison(one, {settings: Group(tuple(same)) for settings, same in found[one].items()})
+        Comparison(one, {settings: SeedGroup(tuple(same)) for settings, same in found[one].items()})
         for one in sorted(found, key=order)
     ]
 

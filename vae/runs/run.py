@@ -55,13 +55,13 @@ def read_run(path: Path) -> Run:
     if not (path / "metrics.jsonl").exists():
         raise UserError(f"{path} has not finished its first epoch (no metrics.jsonl)")
     try:
-        return parse(path)
+        return read_files(path)
     except DAMAGE as error:
         said = f"{type(error).__name__}: {error}"
         raise UserError(f"{path}'s run.json or metrics.jsonl cannot be read ({said})") from None
 
 
-def parse(path: Path) -> Run:
+def read_files(path: Path) -> Run:
     facts = read_facts(path)
     settings = Settings(**facts["settings"])
     check(settings)

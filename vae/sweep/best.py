@@ -15,8 +15,8 @@ from vae.errors import UserError
 from vae.files import replacing
 from vae.likelihood import UNITS
 from vae.runs.comparisons import Comparison, compare, heading, name, rank, without_alpha
-from vae.runs.groups import Group, read_runs
-from vae.runs.statistics import CONFIDENCE, SPLITS, Grid, Mean, listed
+from vae.runs.groups import SeedGroup, read_runs
+from vae.runs.statistics import CONFIDENCE, SPLITS, AlphaGrid, SeedMean, listed
 from vae.training.settings import Settings
 
 WIDTH = 100
@@ -63,20 +63,20 @@ def show(options: Best) -> None:
     groups += [group for one in found for group in [*one.learnt.values(), *one.baselines.values()]]
     seeds = {len(group.runs) for group in groups}
     remarks = [INTERVALS] * (seeds != {1}) + [ONE_SEED] * (1 in seeds) + [LEARNT] * any(one.learnt for one in found)
-    blocks = [*map(table, found), "\n".join(map(fold, remarks)), "\n".join(left_out)]
+    blocks = [*map(comparison_table, found), "\n".join(map(fold, remarks)), "\n".join(left_out)]
     print("\n\n".join(blocks).rstrip())
     if options.json:
         facts = {"folder": str(options.folder), "confidence": CONFIDENCE}
         with replacing(options.json) as path:
-            facts |= {"comparisons": [describe(one) for one in found], "left_out": left_out}
+            facts |= {"comparisons": [comparison_facts(one) for one in found], "left_out": left_out}
             path.write_text(json.dumps(facts, indent=1) + "\n")
 
 
-def table(found: Comparison) -> str:
+def comparison_table(found: Comparison) -> str:
     """The comparison for the eye."""
-    rows = [(settings, [split, *row(grid, split)]) for settings, grid in found.grids.items() for split in SPLITS]
+    rows = [(settings, [split, *grid_cells(grid, split)]) for settings, grid in found.grids.items() for split in SPLITS]
     for settings, group in found.learnt.items():
-        alpha = Mean.of([run.alpha for run in group.runs]).text(3)
+        alpha = SeedMean.of([run.alpha for run in group.runs]).text(3)
         rows.append((without_alpha(settings), [f"learnt from {settings.alpha:g}", alpha, *columns(group), ""]))
     rows.sort(key=lambda row: rank(row[0]))  # puts what was learnt beside its grid
     rows += [(settings, ["", "", *columns(group), ""]) for settings, group in found.baselines.items()]
@@ -85,13 +85,13 @@ def table(found: Comparison) -> str:
     return "\n".join([heading(found.common), *lines, *map(fold, remarks)])
 
 
-def row(grid: Grid, split: str) -> list[str]:
+def grid_cells(grid: AlphaGrid, split: str) -> list[str]:
     alpha, as_good = grid.best(split), grid.as_good(split)
     return [f"{alpha:g}", *columns(grid.groups[alpha]), "-" if as_good is None else listed(as_good, grid.alphas)]
 
 
-def columns(group: Group) -> list[str]:
-    return [f"{len(group.runs):5}", *(Mean.of(group.column(column)).text(width=7) for column in SPLITS.values())]
+def columns(group: SeedGroup) -> list[str]:
+    return [f"{len(group.runs):5}", *(SeedMean.of(group.column(column)).text(width=7) for column in SPLITS.values())]
 
 
 def lay_out(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -112,20 +112,20 @@ def fold(text: str) -> str:
     return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
-def describe(found: Comparison) -> dict[str, Any]:
+def comparison_facts(found: Comparison) -> dict[str, Any]:
     """The comparison as JSON holds it, with the numbers of every seed."""
     common = {name: getattr(found.common, name) for name in ("dataset", "epochs", "likelihood", "batch_size", "lr")}
     return common | {
         "unit": UNITS[found.common.likelihood],
-        "grids": [objective(settings) | choice(grid) for settings, grid in found.grids.items()],
+        "grids": [objective(settings) | grid_facts(grid) for settings, grid in found.grids.items()],
         "learnt": [
             objective(settings)
-            | {"start": settings.alpha, "end": numbers([run.alpha for run in group.runs])}
-            | facts(group)
+            | {"start": settings.alpha, "end": seed_values([run.alpha for run in group.runs])}
+            | group_facts(group)
             for settings, group in found.learnt.items()
         ],
         "baselines": [
-            objective(settings) | {"mmd_of": settings.mmd_of} | facts(group)
+            objective(settings) | {"mmd_of": settings.mmd_of} | group_facts(group)
             for settings, group in found.baselines.items()
         ],
     }
@@ -135,20 +135,20 @@ def objective(settings: Settings) -> dict[str, Any]:
     return {"divergence": settings.divergence, "weight": settings.weight}
 
 
-def choice(grid: Grid) -> dict[str, Any]:
+def grid_facts(grid: AlphaGrid) -> dict[str, Any]:
     regret = grid.regret()
     return {
         "best": {split: {"alpha": grid.best(split), "as_good": grid.as_good(split)} for split in SPLITS},
         "regret": {"mean": regret.value, "interval": regret.interval},
-        "alphas": [{"alpha": alpha} | facts(group) for alpha, group in grid.groups.items()],
+        "alphas": [{"alpha": alpha} | group_facts(group) for alpha, group in grid.groups.items()],
         "left_out": grid.left_out,
     }
 
 
-def facts(group: Group) -> dict[str, Any]:
-    return {"seeds": group.seeds} | {split: numbers(group.column(column)) for split, column in SPLITS.items()}
+def group_facts(group: SeedGroup) -> dict[str, Any]:
+    return {"seeds": group.seeds} | {split: seed_values(group.column(column)) for split, column in SPLITS.items()}
 
 
-def numbers(values: list[float]) -> dict[str, Any]:
-    mean = Mean.of(values)
+def seed_values(values: list[float]) -> dict[str, Any]:
+    mean = SeedMean.of(values)
     return {"values": values, "mean": mean.value, "interval": mean.interval}

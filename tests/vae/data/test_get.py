@@ -493,7 +493,7 @@ def test_a_package_manager_that_fails_or_is_absent_is_told_in_one_line(debian, m
 
 
 def test_sprites_are_drawn_by_get(monkeypatch, tmp_path, capsys):
-    bits = synth.draw(synth.square, 0.5, 0.0)
+    bits = synth.draw_sprite(synth.square, 0.5, 0.0)
     for name, value in {
         "OUTLINES": (synth.square,),
         "SCALES": synth.SCALES[:1],
