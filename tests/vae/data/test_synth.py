@@ -75,7 +75,7 @@ def test_sprites_are_drawn_once_and_then_read(few_sprites, tmp_path, monkeypatch
     first = load("dsprites-synth")
     place = tmp_path / "cache" / "jsgmath" / "dsprites-synth.npy"
     assert [path.name for path in place.parent.iterdir()] == [place.name]
-    monkeypatch.setattr(synth, "draw", None)  # drawing again would fail
+    monkeypatch.setattr(synth, "draw_sprite", None)  # drawing again would fail
     for dataset in (first, load("dsprites-synth"), load("dsprites-synth", place)):
         train, test = hold_out(1024)
         assert np.array_equal(dataset.train_images.bits, few_sprites[train])
