@@ -239,9 +239,15 @@ def result_table(run: Run, result: dict[str, Any]) -> str:
     return "\n".join(rows) + "\n"
 
 
-def parse(arguments: list[str]) -> EvaluateOptions:
-    """Reads the command line; the first mistake in it is a UserError of one line."""
-    options = command_line.parse(EvaluateOptions, "python -m vae.evaluate", DESCRIPTION, arguments)
+def evaluate_runs(options: EvaluateOptions) -> int:
+    """Prints a table and writes evaluation.json for each run.
+
+    Returns:
+        2 if a run could not be evaluated, after a line on stderr that names it; otherwise 0.
+
+    Raises:
+        UserError: an option is out of range.
+    """
     command_line.require(
         (len(options.runs) >= 1, "at least one RUN must be named", "none"),
         (options.samples >= 1, "--samples must be at least 1", options.samples),
@@ -249,43 +255,33 @@ def parse(arguments: list[str]) -> EvaluateOptions:
         (options.batch_size >= 1, "--batch-size must be at least 1", options.batch_size),
         (options.seed >= 0, "--seed must not be negative", options.seed),
     )
-    return options
-
-
-def evaluate_runs(options: EvaluateOptions) -> list[Path]:
-    """Prints a table and writes evaluation.json for each run; those that cannot be judged, each named on stderr."""
-    failed = []
+    status = 0
 
     @contextlib.contextmanager
-    def judged(path: Path) -> Iterator[None]:
+    def naming_errors(path: Path) -> Iterator[None]:
+        nonlocal status
         try:
             yield
         except UserError as error:
-            said = str(error) if str(path) in str(error) else f"{path}: {error}"
-            print(f"vae.evaluate: {said}", file=sys.stderr, flush=True)
-            failed.append(path)
+            message = str(error) if str(path) in str(error) else f"{path}: {error}"
+            print(f"vae.evaluate: {message}", file=sys.stderr, flush=True)
+            status = 2
 
-    # All are read before the first is evaluated, so that a slip in the last is told at once.
+    # All runs are read before the first is evaluated, so that an error in the last is reported at once.
     runs = []
     for path in options.runs:
-        with judged(path):
+        with naming_errors(path):
             runs.append(finished_run(path))
     for run in runs:
-        with judged(run.path), RunFolder(run.path) as folder:  # while it is evaluated, nobody trains it further
+        with naming_errors(run.path), RunFolder(run.path) as folder:  # no process trains it meanwhile
             result = evaluate_run(run, options)
-            print(
-                result_table(run, result), flush=True
-            )  # first: what took minutes is seen even if it cannot be written
+            print(result_table(run, result), flush=True)  # first, so that it is seen even if it cannot be written
             folder.write_facts("evaluation.json", result)
-    return failed
+    return status
 
 
 def main(arguments: list[str]) -> int:
-    failed = []
-    status = command_line.run(
-        "vae.evaluate", lambda arguments: failed.extend(evaluate_runs(parse(arguments))), arguments
-    )
-    return status or (2 if failed else 0)
+    return command_line.main("vae.evaluate", EvaluateOptions, DESCRIPTION, evaluate_runs, arguments)
 
 
 if __name__ == "__main__":

@@ -32,11 +32,6 @@ The data sets of python -m vae.train --dataset NAME. They are looked for under -
 {(own.__doc__ or "").replace("``", "")}"""
 
 
-def parse(arguments: list[str]) -> Status | Get:
-    """Reads the command line; the first mistake in it is a UserError of one line."""
-    return command_line.parse(Status | Get, "python -m vae.data", description(), arguments)  # pyright: ignore
-
-
 def status_table() -> str:
     """One row for each data set."""
     rows = [("name", "found", "verified", "images", "where, or how to get it")]
@@ -55,8 +50,7 @@ def status_row(source: Source) -> tuple[str, str, str, str, str]:
         return source.name, "yes", "NO", source.images, str(error)
 
 
-def work(arguments: list[str]) -> None:
-    command = parse(arguments)
+def work(command: Status | Get) -> None:
     if isinstance(command, Get):
         get(command.name)
     else:
@@ -64,7 +58,7 @@ def work(arguments: list[str]) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    return command_line.run("vae.data", work, arguments)
+    return command_line.main("vae.data", Status | Get, description(), work, arguments)
 
 
 if __name__ == "__main__":

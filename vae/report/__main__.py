@@ -11,7 +11,7 @@ from vae import command_line
 from vae.command_line import place
 from vae.errors import UserError
 from vae.files import replacing
-from vae.report.collect import Collection, collect
+from vae.report.collect import collect
 from vae.report.page import build_page
 
 DESCRIPTION = """\
@@ -41,13 +41,11 @@ class ReportOptions:
     """Where the files of the runs' data set are."""
 
 
-def parse(arguments: list[str]) -> ReportOptions:
-    """Reads the command line; the first mistake in it is a UserError of one line."""
-    return command_line.parse(ReportOptions, "python -m vae.report", DESCRIPTION, arguments)
+def write_report(options: ReportOptions) -> int:
+    """Writes the page, and names damaged and omitted runs on stderr.
 
-
-def write_report(options: ReportOptions) -> Collection:
-    """Writes the page, names on stderr what is damaged or left out, and returns what was found.
+    Returns:
+        2 if a run is damaged, otherwise 0.
 
     Raises:
         UserError: runs were named and there is none that can be shown, or the page cannot be written.
@@ -65,15 +63,11 @@ def write_report(options: ReportOptions) -> Collection:
         raise UserError(f"cannot write {options.out}: {error.strerror}") from None
     count = len(found.shown)
     print(f"{options.out}: {count} run{'s' * (count != 1)}, {len(page.encode()) / 1000:,.0f} kB")
-    return found
+    return 2 if found.damaged else 0
 
 
 def main(arguments: list[str]) -> int:
-    damaged = []
-    status = command_line.run(
-        "vae.report", lambda arguments: damaged.extend(write_report(parse(arguments)).damaged), arguments
-    )
-    return status or (2 if damaged else 0)
+    return command_line.main("vae.report", ReportOptions, DESCRIPTION, write_report, arguments)
 
 
 if __name__ == "__main__":
