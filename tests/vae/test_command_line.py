@@ -85,7 +85,7 @@ def test_a_folder_that_holds_a_run_is_refused_and_left_alone(tmp_path, capsys):
     assert main(["--out", str(tmp_path)]) == 2
     assert f"{tmp_path} already holds a run; go on with --resume, or name another --out" in complaint(capsys)
     assert (tmp_path / "run.json").read_bytes() == before
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list(tmp_path.glob("[!.]*"))) == 1
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, capsys):
@@ -175,7 +175,7 @@ def test_control_c_keeps_the_last_epoch_and_prints_the_command_that_continues(tm
     epochs = len((folder / "metrics.jsonl").read_text().splitlines()) // 2
     assert f"stopped after epoch {epochs};" in errors
     # Pictures may be there: on a slow machine they are drawn on the way.  The model of a run that ended is not.
-    names = {path.name for path in folder.iterdir()} - {"reconstructions.png", "traversal.png", "curves.png"}
+    names = {path.name for path in folder.glob("[!.]*")} - {"reconstructions.png", "traversal.png", "curves.png"}
     assert names == {"run.json", "metrics.jsonl", "checkpoint.pt"}
 
 

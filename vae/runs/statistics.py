@@ -1,12 +1,11 @@
 """Which alpha is best, and how much of that may be chance: means over seeds, and differences seed by seed."""
 
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from scipy.stats import t
+from scipy.stats import sem, t
 
 from vae.runs.groups import SeedGroup
 
@@ -31,8 +30,9 @@ class SeedMean:
         """
         if len(values) == 1:
             return cls(values[0], None)
-        quantile = float(t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
-        return cls(statistics.fmean(values), quantile * statistics.stdev(values) / math.sqrt(len(values)))
+        # Not scipy's t.interval, which is nan for equal values, nor ttest_1samp, which warns of them.
+        half_width = t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * sem(values)
+        return cls(statistics.fmean(values), float(half_width))
 
     def text(self, digits: int = 2, width: int = 0) -> str:
         return f"{self.value:{width}.{digits}f}" + (
