@@ -30,7 +30,7 @@ class Chairs(Source):
         return place.is_file() or any(place.glob("*/renders/*.png"))
 
     def check(self, place: Path) -> str:
-        return "when read"  # it has no published hash, and hashing gigabytes is slow
+        return "when read"  # no hash is published, and hashing gigabytes is slow
 
     def read(self, place: Path) -> Dataset:
         hashes = {name: hashlib.sha256(content).hexdigest() for name, content in renders(place, "hashing chairs")}
@@ -40,7 +40,7 @@ class Chairs(Source):
         sha256 = hash_of_list(hashes)
         images = torch.from_numpy(decoded(place, names, sha256)).unsqueeze(1)
 
-        # All views of a chair are in one split; otherwise a test image would differ from a training image by 11 degrees.
+        # All views of a chair are in one split, or test images would differ from training images by 11 degrees only.
         chairs, chair = np.unique([name.split("/")[0] for name in names], return_inverse=True)
         train, test = hold_out(len(chairs))
         return Dataset(

@@ -1,8 +1,8 @@
 """Sprites drawn with the factors of dSprites, for machines without the official file. They are not dSprites.
 
-Three shapes x 6 scales x 40 rotations x 32 x 32 positions, the last factor changing fastest. A pixel is white where its
-centre lies inside the outline. Compared with published pictures of dSprites, 39 of 41 rotated squares and 22 of 42 ellipses are
-identical and the others differ in a few pixels; the outline of the heart is another.
+Three shapes x 6 scales x 40 rotations x 32 x 32 positions, the last factor changing fastest. A pixel is white if its
+centre lies inside the outline. Compared with published pictures of dSprites, 39 of 41 rotated squares and 22 of 42
+ellipses are identical and the others differ in a few pixels; the outline of the heart is another.
 """
 
 import hashlib
@@ -47,8 +47,8 @@ Outline: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
 OUTLINES: tuple[Outline, ...] = (square, ellipse, heart)
 """Negative inside, positive outside; coordinates in pixels at scale 1.
 
-Over all images no value is closer to 0 than 1.7e-11, and rounding errors stay below 1e-14. So every pixel is the same on
-all machines, though their sines may differ in the last digit.
+Over all images no value is closer to 0 than 1.7e-11, and rounding errors stay below 1e-14. So every pixel is the same
+on all machines, though their sines may differ in the last digit.
 """
 
 

@@ -83,11 +83,7 @@ class DatasetChoice:
         """A sentence about the runs, for the caption."""
         others = "".join(f"; left out: {count} of {epochs} epochs" for epochs, count in sorted(self.others.items()))
         stands = paper.COUNTERPARTS.get(self.dataset)
-        beside = (
-            f"; the paper's numbers beside it are those of {dataset_title(stands)}, for which it stands"
-            if stands
-            else ""
-        )
+        beside = f"; the paper's numbers are those of {dataset_title(stands)}" if stands else ""
         return f"{dataset_title(self.dataset)}: {self.extent()}{others}{beside}."
 
 
@@ -219,9 +215,7 @@ def read_runs(*folders: Path) -> RunCollection:
         reference = first.setdefault(run.settings.dataset, run)
         twin = next((one for one in same if (one.settings.seed, one.epochs) == (run.settings.seed, run.epochs)), None)
         if run.sha256 != reference.sha256:
-            left_out.append(
-                f"{path} is left out: its images differ from those of {reference.path}, which has the same name of data set."
-            )
+            left_out.append(f"{path} is left out: its images differ from those of {reference.path}.")
         elif twin and twin.finished and run.finished:
             left_out.append(f"{path} is left out: it repeats the settings and the seed of {twin.path}.")
         else:

@@ -1,8 +1,8 @@
 """The paper's numbers, for comparison (Deasy, Simidjievski and Liò 2020, https://arxiv.org/abs/2006.10599).
 
 Numbers with two digits after the point are printed in Table 1. Numbers with three digits are the authors' released
-results, which Table 1 rounds and Fig. 3 and Appendices B, E and F show. All come from one seed. There are no numbers for
-the evidence (Fig. 5).
+results, which Table 1 rounds and Fig. 3 and Appendices B, E and F show. All come from one seed. The evidence (Fig. 5)
+has no published numbers.
 """
 
 from collections.abc import Sequence
