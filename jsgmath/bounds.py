@@ -11,9 +11,11 @@ With the weights ``w1, w2`` of the divergence, ``g1, g2`` of the geometric mean 
 from typing import Any
 
 from jsgmath import formula
-from jsgmath.divergences import bhattacharyya, check_convention, jsg, jsg_dual, kl
+from jsgmath.checks import check_convention
+from jsgmath.divergences import bhattacharyya, jsg, jsg_dual, kl
 from jsgmath.families.arithmetic import Arithmetic, Array, arithmetic, library_of
 from jsgmath.hints import Convention, GaussianLike, Weight
+from jsgmath.interop import pair_of
 
 
 def jsg_extended(
@@ -41,6 +43,7 @@ def jsg_extended(
     >>> print(round(jsg_extended(N1, N2, 0.5), 15), round(jsg_extended(N1, N2, 0.5, dual=True), 15))
     0.132496902584595 0.117503097415405
     """
+    N1, N2 = pair_of(N1, N2)
     value = (jsg_dual if dual else jsg)(N1, N2, alpha, convention=convention)
     # With its weight where it was given: 1 - alpha may be rounded.
     B = bhattacharyya(N2, N1, alpha) if convention == "deasy" else bhattacharyya(N1, N2, alpha)
@@ -104,6 +107,7 @@ def bhattacharyya_bound(N1: GaussianLike, N2: GaussianLike, alpha: Weight) -> An
 
 def _kls(N1: GaussianLike, N2: GaussianLike, alpha: Any) -> tuple[Arithmetic, Array, Array, Array, Array]:
     """``KL(N1||N2)``, ``KL(N2||N1)``, and the weights ``1 - alpha`` and alpha."""
+    N1, N2 = pair_of(N1, N2)
     forward, backward = kl(N1, N2), kl(N2, N1)
     m = arithmetic(library_of(forward) or "NumPy")
     alpha = m.weight("alpha", alpha, forward)

@@ -28,9 +28,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jsgmath.divergences import arguments
 from jsgmath.gaussian import DIAGONAL
 from jsgmath.hints import Convention, GaussianLike, Values
+from jsgmath.interop import gaussian_pair
+from jsgmath.reduction.pairs import pair_weights
 
 try:
     from flint import acb, arb, arb_mat, ctx, fmpq, fmpq_mat
@@ -45,7 +46,7 @@ INTEGRAL_WIDTH = 2.0**-40
 
 Given = tuple[np.ndarray, str, np.ndarray]  # a Gaussian: mean, form and scale, float64
 Number = Any  # fmpq or arb
-GivenCovariance = Any  # fmpq_mat or arb_mat
+Matrix = Any  # fmpq_mat or arb_mat
 VARIANCE: dict[str, Callable[[Number], Number]] = {
     "var": lambda x: x,
     "std": lambda x: x * x,
@@ -129,7 +130,8 @@ def _batch(
     name: str = "alpha",
 ) -> tuple[Values, Values]:
     """``enclosure(first, second, alpha)`` over the batch; in it a Gaussian is ``(mean, form, scale)`` of float64."""
-    N1, N2, (_, alpha, *_) = arguments(N1, N2, alpha, convention, name)
+    N1, N2 = gaussian_pair(N1, N2)
+    _, alpha, *_ = pair_weights(N1, N2, alpha, convention, name)
     if enclosure is _jensen_shannon and N1.dim != 1:
         raise ValueError(f"certified.js takes Gaussians of dimension 1, got {N1.dim}; jsgmath.js takes any, unproved")
     alpha = alpha[..., 0].astype(float)  # the very float that was given, which the working precision holds
@@ -177,7 +179,7 @@ def _parts(
     convention: Convention,
     dual: bool,
     number: Callable[[Any], Number],
-    matrix: Callable[[Any], GivenCovariance],
+    matrix: Callable[[Any], Matrix],
 ) -> tuple[Number, Number, Number]:
     """Numbers with 2 JSG = rational - log(det ratio^alpha) and 2 JSG* = rational + log(det ratio^alpha)."""
     weights = 1 - alpha, alpha
@@ -199,8 +201,8 @@ def _parts(
 
 
 def _moments(
-    N: Given, number: Callable[[Any], Number], matrix: Callable[[Any], GivenCovariance]
-) -> tuple[GivenCovariance, GivenCovariance, GivenCovariance]:
+    N: Given, number: Callable[[Any], Number], matrix: Callable[[Any], Matrix]
+) -> tuple[Matrix, Matrix, Matrix]:
     """Mean, covariance and precision as matrices of rational numbers or of balls; an exp takes balls."""
     mean, form, scale = N[0].tolist(), N[1], N[2].tolist()
     column = matrix([[number(x)] for x in mean])

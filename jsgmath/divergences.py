@@ -2,20 +2,22 @@
 
 # pyright: reportConstantRedefinition=false
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import singledispatch
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from jsgmath import formula, special
-from jsgmath.gaussian import Gaussian, as_weight
-from jsgmath.hints import CONVENTIONS, Convention, GaussianLike, Weight
-from jsgmath.interop import as_gaussian, pair_of
+from jsgmath.checks import check_convention
+from jsgmath.families.distribution import Distribution
+from jsgmath.gaussian import Gaussian
+from jsgmath.hints import Convention, GaussianLike, Weight
+from jsgmath.interop import pair_of
 from jsgmath.reduction import reduced
 from jsgmath.reduction.diagonal import diagonal_pairs, spread
 from jsgmath.reduction.full import full_pairs
-from jsgmath.reduction.pairs import ScalarPairs, common_batch, finite
+from jsgmath.reduction.pairs import ScalarPairs, finite, pair_weights
 from jsgmath.special import g, gs, numpy_kernel
 
 
@@ -66,7 +68,7 @@ def jsg(
     >>> print(value, bound < 1e-16)
     0.07617915307763728 True
     """
-    return _skew(N1, N2, alpha, convention, return_error, dual=False)
+    return _skew(*pair_of(N1, N2), alpha, convention, False, return_error)
 
 
 def jsg_dual(
@@ -83,7 +85,7 @@ def jsg_dual(
     >>> print(jsg_dual(N1, N2, 0.0), kl(N2, N1))
     0.6534264097200273 0.6534264097200273
     """
-    return _skew(N1, N2, alpha, convention, return_error, dual=True)
+    return _skew(*pair_of(N1, N2), alpha, convention, True, return_error)
 
 
 def kl(N1: GaussianLike, N2: GaussianLike, *, return_error: bool = False) -> Any:
@@ -105,13 +107,7 @@ def jeffreys(N1: GaussianLike, N2: GaussianLike, *, return_error: bool = False) 
     >>> print(jeffreys(Gaussian(mean=[1.0], var=[1.0]), Gaussian(mean=[0.0], var=[1.0])))
     1.0
     """
-    N1, N2 = pair_of(N1, N2)
-    if not isinstance(N1, Gaussian):
-        return kl(N1, N2, return_error=return_error) + kl(N2, N1)
-    (forward, error1, dtype), (backward, error2, _) = (
-        _evaluated(N1, N2, alpha, "deasy", dual=False) for alpha in (0.0, 1.0)
-    )
-    return _with_error(forward + backward, error1 + error2, dtype, return_error)
+    return _jeffreys(*pair_of(N1, N2), return_error)
 
 
 def bhattacharyya(N1: GaussianLike, N2: GaussianLike, alpha: Weight, *, return_error: bool = False) -> Any:
@@ -140,85 +136,67 @@ def geometric_mean(N1: GaussianLike, N2: GaussianLike, weight: Weight) -> Any:
     >>> geometric_mean(Gaussian(mean=[0.0], var=[1.0]), Gaussian(mean=[3.0], var=[0.5]), 0.5)
     Gaussian(mean=[2.0], var=[0.6666666666666666])
     """
-    N1, N2 = pair_of(N1, N2)
-    if not isinstance(N1, Gaussian):
-        return N1.geometric_mean(N2, weight).held()
-    N1, N2, (_, _, g1, g2, _) = arguments(N1, N2, weight, "nielsen", "weight")
-    dtype = _dtype(N1, N2)
+    return _geometric_mean(*pair_of(N1, N2), weight)
+
+
+@singledispatch
+def _skew(N1: Distribution, N2: Any, alpha: Any, convention: Convention, dual: bool, return_error: bool) -> Any:
+    check_convention(convention)
+    if return_error:
+        raise TypeError("return_error=True needs Gaussians of NumPy, because only their error is bounded")
+    return N1.skew(N2, alpha, convention, dual)
+
+
+@_skew.register
+def _gaussian_skew(
+    N1: Gaussian, N2: Gaussian, alpha: ArrayLike, convention: Convention, dual: bool, return_error: bool
+) -> Any:
+    return _with_error(*_evaluated(N1, N2, alpha, convention, dual), return_error)
+
+
+def _evaluated(
+    N1: Gaussian, N2: Gaussian, alpha: ArrayLike, convention: Convention, dual: bool
+) -> tuple[np.ndarray, np.ndarray, np.dtype[Any]]:
+    """The divergence in the working precision, a bound on its error, and the type to which it is rounded."""
+    w1, w2, g1, g2, _ = pair_weights(N1, N2, alpha, convention)
+    return *evaluated(N1, N2, w1, w2, g1, g2, dual), np.result_type(N1.dtype, N2.dtype)
+
+
+@singledispatch
+def _jeffreys(N1: Distribution, N2: Any, return_error: bool) -> Any:
+    forward = _skew(N1, N2, 0.0, "deasy", False, return_error)
+    return forward + _skew(N2, N1, 0.0, "deasy", False, False)
+
+
+@_jeffreys.register
+def _gaussian_jeffreys(N1: Gaussian, N2: Gaussian, return_error: bool) -> Any:
+    (forward, error1, dtype), (backward, error2, _) = (
+        _evaluated(N1, N2, alpha, "deasy", dual=False) for alpha in (0.0, 1.0)
+    )
+    return _with_error(forward + backward, error1 + error2, dtype, return_error)
+
+
+@singledispatch
+def _geometric_mean(N1: Distribution, N2: Any, weight: Weight) -> Any:
+    return N1.geometric_mean(N2, weight).to_library()
+
+
+@_geometric_mean.register
+def _gaussian_geometric_mean(N1: Gaussian, N2: Gaussian, weight: Weight) -> Gaussian:
+    _, _, g1, g2, _ = pair_weights(N1, N2, weight, "nielsen", "weight")
+    dtype = np.result_type(N1.dtype, N2.dtype)
     if not (N1.is_diagonal and N2.is_diagonal):
         (pair, _, _), basis = full_pairs(N1, N2)
         k1 = g1 + g2 * pair.r1
         half = basis * np.sqrt(pair.r1 / k1).astype(float)[..., None, :]
         shift = (basis @ (g1 / k1 * pair.d2).astype(float)[..., None])[..., 0]
         return Gaussian((N2.mean + shift).astype(dtype), cov=(half @ half.swapaxes(-1, -2)).astype(dtype))
-    common_batch(N1, N2)
     pair = diagonal_pairs(N1, N2)
     k1, k2 = g1 + g2 * pair.r1, g2 + g1 * pair.r2
     mean = (g1 / k1 * N1.mean + g2 / k2 * N2.mean).astype(dtype)
     if N1.form == N2.form == "logvar":
         return Gaussian(mean, logvar=(N1.scale - np.log(k1)).astype(dtype))
     return Gaussian(mean, var=(spread(N1)[0] / k1).astype(dtype))
-
-
-class Gradient(NamedTuple):
-    """Derivatives of a divergence between diagonal Gaussians: shape ``(..., n)``, for alpha ``(...)``."""
-
-    mean1: np.ndarray
-    var1: np.ndarray
-    logvar1: np.ndarray
-    mean2: np.ndarray
-    var2: np.ndarray
-    logvar2: np.ndarray
-    alpha: np.ndarray
-
-
-def jsg_grad(N1: GaussianLike, N2: GaussianLike, alpha: ArrayLike, *, convention: Convention = "deasy") -> Gradient:
-    r"""Derivatives of `jsg` by every parameter of two diagonal Gaussians and by alpha, as a `Gradient`.
-
-    Arguments are those of `jsg`.  Derivatives by the variances and by their logarithms are both given,
-    whichever was the form of the input.
-
-    Raises:
-        ValueError: as in `jsg`, and for a Gaussian that is not diagonal.
-
-    >>> gradient = jsg_grad(Gaussian(mean=[0.0], var=[1.0]), Gaussian(mean=[1.0], var=[1.0]), 0.5)
-    >>> print(gradient.mean1, gradient.var1, gradient.alpha)
-    [-0.25] [-0.0625] 0.0
-    """
-    return _skew_grad(formula.to_mean, formula.to_mean_grad, formula.to_mean_by_alpha, g, N1, N2, alpha, convention)
-
-
-def jsg_dual_grad(
-    N1: GaussianLike, N2: GaussianLike, alpha: ArrayLike, *, convention: Convention = "deasy"
-) -> Gradient:
-    """Derivatives of `jsg_dual`, as `jsg_grad`.
-
-    >>> print(jsg_dual_grad(Gaussian(mean=[0.0], var=[1.0]), Gaussian(mean=[1.0], var=[1.0]), 0.5).mean2)
-    [0.25]
-    """
-    return _skew_grad(
-        formula.from_mean, formula.from_mean_grad, formula.from_mean_by_alpha, gs, N1, N2, alpha, convention
-    )
-
-
-def _skew(
-    N1: GaussianLike, N2: GaussianLike, alpha: Any, convention: Convention, return_error: bool, dual: bool
-) -> Any:
-    N1, N2 = pair_of(N1, N2)
-    if isinstance(N1, Gaussian):
-        return _with_error(*_evaluated(N1, N2, alpha, convention, dual), return_error)
-    check_convention(convention)
-    if return_error:
-        raise TypeError("return_error=True goes with Gaussians of NumPy only, whose error is known")
-    return N1.skew(N2, alpha, convention, dual)
-
-
-def _evaluated(
-    N1: GaussianLike, N2: GaussianLike, alpha: ArrayLike, convention: Convention, dual: bool
-) -> tuple[np.ndarray, np.ndarray, np.dtype[Any]]:
-    """The divergence in the working precision, a bound on its error, and the type to round it to."""
-    N1, N2, (w1, w2, g1, g2, _) = arguments(N1, N2, alpha, convention)
-    return *evaluated(N1, N2, w1, w2, g1, g2, dual), _dtype(N1, N2)
 
 
 def evaluated(
@@ -245,56 +223,3 @@ def _with_error(exact: np.ndarray, error: np.ndarray, dtype: np.dtype[Any], retu
             return value
         bound = np.where(np.isfinite(value), error + np.abs(exact - value), np.inf)
         return value, np.nextafter(bound.astype(dtype), dtype.type(np.inf))[()]
-
-
-def _skew_grad(
-    terms: Callable[..., tuple[np.ndarray, np.ndarray]],
-    derivatives: Callable[..., tuple[np.ndarray, np.ndarray]],
-    by_alpha: Callable[..., np.ndarray],
-    kernel: Callable[..., np.ndarray],
-    N1: GaussianLike,
-    N2: GaussianLike,
-    alpha: ArrayLike,
-    convention: Convention,
-) -> Gradient:
-    N1, N2, (w1, w2, g1, g2, slope) = arguments(N1, N2, alpha, convention)
-    for name, N in (("N1", N1), ("N2", N2)):
-        if not N.is_diagonal:
-            raise ValueError(f"{name} must be diagonal (var=, logvar= or std=) for its gradient, got {N.form}=")
-    common_batch(N1, N2)
-    with np.errstate(all="ignore"):
-        pair = diagonal_pairs(N1, N2)
-        (v1, i1), (v2, i2) = spread(N1), spread(N2)
-        kl1, kl2 = map(finite, terms(g1, g2, *pair, numpy_kernel(kernel)))
-        numbers = w1, w2, g1, g2, *pair[1:], i1, i2
-        mean1, logvar1 = derivatives(*numbers)
-        _, logvar2 = derivatives(*formula.exchanged(*numbers))
-        derivative = by_alpha(w1, w2, g1, g2, slope, kl1, kl2, *pair[1:]).sum(-1)
-        gradient = mean1, logvar1 / v1, logvar1, -mean1, logvar2 / v2, logvar2, derivative
-        return Gradient(*(x.astype(_dtype(N1, N2))[()] for x in gradient))
-
-
-def arguments(
-    N1: GaussianLike, N2: GaussianLike, alpha: ArrayLike, convention: Convention, name: str = "alpha"
-) -> tuple[Gaussian, Gaussian, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]]:
-    """Both Gaussians, and ``w1, w2, g1, g2, slope`` with an axis for the directions, in the working precision."""
-    N1, N2 = as_gaussian("N1", N1), as_gaussian("N2", N2)
-    check_convention(convention)
-    weight = as_weight(name, alpha)
-    batch = common_batch(N1, N2)
-    try:
-        np.broadcast_shapes(weight.shape, batch)
-    except ValueError:
-        raise ValueError(f"{name} of shape {weight.shape} does not broadcast with batch shape {batch}") from None
-    w2 = weight[..., None]
-    w1 = 1 - w2
-    return N1, N2, (w1, w2, *formula.mean_weights(w1, w2, convention == "deasy"))
-
-
-def check_convention(convention: object) -> None:
-    if not isinstance(convention, str) or convention not in CONVENTIONS:
-        raise ValueError(f"convention must be 'deasy' or 'nielsen', got {convention!r}")
-
-
-def _dtype(N1: Gaussian, N2: Gaussian) -> np.dtype[Any]:
-    return np.result_type(N1.dtype, N2.dtype)

@@ -1,11 +1,11 @@
 """Gaussian distributions as the divergences take them: a mean, and the scale in the form the user has it."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from jsgmath import special
+from jsgmath.checks import common_shape, real_array
 
 DIAGONAL = ("var", "logvar", "std")
 DENSE = ("cov", "scale_tril", "precision")
@@ -40,6 +40,9 @@ class Gaussian:
     """
 
     __slots__ = ("_factor", "_form", "_mean", "_scale")
+
+    library: ClassVar[str] = "NumPy"
+    event_dim: ClassVar[int] = 1  # trailing axes of the mean that belong to one Gaussian, as in torch.distributions
 
     _factor: np.ndarray | None
     _form: str
@@ -201,29 +204,6 @@ def inverse_of_tril(factor: np.ndarray) -> np.ndarray:
     return solve_triangular(factor, np.broadcast_to(np.eye(factor.shape[-1]), factor.shape), lower=True)
 
 
-def real_array(name: str, value: ArrayLike) -> np.ndarray:
-    """``value`` as an array of real floating-point numbers, or a TypeError that says what it is."""
-    if type(value).__module__.partition(".")[0] == "torch":
-        raise TypeError(f"{name} must be NumPy or plain numbers, got a torch tensor; tensors go to jsgmath.torch")
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        raise ValueError(f"{name} must be an array of real numbers, got rows of unequal length") from None
-    if array.dtype.kind in "iu":
-        array = array.astype(np.float64)
-    if array.dtype.kind != "f" or array.dtype.itemsize > 8:
-        raise TypeError(f"{name} must be real numbers up to float64, got dtype {array.dtype}; convert it first")
-    return array
-
-
-def as_weight(name: str, alpha: ArrayLike) -> np.ndarray:
-    """A weight in [0, 1], or an array of them, in the working precision."""
-    weight = real_array(name, alpha)
-    if not ((weight >= 0) & (weight <= 1)).all():
-        raise ValueError(f"{name} must lie in [0, 1], got {weight[~((weight >= 0) & (weight <= 1))].flat[0]}")
-    return weight.astype(special.WORK)
-
-
 def _check_diagonal(form: str, scale: np.ndarray) -> None:
     wanted, bad = "positive and finite", ~((scale > 0) & (scale < np.inf))
     if form == "logvar":
@@ -247,13 +227,8 @@ def _match_dimension(mean: np.ndarray, scale: np.ndarray, form: str) -> np.ndarr
         raise ValueError(f"mean has dimension {mean.shape[-1]} but {form} has {n}; they must be equal")
     if n == 0:
         raise ValueError("a Gaussian needs at least one dimension, got 0")
-    batch = scale.shape[: -1 if form in DIAGONAL else -2]
-    try:
-        np.broadcast_shapes(mean.shape[:-1], batch)
-    except ValueError:
-        raise ValueError(
-            f"batch shapes {mean.shape[:-1]} of mean and {batch} of {form} do not broadcast; make them equal or 1"
-        ) from None
+    axes = 1 if form in DIAGONAL else 2
+    common_shape("batch shapes", {"mean": mean.shape[:-1], form: scale.shape[:-axes]})
     return mean
 
 

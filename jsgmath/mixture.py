@@ -27,10 +27,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jsgmath import formula, special
-from jsgmath.divergences import arguments
 from jsgmath.hints import GaussianLike, Values
+from jsgmath.interop import gaussian_pair
 from jsgmath.reduction import reduced
-from jsgmath.reduction.pairs import ScalarPairs, finite
+from jsgmath.reduction.pairs import ScalarPairs, finite, pair_weights
 
 STEPS = 8  # from the line to the nearer pole of T: the rule leaves exp(-2 pi STEPS) = 1.5e-22 times about a hundred
 HIGHEST = 16  # imaginary part: what lies above is exp(-pi HIGHEST), the same, times some tens
@@ -71,7 +71,8 @@ def js(N1: GaussianLike, N2: GaussianLike, lam: ArrayLike = 0.5) -> tuple[Values
     >>> print(estimate.round(12), error < 1e-16)
     0.178887262389 True
     """
-    N1, N2, (_, lam, *_) = arguments(N1, N2, lam, "nielsen", "lam")
+    N1, N2 = gaussian_pair(N1, N2)
+    _, lam, *_ = pair_weights(N1, N2, lam, "nielsen", "lam")
     with np.errstate(all="ignore"):
         pair, relative, slack = reduced(N1, N2)
         value, terms = jensen_shannon(pair, lam)

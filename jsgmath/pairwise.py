@@ -19,17 +19,16 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from jsgmath import formula, special
-from jsgmath.divergences import check_convention, jsg, jsg_dual
+from jsgmath.checks import as_weight, check_convention, check_dimensions
+from jsgmath.divergences import jsg, jsg_dual
 from jsgmath.families import Family
 from jsgmath.families.arithmetic import Array, arithmetic, library_of
-from jsgmath.gaussian import Gaussian, as_weight
+from jsgmath.gaussian import Gaussian
 from jsgmath.hints import Convention
-from jsgmath.interop import Adapted
 from jsgmath.interop.batches import batch_of, members, stacked
 from jsgmath.reduction.diagonal import diagonal_pairs, spread
-from jsgmath.reduction.pairs import common_batch
 
-Collection = list[Adapted] | Gaussian | Family
+Batch = Gaussian | Family
 
 RELATIVE = 1e-12  # error of an entry that is not computed again
 BLOCK = 2**15  # entries that are worked on together, so that they stay in the cache
@@ -76,7 +75,7 @@ def pairwise(
     first = collected("gaussians", gaussians)
     second = first if others is None else collected("others", others)
     symmetric = others is None and library_of(alpha) is None and alpha == 0.5
-    if has_closed_form(first) and has_closed_form(second):
+    if is_diagonal(first) and is_diagonal(second):
         return Diagonal(first, second, alpha, dual, convention).matrix(symmetric)
     function = jsg_dual if dual else jsg
     columns = second if isinstance(second, list) else [second]
@@ -89,36 +88,35 @@ def pairwise(
     return m.where(upper, matrix, matrix.swapaxes(0, 1))
 
 
-def collected(name: str, distributions: Any) -> Collection:
-    """One batch if they fit into one, else a list."""
+def collected(name: str, distributions: Any) -> Batch | list[Any]:
+    """Converts the distributions to one batch, or to a list if their classes or shapes differ."""
     if not isinstance(distributions, list | tuple):
         batch = batch_of(name, distributions)
-        check_batch(name, batch, 1, "(K,)")
+        check_axes(name, batch, 1, "(K,)")
         return batch
     found = members(name, distributions)
     for i, one in enumerate(found):
-        check_batch(f"{name}[{i}]", one, 0, "()")
-    batch = stacked(found)
+        check_axes(f"{name}[{i}]", one, 0, "()")
+    batch = stacked(found[0], found)
     return found if batch is None else batch
 
 
-def has_closed_form(collection: Collection) -> TypeGuard[Gaussian]:
-    """Whether it is a batch of diagonal Gaussians with one axis."""
+def is_diagonal(collection: Batch | list[Any]) -> TypeGuard[Gaussian]:
+    """Whether this is a batch of diagonal Gaussians of NumPy, whose batch has one axis."""
     return isinstance(collection, Gaussian) and collection.is_diagonal and len(collection.batch_shape) == 1
 
 
-def check_batch(name: str, distribution: Any, axes: int, wanted: str) -> None:
-    """Whether it is a batch of so many axes, those of independent components apart."""
-    if isinstance(distribution, Gaussian | Family):
-        shape = distribution.batch_shape
-        shape = shape[: len(shape) - (distribution.event if isinstance(distribution, Family) else 0)]
-        if len(shape) != axes:
-            raise ValueError(
-                f"{name} has batch shape {shape}, wanted {wanted}; wrap components of one distribution in Independent"
-            )
+def check_axes(name: str, distribution: Any, axes: int, wanted: str) -> None:
+    """Checks the number of batch axes."""
+    shape = tuple(distribution.batch_shape)
+    if len(shape) != axes:
+        raise ValueError(
+            f"{name} has batch shape {shape}, wanted {wanted}; wrap components of one distribution in Independent"
+        )
 
 
-def separate(collection: Collection) -> list[Any]:
+def separate(collection: Batch | list[Any]) -> list[Any]:
+    """The distributions as a list."""
     if isinstance(collection, list):
         return collection
     return [collection.indexed(i) for i in range(collection.batch_shape[0])]
@@ -138,7 +136,7 @@ class Diagonal:
     ratios: np.ndarray  # the sum of the ratios of variances
 
     def __init__(self, first: Gaussian, second: Gaussian, alpha: Any, dual: bool, convention: Convention):
-        common_batch(first.indexed(slice(0, 1)), second.indexed(slice(0, 1)))  # complains of their dimensions
+        check_dimensions(first.dim, second.dim)
         first, second = (x.indexed(slice(None)) for x in (first, second))  # every array with the axis of the batch
         self.first, self.second = first, second
         self.alpha, self.dual, self.convention = alpha, dual, convention

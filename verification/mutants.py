@@ -33,6 +33,7 @@ MODULES = {
     "diagonal": "reduction/diagonal",
     "reduction": "reduction/__init__",
     "divergences": "divergences",
+    "gradients": "gradients",
     "twofold": "reduction/twofold",
     "scaling": "reduction/scaling",
     "full": "reduction/full",
@@ -86,15 +87,6 @@ REASONS = {
     ],
     "both have one": [
         "divergences.evaluated: rounding = (special.ROUNDING + N2.dim) * np.finfo(special.WORK).eps",
-    ],
-    "both are of one kind": [
-        "divergences.jeffreys: if not isinstance(N2, Gaussian):",
-        "divergences.geometric_mean: if not isinstance(N2, Gaussian):",
-        "divergences._skew: if isinstance(N2, Gaussian):",
-    ],
-    "it serves only an error, alpha's shape": [
-        "divergences.arguments: batch = common_batch(N2, N2)",
-        "divergences.arguments: batch = common_batch(N1, N1)",
     ],
     "only memory depends on it": [
         "full.full_pairs: count, step = (int(np.prod(batch)), max(1, AT_ONCE // (n * 2)))",
@@ -197,10 +189,9 @@ class Mutant(NamedTuple):
         function = importlib.import_module(f"jsgmath.{MODULES[module].removesuffix('/__init__').replace('/', '.')}")
         for name in path:
             function = inspect.getattr_static(function, name)
-            # Of a property, a cached property or a class method it is what they call.
-            function = next(
-                (getattr(function, x) for x in ("fget", "func", "__func__") if hasattr(function, x)), function
-            )
+            # A property, a cached property, a class method and a decorated function hold the function to change.
+            inside = ("fget", "func", "__func__", "__wrapped__")
+            function = next((getattr(function, x) for x in inside if hasattr(function, x)), function)
         function.__code__ = self.code  # in the one object that every importer holds
 
 

@@ -30,7 +30,7 @@ class Dirichlet(Family):
     Dirichlet(concentration=[1.5, 2.0, 2.5])
     """
 
-    axes = 1
+    parameter_axes = 1
 
     def __init__(self, concentration: Any):
         super().__init__(concentration=concentration)
@@ -93,7 +93,7 @@ class Beta(Dirichlet):
     Beta(a=[2.0, 2.0], b=[2.0, 3.0])
     """
 
-    axes = 0
+    parameter_axes = 0
 
     def __init__(self, a: Any, b: Any):
         Family.__init__(self, a=a, b=b)

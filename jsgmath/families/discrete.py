@@ -154,7 +154,7 @@ class Categorical(Discrete):
     Categorical(probs=[0.5, 0.0, 0.5])
     """
 
-    axes = 1
+    parameter_axes = 1
 
     def __init__(self, probs: Any = None, *, logits: Any = None):
         super().__init__(probs, logits)

@@ -15,7 +15,7 @@ import numpy as np
 
 from jsgmath import special
 from jsgmath.gaussian import Gaussian
-from jsgmath.reduction.pairs import Reduced, ScalarPairs, common_batch, finite, positive
+from jsgmath.reduction.pairs import Reduced, ScalarPairs, finite, positive
 from jsgmath.reduction.scaling import FlatBatch, ScaledPair, given_covariance, scaled_pair
 from jsgmath.reduction.twofold import EPS, Twofold
 
@@ -28,7 +28,7 @@ AT_ONCE = 2**21  # entries of the matrices of a batch that are worked on togethe
 
 def full_pairs(N1: Gaussian, N2: Gaussian) -> tuple[Reduced, np.ndarray]:
     """The `Reduced`, and the basis ``A`` with ``S1 = A diag(r1) A^T``, ``S2 = A A^T`` and ``m1 - m2 = A d2``."""
-    batch, n = common_batch(N1, N2), N1.dim
+    batch, n = np.broadcast_shapes(N1.batch_shape, N2.batch_shape), N1.dim
     count, step = int(np.prod(batch)), max(1, AT_ONCE // n**2)
     sides = [_side(N, batch) for N in (N1, N2)]
     if not count:  # LAPACK takes no empty batch; only the shapes are wanted

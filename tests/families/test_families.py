@@ -48,15 +48,15 @@ def on_tensors(form, parameters):
         ),
         (
             lambda: Poisson([1.0, 2.0]).skew(Poisson([1.0, 2.0, 3.0]), 0.5, "deasy", False),
-            r"batch shapes \(2,\) of N1 and \(3,\) of N2 do not broadcast",
+            r"shapes \(2,\) of N1 and \(3,\) of N2 do not broadcast",
         ),
         (
             lambda: Dirichlet([1.0, 2.0]).skew(Dirichlet([1.0, 2.0, 3.0]), 0.5, "deasy", False),
-            "N1 has 2 components but N2 has 3",
+            "N1 has dimension 2 but N2 has 3",
         ),
         (
             lambda: Poisson([1.0]).independent(1).skew(Poisson([1.0]), 0.5, "deasy", False),
-            "N1 has 1 axes of components but N2 has 0",
+            "N1 has 1 event dimensions but N2 has 0",
         ),
         (lambda: Poisson(1.0).skew(Poisson(2.0), 1.5, "deasy", False), r"alpha must lie in \[0, 1\], got 1.5"),
     ],
@@ -77,11 +77,11 @@ def test_a_bad_value_is_named(make, message):
         (lambda: Beta(np.array(1.0), torch.tensor(1.0)), "Beta got arrays of NumPy and torch; use one"),
         (
             lambda: Poisson(1.0).skew(Geometric(0.5), 0.5, "deasy", False),
-            "N1 is Poisson but N2 is Geometric; they must be of one family",
+            "N1 is a Poisson but N2 a Geometric; a divergence compares members of one family",
         ),
         (
             lambda: Poisson(1.0).skew(Poisson(torch.tensor(1.0)), 0.5, "deasy", False),
-            "N1 is of NumPy but N2 of torch; use one",
+            "N1 is of NumPy but N2 of torch; convert one of them",
         ),
     ],
 )
