@@ -1,14 +1,14 @@
-r"""More than two Gaussians against their weighted product of experts.
+r"""Divergences of several Gaussians from their weighted product of experts.
 
     JSG = sum_k w_k KL(N_k || G),      JSG* = sum_k w_k KL(G || N_k),      G = N_1^{g_1} ... N_K^{g_K} / Z
 
-In one dimension, with ``r_kj = v_k/v_j`` and ``e_kj = r_kj - 1``, the canonical form of the pair N_k, G is
+In one dimension, with ``r_kj = v_k/v_j`` and ``e_kj = r_kj - 1``, the scalars of `formula.py` for the pair N_k, G are
 
     r = sum_j g_j r_kj,    e = sum_j g_j e_kj,    (m_k - m_G)/sqrt(v_k) = sum_j g_j r_kj (m_k - m_j)/sqrt(v_k) / r
 
-so that Gaussians that are close lose nothing.  More than two covariances have no common basis.  There G's precision is
-summed in twice the precision of float64 and rounded once.  Where G has the weights of the sum, this costs a few units
-of the last place times its condition: JSG* is least at G, and JSG changes by that times its own size.
+so that Gaussians that are close lose nothing.  More than two full covariances cannot be diagonalised together.  For
+them the precision of G is summed in twice the precision of float64 and rounded once.  If G has the weights of the sum,
+the relative error is a few ulp times the condition of G.
 
 [4] As the mean of several experts: Sutter, Daunhawer, Vogt 2020, https://arxiv.org/abs/2006.08242
 """
@@ -32,7 +32,7 @@ from jsgmath.interop.batches import members
 from jsgmath.reduction.diagonal import diagonal_pairs
 from jsgmath.reduction.full import precision_of
 
-ROUNDED = 1e-6  # by how much a sum of weights may miss 1, as that of float32 does
+ROUNDED = 1e-6  # allowed difference of a sum of weights from 1, for weights in float32
 
 
 def jsg_many(gaussians: Any, weights: Any, *, mean_weights: Any = None, dual: bool = False) -> Array:
@@ -41,21 +41,23 @@ def jsg_many(gaussians: Any, weights: Any, *, mean_weights: Any = None, dual: bo
     .. math:: \sum_k w_k\,KL(N_k \| G), \quad G \propto \prod_k N_k^{w_k}         [4; for K = 2: 1, eq. 8]
 
     Args:
-        gaussians: a sequence of K Gaussians whose batches broadcast, whatever `jsg` takes; or one batch of them, K
-            being its first axis.
-        weights: K numbers that are not negative and sum to 1, or an array ``(K, ...)`` that broadcasts with the batch.
-            Those of a tensor are not checked; its derivatives are right along the numbers that sum to 1.
-        mean_weights: those of ``G``, likewise, if they are others: for two, the weights exchanged are ``"deasy"``.
-        dual: ``KL(G || N_k)`` instead, as JSG* [1, eq. 10].
+        gaussians: a sequence of K Gaussians, each as in `jsg`, whose batch shapes broadcast; or one batch, whose first
+            axis has length K.
+        weights: K non-negative numbers that sum to 1, or an array ``(K, ...)`` that broadcasts with the batch.
+            A tensor is not checked; its derivatives are right in directions that keep the sum at 1.
+        mean_weights: the weights of ``G``, in the same form; by default those of the sum.  For K = 2,
+            ``mean_weights=weights[::-1]`` is ``convention="deasy"``.
+        dual: whether to take ``KL(G || N_k)``, as in JSG* [1, eq. 10].
 
     Returns:
-        One value per batch element, never negative.  For two it is `jsg`, or `jsg_dual`, by ``convention="nielsen"``.
+        One value per batch element, never negative.  For K = 2 it is `jsg`, or `jsg_dual`, with
+        ``convention="nielsen"``.
 
     Raises:
-        TypeError, ValueError: as `jsg`; weights that do not fit.
+        TypeError, ValueError: as in `jsg`; or the number, signs or sum of the weights are wrong.
 
-    Accuracy: that of `jsg` between two, and within 4 ulp between diagonal Gaussians (``tests/test_many.py``); of more
-    than two full covariances, in units of the last place, about the condition of G.
+    Accuracy: that of `jsg` for K = 2; within 4 ulp for diagonal Gaussians (``tests/test_many.py``).  For more than two
+    full covariances the error in ulp is about the condition of G.
 
     References:
         [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
@@ -72,7 +74,7 @@ def jsg_many(gaussians: Any, weights: Any, *, mean_weights: Any = None, dual: bo
 
 
 def geometric_mean_many(gaussians: Any, weights: Any) -> Any:
-    r"""The weighted product of experts: the normalised geometric mean of K Gaussians [4; for K = 2: 1, eqs. 12-13].
+    r"""The normalised geometric mean, or product of experts, of K Gaussians [4; for K = 2: 1, eqs. 12-13].
 
     .. math:: S = (\sum_k w_k S_k^{-1})^{-1}, \quad m = S \sum_k w_k S_k^{-1} m_k
 
@@ -103,13 +105,14 @@ def weights_of(name: str, weights: Any, found: list[Any]) -> list[Array]:
     if not (abs(total - 1) < ROUNDED).all():
         raise ValueError(f"{name} must sum to 1, got a sum of {float(np.ravel(total)[np.argmax(abs(total - 1))]):.6g}")
     w = w.astype(special.WORK)
-    rounded = abs(total - 1) <= len(w) * np.finfo(float).eps  # then the first is what the others leave, as 1 - alpha is
+    # If the sum is 1 except for rounding, the first weight is computed from the others, as 1 - alpha is.
+    rounded = abs(total - 1) <= len(w) * np.finfo(float).eps
     w = np.where(rounded, np.concatenate([1 - w[1:].sum(0, keepdims=True), w[1:]]), w / total)
     return list(w)
 
 
 def _numbers(name: str, weights: Any) -> list[float]:
-    """Plain numbers that go with tensors; in Python, which torch.compile can follow."""
+    """Checks plain numbers as weights of tensors, in Python code that torch.compile can trace."""
     numbers = [number_between_0_and_1(f"each of {name}", x) for x in weights]
     whole = math.fsum(numbers)
     if abs(whole - 1) > ROUNDED:
@@ -178,7 +181,7 @@ def _check_shapes(found: list[Gaussian]) -> None:
 
 
 def _dense_product(found: list[Gaussian], g: list[np.ndarray]) -> tuple[Gaussian, np.ndarray]:
-    """G in coordinates that begin at the mean of most weight, so that what is far off costs the others nothing."""
+    """G, and the mean of largest weight as the origin of its coordinates, so that a mean far away costs no digits."""
     means, shares = (np.stack(np.broadcast_arrays(*x)) for x in ([N.mean for N in found], [w[..., None] for w in g]))
     means, shares = np.broadcast_arrays(means.astype(float), shares)
     origin = np.take_along_axis(means, shares.argmax(0)[None], 0)[0]

@@ -24,9 +24,9 @@ class ScalarPairs(NamedTuple):
 
 
 class Reduced(NamedTuple):
-    """A pair, and how far a divergence computed from it may be from that of the two Gaussians.
+    """Scalar pairs, with a bound on the error of a divergence that is computed from them.
 
-    At most by ``relative`` of itself, shape ``(...)``, and by the same divergence of the pair ``slack``.
+    The error is at most ``relative``, of shape ``(...)``, times the divergence, plus the divergence of ``slack``.
     """
 
     pair: ScalarPairs
@@ -35,13 +35,13 @@ class Reduced(NamedTuple):
 
 
 def finite(x: np.ndarray) -> np.ndarray:
-    """``x`` with an overflow replaced by the largest number, so that a weight of zero makes it zero."""
+    """Replaces an overflow in ``x`` by the largest number, so that its product with a weight of zero is zero."""
     largest = np.finfo(x.dtype).max
     return np.clip(x, -largest, largest)
 
 
 def positive(x: np.ndarray) -> np.ndarray:
-    """Likewise for ``x > 0``, and with an underflow replaced by the smallest normal number."""
+    """For ``x > 0``: replaces an overflow by the largest number and an underflow by the smallest normal number."""
     return np.maximum(finite(x), np.finfo(x.dtype).tiny)
 
 

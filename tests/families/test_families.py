@@ -41,10 +41,10 @@ def on_tensors(form, parameters):
         (lambda: Categorical(logits=[-np.inf, -np.inf]), "logits must be finite somewhere, got -inf"),
         (lambda: Categorical(logits=[np.inf, 0.0]), "logits must be finite or -inf, got inf"),
         (lambda: Bernoulli(1.5), r"probs must be in \[0, 1\], got 1.5"),
-        (lambda: Bernoulli(logits=np.inf), "logits must be finite; probs=0 and probs=1 are the rest, got inf"),
+        (lambda: Bernoulli(logits=np.inf), "logits must be finite; use probs=0 or probs=1 for infinite ones, got inf"),
         (
             lambda: Categorical([1.0, 0.0]).geometric_mean(Categorical([0.0, 1.0]), 0.5),
-            "the two have no outcome in common",
+            "the two distributions have no common outcome",
         ),
         (
             lambda: Poisson([1.0, 2.0]).skew(Poisson([1.0, 2.0, 3.0]), 0.5, "deasy", False),
@@ -69,10 +69,10 @@ def test_a_bad_value_is_named(make, message):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Gamma(1.0), "Gamma takes rate= or scale=, which is 1/rate, and got neither"),
-        (lambda: Exponential(1.0, scale=1.0), "Exponential takes rate= or scale=, which is 1/rate, and got both"),
-        (lambda: Bernoulli(), "Bernoulli takes probs= or logits=, and got neither"),
-        (lambda: Categorical([1.0], logits=[1.0]), "Categorical takes probs= or logits=, and got both"),
+        (lambda: Gamma(1.0), "Gamma takes either rate= or scale=, which is 1/rate, got neither"),
+        (lambda: Exponential(1.0, scale=1.0), "Exponential takes either rate= or scale=, which is 1/rate, got both"),
+        (lambda: Bernoulli(), "Bernoulli takes either probs= or logits=, got neither"),
+        (lambda: Categorical([1.0], logits=[1.0]), "Categorical takes either probs= or logits=, got both"),
         (lambda: Poisson("much"), "rate must be real numbers"),
         (lambda: Beta(np.array(1.0), torch.tensor(1.0)), "Beta got arrays of NumPy and torch; use one"),
         (

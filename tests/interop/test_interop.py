@@ -184,27 +184,34 @@ def test_gradients_between_near_equal_normals_keep_their_digits():
     np.testing.assert_allclose(scale.grad, jsgmath.jsg_grad(*same, 0.3).logvar1 * 2 / std.numpy(), rtol=1e-14)
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch.compile's own, where a graph ends
-def test_torch_compile_takes_distributions():
-    """As several graphs."""
+ON_MEAN = {
+    "normal": lambda mean: td.Normal(mean, torch.ones(3), validate_args=False),
+    "independent": lambda mean: td.Independent(
+        td.Normal(mean, torch.ones(3), validate_args=False), 1, validate_args=False
+    ),
+    "multivariate": lambda mean: td.MultivariateNormal(mean, scale_tril=2 * torch.eye(3), validate_args=False),
+    "dirichlet": lambda mean: td.Dirichlet(mean.exp(), validate_args=False),
+}
 
-    def normal(mean):
-        return td.Normal(mean, torch.ones(3), validate_args=False)
 
+@pytest.mark.parametrize("make", ON_MEAN.values(), ids=ON_MEAN)
+def test_torch_compile_traces_divergences_of_distributions_as_one_graph(make):
     def divergence(mean):
-        return jsg(normal(mean), normal(torch.zeros(3)), 0.3).sum() + jsgmath.jsg_many(
-            [normal(mean), normal(2 * mean), normal(torch.ones(3))], [0.5, 0.25, 0.25]
-        ).sum()  # fmt: skip
+        value = jsg(make(mean), make(torch.zeros(3)), 0.3).sum()
+        if make is ON_MEAN["normal"]:
+            normals = [make(mean), make(2 * mean), make(torch.ones(3))]
+            value = value + jsgmath.jsg_many(normals, [0.5, 0.25, 0.25]).sum()
+        return value
 
     mean = torch.tensor(MEANS[0], dtype=torch.float32, requires_grad=True)
     expected = divergence(mean)
     (gradient,) = torch.autograd.grad(expected, mean)
-    value = torch.compile(divergence, backend="aot_eager")(mean)
+    value = torch.compile(divergence, fullgraph=True, backend="aot_eager")(mean)
     torch.testing.assert_close(value, expected)
     torch.testing.assert_close(torch.autograd.grad(value, mean)[0], gradient)
 
 
-# One's own classes
+# Registered classes
 
 
 class Fit:
