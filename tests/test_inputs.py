@@ -1,4 +1,4 @@
-"""Bad input: every call below raises, and the text says what was got, what was wanted and, if it helps, what to do."""
+"""Bad input raises an error whose message says what was got, what was wanted and, if it helps, what to do."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ BATCH2, BATCH3 = (Gaussian(np.zeros((size, 2)), var=1.0) for size in (2, 3))
 VECTOR = np.array([0.3, 1.7, -0.4])
 SINGULAR32 = np.outer(VECTOR, VECTOR).astype(np.float32) + np.float32(1e-8) * np.eye(3, dtype=np.float32)
 
-# name: (call, exception, what its text must contain, parted by |)
+# name: (call, exception, texts that its message must contain, separated by |)
 ALPHA = {
     "alpha above 1": (lambda: jsg(N, N, 1.2), ValueError, "alpha | [0, 1] | 1.2"),
     "alpha below 0": (lambda: jsg_dual(N, N, -0.1), ValueError, "alpha | [0, 1] | -0.1"),
@@ -98,7 +98,7 @@ MATRIX = {
     ),
     "cov zero": (lambda: Gaussian([0.0, 0.0], cov=np.zeros((2, 2))), ValueError, "not positive definite"),
     "cov singular": (lambda: Gaussian(0.0, cov=np.ones((3, 3))), ValueError, "not positive definite | jitter"),
-    # Rounding makes the last pivot of these a tiny positive number as easily as a negative one.
+    # Rounding may make the last pivot of these matrices a tiny positive number.
     "cov singular but for rounding": (
         lambda: Gaussian(0.0, cov=np.full((3, 3), 0.1)),
         ValueError,
@@ -248,12 +248,12 @@ def table(*tables):
 
 
 @table(ALPHA, CONVENTION, SCALE, MEAN, MATRIX, SHAPE, KIND)
-def test_bad_input_is_refused_with_its_reason(call, exception, fragments):
+def test_bad_input_is_refused_with_a_reason(call, exception, fragments):
     assert_refused(call, exception, fragments)
 
 
 @table(TORCH)
-def test_bad_tensors_are_refused_with_their_reason(call, exception, fragments):
+def test_bad_tensors_are_refused_with_a_reason(call, exception, fragments):
     assert_refused(call, exception, fragments)
 
 
@@ -263,17 +263,17 @@ def assert_refused(call, exception, fragments):
     text = str(caught.value)
     assert all(fragment in text for fragment in fragments.split(" | ")), text
     assert "\n" not in text
-    assert caught.type is exception  # LinAlgError is a ValueError, and says nothing
+    assert caught.type is exception  # not LinAlgError, a ValueError without a helpful message
 
 
-def test_every_function_refuses_what_is_no_gaussian():
+def test_every_function_refuses_a_tuple():
     for function in (jsg, jsg_dual, bhattacharyya, geometric_mean, jsg_grad, jsg_dual_grad):
         for arguments in (((0, 1), N, 0.5), (N, (0, 1), 0.5)):
             with pytest.raises(TypeError, match=r"must be a jsgmath\.Gaussian .* got tuple"):
                 function(*arguments)
 
 
-def test_the_rounding_of_a_product_is_no_asymmetry():
+def test_asymmetry_from_the_rounding_of_a_product_is_removed():
     """``a @ b @ a.T`` is symmetric only up to rounding, and is made symmetric."""
     rng = np.random.default_rng(1)
     for dtype in (np.float64, np.float32):
@@ -285,11 +285,11 @@ def test_the_rounding_of_a_product_is_no_asymmetry():
         assert (cov == cov.T).all()
 
 
-def test_a_covariance_of_condition_1e8_is_no_singular_one():
+def test_a_covariance_of_condition_1e8_is_not_singular():
     N = Gaussian(0.0, cov=[[1.0, 1 - 1e-8], [1 - 1e-8, 1.0]])
     assert jsgmath.kl(N, N) == 0
 
 
-def test_covariances_of_any_units_are_taken():
+def test_covariances_in_any_units_are_accepted():
     for variances in ([1e300, 1e-300], [1e-300, 1e-299], [1e300, 1e300]):
         assert Gaussian(0.0, cov=np.diag(variances)).var.tolist() == variances

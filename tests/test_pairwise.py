@@ -1,4 +1,4 @@
-"""Matrices of pairs, against the pairs, and in the hands of scikit-learn and scipy."""
+"""Matrices of divergences, against single divergences, and used with scikit-learn and SciPy."""
 
 import time
 
@@ -17,21 +17,21 @@ VARIANTS = [(dual, convention) for dual in (False, True) for convention in ("dea
 
 
 def batch(count, n, form="var", spread=1.0):
-    """So many Gaussians, each a multiple ``spread`` away from one centre."""
+    """``count`` Gaussians around one centre, at distances of about ``spread``."""
     mean = RNG.normal(size=n) + spread * RNG.normal(size=(count, n))
     logvar = RNG.normal(size=n) + spread * RNG.normal(size=(count, n))
     return Gaussian(mean, **{form: {"var": np.exp(logvar), "std": np.exp(logvar / 2), "logvar": logvar}[form]})
 
 
 def pairs(first, second, alpha, dual, convention):
-    """The same by `jsg`, to 1 ulp."""
+    """The same matrix by `jsg`, accurate to 1 ulp."""
     function = jsg_dual if dual else jsg
     return function(first.indexed((slice(None), None)), second.indexed((None,)), alpha, convention=convention)
 
 
 @pytest.mark.parametrize("form", ["var", "std", "logvar"])
 @pytest.mark.parametrize("spread", [3.0, 0.3, 1e-3, 1e-8, 1e-14, 90.0])
-def test_entries_are_those_of_the_pairs_however_close_or_far(form, spread):
+def test_entries_equal_single_divergences_however_close_or_far(form, spread):
     first, second = batch(7, 20, form, spread), batch(5, 20, form, spread)
     second = Gaussian(
         np.concatenate([second.mean, first.mean[:2]]), **{form: np.concatenate([second.scale, first.scale[:2]])}
@@ -40,7 +40,7 @@ def test_entries_are_those_of_the_pairs_however_close_or_far(form, spread):
         for dual, convention in VARIANTS:
             matrix = pairwise(first, alpha, second, dual=dual, convention=convention)
             expected = pairs(first, second, alpha, dual, convention)
-            np.testing.assert_allclose(matrix, expected, rtol=1e-12, atol=0)  # what is promised
+            np.testing.assert_allclose(matrix, expected, rtol=1e-12, atol=0)  # the documented accuracy
             assert (matrix[[0, 1], [-2, -1]] == 0).all()
 
 
@@ -59,7 +59,7 @@ def test_at_one_half_the_matrix_is_symmetric_and_its_diagonal_zero():
         assert (matrix[~np.eye(len(matrix), dtype=bool)] > 0).all()
 
 
-def test_lists_of_all_kinds_are_taken():
+def test_lists_of_all_kinds_are_accepted():
     matrices = [a @ a.T + np.eye(3) for a in RNG.normal(size=(3, 3, 3))]
     dense = [st.multivariate_normal(RNG.normal(size=3), c) for c in matrices]
     frozen = [st.norm(RNG.normal(), 1.5) for _ in range(3)]
@@ -119,7 +119,7 @@ def test_clusters_are_found_by_scipy_and_scikit_learn():
 
 
 def test_a_thousand_of_fifty_dimensions_take_less_than_two_seconds_of_processor_time():
-    """A second on two cores; by the processor's time, since others may work on them."""
+    """It takes a second on two cores; processor time does not depend on other programs."""
     gaussians = batch(1000, 50)
     pairwise(batch(100, 50), 0.3)
     start = time.process_time()
@@ -145,6 +145,11 @@ REFUSED = {
         ValueError,
         "gaussians[0] has batch shape (2,), wanted ()",
     ),
+    "a batch of torch in a list": (
+        lambda: pairwise([td.MultivariateNormal(torch.zeros(2, 3), torch.eye(3))], 0.5),
+        ValueError,
+        "gaussians[0] has batch shape (2,), wanted ()",
+    ),
     "an empty batch": (lambda: pairwise(batch(2, 2).indexed(slice(0, 0)), 0.5), ValueError, "at least one"),
     "a single one": (lambda: pairwise(Gaussian([0.0], var=1.0), 0.5), TypeError, "gaussians | sequence | batch"),
     "two families": (
@@ -156,7 +161,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("call", "exception", "fragments"), REFUSED.values(), ids=REFUSED)
-def test_bad_input_is_refused_with_its_reason(call, exception, fragments):
+def test_bad_input_is_refused_with_a_reason(call, exception, fragments):
     with pytest.raises(exception) as caught:
         call()
     assert all(fragment in str(caught.value) for fragment in fragments.split(" | ")), caught.value
@@ -164,7 +169,7 @@ def test_bad_input_is_refused_with_its_reason(call, exception, fragments):
 
 @pytest.mark.parametrize("size", [1e-40, 4e-41, 1e-300])
 def test_products_of_variances_that_float64_cannot_hold_keep_their_digits(size):
-    """Eight of 1e-40 are 1e-320, of which float64 keeps four digits."""
+    """The product of eight times 1e-40 is 1e-320, of which float64 keeps four digits."""
     var = np.concatenate([np.full((3, 16), size) * [[1], [2], [3]], np.full((3, 16), 1 / size)])
     mean = np.sqrt(size) * np.array([[0], [30], [-30], [0], [0], [0]])
     gaussians = Gaussian(np.broadcast_to(mean, var.shape), var=var)
@@ -173,7 +178,7 @@ def test_products_of_variances_that_float64_cannot_hold_keep_their_digits(size):
         np.testing.assert_allclose(matrix, pairs(gaussians, gaussians, 0.3, dual, convention), rtol=1e-12, atol=0)
 
 
-def test_powers_of_alpha_that_float64_cannot_hold_count():
+def test_powers_of_alpha_that_underflow_count():
     """``alpha^2`` is 0, but times ``v1/v2 (m1 - m2)^2/s`` it is 1e170."""
     first, second = Gaussian([[1e100]], var=[[1e150]]), Gaussian([[0.0]], var=[[1e-150]])
     for dual, convention in VARIANTS:
@@ -181,13 +186,13 @@ def test_powers_of_alpha_that_float64_cannot_hold_count():
         np.testing.assert_allclose(matrix, pairs(first, second, 1e-180, dual, convention), rtol=1e-12, atol=0)
 
 
-def test_more_than_float32_holds_is_infinite():
+def test_a_value_beyond_float32_is_infinite():
     far = Gaussian(np.array([[1e30], [0]], np.float32), var=np.array([[1e-30], [1]], np.float32))
     assert pairwise(far, 0.5)[0, 1] == np.inf
 
 
-def test_squares_of_means_times_variances_that_float64_cannot_hold_count():
-    """``d^2 v/s^2`` is 100 where ``d^2 v`` is 0."""
+def test_squares_of_means_times_variances_that_underflow_count():
+    """``d^2 v/s^2`` is 100 although ``d^2 v`` underflows to 0."""
     first = Gaussian([[1e-99], [0.0]], var=[[1e-200], [1e200]])
     second = Gaussian([[0.0], [0.0]], var=[[2e-198], [1e200]])
     for dual, convention in VARIANTS:

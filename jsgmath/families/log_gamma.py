@@ -56,7 +56,7 @@ def _shifted(m: Arithmetic, x: Array, y: Array, d: Array) -> Array:
 
 
 def _g_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, more_y: Array, more_d: Array) -> Array:
-    """``g(e) - g(e') = g(z) + z e'`` for ``e = d/x``, ``e' = (d + more_d)/(x + more_x)``, ``1 + z = (1 + e)/(1 + e')``."""
+    """``g(e) - g(e') = g(z) + z e'``: ``e = d/x``, ``e' = (d + more_d)/(x + more_x)``, ``1 + z = (1+e)/(1+e')``."""
     other_x, other_y = x + more_x, y + more_y
     near = (2 * d < x) & (2 * d > -x)
     z = m.where(near, d * more_x - more_d * x, y * more_x - more_y * x) / x / other_y
