@@ -105,8 +105,8 @@ def check_full(case, device, numbers):
     """The value; and every gradient, by its largest number, against autograd of the textbook in float64.
 
     The reference has no gradient of full covariances.  The textbook in float64 has it to a tenth of a unit of float32,
-    by that measure, at these distances; `tests/test_benchmarks.py` holds it to difference quotients of the reference.
-    Of gradients, which are matrix products, twice as many units are allowed: 16 were measured.
+    by that measure, at these distances; `tests/benchmarks/test_benchmarks.py` holds it to difference quotients of the
+    reference.  Of gradients, which are matrix products, twice as many units are allowed: 16 were measured.
     """
     tensors = case.inputs(device)
     value = jsgmath.torch.jsg_full(*tensors, ALPHA)

@@ -11,3 +11,11 @@ settings.register_profile("fixed", derandomize=True, database=None, deadline=Non
 # For broken code (`mutants.py`): the first of those examples, and no search for a simpler one.
 settings.register_profile("mutants", settings.get_profile("fixed"), max_examples=8, phases=[Phase.generate])
 settings.load_profile("fixed")
+
+
+def pytest_terminal_summary(terminalreporter):
+    from verification import ulps
+
+    if not ulps.TORCH:
+        columns = " and ".join(ulps.OF_TORCH)
+        terminalreporter.write_line(f"torch is not installed: of ulps.md the columns {columns} are not measured")

@@ -6,8 +6,6 @@ are those of Deasy et al. 2020, https://arxiv.org/abs/2006.10599.
 """
 
 import numpy as np
-import torch
-from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
 
 def geometric_mean(m1, S1, m2, S2, weight):
@@ -73,6 +71,9 @@ def diagonal_kl(m1, logvar1, m2, logvar2, xp=np):
 
 def torch_kl(m1, scale1, m2, scale2):
     """``torch.distributions.kl_divergence``; scales are standard deviations, or covariances if square matrices."""
+    import torch
+    from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
+
     N1, N2 = (
         Independent(Normal(mean, scale), 1) if mean.shape == scale.shape else MultivariateNormal(mean, scale)
         for mean, scale in (map(torch.from_numpy, N) for N in ((m1, scale1), (m2, scale2)))

@@ -7,23 +7,25 @@ exactly these numbers: no error of conversion counts against anybody.
 """
 
 import functools
+import importlib.util
 import io
 import os
 import platform
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 
 import jsgmath
-from jsgmath.torch import jsg_diagonal
 from verification import balls, peers
 from verification.families import ALPHAS, COUNT, Pairs, converted, families
 
 HERE = Path(__file__).parent
+TORCH = importlib.util.find_spec("torch") is not None
+OF_TORCH = ("`jsgmath.torch`", "torch KL")  # the columns that need it
 NOTES = f"""
 An ulp is the distance of floats at the true value: from 9e15 of them in float64, 2e7 in float32, no digit is right.
 The truth comes from ball arithmetic (`balls.py`), for exactly the numbers that an implementation got.
@@ -52,6 +54,10 @@ class Subject(NamedTuple):
 
 
 def eager(pairs, alpha, dual, convention):
+    import torch
+
+    from jsgmath.torch import jsg_diagonal
+
     return jsg_diagonal(
         *map(torch.from_numpy, pairs[1:]), alpha, dual=dual, convention=convention, backend="eager"
     ).numpy()
@@ -72,6 +78,8 @@ SUBJECTS = {
         ("to standard",), [JSG[0], DUAL[0]], lambda p, a, dual, _: peers.released_loss(*p[1:3], a, dual)
     ),
 }
+if not TORCH:
+    SUBJECTS = {name: subject for name, subject in SUBJECTS.items() if name not in OF_TORCH}
 
 
 def values(subject, groups, alphas, dtype):
@@ -149,7 +157,11 @@ def table(rows, show):
 
 
 def report():
-    versions = f"Python {platform.python_version()}, NumPy {np.__version__}, torch {torch.__version__}"
+    versions = f"Python {platform.python_version()}, NumPy {np.__version__}"
+    if TORCH:
+        import torch
+
+        versions += f", torch {torch.__version__}"
     bits = np.finfo(np.longdouble).nmant + 1
     text = f"# Errors in ulp\n\n`python -m verification.ulps`, with {versions}, a long double of {bits} bits.\n{NOTES}"
     for dtype in (np.float64, np.float32):
@@ -195,6 +207,8 @@ def draw():
         axes.axhline(eps, color=GREY, lw=0.8)
         axes.text(gaps[-1], 2 * eps, "machine epsilon", color=GREY, fontsize=9, ha="right")
         for subject, (colour, dashes, name, x, y, end) in LINES.items():
+            if subject not in SUBJECTS:
+                continue
             axes.loglog(gaps, curve(subject, dtype, gaps), dashes, color=colour, lw=2)
             if axes is panels[0]:
                 axes.text(x, y, name, color=colour, ha=end, fontsize=10.5)
@@ -222,4 +236,6 @@ def main(folder=HERE):
 
 
 if __name__ == "__main__":
+    if not TORCH:
+        sys.exit("verification.ulps: two columns of ulps.md need torch; pip install torch")
     main()

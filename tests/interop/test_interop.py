@@ -11,7 +11,7 @@ from torch import distributions as td
 
 import jsgmath
 from jsgmath import Gaussian, bhattacharyya, geometric_mean, jeffreys, js, jsg, jsg_dual, kl
-from tests.pairs import low_rank
+from tests.torch.inputs import low_rank
 
 RNG = np.random.default_rng(1)
 A = RNG.normal(size=(2, 3, 3))
