@@ -203,14 +203,14 @@ def assert_refused(call, exception, fragments):
     assert caught.type is exception  # LinAlgError is a ValueError, and says nothing
 
 
-def test_every_function_refuses_what_is_no_gaussian():
+def test_every_function_refuses_other_types():
     for function in (jsg, jsg_dual, bhattacharyya, geometric_mean, jsg_grad, jsg_dual_grad):
         for arguments in (((0, 1), N, 0.5), (N, (0, 1), 0.5)):
             with pytest.raises(TypeError, match=r"must be a jsgmath\.Gaussian .* got tuple"):
                 function(*arguments)
 
 
-def test_the_rounding_of_a_product_is_no_asymmetry():
+def test_the_rounding_of_a_product_does_not_count_as_asymmetry():
     """``a @ b @ a.T`` is symmetric only up to rounding, and is made symmetric."""
     rng = np.random.default_rng(1)
     for dtype in (np.float64, np.float32):
@@ -222,11 +222,11 @@ def test_the_rounding_of_a_product_is_no_asymmetry():
         assert (cov == cov.T).all()
 
 
-def test_a_covariance_of_condition_1e8_is_no_singular_one():
+def test_a_covariance_of_condition_1e8_is_not_singular():
     N = Gaussian(0.0, cov=[[1.0, 1 - 1e-8], [1 - 1e-8, 1.0]])
     assert jsgmath.kl(N, N) == 0
 
 
-def test_covariances_of_any_units_are_taken():
+def test_covariances_of_any_units_are_accepted():
     for variances in ([1e300, 1e-300], [1e-300, 1e-299], [1e300, 1e300]):
         assert Gaussian(0.0, cov=np.diag(variances)).var.tolist() == variances

@@ -45,7 +45,7 @@ def error(value, truth):
 @pytest.mark.parametrize("dual", [False, True])
 @pytest.mark.parametrize("mean_weights", [None, OTHERS])
 @pytest.mark.parametrize("gap", [None, 1e-3, 1e-8, 1e-13])
-def test_diagonal_ones_are_right_to_the_last_digits_however_close(gap, mean_weights, dual):
+def test_diagonal_gaussians_are_right_to_the_last_digits_however_close(gap, mean_weights, dual):
     gaussians = DIAGONAL if gap is None else near(DIAGONAL, gap, axis=1)
     value = jsg_many(gaussians, WEIGHTS, mean_weights=mean_weights, dual=dual)
     # Rounded once from 80 bits; 4 is what the documentation promises where a long double is a double.
@@ -62,14 +62,14 @@ def test_full_covariances_are_right_however_close_at_their_own_weights(gap, dual
     assert error(value, definition(gaussians, WEIGHTS, WEIGHTS, dual)) < condition
 
 
-def test_full_covariances_at_other_weights():
+def test_full_covariances_are_right_at_other_weights():
     for dual in (False, True):
         value = jsg_many(DENSE, WEIGHTS, mean_weights=OTHERS, dual=dual)
         assert error(value, definition(DENSE, WEIGHTS, OTHERS, dual)) < 300  # as before
 
 
 @pytest.mark.parametrize("pair", [DIAGONAL[:2], DENSE[:2], [DIAGONAL[0], DENSE[1]]], ids=["diagonal", "dense", "mixed"])
-def test_two_are_the_pair_to_the_last_bit(pair):
+def test_two_gaussians_give_the_bits_of_the_pair(pair):
     for alpha in (0.0, 1e-300, 0.1, 0.3, 1 / 3, 0.7, 1.0):
         for dual, function in ((False, jsg), (True, jsg_dual)):
             weights = [1 - alpha, alpha]
@@ -85,14 +85,14 @@ def test_weights_that_sum_to_1_in_float32_alone_are_divided_by_their_sum():
     assert value == pytest.approx(jsg_many(DIAGONAL, weights.astype(float) / weights.astype(float).sum()), rel=1e-15)
 
 
-def test_equal_ones_are_at_no_distance():
+def test_equal_gaussians_have_divergence_zero():
     for gaussian in (DIAGONAL[0], DENSE[0]):
         assert jsg_many(3 * [gaussian], [0.5, 0.25, 0.25]) < 1e-30
         assert jsg_many(3 * [gaussian], [0.5, 0.25, 0.25], dual=True) < 1e-30
     assert jsg_many([DENSE[0]], [1.0]) < 1e-30
 
 
-def test_one_of_weight_zero_does_not_count():
+def test_a_gaussian_of_weight_zero_does_not_count():
     for gaussians in (DIAGONAL, DENSE):
         for dual in (False, True):
             value = jsg_many(gaussians, [0.25, 0.75, 0.0, 0.0], dual=dual)
@@ -112,14 +112,14 @@ def test_the_mean_of_several_is_the_mean_of_means():
     assert geometric_mean_many(DIAGONAL, WEIGHTS).form == "logvar"
 
 
-def test_common_means_of_1e8_cost_nothing():
+def test_a_common_mean_of_1e8_costs_no_digits():
     for gaussians in (DIAGONAL, DENSE):
         far = [Gaussian(np.round(8 * x.mean) / 8 + 1e8, **{x.form: x.scale}) for x in gaussians]
         here = [Gaussian(np.round(8 * x.mean) / 8, **{x.form: x.scale}) for x in gaussians]
         assert jsg_many(far, WEIGHTS) == pytest.approx(jsg_many(here, WEIGHTS), rel=1e-15)
 
 
-def test_one_that_is_far_off_costs_the_others_nothing():
+def test_a_gaussian_far_away_costs_the_others_no_digits():
     """Subtracted from the others, a mean of 1e12 would leave of them but multiples of 1e-4."""
     means = [[1e12 + 0.3, 0.0], [0.1, 0.0], [0.2, 0.0]]
     for dtype in (np.float64, np.float32):

@@ -24,7 +24,7 @@ def test_the_ends_are_the_two_kls():
             assert js(N1, N2, inside)[0] == pytest.approx(kl, rel=1e-6)
 
 
-def test_exchange():
+def test_exchanging_the_gaussians_exchanges_the_weights():
     """``JS_lam(N1, N2) = JS_(1-lam)(N2, N1)``."""
     for n in (1, 2, 5):
         N1, N2 = (gaussian(N, "logvar") for N in diagonal_pair(n, n))
@@ -33,7 +33,7 @@ def test_exchange():
             assert abs(first[0] - second[0]) <= first[1] + second[1]
 
 
-def test_affine_maps():
+def test_an_affine_map_changes_nothing():
     """JS does not change when both Gaussians are mapped by the same ``x -> A x + b``."""
     rng = np.random.default_rng(4)
     for n in (2, 4):
@@ -77,7 +77,7 @@ def test_js_lies_between_zero_and_its_bound(work, monkeypatch):
     np.testing.assert_allclose(estimate[:, -1], np.broadcast_to(bound(lam)[:, 0], (6, 9)), rtol=2 * EPS)
 
 
-def test_log_variances_of_1e5():
+def test_gaussians_of_log_variances_1e5_are_at_the_largest_distance():
     """Ratios and distances that no float64 and hardly an 80-bit number holds: two Gaussians that do not overlap."""
     for mean, logvar1, logvar2 in ((0.0, -1e5, 0.0), (1.0, 1e5, 0.0), (1.0, -3e4, -3e4), (1.0, -1e5, -1e5)):
         N1, N2 = Gaussian([mean], logvar=[logvar1]), Gaussian([0.0], logvar=[logvar2])
@@ -109,7 +109,7 @@ def test_batches_broadcast_and_give_what_single_calls_give(monkeypatch):
     assert js(Gaussian(np.zeros((0, 1)), var=1.0), one(0.0, 1.0))[0].shape == (0,)
 
 
-def test_float32_comes_out_as_it_went_in():
+def test_float32_input_gives_float32_results():
     """And the error, rounded upwards, is that of the last rounding."""
     rng = np.random.default_rng(7)
     for _ in range(10):
@@ -122,7 +122,7 @@ def test_float32_comes_out_as_it_went_in():
     assert js(N1, one(0.0, 1.0))[0].dtype == np.float64
 
 
-def test_frozen_scipy_normals_are_taken():
+def test_frozen_scipy_normals_are_accepted():
     assert js(scipy.stats.norm(0.0, 2.0), scipy.stats.norm(1.0, 3.0)) == js(one(0.0, 4.0), one(1.0, 9.0))
 
 

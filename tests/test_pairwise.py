@@ -55,7 +55,7 @@ def test_at_one_half_the_matrix_is_symmetric_and_its_diagonal_zero():
         assert (matrix[~np.eye(len(matrix), dtype=bool)] > 0).all()
 
 
-def test_lists_of_all_kinds_are_taken():
+def test_lists_of_every_kind_are_accepted():
     matrices = [a @ a.T + np.eye(3) for a in RNG.normal(size=(3, 3, 3))]
     dense = [st.multivariate_normal(RNG.normal(size=3), c) for c in matrices]
     frozen = [st.norm(RNG.normal(), 1.5) for _ in range(3)]
@@ -69,7 +69,7 @@ def test_lists_of_all_kinds_are_taken():
             assert matrix.shape[:2] == (len(held), len(held))
 
 
-def test_types_are_kept():
+def test_the_type_of_the_result_is_that_of_the_input():
     first = Gaussian(np.zeros((3, 2), np.float32), var=np.ones(2, np.float32))
     assert pairwise(first, 0.5).dtype == np.float32
     assert pairwise(first, 0.5, batch(2, 2)).dtype == np.float64

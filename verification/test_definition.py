@@ -162,7 +162,7 @@ def assert_definition(N1, N2, alpha, dual, convention):
 
 
 @pytest.mark.parametrize(("kind", "form"), [(dense_pair, "cov"), (diagonal_pair, "var")])
-def test_batches_are_the_pairs_one_by_one(kind, form):
+def test_a_batch_gives_the_values_of_its_pairs(kind, form):
     """Leading axes broadcast, for both Gaussians and alpha."""
     pairs = [kind(3, seed) for seed in range(4)]
     first, second = ([gaussian(pair[k], form) for pair in pairs] for k in (0, 1))

@@ -135,7 +135,7 @@ def test_eqs_23_to_26_are_the_original_divergences_to_the_standard_normal(n, see
 
 
 @given(n=dimensions, seed=seeds, alpha=interior)
-def test_eqs_23_to_26_set_right_are_the_reversed_divergences(n, seed, alpha):
+def test_eqs_23_to_26_corrected_are_the_reversed_divergences(n, seed, alpha):
     """``v_a = v/(a + (1-a) v)`` and ``m_a = a v_a m/v`` in eq. 23; the dual from eq. 10, as eq. 24 does not hold."""
     exactly, N1, N2 = latent(n, seed)
     with mp.workdps(oracles.DIGITS):

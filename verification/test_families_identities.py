@@ -60,7 +60,7 @@ def test_the_original_divergences_sum_to_jeffreys_and_the_reversed_one_is_quadra
 @each_form
 @settings(max_examples=8)
 @given(seed=seeds, a=interior)
-def test_what_the_geometric_means_give(form, seed, a):
+def test_the_reversed_dual_the_minimum_and_jeffreys_follow_from_the_geometric_means(form, seed, a):
     """3, 4 and 7: the reversed dual, the minimum at the mean, and J split at it.
 
     The means are rounded, which moves a KL between members at a KL of D by some ``eps sqrt(D)``.

@@ -88,7 +88,7 @@ def test_jsg_is_jensen_shannon_and_a_kl_from_the_mixture(a, convention):
 
 
 @pytest.mark.parametrize("a", [0.2, 0.5, 0.9])
-def test_the_divergence_to_the_unnormalised_mean(a):
+def test_the_divergence_to_the_unnormalised_mean_is_a_closed_form(a):
     """``a(1-a) J + Z - 1`` with ``Z = exp(-B_a)``: the extended divergence, by integrals in 1-D."""
     N1, N2 = diagonal_pair(1, 6)
     _, integrate = oracles.jensen_shannon(N1, N2, a)

@@ -33,7 +33,7 @@ def test_a_change_without_effect_survives(trial):
     assert trial.stdout.count("    survived ") == 1
 
 
-def test_everything_that_can_go_wrong_makes_a_mutant():
+def test_every_operation_sign_comparison_number_and_name_makes_a_mutant():
     """An operation, sign, comparison, condition, number and name; nothing that only raises."""
     source = """
 def f(r1, r2, A):

@@ -107,7 +107,7 @@ def test_the_shipped_series_is_that_of_the_logarithm(bits):
 
 
 @pytest.mark.parametrize("bits", BITS)
-def test_what_the_series_leaves_out_is_far_below_the_last_bit(bits):
+def test_the_truncation_error_of_the_series_is_far_below_the_last_bit(bits):
     """Relative to g and gs: ``2 q (w^(T+1)/(2T+3) + ...)``, which a geometric series bounds."""
     terms = special.series_terms(bits)
 
@@ -123,7 +123,7 @@ def test_what_the_series_leaves_out_is_far_below_the_last_bit(bits):
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_the_condition_number_of_the_kernels_near_zero(kernel):
+def test_the_condition_number_of_the_kernels_near_zero_is_the_one_stated(kernel):
     """What becomes of an error in x."""
 
     assert_tight(CONDITION[kernel], partial(condition, kernel), *NEAR, at=NEAR[:1])

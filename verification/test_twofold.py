@@ -104,7 +104,7 @@ def test_an_inverse_errs_no_more_than_it_says(n, units):
     assert shares(inverse, truth).max() <= ONE
 
 
-def test_the_diagonal_and_a_transpose_are_read_off():
+def test_the_diagonal_and_a_transpose_are_exact():
     rng = np.random.default_rng(13)
     a = matrix(rng, 4, 3, 1e-20)
     values, errors = a.diagonal(np.longdouble)
