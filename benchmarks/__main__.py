@@ -16,7 +16,7 @@ from benchmarks.clock import quantiles
 from benchmarks.output import machine, milliseconds, ratio, table, write_json
 
 ROOT = Path(__file__).parents[1]
-# The targets: group -> (implementation that is compared with ours, how many times our time it must at least take).
+# The targets: group -> (implementation to compare with ours, smallest accepted ratio of its time to ours).
 TARGETS = {"JSG to N(0, I) with gradients, torch float32, 4096 x 256": ("textbook", 3)}
 IMPORT, IMPORT_TARGET = "import jsgmath.torch, after import torch", 0.05  # seconds
 IMPORT_PROGRAM = """

@@ -18,7 +18,7 @@ def quantiles(times):
 @dataclass
 class CudaClock:
     device: torch.device
-    seconds: float = 0.3  # that the runs of one measurement take together
+    seconds: float = 0.3  # total time of the runs of one measurement
     replayed_calls: int = 100  # in one graph
     host_calls: int = 50  # between two readings of the clock
 

@@ -40,7 +40,7 @@ class Sizes:
     copied: int = 2**32  # bytes
     alphas: int = 22
     checked: int = 2**13  # numbers that are compared in each case
-    # No torch.compile starts after this time: one may take a minute, and the whole command less than 480 s.
+    # No torch.compile starts after this time: one may take a minute, and the command must end within 480 s.
     compile_seconds: float = 380.0
 
 
@@ -105,7 +105,7 @@ class Suite:
         self.add(case, implementation, what, "cold", times, **floor, peak_bytes=self.clock.peak(call))
 
     def attempt(self, case, implementation, measure):
-        """Measures what may fail because it is not ours; an error is recorded, and the other measurements go on."""
+        """Runs a measurement of code that is not ours and may fail; an error is recorded, and the rest goes on."""
         try:
             measure()
         except Exception as error:  # a compiler may raise errors of any type

@@ -11,7 +11,7 @@ from benchmarks.report import STEP, Records
 GREY = "#666666"
 # Colours of Okabe and Ito, which colour-blind readers can tell apart.
 COLOURS = {"jsgmath": "#0072B2", "Liger-style": "#D55E00", "textbook": "#222222", "torch.compile": "#009E73"}
-# Of each kind of diagonal case: its name in a legend, and its colour.
+# Kind of diagonal case -> (name in a legend, colour).
 DIAGONAL = {"standard": ("to N(0, I)", "#0072B2"), "diagonal": ("two diagonal Gaussians", "#56B4E9")}
 
 
