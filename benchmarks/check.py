@@ -107,8 +107,8 @@ def check_full(case, device, numbers):
 
     The reference has no gradients for full covariances.  Gradients are compared in float32 units of their largest
     entry.  At these distances those of the textbook are right to a tenth of such a unit;
-    `tests/benchmarks/test_benchmarks.py` compares them with difference quotients of the reference.  Gradients are matrix products, so twice as many units are
-    allowed; 16 were measured.
+    `tests/benchmarks/test_benchmarks.py` compares them with difference quotients of the reference.  Gradients are
+    matrix products, so twice as many units are allowed; 16 were measured.
     """
     tensors = case.inputs(device)
     value = jsgmath.torch.jsg_full(*tensors, ALPHA)
