@@ -15,4 +15,3 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 from tests.chromium import chromium  # noqa: F401  (fixtures for every test that asks for them)
-from tests.postgresql import postgresql  # noqa: F401

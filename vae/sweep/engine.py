@@ -10,8 +10,8 @@ from multiprocessing import resource_tracker
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-import dask
-from distributed import Client, Future, KilledWorker, LocalCluster, get_worker
+import dask.config
+from distributed import Client, KilledWorker, LocalCluster, get_worker
 
 from vae.errors import InUse, UserError
 
@@ -53,7 +53,7 @@ def run(
         KeyboardInterrupt: SIGINT or SIGTERM was sent.
         UserError: the scheduler cannot be reached, or the workers do not start.
     """
-    events: SimpleQueue[Future | None] = SimpleQueue()
+    events: SimpleQueue[Any] = SimpleQueue()  # futures that have ended, and None as a signal
     waiting, under_way = deque(groups), {}
     with stopped_by(events), workers(scheduler, processes) as client:
         while waiting or under_way:
@@ -91,7 +91,7 @@ def abandoned() -> bool:
     return worker.state.tasks[worker.get_current_task()].state == "cancelled"
 
 
-def threads(client: Client) -> int:
+def threads(client: Any) -> int:
     """How many threads the workers have together."""
     try:
         return sum(client.nthreads().values())
@@ -112,7 +112,7 @@ def stopped_by(events: SimpleQueue[Any]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def workers(scheduler: str | None, processes: int) -> Iterator[Client]:
+def workers(scheduler: str | None, processes: int) -> Iterator[Any]:
     """A client of the scheduler, or of one with workers that this process starts, and ends with it."""
     logging.getLogger("asyncio").setLevel(SILENT)
     for handler in logging.getLogger("distributed").handlers:  # those of all loggers that Dask sets up
@@ -136,14 +136,13 @@ def connect(scheduler: str) -> Client:
         raise UserError(said) from None
 
 
-def start(processes: int) -> LocalCluster:
+def start(processes: int) -> Any:
     # A terminal sends Ctrl-C to all processes; it is for this one, which ends the others.
     resource_tracker.ensure_running()  # here, for it unblocks SIGINT when it starts
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return LocalCluster(
-            n_workers=processes, threads_per_worker=1, memory_limit=0, dashboard_address=None, silence_logs=SILENT
-        )
+        options: dict[str, Any] = {"dashboard_address": None, "memory_limit": 0, "silence_logs": SILENT}
+        return LocalCluster(n_workers=processes, threads_per_worker=1, **options)
     except RuntimeError as error:
         raise UserError(f"the workers did not start ({error.__cause__ or error}); try the same command again") from None
     finally:

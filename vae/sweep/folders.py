@@ -48,13 +48,18 @@ def recorded(out: Path) -> list[Settings]:
     return [replace(cell, out=out / cell.name()) for cell in cells]
 
 
+def folder(cell: Settings) -> Path:
+    """Where the cell's run is."""
+    assert cell.out
+    return cell.out
+
+
 def finished(cell: Settings) -> bool:
     """Whether the cell's folder holds the whole run: its model, which is written last, is from the last epoch."""
-    assert cell.out
     try:
-        if read_facts(cell.out)["settings"] != plain(cell):
+        if read_facts(folder(cell))["settings"] != plain(cell):
             return False
-        with safe_open(cell.out / "model.safetensors", "pt") as model:
+        with safe_open(folder(cell) / "model.safetensors", "pt") as model:
             return model.metadata()["epoch"] == str(cell.epochs)
     except (OSError, ValueError, LookupError, TypeError, SafetensorError):
         return False
@@ -62,31 +67,27 @@ def finished(cell: Settings) -> bool:
 
 def epochs(cell: Settings) -> int:
     """How many epochs of the cell's run are done."""
-    assert cell.out
     try:
-        return read_run(cell.out).epochs
+        return read_run(folder(cell)).epochs
     except UserError:
         return 0
 
 
 def fail(cell: Settings, reason: str) -> None:
     """Marks the cell as failed."""
-    assert cell.out
-    cell.out.mkdir(parents=True, exist_ok=True)
-    with replacing(cell.out / FAILED) as path:
+    folder(cell).mkdir(parents=True, exist_ok=True)
+    with replacing(folder(cell) / FAILED) as path:
         path.write_text(f"{reason}\n")
 
 
 def failure(cell: Settings) -> str | None:
     """Why the cell has failed, if it has."""
-    assert cell.out
     try:
-        return (cell.out / FAILED).read_text().strip()
+        return (folder(cell) / FAILED).read_text().strip()
     except FileNotFoundError:
         return None
 
 
 def forgive(cell: Settings) -> None:
     """Takes the mark of failure off a cell that is to be tried again."""
-    assert cell.out
-    (cell.out / FAILED).unlink(missing_ok=True)
+    (folder(cell) / FAILED).unlink(missing_ok=True)

@@ -10,7 +10,7 @@ import tyro
 
 from vae import command_line
 from vae.errors import UserError
-from vae.sweep.folders import SWEEP, epochs, failure, finished, recorded
+from vae.sweep.folders import SWEEP, epochs, failure, finished, folder, recorded
 from vae.training.settings import Settings
 
 
@@ -61,10 +61,10 @@ def state(cell: Settings) -> str:
         return "done"
     if failure(cell) is not None:
         return "failed"
-    return "begun" if (cell.out / "run.json").exists() else "waiting"
+    return "begun" if (folder(cell) / "run.json").exists() else "waiting"
 
 
 def last_written(cell: Settings) -> str:
     """When something was last written in the folder of a run, which is at the end of an epoch."""
-    newest = max((path.stat().st_mtime for path in cell.out.iterdir()), default=time.time())
+    newest = max((path.stat().st_mtime for path in folder(cell).iterdir()), default=time.time())
     return f"last written {max(0.0, time.time() - newest):.0f} s ago"

@@ -16,7 +16,7 @@ from vae.data import Dataset
 from vae.errors import InUse, UserError
 from vae.runs.run import read_run
 from vae.sweep.engine import abandoned
-from vae.sweep.folders import finished
+from vae.sweep.folders import finished, folder
 from vae.sweep.stacked import train_together
 from vae.training.settings import Settings
 from vae.training.training import Training, prepare
@@ -87,14 +87,13 @@ def train(cells: list[Settings], command: list[str]) -> list[dict[str, float] | 
                     raise UserError("it was left unfinished, for nobody waited for it any more")
                 continue
             going.remove(training)
-    return [failed[cell] if cell in failed else read_run(cell.out).values for cell in cells]
+    return [failed[cell] if cell in failed else read_run(folder(cell)).values for cell in cells]
 
 
 def begin(cell: Settings, dataset: Dataset, backend: str) -> Training:
     """The cell's run, new or from its last full epoch."""
-    assert cell.out
-    cell.out.mkdir(parents=True, exist_ok=True)
-    return Training(replace(cell, resume=(cell.out / "run.json").exists()), dataset, backend)
+    folder(cell).mkdir(parents=True, exist_ok=True)
+    return Training(replace(cell, resume=(folder(cell) / "run.json").exists()), dataset, backend)
 
 
 def train_alone(going: list[Training]) -> Iterator[tuple[Training, UserError | None]]:
