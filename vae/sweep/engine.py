@@ -19,6 +19,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 POLL = 0.5  # seconds between two looks at how many workers there are
+PATIENCE = 10.0  # seconds until a scheduler must have answered
 SILENT = logging.CRITICAL + 1
 CONFIG = {
     "distributed.scheduler.allowed-failures": 2,  # workers that a task may kill; with the third it has failed
@@ -130,7 +131,7 @@ def workers(scheduler: str | None, processes: int) -> Iterator[Any]:
 
 def connect(scheduler: str) -> Client:
     try:
-        return Client(scheduler, timeout=10)
+        return Client(scheduler, timeout=PATIENCE)
     except (OSError, ValueError):
         said = "cannot reach the scheduler; start `dask scheduler`, and give --scheduler the address that it prints"
         raise UserError(said) from None
