@@ -5,7 +5,6 @@ import os
 import signal
 
 from tests.chromium import chromium  # noqa: F401  (fixtures for every test that asks for them)
-from tests.postgresql import postgresql  # noqa: F401
 
 # The kernels decide at import whether Triton's interpreter runs them, and these tests run without a GPU.  Tests of the
 # compiled code start a process of their own, without this variable.
