@@ -33,7 +33,7 @@ def test_the_proofs_and_the_tests_of_numpy_need_no_torch_and_say_what_is_left_ou
     run = subprocess.run(command, cwd=pytestconfig.rootpath, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout
     *_, of_tests, of_proofs, count = run.stdout.splitlines()
-    assert of_proofs == "torch is not installed: of ulps.md the columns `jsgmath.torch` and torch KL are not measured"
+    assert of_proofs == "torch is not installed: the columns `jsgmath.torch` and torch KL of ulps.md are not measured"
     assert of_tests.startswith("torch is not installed; left out in tests/, because they need it: benchmarks, docs, ")
     assert int(count.split()[0]) > 2000
 

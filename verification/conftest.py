@@ -18,4 +18,4 @@ def pytest_terminal_summary(terminalreporter):
 
     if not ulps.TORCH:
         columns = " and ".join(ulps.OF_TORCH)
-        terminalreporter.write_line(f"torch is not installed: of ulps.md the columns {columns} are not measured")
+        terminalreporter.write_line(f"torch is not installed: the columns {columns} of ulps.md are not measured")
