@@ -28,6 +28,14 @@ def lines(log):
     return Path(log).read_text().splitlines() if Path(log).exists() else []
 
 
+def wait_until(condition):
+    """Fails after minutes, so that a test does not hang."""
+    deadline = time.monotonic() + 300
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen within five minutes"
+        time.sleep(0.02)
+
+
 def note(items):
     for log, number in items:
         with open(log, "a") as file:
