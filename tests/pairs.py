@@ -1,8 +1,6 @@
 """One-dimensional pairs that are numerically difficult; a Gaussian is a tuple as in `verification/balls.py`."""
 
 import numpy as np
-import torch
-from torch.distributions import LowRankMultivariateNormal
 
 from jsgmath import Gaussian
 
@@ -98,8 +96,3 @@ def gaussians(pairs, dtype=float):
 def by_form(pairs):
     forms = sorted({pair[0][1] for pair in pairs})
     return [[pair for pair in pairs if pair[0][1] == form] for form in forms]
-
-
-def low_rank(mean, factor, diagonal):
-    """A low-rank normal distribution of torch, in float64."""
-    return LowRankMultivariateNormal(*(torch.as_tensor(x, dtype=torch.float64) for x in (mean, factor, diagonal)))

@@ -46,7 +46,7 @@ def assert_narrow(lower, upper):
         ((0.0, "var", 1.0), (9.0, "var", 1.0)),
     ],
 )
-def test_js_is_eq_6_by_quadrature(pair, lam):
+def test_js_encloses_the_quadrature_of_eq_6(pair, lam):
     lower, upper = certified.js(*map(gaussian, pair), lam)
     assert_narrow(lower, upper)
     truth = by_quadrature(*pair, lam)
@@ -70,8 +70,8 @@ def test_the_bound_on_the_tail_of_js_holds_for_a_large_tail(N2, monkeypatch):
         assert 2 * float(ball.rad()) == pytest.approx(0.0455 * (math.log(1 / 0.0455) + math.log(2)), rel=1e-3)
 
 
-def test_js_of_equal_gaussians_is_zero_and_of_near_equal_ones_follows_its_series():
-    """For means d standard deviations apart JS is d^2/8 (1 + O(d^2)) at lam = 1/2; the O(d^2) is far below d."""
+def test_js_of_near_equal_gaussians_is_its_series_and_of_equal_ones_zero():
+    """Means d standard deviations apart: d^2/8 (1 + O(d^2)) at lam = 1/2; d is a generous bound on the O(d^2)."""
     N = Gaussian(0.0, var=[4.0])
     assert certified.js(N, N) == certified.js(N, Gaussian(0.0, std=[2.0])) == (0.0, 0.0)
     for d in (1e-8, 1e-14, 1e-15):

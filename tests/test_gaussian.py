@@ -76,7 +76,7 @@ def test_every_form_of_a_dense_scale_is_the_same_gaussian(value):
 
 
 @pytest.mark.parametrize("form", ALL_FORMS)
-def test_a_gaussian_converts_its_scale_to_every_form(form):
+def test_a_gaussian_gives_its_scale_in_every_form(form):
     """Conversions of a matrix of condition 5 lose a few eps."""
     diagonal = form in ("var", "logvar", "std")
     cov = np.diag([2.0, 0.5, 0.7]) if diagonal else MATRIX
@@ -201,8 +201,8 @@ def test_a_gaussian_cannot_be_changed():
 
 @pytest.mark.parametrize("form1", ALL_FORMS)
 @pytest.mark.parametrize("form2", ALL_FORMS)
-def test_the_geometric_mean_lies_between_the_two(form1, form2):
-    """At weights 0 and 1 it is N1 and N2, and the divergence from N1 grows between; condition < 100, hence 1e-12."""
+def test_the_geometric_mean_moves_from_one_gaussian_to_the_other(form1, form2):
+    """Its ends are the two Gaussians, and the divergence from N1 grows with its weight; condition < 100, so 1e-12."""
     rng = np.random.default_rng(3)
     N1, N2 = random_batch(rng, (2,), 3, form1), random_batch(rng, (2,), 3, form2)
     for weight, N in ((0.0, N1), (1.0, N2)):
@@ -231,8 +231,3 @@ def loaded_by(statement):
 
 def test_import_jsgmath_loads_neither_torch_nor_triton_nor_scipy_stats():
     assert not loaded_by("import jsgmath") & {"torch", "triton", "scipy.stats", "jsgmath.torch"}
-
-
-def test_import_jsgmath_torch_leaves_the_kernels_and_triton_unloaded():
-    """They are loaded by the first launch, so the eager functions do not need triton."""
-    assert not loaded_by("import jsgmath.torch") & {"triton", "jsgmath.torch.triton.diagonal"}

@@ -30,8 +30,8 @@ def errors(forms, count):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_error_holds_for_every_random_pair_and_is_small(form):
-    """It is a bound, so none of 120 pairs may exceed it."""
+def test_the_error_holds_for_every_random_pair_and_is_not_too_large(form):
+    """It is a bound, so that none of 120 pairs may exceed it."""
     ratios = errors((form, form), 20)
     assert ratios.min() >= 1
     # The last rounding is most of the error: a ratio of 1.06 was measured.  This needs 80-bit numbers.
@@ -66,8 +66,8 @@ def test_the_units_of_the_axes_do_not_enlarge_the_error():
     assert scaled_error <= LARGEST * np.spacing(scaled)
 
 
-def test_near_equal_gaussians_in_different_forms_lose_nothing():
-    """Their difference is computed with 40 digits."""
+def test_near_equal_gaussians_in_two_forms_lose_no_digits():
+    """They are compared in 40 digits."""
     for gap in (1e-8, 1e-10, 1e-12):
         N1, N2 = one(0.0, 1.3), Gaussian([0.0], logvar=[np.log(1.3) + gap])
         estimate, error = js(N1, N2)

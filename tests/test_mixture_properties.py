@@ -33,7 +33,7 @@ def test_exchanging_the_gaussians_exchanges_the_weights():
             assert abs(first[0] - second[0]) <= first[1] + second[1]
 
 
-def test_js_is_invariant_under_affine_maps():
+def test_an_affine_map_changes_nothing():
     """JS does not change when both Gaussians are mapped by the same ``x -> A x + b``."""
     rng = np.random.default_rng(4)
     for n in (2, 4):
@@ -77,8 +77,8 @@ def test_js_lies_between_zero_and_its_bound(work, monkeypatch):
     np.testing.assert_allclose(estimate[:, -1], np.broadcast_to(bound(lam)[:, 0], (6, 9)), rtol=2 * EPS)
 
 
-def test_log_variances_of_1e5_give_the_value_without_overlap():
-    """Ratios and distances overflow float64 and nearly 80-bit numbers; the two Gaussians do not overlap."""
+def test_gaussians_of_log_variances_1e5_are_at_the_largest_distance():
+    """Ratios and distances that no float64 and hardly an 80-bit number holds: two Gaussians that do not overlap."""
     for mean, logvar1, logvar2 in ((0.0, -1e5, 0.0), (1.0, 1e5, 0.0), (1.0, -3e4, -3e4), (1.0, -1e5, -1e5)):
         N1, N2 = Gaussian([mean], logvar=[logvar1]), Gaussian([0.0], logvar=[logvar2])
         for lam in (0.5, 1e-300, 1 - 2.0**-53):
@@ -109,8 +109,8 @@ def test_batches_broadcast_and_give_what_single_calls_give(monkeypatch):
     assert js(Gaussian(np.zeros((0, 1)), var=1.0), one(0.0, 1.0))[0].shape == (0,)
 
 
-def test_float32_gaussians_give_a_float32_result():
-    """The error, rounded upwards, is that of the last rounding."""
+def test_float32_input_gives_float32_results():
+    """And the error, rounded upwards, is that of the last rounding."""
     rng = np.random.default_rng(7)
     for _ in range(10):
         N1, N2 = (Gaussian(*np.float32(rng.normal(size=(1, 1))), var=np.float32(rng.uniform(0.5, 2, 1))) for _ in "12")

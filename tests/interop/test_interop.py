@@ -11,7 +11,7 @@ from torch import distributions as td
 
 import jsgmath
 from jsgmath import Gaussian, bhattacharyya, geometric_mean, jeffreys, js, jsg, jsg_dual, kl
-from tests.pairs import low_rank
+from tests.torch.inputs import low_rank
 
 RNG = np.random.default_rng(1)
 A = RNG.normal(size=(2, 3, 3))
@@ -83,9 +83,9 @@ LIBRARIES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("distributions", LIBRARIES.values(), ids=LIBRARIES)
-def test_distributions_of_libraries_give_the_values_of_gaussians(distributions):
-    (N1, N2), same = distributions
+@pytest.mark.parametrize("held", HELD.values(), ids=HELD)
+def test_other_libraries_distributions_give_the_values_of_their_gaussians(held):
+    (N1, N2), same = held
     for function, convention in VARIANTS:
         for alpha in ALPHAS:
             value, expected = (function(*pair, alpha, convention=convention) for pair in ((N1, N2), same))
@@ -302,14 +302,14 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("call", "exception", "fragments"), REFUSED.values(), ids=REFUSED)
-def test_arguments_that_do_not_match_are_refused_with_a_reason(call, exception, fragments):
+def test_arguments_that_do_not_fit_are_refused_with_the_reason(call, exception, fragments):
     with pytest.raises(exception) as caught:
         call()
     assert all(fragment in str(caught.value) for fragment in fragments.split(" | ")), caught.value
     assert "\n" not in str(caught.value)
 
 
-def test_importing_jsgmath_imports_no_other_library():
+def test_importing_jsgmath_imports_no_other_library_of_distributions():
     script = (
         "import sys, jsgmath; print(*({'torch', 'triton', 'jax', 'scipy.stats', 'scipy.linalg'} & set(sys.modules)))"
     )

@@ -99,8 +99,8 @@ def test_scaling_the_axes_costs_nothing(dual, convention):
 
 @variants
 @pytest.mark.parametrize("form", DENSE)
-def test_the_two_ways_to_diagonalise_agree_where_they_meet(form, dual, convention):
-    """Pairs with excesses between -1/2 and 1 are diagonalised by their difference, others by singular vectors."""
+def test_values_are_as_right_where_the_computation_changes(form, dual, convention):
+    """An excess of -1/2 or 1 parts the pairs that are diagonalised by their difference from the others."""
     rng = np.random.default_rng(3)
     edge, n = 1e-9, 4
     second = covariance(rng, n, 100.0)
@@ -120,7 +120,7 @@ def test_the_two_ways_to_diagonalise_agree_where_they_meet(form, dual, conventio
 @pytest.mark.parametrize("exchanged", [False, True])
 @pytest.mark.parametrize("other", [*DENSE, "var", "logvar", "std"])
 @pytest.mark.parametrize("form", DENSE)
-def test_forms_may_be_mixed(form, other, exchanged, dual, convention):
+def test_full_covariances_of_two_forms_are_as_right(form, other, exchanged, dual, convention):
     rng = np.random.default_rng(4)
     for n, condition in ((2, 1.0), (5, 1e4), (8, 1e10)):
         scale = as_form(other, covariance(rng, n, condition))
@@ -135,8 +135,8 @@ def test_forms_may_be_mixed(form, other, exchanged, dual, convention):
 
 
 @variants
-def test_the_rounding_between_two_forms_of_one_gaussian_is_resolved(dual, convention):
-    """Rounding makes them differ by 1e-16, and digits of that difference are right as well.
+def test_two_forms_of_one_gaussian_differ_by_their_rounding(dual, convention):
+    """Rounding makes them differ by 1e-16, and of that difference digits are right too.
 
     It is known to about 2^-104 n cond, which is 1e-25 at condition 1e6, a relative error of at most 1e-9.  The test
     requires 11 digits; 2e-16 was measured.
@@ -153,8 +153,8 @@ def test_the_rounding_between_two_forms_of_one_gaussian_is_resolved(dual, conven
 
 
 @variants
-def test_a_factor_is_not_multiplied_out(dual, convention):
-    """It has condition 1e11; its product, of condition 1e22, could not be factored again."""
+def test_a_cholesky_factor_is_used_unchanged(dual, convention):
+    """Of condition 1e11: its product, of condition 1e22, could not be factored again."""
     rng = np.random.default_rng(6)
     for _ in range(3):
         L1, L2 = (np.tril(rng.normal(size=(5, 5)), -1) + np.diag([1, 1, 1, 1e-11, 1]) for _ in range(2))
@@ -164,8 +164,8 @@ def test_a_factor_is_not_multiplied_out(dual, convention):
 
 
 @variants
-def test_intermediate_values_may_leave_the_range_of_float64(dual, convention):
-    """Ratios of variances and squares of displacements overflow, while the result does not."""
+def test_covariances_at_the_limits_of_float64_are_as_right(dual, convention):
+    """Ratios of variances and squares of displacements beyond it, as long as the result is within."""
     eye, ones = np.eye(3), np.ones(3)
     near, far = (0 * ones, "scale_tril", 1e-155 * eye), (1e-160 * ones, "scale_tril", 1e155 * eye)
     if convention == "deasy":  # at this end it is KL(near||far), the only finite one
@@ -223,8 +223,8 @@ def test_every_divergence_returns_its_bound():
             assert ((bound > 0) & (bound <= 3 * ULPS * np.spacing(value))).all()
 
 
-def test_covariances_that_float64_cannot_diagonalise_are_refused():
-    """The result would have no right digit."""
+def test_a_pair_that_float64_cannot_diagonalise_is_refused():
+    """Instead of a number without a digit right."""
     rng = np.random.default_rng(8)
     L1, L2 = (np.tril(rng.normal(size=(6, 6)), -1) + 1e-9 * np.eye(6) for _ in range(2))
     with pytest.raises(ValueError, match=r"together in float64: .*; jsgmath\.certified has no such limit"):
