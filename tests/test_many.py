@@ -172,11 +172,6 @@ REFUSED = {
     ),
     "none": (lambda: jsg_many([], []), ValueError, "at least one"),
     "a single one": (lambda: jsg_many(DIAGONAL[0], [1.0]), TypeError, "sequence | batch | Gaussian"),
-    "a single Independent": (
-        lambda: jsg_many(td.Independent(td.Normal(torch.zeros(3), torch.ones(3)), 1), [0.5, 0.25, 0.25]),
-        TypeError,
-        "sequence | batch | a single Independent",
-    ),
     "batches of 2 and 3": (
         lambda: jsg_many([DIAGONAL[0], *(Gaussian(np.zeros((b, 3)), var=1.0) for b in (2, 3))], [0.5, 0.25, 0.25]),
         ValueError,

@@ -97,11 +97,6 @@ REFUSED = {
         ValueError,
         "gaussians[0] has batch shape (2,), wanted ()",
     ),
-    "a batch of torch in a list": (
-        lambda: pairwise([td.MultivariateNormal(torch.zeros(2, 3), torch.eye(3))], 0.5),
-        ValueError,
-        "gaussians[0] has batch shape (2,), wanted ()",
-    ),
     "an empty batch": (lambda: pairwise(batch(2, 2).indexed(slice(0, 0)), 0.5), ValueError, "at least one"),
     "a single one": (lambda: pairwise(Gaussian([0.0], var=1.0), 0.5), TypeError, "gaussians | sequence | batch"),
     "two families": (

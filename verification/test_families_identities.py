@@ -124,7 +124,7 @@ def choose(condition, yes, no):
 
 
 class Symbolic(Arithmetic):
-    """SymPy's expressions, on which the shipped text of a family is run."""
+    """The functions of a family's shipped text, for SymPy expressions."""
 
     array = rounded = result_type = None  # not needed
 
@@ -156,7 +156,7 @@ TEXTBOOK = {families.Poisson: x * sp.log(x / y) - x + y, families.Exponential: s
 
 def symbolic(family, rate):
     """A member with a symbolic rate, for the shipped text."""
-    kind = type(family.__name__, (family,), {"__init__": lambda self: None, "arithmetic": SYMBOLIC})
+    kind = type(family.__name__, (family,), {"__init__": lambda self: None, "arithmetic": Symbolic()})
     member = kind()
     member.parameters = {"rate": rate}
     return member

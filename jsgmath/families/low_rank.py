@@ -15,8 +15,9 @@ determinant lemma, with ``Z = I + w E`` and ``A = w T Y^T Z^-1 Y``,
 and no terms of first order in the difference cancel.  For Gaussians that are far apart these sums lose digits, and the
 trace and the determinants are computed directly instead.
 
-Accuracy: that of float64 times ``max(W^2/D)``, at most, or the root of it; between covariances that are near-equal by
-factors that are not, only to that of their difference (``tests/torch/test_low_rank.py``).
+Accuracy: the relative error is the epsilon of float64 times at most ``max(W^2/D)``, or its square root.  For
+covariances that are nearly equal although their factors differ, the error is relative to the difference of the factors
+(``tests/torch/test_low_rank.py``).
 
 [3] Andrews 1968, A square root formulation of the Kalman covariance equations
 """

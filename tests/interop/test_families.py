@@ -68,9 +68,9 @@ TORCH = {
 }
 
 
-@pytest.mark.parametrize("held", SCIPY.values(), ids=SCIPY)
-def test_scipy_distributions_give_the_bits_of_their_family(held):
-    (N1, N2), same = held
+@pytest.mark.parametrize("distributions", SCIPY.values(), ids=SCIPY)
+def test_scipy_distributions_give_the_bits_of_their_family(distributions):
+    (N1, N2), same = distributions
     for alpha in (0.0, 0.3, 1.0):
         for function in (jsg, jsg_dual, bhattacharyya):
             np.testing.assert_array_equal(function(N1, N2, alpha), function(*same, alpha))
@@ -79,9 +79,9 @@ def test_scipy_distributions_give_the_bits_of_their_family(held):
     np.testing.assert_array_equal(jeffreys(N1, N2), kl(*same) + kl(*same[::-1]))
 
 
-@pytest.mark.parametrize("held", TORCH.values(), ids=TORCH)
-def test_torch_distributions_give_tensors_with_gradients(held):
-    (N1, N2), same = held
+@pytest.mark.parametrize("distributions", TORCH.values(), ids=TORCH)
+def test_torch_distributions_give_tensors_with_gradients(distributions):
+    (N1, N2), same = distributions
     for alpha in (0.0, 0.3, 1.0):
         for function in (jsg, jsg_dual):
             value = function(N1, N2, alpha)

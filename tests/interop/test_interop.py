@@ -83,9 +83,9 @@ LIBRARIES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("held", HELD.values(), ids=HELD)
-def test_other_libraries_distributions_give_the_values_of_their_gaussians(held):
-    (N1, N2), same = held
+@pytest.mark.parametrize("distributions", LIBRARIES.values(), ids=LIBRARIES)
+def test_other_libraries_distributions_give_the_values_of_their_gaussians(distributions):
+    (N1, N2), same = distributions
     for function, convention in VARIANTS:
         for alpha in ALPHAS:
             value, expected = (function(*pair, alpha, convention=convention) for pair in ((N1, N2), same))
