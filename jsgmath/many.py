@@ -122,7 +122,7 @@ def _numbers(name: str, weights: Any) -> list[float]:
 
 @singledispatch
 def _divergence(first: Distribution, found: list[Any], w: list[Array], g: list[Array], dual: bool) -> Array:
-    """The weighted sum of the divergences of ``found``, of which ``first`` is the first, from their mean."""
+    """The weighted sum of the divergences of ``found`` from their mean; ``first`` is ``found[0]``."""
     return first.jsg_many(found, w, g, dual)
 
 

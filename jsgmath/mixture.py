@@ -17,8 +17,8 @@ is 1,
 
 For ``0 <= Re s <= 1`` and all densities, ``|Z| <= 1``, and ``T`` decays as ``exp(-pi |Im s|)``.  For such an integral
 the trapezoidal rule converges exponentially, and equally fast for all pairs: its nodes depend only on lam, and its
-error is below 2^-60 of JS.  (`tests/test_mixture.py` compares the two functions of x of which JS and the rule are
-averages.) Near-equal Gaussians lose nothing, because ``1 - Z`` is computed as ``-expm1(-B)``.
+error is below 2^-60 of JS (`tests/test_mixture.py` tests this for every x).  Near-equal Gaussians lose nothing, because
+``1 - Z`` is computed as ``-expm1(-B)``.
 """
 
 # pyright: reportConstantRedefinition=false

@@ -1,4 +1,4 @@
-"""The forms in which a Gaussian is given, all of which describe the same distribution."""
+"""The forms in which a Gaussian is given: all describe the same distribution."""
 
 import json
 import os

@@ -77,7 +77,7 @@ MATRIX = {
         ValueError,
         "cov | not symmetric | 0.3 | (cov + cov.T) / 2",
     ),
-    "cov asymmetric beside large variances": (
+    "cov asymmetric with large variances": (
         lambda: Gaussian([0.0, 0.0], cov=[[1e300, 1e299], [0.0, 1e300]]),
         ValueError,
         "cov | not symmetric | 1e+299",

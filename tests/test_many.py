@@ -158,7 +158,7 @@ REFUSED = {
         ValueError,
         "weights must not be negative | -0.5",
     ),
-    "a weight that is no number": (lambda: jsg_many(DIAGONAL[:2], [0.5, "x"]), TypeError, "weights | real numbers"),
+    "a weight that is not a number": (lambda: jsg_many(DIAGONAL[:2], [0.5, "x"]), TypeError, "weights | real numbers"),
     "weights of NaN": (lambda: jsg_many(DIAGONAL[:2], [np.nan, 1.0]), ValueError, "weights | nan"),
     "mean weights": (
         lambda: jsg_many(DIAGONAL[:2], [0.5, 0.5], mean_weights=[1.0, 1.0]),

@@ -74,8 +74,8 @@ def test_the_error_holds_without_80_bit_numbers(family, monkeypatch):
 def test_the_rule_is_right_for_every_ratio_of_densities(lam):
     """JS is the average over p of a function of ``x = q/p``, and the rule that of another function; they are equal.
 
-    Both are taken with a multiple of ``x - 1``, of average 0, that makes them vanish doubly at 1; they do not change
-    sign.  So what holds for each ratio holds for all pairs, of whatever distributions.
+    A multiple of ``x - 1``, whose average is 0, is added to both, so that they have a double zero at 1 and do not change
+    sign.  A bound for every ratio therefore holds for all pairs of distributions.
     """
     _, second, weights, _ = mixture.rule(special.WORK(lam))
     with mp.workdps(DIGITS):

@@ -61,12 +61,12 @@ def test_lists_of_every_kind_are_accepted():
     frozen = [st.norm(RNG.normal(), 1.5) for _ in range(3)]
     mixed = [dense[0], Gaussian([0.0, 1.0, 2.0], var=2.0)]
     other = [families.Gamma(shape=a, rate=1.0) for a in (1.0, 2.0, 3.0)]
-    for held in (dense, frozen, mixed, other):
+    for distributions in (dense, frozen, mixed, other):
         for alpha in (0.3, 0.5):
-            matrix = pairwise(held, alpha, dual=True)
-            expected = [[jsg_dual(x, y, alpha) for y in held] for x in held]
+            matrix = pairwise(distributions, alpha, dual=True)
+            expected = [[jsg_dual(x, y, alpha) for y in distributions] for x in distributions]
             np.testing.assert_allclose(np.squeeze(matrix), np.squeeze(expected), rtol=1e-12)
-            assert matrix.shape[:2] == (len(held), len(held))
+            assert matrix.shape[:2] == (len(distributions), len(distributions))
 
 
 def test_the_type_of_the_result_is_that_of_the_input():
@@ -116,7 +116,7 @@ def test_bad_input_is_refused_with_a_reason(call, exception, fragments):
 
 @pytest.mark.parametrize("size", [1e-40, 4e-41, 1e-300])
 def test_products_of_variances_that_float64_cannot_hold_keep_their_digits(size):
-    """The product of eight times 1e-40 is 1e-320, of which float64 keeps four digits."""
+    """The product of eight factors 1e-40 is 1e-320, and float64 keeps four digits of it."""
     var = np.concatenate([np.full((3, 16), size) * [[1], [2], [3]], np.full((3, 16), 1 / size)])
     mean = np.sqrt(size) * np.array([[0], [30], [-30], [0], [0], [0]])
     gaussians = Gaussian(np.broadcast_to(mean, var.shape), var=var)

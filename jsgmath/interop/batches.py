@@ -40,7 +40,7 @@ def batch_of(name: str, distributions: object) -> Gaussian | Family:
 
 @singledispatch
 def stacked(first: Any, found: list[Any]) -> Gaussian | Family | None:
-    """The distributions ``found``, of which ``first`` is the first, as one batch; None if that is not possible."""
+    """The distributions ``found`` as one batch, or None if that is not possible; ``first`` is ``found[0]``."""
     return None
 
 

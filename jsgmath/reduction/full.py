@@ -86,7 +86,7 @@ class _Transformed:
         self.weight = np.sqrt(np.maximum(ratios, 1 / ratios)) * self.off
         sides = (self.S1, self.sizes1), (self.S2, self.sizes2)
         share = sum((np.abs(x.high) + x.error) / sizes for x, sizes in sides)
-        self.beside, self.weighted = (np.linalg.norm(share * w, axis=(1, 2)) for w in (self.off, self.weight))
+        self.off_diagonal, self.weighted = (np.linalg.norm(share * w, axis=(1, 2)) for w in (self.off, self.weight))
         self.rest = _ratio(np.linalg.norm(self.difference.high * self.off, axis=(1, 2)), self.length)
 
     def correction(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -114,7 +114,7 @@ def _diagonalised(given: ScaledPair) -> _Transformed:
     transformed, n = _Transformed(given, Twofold(start)), given.half.shape[1]
     for step in range(STEPS):
         correction, size, left = transformed.correction()
-        rough = ~(transformed.beside + transformed.rest < ROUGH) | ((left > n * EPS / 2) & (step < TURNS))
+        rough = ~(transformed.off_diagonal + transformed.rest < ROUGH) | ((left > n * EPS / 2) & (step < TURNS))
         if (~rough & (size < FINE)).all():
             break
         high, low = np.tile(np.eye(n), (len(rough), 1, 1)), correction
@@ -123,7 +123,7 @@ def _diagonalised(given: ScaledPair) -> _Transformed:
             high[i], low[i] = _diagonaliser(transformed.near[i], *matrices), 0
         W = Twofold(high, low) @ transformed.W
         transformed = _Transformed(given, Twofold(W.high, W.low))
-    if not (transformed.beside < ROUGH).all():
+    if not (transformed.off_diagonal < ROUGH).all():
         raise np.linalg.LinAlgError
     return transformed
 

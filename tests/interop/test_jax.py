@@ -63,7 +63,7 @@ def test_near_equal_normals_of_jax_lose_no_digits(found):
 def test_numpyro_distributions_of_plain_numbers_and_expanded_ones_are_accepted(found):
     assert found["plain numbers"] == 0.5
     assert found["expanded"] == 1.0
-    assert found["diagonal beside dense"] == 1.0
+    assert found["diagonal and full"] == 1.0
     assert found["many"] == 0.25
     assert found["mean"] == [1.5, 1.0]
     assert found["float32"] == "float32"
