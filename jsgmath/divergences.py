@@ -17,7 +17,7 @@ from jsgmath.interop import pair_of
 from jsgmath.reduction import reduced
 from jsgmath.reduction.diagonal import diagonal_pairs, spread
 from jsgmath.reduction.full import full_pairs
-from jsgmath.reduction.pairs import ScalarPairs, finite, pair_weights
+from jsgmath.reduction.pairs import ScalarPairs, common_dtype, finite, pair_weights
 from jsgmath.special import g, gs, numpy_kernel
 
 
@@ -166,13 +166,12 @@ def _evaluated(
 ) -> tuple[np.ndarray, np.ndarray, np.dtype[Any]]:
     """The divergence in the working precision, a bound on its error, and the type to which it is rounded."""
     w1, w2, g1, g2, _ = pair_weights(N1, N2, alpha, convention)
-    return *evaluated(N1, N2, w1, w2, g1, g2, dual), np.result_type(N1.dtype, N2.dtype)
+    return *evaluated(N1, N2, w1, w2, g1, g2, dual), common_dtype(N1, N2)
 
 
 @singledispatch
 def _jeffreys(N1: Distribution, N2: Any, return_error: bool) -> Any:
-    forward = _skew(N1, N2, 0.0, "deasy", False, return_error)
-    return forward + _skew(N2, N1, 0.0, "deasy", False, False)
+    return kl(N1, N2, return_error=return_error) + kl(N2, N1)
 
 
 @_jeffreys.register
@@ -191,7 +190,7 @@ def _geometric_mean(N1: Distribution, N2: Any, weight: Weight) -> Any:
 @_geometric_mean.register
 def _gaussian_geometric_mean(N1: Gaussian, N2: Gaussian, weight: Weight) -> Gaussian:
     _, _, g1, g2, _ = pair_weights(N1, N2, weight, "nielsen", "weight")
-    dtype = np.result_type(N1.dtype, N2.dtype)
+    dtype = common_dtype(N1, N2)
     if not (N1.is_diagonal and N2.is_diagonal):
         (pair, _, _), basis = full_pairs(N1, N2)
         k1 = g1 + g2 * pair.r1

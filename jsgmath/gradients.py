@@ -12,7 +12,7 @@ from jsgmath import formula
 from jsgmath.hints import Convention, GaussianLike
 from jsgmath.interop import gaussian_pair
 from jsgmath.reduction.diagonal import diagonal_pairs, spread
-from jsgmath.reduction.pairs import finite, pair_weights
+from jsgmath.reduction.pairs import common_dtype, finite, pair_weights
 from jsgmath.special import g, gs, numpy_kernel
 
 
@@ -86,4 +86,4 @@ def _gradient(
         _, logvar2 = derivatives(*formula.exchanged(*numbers))
         derivative = by_alpha(w1, w2, g1, g2, slope, kl1, kl2, *pair[1:]).sum(-1)
         gradient = mean1, logvar1 / v1, logvar1, -mean1, logvar2 / v2, logvar2, derivative
-        return Gradient(*(x.astype(np.result_type(N1.dtype, N2.dtype))[()] for x in gradient))
+        return Gradient(*(x.astype(common_dtype(N1, N2))[()] for x in gradient))

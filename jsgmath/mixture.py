@@ -32,7 +32,7 @@ from jsgmath import formula, special
 from jsgmath.hints import GaussianLike, Values
 from jsgmath.interop import gaussian_pair
 from jsgmath.reduction import reduced
-from jsgmath.reduction.pairs import ScalarPairs, finite, pair_weights
+from jsgmath.reduction.pairs import ScalarPairs, common_dtype, finite, pair_weights
 
 STEPS = 8  # from the line to the nearer pole of T; the rule errs by about 100 exp(-2 pi STEPS), which is 1.5e-20
 HIGHEST = 16  # imaginary part; the rest of the integral is some tens times exp(-pi HIGHEST), which is 1.5e-22
@@ -80,7 +80,7 @@ def js(N1: GaussianLike, N2: GaussianLike, lam: ArrayLike = 0.5) -> tuple[Values
         pair, relative, slack = reduced(N1, N2)
         value, terms = jensen_shannon(pair, lam)
         lost, _ = jensen_shannon(slack, lam)
-        dtype = np.result_type(N1.dtype, N2.dtype)
+        dtype = common_dtype(N1, N2)
         estimate = value.astype(dtype)
         error = np.abs(value - estimate) + ROUNDING * np.finfo(special.WORK).eps * terms + 4 * (relative * value + lost)
         error = np.where(error > 0, np.nextafter(error.astype(dtype), dtype.type(np.inf)), dtype.type(0))

@@ -1,6 +1,6 @@
 """The input of `formula.py` for two Gaussians: their weights, and the scalars of independent one-dimensional pairs."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -58,3 +58,8 @@ def pair_weights(
     common_shape("batch shapes", {"N1": N1.batch_shape, "N2": N2.batch_shape, name: w2.shape[:-1]})
     w1 = 1 - w2
     return w1, w2, *formula.mean_weights(w1, w2, convention == "deasy")
+
+
+def common_dtype(N1: Gaussian, N2: Gaussian) -> np.dtype[Any]:
+    """The type to which results for N1 and N2 are rounded."""
+    return np.result_type(N1.dtype, N2.dtype)
