@@ -79,31 +79,11 @@ def block_of_rows(
     w1, w2 = (w.to(work).reshape(-1, 1) for w in (1 - alpha.double(), alpha))
     g1, g2, slope = formula.mean_weights(w1, w2, reverse)
 
-    mean1, logvar1 = mean1.to(work), logvar1.to(work)
-    if mean2 is None or logvar2 is None:
-        difference, low, d = logvar1, 0.0, mean1
-    else:
-        mean2, logvar2 = mean2.to(work), logvar2.to(work)
-        difference, low = special.two_sum(logvar1, -logvar2)
-        d = mean1 - mean2
-    log_r1 = difference.clamp(-widest, widest)
-    root, t = (0.5 * log_r1).exp(), (0.5 * log_r1).expm1()
-    if mean2 is None:
-        i1, i2 = root.reciprocal(), 1.0
-    else:
-        low = torch.where(log_r1 == difference, 0.5 * low * root, 0.0)
-        root, t = root + low, t + low
-        i1 = (-0.5 * logvar1.clamp(-widest, widest)).exp()
-        i2 = (i1 * root).clamp(max=furthest / 2)
-    if reverse and not inside:
-        beyond = (difference - log_r1).clamp(-1e30, 1e30) * (w1 * w2 == 0)
-    else:
-        beyond = 0.0
-    inverse = root.reciprocal()
-    r1, r2, e1 = root * root, inverse * inverse, t * (t + 2)
-    d = d.clamp(-furthest, furthest)
-    pair = r1, r2, e1, -e1 * r2, d * i1, d * i2
-
+    operands = (x if x is None else x.to(work) for x in (mean1, logvar1, mean2, logvar2))
+    ends = reverse and not inside
+    beyond, *pair, i1, i2 = special.log_variance_pair(
+        *operands, w1, w2, ends, widest, furthest, torch.exp, exp_and_expm1, within, torch.where
+    )
     terms, kernel = (formula.from_mean, gs) if dual else (formula.to_mean, g)
     kl1, kl2 = (kl.clamp(max=largest) for kl in terms(g1, g2, beyond, *pair, kernel))
     results: list[Tensor | None] = [formula.skew(w1, w2, kl1, kl2).sum(-1) if value else None, None, None, None, None]
@@ -121,38 +101,29 @@ def block_of_rows(
     return results
 
 
-def g(x: Tensor, k: Tensor, other_k: Tensor, beyond: Alpha) -> Tensor:
-    """`special.g`; ``beyond`` is what was cut off log(k), if anything."""
-    f, m = split(x, k)
-    return special.split_g(x, f, log_rest(k, m, beyond), tail)
+def within(x: Tensor, limit: float) -> Tensor:
+    """``x`` clamped to ``[-limit, limit]``."""
+    return x.clamp(-limit, limit)
 
 
-def gs(x: Tensor, k: Tensor, other_k: Tensor, beyond: Alpha) -> Tensor:
-    """`special.gs`, likewise."""
-    f, m = split(x, k)
-    return special.split_gs(k, f, m, log_rest(k, m, beyond), tail)
-
-
-def split(x: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-    """``f`` and ``1 + f`` of `special.split_g`."""
-    return x.clamp(special.SPLIT_FROM - 1, special.SPLIT_TO - 1), k.clamp(special.SPLIT_FROM, special.SPLIT_TO)
-
-
-def log_rest(k: Tensor, m: Tensor, beyond: Alpha) -> Tensor:
-    log = (k / m).log()
-    return log + beyond if isinstance(beyond, torch.Tensor) else log
+def exp_and_expm1(x: Tensor) -> tuple[Tensor, Tensor]:
+    return x.exp(), x.expm1()
 
 
 @cache
 def coefficients(dtype: torch.dtype, device: torch.device) -> list[Tensor]:
-    """Of ``2 P(w)`` in `special.split_g`, as tensors, which `torch.addcmul` wants."""
+    """The coefficients of `tail` as tensors, which `torch.addcmul` wants."""
     terms = 13 if dtype == torch.float64 else 6
     return [torch.tensor(c, dtype=dtype, device=device) for c in special.split_tail(terms)]
 
 
 def tail(w: Tensor) -> Tensor:
+    """``2 P(w)`` of `special.split_g`."""
     first, second, *others = coefficients(w.dtype, w.device)
     p = torch.addcmul(second, w, first)
     for c in others:
         p = torch.addcmul(c, p, w)
     return p
+
+
+g, gs = special.split_kernels(torch.clamp, torch.log, tail)

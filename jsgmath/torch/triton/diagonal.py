@@ -52,12 +52,11 @@ def tile(
     scale, N, S_MEAN1, S_LOGVAR1, S_MEAN2, S_LOGVAR2, S_ALPHA, S_UPSTREAM, FLOAT, DUAL, REVERSE, GRAD, BY_ALPHA,
 ):
     """Load one tile, store its gradients; return the values and the derivatives by alpha."""
-    STANDARD: tl.constexpr = mean2 is None
     m1 = load(mean1, first, column, mask, N, S_MEAN1, FLOAT)
     l1 = load(logvar1, first, column, mask, N, S_LOGVAR1, FLOAT)
-    if STANDARD:
-        m2 = 0 * m1
-        l2 = 0 * l1
+    if mean2 is None:
+        m2 = None
+        l2 = None
     else:
         m2 = load(mean2, first, column, mask, N, S_MEAN2, FLOAT)
         l2 = load(logvar2, first, column, mask, N, S_LOGVAR2, FLOAT)
@@ -71,12 +70,12 @@ def tile(
     else:
         factor = tl.load(upstream + row * S_UPSTREAM, mask=mask, other=0.0)
     value, d_mean1, d_logvar1, d_logvar2, d_alpha = element(
-        m1, l1, m2, l2, (1.0 - a).to(FLOAT), a.to(FLOAT), factor, DUAL, REVERSE, STANDARD, GRAD, BY_ALPHA)
+        m1, l1, m2, l2, (1.0 - a).to(FLOAT), a.to(FLOAT), factor, DUAL, REVERSE, GRAD, BY_ALPHA)
     if GRAD:
         at = first * N + column
         tl.store(by_mean1 + at, d_mean1, mask=mask)
         tl.store(by_logvar1 + at, d_logvar1, mask=mask)
-        if not STANDARD:
+        if mean2 is not None:
             tl.store(by_logvar2 + at, d_logvar2, mask=mask)
     return value, d_alpha
 
