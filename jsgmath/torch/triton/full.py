@@ -1,7 +1,7 @@
 """Triton kernels: loss and gradients of JSG and JSG* for rows of Gaussians with full covariances, in one launch.
 
-`eager/full.py` has the notation and the formulas.  Here ``Y = X K^-1``, the pivots of K and the squares of ``C`` and
-``H`` all come out of one Gauss-Jordan elimination of X: step p replaces it by
+`torch/full_terms.py` has the notation and the formulas.  Here ``Y = X K^-1``, the pivots of K and the squares of C and
+H all come out of one Gauss-Jordan elimination of X: step p replaces it by
 
     Y - g2 y y' / k_p,   y the p-th column of Y,   k_p = 1 + g2 y_p the p-th pivot
 
