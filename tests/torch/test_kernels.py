@@ -89,7 +89,7 @@ def normal(*shape, dtype=torch.float32, seed=0):
 @pytest.mark.parametrize("gaussians", [1, 2])
 def test_every_output_is_written_and_nothing_beside_it(n, dtype, gaussians, memory, small_tiles):
     """Rows that fill whole tiles, one more, and fewer than one; inputs and outputs stand between guards."""
-    rows_per_program = kernels.tiling(n, True, dtype.itemsize, kernels.LANES)[0]["ROWS"]
+    rows_per_program = kernels.tiling(n, True, dtype.itemsize, kernels.LANES)[0].rows
     for rows in {1, min(rows_per_program, 64), min(2 * rows_per_program + 1, 131)}:
         tensors = [guarded(normal(rows, n, dtype=dtype, seed=k)) for k in range(2 * gaussians)]
         alpha = guarded(torch.rand(rows, dtype=torch.float64))
@@ -201,8 +201,8 @@ def test_tiles_hold_whole_rows_and_start_on_16_bytes(itemsize, lanes):
     """What the kernel takes for granted: powers of two, 16 bytes of an input a thread, rows that fit or are alone."""
     width = 16 // itemsize
     for n, few in itertools.product(range(1, 2000), (True, False)):
-        sizes, warps = kernels.tiling(n, few, itemsize, lanes)
-        rows, block, sums, group, parts = (sizes[name] for name in ("ROWS", "BLOCK", "SUMS", "GROUP", "PARTS"))
+        tile, warps = kernels.tiling(n, few, itemsize, lanes)
+        _, rows, block, sums, parts, group = tile
         assert all(x & (x - 1) == 0 < x for x in (block, sums, group, parts, warps))
         assert block == lanes * warps * width
         assert sums >= rows
