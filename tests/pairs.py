@@ -1,8 +1,6 @@
 """One-dimensional pairs that are hard on arithmetic; a Gaussian is a tuple as in `verification/balls.py`."""
 
 import numpy as np
-import torch
-from torch.distributions import LowRankMultivariateNormal
 
 from jsgmath import Gaussian
 
@@ -82,6 +80,11 @@ BEYOND_DOUBLE = {
 }
 
 
+def gaussian(N):
+    mean, form, scale = N
+    return Gaussian(mean, **{form: scale})
+
+
 def gaussians(pairs, dtype=float):
     """Both sides of the pairs of one form as two batches of one-dimensional Gaussians, with an axis for alphas."""
     form = pairs[0][0][1]
@@ -93,8 +96,3 @@ def gaussians(pairs, dtype=float):
 def by_form(pairs):
     forms = sorted({pair[0][1] for pair in pairs})
     return [[pair for pair in pairs if pair[0][1] == form] for form in forms]
-
-
-def low_rank(mean, factor, diagonal):
-    """One of torch's, in float64."""
-    return LowRankMultivariateNormal(*(torch.as_tensor(x, dtype=torch.float64) for x in (mean, factor, diagonal)))

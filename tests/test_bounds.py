@@ -75,7 +75,7 @@ def test_infinite_divergences_are_bounded_without_nan():
     assert jsg_extended(*far, 0.5, dual=True) == 1  # the masses of the two, u has none
 
 
-def test_a_wrong_convention_and_alpha_are_named():
+def test_a_wrong_convention_or_alpha_is_named_in_the_error():
     N = Gaussian(0.0, var=1.0)
     with pytest.raises(ValueError, match="convention must be 'deasy' or 'nielsen', got 'other'"):
         jsg_bounds(N, N, 0.5, convention="other")

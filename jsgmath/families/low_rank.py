@@ -16,7 +16,7 @@ where nothing of first order in the difference is left to cancel.  Far from each
 the trace and the determinants themselves are taken.
 
 Accuracy: that of float64 times ``max(W^2/D)``, at most, or the root of it; between covariances that are near-equal by
-factors that are not, only to that of their difference (``tests/families/test_low_rank.py``).
+factors that are not, only to that of their difference (``tests/torch/test_low_rank.py``).
 
 [3] Andrews 1968, A square root formulation of the Kalman covariance equations
 """

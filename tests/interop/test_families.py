@@ -69,7 +69,7 @@ TORCH = {
 
 
 @pytest.mark.parametrize("held", SCIPY.values(), ids=SCIPY)
-def test_what_scipy_holds_is_taken_to_the_last_bit(held):
+def test_scipy_distributions_give_the_bits_of_their_family(held):
     (N1, N2), same = held
     for alpha in (0.0, 0.3, 1.0):
         for function in (jsg, jsg_dual, bhattacharyya):
@@ -80,7 +80,7 @@ def test_what_scipy_holds_is_taken_to_the_last_bit(held):
 
 
 @pytest.mark.parametrize("held", TORCH.values(), ids=TORCH)
-def test_what_torch_holds_gives_tensors_with_gradients(held):
+def test_torch_distributions_give_tensors_with_gradients(held):
     (N1, N2), same = held
     for alpha in (0.0, 0.3, 1.0):
         for function in (jsg, jsg_dual):
@@ -100,7 +100,7 @@ def test_independent_components_add_up():
     assert value.item() == pytest.approx(jsg(N1, N2, 0.3).sum().item(), rel=1e-15)
 
 
-def test_a_matrix_of_pairs():
+def test_pairwise_takes_members_of_a_family():
     rates = [0.5, 1.0, 4.0]
     for held in (
         [st.poisson(x) for x in rates],
@@ -112,7 +112,7 @@ def test_a_matrix_of_pairs():
         np.testing.assert_allclose(matrix, expected, rtol=1e-14)
 
 
-def test_bounds_and_the_extended_divergence_take_them():
+def test_bounds_and_the_extended_divergence_take_scipy_distributions():
     N1, N2 = SCIPY["gamma"][0]
     lower, upper = jsg_bounds(N1, N2, 0.3)
     value = jsg(N1, N2, 0.3)
@@ -145,7 +145,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("call", "exception", "fragments"), REFUSED.values(), ids=REFUSED)
-def test_what_is_no_member_is_refused_with_its_reason(call, exception, fragments):
+def test_distributions_outside_the_families_are_refused_with_the_reason(call, exception, fragments):
     with pytest.raises(exception) as caught:
         call()
     assert all(fragment in str(caught.value) for fragment in fragments.split(" | ")), caught.value

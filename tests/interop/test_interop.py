@@ -11,7 +11,7 @@ from torch import distributions as td
 
 import jsgmath
 from jsgmath import Gaussian, bhattacharyya, geometric_mean, jeffreys, js, jsg, jsg_dual, kl
-from tests.pairs import low_rank
+from tests.torch.inputs import low_rank
 
 RNG = np.random.default_rng(1)
 A = RNG.normal(size=(2, 3, 3))
@@ -84,7 +84,7 @@ HELD = {
 
 
 @pytest.mark.parametrize("held", HELD.values(), ids=HELD)
-def test_what_users_hold_is_what_a_gaussian_of_it_is(held):
+def test_other_libraries_distributions_give_the_values_of_their_gaussians(held):
     (N1, N2), same = held
     for function, convention in VARIANTS:
         for alpha in ALPHAS:
@@ -295,14 +295,14 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("call", "exception", "fragments"), REFUSED.values(), ids=REFUSED)
-def test_what_does_not_go_together_is_refused_with_its_reason(call, exception, fragments):
+def test_arguments_that_do_not_fit_are_refused_with_the_reason(call, exception, fragments):
     with pytest.raises(exception) as caught:
         call()
     assert all(fragment in str(caught.value) for fragment in fragments.split(" | ")), caught.value
     assert "\n" not in str(caught.value)
 
 
-def test_importing_the_library_imports_none_of_those():
+def test_importing_jsgmath_imports_no_other_library_of_distributions():
     script = (
         "import sys, jsgmath; print(*({'torch', 'triton', 'jax', 'scipy.stats', 'scipy.linalg'} & set(sys.modules)))"
     )

@@ -99,7 +99,7 @@ def test_scaling_the_axes_costs_nothing(dual, convention):
 
 @variants
 @pytest.mark.parametrize("form", DENSE)
-def test_nothing_changes_where_the_path_does(form, dual, convention):
+def test_values_are_as_right_where_the_computation_changes(form, dual, convention):
     """An excess of -1/2 or 1 parts the pairs that are diagonalised by their difference from the others."""
     rng = np.random.default_rng(3)
     edge, n = 1e-9, 4
@@ -120,7 +120,7 @@ def test_nothing_changes_where_the_path_does(form, dual, convention):
 @pytest.mark.parametrize("exchanged", [False, True])
 @pytest.mark.parametrize("other", [*DENSE, "var", "logvar", "std"])
 @pytest.mark.parametrize("form", DENSE)
-def test_forms_may_be_mixed(form, other, exchanged, dual, convention):
+def test_full_covariances_of_two_forms_are_as_right(form, other, exchanged, dual, convention):
     rng = np.random.default_rng(4)
     for n, condition in ((2, 1.0), (5, 1e4), (8, 1e10)):
         scale = as_form(other, covariance(rng, n, condition))
@@ -135,7 +135,7 @@ def test_forms_may_be_mixed(form, other, exchanged, dual, convention):
 
 
 @variants
-def test_one_gaussian_in_two_forms_is_told_from_itself(dual, convention):
+def test_two_forms_of_one_gaussian_differ_by_their_rounding(dual, convention):
     """Rounding makes them differ by 1e-16, and of that difference digits are right too.
 
     It is known to some 2^-104 n cond, 1e-25 at condition 1e6, which is 1e-9 of it at worst; here it is held to 11
@@ -153,7 +153,7 @@ def test_one_gaussian_in_two_forms_is_told_from_itself(dual, convention):
 
 
 @variants
-def test_a_factor_is_used_as_it_is(dual, convention):
+def test_a_cholesky_factor_is_used_unchanged(dual, convention):
     """Of condition 1e11: its product, of condition 1e22, could not be factored again."""
     rng = np.random.default_rng(6)
     for _ in range(3):
@@ -164,7 +164,7 @@ def test_a_factor_is_used_as_it_is(dual, convention):
 
 
 @variants
-def test_the_range_of_float64_is_no_limit(dual, convention):
+def test_covariances_at_the_limits_of_float64_are_as_right(dual, convention):
     """Ratios of variances and squares of displacements beyond it, as long as the result is within."""
     eye, ones = np.eye(3), np.ones(3)
     near, far = (0 * ones, "scale_tril", 1e-155 * eye), (1e-160 * ones, "scale_tril", 1e155 * eye)
@@ -223,7 +223,7 @@ def test_every_divergence_returns_its_bound():
             assert ((bound > 0) & (bound <= 3 * ULPS * np.spacing(value))).all()
 
 
-def test_what_float64_cannot_diagonalise_is_refused():
+def test_a_pair_that_float64_cannot_diagonalise_is_refused():
     """Instead of a number without a digit right."""
     rng = np.random.default_rng(8)
     L1, L2 = (np.tril(rng.normal(size=(6, 6)), -1) + 1e-9 * np.eye(6) for _ in range(2))

@@ -9,7 +9,7 @@ from mpmath import mp
 from torch import distributions as td
 
 from jsgmath import jsg, jsg_dual
-from tests.pairs import low_rank
+from tests.torch.inputs import low_rank
 from verification.oracles import DIGITS, textbook_jsg
 
 
