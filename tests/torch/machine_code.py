@@ -53,12 +53,12 @@ CASES = [
 
 
 def jsg(n, target, dtype, gaussians, dual, strided):
-    """The kernel with gradients, as `kernels.rows` launches it on many rows that start on 16-byte boundaries."""
+    """The kernel with gradients, as `kernels.evaluate` launches it on many rows that start on 16-byte boundaries."""
     tile, warps = kernels.tiling(n, False, BYTES[dtype], TARGETS[target].warp_size)
     stride = 2 * n if strided else n
     constants = dict(
         TILE=tile, STRIDES=kernels.Inputs(*[stride] * 4, 0, 0), FLOAT=float_type(dtype), DUAL=dual, REVERSE=True,
-        PRESENT=False,
+        STORED=False,
     )  # fmt: skip
     second = ["constexpr" if gaussians == 1 else f"*{dtype}"] * 2
     types = dict(
@@ -86,11 +86,11 @@ def sample(kernel, n, target, dtype, dual):
 
 
 def full(n, target, dtype, dual):
-    """The kernel of full covariance with gradients, as `full_kernels.rows` launches it on many pairs."""
+    """The kernel of full covariance with gradients, as `full_kernels.evaluate` launches it on many pairs."""
     kernel, constants, warps = full_kernels.tiling(10**6, n, BYTES[dtype], TARGETS[target].warp_size)
     constants = dict(
         constants, N=n, S_ALPHA=0, S_UPSTREAM=0, FLOAT=float_type(dtype), DUAL=dual, REVERSE=True, GRAD=True,
-        LARGEST=torch.finfo(torch.float64 if dtype == "fp64" else torch.float32).max, PRESENT=False,
+        LARGEST=torch.finfo(torch.float64 if dtype == "fp64" else torch.float32).max, STORED=False,
         alphas=None, upstream=None, d_alpha=None,
     )  # fmt: skip
     return kernel, constants, dict(rows="i32", alpha="fp64", scale="fp64", value=working(dtype)), warps, 1

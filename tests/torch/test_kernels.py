@@ -53,7 +53,7 @@ def small_tiles(monkeypatch):
     monkeypatch.setattr(kernels, "tiling", lambda n, few, itemsize, lanes: tiling(n, few, itemsize, kernels.LANES))
 
 
-def run(tensors, alpha, *, dual=False, reverse=True, implementation=kernels.rows, **asked):
+def run(tensors, alpha, *, dual=False, reverse=True, implementation=kernels.evaluate, **asked):
     """The five results of the kernel, or of the eager rows, on two or four tensors."""
     arguments = [*tensors, None, None] if len(tensors) == 2 else tensors
     return implementation(*arguments, alpha, dual=dual, reverse=reverse, **{"by_alpha": True, **asked})
@@ -69,7 +69,7 @@ def guarded(values):
 def assert_equal_to_eager(tensors, alpha, **options):
     """Same formula, same type: only the order of sums and the exponential differ, by a few eps of terms of order 1."""
     results = run(tensors, alpha, **options)
-    wanted = run([t.contiguous() for t in tensors], alpha, implementation=eager.rows, **options)
+    wanted = run([t.contiguous() for t in tensors], alpha, implementation=eager.evaluate, **options)
     for got, want in zip(results, wanted, strict=True):
         if want is None:
             assert got is None
@@ -172,7 +172,7 @@ def test_inputs_of_any_stride_are_read_where_they_are(kind, n, memory, small_til
 def test_row_strides_are_read_without_a_copy(monkeypatch):
     """``chunk(2, -1)``, as every VAE has it, reaches the kernel as it is."""
     seen = []
-    monkeypatch.setattr(kernels, "rows", lambda *a, **k: seen.extend(a[:2]) or eager.rows(*a, **k))
+    monkeypatch.setattr(kernels, "evaluate", lambda *a, **k: seen.extend(a[:2]) or eager.evaluate(*a, **k))
     mean, logvar = normal(6, 20).chunk(2, -1)
     jsg_standard_normal(mean, logvar, 0.3, backend="triton")
     assert [t.data_ptr() for t in seen] == [mean.data_ptr(), logvar.data_ptr()]

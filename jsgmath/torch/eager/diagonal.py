@@ -1,6 +1,6 @@
 """The computation of the Triton kernel in plain torch operations: any device, one operation at a time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -8,24 +8,21 @@ import torch
 from torch import Tensor
 
 from jsgmath import formula, special
-
-Alpha = float | Tensor
-# The value, and the derivatives by both means, the scales and alpha: tensors, or None for what was not asked for.
-Results = Sequence[Any]
+from jsgmath.torch.typed import Alpha, Asked, work_type
 
 WIDEST = {torch.float32: 87.0, torch.float64: 708.0}  # log-variances and differences of them
 # Numbers of a block on a CPU, so that it stays in the cache from one operation to the next.
 BLOCK = 2**16
 
 
-def rows(
+def evaluate(
     mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None, alpha: Alpha, *,
     dual: bool, reverse: bool, value: bool = True, grad: bool = True, by_alpha: bool = False,
     scale: float = 1.0, upstream: Tensor | None = None,
-) -> Results:  # fmt: skip
-    """What `triton.diagonal.rows` returns, computed here."""
+) -> Asked:  # fmt: skip
+    """What `triton.diagonal.evaluate` returns, computed here."""
     count, n = mean1.shape
-    work = torch.promote_types(mean1.dtype, torch.float32)
+    work = work_type(mean1)
     values, d_alpha = (mean1.new_empty(count, dtype=work) if needed else None for needed in (value, by_alpha))
     gradients = [mean1.new_empty(count, n) if grad and needed else None for needed in (True, True, mean2 is not None)]
     step = max(BLOCK // n, 1) if mean1.device.type == "cpu" else max(count, 1)
@@ -35,7 +32,7 @@ def rows(
         def part(x: Any, block: slice = block) -> Any:
             return x[block] if isinstance(x, torch.Tensor) and x.numel() > 1 else x
 
-        results = block_of_rows(
+        results = evaluate_block(
             *(part(x) for x in (mean1, logvar1, mean2, logvar2, alpha)),
             dual=dual, reverse=reverse, value=value, grad=grad, by_alpha=by_alpha, scale=scale, upstream=part(upstream),
         )  # fmt: skip
@@ -46,14 +43,14 @@ def rows(
 
 
 def rescaled(
-    gradients: Results, *pair: Any,
-    upstream: Tensor, scale: float, compute: Callable[..., Results] | None = None, **options: Any,
-) -> Results:  # fmt: skip
+    gradients: Asked, *pair: Any,
+    upstream: Tensor, scale: float, compute: Callable[..., Asked] | None = None, **options: Any,
+) -> Asked:  # fmt: skip
     """``gradients``, which were multiplied by ``scale``, multiplied by ``upstream`` instead."""
     if upstream.device.type == "cpu" and (upstream == scale).all():
         return gradients
     if gradients[0].dtype != upstream.dtype:  # to be rounded once
-        compute = compute or rows
+        compute = compute or evaluate
         return compute(*pair, value=False, by_alpha=gradients[3] is not None, upstream=upstream, **options)[1:]
     return [x if x is None else times(x, upstream / scale) for x in gradients]
 
@@ -63,14 +60,14 @@ def times(x: Tensor, factor: Tensor) -> Tensor:
     return x * factor.reshape(-1, *[1] * (x.ndim - 1))
 
 
-def block_of_rows(
+def evaluate_block(
     mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None, alpha: Alpha, *,
     dual: bool, reverse: bool, value: bool = True, grad: bool = True, by_alpha: bool = False,
     scale: float = 1.0, upstream: Tensor | None = None,
-) -> Results:  # fmt: skip
-    """`rows` at once, in operations that torch can differentiate."""
+) -> Asked:  # fmt: skip
+    """`evaluate` at once, in operations that torch can differentiate."""
     dtype = mean1.dtype
-    work = torch.promote_types(dtype, torch.float32)
+    work = work_type(mean1)
     largest = torch.finfo(work).max
     widest, furthest = WIDEST[work], 2.0**512 if work == torch.float64 else 2.0**64
     inside = not isinstance(alpha, torch.Tensor) and 0 < alpha < 1

@@ -14,22 +14,21 @@ from torch import Tensor
 from jsgmath import formula
 from jsgmath.torch import full_terms as terms
 from jsgmath.torch.eager import diagonal
-from jsgmath.torch.eager.diagonal import Alpha, Results
-from jsgmath.torch.typed import cholesky_ex, solve_triangular
+from jsgmath.torch.typed import Alpha, Asked, cholesky_ex, solve_triangular, work_type
 
 
-def rows(
+def evaluate(
     mean1: Tensor, tril1: Tensor, mean2: Tensor, tril2: Tensor, alpha: Alpha, *,
     dual: bool, reverse: bool, value: bool = True, grad: bool = True, by_alpha: bool = False,
     scale: float = 1.0, upstream: Tensor | None = None,
-) -> Results:  # fmt: skip
-    """What `triton.diagonal.rows` returns, for full covariances.
+) -> Asked:  # fmt: skip
+    """What `triton.diagonal.evaluate` returns, for full covariances.
 
     Means ``(rows, n)`` and Cholesky factors ``(rows, n, n)`` of equal type, of which the lower triangles are read.
     Every result is a differentiable function of every input, so that second derivatives are those of these.
     """
     dtype = mean1.dtype
-    work = torch.promote_types(dtype, torch.float32)
+    work = work_type(mean1)
     difference = (mean1.to(work) - mean2.to(work))[..., None]
     tril1, tril2 = tril1.to(work).tril(), tril2.to(work).tril()
     if not isinstance(alpha, torch.Tensor):
@@ -85,8 +84,8 @@ def rows(
     return results
 
 
-block_of_rows = rows  # `torch.linalg` takes all at once
-rescaled: Callable[..., Results] = partial(diagonal.rescaled, compute=rows)
+evaluate_block = evaluate  # `torch.linalg` takes all at once
+rescaled: Callable[..., Asked] = partial(diagonal.rescaled, compute=evaluate)
 
 
 def _quotient(tril: Tensor, by: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,8 +14,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from jsgmath.torch.eager.diagonal import Alpha, Results
 from jsgmath.torch.triton.scalar import INTERPRETED, device, element
+from jsgmath.torch.typed import Alpha, Asked, work_type
 
 LANES = 64 if torch.version.hip else 32
 FEW = 2048  # rows; with fewer, not every multiprocessor gets many programs
@@ -133,12 +133,14 @@ def short_rows(inputs, alpha, outputs, first, live, FULL, scale, TILE, STRIDES, 
 @device
 def program(inputs, alpha, outputs, first, rows, scale, TILE, STRIDES, FLOAT, DUAL, REVERSE):
     """The rows of one program, from ``first`` on."""
-    if TILE.n > TILE.block:
-        total = tl.zeros([TILE.block], FLOAT)
-        total_by_alpha = tl.zeros([TILE.block], FLOAT)
-        for start in range(0, TILE.n, TILE.block):
-            column = start + tl.arange(0, TILE.block)
-            mask = column < TILE.n
+    N: tl.constexpr = TILE.n
+    BLOCK: tl.constexpr = TILE.block
+    if N > BLOCK:
+        total = tl.zeros([BLOCK], FLOAT)
+        total_by_alpha = tl.zeros([BLOCK], FLOAT)
+        for start in range(0, N, BLOCK):
+            column = start + tl.arange(0, BLOCK)
+            mask = column < N
             value, by_alpha = tile(
                 inputs, alpha, outputs, first, column, mask, scale, TILE, STRIDES, FLOAT, DUAL, REVERSE)
             total += tl.where(mask, value, 0.0)
@@ -155,29 +157,29 @@ def program(inputs, alpha, outputs, first, rows, scale, TILE, STRIDES, FLOAT, DU
 
 
 @device
-def stale(upstream, row, mask, scale, S_UPSTREAM, FLOAT, PRESENT):
-    """Whether the gradients of these rows are to be computed: unless they are PRESENT, times what they should be."""
+def must_compute(upstream, row, mask, scale, S_UPSTREAM, FLOAT, STORED):
+    """Whether gradients of these rows must be computed: unless all are STORED and ``upstream`` equals ``scale``."""
     result = True
-    if PRESENT:
-        wanted = tl.load(upstream + row * S_UPSTREAM, mask=mask, other=0.0)
-        result = tl.max((mask & (wanted != tl.full([1], scale, tl.float64).to(FLOAT))).to(tl.int32), 0) > 0
+    if STORED:
+        factor = tl.load(upstream + row * S_UPSTREAM, mask=mask, other=0.0)
+        result = tl.max((mask & (factor != tl.full([1], scale, tl.float64).to(FLOAT))).to(tl.int32), 0) > 0
     return result
 
 
 @triton.jit
 def jsg_kernel(
     inputs, alpha: tl.float64, outputs, rows, scale: tl.float64, TILE: tl.constexpr, STRIDES: tl.constexpr,
-    FLOAT: tl.constexpr, DUAL: tl.constexpr, REVERSE: tl.constexpr, PRESENT: tl.constexpr,
+    FLOAT: tl.constexpr, DUAL: tl.constexpr, REVERSE: tl.constexpr, STORED: tl.constexpr,
 ):
     """A program takes as many rows as fit into one tile, else a single row, tile after tile.
 
-    If PRESENT, the gradients are there already, times ``scale``, and are to be multiplied by ``upstream`` instead:
-    where that is the same, nothing is read or written.
+    STORED says that the outputs already hold the gradients multiplied by ``scale``.  Then a program whose rows all have
+    an ``upstream`` equal to ``scale`` neither reads nor writes anything else.
     """
     first = tl.program_id(0).to(tl.int64) * TILE.rows
     row = tl.arange(0, TILE.sums)
     mask = (row < TILE.rows) & (first + row < rows)
-    if stale(inputs.upstream, first + row, mask, scale, STRIDES.upstream, FLOAT, PRESENT):
+    if must_compute(inputs.upstream, first + row, mask, scale, STRIDES.upstream, FLOAT, STORED):
         program(inputs, alpha, outputs, first, rows, scale, TILE, STRIDES, FLOAT, DUAL, REVERSE)
 # fmt: on
 
@@ -204,11 +206,11 @@ def tiling(n: int, few: bool, itemsize: int, lanes: int) -> tuple[Tile, int]:
     return Tile(n, fitting(block), block, sums, parts, group), block // (lanes * width)
 
 
-def rows(
+def evaluate(
     mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None, alpha: Alpha, *,
     dual: bool, reverse: bool, value: bool = True, grad: bool = True, by_alpha: bool = False,
     scale: float = 1.0, upstream: Tensor | None = None,
-) -> Results:  # fmt: skip
+) -> Asked:  # fmt: skip
     """Values per row, and derivatives by mean1, logvar1, logvar2 and alpha, or None for what is not asked for.
 
     Rows ``(rows, n)`` of equal type with unit stride along n, ``mean2 = logvar2 = None`` for N(0, I).  alpha is a
@@ -217,7 +219,7 @@ def rows(
     and the derivatives by alpha.
     """
     count, n = mean1.shape
-    work = torch.promote_types(mean1.dtype, torch.float32)
+    work = work_type(mean1)
     values = torch.empty(count, dtype=work, device=mean1.device) if value else None
     d_alpha = torch.empty(count, dtype=work, device=mean1.device) if by_alpha else None
     stored = stored_type(mean1)
@@ -229,24 +231,24 @@ def rows(
 
 
 def rescaled(
-    gradients: Results, mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None, alpha: Alpha, *,
+    gradients: Asked, mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None, alpha: Alpha, *,
     dual: bool, reverse: bool, scale: float, upstream: Tensor,
-) -> Results:  # fmt: skip
+) -> Asked:  # fmt: skip
     """``gradients``, which were multiplied by ``scale``, multiplied by ``upstream`` instead, in place.
 
     To compute them again takes as much of the device's memory bandwidth as to multiply them, and rounds once.
     """
     if INTERPRETED and mean1.dtype == torch.bfloat16:
-        wanted = dict(value=False, by_alpha=gradients[3] is not None)
-        return rows(mean1, logvar1, mean2, logvar2, alpha, dual=dual, reverse=reverse, upstream=upstream, **wanted)[1:]
+        options = dict(dual=dual, reverse=reverse, upstream=upstream, value=False, by_alpha=gradients[3] is not None)
+        return evaluate(mean1, logvar1, mean2, logvar2, alpha, **options)[1:]
     outputs = Outputs(None, *gradients)
     launch(mean1, logvar1, mean2, logvar2, alpha, outputs, dual, reverse, scale, upstream, True)
     return gradients
 
 
 def launch(
-    mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None, alpha: Alpha | None,
-    outputs: Outputs, dual: bool, reverse: bool, scale: float, upstream: Tensor | None, present: bool,
+    mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None, alpha: Alpha,
+    outputs: Outputs, dual: bool, reverse: bool, scale: float, upstream: Tensor | None, stored: bool,
 ) -> None:  # fmt: skip
     check_device(mean1)
     count, n = mean1.shape
@@ -262,7 +264,7 @@ def launch(
     with on_device(mean1):
         jsg_kernel[(triton.cdiv(count, tile.rows),)](
             inputs, number, outputs, count, scale, tile, strides,
-            tl.float64 if mean1.dtype == torch.float64 else tl.float32, dual, reverse, present, num_warps=warps,
+            tl.float64 if mean1.dtype == torch.float64 else tl.float32, dual, reverse, stored, num_warps=warps,
         )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ A vector is a tuple of n tensors, a lower triangle a tuple of its rows.  `triton
 import triton
 import triton.language as tl
 
-from jsgmath.torch.triton.diagonal import stale
+from jsgmath.torch.triton.diagonal import must_compute
 from jsgmath.torch.triton.full_terms import (
     by_alpha,
     by_displacement,
@@ -527,11 +527,11 @@ def lane_kernel(
     N: tl.constexpr, BLOCK: tl.constexpr, WIDTH: tl.constexpr, SIZE: tl.constexpr,
     MEAN_WIDTH: tl.constexpr, MEAN_SIZE: tl.constexpr,
     S_ALPHA: tl.constexpr, S_UPSTREAM: tl.constexpr, FLOAT: tl.constexpr, DUAL: tl.constexpr, REVERSE: tl.constexpr,
-    GRAD: tl.constexpr, LARGEST: tl.constexpr, PRESENT: tl.constexpr,
+    GRAD: tl.constexpr, LARGEST: tl.constexpr, STORED: tl.constexpr,
 ):
-    """Each lane takes one pair.  PRESENT is that of `triton.diagonal.jsg_kernel`."""
+    """Each lane takes one pair.  STORED is explained in `triton.diagonal.jsg_kernel`."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    if stale(upstream, at, at < rows, scale, S_UPSTREAM, FLOAT, PRESENT):
+    if must_compute(upstream, at, at < rows, scale, S_UPSTREAM, FLOAT, STORED):
         _lane_pairs(
             mean1, tril1, mean2, tril2, alpha, alphas, upstream,
             value, d_mean1, d_tril1, d_tril2, d_alpha, rows, scale,

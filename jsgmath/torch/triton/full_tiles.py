@@ -8,7 +8,7 @@ the name of the second ends in an underscore.  `triton/full.py` has the eliminat
 import triton
 import triton.language as tl
 
-from jsgmath.torch.triton.diagonal import stale
+from jsgmath.torch.triton.diagonal import must_compute
 from jsgmath.torch.triton.full_terms import (
     by_alpha,
     by_displacement,
@@ -219,11 +219,11 @@ def tile_kernel(
     value, d_mean1, d_tril1, d_tril2, d_alpha, rows, scale: tl.float64,
     N: tl.constexpr, PAIRS: tl.constexpr, SIZE: tl.constexpr,
     S_ALPHA: tl.constexpr, S_UPSTREAM: tl.constexpr, FLOAT: tl.constexpr, DUAL: tl.constexpr, REVERSE: tl.constexpr,
-    GRAD: tl.constexpr, LARGEST: tl.constexpr, PRESENT: tl.constexpr,
+    GRAD: tl.constexpr, LARGEST: tl.constexpr, STORED: tl.constexpr,
 ):
-    """Each program takes ``PAIRS`` pairs.  PRESENT is that of `triton.diagonal.jsg_kernel`."""
+    """Each program takes ``PAIRS`` pairs.  STORED is explained in `triton.diagonal.jsg_kernel`."""
     at = tl.program_id(0).to(tl.int64) * PAIRS + tl.arange(0, PAIRS)
-    if stale(upstream, at, at < rows, scale, S_UPSTREAM, FLOAT, PRESENT):
+    if must_compute(upstream, at, at < rows, scale, S_UPSTREAM, FLOAT, STORED):
         _tile_pairs(
             mean1, tril1, mean2, tril2, alpha, alphas, upstream,
             value, d_mean1, d_tril1, d_tril2, d_alpha, rows, scale,

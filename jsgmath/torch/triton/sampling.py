@@ -15,9 +15,9 @@ import triton.language as tl
 from torch import Tensor
 
 from jsgmath.torch import normal
-from jsgmath.torch.autograd import work_type
 from jsgmath.torch.triton.diagonal import LANES, check_device, on_device, row_stride, row_sums, stored_type
 from jsgmath.torch.triton.scalar import INTERPRETED, device, element, exp, polynomial, shared, where, within
+from jsgmath.torch.typed import work_type
 
 shared_box_muller: Any = shared(normal.box_muller)
 
@@ -270,7 +270,7 @@ def _launch(kernel: Any, operands: Sequence[Any], first_row: int, rows: int, n: 
     tiles, warps = tiling(rows, n, LANES)
     offset = first_row * n
     mean = operands[0]
-    work = torch.promote_types(mean.dtype, torch.float32)
+    work = work_type(mean)
     if rows:
         with on_device(mean):
             kernel[(triton.cdiv(rows, tiles["R"]),)](
