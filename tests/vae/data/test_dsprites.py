@@ -32,7 +32,7 @@ def test_packed_images_give_the_bytes_that_were_packed():
     assert images.to("meta").device == torch.device("meta")
 
 
-def test_a_tenth_is_held_out_once_and_for_all():
+def test_the_tenth_that_is_held_out_never_changes():
     train, test = hold_out(737280)
     assert len(test) == 73728
     assert np.array_equal(np.sort(np.concatenate([train, test])), np.arange(737280))
@@ -158,7 +158,7 @@ def test_an_npz_that_ends_early_inside_is_refused(small_dsprites):
         load("dsprites")
 
 
-def test_dsprites_that_are_nowhere_say_how_to_get_them_in_one_line(tmp_path):
+def test_missing_dsprites_are_one_line_that_says_how_to_get_them(tmp_path):
     with pytest.raises(
         UserError, match=r"no dSprites under data, .*get dsprites.*--data FILE.*dsprites-synth"
     ) as error:
