@@ -58,7 +58,7 @@ def read_run(path: Path) -> Run:
         return read_files(path)
     except DAMAGE as error:
         said = f"{type(error).__name__}: {error}"
-        raise UserError(f"run.json or metrics.jsonl in {path} cannot be read ({said})") from None
+        raise UserError(f"{path}'s run.json or metrics.jsonl cannot be read ({said})") from None
 
 
 def read_files(path: Path) -> Run:

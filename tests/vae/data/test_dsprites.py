@@ -109,7 +109,7 @@ def test_dsprites_that_are_truncated_or_another_file_are_refused_by_their_hash(s
     for content in (whole[:-100], whole[:1000], b"", whole.replace(whole[500:510], b"0123456789")):
         path.write_bytes(content)
         with pytest.raises(
-            UserError, match=r"has md5 .*, wanted .*: another file, or truncated or damaged; .*get dspr"
+            UserError, match=r"has md5 .*, wanted .*: it is another file, truncated or damaged; .*get dspr"
         ):
             load("dsprites")
         assert path.read_bytes() == content
@@ -165,7 +165,7 @@ def test_missing_dsprites_are_one_line_that_says_how_to_get_them(tmp_path):
         load("dsprites")
     assert "\n" not in str(error.value)
     (tmp_path / "x.tar").touch()
-    with pytest.raises(UserError, match="neither of the official files"):
+    with pytest.raises(UserError, match="not one of the official files"):
         load("dsprites", tmp_path / "x.tar")
 
 

@@ -212,7 +212,7 @@ def test_help_says_where_data_is_searched_for_and_what_own_images_may_be(tmp_pat
         main(["--help"])
     assert stop.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert f"goes to {tmp_path / 'data'}" in text
+    assert f"Fetched files go to {tmp_path / 'data'}" in text
     assert "a folder of pictures" in text
 
 

@@ -92,7 +92,7 @@ def test_sprites_are_drawn_once_and_then_read(few_sprites, tmp_path, monkeypatch
         (lambda content: content[:-1], "cannot be read"),
         (lambda content: content[:50], "cannot be read"),
         (lambda content: b"", "cannot be read"),
-        (lambda content: content[:-1] + b"\1", "has sha256 .*, wanted .*: damaged"),
+        (lambda content: content[:-1] + b"\1", "has sha256 .*, wanted .*: it is damaged"),
         (lambda content: content.replace(b"(1024, 512)", b"(512, 1024)"), r"has shape \(512, 1024\) and type uint8"),
     ],
 )

@@ -29,7 +29,7 @@ def test_without_runs_nothing_is_written_and_the_missing_runs_are_named(name, tm
     (tmp_path / "runs").mkdir()
     assert main([name, "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")]) == 2
     output = capsys.readouterr()
-    assert output.err == f"vae.figures: nothing in {tmp_path / 'runs'} to make {name} from\n"
+    assert output.err == f"vae.figures: {tmp_path / 'runs'} has no runs for {name}\n"
     missing = output.out.splitlines()
     assert all(line.startswith(f"missing ({name}): ") for line in missing)
     assert len(missing) >= 3

@@ -321,7 +321,7 @@ def complaint(capsys) -> str:
     ("options", "wanted"),
     [
         ([], "name at least one of fig1, "),
-        (["fig0"], "there is no fig0; there are fig1, "),
+        (["fig0"], "there is no fig0; name one of fig1, "),
         (["fig1", "--alpha", "1"], "Unrecognized options: --alpha"),
         (["fig1", "--out"], "--out"),
         (["fig1", "--out", "file"], "cannot write in file: File exists"),
@@ -352,12 +352,12 @@ def test_missing_runs_are_named_and_what_can_be_made_is_made(tmp_path, monkeypat
     output = capsys.readouterr()
     runs = ["missing (empty): those/jsg", "missing (empty): those/kl-qp", "missing (partial): those/mmd"]
     assert output.out.splitlines() == [*files, *runs]
-    assert output.err == "vae.figures: nothing in those to make empty from\n"
+    assert output.err == "vae.figures: those has no runs for empty\n"
     # All means all that there are runs for, if there is a folder of runs.
     assert command.main(["all", "--runs", str(tmp_path), "--out", str(tmp_path)]) == 0
     output = capsys.readouterr()
     runs = [run.replace("those", str(tmp_path)) for run in runs]
-    assert output.out.splitlines() == [*files, *runs, f"nothing in {tmp_path} to make empty from"]
+    assert output.out.splitlines() == [*files, *runs, f"{tmp_path} has no runs for empty"]
     assert output.err == ""
 
 
