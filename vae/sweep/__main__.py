@@ -1,4 +1,4 @@
-"""``python -m vae.sweep [status | best]``: many trainings; without a word it starts or continues them."""
+"""``python -m vae.sweep``: trains many models; ``status`` and ``best`` after it show how far and how good they are."""
 
 import functools
 import shlex
@@ -22,7 +22,7 @@ QUIET = 60.0  # seconds without an ended run after which the number of epochs is
 
 
 def sweep(arguments: list[str]) -> None:
-    """Trains what is to be trained and has not been.
+    """Trains the cells that have not finished.
 
     Raises:
         SystemExit: runs failed; the status is 1.
@@ -31,8 +31,8 @@ def sweep(arguments: list[str]) -> None:
     out = options.out or unused_folder(options.dataset)
     wanted = [replace(cell, data=absolute(cell.data), out=absolute(out / cell.name())) for cell in cells(options)]
     missing = [cell for cell in wanted if not folders.finished(cell)]
-    for dataset, data in {(cell.dataset, cell.data) for cell in missing} if not options.scheduler else ():
-        load(dataset, data)  # images that are missing are missed before anything is written
+    for cell in {cell.dataset: cell for cell in missing}.values() if not options.scheduler else ():
+        load(cell.dataset, cell.data)  # so that missing images are noticed before anything is written
     folders.record(out, wanted)
     for cell in wanted:
         folders.forgive(cell)
@@ -55,7 +55,7 @@ def sweep(arguments: list[str]) -> None:
 
 
 def train_all(missing: list[Settings], options: Sweep, count: int) -> list[str]:
-    """Trains the cells that are missing of so many; returns why some of them failed."""
+    """Trains the missing ones of ``count`` cells and prints a line for each; returns why some of them failed."""
     gpu = torch.cuda.is_available() and not options.scheduler
     together = 1 if options.backend == "reference" else options.together or (TOGETHER if gpu else 1)
     groups = grouped(missing, together)

@@ -73,8 +73,8 @@ def test_what_all_trainings_share_is_what_the_trainer_makes_of_the_same_words(tm
 
 
 def test_no_training_says_where_it_goes_for_that_is_its_name_in_the_folder_of_the_sweep(tmp_path):
-    sweep = parse(["--out", str(tmp_path), "--storage", "postgresql://host/sweep", "--workers", "0"])
-    assert (sweep.out, sweep.storage, sweep.workers) == (tmp_path, "postgresql://host/sweep", 0)
+    sweep = parse(["--out", str(tmp_path), "--scheduler", "tcp://host:8786", "--together", "8"])
+    assert (sweep.out, sweep.scheduler, sweep.together) == (tmp_path, "tcp://host:8786", 8)
     made = cells(sweep)
     assert {cell.out for cell in made} == {None}
     assert len({cell.name() for cell in made}) == len(made) == 20

@@ -125,7 +125,7 @@ def test_a_sweep_that_is_killed_goes_on_with_the_same_command_and_ends_with_the_
         started = subprocess.Popen([*command, "--workers", "2", "--out", str(out)], cwd=ROOT, stdout=log, stderr=log)
     children = []
     try:
-        wait_until(lambda: times(out))
+        wait_until(lambda: times(out) or started.poll() is not None)
         children = psutil.Process(started.pid).children()
         worker = next(child for child in children if "spawn_main" in "".join(child.cmdline()))
         worker.kill()  # its run is taken up by another
