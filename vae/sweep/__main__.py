@@ -21,12 +21,8 @@ from vae.training.settings import Settings
 QUIET = 60.0  # seconds without an ended run after which the number of epochs is told
 
 
-def sweep(arguments: list[str]) -> None:
-    """Trains the cells that have not finished.
-
-    Raises:
-        SystemExit: runs failed; the status is 1.
-    """
+def sweep(arguments: list[str]) -> int:
+    """Trains the cells that have not finished; returns the exit status, which is 1 if some failed."""
     options = parse(arguments)
     out = options.out or unused_folder(options.dataset)
     wanted = [replace(cell, data=absolute(cell.data), out=absolute(out / cell.name())) for cell in cells(options)]
@@ -44,14 +40,14 @@ def sweep(arguments: list[str]) -> None:
         command += [] if options.out else ["--out", str(out)]
         raise KeyboardInterrupt(f"stopped; to go on: {shlex.join(command)}") from None
     if failed:
-        raise SystemExit(
-            f"vae.sweep: {len(failed)} of {len(wanted)} runs failed, the first because {failed[0]}; "
-            "the same command tries them again"
-        )
+        count = f"{len(failed)} of {len(wanted)} runs failed"
+        print(f"vae.sweep: {count}, the first because {failed[0]}; the same command tries them again", file=sys.stderr)
+        return 1
     if gone := [cell for cell in wanted if not folders.finished(cell)]:
         raise UserError(f"{gone[0].name()} was trained, but is not in {out} here; all machines must share that folder")
     folder = shlex.quote(str(out))
     print(f"done; next: python -m vae.sweep best {folder}, python -m vae.figures all --runs {folder}")
+    return 0
 
 
 def train_all(missing: list[Settings], options: Sweep, count: int) -> list[str]:

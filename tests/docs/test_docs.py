@@ -19,7 +19,7 @@ from vae.report import __main__ as report
 from vae.sweep import best, grid, status
 from vae.training import settings
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "results" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SWEEP = ROOT / "docs" / "sweep.md"
 
