@@ -234,7 +234,7 @@ class DiagonalPairs:
         w1, w2, g1, g2 = (float(w) for w in self.weights)
         pair = diagonal_pairs(first, second, np.float64)
         terms, kernel = (formula.from_mean, gs) if self.dual else (formula.to_mean, g)
-        value = formula.skew(w1, w2, *terms(g1, g2, *pair, kernel)).sum(-1)
+        value = formula.skew(w1, w2, *terms(g1, g2, 0.0, *pair[1:], kernel)).sum(-1)
         beyond = (np.abs(pair.log_r1) > WIDEST).any(-1) | ~np.isfinite(value) | self.tiny
         if beyond.any():
             function = jsg_dual if self.dual else jsg
@@ -243,27 +243,12 @@ class DiagonalPairs:
         return value
 
 
-def g(x: np.ndarray, k: np.ndarray, other_k: np.ndarray, log_r: np.ndarray) -> np.ndarray:
-    """`special.g` in float64, by the split of the kernels."""
-    f, m = split(x, k)
-    return special.split_g(x, f, np.log(k / m), tail)
-
-
-def gs(x: np.ndarray, k: np.ndarray, other_k: np.ndarray, log_r: np.ndarray) -> np.ndarray:
-    """`special.gs`, likewise."""
-    f, m = split(x, k)
-    return special.split_gs(k, f, m, np.log(k / m), tail)
-
-
-def split(x: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return np.clip(x, special.SPLIT_FROM - 1, special.SPLIT_TO - 1), np.clip(k, special.SPLIT_FROM, special.SPLIT_TO)
+coefficients = cache(special.split_tail)  # to compute them takes as long as to import half of this package
 
 
 def tail(w: np.ndarray) -> np.ndarray:
-    return special.polynomial(w, coefficients())
+    """``2 P(w)`` of `special.split_g` in float64."""
+    return special.polynomial(w, coefficients(13))
 
 
-@cache
-def coefficients() -> tuple[float, ...]:
-    """Of `tail`; to compute them takes as long as to import half of this package."""
-    return special.split_tail(13)
+g, gs = special.split_kernels(np.clip, np.log, tail)

@@ -70,12 +70,98 @@ def exact_tail(w):
 def test_splitting_changes_nothing(k):
     """``g`` and ``gs`` do not depend on where k is split into a factor for the series and the rest."""
     with mp.workdps(60):
-        x = k - 1
+        x, beyond = k - 1, mp.mpf(5) / 7
         for m in (mp.mpf(3) / 8, mp.mpf(7) / 8, mp.mpf(2), k):
-            f, log_rest = m - 1, mp.log(k / m)
             tail = exact_tail if m != k or 3 <= 8 * k <= 16 else lambda w: mp.mpf(0) if w == 0 else exact_tail(w)
-            assert mp.almosteq(special.split_g(x, f, log_rest, tail), x - mp.log(k), mp.mpf(10) ** -50)
-            assert mp.almosteq(special.split_gs(k, f, m, log_rest, tail), mp.log(k) - x / k, mp.mpf(10) ** -50)
+            arguments = x, k, None, beyond, lambda x, k, m=m: (m - 1, m, mp.log(k / m)), tail
+            assert mp.almosteq(special.split_g(*arguments), x - mp.log(k) - beyond, mp.mpf(10) ** -50)
+            assert mp.almosteq(special.split_gs(*arguments), mp.log(k) + beyond - x / k, mp.mpf(10) ** -50)
+
+
+@pytest.mark.parametrize("eighths", [1, 2, 3, 4, 8, 15, 16, 17, 800])
+def test_the_split_keeps_k_where_the_series_serves_it_and_gives_the_logarithm_the_rest(eighths):
+    k = mp.mpf(eighths) / 8
+    f, m, log_rest = special.split(k - 1, k, clamp, mp.log)
+    assert m == min(max(k, 0.375), 2)
+    assert f == m - 1
+    assert mp.almosteq(m * mp.exp(log_rest), k)
+
+
+@pytest.mark.parametrize("k", [0.01, 0.7, 1.001, 1.9, 30.0])
+def test_kernels_by_the_split_are_g_and_gs(k):
+    g, gs = special.split_kernels(clamp, mp.log, exact_tail)
+    k = mp.mpf(k)
+    assert mp.almosteq(g(k - 1, k, k, 0), k - 1 - mp.log(k))
+    assert mp.almosteq(gs(k - 1, k, k, 0), mp.log(k) - (k - 1) / k)
+
+
+def clamp(x, low, high):
+    return min(max(x, low), high)
+
+
+WIDEST, FURTHEST = 700.0, 2.0**512
+
+
+def reduced(mean1, logvar1, mean2, logvar2, w1=0.5, w2=0.5, ends=True):
+    """`special.log_variance_pair` in float64."""
+    operations = np.exp, lambda x: (np.exp(x), np.expm1(x)), lambda x, limit: np.clip(x, -limit, limit), np.where
+    return special.log_variance_pair(mean1, logvar1, mean2, logvar2, w1, w2, ends, WIDEST, FURTHEST, *operations)
+
+
+@pytest.mark.parametrize("standard", [False, True], ids=["two Gaussians", "N(0, 1)"])
+@pytest.mark.parametrize("size", [1e-9, 1e-3, 1.0, 300.0])
+def test_log_variances_are_reduced_to_the_scalars_of_the_formula(standard, size):
+    """To a few units of the last place of float64, wherever the two log-variances lie and however near."""
+    mean1, mean2, middle, step = np.random.default_rng(0).normal(size=(4, 200))
+    logvar1 = size * step if standard else 50 * middle + size * step
+    mean2, logvar2 = (None, None) if standard else (mean2, 50 * middle)
+    beyond, *got = reduced(mean1, logvar1, mean2, logvar2)
+    assert (np.asarray(beyond) == 0).all()
+    columns = zip(*(np.broadcast_to(x, 200).tolist() for x in got), strict=True)
+    zero = np.zeros(200)
+    pairs = zip(mean1, logvar1, zero if standard else mean2, zero if standard else logvar2, strict=True)
+    with mp.workdps(40):
+        for numbers, pair in zip(columns, pairs, strict=True):
+            m1, l1, m2, l2 = (float(x) for x in pair)
+            d, l1, l2 = m1 - m2, mp.mpf(l1), mp.mpf(l2)
+            difference = l1 - l2
+            if abs(difference) > WIDEST or max(abs(l1), abs(l2)) > WIDEST:
+                continue
+            i1, i2 = mp.exp(-l1 / 2), mp.exp(-l2 / 2)
+            want = (
+                mp.exp(difference), mp.exp(-difference), mp.expm1(difference), mp.expm1(-difference),
+                d * i1, d * i2, i1, i2,
+            )  # fmt: skip
+            for name, x, y in zip(("r1", "r2", "e1", "e2", "d1", "d2", "i1", "i2"), numbers, want, strict=True):
+                # An exponential is within an ulp; squares, reciprocals and products make at most ten of them.
+                assert abs(x - y) <= 10 * 2.0**-52 * abs(y), name
+
+
+def test_log_ratios_and_displacements_are_clamped():
+    """Ratios at their limits stay consistent; a displacement and its unit stay below the square root of the range."""
+    for sign in (1.0, -1.0):
+        _, r1, r2, e1, *_ = reduced(*np.array([[0.0], [sign * 900.1], [0.0], [-sign * 0.3]]))
+        assert r1 == pytest.approx(np.exp(sign * WIDEST), rel=1e-12, abs=0)
+        assert r2 == pytest.approx(np.exp(-sign * WIDEST), rel=1e-12, abs=0)
+        assert e1 == pytest.approx(np.expm1(sign * WIDEST), rel=1e-12, abs=0)
+    *_, d1, d2, i1, i2 = reduced(*np.array([[0.0], [-900.0], [-2e300], [-1600.0]]))
+    assert i1 == pytest.approx(np.exp(WIDEST / 2), rel=1e-12, abs=0)
+    assert i2 == FURTHEST / 2
+    assert d1 == FURTHEST * i1
+    assert d2 == FURTHEST * i2
+    *_, d1, _, _, i2 = reduced(np.array([-2e300]), np.zeros(1), None, None)
+    assert (d1, i2) == (-FURTHEST, 1)
+
+
+@pytest.mark.parametrize("standard", [False, True], ids=["two Gaussians", "N(0, 1)"])
+def test_only_an_end_that_is_a_kl_divergence_gets_back_what_was_cut_off_its_log_ratio(standard):
+    zero = np.zeros(3)
+    logvar1 = np.array([1000.0, -1e40, 3.0])
+    second = (None, None) if standard else (zero, zero)
+    for w1, w2 in ((1.0, 0.0), (0.0, 1.0)):
+        assert reduced(zero, logvar1, *second, w1, w2)[0].tolist() == [300, -1e30, 0]
+        assert reduced(zero, logvar1, *second, w1, w2, ends=False)[0] == 0
+    assert reduced(zero, logvar1, *second, 0.25, 0.75)[0].tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize(("terms", "bits"), [(6, 27), (13, 55)])
