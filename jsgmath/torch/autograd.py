@@ -1,9 +1,9 @@
 """The divergences as functions that torch differentiates, maps and compiles; `eager` and `triton` compute them.
 
 The forward pass computes values and gradients together.  The backward pass returns these gradients where the gradient
-from above is 1, as after ``reduction="mean"``, and otherwise multiplies them by it (`rescaled`).  It computes them again
-from the inputs if it runs a second time (``retain_graph``), builds a graph of the gradient (``create_graph``), or runs
-under `torch.func` or `torch.compile`.
+from above is 1, as after ``reduction="mean"``, and otherwise multiplies them by it (`rescaled`).  It computes them
+again from the inputs if it runs a second time (``retain_graph``), builds a graph of the gradient (``create_graph``),
+or runs under `torch.func` or `torch.compile`.
 
 Tensors are rows: means have shape ``(rows, n)``, scales ``(rows, n)`` or ``(rows, n, n)``.  ``alphas`` has one entry or
 one per row; if it is None, the number ``alpha`` is used.
