@@ -80,13 +80,13 @@ def numpy_kernel(kernel):
     return partial(kernel, log=np.log, where=np.where, one=WORK(1), terms=terms, floor=info.tiny ** WORK(0.75))
 
 
-# How torch and Triton compute g and gs.  In a GPU kernel there is no time for both a logarithm and a long series, and in
-# torch a choice costs as much as a logarithm.  So k is split into ``(1 + f) k_rest``:
+# How torch and Triton compute g and gs.  In a GPU kernel there is no time for both a logarithm and a long series, and
+# in torch a choice costs as much as a logarithm.  So k is split into ``(1 + f) k_rest``:
 #
 #     g(x) = g(f) + (x - f) - log(k_rest),        gs(x) = gs(f) + (1/k - 1/(1+f)) + log(k_rest)
 #
-# with ``f = x``, so that only the series remains, wherever 1 + f lies between the numbers below.  At these numbers g and
-# gs are already so large that rounding k and a logarithm costs at most six units of the last place.
+# with ``f = x``, so that only the series remains, wherever 1 + f lies between the numbers below.  At these numbers g
+# and gs are already so large that rounding k and a logarithm costs at most six units of the last place.
 SPLIT_FROM, SPLIT_TO = 3 / 8, 2.0
 
 

@@ -1,4 +1,4 @@
-"""Gaussians whose covariance is diagonal but for a few columns, against the definition in 60 digits."""
+"""Gaussians with covariance ``D + W W^T``, W with few columns, against the definition in 60 digits."""
 
 import subprocess
 import sys
