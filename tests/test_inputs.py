@@ -1,4 +1,4 @@
-"""Bad input: every call below raises, and the text says what was got, what was wanted and, if it helps, what to do."""
+"""Bad input raises an error whose message says what was got, what was wanted and, if it helps, what to do."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ BATCH2, BATCH3 = (Gaussian(np.zeros((size, 2)), var=1.0) for size in (2, 3))
 VECTOR = np.array([0.3, 1.7, -0.4])
 SINGULAR32 = np.outer(VECTOR, VECTOR).astype(np.float32) + np.float32(1e-8) * np.eye(3, dtype=np.float32)
 
-# name: (call, exception, what its text must contain, parted by |)
+# name: (call, exception, texts that its message must contain, separated by |)
 ALPHA = {
     "alpha above 1": (lambda: jsg(N, N, 1.2), ValueError, "alpha | [0, 1] | 1.2"),
     "alpha below 0": (lambda: jsg_dual(N, N, -0.1), ValueError, "alpha | [0, 1] | -0.1"),
@@ -77,7 +77,7 @@ MATRIX = {
         ValueError,
         "cov | not symmetric | 0.3 | (cov + cov.T) / 2",
     ),
-    "cov asymmetric beside large variances": (
+    "cov asymmetric with large variances": (
         lambda: Gaussian([0.0, 0.0], cov=[[1e300, 1e299], [0.0, 1e300]]),
         ValueError,
         "cov | not symmetric | 1e+299",
@@ -94,7 +94,7 @@ MATRIX = {
     ),
     "cov zero": (lambda: Gaussian([0.0, 0.0], cov=np.zeros((2, 2))), ValueError, "not positive definite"),
     "cov singular": (lambda: Gaussian(0.0, cov=np.ones((3, 3))), ValueError, "not positive definite | jitter"),
-    # Rounding makes the last pivot of these a tiny positive number as easily as a negative one.
+    # Rounding may make the last pivot of these matrices a tiny positive number.
     "cov singular but for rounding": (
         lambda: Gaussian(0.0, cov=np.full((3, 3), 0.1)),
         ValueError,
@@ -190,7 +190,7 @@ def table(*tables):
 
 
 @table(ALPHA, CONVENTION, SCALE, MEAN, MATRIX, SHAPE, KIND)
-def test_bad_input_is_refused_with_its_reason(call, exception, fragments):
+def test_bad_input_is_refused_with_a_reason(call, exception, fragments):
     assert_refused(call, exception, fragments)
 
 
@@ -200,7 +200,7 @@ def assert_refused(call, exception, fragments):
     text = str(caught.value)
     assert all(fragment in text for fragment in fragments.split(" | ")), text
     assert "\n" not in text
-    assert caught.type is exception  # LinAlgError is a ValueError, and says nothing
+    assert caught.type is exception  # not LinAlgError, a ValueError without a helpful message
 
 
 def test_every_function_refuses_other_types():

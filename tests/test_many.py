@@ -18,7 +18,7 @@ WEIGHTS, OTHERS = [0.125, 0.25, 0.5, 0.125], [0.25, 0.125, 0.375, 0.25]
 
 
 def near(gaussians, gap, axis):
-    """All like the first, but for a relative difference of about ``gap``."""
+    """Copies of the first with relative differences of about ``gap``."""
     first = gaussians[0]
     noise = RNG.normal(size=(K, N))
     scales = [first.scale * (1 + gap * noise[k] * (1 if axis else np.eye(N))) for k in range(K)]
@@ -26,7 +26,7 @@ def near(gaussians, gap, axis):
 
 
 def definition(gaussians, weights, mean_weights, dual):
-    """``sum_k w_k KL(N_k||G)`` or ``KL(G||N_k)`` with ``P_G = sum_k g_k P_k`` [eqs. 2, 12, 13], to 60 digits."""
+    """``sum_k w_k KL(N_k||G)`` or ``KL(G||N_k)`` with ``P_G = sum_k g_k P_k`` [eqs. 2, 12, 13], in 60 digits."""
     with mp.workdps(DIGITS):
         pairs = [exact(N.form, N.mean, N.scale) for N in gaussians]
         precisions = [mp.mpf(g) * S**-1 for g, (_, S) in zip(mean_weights, pairs, strict=True)]
@@ -38,7 +38,7 @@ def definition(gaussians, weights, mean_weights, dual):
 
 
 def error(value, truth):
-    """In epsilons of float64."""
+    """The relative error, in epsilons of float64."""
     return abs(value / float(truth) - 1) / np.finfo(float).eps
 
 
@@ -48,13 +48,13 @@ def error(value, truth):
 def test_diagonal_gaussians_are_right_to_the_last_digits_however_close(gap, mean_weights, dual):
     gaussians = DIAGONAL if gap is None else near(DIAGONAL, gap, axis=1)
     value = jsg_many(gaussians, WEIGHTS, mean_weights=mean_weights, dual=dual)
-    # Rounded once from 80 bits; 4 is what the documentation promises where a long double is a double.
+    # Rounded once from 80 bits; where a long double is a double, the documentation promises 4.
     assert error(value, definition(gaussians, WEIGHTS, mean_weights or WEIGHTS, dual)) < 4
 
 
 @pytest.mark.parametrize("dual", [False, True])
 @pytest.mark.parametrize("gap", [None, 1e-3, 1e-8])
-def test_full_covariances_are_right_however_close_at_their_own_weights(gap, dual):
+def test_full_covariances_are_accurate_however_close_if_both_weights_are_the_same(gap, dual):
     gaussians = DENSE if gap is None else near(DENSE, gap, axis=0)
     value = jsg_many(gaussians, WEIGHTS, dual=dual)
     condition = max(np.linalg.cond(x.cov) for x in gaussians)
@@ -65,7 +65,7 @@ def test_full_covariances_are_right_however_close_at_their_own_weights(gap, dual
 def test_full_covariances_are_right_at_other_weights():
     for dual in (False, True):
         value = jsg_many(DENSE, WEIGHTS, mean_weights=OTHERS, dual=dual)
-        assert error(value, definition(DENSE, WEIGHTS, OTHERS, dual)) < 300  # as before
+        assert error(value, definition(DENSE, WEIGHTS, OTHERS, dual)) < 300  # as in the test above
 
 
 @pytest.mark.parametrize("pair", [DIAGONAL[:2], DENSE[:2], [DIAGONAL[0], DENSE[1]]], ids=["diagonal", "dense", "mixed"])
@@ -78,7 +78,7 @@ def test_two_gaussians_give_the_bits_of_the_pair(pair):
             assert deasy == pytest.approx(function(*pair, alpha), rel=1e-15)  # 1 - (1 - alpha) is not alpha
 
 
-def test_weights_that_sum_to_1_in_float32_alone_are_divided_by_their_sum():
+def test_weights_that_sum_to_1_only_in_float32_are_divided_by_their_sum():
     weights = np.float32([0.1, 0.2, 0.3, 0.4])
     assert abs(weights.astype(float).sum() - 1) > 1e-9
     value = jsg_many(DIAGONAL, weights)
@@ -99,8 +99,8 @@ def test_a_gaussian_of_weight_zero_does_not_count():
             assert value == pytest.approx(jsg_many(gaussians[:2], [0.25, 0.75], dual=dual), rel=1e-14)
 
 
-def test_the_mean_of_several_is_the_mean_of_means():
-    """``G`` of weights 1/2, 1/4, 1/4 is that of the first and of the mean of the others."""
+def test_the_mean_of_several_gaussians_is_a_mean_of_means():
+    """``G`` with weights 1/2, 1/4, 1/4 is the mean of the first Gaussian and the mean of the others."""
     from jsgmath import geometric_mean
 
     var = [Gaussian(x.mean, var=x.var) for x in DIAGONAL]
@@ -130,7 +130,7 @@ def test_a_gaussian_far_away_costs_the_others_no_digits():
 
 
 def test_the_mean_of_ill_conditioned_covariances_keeps_its_digits():
-    """Without a second step it would lose 1e-8 of them at this condition of 1e8."""
+    """Without a second step the error at this condition of 1e8 would be 1e-8."""
     q = np.linalg.qr(RNG.normal(size=(2, 3, 3)))[0]
     gaussians = [Gaussian(m, cov=(a * [1.0, 1e-4, 1e-8]) @ a.T) for m, a in zip(MEANS[:2], q, strict=True)]
     with mp.workdps(DIGITS):
@@ -158,7 +158,7 @@ REFUSED = {
         ValueError,
         "weights must not be negative | -0.5",
     ),
-    "a weight that is no number": (lambda: jsg_many(DIAGONAL[:2], [0.5, "x"]), TypeError, "weights | real numbers"),
+    "a weight that is not a number": (lambda: jsg_many(DIAGONAL[:2], [0.5, "x"]), TypeError, "weights | real numbers"),
     "weights of NaN": (lambda: jsg_many(DIAGONAL[:2], [np.nan, 1.0]), ValueError, "weights | nan"),
     "mean weights": (
         lambda: jsg_many(DIAGONAL[:2], [0.5, 0.5], mean_weights=[1.0, 1.0]),
@@ -187,13 +187,13 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("call", "exception", "fragments"), REFUSED.values(), ids=REFUSED)
-def test_bad_input_is_refused_with_its_reason(call, exception, fragments):
+def test_bad_input_is_refused_with_a_reason(call, exception, fragments):
     with pytest.raises(exception) as caught:
         call()
     assert all(fragment in str(caught.value) for fragment in fragments.split(" | ")), caught.value
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_more_than_float64_holds_is_infinite(count):
+def test_a_value_beyond_float64_is_infinite(count):
     means = [0.0, 1e10, 2e10][:count]
     assert jsg_many([Gaussian([mean], var=[1e-300]) for mean in means], [1 / count] * count) == np.inf

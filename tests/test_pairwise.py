@@ -13,21 +13,21 @@ VARIANTS = [(dual, convention) for dual in (False, True) for convention in ("dea
 
 
 def batch(count, n, form="var", spread=1.0):
-    """So many Gaussians, each a multiple ``spread`` away from one centre."""
+    """``count`` Gaussians around one centre, at distances of about ``spread``."""
     mean = RNG.normal(size=n) + spread * RNG.normal(size=(count, n))
     logvar = RNG.normal(size=n) + spread * RNG.normal(size=(count, n))
     return Gaussian(mean, **{form: {"var": np.exp(logvar), "std": np.exp(logvar / 2), "logvar": logvar}[form]})
 
 
 def pairs(first, second, alpha, dual, convention):
-    """The same by `jsg`, to 1 ulp."""
+    """The same matrix by `jsg`, accurate to 1 ulp."""
     function = jsg_dual if dual else jsg
     return function(first.indexed((slice(None), None)), second.indexed((None,)), alpha, convention=convention)
 
 
 @pytest.mark.parametrize("form", ["var", "std", "logvar"])
 @pytest.mark.parametrize("spread", [3.0, 0.3, 1e-3, 1e-8, 1e-14, 90.0])
-def test_entries_are_those_of_the_pairs_however_close_or_far(form, spread):
+def test_entries_equal_single_divergences_however_close_or_far(form, spread):
     first, second = batch(7, 20, form, spread), batch(5, 20, form, spread)
     second = Gaussian(
         np.concatenate([second.mean, first.mean[:2]]), **{form: np.concatenate([second.scale, first.scale[:2]])}
@@ -36,7 +36,7 @@ def test_entries_are_those_of_the_pairs_however_close_or_far(form, spread):
         for dual, convention in VARIANTS:
             matrix = pairwise(first, alpha, second, dual=dual, convention=convention)
             expected = pairs(first, second, alpha, dual, convention)
-            np.testing.assert_allclose(matrix, expected, rtol=1e-12, atol=0)  # what is promised
+            np.testing.assert_allclose(matrix, expected, rtol=1e-12, atol=0)  # the documented accuracy
             assert (matrix[[0, 1], [-2, -1]] == 0).all()
 
 
@@ -61,12 +61,12 @@ def test_lists_of_every_kind_are_accepted():
     frozen = [st.norm(RNG.normal(), 1.5) for _ in range(3)]
     mixed = [dense[0], Gaussian([0.0, 1.0, 2.0], var=2.0)]
     other = [families.Gamma(shape=a, rate=1.0) for a in (1.0, 2.0, 3.0)]
-    for held in (dense, frozen, mixed, other):
+    for distributions in (dense, frozen, mixed, other):
         for alpha in (0.3, 0.5):
-            matrix = pairwise(held, alpha, dual=True)
-            expected = [[jsg_dual(x, y, alpha) for y in held] for x in held]
+            matrix = pairwise(distributions, alpha, dual=True)
+            expected = [[jsg_dual(x, y, alpha) for y in distributions] for x in distributions]
             np.testing.assert_allclose(np.squeeze(matrix), np.squeeze(expected), rtol=1e-12)
-            assert matrix.shape[:2] == (len(held), len(held))
+            assert matrix.shape[:2] == (len(distributions), len(distributions))
 
 
 def test_the_type_of_the_result_is_that_of_the_input():
@@ -76,7 +76,7 @@ def test_the_type_of_the_result_is_that_of_the_input():
 
 
 def test_a_thousand_of_fifty_dimensions_take_less_than_two_seconds_of_processor_time():
-    """A second on two cores; by the processor's time, since others may work on them."""
+    """It takes a second on two cores; processor time does not depend on other programs."""
     gaussians = batch(1000, 50)
     pairwise(batch(100, 50), 0.3)
     start = time.process_time()
@@ -108,7 +108,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("call", "exception", "fragments"), REFUSED.values(), ids=REFUSED)
-def test_bad_input_is_refused_with_its_reason(call, exception, fragments):
+def test_bad_input_is_refused_with_a_reason(call, exception, fragments):
     with pytest.raises(exception) as caught:
         call()
     assert all(fragment in str(caught.value) for fragment in fragments.split(" | ")), caught.value
@@ -116,7 +116,7 @@ def test_bad_input_is_refused_with_its_reason(call, exception, fragments):
 
 @pytest.mark.parametrize("size", [1e-40, 4e-41, 1e-300])
 def test_products_of_variances_that_float64_cannot_hold_keep_their_digits(size):
-    """Eight of 1e-40 are 1e-320, of which float64 keeps four digits."""
+    """The product of eight factors 1e-40 is 1e-320, and float64 keeps four digits of it."""
     var = np.concatenate([np.full((3, 16), size) * [[1], [2], [3]], np.full((3, 16), 1 / size)])
     mean = np.sqrt(size) * np.array([[0], [30], [-30], [0], [0], [0]])
     gaussians = Gaussian(np.broadcast_to(mean, var.shape), var=var)
@@ -125,7 +125,7 @@ def test_products_of_variances_that_float64_cannot_hold_keep_their_digits(size):
         np.testing.assert_allclose(matrix, pairs(gaussians, gaussians, 0.3, dual, convention), rtol=1e-12, atol=0)
 
 
-def test_powers_of_alpha_that_float64_cannot_hold_count():
+def test_powers_of_alpha_that_underflow_count():
     """``alpha^2`` is 0, but times ``v1/v2 (m1 - m2)^2/s`` it is 1e170."""
     first, second = Gaussian([[1e100]], var=[[1e150]]), Gaussian([[0.0]], var=[[1e-150]])
     for dual, convention in VARIANTS:
@@ -133,13 +133,13 @@ def test_powers_of_alpha_that_float64_cannot_hold_count():
         np.testing.assert_allclose(matrix, pairs(first, second, 1e-180, dual, convention), rtol=1e-12, atol=0)
 
 
-def test_more_than_float32_holds_is_infinite():
+def test_a_value_beyond_float32_is_infinite():
     far = Gaussian(np.array([[1e30], [0]], np.float32), var=np.array([[1e-30], [1]], np.float32))
     assert pairwise(far, 0.5)[0, 1] == np.inf
 
 
-def test_squares_of_means_times_variances_that_float64_cannot_hold_count():
-    """``d^2 v/s^2`` is 100 where ``d^2 v`` is 0."""
+def test_squares_of_means_times_variances_that_underflow_count():
+    """``d^2 v/s^2`` is 100 although ``d^2 v`` underflows to 0."""
     first = Gaussian([[1e-99], [0.0]], var=[[1e-200], [1e200]])
     second = Gaussian([[0.0], [0.0]], var=[[2e-198], [1e200]])
     for dual, convention in VARIANTS:

@@ -33,6 +33,7 @@ MODULES = {
     "diagonal": "reduction/diagonal",
     "reduction": "reduction/__init__",
     "divergences": "divergences",
+    "gradients": "gradients",
     "twofold": "reduction/twofold",
     "scaling": "reduction/scaling",
     "full": "reduction/full",
@@ -86,15 +87,6 @@ REASONS = {
     ],
     "both Gaussians have the same dimension": [
         "divergences.evaluated: rounding = (special.ROUNDING + N2.dim) * np.finfo(special.WORK).eps",
-    ],
-    "both arguments have the same type": [
-        "divergences.jeffreys: if not isinstance(N2, Gaussian):",
-        "divergences.geometric_mean: if not isinstance(N2, Gaussian):",
-        "divergences._skew: if isinstance(N2, Gaussian):",
-    ],
-    "it is used only to check the shape of alpha": [
-        "divergences.arguments: batch = common_batch(N2, N2)",
-        "divergences.arguments: batch = common_batch(N1, N1)",
     ],
     "only the amount of memory depends on it": [
         "full.full_pairs: count, step = (int(np.prod(batch)), max(1, AT_ONCE // (n * 2)))",
@@ -197,10 +189,9 @@ class Mutant(NamedTuple):
         function = importlib.import_module(f"jsgmath.{MODULES[module].removesuffix('/__init__').replace('/', '.')}")
         for name in path:
             function = inspect.getattr_static(function, name)
-            # A property, a cached property and a class method contain the function that they call.
-            function = next(
-                (getattr(function, x) for x in ("fget", "func", "__func__") if hasattr(function, x)), function
-            )
+            # A property, a cached property, a class method and a decorated function contain what they call.
+            inside = ("fget", "func", "__func__", "__wrapped__")
+            function = next((getattr(function, x) for x in inside if hasattr(function, x)), function)
         function.__code__ = self.code  # changes the object that all importers share
 
 

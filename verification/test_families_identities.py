@@ -123,26 +123,40 @@ def choose(condition, yes, no):
     return yes if condition in (True, sp.true) else no
 
 
-SYMBOLIC = Arithmetic(
-    library="SymPy",
-    **dict.fromkeys(("weight", "array", "broadcast", "result_type", "rounded", "stack", "largest")),
-    work=lambda x: x,
-    bits=lambda x: 64,
-    g=lambda x, k, other_k, log_r: x - sp.log(k),
-    gs=lambda x, k, other_k, log_r: sp.log(k) - x / k,
-    log=sp.log,
-    log1p=lambda x: sp.log(1 + x),
-    exp=sp.exp,
-    expm1=lambda x: sp.exp(x) - 1,
-    where=choose,
-)
+class Symbolic(Arithmetic):
+    """The functions of a family's shipped text, for SymPy expressions."""
+
+    array = rounded = result_type = None  # not needed
+
+    def __init__(self):
+        self.log, self.exp, self.where = sp.log, sp.exp, choose
+
+    def g(self, x, k, other_k, log_r):
+        return x - sp.log(k)
+
+    def gs(self, x, k, other_k, log_r):
+        return sp.log(k) - x / k
+
+    def log1p(self, x):
+        return sp.log(1 + x)
+
+    def expm1(self, x):
+        return sp.exp(x) - 1
+
+    def work(self, x):
+        return x
+
+    def bits(self, x):
+        return 64
+
+
 x, y, a = sp.symbols("x y a", positive=True)
 TEXTBOOK = {families.Poisson: x * sp.log(x / y) - x + y, families.Exponential: sp.log(x / y) + y / x - 1}
 
 
 def symbolic(family, rate):
     """A member with a symbolic rate, for the shipped text."""
-    kind = type(family.__name__, (family,), {"__init__": lambda self: None, "arithmetic": SYMBOLIC})
+    kind = type(family.__name__, (family,), {"__init__": lambda self: None, "arithmetic": Symbolic()})
     member = kind()
     member.parameters = {"rate": rate}
     return member

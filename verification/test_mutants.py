@@ -61,7 +61,7 @@ def f(r1, r2, A):
     assert "module.f: return A.T @ -r1 ** 3 if r1 > 0.5 and A else r2.T / 2" in {m.name for m in found}
 
 
-@pytest.mark.parametrize("module", ["formula", "special", "diagonal", "divergences"])
+@pytest.mark.parametrize("module", ["formula", "special", "diagonal", "divergences", "gradients"])
 def test_every_arithmetic_operation_has_its_mutant(module):
     """The exceptions are operations in code that only raises an error."""
     source = mutants.text_of(module)

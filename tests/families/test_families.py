@@ -23,27 +23,31 @@ from jsgmath.families import Bernoulli, Beta, Categorical, Dirichlet, Exponentia
         (lambda: Categorical(logits=[-np.inf, -np.inf]), "logits must be finite somewhere, got -inf"),
         (lambda: Categorical(logits=[np.inf, 0.0]), "logits must be finite or -inf, got inf"),
         (lambda: Bernoulli(1.5), r"probs must be in \[0, 1\], got 1.5"),
-        (lambda: Bernoulli(logits=np.inf), "logits must be finite; probs=0 and probs=1 are the rest, got inf"),
+        (lambda: Bernoulli(logits=np.inf), "logits must be finite; use probs=0 or probs=1 for infinite ones, got inf"),
         (
             lambda: Categorical([1.0, 0.0]).geometric_mean(Categorical([0.0, 1.0]), 0.5),
-            "the two have no outcome in common",
+            "the two distributions have no common outcome",
         ),
         (
             lambda: Poisson([1.0, 2.0]).skew(Poisson([1.0, 2.0, 3.0]), 0.5, "deasy", False),
-            r"batch shapes \(2,\) of N1 and \(3,\) of N2 do not broadcast",
+            r"shapes \(2,\) of N1 and \(3,\) of N2 do not broadcast",
+        ),
+        (
+            lambda: Poisson([1.0, 2.0]).skew(Poisson(3.0), [0.1, 0.2, 0.3], "deasy", False),
+            r"shapes \(2,\) of N1 and \(3,\) of alpha do not broadcast",
         ),
         (
             lambda: Dirichlet([1.0, 2.0]).skew(Dirichlet([1.0, 2.0, 3.0]), 0.5, "deasy", False),
-            "N1 has 2 components but N2 has 3",
+            "N1 has dimension 2 but N2 has 3",
         ),
         (
             lambda: Poisson([1.0]).independent(1).skew(Poisson([1.0]), 0.5, "deasy", False),
-            "N1 has 1 axes of components but N2 has 0",
+            "N1 has 1 event dimensions but N2 has 0",
         ),
         (lambda: Poisson(1.0).skew(Poisson(2.0), 1.5, "deasy", False), r"alpha must lie in \[0, 1\], got 1.5"),
     ],
 )
-def test_a_bad_value_is_named(make, message):
+def test_a_bad_value_is_refused_with_a_reason(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
@@ -51,23 +55,23 @@ def test_a_bad_value_is_named(make, message):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Gamma(1.0), "Gamma takes rate= or scale=, which is 1/rate, and got neither"),
-        (lambda: Exponential(1.0, scale=1.0), "Exponential takes rate= or scale=, which is 1/rate, and got both"),
-        (lambda: Bernoulli(), "Bernoulli takes probs= or logits=, and got neither"),
-        (lambda: Categorical([1.0], logits=[1.0]), "Categorical takes probs= or logits=, and got both"),
+        (lambda: Gamma(1.0), "Gamma takes either rate= or scale=, which is 1/rate, got neither"),
+        (lambda: Exponential(1.0, scale=1.0), "Exponential takes either rate= or scale=, which is 1/rate, got both"),
+        (lambda: Bernoulli(), "Bernoulli takes either probs= or logits=, got neither"),
+        (lambda: Categorical([1.0], logits=[1.0]), "Categorical takes either probs= or logits=, got both"),
         (lambda: Poisson("much"), "rate must be real numbers"),
         (
             lambda: Poisson(1.0).skew(Geometric(0.5), 0.5, "deasy", False),
-            "N1 is Poisson but N2 is Geometric; they must be of one family",
+            "N1 is a Poisson but N2 a Geometric; a divergence compares members of one family",
         ),
     ],
 )
-def test_a_wrong_kind_is_named(make, message):
+def test_a_wrong_type_is_refused_with_a_reason(make, message):
     with pytest.raises(TypeError, match=message):
         make()
 
 
-def test_types_and_shapes_are_those_of_the_parameters():
+def test_types_and_shapes_follow_the_parameters():
     value = Gamma(np.ones((3, 1), np.float32), rate=np.float32(2)).skew(
         Gamma(np.full(4, 2, np.float32), scale=np.float32(1)), np.linspace(0, 1, 4), "deasy", False
     )

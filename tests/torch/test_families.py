@@ -75,7 +75,7 @@ def test_a_probability_of_zero_leaves_torchs_gradients_finite():
         (lambda: Beta(np.array(1.0), torch.tensor(1.0)), "Beta got arrays of NumPy and torch; use one"),
         (
             lambda: Poisson(1.0).skew(Poisson(torch.tensor(1.0)), 0.5, "deasy", False),
-            "N1 is of NumPy but N2 of torch; use one",
+            "N1 is of NumPy but N2 of torch; convert one of them",
         ),
     ],
 )

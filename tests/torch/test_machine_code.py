@@ -13,7 +13,7 @@ from tests.torch.machine_code import CASES
 pytestmark = pytest.mark.slow
 
 # A multiprocessor has 65536 registers.  With 64 per thread, 1024 threads fit, each waiting for 16 bytes of every input,
-# which hides the latency of memory.  16-bit types have twice as many numbers in 16 bytes; a float64 takes two registers.
+# which hides the latency of memory.  16 bytes hold twice as many 16-bit numbers, and a float64 takes two registers.
 REGISTERS = {"fp32": 64, "fp64": 128, "bf16": 128, "fp16": 128}
 AMD_REGISTERS = 128  # of 512: four wavefronts
 

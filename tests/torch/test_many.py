@@ -66,6 +66,11 @@ REFUSED = {
         TypeError,
         "weights are of torch | NumPy | convert",
     ),
+    "a single Independent": (
+        lambda: jsg_many(td.Independent(td.Normal(torch.zeros(3), torch.ones(3)), 1), [0.5, 0.25, 0.25]),
+        TypeError,
+        "sequence | batch | a single Independent",
+    ),
     "two libraries": (
         lambda: jsg_many([DIAGONAL[0], td.Normal(torch.zeros(1), torch.ones(1))], [0.5, 0.5]),
         TypeError,

@@ -1,4 +1,4 @@
-"""Matrices of pairs of torch's distributions, against the pairs."""
+"""Matrices of divergences between distributions of torch, against single divergences."""
 
 import numpy as np
 import pytest
@@ -20,11 +20,11 @@ def test_torch_gives_tensors_with_gradients(kind):
             m, torch.ones(2, 1).double(), torch.ones(2).double()
         ),
     }[kind]
-    held = [make(m) for m in means]
-    matrix = pairwise(held, 0.5)
+    distributions = [make(m) for m in means]
+    matrix = pairwise(distributions, 0.5)
     assert matrix.shape == (3, 3)
     assert (matrix == matrix.mT).all()
-    expected = torch.stack([torch.stack([jsg(x, y, 0.5) for y in held]) for x in held])
+    expected = torch.stack([torch.stack([jsg(x, y, 0.5) for y in distributions]) for x in distributions])
     torch.testing.assert_close(matrix, expected, rtol=1e-13, atol=0)
     matrix.sum().backward()
     by_hand = means.grad.clone()
@@ -36,3 +36,8 @@ def test_torch_gives_tensors_with_gradients(kind):
 def test_a_batch_of_two_axes_is_refused():
     with pytest.raises(ValueError, match=r"gaussians has batch shape \(4, 3\), wanted \(K,\).*Independent"):
         pairwise(td.Normal(torch.zeros(4, 3), torch.ones(4, 3)), 0.5)
+
+
+def test_a_batch_in_a_list_is_refused():
+    with pytest.raises(ValueError, match=r"gaussians\[0\] has batch shape \(2,\), wanted \(\)"):
+        pairwise([td.MultivariateNormal(torch.zeros(2, 3), torch.eye(3))], 0.5)
