@@ -1,4 +1,4 @@
-"""What the tests in torch are run with: backends, variants and random tensors."""
+"""Backends, variants and random tensors for the tests in torch."""
 
 import itertools
 
@@ -9,7 +9,7 @@ from torch.distributions import LowRankMultivariateNormal
 VARIANTS = list(itertools.product((False, True), ("deasy", "nielsen")))
 variants = pytest.mark.parametrize(("dual", "convention"), VARIANTS)
 backends = pytest.mark.parametrize("backend", ["eager", "triton"])
-# torch.compile's tracing calls what it means to replace.
+# Tracing by torch.compile calls functions that it will replace, and these warn.
 traced = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
 

@@ -16,7 +16,7 @@ from tests.torch.inputs import backends, numbers, variants
 @backends
 @variants
 @pytest.mark.parametrize("gaussians", [1, 2])
-def test_first_and_second_derivatives_are_those_of_differences(gaussians, dual, convention, backend):
+def test_first_and_second_derivatives_agree_with_finite_differences(gaussians, dual, convention, backend):
     """Every one by every other, alpha's too, between different Gaussians and between equal ones.
 
     In the slow interpreter along random directions only.
@@ -45,7 +45,7 @@ def test_a_third_derivative_is_that_of_the_closed_form(backend):
 
 @backends
 def test_a_graph_of_the_gradient_changes_nothing_in_the_gradient(backend):
-    """The eager gradient that waited is multiplied once more: a rounding."""
+    """The kept eager gradient is multiplied once more, which adds a rounding."""
     mean, logvar = (numbers(3, 4, dtype=torch.float32, seed=k) for k in range(2))
     loss = jsg_standard_normal(mean, logvar, 0.3, backend=backend).square().sum()
     with_graph = torch.autograd.grad(loss, (mean, logvar), create_graph=True)
@@ -79,7 +79,7 @@ def test_backward_may_come_twice_and_with_any_gradient_from_above(reduction, dty
 
 @backends
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_gradients_from_the_forward_are_handed_over_as_they_are(reduction, backend, monkeypatch):
+def test_gradients_of_the_forward_pass_are_returned_without_a_copy(reduction, backend, monkeypatch):
     """Where the gradient from above is 1, the backward computes nothing and allocates nothing of their size."""
     module = {"eager": eager, "triton": kernels}[backend]
     held = []

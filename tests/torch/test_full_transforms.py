@@ -1,4 +1,4 @@
-"""Full covariances at home in torch: derivatives, torch.func, torch.compile, and errors.
+"""Full covariances: derivatives, torch.func, torch.compile, and errors.
 
 The kernel runs in its interpreter.
 """
@@ -24,7 +24,7 @@ def factors(rows, n, seed=0, dtype=torch.float64):
 @backends
 @variants
 def test_full_covariances_have_first_and_second_derivatives_between_equal_gaussians_too(dual, convention, backend):
-    """Below the diagonal alone: what stands above it is not read."""
+    """Only entries on and below the diagonal count; those above are not read."""
     different = factors(2, 2)
     equal = [x.detach().clone().requires_grad_() for x in different[:2] * 2]
     alpha = torch.tensor([0.2, 0.9], dtype=torch.float64, requires_grad=True)
@@ -66,7 +66,7 @@ def test_full_covariances_broadcast_map_and_compile(backend):
 
 
 @backends
-def test_the_operators_of_full_covariance_keep_torch_s_rules(backend):
+def test_the_operators_of_full_covariance_pass_opcheck(backend):
     rows = [x.detach() for x in factors(3, 4, dtype=torch.float32)]
     for alphas in (None, torch.rand(3)):
         arguments = (*rows, alphas, 0.3, True, False, f"full {backend}")
@@ -88,12 +88,12 @@ MEAN, EYE = torch.zeros(3), torch.eye(3)
         ([MEAN, [[1.0]], MEAN, EYE], TypeError, "tril1 must be a torch tensor, got list"),
     ],
 )
-def test_what_does_not_fit_is_said_by_name(tensors, error, message):
+def test_invalid_arguments_are_named(tensors, error, message):
     with pytest.raises(error, match=message):
         jsg_full(*tensors, 0.3)
 
 
-def test_beyond_64_dimensions_torch_linalg_takes_over():
+def test_above_64_dimensions_torch_linalg_computes_the_results():
     tensors = factors(2, 70)
     results = [jsg_full(*tensors, 0.3, backend=backend) for backend in ("eager", "triton")]
     assert torch.equal(*results)
