@@ -73,7 +73,7 @@ def results(runs):
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_what_a_run_reported_of_its_last_epoch_is_found_again_in_the_model_it_saved(name, runs, results):
+def test_the_saved_model_has_the_errors_of_the_last_epoch(name, runs, results):
     rows = [json.loads(line) for line in (runs / name / "metrics.jsonl").read_text().splitlines()]
     for row in rows:
         found = results[name][row["split"]]
@@ -92,7 +92,7 @@ def test_alpha_is_the_learnt_or_the_set_one_and_null_where_there_is_none(runs, r
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_the_squared_error_is_in_every_run_whatever_it_was_trained_with(name, runs, results):
+def test_every_evaluation_has_the_squared_error(name, runs, results):
     model = VAE()
     model.load_state_dict(load_file(runs / name / "model.safetensors"))
     images = load("fashion-mini").test_images[:100].float() / 255
@@ -189,7 +189,7 @@ def test_a_mistake_ends_with_one_line_and_status_2_before_anything_is_written(op
     }
 
 
-def test_without_a_run_the_command_says_that_it_wants_one(capsys):
+def test_a_command_without_a_run_is_refused(capsys):
     assert main([]) == 2
     assert "RUN" in complaint(capsys).upper()
 
@@ -236,7 +236,7 @@ def damage(folder, how):
         ("unknown setting", "run.json or metrics.jsonl cannot be read"),
         ("truncated model", "model.safetensors is damaged"),
         ("a folder for a model", "model.safetensors is damaged"),
-        ("weights of another epoch", "model.safetensors is from epoch 7, wanted 1: go on with"),
+        ("weights of another epoch", "model.safetensors is from epoch 7, wanted 1; continue the run with"),
         ("weights that are no numbers", "model.safetensors is damaged"),
         ("alpha", "--alpha must lie in [0, 1], got 9"),
         ("divergence", "--divergence must be a known one, got foo"),
@@ -262,7 +262,7 @@ def test_a_run_that_is_being_trained_is_not_evaluated(runs, capsys):
     assert f"{runs / 'jsg'} is in use" in complaint(capsys)
 
 
-def test_of_several_runs_each_that_cannot_be_judged_is_named_and_the_others_are_judged(runs, results, tmp_path, capsys):
+def test_runs_that_cannot_be_evaluated_are_named_and_the_others_are_evaluated(runs, results, tmp_path, capsys):
     names = ("truncated model", "sound", "goes on", "sound too", "truncated run.json")
     folders = {name: copy(runs / "jsg", tmp_path / name) for name in names}
     for name, folder in folders.items():
@@ -286,7 +286,7 @@ def test_of_several_runs_each_that_cannot_be_judged_is_named_and_the_others_are_
     assert {**sound, "environment": None} == {**results["jsg"], "environment": None}
 
 
-def test_a_complaint_that_names_no_run_gets_its_name(runs, capsys, monkeypatch):
+def test_an_error_that_names_no_run_gets_its_name(runs, capsys, monkeypatch):
     def missing(name, path):
         raise UserError("no Fashion-MNIST here")
 

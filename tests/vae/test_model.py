@@ -42,7 +42,7 @@ def test_the_number_of_parameters_is_that_of_the_paper_s_layers():
     assert sum(parameter.numel() for parameter in VAE().parameters()) == encoder + decoder == 469_173
 
 
-def test_the_first_weights_are_kaiming_uniform_and_follow_from_the_generator_alone():
+def test_the_initial_weights_are_kaiming_uniform_and_depend_only_on_the_generator():
     models = [VAE(), VAE(), VAE()]
     for model, seed in zip(models, (1, 1, 2), strict=True):
         model.initialise(torch.Generator().manual_seed(seed))

@@ -1,4 +1,4 @@
-"""Makes a page of runs: ``python -m vae.report --help``."""
+"""Makes a page about runs: ``python -m vae.report --help``."""
 
 import sys
 from dataclasses import dataclass
@@ -44,13 +44,13 @@ def write_report(options: ReportOptions) -> int:
         2 if a run is damaged, otherwise 0.
 
     Raises:
-        UserError: runs were named and there is none that can be shown, or the page cannot be written.
+        UserError: none of the named runs can be shown, or the page cannot be written.
     """
     contents = collect(options.runs)
     for line in [*contents.damaged, *contents.left_out]:
         print(f"vae.report: {line}", file=sys.stderr, flush=True)
     if options.runs and not contents.sections:
-        raise UserError(f"{', '.join(map(str, options.runs))}: no run that has finished")
+        raise UserError(f"{', '.join(map(str, options.runs))}: no finished run can be shown")
     page = build_page(contents)
     try:
         with replacing(options.out) as path:

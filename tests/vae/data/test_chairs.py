@@ -96,8 +96,8 @@ def test_chairs_that_lack_a_picture_or_hold_a_damaged_one_are_refused(few_chairs
     content = path.read_bytes()
     for damaged, complaint in [
         (content[:-300], r"03ab/renders/image_001.png cannot be decoded"),
-        (b"", r"03ab/renders/image_001.png is no picture"),
-        (b"GIF87a", r"03ab/renders/image_001.png (is no picture|cannot be decoded)"),
+        (b"", r"03ab/renders/image_001.png is not a picture"),
+        (b"GIF87a", r"03ab/renders/image_001.png (is not a picture|cannot be decoded)"),
     ]:
         path.write_bytes(damaged)
         with pytest.raises(UserError, match=complaint) as error:
@@ -133,7 +133,7 @@ def test_a_damaged_cache_is_refused_and_left_alone(few_chairs):
         assert cache.read_bytes() == damaged
 
 
-def test_chairs_that_are_nowhere_say_how_to_get_them_in_one_line():
+def test_missing_chairs_are_one_line_that_says_how_to_get_them():
     with pytest.raises(
         UserError, match=r"no 3D chairs under data, .*download https.*rendered_chairs.tar.*--data FOLDER"
     ):

@@ -32,7 +32,7 @@ def test_packed_images_give_the_bytes_that_were_packed():
     assert images.to("meta").device == torch.device("meta")
 
 
-def test_a_tenth_is_held_out_once_and_for_all():
+def test_the_tenth_that_is_held_out_never_changes():
     train, test = hold_out(737280)
     assert len(test) == 73728
     assert np.array_equal(np.sort(np.concatenate([train, test])), np.arange(737280))
@@ -109,7 +109,7 @@ def test_dsprites_that_are_truncated_or_another_file_are_refused_by_their_hash(s
     for content in (whole[:-100], whole[:1000], b"", whole.replace(whole[500:510], b"0123456789")):
         path.write_bytes(content)
         with pytest.raises(
-            UserError, match=r"has md5 .*, wanted .*: another file, or truncated or damaged; .*get dspr"
+            UserError, match=r"has md5 .*, wanted .*: it is another file, truncated or damaged; .*get dspr"
         ):
             load("dsprites")
         assert path.read_bytes() == content
@@ -158,14 +158,14 @@ def test_an_npz_that_ends_early_inside_is_refused(small_dsprites):
         load("dsprites")
 
 
-def test_dsprites_that_are_nowhere_say_how_to_get_them_in_one_line(tmp_path):
+def test_missing_dsprites_are_one_line_that_says_how_to_get_them(tmp_path):
     with pytest.raises(
         UserError, match=r"no dSprites under data, .*get dsprites.*--data FILE.*dsprites-synth"
     ) as error:
         load("dsprites")
     assert "\n" not in str(error.value)
     (tmp_path / "x.tar").touch()
-    with pytest.raises(UserError, match="neither of the official files"):
+    with pytest.raises(UserError, match="not one of the official files"):
         load("dsprites", tmp_path / "x.tar")
 
 

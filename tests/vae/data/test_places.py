@@ -88,7 +88,7 @@ def test_plain_and_compressed_files_read_the_same(tmp_path, ending):
         (idx(IMAGES[:6]), r"has shape \(6, 28, 28\), wanted \(7, 28, 28\)"),
         (idx(IMAGES)[:-1], "holds 5,503 bytes, wanted 5,504"),
         (idx(IMAGES) + b"x", "holds 5,505 bytes, wanted 5,504"),
-        (idx(255 - IMAGES), "has sha256 .*, wanted .*: another data set, or damaged"),
+        (idx(255 - IMAGES), "has sha256 .*, wanted .*: it is another data set, or damaged"),
     ],
 )
 def test_a_damaged_or_foreign_file_is_named_with_what_is_wrong(tmp_path, content, complaint):
@@ -126,14 +126,14 @@ def test_a_folder_that_the_user_names_is_not_replaced_by_another(small_fashion, 
             load("fashion", tmp_path / folder)
 
 
-def test_a_folder_with_some_of_the_files_is_an_error_and_not_passed_by(small_fashion, tmp_path):
+def test_a_folder_with_only_some_of_the_files_is_an_error(small_fashion, tmp_path):
     small_fashion("debian")
     (small_fashion("data") / "t10k-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(UserError, match=r"data/t10k-labels-idx1-ubyte\[\.gz\] is missing; .* pass --data"):
         load("fashion")
 
 
-def test_fashion_that_is_nowhere_says_how_to_get_it_in_one_line(small_fashion):
+def test_missing_fashion_is_one_line_that_says_how_to_get_it(small_fashion):
     with pytest.raises(
         UserError, match=r"vae.data get fashion.*--data FOLDER.*JSGMATH_DATA.*Debian package.*--dataset fashion-mini"
     ) as error:

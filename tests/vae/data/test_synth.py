@@ -43,7 +43,7 @@ def test_a_pixel_is_white_where_its_centre_lies_inside_the_rotated_scaled_outlin
             np.testing.assert_array_equal(images[32 * column + row, 0].numpy() == 255, expected)
 
 
-def test_no_pixel_comes_so_near_to_an_outline_that_rounding_decides():
+def test_no_pixel_is_so_close_to_an_outline_that_rounding_decides():
     # Rounding: 13 pixels x a few units of 1.1e-16, thrice in a cube, below 1e-14. One in 20 of all rotations and scales
     # here; over all of them the smallest value is 1.7e-11.
     combinations = [(scale, rotation) for scale in synth.SCALES[::3] for rotation in synth.ROTATIONS[3::8]]
@@ -92,7 +92,7 @@ def test_sprites_are_drawn_once_and_then_read(few_sprites, tmp_path, monkeypatch
         (lambda content: content[:-1], "cannot be read"),
         (lambda content: content[:50], "cannot be read"),
         (lambda content: b"", "cannot be read"),
-        (lambda content: content[:-1] + b"\1", "has sha256 .*, wanted .*: damaged"),
+        (lambda content: content[:-1] + b"\1", "has sha256 .*, wanted .*: it is damaged"),
         (lambda content: content.replace(b"(1024, 512)", b"(512, 1024)"), r"has shape \(512, 1024\) and type uint8"),
     ],
 )

@@ -208,7 +208,7 @@ def test_every_optimum_is_best_in_its_own_divergence(figure2):
         assert rows[name][name] < min(others)
 
 
-def test_moving_any_parameter_of_an_optimum_either_way_makes_it_worse(figure2):
+def test_changing_any_parameter_of_an_optimum_makes_it_worse(figure2):
     grid = fig2.IntegrationGrid.around(fig2.mixture(), fig2.STEP)
     # A gradient of 1e-5 would already make one of the two ways better; curvatures are of order 0.1 to 10, so that the
     # divergence grows by 1e-11 at least, a hundred times its rounding.
@@ -301,7 +301,7 @@ def test_both_figures_are_made_from_nothing_and_always_the_same(tmp_path, figure
             assert path.read_bytes() == (empty / "figures" / path.name).read_bytes(), path.name
 
 
-def test_the_users_own_style_does_not_show(tmp_path, figure1):
+def test_the_users_style_has_no_effect(tmp_path, figure1):
     with matplotlib.rc_context({"font.size": 30, "savefig.bbox": "tight", "pdf.fonttype": 3, "axes.grid": True}):
         assert command.main(["fig1", "--out", str(tmp_path / "mine")]) == 0
     for path in write(figure1, tmp_path, "fig1"):
@@ -321,7 +321,7 @@ def complaint(capsys) -> str:
     ("options", "wanted"),
     [
         ([], "name at least one of fig1, "),
-        (["fig0"], "there is no fig0; there are fig1, "),
+        (["fig0"], "there is no fig0; name one of fig1, "),
         (["fig1", "--alpha", "1"], "Unrecognized options: --alpha"),
         (["fig1", "--out"], "--out"),
         (["fig1", "--out", "file"], "cannot write in file: File exists"),
@@ -352,12 +352,12 @@ def test_missing_runs_are_named_and_what_can_be_made_is_made(tmp_path, monkeypat
     output = capsys.readouterr()
     runs = ["missing (empty): those/jsg", "missing (empty): those/kl-qp", "missing (partial): those/mmd"]
     assert output.out.splitlines() == [*files, *runs]
-    assert output.err == "vae.figures: nothing in those to make empty from\n"
+    assert output.err == "vae.figures: those has no runs for empty\n"
     # All means all that there are runs for, if there is a folder of runs.
     assert command.main(["all", "--runs", str(tmp_path), "--out", str(tmp_path)]) == 0
     output = capsys.readouterr()
     runs = [run.replace("those", str(tmp_path)) for run in runs]
-    assert output.out.splitlines() == [*files, *runs, f"nothing in {tmp_path} to make empty from"]
+    assert output.out.splitlines() == [*files, *runs, f"{tmp_path} has no runs for empty"]
     assert output.err == ""
 
 

@@ -27,6 +27,6 @@ def test_the_papers_numbers_round_to_its_table_1():
             assert at[alpha] == pytest.approx(value, abs=0.005 + 1e-9)
 
 
-def test_images_that_stand_for_the_papers_have_its_numbers_and_others_none():
+def test_replacements_of_the_papers_data_sets_have_its_numbers():
     for name, wanted in (("dsprites-synth", 13.551), ("fashion-mini", None), ("own", None)):
         assert paper.published("test_reconstruction", trained("kl-qp", dataset=name)) == wanted

@@ -276,7 +276,7 @@ def test_unfinished_damaged_and_foreign_runs_are_left_out_and_named(tmp_path, ca
         (begun, "has not finished its first epoch (no metrics.jsonl)."),
         (damaged, "'s run.json or metrics.jsonl cannot be read (JSONDecodeError"),
         (again, "is left out: it repeats the settings"),
-        (foreign, "is left out: its images are not those of"),
+        (foreign, "is left out: its images differ from those of"),
     ):
         assert len([line for line in lines if line.startswith(str(path)) and reason in line]) == 1, reason
     show(capsys, tmp_path, "--json", str(tmp_path / "best.json"))
@@ -357,4 +357,4 @@ def test_a_folder_without_a_run_that_has_finished_is_one_line(tmp_path, capsys):
         show(capsys, tmp_path, status=2)
         == f"vae.sweep: {tmp_path} holds no run that has finished (1 begun or damaged)\n"
     )
-    assert show(capsys, tmp_path / "x", status=2).startswith(f"vae.sweep: {tmp_path / 'x'} is no folder")
+    assert show(capsys, tmp_path / "x", status=2).startswith(f"vae.sweep: {tmp_path / 'x'} is not a folder")
