@@ -1,4 +1,4 @@
-"""What `special.py` adds to the formula: the series near zero, and a difference that loses nothing."""
+"""The series and the exact sums of `special.py` lose no digits."""
 
 from fractions import Fraction
 
@@ -23,7 +23,7 @@ def test_the_tail_is_the_truncated_series(terms):
 @pytest.mark.parametrize("bits", [24, 53, 64])
 @pytest.mark.parametrize("x", [mp.mpf(-2) / 3, 2], ids=["-2/3", "2"])
 def test_the_series_is_as_long_as_it_must_be(bits, x):
-    """What is left out is below a tenth of the last bit of g and gs, where w is largest; two terms less is not."""
+    """Where w is largest, the truncation error is below a tenth of the last bit; with two terms fewer it is not."""
     with mp.workdps(60):
         q = x / (2 + x)
         smaller = min(x - mp.log(1 + x), mp.log(1 + x) - x / (1 + x))
@@ -46,7 +46,7 @@ def test_a_sum_and_what_it_lost_are_the_exact_sum():
 
 @pytest.mark.parametrize("name", ["g", "gs"])
 def test_the_kernels_keep_every_digit_of_the_working_precision(name):
-    """On both sides of the two ends of the series, towards zero, and far away."""
+    """The arguments lie on both sides of the two ends of the series, near zero, and far away."""
     powers = WORK(2) ** np.arange(-60, 60)
     near = np.random.default_rng(0).integers(2**16, 2**20, 400) * WORK(2) ** -18  # between 1/4 and 4
     k = np.concatenate([powers, near, 1 + powers[:59], 1 - powers[:59]])
@@ -56,19 +56,19 @@ def test_the_kernels_keep_every_digit_of_the_working_precision(name):
         with ctx.workprec(400):
             e, got = (arb(fmpq(*number.as_integer_ratio())) for number in (argument, value))
             truth = e - (1 + e).log() if name == "g" else (1 + e).log() - e / (1 + e)
-            # 2.6 was measured; the difference outside the series loses less than two bits.
+            # 2.6 was measured; outside the series, the difference loses less than two bits.
             assert abs(got - truth) <= 4 * EPS * truth
 
 
 def exact_tail(w):
-    """``2 P(w)`` from the artanh that P is the tail of."""
+    """``2 P(w)``, computed from artanh; P is the tail of its series."""
     q = mp.sqrt(w)
     return 2 * (mp.atanh(q) / q - 1) / w
 
 
 @pytest.mark.parametrize("k", [mp.mpf(j) / 8 for j in (1, 2, 3, 5, 7, 9, 15, 16, 40, 800)])
 def test_splitting_changes_nothing(k):
-    """``g`` and ``gs`` from what the series serves of k and from the rest, wherever k is split."""
+    """``g`` and ``gs`` do not depend on where k is split into a factor for the series and the rest."""
     with mp.workdps(60):
         x = k - 1
         for m in (mp.mpf(3) / 8, mp.mpf(7) / 8, mp.mpf(2), k):
@@ -80,7 +80,7 @@ def test_splitting_changes_nothing(k):
 
 @pytest.mark.parametrize(("terms", "bits"), [(6, 27), (13, 55)])
 def test_the_economised_tail_leaves_g_and_gs_their_digits(terms, bits):
-    """As long as torch and Triton take it, for every k that they give to the series; two terms less are not enough."""
+    """The series of torch and Triton is long enough for every k that uses it; two terms fewer are not enough."""
     with mp.workdps(40):
         lost = {terms: 0, terms - 2: 0}
         for count in lost:
@@ -100,7 +100,7 @@ def test_the_economised_tail_leaves_g_and_gs_their_digits(terms, bits):
 
 @pytest.mark.parametrize(("terms", "bits"), [(6, 26), (11, 55)])
 def test_the_economised_exponential_keeps_its_digits(terms, bits):
-    """``expm1(f)/f`` to ``|f| = log(2)/2``, where the exponential of the kernels is reduced to."""
+    """``expm1(f)/f`` for ``|f| <= log(2)/2``, to which the kernels reduce the argument of the exponential."""
     with mp.workdps(40):
         lost = {terms: 0, terms - 1: 0}
         for count in lost:
@@ -114,7 +114,7 @@ def test_the_economised_exponential_keeps_its_digits(terms, bits):
 
 
 def test_economised_coefficients_are_nearly_the_best():
-    """Of x^4 on [0, 1] by a cubic: a Chebyshev polynomial is off by 1/128 everywhere it can be, which nothing beats."""
+    """The best cubic for x^4 on [0, 1] has errors of 1/128 with alternating signs (a Chebyshev polynomial)."""
     with mp.workdps(30):
         coefficients = special.economised([0, 0, 0, 0, 1], 0, 1, 4)
         off = [special.polynomial(mp.mpf(j) / 1000, coefficients) - (mp.mpf(j) / 1000) ** 4 for j in range(1001)]
