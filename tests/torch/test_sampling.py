@@ -10,7 +10,7 @@ import torch
 from jsgmath.torch import jsg_standard_normal, normal
 from jsgmath.torch.sampling import sample_and_jsg
 from jsgmath.torch.triton import sampling as kernels
-from tests.torch.inputs import backends, variants
+from tests.torch.inputs import assert_same_derivatives, backends, variants
 from tests.torch.test_kernels import guarded, memory, strided  # noqa: F401  (memory is a fixture)
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
@@ -149,17 +149,33 @@ def test_either_output_alone_has_its_gradient(backend):
             torch.testing.assert_close(got, want, rtol=1e-13, atol=1e-14)  # float64, a dozen roundings
 
 
-@backends
-@variants
-def test_derivatives_pass_gradcheck_first_and_second(dual, convention, backend):
+def inputs_of_derivatives():
+    """A number for alpha, one tensor of it for all rows, and one entry for each row."""
     mean, logvar = tensors(2, 2, dtype=torch.float64)
-    options = dict(dual=dual, convention=convention, backend=backend)
     for alpha in (torch.tensor([0.2, 0.9]), torch.tensor(0.3)):
-        inputs = mean, logvar, alpha.double().requires_grad_()
-        assert torch.autograd.gradcheck(lambda *x: sample_and_jsg(*x, 5, **options), inputs, fast_mode=True)
-        assert torch.autograd.gradgradcheck(lambda *x: sample_and_jsg(*x, 5, **options), inputs, fast_mode=True)
-    number = (mean, logvar)
-    assert torch.autograd.gradgradcheck(lambda *x: sample_and_jsg(*x, 0.3, 5, **options), number, fast_mode=True)
+        yield mean, logvar, alpha.double().requires_grad_()
+    yield mean, logvar, 0.3
+
+
+@variants
+def test_derivatives_are_those_of_differences_first_and_second(dual, convention):
+    def function(*inputs):
+        return sample_and_jsg(*inputs, 5, dual=dual, convention=convention, backend="eager")
+
+    for inputs in inputs_of_derivatives():
+        for check in (torch.autograd.gradcheck, torch.autograd.gradgradcheck):
+            assert check(function, inputs, fast_mode=True)
+
+
+@variants
+def test_derivatives_of_the_kernels_are_those_of_the_eager_backend_first_and_second(dual, convention):
+    """Differences would launch the slow interpreter hundreds of times."""
+
+    def function(*inputs, backend):
+        return sample_and_jsg(*inputs, 5, dual=dual, convention=convention, backend=backend)
+
+    for inputs in inputs_of_derivatives():
+        assert_same_derivatives(function, inputs)
 
 
 @backends
