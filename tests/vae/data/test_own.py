@@ -265,10 +265,8 @@ def test_pictures_that_are_too_small_damaged_or_absent_are_named(tmp_path):
     picture(tmp_path / "a.png", IMAGES[0])
     assert "holds one image only" in refused(tmp_path)
     picture(tmp_path / "b.png", IMAGES[1][:28, :28])
-    assert (
-        "a.png has 32 x 32 pixels; wanted all pictures of 28 x 28, 32 x 32 or 64 x 64, or all with at least 64"
-        in refused(tmp_path)
-    )
+    wanted = "wanted all pictures of 28 x 28, 32 x 32 or 64 x 64, or all with at least 64"
+    assert f"a.png has 32 x 32 pixels; {wanted}" in refused(tmp_path)
     content = (tmp_path / "a.png").read_bytes()
     for damaged in (content[:-400], content[:400] + bytes(100) + content[500:]):
         (tmp_path / "b.png").write_bytes(damaged)
