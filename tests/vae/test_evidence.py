@@ -74,7 +74,7 @@ def test_a_broader_posterior_gives_the_evidence_within_its_standard_error(model)
     standard_error = (1 / found.effective_samples - 1 / samples).sqrt()
     scores = (found.log_evidence - model.log_evidence) / standard_error
     assert (standard_error < 0.02).all()
-    # 50 normal deviates: none beyond 4 (p = 0.003), their mean within 4 of its deviations, their variance likewise.
+    # 50 normal deviates: none beyond 4 (p = 0.003), their mean and variance within 4 of their deviations.
     assert (scores.abs() < 4).all()
     assert abs(scores.mean().item()) < 4 / math.sqrt(IMAGES)
     assert abs(scores.var().item() - 1) < 4 * math.sqrt(2 / IMAGES)

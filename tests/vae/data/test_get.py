@@ -1,4 +1,4 @@
-"""``python -m vae.data``: what it shows, what it fetches, and what it leaves alone."""
+"""``python -m vae.data`` shows and fetches data sets, and never overwrites files."""
 
 import contextlib
 import dataclasses
@@ -39,11 +39,11 @@ sys.exit(main(["get", "mnist"]))
 
 
 def test_if_two_processes_fetch_at_once_one_waits(server, small_mnist, tmp_path):
-    server.delay = 0.5  # so that the second surely starts while the first is at it
+    server.delay = 0.5  # so that the second starts while the first is fetching
     script = GET.format(files=[dataclasses.astuple(file) for file in small_mnist.files], url=server.url)
     command = [sys.executable, "-c", script]
     with contextlib.ExitStack() as stack:
-        # Both are held at the lock until both have come to it.
+        # The test holds the lock until both wait for it.
         (tmp_path / "data").mkdir()
         with FileLock(tmp_path / "data" / ".mnist.lock"):
             pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -69,12 +69,12 @@ def small_dsprites(monkeypatch):
 
 def test_a_set_that_another_process_fetched_meanwhile_is_not_fetched_again(small_dsprites, monkeypatch, tmp_path):
     @contextlib.contextmanager
-    def alone(name):
+    def locked(name):
         (tmp_path / "data" / name).mkdir(parents=True)
         (tmp_path / "data" / name / f"{dsprites.FILE}.npz").write_bytes(small_dsprites)
         yield
 
-    monkeypatch.setattr(getting, "alone", alone)
+    monkeypatch.setattr(getting, "locked", locked)
     monkeypatch.setitem(getting.ORIGINS, "dsprites", [("none", lambda folder: pytest.fail("fetched again"))])
     assert main(["get", "dsprites"]) == 0
 

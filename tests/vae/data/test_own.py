@@ -1,4 +1,4 @@
-"""Images of one's own: each format is read as its documentation says, and what is not that is refused in one line."""
+"""Own images: each documented format is read, and anything else is refused in one line."""
 
 import gzip
 import hashlib

@@ -1,4 +1,4 @@
-"""``python -m vae.report``: what is collected of runs, and the file that is written."""
+"""``python -m vae.report``: the runs that it reads, their plots, and the file that it writes."""
 
 import base64
 import csv
@@ -101,7 +101,7 @@ def test_several_seeds_have_students_interval_and_learnt_alphas_are_separate(tmp
     assert ["JSG", "0.5", "3", "10.00 ± 2.48", "11.00 ± 2.48", "6.000 ± 0.000", "5.000 ± 0.000"] in cells(page)
     assert ["JSG", "0.250 (learnt)", "1", "8.00", "9.00", "6.000", "5.000"] in cells(page)
     assert ["JSG, weight 2", "0.5", "1", "8.00", "9.00", "6.000", "5.000"] in cells(page)
-    assert page.count("<table>") == 2  # what was trained for 4 epochs is compared with none of 3
+    assert page.count("<table>") == 2  # runs of 4 epochs are not compared with runs of 3
     assert "± is Student&#x27;s 95 % interval of a mean over seeds. A number without ± comes from one seed" in page
 
 

@@ -1,4 +1,4 @@
-"""Processes that torchrun starts train one model as one process does, however many they are and whoever of them dies.
+"""Any number of processes that torchrun starts train one model as a single process does, even if some die.
 
 A start costs seconds, so that one start of two processes does most of what is looked at here.
 """
