@@ -81,7 +81,7 @@ def test_full_covariances_broadcast_map_and_compile(backend):
 def test_the_operators_of_full_covariance_pass_opcheck(backend):
     rows = [x.detach() for x in factors(3, 4, dtype=torch.float32)]
     for alphas in (None, torch.rand(3)):
-        arguments = (*rows, alphas, 0.3, True, False, f"full {backend}")
+        arguments = (*rows, alphas, 0.3, True, False, f"{backend}.full")
         torch.library.opcheck(torch.ops.jsgmath.divergence.default, arguments)
         torch.library.opcheck(torch.ops.jsgmath.gradient.default, (torch.rand(3), *arguments, alphas is not None))
 
