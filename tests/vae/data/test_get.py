@@ -59,7 +59,7 @@ def test_if_two_processes_fetch_at_once_one_waits(server, small_mnist, tmp_path)
 
 @pytest.fixture
 def small_dsprites(monkeypatch):
-    """The content of an npz file that stands in dSprites' place."""
+    """The content of an npz file that replaces dSprites."""
     file = io.BytesIO()
     np.savez_compressed(file, imgs=np.random.default_rng(6).integers(0, 2, (30, 64, 64)).astype(np.uint8))
     monkeypatch.setattr(dsprites, "SHAPE", (30, 64, 64))
@@ -101,7 +101,7 @@ def test_the_origins_are_the_ones_of_the_documentation():
 
 def test_damaged_files_are_reported_and_left_alone(server, small_mnist, monkeypatch, tmp_path, capsys):
     mirror(server, small_mnist, monkeypatch)
-    for folder in ("data/mnist", "data"):  # the second is searched, too, but is not where files are put
+    for folder in ("data/mnist", "data"):  # the second is searched too, but files are not fetched into it
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
         for name, content in CONTENT.items():
             (tmp_path / folder / name).write_bytes(content)
