@@ -44,7 +44,7 @@ def test_a_pixel_is_white_where_its_centre_lies_inside_the_rotated_scaled_outlin
 
 
 def test_no_pixel_is_so_close_to_an_outline_that_rounding_decides():
-    # Rounding: 13 pixels x a few units of 1.1e-16, three times in a cube, below 1e-14. This is a twentieth of all cases;
+    # Rounding: 13 pixels x a few units of 1.1e-16, three times in a cube, below 1e-14. This is one case in twenty;
     # over all of them the smallest value is 1.7e-11.
     combinations = [(scale, rotation) for scale in synth.SCALES[::3] for rotation in synth.ROTATIONS[3::8]]
     for outline in synth.OUTLINES:
