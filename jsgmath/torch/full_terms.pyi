@@ -1,4 +1,4 @@
-"""Hints for `full_terms.py`: Triton, which compiles its text, would evaluate what stands there."""
+"""Type hints for `full_terms.py`.  They cannot stand there, because Triton compiles its text and would run them."""
 
 from torch import Tensor
 
