@@ -1,0 +1,119 @@
+"""The compiled core: divergences of diagonal Gaussians, computed by `formula.py` as C++ and correctly rounded.
+
+It is optional. Without it, NumPy computes the same bits more slowly. ``python -m jsgmath`` tells which of the two runs.
+
+The environment variable ``JSGMATH_NATIVE`` chooses: ``0`` turns the core off; ``plain``, ``avx2`` or ``avx512`` turns
+on that instruction set alone, and is an error where the machine or the core lacks it.
+"""
+
+import ctypes
+import os
+import struct
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jsgmath.native.build import HERE, LIBRARY, sources
+
+FORMS = {"var": 0, "logvar": 1, "std": 2}
+JSG, JSG_DUAL, JEFFREYS = range(3)
+# The struct Batch of diagonal.hpp: five arrays and their strides, rows and n, five numbers, the values.
+BATCH = struct.Struct("@5P5q2q5i4xP")
+ELEMENTS_PER_THREAD = 50_000  # a thread costs as much as some thousand elements
+
+
+class Core(NamedTuple):
+    """The library, and the instruction set it uses: its place in the library's list, and its name."""
+
+    function: Any
+    place: int
+    instruction_set: str
+
+
+def load() -> tuple[Core | None, str]:
+    """The core that runs, or None; and the reason."""
+    wanted = os.environ.get("JSGMATH_NATIVE", "")
+    if wanted == "0":
+        return None, "JSGMATH_NATIVE=0 turns the core off"
+    try:
+        library = ctypes.CDLL(str(HERE / LIBRARY))
+    except OSError as error:
+        return _without(wanted, f"it is not compiled ({error}); run python -m jsgmath.native.build, which needs c++")
+    library.jsgmath_sources.restype = library.jsgmath_instruction_set.restype = ctypes.c_char_p
+    if library.jsgmath_sources() != sources().encode():
+        return _without(wanted, "it was compiled from other sources; run python -m jsgmath.native.build")
+    names: list[str] = []
+    while name := library.jsgmath_instruction_set(len(names)):
+        names.append(name.decode())
+    if wanted and wanted not in names:
+        return _without(wanted, f"it has {', '.join(names)} here")
+    function = library.jsgmath_diagonal
+    function.argtypes, function.restype = [ctypes.c_char_p, ctypes.c_int32, ctypes.c_int32], ctypes.c_int64
+    place = names.index(wanted) if wanted else 0
+    return Core(function, place, names[place]), f"instruction set {names[place]}, of {', '.join(names)}"
+
+
+def _without(wanted: str, reason: str) -> tuple[None, str]:
+    if wanted:
+        raise ImportError(f"JSGMATH_NATIVE={wanted} asks for the compiled core, but {reason}")
+    return None, reason
+
+
+CORE, REASON = load()
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def diagonal(
+    divergence: int,
+    reverse: bool,
+    forms: tuple[str, str],
+    arrays: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    alpha: np.ndarray,
+    shape: tuple[int, ...],
+    n: int,
+    single: bool,
+) -> tuple[np.ndarray, int]:
+    """Values of shape ``shape``, each the nearest float64, or float32 if ``single``, or NaN where the core leaves open
+    which that is; and how many are NaN.
+
+    The arrays are mean1, scale1, mean2, scale2, float64 or float32, of shapes that broadcast to ``(*shape, n)``; alpha
+    is float64 and broadcasts to ``shape``.
+    """
+    assert CORE is not None
+    values = np.empty(shape)
+    rows = values.size
+    if rows == 0:
+        return values, 0
+    held = [_rows(array, (*shape, n)) for array in arrays]
+    alpha = alpha if alpha.size == 1 else np.broadcast_to(alpha, shape)
+    held.append(np.ascontiguousarray(alpha, np.float64))
+    strides = [0 if array.size == n < rows * n else n for array in held[:4]]
+    batch = BATCH.pack(
+        *(array.ctypes.data for array in held),
+        *strides,
+        int(alpha.size > 1),
+        rows,
+        n,
+        *(FORMS[form] for form in forms),
+        divergence,
+        reverse,
+        single,
+        values.ctypes.data,
+    )
+    threads = 1
+    if rows * n >= 2 * ELEMENTS_PER_THREAD:
+        threads = min(cores(), rows, rows * n // ELEMENTS_PER_THREAD)
+    return values, CORE.function(batch, CORE.place, threads)
+
+
+def _rows(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """``array`` in float64, one row after the other; a single row where all are the same."""
+    if array.shape != shape and array.size != shape[-1]:
+        array = np.broadcast_to(array, shape)
+    return np.ascontiguousarray(array, np.float64)
