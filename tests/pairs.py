@@ -82,6 +82,11 @@ BEYOND_DOUBLE = {
 }
 
 
+def gaussian(N):
+    mean, form, scale = N
+    return Gaussian(mean, **{form: scale})
+
+
 def gaussians(pairs, dtype=float):
     """Both sides of the pairs of one form as two batches of one-dimensional Gaussians, with an axis for alphas."""
     form = pairs[0][0][1]

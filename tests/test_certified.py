@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flint import arb, ctx, fmpq, fmpq_mat
+from flint import arb, fmpq, fmpq_mat
 from mpmath import mp
 
 import jsgmath
 from jsgmath import Gaussian, certified
-from tests.pairs import BEYOND_DOUBLE, PAIRS, VARIANTS
+from tests.pairs import BEYOND_DOUBLE, PAIRS, VARIANTS, gaussian
 from tests.reduction.test_full import covariance
 from tests.test_accuracy import EXTENDED, ULPS
 from verification import balls, oracles
@@ -29,11 +29,6 @@ variants = pytest.mark.parametrize(("dual", "convention"), VARIANTS)
 
 def divergence(dual):
     return certified.jsg_dual if dual else certified.jsg
-
-
-def gaussian(N):
-    mean, form, scale = N
-    return Gaussian(mean, **{form: scale})
 
 
 def assert_tight(lower, upper):
@@ -342,114 +337,3 @@ def test_without_python_flint_the_error_names_the_extra(use):
         f"import sys; sys.modules['flint'] = None\ntry:\n    {use}\nexcept ImportError as error:\n    print(error)"
     )
     assert run_python(program) == "jsgmath.certified needs python-flint; pip install 'jsgmath[certified]'"
-
-
-# --- Jensen-Shannon -----------------------------------------------------------------------------------------------
-
-
-def by_quadrature(N1, N2, lam):
-    """Eq. 6 from its densities, by mpmath."""
-    pair = [(np.array([mean]), np.array([[scale**2 if form == "std" else scale]])) for mean, form, scale in (N1, N2)]
-    lam = mp.mpf(lam)  # so that 1 - lam is exact
-
-    def integrand(x, p, q):
-        m = (1 - lam) * p + lam * q
-        return lam * p * mp.log(p / m) + (1 - lam) * q * mp.log(q / m)
-
-    with mp.workdps(30):
-        return oracles.jensen_shannon(*pair, 0.5)[1](integrand)
-
-
-def kl_to_half_mixture(N1, N2):
-    """KL(N1||(N1+N2)/2) from the densities, by mpmath."""
-    pair = [(np.array([mean]), np.array([[var]])) for mean, _, var in (N1, N2)]
-    return oracles.jensen_shannon(*pair, 0.5)[1](lambda x, p, q: p * mp.log(2 * p / (p + q)))
-
-
-def assert_narrow(lower, upper):
-    assert 0 <= lower <= upper <= max(math.nextafter(lower, math.inf), lower * (1 + 1e-12))
-
-
-@pytest.mark.parametrize("lam", [1e-6, 0.3, 0.5, 0.99])
-@pytest.mark.parametrize(
-    "pair",
-    [
-        ((0.0, "var", 1.0), (1.0, "var", 1.0)),
-        ((0.3, "var", 0.7), (-1.1, "std", 1.7)),
-        ((0.3, "var", 1e-4), (0.0, "var", 2.0)),
-        ((0.0, "var", 1.0), (1e-4, "var", 1.0001)),
-        ((0.0, "var", 1.0), (9.0, "var", 1.0)),
-    ],
-)
-def test_js_is_what_quadrature_of_eq_6_gives(pair, lam):
-    lower, upper = certified.js(*map(gaussian, pair), lam)
-    assert_narrow(lower, upper)
-    truth = by_quadrature(*pair, lam)
-    # Quadrature between +-15 standard deviations leaves out e^-112; its own error is far below the 1e-11 held here.
-    assert lower * (1 - 1e-11) <= truth <= upper * (1 + 1e-11)
-
-
-@pytest.mark.parametrize("N2", [(0.0, "var", 9.0), (20.0, "var", 1.0), (1.0, "var", 1.0), (0.0, "var", 0.01)])
-def test_the_bound_on_the_tail_of_js_holds_where_the_tail_is_large(N2, monkeypatch):
-    """As shipped the tail is below 2^-128.  Here it starts at 2 standard deviations, a twentieth of the mass."""
-    N1 = (0.0, "var", 1.0)
-    with mp.workdps(30):
-        truth = [kl_to_half_mixture(*pair) for pair in ((N1, N2), (N2, N1))]
-    arrays = [(np.array([mean]), form, np.array([scale])) for mean, form, scale in (N1, N2)]
-    monkeypatch.setattr(certified.math, "isqrt", lambda _: 1)
-    for pair, value in zip((arrays, arrays[::-1]), truth, strict=True):
-        with ctx.workprec(128):
-            ball = certified._kl_to_mixture(*pair, arb(0.5), arb(0.5))
-        assert float(ball.lower()) <= value <= float(ball.upper())
-        # The width is that of the bound: e log 2 - e log e with e = erfc(sqrt(2)) = 0.0455.
-        assert 2 * float(ball.rad()) == pytest.approx(0.0455 * (math.log(1 / 0.0455) + math.log(2)), rel=1e-3)
-
-
-def test_js_of_equal_gaussians_is_zero_and_of_near_equal_ones_what_the_series_says():
-    """Means d standard deviations apart: d^2/8 (1 + O(d^2)) at lam = 1/2; d is a generous bound on the O(d^2)."""
-    N = Gaussian(0.0, var=[4.0])
-    assert certified.js(N, N) == certified.js(N, Gaussian(0.0, std=[2.0])) == (0.0, 0.0)
-    for d in (1e-8, 1e-14, 1e-15):
-        lower, upper = certified.js(N, Gaussian(2 * d, var=[4.0]))
-        assert_narrow(lower, upper)
-        assert lower * (1 - d) <= d * d / 8 <= upper * (1 + d) + math.ulp(upper)
-
-
-def test_js_of_separate_gaussians_is_the_entropy_of_the_weights(monkeypatch):
-    """-lam log(1-lam) - (1-lam) log lam, at lam = 1/2 log 2; the enclosure is 1e-12 wide, math.log right to 1e-16."""
-    monkeypatch.setattr(certified, "INTEGRAL_PRECISIONS", [128])  # enough: a narrow Gaussian costs bisections, not bits
-    far = [
-        (Gaussian(0.0, var=[1.0]), Gaussian(1e300, var=[1.0])),
-        (Gaussian(0.0, var=[1e-320]), Gaussian(1.0, var=[1.0])),
-        (Gaussian(1e308, std=[1e-300]), Gaussian(-1e308, std=[1.0])),
-        (Gaussian(0.0, logvar=[700.0]), Gaussian(0.0, logvar=[-700.0])),
-    ]
-    for N1, N2 in far:
-        lower, upper = certified.js(N1, N2)
-        assert_narrow(lower, upper)
-        assert lower <= math.log(2) <= upper * (1 + 1e-12)
-        lower, upper = certified.js(N1, N2, 0.2)
-        entropy = -0.2 * math.log(0.8) - 0.8 * math.log(0.2)
-        assert lower * (1 - 1e-12) <= entropy <= upper * (1 + 1e-12)
-    lower, upper = certified.js(Gaussian(0.0, var=[1.0]), Gaussian(3.0, var=[2.0]))
-    assert upper < math.log(2)
-
-
-def test_js_tends_to_the_two_kls_and_exchanging_the_gaussians_exchanges_the_weights():
-    N1, N2 = Gaussian(0.3, var=[0.7]), Gaussian(-1.1, cov=[[2.9]])
-    assert certified.js(N1, N2, 1.0) == certified.kl(N1, N2)
-    assert certified.js(N1, N2, 0.0) == certified.kl(N2, N1)
-    for lam, end in ((1 - 2.0**-53, certified.kl(N1, N2)), (SMALLEST, certified.kl(N2, N1))):
-        lower, upper = certified.js(N1, N2, lam)
-        assert_narrow(lower, upper)
-        assert lower == pytest.approx(end[0], rel=1e-12)
-    forth, back = certified.js(N1, N2, [0.25, 0.5]), certified.js(N2, N1, [0.75, 0.5])
-    assert forth[0].shape == (2,)
-    assert (forth[0] <= back[1]).all()
-    assert (back[0] <= forth[1]).all()
-
-
-def test_js_below_the_reach_of_its_precision_is_an_error(monkeypatch):
-    monkeypatch.setattr(certified, "INTEGRAL_PRECISIONS", [128])
-    with pytest.raises(ArithmeticError, match=r"128 bits .* less equal"):
-        certified.js(Gaussian(0.0, var=[1.0]), Gaussian(1e-30, var=[1.0]))

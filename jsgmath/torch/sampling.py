@@ -46,7 +46,7 @@ def sample_and_jsg(
     Raises:
         TypeError, ValueError: arguments that do not fit, said by name.
 
-    Accuracy: noise within 4 ulp of its exact value, at most 6.764 in size, by ``tests/torch/test_sampling.py``; the
+    Accuracy: noise within 4 ulp of its exact value, at most 6.764 in size, by ``tests/torch/test_noise.py``; the
     divergence is that of `jsg_standard_normal`, and like there log-variances are held within 87 (708).
 
     References: [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599

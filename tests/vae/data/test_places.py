@@ -199,3 +199,12 @@ def test_the_images_of_both_splits_go_to_a_device_and_stay_there(packed):
     there = Dataset("mnist", images, images, None, {}, "").to(torch.device("meta"))
     for split in there.splits.values():
         assert split.device.type == split[:2].device.type == "meta"
+
+
+def test_the_names_that_can_be_asked_for_are_the_data_sets_and_own():
+    import typing
+
+    assert set(typing.get_args(vae.data.DatasetName)) == {*vae.data.SOURCES, "own"}
+    for name, source in vae.data.SOURCES.items():
+        assert source.name == name
+        assert dataclasses.is_dataclass(source)

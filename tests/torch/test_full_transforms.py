@@ -1,0 +1,101 @@
+"""Full covariances at home in torch: derivatives, torch.func, torch.compile, and errors.
+
+The kernel runs in its interpreter.
+"""
+
+import pytest
+import torch
+from torch.func import grad, vmap
+
+from jsgmath.torch import jsg_full
+from tests.torch.inputs import backends, numbers, traced, variants
+
+
+def factors(rows, n, seed=0, dtype=torch.float64):
+    """Means and Cholesky factors of two Gaussians a row."""
+    mean1, mean2 = (numbers(rows, n, seed=seed + k, dtype=dtype) for k in range(2))
+    tril1, tril2 = (
+        (numbers(rows, n, n, seed=seed + k, grad=False).tril(-1) / n + torch.eye(n) * (1 + k / 2)).to(dtype)
+        for k in (2, 3)
+    )
+    return [mean1, tril1.requires_grad_(), mean2, tril2.requires_grad_()]
+
+
+@backends
+@variants
+def test_full_covariances_have_first_and_second_derivatives_between_equal_gaussians_too(dual, convention, backend):
+    """Below the diagonal alone: what stands above it is not read."""
+    different = factors(2, 2)
+    equal = [x.detach().clone().requires_grad_() for x in different[:2] * 2]
+    alpha = torch.tensor([0.2, 0.9], dtype=torch.float64, requires_grad=True)
+
+    def function(mean1, tril1, mean2, tril2, alpha):
+        options = dict(dual=dual, convention=convention, backend=backend)
+        return jsg_full(mean1, tril1.tril(), mean2, tril2.tril(), alpha, **options)
+
+    for inputs in (different, equal):
+        for check in (torch.autograd.gradcheck, torch.autograd.gradgradcheck):
+            assert check(function, (*inputs, alpha), fast_mode=backend == "triton")
+
+
+@traced
+@backends
+def test_full_covariances_broadcast_map_and_compile(backend):
+    torch._dynamo.reset()
+    tensors = factors(5, 3)
+    mean1, tril1, mean2, tril2 = tensors
+    alpha = torch.rand(5, dtype=torch.float64)
+    rows = jsg_full(*tensors, alpha, backend=backend)
+    one_by_one = [jsg_full(*(x[i] for x in tensors), alpha[i], backend=backend) for i in range(5)]
+    torch.testing.assert_close(rows, torch.stack(one_by_one))
+    shared = jsg_full(mean1, tril1, mean2[0], tril2[0], 0.3, backend=backend)
+    torch.testing.assert_close(shared[2], jsg_full(mean1[2], tril1[2], mean2[0], tril2[0], 0.3, backend=backend))
+
+    def loss(*arguments):
+        return jsg_full(*arguments, backend=backend, reduction="mean")
+
+    wanted = torch.autograd.grad(jsg_full(*tensors, alpha, backend="eager").sum(), tensors)
+    mapped = vmap(grad(loss, (0, 1, 2, 3)))(*(x.detach() for x in tensors), alpha)
+    torch.testing.assert_close(mapped, wanted)
+    compiled = torch.compile(lambda *x: 5 * loss(*x), fullgraph=True, backend="aot_eager")(*tensors, alpha)
+    torch.testing.assert_close(torch.autograd.grad(compiled, tensors), wanted)
+    # Once as they are, once multiplied by what comes from above.
+    for factor in (1.0, 5.0):
+        plain = torch.autograd.grad(factor * loss(*tensors, alpha), tensors)
+        torch.testing.assert_close(plain, tuple(x * factor / 5 for x in wanted))
+
+
+@backends
+def test_the_operators_of_full_covariance_keep_torch_s_rules(backend):
+    rows = [x.detach() for x in factors(3, 4, dtype=torch.float32)]
+    for alphas in (None, torch.rand(3)):
+        arguments = (*rows, alphas, 0.3, True, False, f"full {backend}")
+        torch.library.opcheck(torch.ops.jsgmath.divergence.default, arguments)
+        torch.library.opcheck(torch.ops.jsgmath.gradient.default, (torch.rand(3), *arguments, alphas is not None))
+
+
+MEAN, EYE = torch.zeros(3), torch.eye(3)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "error", "message"),
+    [
+        ([MEAN, EYE, MEAN, torch.eye(4)], ValueError, "mean1 has dimension 3 but tril2 has 4"),
+        ([MEAN, MEAN, MEAN, EYE], ValueError, r"tril1 must have shape \(..., n, n\) with n >= 1, got \(3,\)"),
+        ([MEAN, EYE, MEAN, EYE.double()], TypeError, "mean1 is torch.float32 but tril2 is torch.float64"),
+        ([MEAN.expand(2, 3), EYE, MEAN.expand(4, 3), EYE], ValueError, r"must broadcast, got mean1 of \(2, 3\)"),
+        ([MEAN, EYE, MEAN, EYE.long()], TypeError, "tril2 must be a floating-point tensor, got torch.int64"),
+        ([MEAN, [[1.0]], MEAN, EYE], TypeError, "tril1 must be a torch tensor, got list"),
+    ],
+)
+def test_what_does_not_fit_is_said_by_name(tensors, error, message):
+    with pytest.raises(error, match=message):
+        jsg_full(*tensors, 0.3)
+
+
+def test_beyond_64_dimensions_torch_linalg_takes_over():
+    tensors = factors(2, 70)
+    results = [jsg_full(*tensors, 0.3, backend=backend) for backend in ("eager", "triton")]
+    assert torch.equal(*results)
+    gradients = [torch.autograd.grad(3 * value.sum(), tensors) for value in results]
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
