@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jsgmath import formula, special
-from jsgmath.gaussian import Gaussian, as_weight
+from jsgmath.gaussian import Gaussian, weight_array
 from jsgmath.hints import CONVENTIONS, Convention, GaussianLike, Weight
 from jsgmath.interop import as_gaussian, pair_of
+from jsgmath.nearest import Divergence
 from jsgmath.reduction import reduced
 from jsgmath.reduction.diagonal import diagonal_pairs, spread
 from jsgmath.reduction.full import full_pairs
 from jsgmath.reduction.pairs import ScalarPairs, common_batch, finite
+from jsgmath.rounding import diagonal_divergence
 from jsgmath.special import g, gs, numpy_kernel
 
 
@@ -108,6 +110,8 @@ def jeffreys(N1: GaussianLike, N2: GaussianLike, *, return_error: bool = False) 
     N1, N2 = pair_of(N1, N2)
     if not isinstance(N1, Gaussian):
         return kl(N1, N2, return_error=return_error) + kl(N2, N1)
+    if N1.is_diagonal and N2.is_diagonal:
+        return _diagonal(Divergence.JEFFREYS, N1, N2, 0.0, "deasy", return_error)
     (forward, error1, dtype), (backward, error2, _) = (
         _evaluated(N1, N2, alpha, "deasy", dual=False) for alpha in (0.0, 1.0)
     )
@@ -206,11 +210,28 @@ def _skew(
 ) -> Any:
     N1, N2 = pair_of(N1, N2)
     if isinstance(N1, Gaussian):
+        if N1.is_diagonal and N2.is_diagonal:
+            divergence = Divergence.JSG_DUAL if dual else Divergence.JSG
+            return _diagonal(divergence, N1, N2, alpha, convention, return_error)
         return _with_error(*_evaluated(N1, N2, alpha, convention, dual), return_error)
     check_convention(convention)
     if return_error:
         raise TypeError("return_error=True goes with Gaussians of NumPy only, whose error is known")
     return N1.skew(N2, alpha, convention, dual)
+
+
+def _diagonal(
+    divergence: Divergence, N1: Gaussian, N2: Gaussian, alpha: ArrayLike, convention: Convention, return_error: bool
+) -> Any:
+    """The nearest floats; their error is at most half a unit of the last place."""
+    weight, shape = _weight_and_shape(N1, N2, alpha, convention, "alpha")
+    values = diagonal_divergence(divergence, convention == "deasy", N1, N2, weight, shape)[()]
+    if not return_error:
+        return values
+    with np.errstate(under="ignore", invalid="ignore"):  # the spacing of infinity is NaN
+        smallest = np.finfo(values.dtype).smallest_subnormal
+        bound = np.where(np.isfinite(values), np.maximum(np.spacing(values) / 2, smallest), np.inf)
+    return values, bound.astype(values.dtype)[()]
 
 
 def _evaluated(
@@ -279,16 +300,23 @@ def arguments(
 ) -> tuple[Gaussian, Gaussian, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]]:
     """Both Gaussians, and ``w1, w2, g1, g2, slope`` with an axis for the directions, in the working precision."""
     N1, N2 = as_gaussian("N1", N1), as_gaussian("N2", N2)
-    check_convention(convention)
-    weight = as_weight(name, alpha)
-    batch = common_batch(N1, N2)
-    try:
-        np.broadcast_shapes(weight.shape, batch)
-    except ValueError:
-        raise ValueError(f"{name} of shape {weight.shape} does not broadcast with batch shape {batch}") from None
-    w2 = weight[..., None]
+    weight, _ = _weight_and_shape(N1, N2, alpha, convention, name)
+    w2 = weight.astype(special.WORK)[..., None]
     w1 = 1 - w2
     return N1, N2, (w1, w2, *formula.mean_weights(w1, w2, convention == "deasy"))
+
+
+def _weight_and_shape(
+    N1: Gaussian, N2: Gaussian, alpha: ArrayLike, convention: object, name: str
+) -> tuple[np.ndarray, tuple[int, ...]]:
+    """The weight as an array, and the shape of the result."""
+    check_convention(convention)
+    weight = weight_array(name, alpha)
+    batch = common_batch(N1, N2)
+    try:
+        return weight, np.broadcast_shapes(weight.shape, batch) if weight.shape else batch
+    except ValueError:
+        raise ValueError(f"{name} of shape {weight.shape} does not broadcast with batch shape {batch}") from None
 
 
 def check_convention(convention: object) -> None:

@@ -218,10 +218,15 @@ def real_array(name: str, value: ArrayLike) -> np.ndarray:
 
 def as_weight(name: str, alpha: ArrayLike) -> np.ndarray:
     """A weight in [0, 1], or an array of them, in the working precision."""
+    return weight_array(name, alpha).astype(special.WORK)
+
+
+def weight_array(name: str, alpha: ArrayLike) -> np.ndarray:
+    """A weight in [0, 1], or an array of them, as it was given."""
     weight = real_array(name, alpha)
     if not ((weight >= 0) & (weight <= 1)).all():
         raise ValueError(f"{name} must lie in [0, 1], got {weight[~((weight >= 0) & (weight <= 1))].flat[0]}")
-    return weight.astype(special.WORK)
+    return weight
 
 
 def _check_diagonal(form: str, scale: np.ndarray) -> None:
