@@ -19,6 +19,8 @@ from jsgmath.special import g, gs, numpy_kernel
 # NumPy's bound is proved within these limits (diagonal.hpp has wider ones of the core): of variances and displacements,
 # and of alpha.
 LARGEST, LEAST_ALPHA = 2.0**100, 2.0**-60
+# Variances of two forms must differ by this share: the difference of closer ones has lost too many digits.
+APART = 0.125
 
 
 def diagonal_divergence(
@@ -55,7 +57,7 @@ def _decide(
     shape, forms = values.shape, (N1.form, N2.form)
     arrays = [np.broadcast_to(x, (*shape, N1.dim)) for x in (N1.mean, N1.scale, N2.mean, N2.scale)]
     alpha = np.broadcast_to(alpha, shape)
-    for i in zip(*np.nonzero(np.isnan(values)), strict=True):
+    for i in map(tuple, np.argwhere(np.isnan(values))):
         coordinates = list(zip(*(x[i].tolist() for x in arrays), strict=True))
         values[i] = nearest(divergence, reverse, forms, coordinates, float(alpha[i]), single)
 
@@ -85,6 +87,8 @@ def _by_numpy(
         error = units * np.finfo(special.WORK).eps * value
         lower, upper = (x.astype(dtype).astype(np.float64) for x in (value - error, value + error))
         decided = (lower == upper) & _within_limits(N1, N2, alpha)
+        if N1.form != N2.form:
+            decided &= (np.abs(pairs.e1) >= APART).all(-1)
         return np.broadcast_to(np.where(decided, lower, np.nan), shape).copy()
 
 
