@@ -74,5 +74,5 @@ INLINE Exponential exponential(Pair x) {
   double power = power_of_two(bits_of(shifted) - bits_of(0x1.8p52) + 1023);
   Pair series = polynomial<EXP_PAIRS_COUNT - 1>(EXP_PAIRS, t, polynomial<EXP_COUNT - 1>(EXP, t.high));
   Pair y = (t + t * (t * series)) * power;
-  return {y + (power - 1.0), y + power};
+  return {y + two_sum(power, -1.0), y + power};
 }

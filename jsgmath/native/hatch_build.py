@@ -1,6 +1,5 @@
 """Builds the core when the package is installed, if there is a C++ compiler; pyproject.toml names this file."""
 
-import platform
 import subprocess
 import sys
 import sysconfig
@@ -33,10 +32,5 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
             return
         build_data["artifacts"].append(f"/jsgmath/native/{library.name}")
         build_data["pure_python"] = False
-        build_data["tag"] = f"py3-none-{wheel_platform()}"
+        build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
 
-
-def wheel_platform() -> str:
-    """This machine in the name of a wheel."""
-    name = sysconfig.get_platform().replace("-", "_").replace(".", "_")
-    return name.replace("linux_", f"linux_") if platform.system() == "Linux" else name
