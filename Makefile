@@ -1,4 +1,4 @@
-# Two commands: `make train` and `make test`.  Each target sets up .venv by itself, and does nothing where that is done.
+# The two main commands are `make train` and `make test`.  Each target sets up .venv first, unless that is done.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -8,14 +8,14 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 help:
 	@echo 'make train   train a VAE with JSG, computed by the Triton kernel, on embedded images (minutes)'
 	@echo 'make test    run every test that needs no GPU, and the proofs in verification/ (minutes)'
-	@echo 'make lint    ruff and pyright'
-	@echo 'make docs    the documentation as a site, in site/index.html (seconds)'
+	@echo 'make lint    run ruff and pyright'
+	@echo 'make docs    build the documentation as a site, site/index.html (seconds)'
 
-# PASSIVE: threads that wait sleep. By default they spin, which where other programs run costs far more than it gains.
+# PASSIVE: waiting threads sleep. By default they spin, which costs far more than it gains while other programs run.
 train: .venv/vae.installed
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m vae.train --backend triton $(ARGS)
 
-# A process for each processor takes file after file, so that what the tests of a file share is computed once.
+# There is one process per processor. Each takes whole files, so what the tests of a file share is computed once.
 test: .venv/dev.installed
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(ARGS)
 

@@ -1,1 +1,1 @@
-"""How fast jsgmath is: `python -m benchmarks` on a CPU, `python -m benchmarks.gpu --out DIR` on a GPU."""
+"""Measures how fast jsgmath is: `python -m benchmarks` on a CPU, `python -m benchmarks.gpu --out DIR` on a GPU."""

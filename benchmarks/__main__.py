@@ -1,4 +1,4 @@
-"""python -m benchmarks [--json FILE] [options of pytest and pytest-benchmark]        on a CPU, a few minutes"""
+"""Measures the speed of jsgmath on a CPU, in a few minutes. Other options go to pytest and pytest-benchmark."""
 
 import argparse
 import json
@@ -16,9 +16,9 @@ from benchmarks.clock import quantiles
 from benchmarks.output import machine, milliseconds, ratio, table, write_json
 
 ROOT = Path(__file__).parents[1]
-# What was set as a goal: group -> (what is compared with ours, how many times slower it must at least be).
-GOALS = {"JSG to N(0, I) with gradients, torch float32, 4096 x 256": ("textbook", 3)}
-IMPORT, IMPORT_GOAL = "import jsgmath.torch, after import torch", 0.05  # seconds
+# The targets: group -> (implementation to compare with ours, smallest accepted ratio of its time to ours).
+TARGETS = {"JSG to N(0, I) with gradients, torch float32, 4096 x 256": ("textbook", 3)}
+IMPORT, IMPORT_TARGET = "import jsgmath.torch, after import torch", 0.05  # seconds
 IMPORT_PROGRAM = """
 import time, torch
 start = time.perf_counter()
@@ -28,7 +28,7 @@ print(time.perf_counter() - start)
 
 
 class Skipped:
-    """A pytest plugin that remembers what was left out, and why."""
+    """A pytest plugin that collects the skipped benchmarks and their reasons."""
 
     def __init__(self):
         self.reasons = []
@@ -39,7 +39,7 @@ class Skipped:
 
 
 def benchmark(options):
-    """Exit status of pytest, a record of each benchmark, and what was left out."""
+    """Returns the exit status of pytest, a record of each benchmark, and the skipped ones with their reasons."""
     skipped = Skipped()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "benchmarks.json")
@@ -57,7 +57,7 @@ def benchmark(options):
 
 
 def import_time(processes=9):
-    """Seconds, each in a process of its own."""
+    """Returns a record of the seconds that the import takes, each time in a new process."""
     command = [sys.executable, "-c", IMPORT_PROGRAM]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     times = [
@@ -68,23 +68,23 @@ def import_time(processes=9):
 
 
 def lines(records):
-    """Of each record what it is, its time, how many times ours it takes, and whether a goal is met."""
+    """Yields a row of the table for each record: what, implementation, time, multiple of ours, target."""
     ours = {r["what"]: r for r in records if r["implementation"] == "jsgmath"}
     for r in records:
-        other = r["implementation"] != "jsgmath" and r["what"] in ours  # options may have left ours out
-        goal = ""
-        if other and GOALS.get(r["what"], ("",))[0] == r["implementation"]:
-            wanted = GOALS[r["what"]][1]
-            goal = f">= {wanted}: {'yes' if r['median'] >= wanted * ours[r['what']]['median'] else 'NO'}"
+        other = r["implementation"] != "jsgmath" and r["what"] in ours  # the options may exclude ours
+        target = ""
+        if other and TARGETS.get(r["what"], ("",))[0] == r["implementation"]:
+            wanted = TARGETS[r["what"]][1]
+            target = f">= {wanted}: {'yes' if r['median'] >= wanted * ours[r['what']]['median'] else 'NO'}"
         elif r["what"] == IMPORT:
-            goal = f"<= {1e3 * IMPORT_GOAL:g} ms: {'yes' if r['median'] <= IMPORT_GOAL else 'NO'}"
+            target = f"<= {1e3 * IMPORT_TARGET:g} ms: {'yes' if r['median'] <= IMPORT_TARGET else 'NO'}"
         slower = ratio(r, ours[r["what"]]) if other else ""
-        yield r["what"], r["implementation"], milliseconds(r), slower, goal
+        yield r["what"], r["implementation"], milliseconds(r), slower, target
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to FILE")
     arguments, options = parser.parse_known_args(arguments)
     status, records, left_out = benchmark(options)
     if status != pytest.ExitCode.OK:

@@ -1,4 +1,4 @@
-"""What is measured: the kinds of computation, their inputs, and who else computes the same."""
+"""The measured cases: the kinds of computation, their inputs, and the implementations of each."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +15,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, 
 
 
 class Case(NamedTuple):
-    """``rows`` Gaussians, or pairs of them, of ``n`` dimensions."""
+    """``rows`` Gaussians, or pairs of Gaussians, in ``n`` dimensions."""
 
     kind: str
     rows: int
@@ -26,20 +26,20 @@ class Case(NamedTuple):
         return f"{KINDS[self.kind].name}, {self.dtype}, {self.rows} x {self.n}"
 
     def floor(self, gradient):
-        """Bytes that must be read and written: each argument and each result once."""
+        """The bytes that must be read and written: each argument and each result once."""
         return self.rows * KINDS[self.kind].moved(self.n)[gradient] * DTYPES[self.dtype].itemsize
 
     def results(self):
-        """Bytes of all the results of forward and backward, but for the values."""
+        """The bytes of all results of forward and backward, except the divergences."""
         return self.rows * KINDS[self.kind].results(self.n) * DTYPES[self.dtype].itemsize
 
     def inputs(self, device):
-        """Tensors that want gradients.
+        """Tensors that require gradients.
 
-        Rows differ from what they are compared with by about 1, 1e-4 and 1e-7 in turn.  What is timed is what was
-        checked; no kernel branches on the numbers.
+        Each row differs from the Gaussian it is compared with by about 1, 1e-4 or 1e-7, in turn.  The same tensors are
+        checked and timed; no kernel branches on their values.
         """
-        draw = partial(
+        randn = partial(
             torch.randn,
             dtype=DTYPES[self.dtype],
             device=device,
@@ -47,44 +47,44 @@ class Case(NamedTuple):
         )
         gap = torch.tensor([1, 1e-4, 1e-7], dtype=DTYPES[self.dtype], device=device)
         gap = gap[torch.arange(self.rows, device=device) % 3]
-        return [t.requires_grad_() for t in KINDS[self.kind].draw(draw, gap, self.rows, self.n)]
+        return [t.requires_grad_() for t in KINDS[self.kind].inputs(randn, gap, self.rows, self.n)]
 
 
-def _rows(draw, gap, rows, n):
-    return [draw(rows, n).mul_(gap[:, None]) for _ in range(2)]
+def _rows(randn, gap, rows, n):
+    return [randn(rows, n).mul_(gap[:, None]) for _ in range(2)]
 
 
-def _pairs(draw, gap, rows, n):
-    mean2, logvar2 = draw(rows, n), draw(rows, n)
-    return [draw(rows, n).mul_(gap[:, None]).add_(t) for t in (mean2, logvar2)] + [mean2, logvar2]
+def _pairs(randn, gap, rows, n):
+    mean2, logvar2 = randn(rows, n), randn(rows, n)
+    return [randn(rows, n).mul_(gap[:, None]).add_(t) for t in (mean2, logvar2)] + [mean2, logvar2]
 
 
-def _dense(draw, gap, rows, n):
-    """Factors with a diagonal about 1 and condition numbers below 100, at any n."""
+def _full(randn, gap, rows, n):
+    """Cholesky factors with diagonals of about 1 and condition numbers below 100, for any n."""
 
     def noise():
-        return draw(rows, n, n).tril_(-1).mul_(0.3 / n**0.5) + torch.diag_embed(draw(rows, n).mul_(0.2))
+        return randn(rows, n, n).tril_(-1).mul_(0.3 / n**0.5) + torch.diag_embed(randn(rows, n).mul_(0.2))
 
-    mean2, tril2 = draw(rows, n), noise() + torch.eye(n, device=gap.device, dtype=gap.dtype)
+    mean2, tril2 = randn(rows, n), noise() + torch.eye(n, device=gap.device, dtype=gap.dtype)
     tril2.diagonal(dim1=-2, dim2=-1).clamp_(min=0.3)
-    mean1, tril1 = mean2 + gap[:, None] * draw(rows, n), tril2 + gap[:, None, None] * noise()
+    mean1, tril1 = mean2 + gap[:, None] * randn(rows, n), tril2 + gap[:, None, None] * noise()
     tril1.diagonal(dim1=-2, dim2=-1).clamp_(min=0.3)
     return [mean1, tril1, mean2, tril2]
 
 
 class Kind(NamedTuple):
-    """One computation.  ``ours`` and the others take the tensors and return what autograd then differentiates."""
+    """One computation.  ``ours``, ``textbook`` and ``liger`` map the inputs to what autograd differentiates."""
 
     name: str
-    draw: Callable
+    inputs: Callable
     ours: Callable
     textbook: Callable
     liger: Callable | None
-    moved: Callable  # n -> numbers a row that forward, and forward and backward, must read and write
-    results: Callable  # n -> numbers a row that forward and backward return
+    moved: Callable  # n -> numbers per row that must be moved: by forward, and by forward and backward
+    results: Callable  # n -> numbers per row that forward and backward return
 
     def uncompiled(self):
-        """``(implementation, function)`` of all there are, but for torch.compile."""
+        """All implementations except torch.compile, as ``(name, function)``."""
         functions = {"jsgmath": self.ours, "Liger-style": self.liger, "textbook": self.textbook}
         return [(implementation, function) for implementation, function in functions.items() if function]
 
@@ -109,7 +109,7 @@ _seeds = {}
 
 
 def seed_on(device):
-    """A seed that lies on the device, put there once: a copy inside a CUDA graph is not allowed."""
+    """A seed on the device, copied there only once, because a CUDA graph must not contain the copy."""
     return _seeds.setdefault(device, torch.tensor(SEED, device=device))
 
 
@@ -124,7 +124,7 @@ KINDS = {
         lambda n: 2 * n,
     ),
     "diagonal": Kind(
-        "two diagonal",
+        "two diagonal Gaussians",
         _pairs,
         partial(_reduced, jsgmath.torch.jsg_diagonal, "sum"),
         partial(_sum, textbook.diagonal),
@@ -143,7 +143,7 @@ KINDS = {
     ),
     "full": Kind(
         "full covariance",
-        _dense,
+        _full,
         lambda *tensors: jsgmath.torch.jsg_full(*tensors, ALPHA),
         partial(_with_alpha, textbook.full),
         None,
@@ -159,7 +159,7 @@ def outputs_of(function, tensors):
 
 
 def forward(function, tensors):
-    """A call without gradients."""
+    """A function that calls ``function`` without gradients."""
 
     def call():
         with torch.no_grad():
@@ -169,6 +169,6 @@ def forward(function, tensors):
 
 
 def training(function, tensors):
-    """A call and its backward; results that are not one number get a gradient that lies ready."""
+    """A function that runs forward and backward; results that are not scalars get a gradient made in advance."""
     given = [torch.ones_like(result) if result.ndim else None for result in outputs_of(function, tensors)]
     return lambda: torch.autograd.grad(outputs_of(function, tensors), tensors, given)

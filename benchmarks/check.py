@@ -1,7 +1,7 @@
-"""Is what is to be measured right, on the very device?  Against the NumPy reference, which has float64 and no kernel.
+"""Checks that everything that will be measured is right on this device, against the NumPy reference.
 
-Inputs and shapes are the measured ones, so that every compiled kernel and every way to cut the rows into tiles is met;
-of the rows a few are compared: the first ones, the last ones, and some between.
+The reference uses no kernel.  Inputs and shapes are those of the measurements, so that every compiled kernel and every
+way to cut the rows into tiles is checked.  Only some rows are compared: the first, the last, and some between.
 """
 
 import numpy as np
@@ -13,16 +13,16 @@ from benchmarks import textbook
 from benchmarks.cases import ALPHA, DTYPES, SEED, Case, seed_on
 from tests.torch.against_numpy import Reference, divergence, errors
 
-# As tests/torch/test_diagonal.py has it: half a unit where float32 is rounded once, else a few roundings.
+# As in tests/torch/test_diagonal.py: a few roundings; half a unit where float32 is rounded once, to a 16-bit type.
 ULPS = {"fp32": 16, "fp64": 16, "bf16": 0.51, "fp16": 0.51}
 
 
 class WrongResult(Exception):
-    """A kernel is off; says which, in one line."""
+    """A kernel is wrong; the message names it in one line."""
 
 
 def some_rows(rows, count):
-    """About ``count`` of the rows, sorted: both ends, and steps of a prime between, through all three gaps."""
+    """The numbers of about ``count`` rows, sorted: some at both ends, and evenly spaced ones between."""
     if rows <= count:
         return torch.arange(rows)
     third = count // 3
@@ -33,18 +33,18 @@ def some_rows(rows, count):
 def within(case, what, error, allowed):
     worst = float(np.max(error))
     if not worst <= allowed:  # NaN is wrong too
-        raise WrongResult(f"{case}: {what} is off by {worst:.3g} units of the last place, allowed are {allowed}")
+        raise WrongResult(f"{case}: {what} is off by {worst:.3g} units in the last place; {allowed} are allowed")
 
 
-def taken(tensors, rows):
-    """These rows, on the CPU."""
+def rows_on_cpu(tensors, rows):
+    """The given rows of the tensors, on the CPU."""
     return [t.detach()[rows.to(t.device)].cpu() for t in tensors]
 
 
 def check_diagonal(case, device, numbers, *, dual=False, convention="deasy", alpha=ALPHA, strided=False):
-    """Values, with and without gradients asked for, and gradients."""
+    """Checks the values, computed with and without gradients, and the gradients."""
     tensors = case.inputs(device)
-    if strided:  # as chunk(2, -1) leaves them
+    if strided:  # the strides that chunk(2, -1) gives
         tensors = [torch.cat([t, t], -1).detach().chunk(2, -1)[0].requires_grad_() for t in tensors]
     rows = some_rows(case.rows, max(numbers // case.n, 6))
     options = dict(dual=dual, convention=convention, backend="triton")
@@ -53,10 +53,11 @@ def check_diagonal(case, device, numbers, *, dual=False, convention="deasy", alp
     gradients = torch.autograd.grad(value.sum(), [*tensors, *by_alpha])
     with torch.no_grad():
         alone = divergence(tensors, alpha, **options)
-    reference = Reference(taken(tensors, rows), taken(by_alpha, rows)[0] if by_alpha else alpha, dual, convention)
+    reference_alpha = rows_on_cpu(by_alpha, rows)[0] if by_alpha else alpha
+    reference = Reference(rows_on_cpu(tensors, rows), reference_alpha, dual, convention)
     case_name = f"{case}{', dual' * dual}{', nielsen' * (convention == 'nielsen')}{', strided' * strided}"
     dtype = DTYPES[case.dtype]
-    (value, alone), gradients = taken((value, alone), rows), taken(gradients, rows)
+    (value, alone), gradients = rows_on_cpu((value, alone), rows), rows_on_cpu(gradients, rows)
     for what, got in (("value", value), ("value without gradients", alone)):
         within(case_name, what, errors(got, reference.value, reference.value, dtype), ULPS[case.dtype])
         if (got < 0).any():
@@ -70,7 +71,7 @@ def check_diagonal(case, device, numbers, *, dual=False, convention="deasy", alp
 
 
 def check_sample(case, device, numbers):
-    """The value; z's first moments; the same z from the same seed; gradients through z and value together."""
+    """Checks the value, the moments of z, that z depends only on the seed, and the gradients through z and value."""
     mean, logvar = tensors = case.inputs(device)
     z, value = jsgmath.torch.sample_and_jsg(mean, logvar, ALPHA, seed_on(device))
     again, _ = jsgmath.torch.sample_and_jsg(mean, logvar, ALPHA, torch.tensor(SEED, device=device))
@@ -86,13 +87,13 @@ def check_sample(case, device, numbers):
     gradients = torch.autograd.grad((z, value), tensors, (by_z, torch.ones_like(value)))
     rows = some_rows(case.rows, max(numbers // case.n, 6))
     mean, logvar, z, value, by_z, by_mean, by_logvar = (
-        t.double() for t in taken((*tensors, z, value, by_z, *gradients), rows)
+        t.double() for t in rows_on_cpu((*tensors, z, value, by_z, *gradients), rows)
     )
     reference = Reference([mean, logvar], ALPHA, False, "deasy")
     dtype = DTYPES[case.dtype]
     within(case, "value", errors(value, reference.value, reference.value, dtype), ULPS[case.dtype])
-    # z = mean + exp(logvar / 2) eps: by_z reaches the mean as it is and the log-variance times half of z - mean, which
-    # is known here to a unit of z.
+    # z = mean + exp(logvar / 2) eps, so the mean gets the gradient by_z, and the log-variance gets by_z (z - mean) / 2.
+    # Here z - mean is known to one unit in the last place of z.
     by_z, z, mean = by_z.numpy(), z.numpy(), mean.numpy()
     through = (by_z, by_z * (z - mean) / 2)
     sizes = (np.abs(by_z), np.abs(by_z) * (np.abs(z) + np.abs(mean)))
@@ -102,41 +103,42 @@ def check_sample(case, device, numbers):
 
 
 def check_full(case, device, numbers):
-    """The value; and every gradient, by its largest number, against autograd of the textbook in float64.
+    """Checks the value against the reference, and the gradients against autograd of the textbook in float64.
 
-    The reference has no gradient of full covariances.  The textbook in float64 has it to a tenth of a unit of float32,
-    by that measure, at these distances; `tests/test_benchmarks.py` holds it to difference quotients of the reference.
-    Of gradients, which are matrix products, twice as many units are allowed: 16 were measured.
+    The reference has no gradients for full covariances.  Gradients are compared in float32 units of their largest
+    entry.  At these distances those of the textbook are right to a tenth of such a unit;
+    `tests/benchmarks/test_benchmarks.py` compares them with difference quotients of the reference.  Gradients are
+    matrix products, so twice as many units are allowed; 16 were measured.
     """
     tensors = case.inputs(device)
     value = jsgmath.torch.jsg_full(*tensors, ALPHA)
     gradients = torch.autograd.grad(value.sum(), tensors)
     rows = some_rows(case.rows, min(max(numbers // case.n**2, 6), 60))
     dtype, allowed = DTYPES[case.dtype], ULPS[case.dtype]
-    point = [t.double().requires_grad_() for t in taken(tensors, rows)]
-    want = dense_reference(*(t.detach().numpy() for t in point))
-    within(case, "value", errors(taken([value], rows)[0], want, want, dtype), allowed)
+    point = [t.double().requires_grad_() for t in rows_on_cpu(tensors, rows)]
+    want = full_reference(*(t.detach().numpy() for t in point))
+    within(case, "value", errors(rows_on_cpu([value], rows)[0], want, want, dtype), allowed)
     wanted = torch.autograd.grad(textbook.full(*point, ALPHA).sum(), point)
     names = ("mean1", "tril1", "mean2", "tril2")
-    for what, got, want in zip(names, taken(gradients, rows), wanted, strict=True):
+    for what, got, want in zip(names, rows_on_cpu(gradients, rows), wanted, strict=True):
         if got.ndim == 3:
-            got, want = got.tril(), want.tril()  # above the diagonal is nothing
+            got, want = got.tril(), want.tril()  # the upper triangles are not used
         size = want.abs().flatten(1).amax(1).reshape(-1, *[1] * (want.ndim - 1)).expand_as(want)
         within(case, f"gradient by {what}", errors(got, want.numpy(), size.numpy(), dtype), 2 * allowed)
 
 
-def dense_reference(mean1, tril1, mean2, tril2):
+def full_reference(mean1, tril1, mean2, tril2):
     N1, N2 = (jsgmath.Gaussian(m, scale_tril=L) for m, L in ((mean1, tril1), (mean2, tril2)))
     return jsgmath.jsg(N1, N2, ALPHA)
 
 
 def check(case, device, numbers):
-    """Raises `WrongResult` unless about ``numbers`` of the case's numbers come out right."""
+    """Checks about ``numbers`` of the numbers of a case; raises `WrongResult` if one is wrong."""
     {"sample": check_sample, "full": check_full}.get(case.kind, check_diagonal)(case, device, numbers)
 
 
 def check_variants(device, rows, numbers):
-    """What is not measured but compiled from the same text: dual, other convention, strided rows, alpha by row."""
+    """Checks variants that are not measured but have the same source: dual, convention, strided rows, alpha per row."""
     for kind in ("standard", "diagonal"):
         case = Case(kind, rows, 20)
         for dual in (False, True):

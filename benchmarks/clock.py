@@ -1,4 +1,4 @@
-"""How long a function takes and what it needs: on a GPU by its events, on a CPU by the processor's clock.
+"""Clocks that measure the time and memory of a function: `CudaClock` by CUDA events, `CpuClock` by the host's clock.
 
 Times are in seconds, one per run, in the order of the runs.
 """
@@ -11,14 +11,14 @@ import torch
 
 
 def quantiles(times):
-    """The 20 %, 50 % and 80 % quantile."""
+    """The 20 %, 50 % and 80 % quantiles."""
     return dict(zip(("q20", "median", "q80"), np.quantile(times, (0.2, 0.5, 0.8)).tolist(), strict=True))
 
 
 @dataclass
 class CudaClock:
     device: torch.device
-    seconds: float = 0.3  # for the runs of one measurement
+    seconds: float = 0.3  # total time of the runs of one measurement
     replayed_calls: int = 100  # in one graph
     host_calls: int = 50  # between two readings of the clock
 
@@ -27,7 +27,7 @@ class CudaClock:
         self.flushed = torch.empty(4 * l2, dtype=torch.uint8, device=self.device)
 
     def cold(self, function):
-        """Calls whose data is not in the L2 cache: a buffer larger than the cache is written before each."""
+        """Times calls whose data is not in the L2 cache: a buffer larger than the cache is written before each call."""
         for _ in range(3):
             function()
         (estimate,) = self._between_events(function, 1)
@@ -45,7 +45,7 @@ class CudaClock:
         return [start.elapsed_time(end) / 1e3 for start, end in events]
 
     def replayed(self, function):
-        """Calls inside a CUDA graph, where no host takes part; many to a replay, whose launch takes longer than one."""
+        """Times calls inside a CUDA graph, without the host.  A graph has many calls, since its launch takes time."""
         stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
@@ -59,7 +59,7 @@ class CudaClock:
         return [t / self.replayed_calls for t in self._between_events(graph.replay, 30, flush=False)]
 
     def host(self, function):
-        """What a call costs the host: it issues many and waits for none."""
+        """Times a call on the host, which issues many calls and waits for none."""
         times = []
         for _ in range(20):
             torch.cuda.synchronize()
@@ -71,7 +71,7 @@ class CudaClock:
         return times[2:]  # the first ones warm up
 
     def peak(self, function):
-        """Bytes that a call allocates at its peak, its results included."""
+        """The peak of the bytes that a call allocates, including its results."""
         torch.cuda.synchronize()
         before = torch.cuda.memory_allocated(self.device)
         torch.cuda.reset_peak_memory_stats(self.device)
@@ -79,7 +79,7 @@ class CudaClock:
         return torch.cuda.max_memory_allocated(self.device) - before
 
     def launches(self, function):
-        """Kernels, copies and fills that a call puts on the device."""
+        """The number of kernels, copies and fills that a call launches on the device."""
         function()
         torch.cuda.synchronize()
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
@@ -91,7 +91,7 @@ class CudaClock:
 
 @dataclass
 class CpuClock:
-    """The same questions without a GPU; None where only a GPU has an answer."""
+    """The same measurements without a GPU; None for those that need a GPU."""
 
     device: torch.device
     runs: int = 1

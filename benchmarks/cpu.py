@@ -1,6 +1,6 @@
-"""What `python -m benchmarks` measures, by pytest-benchmark: gradients in torch, values in NumPy; one thread.
+"""The benchmarks of `python -m benchmarks`, for pytest-benchmark: gradients in torch, values in NumPy, one thread.
 
-A benchmark's group is what is computed; ``implementation`` says by whom.
+The group of a benchmark names what is computed, and ``implementation`` names the code that computes it.
 """
 
 import os
@@ -16,7 +16,7 @@ from jsgmath.torch import jsg_diagonal, jsg_standard_normal
 from verification import peers
 
 ALPHA = 0.3
-COMPILER = os.environ.get("CXX", "g++")  # the one torch.compile calls
+COMPILER = os.environ.get("CXX", "g++")  # the compiler that torch.compile calls
 sizes = pytest.mark.parametrize(("rows", "n"), [(128, 20), (4096, 256)])
 
 
@@ -30,7 +30,7 @@ def one_thread():
 
 @pytest.fixture
 def measure(benchmark):
-    """Times ``function(*arguments)``, five times untimed first: torch.compile compiles in the first of them."""
+    """Times ``function(*arguments)`` after five calls that are not timed; the first of them compiles."""
 
     def measure(group, implementation, function, *arguments):
         benchmark.group = group
@@ -81,7 +81,7 @@ def test_diagonal(measure, implementation, rows, n):
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning:torch")
 def test_compiled(measure, name, functions, count, rows, n):
     if not shutil.which(COMPILER):
-        pytest.skip(f"no C++ compiler {COMPILER!r}, which torch.compile needs on a CPU; name one in CXX")
+        pytest.skip(f"found no C++ compiler {COMPILER!r}, which torch.compile needs on a CPU; name one in CXX")
     torch.compiler.reset()
     compiled = torch.compile(functions["textbook"], dynamic=False)
     torch_step(measure, name, "torch.compile of the textbook", compiled, count, rows, n)

@@ -1,7 +1,7 @@
 """python -m benchmarks.gpu --out DIR        on one GPU, in less than eight minutes
 
-Checks every kernel on that GPU against the NumPy reference, and only if all are right measures them and the others.
-Prints the tables, writes ``DIR/benchmarks.json`` and three pictures.
+Checks every kernel on the GPU against the NumPy reference. If all are right, measures them and the other
+implementations, prints the tables, and writes DIR/benchmarks.json and three pictures.
 """
 
 import argparse
@@ -29,7 +29,7 @@ DEFAULT, TUNED, GRAPHED = "default", "max-autotune-no-cudagraphs", "reduce-overh
 
 @dataclass
 class Sizes:
-    """How much of everything; the tests take less."""
+    """The sizes of all cases; the tests use smaller ones."""
 
     elements: int = 2**26
     ns: tuple = (10, 20, 50, 64, 256, 4096)
@@ -39,14 +39,14 @@ class Sizes:
     full_ns: tuple = (4, 8, 16, 32, 64)
     copied: int = 2**32  # bytes
     alphas: int = 22
-    checked: int = 2**13  # numbers of each case
-    # From here on no torch.compile is started any more: one may take a minute, and the whole less than 480.
+    checked: int = 2**13  # numbers that are compared in each case
+    # No torch.compile starts after this time: one may take a minute, and the command must end within 480 s.
     compile_seconds: float = 380.0
 
 
 @dataclass
 class Suite:
-    """Measures, and keeps what came out."""
+    """Runs the measurements and collects their results."""
 
     clock: object
     sizes: Sizes
@@ -58,10 +58,10 @@ class Suite:
     def device(self):
         return self.clock.device
 
-    # The cases, as `check` and the measurements share them.
+    # The cases, which `check` and the measurements share.
 
     def diagonal_cases(self):
-        """Every size in float32; every other type, and the largest, at n = 64."""
+        """Every n in float32; the other types, and the largest number of elements, at n = 64."""
         for kind in ("standard", "diagonal"):
             yield from (self.case(kind, n) for n in self.sizes.ns)
             yield from (self.case(kind, 64, dtype) for dtype in DTYPES if dtype != "fp32")
@@ -80,7 +80,7 @@ class Suite:
         return Case(kind, math.ceil((elements or self.sizes.elements) / n), n, dtype)
 
     def check(self):
-        """Raises `WrongResult` at the first case that comes out wrong."""
+        """Raises `WrongResult` at the first case with a wrong number."""
         for case in (*self.diagonal_cases(), *self.small_cases(), *self.sample_cases(), *self.full_cases()):
             check(case, self.device, self.sizes.checked)
         check_variants(self.device, 700, self.sizes.checked)
@@ -88,7 +88,7 @@ class Suite:
     # One measurement.
 
     def add(self, case, implementation, what, timing, times, **more):
-        """``what`` is computed, ``timing`` says how it was timed."""
+        """Adds a record; ``what`` says what was computed, ``timing`` how it was timed."""
         keys = dict(implementation=implementation, what=what, timing=timing)
         self.records.append(case._asdict() | keys | quantiles(times) | dict(runs=len(times)) | more)
 
@@ -96,7 +96,7 @@ class Suite:
         self.records.append(case._asdict() | dict(implementation=implementation, what=what, count=count))
 
     def measure(self, case, implementation, function, gradient=True, what=None):
-        """Cold calls on the whole case, and the peak of memory."""
+        """Measures the time of cold calls, and their peak memory."""
         tensors = case.inputs(self.device)
         call = (training if gradient else forward)(function, tensors)
         what = what or ("forward+backward" if gradient else "forward, no gradient")
@@ -105,16 +105,16 @@ class Suite:
         self.add(case, implementation, what, "cold", times, **floor, peak_bytes=self.clock.peak(call))
 
     def attempt(self, case, implementation, measure):
-        """What is not ours may fail, another's implementation or the profiler; that is said, and the rest goes on."""
+        """Runs a measurement of code that is not ours and may fail; an error is recorded, and the rest goes on."""
         try:
             measure()
-        except Exception as error:  # a compiler's errors are of any type
+        except Exception as error:  # a compiler may raise errors of any type
             self.leave_out(case, implementation, f"{type(error).__name__}: {error}".splitlines()[0][:200])
 
     def leave_out(self, case, implementation, reason):
         self.left_out.append(dict(case=str(case), implementation=implementation, reason=reason))
 
-    # Everything, in the order in which it matters should time run out.
+    # All measurements.  The most important come first, because time may run out.
 
     def measure_all(self):
         self.copy()
@@ -126,7 +126,7 @@ class Suite:
         self.launches()
 
     def copy(self):
-        """The yardstick: a copy on the device, bytes read plus bytes written."""
+        """Measures the yardstick: a copy on the device, counted as bytes read plus bytes written."""
         source = torch.randn(self.sizes.copied // 4, device=self.device)
         target = torch.empty_like(source)
         times = self.clock.cold(lambda: target.copy_(source))
@@ -149,7 +149,7 @@ class Suite:
             self.measure(self.case(kind, 64), "jsgmath", mean, what="forward+backward of the mean")
 
     def small(self):
-        """Where launches count: inside a CUDA graph, and what a call costs the host."""
+        """Measures small cases, where launches dominate: inside a CUDA graph, and on the host."""
         for case in self.small_cases():
             kind = KINDS[case.kind]
             for implementation, function in kind.uncompiled():
@@ -162,7 +162,7 @@ class Suite:
             self.add(case, implementation, what, timing, timers[timing](call))
 
     def alphas(self):
-        """How many kernels other values of alpha compile after the first one."""
+        """Counts the kernels that are compiled for other values of alpha after the first one."""
         case = Case("standard", *self.sizes.small[-1])
         tensors = case.inputs(self.device)
         for implementation, function in (
@@ -177,7 +177,7 @@ class Suite:
             self.add_count(case, implementation, "kernels compiled for other alphas", more)
 
     def launches(self):
-        """How many kernels a call launches; last, since the profiler may slow down whatever comes after it."""
+        """Counts the kernels that a call launches; runs last, since the profiler may slow down later measurements."""
         for case in self.small_cases():
             for implementation, function in KINDS[case.kind].uncompiled():
                 for what, call in small_calls(function, case.inputs(self.device)).items():
@@ -193,7 +193,7 @@ class Suite:
             self.attempt(case, "textbook", partial(self.measure, case, "textbook", kind.textbook))
 
     def compiled(self):
-        """torch.compile of the textbook: the usual mode everywhere, the others where they may matter."""
+        """Measures torch.compile of the textbook: the default mode everywhere, other modes where they may matter."""
         usual = [self.case(kind, 64) for kind in ("standard", "diagonal")]
         other_ns = [self.case(kind, n) for n in self.sizes.ns if n != 64 for kind in ("standard", "diagonal")]
         small, *sample = self.small_cases()[::-1], *self.sample_cases()[::-1]
@@ -214,7 +214,7 @@ class Suite:
             function = torch.compile(KINDS[case.kind].textbook, mode=mode, dynamic=False)
             if case not in small:
                 measure = partial(self.measure, case, name, function)
-            else:  # what is a graph already cannot be captured in another one
+            else:  # a CUDA graph cannot be captured inside another one
                 timings = ("host",) if mode == GRAPHED else ("graph", "host")
                 measure = partial(self.measure_small, case, name, function, timings)
             self.attempt(case, name, measure)
@@ -224,12 +224,12 @@ class Suite:
 
 
 def small_calls(function, tensors):
-    """The forward of a training step, which wants gradients, so that ours computes them here; and the whole."""
+    """The forward of a training step, in which ours also computes the gradients, and the whole step."""
     return {"forward": lambda: function(*tensors), "forward+backward": training(function, tensors)}
 
 
 def compiled_kernels():
-    """How many kernels Triton holds for this library and the baseline; None in the interpreter, which compiles none."""
+    """How many kernels are compiled for this library and the baseline; None in the interpreter, which compiles none."""
     modules = [m for name, m in sys.modules.items() if name.startswith(("jsgmath.torch", "benchmarks.liger_style"))]
     functions = {id(f): f for m in modules for f in vars(m).values() if isinstance(f, JITFunction)}.values()
     if not functions:
@@ -238,7 +238,7 @@ def compiled_kernels():
 
 
 def run(clock, sizes, folder, facts):
-    """All of the command but its arguments; returns its exit status.  A wrong result is the end of it."""
+    """Checks, measures and reports; stops at a wrong result.  Returns the exit status."""
     suite = Suite(clock, sizes)
     try:
         suite.check()
@@ -246,7 +246,7 @@ def run(clock, sizes, folder, facts):
     except WrongResult as error:
         return refuse(f"reports nothing: {error}")
     except OSError as error:
-        return refuse(f"cannot write in {folder}: {error.strerror}")
+        return refuse(f"cannot write to {folder}: {error.strerror}")
     checked = time.monotonic() - suite.started
     print(f"Every kernel is right on this machine (checked in {checked:.0f} s). Measuring.", flush=True)
     suite.measure_all()
@@ -260,13 +260,13 @@ def run(clock, sizes, folder, facts):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__.split("\n\n")[1])
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go")
-    parser.add_argument("--commit", default=git_commit(), help="what is measured, if this is no checkout that knows")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument("--commit", default=git_commit(), help="the commit that is measured, if git cannot tell")
     arguments = parser.parse_args(arguments)
     if not torch.cuda.is_available():
         return refuse("needs a CUDA or ROCm GPU and a torch built for it; python -m benchmarks measures on the CPU")
     if knobs.runtime.interpret:
-        return refuse("needs TRITON_INTERPRET unset: the interpreter's times say nothing of a GPU")
+        return refuse("found TRITON_INTERPRET set, and the interpreter's times say nothing about a GPU; unset it")
     device = torch.device("cuda", torch.cuda.current_device())
     facts = machine(device) | dict(git_commit=arguments.commit)
     return run(CudaClock(device), Sizes(), arguments.out, facts)

@@ -1,8 +1,8 @@
-"""A baseline in the manner of Liger-Kernel's JSD: what a Triton loss usually looks like.
+"""A baseline in the style of Liger-Kernel's JSD, which is how a Triton loss is usually written.
 
-One program per row, the row in one block.  The forward writes the loss of every element to a buffer, which torch adds
-up, and saves the gradients, which the backward multiplies by the incoming one.  alpha is compiled in.  Formulas: eq. 9
-with the reversed mean (eqs. 12, 13, 16), derivatives of that text as it stands, nothing done for accuracy.
+Each program computes one row, in one block.  The forward writes the loss of every element to a buffer, which torch sums
+up, and saves the gradients.  The backward multiplies them by the incoming gradient.  alpha is a compile-time constant.
+The formulas are eq. 9 with the reversed mean (eqs. 12, 13, 16) and its derivatives; nothing is done for accuracy.
 """
 
 import torch
@@ -36,7 +36,7 @@ def _kernel(
     value = precision * moment - tl.log(precision) - (1 - ALPHA) * l1 - ALPHA * l2 - 1
     tl.store(loss + at, 0.5 * value, mask=mask)
     by_precision = moment - 1 / precision
-    by_mean = -2 * ((1 - ALPHA) * gap1 + ALPHA * gap2)  # over the precision, which cancels below
+    by_mean = -2 * ((1 - ALPHA) * gap1 + ALPHA * gap2)  # divided by the precision, which cancels below
     tl.store(d_mean1 + at, precision * (1 - ALPHA) * gap1 + 0.5 * by_mean * p1, mask=mask)
     by_logvar1 = (1 - ALPHA) * (precision * var1 - 1) - p1 * (by_precision + by_mean * gap1)
     tl.store(d_logvar1 + at, 0.5 * by_logvar1, mask=mask)
@@ -68,5 +68,5 @@ class _Loss(torch.autograd.Function):
 
 
 def jsg_sum(*tensors, alpha):
-    """JSG of contiguous rows, added up: from ``(mean, logvar)`` to N(0, I), or to a second ``(mean, logvar)``."""
+    """The sum of JSG over contiguous rows, from ``(mean, logvar)`` to N(0, I) or to a second ``(mean, logvar)``."""
     return _Loss.apply(alpha, *tensors)

@@ -1,4 +1,4 @@
-"""What both commands print and write: the machine, ratios, tables, files."""
+"""What the commands print and write: facts about the machine, ratios, tables, files."""
 
 import datetime
 import json
@@ -14,7 +14,7 @@ from vae.training.environment import git_commit, processor, version
 
 
 def machine(device):
-    """What one needs to know about where and by what the numbers were made."""
+    """Facts about the machine and the software that produce the numbers."""
     facts = dict(
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         git_commit=git_commit(),
@@ -37,7 +37,7 @@ def machine(device):
 
 
 def driver():
-    """The GPU driver's version, where its own tool is there to say it."""
+    """The version of the GPU driver, or None if nvidia-smi cannot tell it."""
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[0]
@@ -46,7 +46,7 @@ def driver():
 
 
 def write(path, content):
-    """Whole, or not at all."""
+    """Writes the whole file or nothing."""
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     temporary.write_bytes(content)
     temporary.replace(path)
@@ -57,7 +57,7 @@ def write_json(path, results):
 
 
 class Ratio(NamedTuple):
-    """A ratio of medians, and what it is between the 20 % and 80 % quantiles of both at their worst."""
+    """A ratio of medians; ``low`` and ``high`` combine the 20 % and 80 % quantiles in the least favourable way."""
 
     low: float
     median: float
@@ -72,7 +72,7 @@ def ratio(above, below):
 
 
 def table(head, lines):
-    """A table in Markdown, its columns aligned."""
+    """A Markdown table with aligned columns."""
     lines = [head, *([str(cell) for cell in line] for line in lines)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rows = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]

@@ -1,17 +1,18 @@
-"""Three pictures of what `benchmarks.gpu` measured.  matplotlib's Figure alone: no global state, no display."""
+"""Draws three pictures of what `benchmarks.gpu` measured, with matplotlib's Figure: no global state, no display."""
 
 import io
 
 from matplotlib.figure import Figure
 
+from benchmarks.cases import DTYPES
 from benchmarks.output import write
 from benchmarks.report import STEP, Records
 
 GREY = "#666666"
-# Colours of Okabe and Ito, which the colour-blind tell apart.
+# Colours of Okabe and Ito, which colour-blind readers can tell apart.
 COLOURS = {"jsgmath": "#0072B2", "Liger-style": "#D55E00", "textbook": "#222222", "torch.compile": "#009E73"}
-KINDS = {"standard": ("to N(0, I)", "#0072B2"), "diagonal": ("two diagonal", "#56B4E9")}
-DTYPES = ("fp32", "bf16", "fp16", "fp64")
+# Kind of diagonal case -> (name in a legend, colour).
+DIAGONAL = {"standard": ("to N(0, I)", "#0072B2"), "diagonal": ("two diagonal Gaussians", "#56B4E9")}
 
 
 def draw_all(folder, results):
@@ -37,37 +38,37 @@ def new_figure(title, panels=1, **options):
 
 
 def error_bars(values):
-    """``(low, median, high)`` of each as matplotlib wants them: the heights, and what to go down and up from there."""
+    """Converts ``(low, median, high)`` to what matplotlib expects: the medians, and the distances down and up."""
     low, median, high = zip(*values, strict=True)
     down = [m - x for m, x in zip(median, low, strict=True)]
     return median, [down, [x - m for m, x in zip(median, high, strict=True)]]
 
 
-def families(records):
-    """The implementations there are, the modes of torch.compile as one."""
+def implementations(records):
+    """The names of the implementations; all modes of torch.compile count as one."""
     names = dict.fromkeys(r["implementation"] for r in records)
-    return [family for family in COLOURS if any(name.startswith(family) for name in names)]
+    return [name for name in COLOURS if any(full_name.startswith(name) for full_name in names)]
 
 
 def fastest(records):
     return min(records, key=lambda r: r["median"])
 
 
-def even(axes, ns):
-    """The places of these n: one step each, since 50 and 64 are to be told apart."""
+def evenly_spaced(axes, ns):
+    """Labels the axis with these n, evenly spaced so that 50 and 64 can be told apart; returns their places."""
     axes.set_xticks(range(len(ns)), [str(n) for n in ns])
     axes.set_xlabel("n")
     return {n: place for place, n in enumerate(ns)}
 
 
 def draw_bandwidth(records):
-    """The fraction of the copy bandwidth by n, and by type at n = 64; the largest case of each."""
-    figure, (by_n, by_dtype) = new_figure("Loss and gradients: fraction of copy bandwidth", 2, sharey=True)
-    for shift, (kind, (name, colour)) in zip((-0.15, 0.15), KINDS.items(), strict=True):
+    """Draws the fraction of the copy bandwidth by n, and by type at n = 64, for the largest case of each."""
+    figure, (by_n, by_dtype) = new_figure("JSG and gradients: fraction of copy bandwidth", 2, sharey=True)
+    for shift, (kind, (name, colour)) in zip((-0.15, 0.15), DIAGONAL.items(), strict=True):
         found = records.all(implementation="jsgmath", kind=kind, what=STEP, timing="cold")
         sizes = {r["n"]: r for r in found if r["dtype"] == "fp32"}
         types = {r["dtype"]: r for r in found if r["n"] == 64}
-        for axes, cases, order in ((by_n, sizes, sorted(sizes)), (by_dtype, types, DTYPES)):
+        for axes, cases, order in ((by_n, sizes, sorted(sizes)), (by_dtype, types, list(DTYPES))):
             heights, bars = error_bars([records.bandwidth(cases[key]) for key in order])
             places = [place + shift for place in range(len(order))]
             axes.bar(places, heights, 0.28, yerr=bars, color=colour, ecolor=GREY, capsize=3, label=name)
@@ -81,22 +82,22 @@ def draw_bandwidth(records):
 
 
 def draw_time(records):
-    """Time per element by n, against the others."""
-    figure, panels = new_figure("Loss and gradients in fp32: time", 2, sharey=True)
-    for axes, (kind, (name, _)) in zip(panels, KINDS.items(), strict=True):
+    """Draws the time per element by n, for all implementations."""
+    figure, panels = new_figure("JSG and gradients in fp32: time", 2, sharey=True)
+    for axes, (kind, (name, _)) in zip(panels, DIAGONAL.items(), strict=True):
         found = records.all(kind=kind, what=STEP, timing="cold", dtype="fp32")
-        lines(axes, found, lambda r, q: 1e12 * r[q] / (r["rows"] * r["n"]))
+        draw_lines(axes, found, lambda r, q: 1e12 * r[q] / (r["rows"] * r["n"]))
         axes.set_title(name, loc="left", fontsize=10)
-    panels[0].set_ylabel("picoseconds an element")
+    panels[0].set_ylabel("picoseconds per element")
     legend_below(figure, panels[0])
     return figure
 
 
 def draw_full(records):
-    """Pairs of full covariances a second by n."""
-    figure, (axes,) = new_figure("Full covariance, loss and gradients in fp32")
-    lines(axes, records.all(kind="full", what=STEP), lambda r, q: r["rows"] / r[q])
-    axes.set_ylabel("pairs a second")
+    """Draws the number of pairs of full covariances per second by n."""
+    figure, (axes,) = new_figure("Full covariance, JSG and gradients in fp32")
+    draw_lines(axes, records.all(kind="full", what=STEP), lambda r, q: r["rows"] / r[q])
+    axes.set_ylabel("pairs per second")
     legend_below(figure, axes)
     return figure
 
@@ -106,14 +107,14 @@ def legend_below(figure, axes):
     figure.legend(*handles, frameon=False, loc="outside lower center", ncols=4, fontsize=9)
 
 
-def lines(axes, records, height):
-    """A line of each implementation by n, ``height(record, quantile)`` high."""
-    place = even(axes, sorted({r["n"] for r in records}))
-    for family in families(records):
-        mine = [r for r in records if r["implementation"].startswith(family)]
+def draw_lines(axes, records, height):
+    """Draws a line for each implementation: ``height(record, quantile)`` by n."""
+    place = evenly_spaced(axes, sorted({r["n"] for r in records}))
+    for name in implementations(records):
+        mine = [r for r in records if r["implementation"].startswith(name)]
         ns = sorted({r["n"] for r in mine})
         best = [fastest([r for r in mine if r["n"] == n]) for n in ns]
         heights, bars = error_bars([sorted(height(r, q) for q in ("q20", "median", "q80")) for r in best])
-        label = f"best {family}" if family == "torch.compile" else family
-        axes.errorbar([place[n] for n in ns], heights, bars, fmt="o-", color=COLOURS[family], capsize=3, label=label)
+        label = f"best {name}" if name == "torch.compile" else name
+        axes.errorbar([place[n] for n in ns], heights, bars, fmt="o-", color=COLOURS[name], capsize=3, label=label)
     axes.set_yscale("log")

@@ -1,4 +1,4 @@
-"""What `benchmarks.gpu` found: the targets and whether they are met, and the tables."""
+"""The report of `benchmarks.gpu`: the targets, whether they are met, and the tables of all measurements."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ STEP = "forward+backward"
 
 
 class Records:
-    """The measurements, to be asked for by what they are."""
+    """The measurements, selected by the values of their keys."""
 
     def __init__(self, records):
         self.records = records
@@ -23,20 +23,20 @@ class Records:
         return found[0] if found else None
 
     def peer(self, ours, peer):
-        """The same measurement of another; of the modes of torch.compile the fastest that was tried here."""
+        """The same measurement of another implementation; for torch.compile, of the fastest mode that was tried."""
         same = {key: ours[key] for key in ("kind", "rows", "n", "dtype", "what", "timing")}
         found = [r for r in self.all(**same) if r["implementation"].startswith(peer)]
         return min(found, key=lambda r: r["median"], default=None)
 
     def bandwidth(self, record):
-        """Bytes that must be moved over the time, as a fraction of the copy's."""
+        """The bytes that must be moved divided by the time, as a fraction of the same for the copy."""
         copy = self.one(kind="copy")
         scale = record["floor_bytes"] / copy["floor_bytes"]
         return Ratio(*(scale * x for x in ratio(copy, record)))
 
 
 class Target(NamedTuple):
-    """A line of the table of targets; ``got`` is None where it was not measured."""
+    """A row of the table of targets; ``got`` is None if it was not measured."""
 
     what: str
     wanted: str
@@ -57,7 +57,7 @@ def _middle(got):
 
 
 def targets(results):
-    """The table of targets in the order in which it was set."""
+    """Yields the targets, in the order in which they were set."""
     records = Records(results["records"])
     for r in records.all(implementation="jsgmath", what=STEP, timing="cold", dtype="fp32"):
         if r["kind"] in ("standard", "diagonal"):
@@ -74,9 +74,9 @@ def targets(results):
     for r in records.all(implementation="jsgmath", kind="sample"):
         yield Target.at_least(f"{title(r)}: fraction of copy bandwidth", 0.85, records.bandwidth(r))
         yield against(records, r, "torch.compile", 2)
-        # z and two gradients are the results; the values add a sixtieth at n = 20, eps would add a third.
+        # The results are z and two gradients.  The values add a sixtieth at n = 20; a stored eps would add a third.
         peak = r["peak_bytes"] and r["peak_bytes"] / r["results_bytes"]
-        yield Target.at_most(f"{title(r)}: peak memory over that of the results", 1.05, peak)
+        yield Target.at_most(f"{title(r)}: peak memory divided by that of the results", 1.05, peak)
     for r in records.all(implementation="jsgmath", kind="full"):
         if r["n"] == 8:
             pairs = Ratio(*(r["rows"] / r[q] for q in ("q80", "median", "q20")))
@@ -102,19 +102,19 @@ def title(record):
 
 
 def text(results):
-    """Everything, as it is printed."""
+    """The whole report, as the command prints it."""
     records = Records(results["records"])
     copy = records.one(kind="copy")
     speed = Ratio(*(copy["floor_bytes"] / copy[q] / 1e12 for q in ("q80", "median", "q20")))
     facts = "".join(f"{name}: {value}\n" for name, value in results["facts"].items())
-    goals = [(t.what, t.got if t.got is not None else "not measured", t.wanted, verdict(t)) for t in targets(results)]
+    rows = [(t.what, t.got if t.got is not None else "not measured", t.wanted, verdict(t)) for t in targets(results)]
     left_out = [(r["case"], r["implementation"], r["reason"]) for r in results["left_out"]]
     return "\n".join(
         [
             facts,
-            f"Copy on the device: {speed} TB/s, read plus written.\n",
+            f"A copy on the device reads and writes {speed} TB/s.\n",
             "Numbers are medians, with the 20 % and 80 % quantiles in brackets.\n",
-            table(("what", "ours", "target", "met"), goals),
+            table(("what", "ours", "target", "met"), rows),
             table(("what", "implementation", "ms", "of copy", "peak B / result B", "times ours"), timed(records)),
             table(("what", "implementation", "counted", "number"), counted(records)),
             table(("left out", "implementation", "why"), left_out) if left_out else "Nothing was left out.\n",

@@ -1,6 +1,6 @@
-"""What one writes without this library: the paper's formulas in torch, differentiated by autograd.
+"""The paper's formulas in torch, differentiated by autograd: what one would write without this library.
 
-For diagonal Gaussians that text is `verification/peers.py`, whose errors `verification/ulps.md` measures.
+For diagonal Gaussians the formulas are in `verification/peers.py`; `verification/ulps.md` shows their errors.
 """
 
 import torch
@@ -10,7 +10,7 @@ from verification import peers
 
 
 def standard(mean, logvar, alpha):
-    """JSG to N(0, I), one value a row, as the released code computes it."""
+    """JSG to N(0, I), one value per row, as the released code computes it."""
     return peers.released_loss(mean, logvar, alpha, False, torch)
 
 
@@ -26,7 +26,7 @@ def sample(mean, logvar, alpha):
 def full(mean1, tril1, mean2, tril2, alpha):
     """Eq. 8 with the reversed mean of eqs. 12, 13 and 16, for covariances given by their Cholesky factors.
 
-    Only operations that torch runs on a whole batch at once, and none that waits for the device.
+    It uses only operations that torch runs on a whole batch at once and that do not wait for the device.
     """
     eye = torch.eye(mean1.shape[-1], dtype=mean1.dtype, device=mean1.device).expand_as(tril1)
     inverses = (torch.linalg.solve_triangular(tril, eye, upper=False) for tril in (tril1, tril2))
@@ -48,6 +48,6 @@ def _kl(mean, tril, mean_g, root):
 
 
 def kl(mean, logvar):
-    """KL to N(0, I) by ``torch.distributions``: a yardstick, not the same quantity."""
+    """KL to N(0, I) by ``torch.distributions``: a different quantity, for scale."""
     prior = Normal(torch.zeros_like(mean), torch.ones_like(mean))
     return kl_divergence(*(Independent(N, 1) for N in (Normal(mean, torch.exp(logvar / 2)), prior)))

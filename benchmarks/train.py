@@ -1,8 +1,8 @@
-"""python -m benchmarks.train [--json FILE]        images per second of the trainer and of other ways to write it
+"""Measures the images per second of the trainer, of other ways to write it, and of a sweep.
 
-Every way trains the paper's network on the same images in batches of 64, a step of each in turn, so that all share the
-same state of the machine. A step's time includes picking the batch. Sweeps are measured beside them: 22 models as one
-program; and without a GPU one process of one thread and as many as there are processors, again in turn.
+All ways train the paper's network on the same images in batches of 64. They take steps in turn, so that all share the
+same state of the machine. The time of a step includes picking the batch. A sweep is measured as one program of 22
+models and, without a GPU, as processes of one thread: one process, and as many as there are processors, in turn.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from vae.model import VAE
 from vae.objective import Backend, prepare_backend
 from vae.sweep.grid import Sweep, cells
 from vae.sweep.stacked import Stack
-from vae.sweep.worker import processors
+from vae.sweep.train import processors
 from vae.training.settings import Settings
 from vae.training.steps import Batches, Recorded, train_step
 from vae.training.training import Training, build
@@ -38,12 +38,12 @@ from vae.training.training import Training, build
 ALPHA = 0.3
 BATCH = 64
 OURS = "vae.train, eager"
-SWEEP = cells(Sweep(alphas="0:1:.1", baselines=""))  # 22: JSG and its dual, the KLs being the ends of both
-WARM_UP = 5  # steps; the compiler's first takes half a minute
+SWEEP = cells(Sweep(alphas="0:1:.1", baselines=""))  # 22 cells: JSG and its dual, whose ends are the KLs
+WARM_UP = 5  # steps; the first compiled step takes half a minute
 
 
 def ours(images: Tensor, backend: Backend = "eager", how: str = "eager") -> Iterator[Tensor]:
-    """The trainer's own step and batches, eager, compiled or as a CUDA graph; yields the loss of each step."""
+    """Trains with the trainer's step and batches, eager, compiled or as a CUDA graph; yields the loss of each step."""
     settings = Settings(alpha=ALPHA, backend=backend, batch_size=BATCH)
     model, optimizer, objective = build(settings, images.device)
     batches = Batches(images[: len(images) // BATCH * BATCH], BATCH, model.latent, settings.seed)
@@ -69,7 +69,7 @@ def steps_of(model, optimizer, objective, batches: Batches, recorded: bool) -> I
 
 
 def stacked(dataset: Dataset) -> Iterator[Tensor]:
-    """A whole sweep's models as one program, on a GPU a CUDA graph; yields the losses of each step."""
+    """Trains all models of a sweep as one program, on a GPU as a CUDA graph; yields the losses of each step."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as folders:
         trainings = [
             folders.enter_context(
@@ -84,7 +84,7 @@ def stacked(dataset: Dataset) -> Iterator[Tensor]:
 
 
 def straightforward(images: Tensor, batches: str = "in memory", **adam) -> Iterator[Tensor]:
-    """The loop that a tutorial has: float images in memory or a DataLoader, the textbook's divergence, plain Adam."""
+    """Trains like a tutorial: float images in memory or a DataLoader, the textbook's divergence, plain Adam."""
     floats = images.float() / 255
     loader = DataLoader(TensorDataset(floats), BATCH, shuffle=True, drop_last=True)
     model = VAE().to(images.device)
@@ -106,7 +106,7 @@ def straightforward(images: Tensor, batches: str = "in memory", **adam) -> Itera
 
 
 def ways(dataset: Dataset, triton: str) -> dict[str, tuple[int, Iterator[Tensor]]]:
-    """How many models each way trains, and the losses of its steps; ``triton`` is what runs that backend."""
+    """Name -> (number of models, losses of the steps) of each way; ``triton`` is the name of what runs that backend."""
     images = dataset.train_images
     found = {
         OURS: ours(images),
@@ -123,7 +123,7 @@ def ways(dataset: Dataset, triton: str) -> dict[str, tuple[int, Iterator[Tensor]
 
 
 def step_times(steppers: dict[str, tuple[int, Iterator[Tensor]]], steps: int) -> dict[str, list[float]]:
-    """Seconds of each step of each way, after some that warm up; on a CPU many models take a tenth as many steps."""
+    """Seconds of each step of each way, after the warm-up; on a CPU a sweep takes only every tenth step."""
     times: dict[str, list[float]] = {name: [] for name in steppers}
     for step in tqdm(range(-WARM_UP, steps), disable=None, leave=False):
         for name, (models, stepper) in steppers.items():
@@ -139,7 +139,7 @@ def step_times(steppers: dict[str, tuple[int, Iterator[Tensor]]], steps: int) ->
 
 
 def refuse_other_losses(dataset: Dataset) -> None:
-    """What does not train the same model is not worth measuring: the first ten losses must be the trainer's."""
+    """Exits if a way does not train the trainer's model: its first ten losses must equal the trainer's."""
     images = dataset.train_images
     index = [(cell.divergence, cell.alpha) for cell in SWEEP].index(("jsg", ALPHA))
     alike = {"eager": ours(images), "stacked": (losses[index] for losses in stacked(dataset))}
@@ -147,13 +147,14 @@ def refuse_other_losses(dataset: Dataset) -> None:
         alike["CUDA graph"] = ours(images, "triton", "CUDA graph")
     curves = {name: torch.stack(list(itertools.islice(way, 10))) for name, way in alike.items()}
     for name, curve in curves.items():
-        # A GPU's convolutions round to TF32's eleven bits, each kind of them differently.
+        # On a GPU, convolutions round to the eleven bits of TF32, and each kind of convolution rounds differently.
         if not torch.allclose(curve, curves["eager"], rtol=1e-2 if images.is_cuda else 1e-4):
-            sys.exit(f"benchmarks.train: {name}: {curve.tolist()}, but eager: {curves['eager'].tolist()}")
+            expected = curves["eager"].tolist()
+            sys.exit(f"benchmarks.train: the first losses of {name} are {curve.tolist()}, but of eager {expected}")
 
 
 def measure(steps: int, device: torch.device) -> list[dict]:
-    """A record for each way and number of threads."""
+    """Returns a record for each way and each number of threads."""
     records = []
     default = torch.get_num_threads()
     triton = prepare_backend("triton", device)  # before anything imports triton
@@ -170,20 +171,21 @@ def measure(steps: int, device: torch.device) -> list[dict]:
 
 
 def side_by_side(count: int, seconds: float) -> float:
-    """Steps per second of so many processes of one thread that train at the same time."""
+    """The sum of the steps per second of ``count`` processes of one thread that train at the same time."""
     context = multiprocessing.get_context("spawn")
     ready = context.Barrier(count)
-    taken = context.Queue()
-    processes = [context.Process(target=count_steps, args=(ready, seconds, taken)) for _ in range(count)]
+    reported = context.Queue()
+    processes = [context.Process(target=count_steps, args=(ready, seconds, reported)) for _ in range(count)]
     for process in processes:
         process.start()
-    rates = [taken.get() for _ in processes]
+    rates = [reported.get() for _ in processes]
     for process in processes:
         process.join()
     return sum(rates)
 
 
-def count_steps(ready, seconds: float, taken) -> None:
+def count_steps(ready, seconds: float, reported) -> None:
+    """Trains in one thread and puts the steps per second into the queue ``reported``."""
     torch.set_num_threads(1)
     stepper = ours(load("fashion-mini").train_images)
     for _ in range(WARM_UP):
@@ -193,11 +195,11 @@ def count_steps(ready, seconds: float, taken) -> None:
     while time.perf_counter() - start < seconds:
         next(stepper)
         steps += 1
-    taken.put(steps / (time.perf_counter() - start))
+    reported.put(steps / (time.perf_counter() - start))
 
 
 def measure_processes(rounds: int, seconds: float) -> list[dict]:
-    """A record for one process and for as many as there are processors, which take turns."""
+    """Returns a record for one process and one for as many as there are processors; the two take turns."""
     counts = (1, processors())
     rates = [[side_by_side(count, seconds) for count in counts] for _ in range(rounds)]
     return [
@@ -220,8 +222,8 @@ def lines(records: list[dict]) -> Iterator[tuple]:
 
 def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.train", description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there")
-    parser.add_argument("--steps", type=int, default=300, help="of each way (default: 300, five minutes on two cores)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to FILE")
+    parser.add_argument("--steps", type=int, default=300, help="steps of each way (default: 300, five minutes)")
     options = parser.parse_args(arguments)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     facts = machine(device) | dict(load_average=os.getloadavg()[0])
@@ -230,8 +232,9 @@ def main(arguments=None) -> int:
         records += measure_processes(rounds=max(1, options.steps // 50), seconds=options.steps / 30)
     print("".join(f"{name}: {value}\n" for name, value in facts.items()))
     print(
-        f"JSG, alpha {ALPHA}, 32 x 32 images, batches of {BATCH}; medians, in brackets the 20 % and 80 % quantiles;\n"
-        "a sweep's numbers are those of all its models together, its time that of one model's step.\n"
+        f"The divergence is JSG at alpha {ALPHA}, the images are 32 x 32, and a batch has {BATCH}.\n"
+        "Numbers are medians, with the 20 % and 80 % quantiles in brackets.\n"
+        'The rates of a sweep count all its models together, and "times ours" compares the time of one model\'s step.\n'
     )
     head = "threads", "implementation", "images/s", "model-steps/s", "times ours"
     print(table(head, list(lines(records))))

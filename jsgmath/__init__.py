@@ -5,18 +5,9 @@ from types import ModuleType
 
 from jsgmath import families
 from jsgmath.bounds import bhattacharyya_bound, jsg_bounds, jsg_extended
-from jsgmath.divergences import (
-    Gradient,
-    bhattacharyya,
-    geometric_mean,
-    jeffreys,
-    jsg,
-    jsg_dual,
-    jsg_dual_grad,
-    jsg_grad,
-    kl,
-)
+from jsgmath.divergences import bhattacharyya, geometric_mean, jeffreys, jsg, jsg_dual, kl
 from jsgmath.gaussian import Gaussian
+from jsgmath.gradients import Gradient, jsg_dual_grad, jsg_grad
 from jsgmath.interop import register
 from jsgmath.many import geometric_mean_many, jsg_many
 from jsgmath.mixture import js
@@ -47,6 +38,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> ModuleType:
-    if name == "certified":  # needs an extra, so that it is imported by whoever uses it
+    if name == "certified":  # imported on first use, because it needs python-flint
         return importlib.import_module("jsgmath.certified")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

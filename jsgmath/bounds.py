@@ -1,7 +1,7 @@
-r"""What the divergences are bounded by, and the divergence to a mean that is not normalised; of any exponential family.
+r"""Bounds on JSG and B in terms of the two KLs, and JSG with the unnormalised mean, for any exponential family.
 
-With the weights ``w1, w2`` of the divergence, ``g1, g2`` of the geometric mean G and the skew Bhattacharyya distance
-``B = -log Z``, ``Z`` the integral of ``p1^g1 p2^g2``, the definition alone gives
+Let ``w1, w2`` be the weights of the divergence, ``g1, g2`` those of the geometric mean G, and ``B = -log Z`` the skew
+Bhattacharyya distance, where ``Z`` is the integral of ``p1^g1 p2^g2``.  The definition alone gives
 
     JSG = U - B,     U = w1 g2 KL(N1||N2) + w2 g1 KL(N2||N1),     0 <= B <= min(g2 KL(N1||N2), g1 KL(N2||N1))
 """
@@ -11,28 +11,33 @@ With the weights ``w1, w2`` of the divergence, ``g1, g2`` of the geometric mean 
 from typing import Any
 
 from jsgmath import formula
-from jsgmath.divergences import bhattacharyya, check_convention, jsg, jsg_dual, kl
+from jsgmath.checks import check_convention
+from jsgmath.divergences import bhattacharyya, jsg, jsg_dual, kl
 from jsgmath.families.arithmetic import Arithmetic, Array, arithmetic, library_of
 from jsgmath.hints import Convention, GaussianLike, Weight
+from jsgmath.interop import pair_of
 
 
 def jsg_extended(
     N1: GaussianLike, N2: GaussianLike, alpha: Weight, *, convention: Convention = "deasy", dual: bool = False
 ) -> Any:
-    r"""Skew-geometric Jensen-Shannon divergence to the geometric mean that is not normalised, in nats [2].
+    r"""Skew-geometric Jensen-Shannon divergence to the unnormalised geometric mean, in nats [2].
 
     .. math:: (1-\alpha)\,KL^+(p_1 \| u) + \alpha\,KL^+(p_2 \| u), \quad u = p_1^{g_1} p_2^{g_2}
 
-    with :math:`KL^+(p \| q) = \int p \log(p/q) + q - p`.  It is :math:`JSG + g(Z - 1)`, where :math:`g(x) = x -
-    \log(1+x)` and :math:`Z = \int u`, and so not below `jsg`; by the original mean it is :math:`\alpha (1-\alpha) J + Z
-    - 1`.
+    where :math:`KL^+(p \| q) = \int p \log(p/q) + q - p`.  It equals :math:`JSG + g(Z - 1)` with :math:`g(x) = x -
+    \log(1+x)` and :math:`Z = \int u`, so it is not smaller than `jsg`.  With ``convention="nielsen"`` it equals
+    :math:`\alpha (1-\alpha) J + Z - 1`, where J is the `jeffreys` divergence.
 
     Args:
         N1, N2, alpha, convention: as in `jsg`.
-        dual: whether u is on the left, as in `jsg_dual`.  By the original mean that is :math:`1 - Z`.
+        dual: whether u is the first argument, as in `jsg_dual`; with ``convention="nielsen"`` it is :math:`1 - Z`.
 
     Returns:
         One value per batch element, never negative.
+
+    Raises:
+        TypeError, ValueError: as in `jsg`.
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 
@@ -41,8 +46,9 @@ def jsg_extended(
     >>> print(round(jsg_extended(N1, N2, 0.5), 15), round(jsg_extended(N1, N2, 0.5, dual=True), 15))
     0.132496902584595 0.117503097415405
     """
+    N1, N2 = pair_of(N1, N2)
     value = (jsg_dual if dual else jsg)(N1, N2, alpha, convention=convention)
-    # With its weight where it was given: 1 - alpha may be rounded.
+    # alpha stays the weight as it was given, because 1 - alpha may be rounded.
     B = bhattacharyya(N2, N1, alpha) if convention == "deasy" else bhattacharyya(N1, N2, alpha)
     m = arithmetic(library_of(B) or "NumPy")
     dtype = m.result_type(value, B)
@@ -59,15 +65,18 @@ def jsg_extended(
 def jsg_bounds(
     N1: GaussianLike, N2: GaussianLike, alpha: Weight, *, convention: Convention = "deasy"
 ) -> tuple[Any, Any]:
-    r"""Bounds ``(lower, upper)`` on `jsg` by the two KL divergences, in nats.
+    r"""Bounds ``(lower, upper)`` on `jsg` in terms of the two KL divergences, in nats.
 
     .. math:: U = w_1 g_2\,KL(p_1 \| p_2) + w_2 g_1\,KL(p_2 \| p_1), \qquad
         U - \min(g_2\,KL(p_1 \| p_2),\, g_1\,KL(p_2 \| p_1)) \le JSG \le U
 
-    The lower one is never negative.  With ``"deasy"`` both are the divergence itself at the ends.
+    The lower bound is never negative.  With ``"deasy"`` both bounds equal the divergence at alpha 0 and 1.
 
     Args:
         N1, N2, alpha, convention: as in `jsg`.
+
+    Raises:
+        TypeError, ValueError: as in `jsg`.
 
     >>> from jsgmath import Gaussian
     >>> lower, upper = jsg_bounds(Gaussian(mean=[0.0], var=[1.0]), Gaussian(mean=[1.0], var=[1.0]), 0.75)
@@ -81,16 +90,19 @@ def jsg_bounds(
         s, t = _times(m, g2, forward), _times(m, g1, backward)
         dtype = m.result_type(forward, backward)
         upper = _times(m, w1, s) + _times(m, w2, t)
-        # U - t = w1 (s - t), and U - s = w2 (t - s).  Where both are infinite nothing is known.
+        # U - t = w1 (s - t), and U - s = w2 (t - s).  If both are infinite, the only lower bound is 0.
         lower = m.where(s > t, _times(m, w1, s - t), m.where(s < t, _times(m, w2, t - s), 0.0 * w1))
         return m.rounded(lower, dtype), m.rounded(upper, dtype)
 
 
 def bhattacharyya_bound(N1: GaussianLike, N2: GaussianLike, alpha: Weight) -> Any:
-    r"""What `bhattacharyya` is at most: :math:`\min(\alpha\,KL(p_1 \| p_2),\, (1-\alpha)\,KL(p_2 \| p_1))`, in nats.
+    r"""Upper bound on `bhattacharyya`: :math:`\min(\alpha\,KL(p_1 \| p_2),\, (1-\alpha)\,KL(p_2 \| p_1))`, in nats.
 
     Args:
         N1, N2, alpha: as in `jsg`.
+
+    Raises:
+        TypeError, ValueError: as in `jsg`.
 
     >>> from jsgmath import Gaussian
     >>> print(bhattacharyya_bound(Gaussian(mean=[0.0], var=[1.0]), Gaussian(mean=[1.0], var=[1.0]), 0.25))
@@ -103,7 +115,8 @@ def bhattacharyya_bound(N1: GaussianLike, N2: GaussianLike, alpha: Weight) -> An
 
 
 def _kls(N1: GaussianLike, N2: GaussianLike, alpha: Any) -> tuple[Arithmetic, Array, Array, Array, Array]:
-    """``KL(N1||N2)``, ``KL(N2||N1)``, and the weights ``1 - alpha`` and alpha."""
+    """The functions of the library, ``KL(N1||N2)``, ``KL(N2||N1)``, and the weights ``1 - alpha`` and alpha."""
+    N1, N2 = pair_of(N1, N2)
     forward, backward = kl(N1, N2), kl(N2, N1)
     m = arithmetic(library_of(forward) or "NumPy")
     alpha = m.weight("alpha", alpha, forward)
@@ -112,5 +125,5 @@ def _kls(N1: GaussianLike, N2: GaussianLike, alpha: Any) -> tuple[Arithmetic, Ar
 
 
 def _times(m: Arithmetic, weight: Array, value: Array) -> Array:
-    """Their product, 0 where the weight is."""
+    """The product, which is 0 where the weight is 0, even if the value is infinite."""
     return m.where(weight == 0, 0.0 * weight, weight * m.work(value))

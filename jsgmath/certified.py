@@ -1,19 +1,18 @@
 r"""The divergences as pairs ``(lower, upper)`` of float64 that are proved to enclose the true value.
 
-"Proved" means: the Gaussians are exactly those of the floats they hold (``mean`` and ``scale``), alpha is exactly its
-float, and every step, the rounding to float64 included, is ball arithmetic, rounded outwards, on the definition [1,
-eqs. 2, 8, 10, 12, 13].  To be trusted are Arb (part of FLINT) and the lines below; no NumPy arithmetic takes part.
+What is proved: the Gaussians are exactly those of the floats in ``mean`` and ``scale``, alpha is exactly its float, and
+every step, including the rounding to float64, is ball arithmetic with outward rounding on the definition [1, eqs. 2, 8,
+10, 12, 13].  The proof relies on Arb (part of FLINT) and on the lines below; no NumPy arithmetic takes part.
 
-The precision doubles until nothing is left to gain: ``upper <= nextafter(lower, inf)``.  Around a truth that is itself
-a float64 no ball with a radius gets there, so such a truth must be recognised.  Where the scales are rational (every
-form but logvar), twice the value is ``R + log q`` with R rational, q algebraic.  If q is not 1, its logarithm is
-transcendental (Lindemann), so that some precision parts the value from every float64.  If q is 1, which is decided
-exactly, the value comes from rational arithmetic.  Hence the doubling ends, and equal Gaussians have (0, 0), also
-across forms.
+The precision doubles until ``upper <= nextafter(lower, inf)``.  If the truth is itself a float64, no ball with a
+positive radius satisfies this, so such a truth must be recognised.  If the scales are rational (every form but logvar),
+twice the value is ``R + log q`` with R rational and q algebraic.  If q is not 1, its logarithm is transcendental
+(Lindemann), so some precision separates the value from every float64.  If q is 1, which is decided exactly, the value
+is computed in rational arithmetic.  Hence the doubling ends, and equal Gaussians give (0, 0), also in different forms.
 
-With log-variances other than 0 the value is rational by no known coincidence, but only special cases are theorems (for
-kl of two such, Lindemann-Weierstrass).  There, and where the last place hangs on an ``exp(-1e7)``, the doubling may
-reach its limit, which is an error.
+For log-variances other than 0 no coincidence is known that makes the value rational, but only special cases are
+theorems (for kl of two such Gaussians, Lindemann-Weierstrass).  In the other cases, and if the last place depends on an
+``exp(-1e7)``, the doubling may reach its limit, which raises an error.
 
 [1] Deasy, Simidjievski, Lio 2020, https://arxiv.org/abs/2006.10599
 """
@@ -28,9 +27,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jsgmath.divergences import arguments
 from jsgmath.gaussian import DIAGONAL
 from jsgmath.hints import Convention, GaussianLike, Values
+from jsgmath.interop import gaussian_pair
+from jsgmath.reduction.pairs import pair_weights
 
 try:
     from flint import acb, arb, arb_mat, ctx, fmpq, fmpq_mat
@@ -39,13 +39,13 @@ except ImportError as error:
     raise ImportError("jsgmath.certified needs python-flint; pip install 'jsgmath[certified]'") from error
 
 PRECISIONS = [2**k for k in range(7, 21)]  # in bits
-EXACT_FROM = 1024  # bits; a truth that fewer do not part from a float64 may be one
+EXACT_FROM = 1024  # bits; if fewer do not separate the truth from a float64, it may be one
 INTEGRAL_PRECISIONS = [2**k for k in range(7, 11)]
 INTEGRAL_WIDTH = 2.0**-40
 
 Given = tuple[np.ndarray, str, np.ndarray]  # a Gaussian: mean, form and scale, float64
 Number = Any  # fmpq or arb
-GivenCovariance = Any  # fmpq_mat or arb_mat
+Matrix = Any  # fmpq_mat or arb_mat
 VARIANCE: dict[str, Callable[[Number], Number]] = {
     "var": lambda x: x,
     "std": lambda x: x * x,
@@ -59,12 +59,13 @@ def jsg(
     r"""Enclosure of `jsgmath.jsg` [1, eq. 8], with the same arguments, in nats.
 
     Returns:
-        ``(lower, upper)``, float64 of the broadcast batch shape: ``0 <= lower <= truth <= upper``, at most neighbours.
-        ``lower == upper`` where the truth is a float64; ``upper`` is inf where it exceeds the largest.
+        ``(lower, upper)``, float64 of the broadcast batch shape, with ``0 <= lower <= truth <= upper``.  The two are
+        equal if the truth is a float64, otherwise neighbours; ``upper`` is inf if the truth exceeds the largest
+        float64.
 
     Raises:
-        ValueError: as `jsgmath.jsg`, and for a matrix that is not positive definite in exact arithmetic.
-        ArithmeticError: 2^20 bits do not part the truth from a float64.
+        TypeError, ValueError: as `jsgmath.jsg`, and for a matrix that is not positive definite in exact arithmetic.
+        ArithmeticError: 2^20 bits do not separate the truth from a float64.
 
     >>> from jsgmath import Gaussian
     >>> N1, N2 = Gaussian(mean=[0.0], var=[1.0]), Gaussian(mean=[1.0], logvar=[0.5])
@@ -77,7 +78,7 @@ def jsg(
 def jsg_dual(
     N1: GaussianLike, N2: GaussianLike, alpha: ArrayLike, *, convention: Convention = "deasy"
 ) -> tuple[Values, Values]:
-    r"""Enclosure of `jsgmath.jsg_dual` [1, eq. 10], in nats; as `jsg`.
+    r"""Enclosure of `jsgmath.jsg_dual` [1, eq. 10], in nats, with results and errors as in `jsg`.
 
     >>> from jsgmath import Gaussian
     >>> print(*jsg_dual(Gaussian(mean=[0.0], var=[4.0]), Gaussian(mean=[0.0], std=[2.0]), 0.3))
@@ -87,7 +88,7 @@ def jsg_dual(
 
 
 def kl(N1: GaussianLike, N2: GaussianLike) -> tuple[Values, Values]:
-    r"""Enclosure of :math:`KL(N_1 \| N_2)` [1, eq. 2], in nats; as `jsg`.
+    r"""Enclosure of :math:`KL(N_1 \| N_2)` [1, eq. 2], in nats, with results and errors as in `jsg`.
 
     >>> from jsgmath import Gaussian
     >>> print(*kl(Gaussian(mean=[0.0, 0.0], var=[2.0, 0.5]), Gaussian(mean=0.0, cov=[[1.0, 0.0], [0.0, 1.0]])))
@@ -103,13 +104,15 @@ def js(N1: GaussianLike, N2: GaussianLike, lam: ArrayLike = 0.5) -> tuple[Values
 
     Args:
         N1, N2: as in `jsg`, of dimension 1.
-        lam: in [0, 1], 1/2 for eq. 5; a float or an array that broadcasts with the batch.
+        lam: weight of ``N2`` in the mixture, in [0, 1]; 1/2 is eq. 5.  A float or an array that broadcasts with the
+            batch.
 
     Returns:
-        As `jsg`, but the ends may be ``2^-40 lower`` apart.  At lam 0 and 1 those of KL(N2||N1) and KL(N1||N2).
+        As in `jsg`, but ``upper - lower`` may be ``2^-40 lower``.  At lam 0 and 1 they enclose KL(N2||N1) and
+        KL(N1||N2) as `kl` does.
 
     Raises:
-        ValueError: as `jsg`, and for Gaussians of more than one dimension.
+        TypeError, ValueError: as in `jsg`, and for Gaussians of more than one dimension.
         ArithmeticError: 1024 bits do not suffice, as for divergences below 1e-290.
 
     >>> from jsgmath import Gaussian
@@ -128,11 +131,12 @@ def _batch(
     convention: Convention,
     name: str = "alpha",
 ) -> tuple[Values, Values]:
-    """``enclosure(first, second, alpha)`` over the batch; in it a Gaussian is ``(mean, form, scale)`` of float64."""
-    N1, N2, (_, alpha, *_) = arguments(N1, N2, alpha, convention, name)
+    """``enclosure(first, second, alpha)`` for every pair of the batch."""
+    N1, N2 = gaussian_pair(N1, N2)
+    _, alpha, *_ = pair_weights(N1, N2, alpha, convention, name)
     if enclosure is _jensen_shannon and N1.dim != 1:
         raise ValueError(f"certified.js takes Gaussians of dimension 1, got {N1.dim}; jsgmath.js takes any, unproved")
-    alpha = alpha[..., 0].astype(float)  # the very float that was given, which the working precision holds
+    alpha = alpha[..., 0].astype(float)  # exact, because the working precision holds every float64
     shape = np.broadcast_shapes(N1.batch_shape, N2.batch_shape, alpha.shape)
     sides: list[Given] = []
     for N in (N1, N2):
@@ -163,7 +167,7 @@ def _divergence(first: Given, second: Given, alpha: float, convention: Conventio
 
 
 def _independent(first: Given, second: Given) -> Sequence[Sequence[Given]]:
-    """One pair for each coordinate if both are diagonal, else the one; those equal as given add nothing and go."""
+    """One pair for each coordinate if both are diagonal, otherwise one pair; without pairs that are equal as given."""
     pairs = [(first, second)]
     if first[1] in DIAGONAL and second[1] in DIAGONAL:
         coordinates = [slice(i, i + 1) for i in range(len(first[0]))]
@@ -177,9 +181,9 @@ def _parts(
     convention: Convention,
     dual: bool,
     number: Callable[[Any], Number],
-    matrix: Callable[[Any], GivenCovariance],
+    matrix: Callable[[Any], Matrix],
 ) -> tuple[Number, Number, Number]:
-    """Numbers with 2 JSG = rational - log(det ratio^alpha) and 2 JSG* = rational + log(det ratio^alpha)."""
+    """``rational, det, ratio``: 2 JSG = rational - log(det ratio^alpha), 2 JSG* = rational + log(det ratio^alpha)."""
     weights = 1 - alpha, alpha
     g1, g2 = weights if convention == "nielsen" else weights[::-1]  # [1, eqs. 7, 16]
     rational, det, ratio = number(0), number(1), number(1)
@@ -199,9 +203,9 @@ def _parts(
 
 
 def _moments(
-    N: Given, number: Callable[[Any], Number], matrix: Callable[[Any], GivenCovariance]
-) -> tuple[GivenCovariance, GivenCovariance, GivenCovariance]:
-    """Mean, covariance and precision as matrices of rational numbers or of balls; an exp takes balls."""
+    N: Given, number: Callable[[Any], Number], matrix: Callable[[Any], Matrix]
+) -> tuple[Matrix, Matrix, Matrix]:
+    """Mean, covariance and precision as matrices of rational numbers or balls; log-variances need balls."""
     mean, form, scale = N[0].tolist(), N[1], N[2].tolist()
     column = matrix([[number(x)] for x in mean])
     if form in DIAGONAL:
@@ -218,21 +222,21 @@ def _moments(
 
 
 def _check_definite(form: str, rows: list[list[Number]]) -> None:
-    """Proof by positive pivots; the constructor of `Gaussian` checked in floating point."""
+    """Proves that all pivots are positive, which `Gaussian` has checked only in floating point."""
     for k, row in enumerate(rows):
         if row[k] <= 0:
             raise ValueError(
                 f"{form} is not positive definite in exact arithmetic; pass {form} + jitter * I if that is intended"
             )
         if not row[k] > 0:
-            raise ZeroDivisionError  # a ball around 0, which more precision decides
+            raise ZeroDivisionError  # a ball that contains 0; more precision decides
         for i in range(k + 1, len(rows)):
             factor = row[i] / row[k]
             rows[i][i:] = [x - factor * y for x, y in zip(rows[i][i:], row[i:], strict=True)]
 
 
 def _exact(pairs: Sequence[Sequence[Given]], alpha: float, convention: Convention, dual: bool) -> fmpq | None:
-    """The divergence, if the scales are rational and it is shown to be; else None."""
+    """The divergence, if the scales are rational and it is proved to be rational; otherwise None."""
     if any(form == "logvar" and scale.any() for pair in pairs for _, form, scale in pair):
         return None
     rational, det, ratio = _parts(pairs, _fraction(alpha), convention, dual, _fraction, fmpq_mat)
@@ -251,12 +255,12 @@ def _fraction(x: float) -> fmpq:
 
 
 def _enclosure(ball: Callable[[], arb], precisions: Sequence[int], width: float = 0.0) -> tuple[float, float]:
-    """Both ends, from as many bits as make them neighbours or part them by no more than the relative width."""
+    """Both ends, with enough bits that they are neighbours or differ by at most the relative ``width``."""
     for bits in precisions:
         with ctx.workprec(bits):
             try:
                 lower, upper = _outward(ball())
-            except ZeroDivisionError:  # a matrix that may be singular, for all these bits can tell
+            except ZeroDivisionError:  # with so few bits, a matrix may be singular
                 continue
         if upper <= max(math.nextafter(lower, math.inf), lower + lower * width):
             return lower, upper
@@ -266,9 +270,9 @@ def _enclosure(ball: Callable[[], arb], precisions: Sequence[int], width: float 
 
 
 def _outward(ball: arb) -> tuple[float, float]:
-    """The ends of a ball around a number that is not negative, as float64."""
+    """The ends, rounded outwards to float64, of a ball around a non-negative number."""
     low, high = ball.lower(), ball.upper()
-    lower, upper = float(low), float(high)  # rounded one way or the other; the comparisons are exact
+    lower, upper = float(low), float(high)  # rounded to nearest; the comparisons below are exact
     while arb(lower) > low:
         lower = math.nextafter(lower, -math.inf)
     while arb(upper) < high:
@@ -280,7 +284,7 @@ def _jensen_shannon(first: Given, second: Given, lam: float) -> tuple[float, flo
     if lam in (0, 1):
         return _divergence(first, second, 1 - lam, "deasy", dual=False)  # [1, eqs. 17, 18]
     if _exact(_independent(first, second), 0.0, "deasy", dual=False) == 0:
-        return 0.0, 0.0  # KL = 0: they are equal, which no integral could show
+        return 0.0, 0.0  # KL is 0, so they are equal; an integral cannot prove that
 
     def ball():
         w1, w2 = arb(lam), 1 - arb(lam)
@@ -292,9 +296,9 @@ def _jensen_shannon(first: Given, second: Given, lam: float) -> tuple[float, flo
 def _kl_to_mixture(first: Given, second: Given, own: arb, other: arb) -> arb:
     """KL(N1||M) of the mixture ``M = own N1 + other N2`` in one dimension, as a ball.
 
-    In units of N1 it is the integral of ``p log(p/m)`` over [-k, k], and a tail.  There N1 has the mass
-    ``e = erfc(k/sqrt(2))`` and M at most 1, so the tail is at least ``e log e`` by the log-sum inequality; and it is at
-    most ``-e log(own)``, since ``p/m <= 1/own``.
+    In units of N1 it is the integral of ``p log(p/m)`` over [-k, k] plus a tail.  In the tail N1 has the mass
+    ``e = erfc(k/sqrt(2))`` and M at most 1, so the tail is at least ``e log e`` by the log-sum inequality.  It is at
+    most ``-e log(own)``, because ``p/m <= 1/own``.
     """
     (m1, S1, _), (m2, S2, _) = (_moments(N, arb, arb_mat) for N in (first, second))
     ratio = (S1[0, 0] / S2[0, 0]).sqrt()
@@ -304,7 +308,7 @@ def _kl_to_mixture(first: Given, second: Given, own: arb, other: arb) -> arb:
         z = shift + ratio * t
         log_odds = (t * t - z * z) / 2 + log_ratio
         log_mixture = (own + other * log_odds.exp()).log(analytic)
-        if not analytic and not log_mixture.is_finite():  # t is a real interval, too wide for q/p: 0 <= z^2
+        if not analytic and not log_mixture.is_finite():  # the real interval t is too wide for q/p; use 0 <= z^2
             log_mixture = own.log().union((own + other * (t.real * t.real / 2 + log_ratio).exp()).log())
         return -(-t * t / 2).exp() * log_mixture
 

@@ -1,11 +1,11 @@
-"""Gaussian distributions as the divergences take them: a mean, and the scale in the form the user has it."""
+"""Gaussian distributions: a mean, and a scale in the form in which the user gave it."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from jsgmath import special
+from jsgmath.checks import common_shape, real_array
 
 DIAGONAL = ("var", "logvar", "std")
 DENSE = ("cov", "scale_tril", "precision")
@@ -14,24 +14,24 @@ DENSE = ("cov", "scale_tril", "precision")
 class Gaussian:
     r"""A Gaussian, or a batch of them, in ``n`` dimensions.
 
-    Exactly one scale is given, in the form in which it is known, and is kept in that form: a log-variance is never
-    rounded to a variance, nor a Cholesky factor multiplied out and factored again.
+    Give exactly one scale.  It is kept in its form: a log-variance is not rounded to a variance, and a Cholesky factor
+    is not multiplied out and factored again.
 
     Args:
-        mean: shape ``(..., n)``; a scalar stands for all dimensions.
+        mean: shape ``(..., n)``, finite; a scalar is the mean of every dimension.
         var: variances of a diagonal covariance, shape ``(..., n)``, positive and finite.
-        logvar: their natural logarithms, finite.
-        std: their square roots, positive and finite.
+        logvar: natural logarithms of the variances, finite.
+        std: standard deviations, positive and finite.
         cov: covariance matrix, shape ``(..., n, n)``, symmetric and positive definite; or a `scipy.stats.Covariance`,
-            of which the factor is taken that it holds.
-        scale_tril: its lower Cholesky factor, with a positive diagonal.
-        precision: its inverse, symmetric and positive definite.
+            whose factor is used.
+        scale_tril: lower Cholesky factor of the covariance, with a positive diagonal.
+        precision: inverse of the covariance, symmetric and positive definite.
 
-    Leading axes are batch axes and broadcast.  float32 and float64 are kept, integers become float64.
+    Leading axes are batch axes and broadcast.  float32 and float64 are kept; integers become float64.
 
     Raises:
-        TypeError: not exactly one scale, or arrays that are not real numbers.
-        ValueError: a shape, mean or scale that makes no Gaussian.
+        TypeError: the number of scales is not one, or an array is not of real numbers.
+        ValueError: the shapes do not match, or a value is outside the range given above.
 
     >>> Gaussian(mean=[1.0, 0.0], var=[0.5, 2.0])
     Gaussian(mean=[1.0, 0.0], var=[0.5, 2.0])
@@ -40,6 +40,9 @@ class Gaussian:
     """
 
     __slots__ = ("_factor", "_form", "_mean", "_scale")
+
+    library: ClassVar[str] = "NumPy"
+    event_dim: ClassVar[int] = 1  # trailing axes of the mean that belong to one Gaussian, as in torch.distributions
 
     _factor: np.ndarray | None
     _form: str
@@ -85,7 +88,7 @@ class Gaussian:
 
     @classmethod
     def checked(cls, form: str, mean: np.ndarray, scale: np.ndarray, factor: np.ndarray | None) -> "Gaussian":
-        """One of arrays that are known to make one; nothing is factored again."""
+        """Makes a Gaussian from arrays that have been checked, without factoring again."""
         other = object.__new__(cls)
         other._form, other._mean, other._scale = form, _freeze(mean), _freeze(scale)
         other._factor = factor if factor is None else _freeze(factor)
@@ -108,7 +111,7 @@ class Gaussian:
 
     @property
     def form(self) -> str:
-        """Name of the scale that was given."""
+        """The name of the scale that was given: ``"var"``, ``"cov"`` and so on."""
         return self._form
 
     @property
@@ -123,7 +126,7 @@ class Gaussian:
 
     @property
     def factor(self) -> np.ndarray:
-        """Lower Cholesky factor, in float64, of the precision if that was given, else of the covariance."""
+        """Lower Cholesky factor, in float64, of the precision if it was given, otherwise of the covariance."""
         return self._factor if self._factor is not None else _diagonal_matrix(np.sqrt(self.var.astype(float)))
 
     @property
@@ -196,37 +199,9 @@ class Gaussian:
 
 def inverse_of_tril(factor: np.ndarray) -> np.ndarray:
     """The inverses of lower triangular matrices."""
-    from scipy.linalg import solve_triangular  # takes longer to import than all of jsgmath
+    from scipy.linalg import solve_triangular  # here, because it takes longer to import than jsgmath
 
     return solve_triangular(factor, np.broadcast_to(np.eye(factor.shape[-1]), factor.shape), lower=True)
-
-
-def real_array(name: str, value: ArrayLike) -> np.ndarray:
-    """``value`` as an array of real floating-point numbers, or a TypeError that says what it is."""
-    if type(value).__module__.partition(".")[0] == "torch":
-        raise TypeError(f"{name} must be NumPy or plain numbers, got a torch tensor; tensors go to jsgmath.torch")
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        raise ValueError(f"{name} must be an array of real numbers, got rows of unequal length") from None
-    if array.dtype.kind in "iu":
-        array = array.astype(np.float64)
-    if array.dtype.kind != "f" or array.dtype.itemsize > 8:
-        raise TypeError(f"{name} must be real numbers up to float64, got dtype {array.dtype}; convert it first")
-    return array
-
-
-def as_weight(name: str, alpha: ArrayLike) -> np.ndarray:
-    """A weight in [0, 1], or an array of them, in the working precision."""
-    return weight_array(name, alpha).astype(special.WORK)
-
-
-def weight_array(name: str, alpha: ArrayLike) -> np.ndarray:
-    """A weight in [0, 1], or an array of them, as it was given."""
-    weight = real_array(name, alpha)
-    if not ((weight >= 0) & (weight <= 1)).all():
-        raise ValueError(f"{name} must lie in [0, 1], got {weight[~((weight >= 0) & (weight <= 1))].flat[0]}")
-    return weight
 
 
 def _check_diagonal(form: str, scale: np.ndarray) -> None:
@@ -239,7 +214,7 @@ def _check_diagonal(form: str, scale: np.ndarray) -> None:
 
 def _check_square(form: str, matrix: np.ndarray) -> None:
     if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2]:
-        hint = "; a diagonal goes in as var=" if form == "cov" else ""
+        hint = "; pass a diagonal as var=" if form == "cov" else ""
         raise ValueError(f"{form} must have shape (..., n, n), got {matrix.shape}{hint}")
     if not np.isfinite(matrix).all():
         raise ValueError(f"{form} must be finite, got {_first(matrix, ~np.isfinite(matrix))}")
@@ -252,18 +227,13 @@ def _match_dimension(mean: np.ndarray, scale: np.ndarray, form: str) -> np.ndarr
         raise ValueError(f"mean has dimension {mean.shape[-1]} but {form} has {n}; they must be equal")
     if n == 0:
         raise ValueError("a Gaussian needs at least one dimension, got 0")
-    batch = scale.shape[: -1 if form in DIAGONAL else -2]
-    try:
-        np.broadcast_shapes(mean.shape[:-1], batch)
-    except ValueError:
-        raise ValueError(
-            f"batch shapes {mean.shape[:-1]} of mean and {batch} of {form} do not broadcast; make them equal or 1"
-        ) from None
+    axes = 1 if form in DIAGONAL else 2
+    common_shape("batch shapes", {"mean": mean.shape[:-1], form: scale.shape[:-axes]})
     return mean
 
 
 def _of_scipy(covariance: Any) -> tuple[str, np.ndarray, np.ndarray | None]:
-    """Form, scale and factor of a `scipy.stats.Covariance`, which has no public names for them."""
+    """Form, scale and factor of a `scipy.stats.Covariance`, read from its private attributes."""
     kind = type(covariance).__name__
     if kind == "CovViaCholesky":
         return "scale_tril", covariance._factor, None
@@ -272,7 +242,7 @@ def _of_scipy(covariance: Any) -> tuple[str, np.ndarray, np.ndarray | None]:
     if kind == "CovViaPrecision":
         return "precision", covariance._precision, covariance._chol_P
     if kind == "CovViaEigendecomposition":
-        # S = V w V^T = R^T R, R being triangular; the largest rows come first, which keeps most digits of the others.
+        # S = V w V^T = R^T R with R triangular.  The largest rows come first, which keeps the digits of the small ones.
         values = covariance._w[..., None]
         if not (values > 0).all():
             raise ValueError(
@@ -286,7 +256,7 @@ def _of_scipy(covariance: Any) -> tuple[str, np.ndarray, np.ndarray | None]:
 
 
 def _symmetric(form: str, matrix: np.ndarray) -> np.ndarray:
-    """``matrix`` without the asymmetry that rounding leaves in a product; more than that is refused."""
+    """Removes asymmetry that comes from rounding in a product; raises if there is more."""
     transpose = matrix.swapaxes(-1, -2)
     size = np.sqrt(np.abs(np.diagonal(matrix, axis1=-2, axis2=-1)))
     rounding = 100 * matrix.shape[-1] * np.finfo(matrix.dtype).eps
@@ -296,12 +266,12 @@ def _symmetric(form: str, matrix: np.ndarray) -> np.ndarray:
             f"{form} is not symmetric (entries differ by {difference.max():.2g}); "
             f"pass ({form} + {form}.T) / 2 if that is intended"
         )
-    return np.where(matrix == transpose, matrix, matrix / 2 + transpose / 2)  # the sum might overflow
+    return np.where(matrix == transpose, matrix, matrix / 2 + transpose / 2)  # matrix + transpose might overflow
 
 
 def _factor(form: str, matrix: np.ndarray) -> np.ndarray:
-    """Lower Cholesky factor, in float64, of a matrix that is checked on the way."""
-    eps = np.finfo(matrix.dtype).eps  # of the type in which it came: what is singular in float32 is so in float64
+    """Lower Cholesky factor in float64; raises if the matrix has none."""
+    eps = np.finfo(matrix.dtype).eps  # of the original type, so that a matrix singular in float32 is refused
     matrix = matrix.astype(np.float64)
     diagonal = np.diagonal(matrix, axis1=-2, axis2=-1)
     if form == "scale_tril":
@@ -332,7 +302,7 @@ def _diagonal_matrix(diagonal: np.ndarray) -> np.ndarray:
 
 
 def _first(array: np.ndarray, where: np.ndarray) -> Any:
-    return array[where].flat[0]  # one offending entry is enough for a message
+    return array[where].flat[0]  # one wrong entry is enough for a message
 
 
 def _freeze(array: np.ndarray) -> np.ndarray:

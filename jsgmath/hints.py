@@ -1,4 +1,4 @@
-"""Names for what public functions take and return, where a class would say too little."""
+"""Names for the types of arguments and results of public functions."""
 
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike
 if TYPE_CHECKING:
     from jsgmath.gaussian import Gaussian
 
-GaussianLike: TypeAlias = "Gaussian | Any"  # or what stands for one elsewhere, such as a frozen scipy.stats normal
-Weight: TypeAlias = ArrayLike | Any  # a number, or an array of the library of the Gaussians
-Values = np.ndarray | np.floating[Any]  # one per batch element; without a batch, a scalar
+GaussianLike: TypeAlias = "Gaussian | Any"  # or a normal distribution of another library
+Weight: TypeAlias = ArrayLike | Any  # a number, or an array of the same library as the Gaussians
+Values = np.ndarray | np.floating[Any]  # one value per batch element, or a scalar if there is no batch
 Convention = Literal["deasy", "nielsen"]
 CONVENTIONS = get_args(Convention)

@@ -1,14 +1,14 @@
-r"""More than two Gaussians against their weighted product of experts.
+r"""Divergences of several Gaussians from their weighted product of experts.
 
     JSG = sum_k w_k KL(N_k || G),      JSG* = sum_k w_k KL(G || N_k),      G = N_1^{g_1} ... N_K^{g_K} / Z
 
-In one dimension, with ``r_kj = v_k/v_j`` and ``e_kj = r_kj - 1``, the canonical form of the pair N_k, G is
+In one dimension, with ``r_kj = v_k/v_j`` and ``e_kj = r_kj - 1``, the scalars of `formula.py` for the pair N_k, G are
 
     r = sum_j g_j r_kj,    e = sum_j g_j e_kj,    (m_k - m_G)/sqrt(v_k) = sum_j g_j r_kj (m_k - m_j)/sqrt(v_k) / r
 
-so that Gaussians that are close lose nothing.  More than two covariances have no common basis.  There G's precision is
-summed in twice the precision of float64 and rounded once.  Where G has the weights of the sum, this costs a few units
-of the last place times its condition: JSG* is least at G, and JSG changes by that times its own size.
+so that Gaussians that are close lose nothing.  More than two full covariances cannot be diagonalised together.  For
+them the precision of G is summed in twice the precision of float64 and rounded once.  If G has the weights of the sum,
+the relative error is a few ulp times the condition of G.
 
 [4] As the mean of several experts: Sutter, Daunhawer, Vogt 2020, https://arxiv.org/abs/2006.08242
 """
@@ -16,22 +16,23 @@ of the last place times its condition: JSG* is least at G, and JSG changes by th
 # pyright: reportConstantRedefinition=false
 
 import math
+from functools import singledispatch
 from typing import Any
 
 import numpy as np
 
-from jsgmath import formula, special
+from jsgmath import special
+from jsgmath.checks import check_dimensions, common_shape, number_between_0_and_1, real_array
 from jsgmath.divergences import evaluated
-from jsgmath.families import Family, Normal
-from jsgmath.families.arithmetic import Arithmetic, Array, arithmetic, library_of, number_between_0_and_1, total
-from jsgmath.gaussian import Gaussian, real_array
-from jsgmath.interop import Adapted
+from jsgmath.families.arithmetic import Array, arithmetic, library_of, total
+from jsgmath.families.distribution import Distribution
+from jsgmath.families.normal import terms_to_mean
+from jsgmath.gaussian import Gaussian
 from jsgmath.interop.batches import members
 from jsgmath.reduction.diagonal import diagonal_pairs
 from jsgmath.reduction.full import precision_of
-from jsgmath.reduction.pairs import common_batch
 
-ROUNDED = 1e-6  # by how much a sum of weights may miss 1, as that of float32 does
+ROUNDED = 1e-6  # allowed difference of a sum of weights from 1, for weights in float32
 
 
 def jsg_many(gaussians: Any, weights: Any, *, mean_weights: Any = None, dual: bool = False) -> Array:
@@ -40,21 +41,23 @@ def jsg_many(gaussians: Any, weights: Any, *, mean_weights: Any = None, dual: bo
     .. math:: \sum_k w_k\,KL(N_k \| G), \quad G \propto \prod_k N_k^{w_k}         [4; for K = 2: 1, eq. 8]
 
     Args:
-        gaussians: a sequence of K Gaussians whose batches broadcast, whatever `jsg` takes; or one batch of them, K
-            being its first axis.
-        weights: K numbers that are not negative and sum to 1, or an array ``(K, ...)`` that broadcasts with the batch.
-            Those of a tensor are not checked; its derivatives are right along the numbers that sum to 1.
-        mean_weights: those of ``G``, likewise, if they are others: for two, the weights exchanged are ``"deasy"``.
-        dual: ``KL(G || N_k)`` instead, as JSG* [1, eq. 10].
+        gaussians: a sequence of K Gaussians, each as in `jsg`, whose batch shapes broadcast; or one batch, whose first
+            axis has length K.
+        weights: K non-negative numbers that sum to 1, or an array ``(K, ...)`` that broadcasts with the batch.
+            A tensor is not checked; its derivatives are right in directions that keep the sum at 1.
+        mean_weights: the weights of ``G``, in the same form; by default those of the sum.  For K = 2,
+            ``mean_weights=weights[::-1]`` is ``convention="deasy"``.
+        dual: whether to take ``KL(G || N_k)``, as in JSG* [1, eq. 10].
 
     Returns:
-        One value per batch element, never negative.  For two it is `jsg`, or `jsg_dual`, by ``convention="nielsen"``.
+        One value per batch element, never negative.  For K = 2 it is `jsg`, or `jsg_dual`, with
+        ``convention="nielsen"``.
 
     Raises:
-        TypeError, ValueError: as `jsg`; weights that do not fit.
+        TypeError, ValueError: as in `jsg`; or the number, signs or sum of the weights are wrong.
 
-    Accuracy: that of `jsg` between two, and within 4 ulp between diagonal Gaussians (``tests/test_many.py``); of more
-    than two full covariances, in units of the last place, about the condition of G.
+    Accuracy: that of `jsg` for K = 2; within 4 ulp for diagonal Gaussians (``tests/test_many.py``).  For more than two
+    full covariances the error in ulp is about the condition of G.
 
     References:
         [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
@@ -67,21 +70,11 @@ def jsg_many(gaussians: Any, weights: Any, *, mean_weights: Any = None, dual: bo
     found = members("gaussians", gaussians)
     w = weights_of("weights", weights, found)
     g = w if mean_weights is None else weights_of("mean_weights", mean_weights, found)
-    if isinstance(found[0], Gaussian):
-        return _numpy(found, w, g, dual)
-    if isinstance(found[0], Normal):
-        m, event = found[0].arithmetic, found[0].event
-        w, g = ([m.work(found[0].with_axes(x)) for x in y] for y in (w, g))
-        terms = diagonal_terms([[x.canonical(y) for y in found] for x in found], g, m, dual)
-        value = total(weight * term for weight, term in zip(w, terms, strict=True))
-        value = value.sum(tuple(range(-event, 0))) if event else value
-        return m.rounded(value, m.result_type(*(x for N in found for x in N.parameters.values())))
-    G = found[0].product(found, g)
-    return sum(weight * N.skew(G, 0.0, "deasy", dual) for weight, N in zip(w, found, strict=True))
+    return _divergence(found[0], found, w, g, dual)
 
 
 def geometric_mean_many(gaussians: Any, weights: Any) -> Any:
-    r"""The weighted product of experts: the normalised geometric mean of K Gaussians [4; for K = 2: 1, eqs. 12-13].
+    r"""The normalised geometric mean, or product of experts, of K Gaussians [4; for K = 2: 1, eqs. 12-13].
 
     .. math:: S = (\sum_k w_k S_k^{-1})^{-1}, \quad m = S \sum_k w_k S_k^{-1} m_k
 
@@ -91,31 +84,12 @@ def geometric_mean_many(gaussians: Any, weights: Any) -> Any:
     Gaussian(mean=[1.5], var=[2.0])
     """
     found = members("gaussians", gaussians)
-    g = weights_of("weights", weights, found)
-    if not isinstance(found[0], Gaussian):
-        return found[0].product(found, g).held()
-    _check_shapes(found)
-    dtype = np.result_type(*(N.dtype for N in found))
-    if not all(N.is_diagonal for N in found):
-        with np.errstate(all="ignore"):
-            G, origin = _dense_product(found, g)
-            mean, precision = (G.mean + origin).astype(dtype), G.precision.astype(dtype)
-        return Gaussian(mean, precision=precision)
-    first, g = found[0], [x[..., None] for x in g]
-    with np.errstate(all="ignore"):
-        pairs = [diagonal_pairs(first, N) for N in found]
-        k = total(weight * pair.r1 for weight, pair in zip(g, pairs, strict=True))
-        mean = total(weight * pair.r1 / k * N.mean for weight, pair, N in zip(g, pairs, found, strict=True))
-        if all(N.form == "logvar" for N in found):
-            return Gaussian(mean.astype(dtype), logvar=(first.scale - np.log(k)).astype(dtype))
-        return Gaussian(mean.astype(dtype), var=(first.var.astype(special.WORK) / k).astype(dtype))
+    return _geometric_mean(found[0], found, weights_of("weights", weights, found))
 
 
-def weights_of(name: str, weights: Any, found: list[Adapted]) -> list[Array]:
-    """One array of weights for each member; those of tensors are not read."""
-    library = "NumPy" if isinstance(found[0], Gaussian) else found[0].library
-    if isinstance(found[0], Family) and not isinstance(found[0], Normal):
-        raise TypeError(f"gaussians must be Gaussian, got members of {type(found[0]).__name__}")
+def weights_of(name: str, weights: Any, found: list[Any]) -> list[Array]:
+    """One array of weights for each member.  Weights that are tensors are not checked."""
+    library = found[0].library
     if len(weights) != len(found):
         raise ValueError(f"{name} must be as many as the Gaussians, got {len(weights)} for {len(found)}")
     if library_of(weights) in ("torch", "JAX"):
@@ -131,13 +105,14 @@ def weights_of(name: str, weights: Any, found: list[Adapted]) -> list[Array]:
     if not (abs(total - 1) < ROUNDED).all():
         raise ValueError(f"{name} must sum to 1, got a sum of {float(np.ravel(total)[np.argmax(abs(total - 1))]):.6g}")
     w = w.astype(special.WORK)
-    rounded = abs(total - 1) <= len(w) * np.finfo(float).eps  # then the first is what the others leave, as 1 - alpha is
+    # If the sum is 1 except for rounding, the first weight is computed from the others, as 1 - alpha is.
+    rounded = abs(total - 1) <= len(w) * np.finfo(float).eps
     w = np.where(rounded, np.concatenate([1 - w[1:].sum(0, keepdims=True), w[1:]]), w / total)
     return list(w)
 
 
 def _numbers(name: str, weights: Any) -> list[float]:
-    """Plain numbers that go with tensors; in Python, which torch.compile can follow."""
+    """Checks plain numbers as weights of tensors, in Python code that torch.compile can trace."""
     numbers = [number_between_0_and_1(f"each of {name}", x) for x in weights]
     whole = math.fsum(numbers)
     if abs(whole - 1) > ROUNDED:
@@ -145,21 +120,16 @@ def _numbers(name: str, weights: Any) -> list[float]:
     return [x / whole for x in numbers]
 
 
-def diagonal_terms(pairs: list[list[Any]], g: list[Array], m: Arithmetic, dual: bool) -> list[Array]:
-    """Of each ``N_k`` its ``KL(N_k||G)``, or the other way round; ``pairs[k][j]`` is canonical."""
-    terms: list[Array] = []
-    for k, row in enumerate(pairs):
-        r, e, shift = g[k], 0.0, 0.0
-        for j, (_, r1, _, e1, _, d1, _) in enumerate(row):
-            if j != k:
-                r, e, shift = r + g[j] * r1, e + g[j] * e1, shift + g[j] * r1 * d1
-        pair = m.log(r), r, 1 / r, e, -e / r, shift / r, shift / r**0.5
-        formulas, kernel = (formula.from_mean, m.gs) if dual else (formula.to_mean, m.g)
-        terms.append(formulas(0.0, 1.0, *pair, kernel)[0])
-    return terms
+@singledispatch
+def _divergence(first: Distribution, found: list[Any], w: list[Array], g: list[Array], dual: bool) -> Array:
+    """The weighted sum of the divergences of ``found`` from their mean; ``first`` is ``found[0]``."""
+    return first.jsg_many(found, w, g, dual)
 
 
-def _numpy(found: list[Gaussian], w: list[np.ndarray], g: list[np.ndarray], dual: bool) -> Any:
+@_divergence.register
+def _gaussian_divergence(
+    first: Gaussian, found: list[Gaussian], w: list[np.ndarray], g: list[np.ndarray], dual: bool
+) -> Any:
     _check_shapes(found)
     dtype = np.result_type(*(N.dtype for N in found))
     with np.errstate(all="ignore"):
@@ -168,7 +138,7 @@ def _numpy(found: list[Gaussian], w: list[np.ndarray], g: list[np.ndarray], dual
             value, _ = evaluated(N1, N2, w1, w2, g1, g2, dual)
         elif all(N.is_diagonal for N in found):
             pairs = [[diagonal_pairs(x, y) for y in found] for x in found]
-            terms = diagonal_terms(pairs, [x[..., None] for x in g], arithmetic("NumPy"), dual)
+            terms = terms_to_mean(pairs, [x[..., None] for x in g], arithmetic("NumPy"), dual)
             value = total(weight * term.sum(-1) for weight, term in zip(w, terms, strict=True))
         else:
             G, origin = _dense_product(found, g)
@@ -180,18 +150,38 @@ def _numpy(found: list[Gaussian], w: list[np.ndarray], g: list[np.ndarray], dual
         return np.asarray(value).astype(dtype)[()]
 
 
+@singledispatch
+def _geometric_mean(first: Distribution, found: list[Any], g: list[Array]) -> Any:
+    return first.product(found, g).to_library()
+
+
+@_geometric_mean.register
+def _gaussian_geometric_mean(first: Gaussian, found: list[Gaussian], g: list[np.ndarray]) -> Gaussian:
+    _check_shapes(found)
+    dtype = np.result_type(*(N.dtype for N in found))
+    if not all(N.is_diagonal for N in found):
+        with np.errstate(all="ignore"):
+            G, origin = _dense_product(found, g)
+            mean, precision = (G.mean + origin).astype(dtype), G.precision.astype(dtype)
+        return Gaussian(mean, precision=precision)
+    g = [x[..., None] for x in g]
+    with np.errstate(all="ignore"):
+        pairs = [diagonal_pairs(first, N) for N in found]
+        k = total(weight * pair.r1 for weight, pair in zip(g, pairs, strict=True))
+        mean = total(weight * pair.r1 / k * N.mean for weight, pair, N in zip(g, pairs, found, strict=True))
+        if all(N.form == "logvar" for N in found):
+            return Gaussian(mean.astype(dtype), logvar=(first.scale - np.log(k)).astype(dtype))
+        return Gaussian(mean.astype(dtype), var=(first.var.astype(special.WORK) / k).astype(dtype))
+
+
 def _check_shapes(found: list[Gaussian]) -> None:
     for N in found[1:]:
-        common_batch(found[0], N)
-    shapes = [N.batch_shape for N in found]
-    try:
-        np.broadcast_shapes(*shapes)
-    except ValueError:
-        raise ValueError(f"batch shapes {shapes} of gaussians do not broadcast; make them equal or 1") from None
+        check_dimensions(found[0].dim, N.dim)
+    common_shape("batch shapes", {f"gaussians[{i}]": N.batch_shape for i, N in enumerate(found)})
 
 
 def _dense_product(found: list[Gaussian], g: list[np.ndarray]) -> tuple[Gaussian, np.ndarray]:
-    """G in coordinates that begin at the mean of most weight, so that what is far off costs the others nothing."""
+    """G, and the mean of largest weight as the origin of its coordinates, so that a mean far away costs no digits."""
     means, shares = (np.stack(np.broadcast_arrays(*x)) for x in ([N.mean for N in found], [w[..., None] for w in g]))
     means, shares = np.broadcast_arrays(means.astype(float), shares)
     origin = np.take_along_axis(means, shares.argmax(0)[None], 0)[0]

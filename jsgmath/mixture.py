@@ -1,22 +1,24 @@
-r"""The Jensen-Shannon divergence, which has no closed form between Gaussians, as one integral in any dimension.
+r"""The Jensen-Shannon divergence between Gaussians, which has no closed form, as a one-dimensional integral.
 
-With ``p, q`` the densities of N1 and N2 and ``m = (1-lam) p + lam q``, their ratio ``x = q/p`` enters into
+Let ``p, q`` be the densities of N1 and N2, ``m = (1-lam) p + lam q``, and ``x = q/p``.  In
 
     JS = lam KL(p || m) + (1-lam) KL(q || m)          [1, eq. 6]
 
-only by ``log(1 + c x)`` and ``x log(1 + 1/(c x))``, ``c = lam/(1-lam)``.  Both are mixtures of powers ``x^s``, as
+x occurs only in ``log(1 + c x)`` and ``x log(1 + 1/(c x))`` with ``c = lam/(1-lam)``.  Both are mixtures of powers
+``x^s``, because
 
     log(1 + y) = integral of y^s / (2 s sin(pi s)) over Im s, for any 0 < Re s < 1          (Mellin)
 
-and the mean of a power is known: ``Z(s) = E_p[x^s] = exp(-B(s))`` with the Bhattacharyya distance ``B`` at a complex
-weight, which `formula.py` gives like any other (it is the dual JSG* of the original mean).  Since JS is 0 where Z is 1,
+The mean of a power is known: ``Z(s) = E_p[x^s] = exp(-B(s))``, where B is the Bhattacharyya distance at a complex
+weight.  `formula.py` computes it as for real weights (it is JSG* with ``convention="nielsen"``).  Since JS is 0 where Z
+is 1,
 
     JS = integral of T(s) (1 - Z(s)) over Im s,          2 sin(pi s) T(s) = c^s (lam/s + (1-lam)/(c (1-s)))
 
-For ``0 <= Re s <= 1``, whatever the densities are, ``|Z| <= 1``, and ``T`` decays as ``exp(-pi |Im s|)``.  For such an
-integral the trapezoidal rule converges exponentially, equally fast for all pairs: its nodes depend on lam alone, and
-its error is below 2^-60 of JS.  (JS and the rule are averages over x of two functions of x, which
-`tests/test_mixture.py` compares.)  Near-equal Gaussians lose nothing, for ``1 - Z`` is ``-expm1(-B)``.
+For ``0 <= Re s <= 1`` and all densities, ``|Z| <= 1``, and ``T`` decays as ``exp(-pi |Im s|)``.  For such an integral
+the trapezoidal rule converges exponentially, and equally fast for all pairs: its nodes depend only on lam, and its
+error is below 2^-60 of JS (`tests/test_mixture.py` tests this for every x).  Near-equal Gaussians lose nothing, because
+``1 - Z`` is computed as ``-expm1(-B)``.
 """
 
 # pyright: reportConstantRedefinition=false
@@ -27,15 +29,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jsgmath import formula, special
-from jsgmath.divergences import arguments
 from jsgmath.hints import GaussianLike, Values
+from jsgmath.interop import gaussian_pair
 from jsgmath.reduction import reduced
-from jsgmath.reduction.pairs import ScalarPairs, finite
+from jsgmath.reduction.pairs import ScalarPairs, common_dtype, finite, pair_weights
 
-STEPS = 8  # from the line to the nearer pole of T: the rule leaves exp(-2 pi STEPS) = 1.5e-22 times about a hundred
-HIGHEST = 16  # imaginary part: what lies above is exp(-pi HIGHEST), the same, times some tens
-ROUNDING = 8  # units of the working precision by which terms may be wrong, each and together; 1 was measured
-BLOCK = 2**15  # numbers in one array, which bounds the memory
+STEPS = 8  # from the line to the nearer pole of T; the rule errs by about 100 exp(-2 pi STEPS), which is 1.5e-20
+HIGHEST = 16  # imaginary part; the rest of the integral is some tens times exp(-pi HIGHEST), which is 1.5e-22
+ROUNDING = 8  # allowed error of the terms and of their sum, in units of the working precision; 1 was measured
+BLOCK = 2**15  # numbers in one array; it bounds the memory
 
 
 def js(N1: GaussianLike, N2: GaussianLike, lam: ArrayLike = 0.5) -> tuple[Values, Values]:
@@ -43,26 +45,27 @@ def js(N1: GaussianLike, N2: GaussianLike, lam: ArrayLike = 0.5) -> tuple[Values
 
     .. math:: \lambda\,KL(N_1 \| M) + (1-\lambda)\,KL(N_2 \| M), \quad M = (1-\lambda) N_1 + \lambda N_2   [1, eq. 6]
 
-    with ``M`` the mixture of the two densities.  At 1/2 it is the Jensen-Shannon divergence [1, eq. 5], at 0
+    ``M`` is the mixture of the two densities.  At 1/2 the value is the Jensen-Shannon divergence [1, eq. 5], at 0 it is
     KL(N2||N1), at 1 KL(N1||N2).
 
     Args:
-        N1, N2: Gaussians of equal dimension, or frozen ``scipy.stats`` normals; batch shapes broadcast.
+        N1, N2: Gaussians of NumPy or SciPy, of equal dimension; batch shapes broadcast.
         lam: weight of ``N2`` in the mixture, in [0, 1]; a float or an array that broadcasts with the batch.
 
     Returns:
         ``(estimate, error)``, one value each per batch element, with ``|estimate - truth| <= error``.  The estimate
-        is never negative nor above ``-lam log(1-lam) - (1-lam) log(lam)``, log(2) at 1/2; it is 0 with error 0 for
-        equal Gaussians of one form.
+        lies between 0 and ``-lam log(1-lam) - (1-lam) log(lam)``, which is log(2) at 1/2.  For equal Gaussians of one
+        form both are 0.
 
     Raises:
-        TypeError: an argument that is no Gaussian, or a lam that is no real number.
-        ValueError: lam outside [0, 1], shapes that do not fit.
+        TypeError: an argument is not a Gaussian of NumPy, or lam is not real.
+        ValueError: lam is outside [0, 1], the dimensions differ, or the batch shapes do not broadcast.
 
-    Accuracy: there is no sampling.  The estimate is right to the last place, also between near-equal Gaussians, and
-    the error little more than the last rounding, which is known: to it come 8 units of the working precision for each
-    term before it, and four times what the reduction to scalar pairs may cost (`jsg`'s ``return_error``; tested, not
-    derived, for this divergence).  Time grows as n, and as ``|log(lam (1-lam))|`` near the ends.
+    Accuracy: the result is deterministic, without sampling.  The estimate is right to the last place, also between
+    near-equal Gaussians.  The error is little more than that of the last rounding; it adds 8 units of the working
+    precision for each term, and four times the error of the reduction to scalar pairs (as in `jsg` with
+    ``return_error``; for this divergence the factor is tested, not derived).  The time is proportional to n, and to
+    ``|log(lam (1-lam))|`` near 0 and 1.
 
     References: [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
 
@@ -71,12 +74,13 @@ def js(N1: GaussianLike, N2: GaussianLike, lam: ArrayLike = 0.5) -> tuple[Values
     >>> print(estimate.round(12), error < 1e-16)
     0.178887262389 True
     """
-    N1, N2, (_, lam, *_) = arguments(N1, N2, lam, "nielsen", "lam")
+    N1, N2 = gaussian_pair(N1, N2)
+    _, lam, *_ = pair_weights(N1, N2, lam, "nielsen", "lam")
     with np.errstate(all="ignore"):
         pair, relative, slack = reduced(N1, N2)
         value, terms = jensen_shannon(pair, lam)
         lost, _ = jensen_shannon(slack, lam)
-        dtype = np.result_type(N1.dtype, N2.dtype)
+        dtype = common_dtype(N1, N2)
         estimate = value.astype(dtype)
         error = np.abs(value - estimate) + ROUNDING * np.finfo(special.WORK).eps * terms + 4 * (relative * value + lost)
         error = np.where(error > 0, np.nextafter(error.astype(dtype), dtype.type(np.inf)), dtype.type(0))
@@ -84,9 +88,9 @@ def js(N1: GaussianLike, N2: GaussianLike, lam: ArrayLike = 0.5) -> tuple[Values
 
 
 def jensen_shannon(pair: ScalarPairs, lam: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """JS of a `ScalarPairs`, and the sum of the sizes of what is summed."""
+    """JS of a `ScalarPairs`, and the sum of the absolute values of its terms."""
     kl1, kl2 = (finite(kl) for kl in formula.to_mean(1 - lam, lam, *pair, g=special.numpy_kernel(special.g)))
-    value = np.array(formula.skew(lam, 1 - lam, kl1, kl2).sum(-1))  # right where lam is 0 or 1
+    value = np.array(formula.skew(lam, 1 - lam, kl1, kl2).sum(-1))  # the result where lam is 0 or 1
     terms = value.copy()
     lam, pair = np.broadcast_to(lam[..., 0], value.shape), ScalarPairs(*(np.broadcast_to(x, kl1.shape) for x in pair))
     for weight in np.unique(lam[(lam > 0) & (lam < 1)]):
@@ -96,7 +100,7 @@ def jensen_shannon(pair: ScalarPairs, lam: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def integral(pair: ScalarPairs, lam: np.longdouble) -> tuple[np.ndarray, np.ndarray]:
-    """JS of the rows of a `ScalarPairs` for ``0 < lam < 1``, and the sum of the sizes of what is summed."""
+    """JS of the rows of a `ScalarPairs` for ``0 < lam < 1``, and the sum of the absolute values of its terms."""
     w1, w2, weights, sizes = rule(lam)
     pair = ScalarPairs(*(x[:, None] for x in pair))
     value, terms = np.zeros((2, len(pair.e1)), special.WORK)
@@ -105,7 +109,7 @@ def integral(pair: ScalarPairs, lam: np.longdouble) -> tuple[np.ndarray, np.ndar
         g1, g2 = w1[nodes, None], w2[nodes, None]
         kl1, kl2 = formula.from_mean(g1, g2, *pair, complex_gs)
         distance = formula.skew(g1, g2, kl1, kl2).sum(-1)
-        lack = np.where(np.isfinite(distance), -np.expm1(-distance), 1)  # what overflows has Z = 0
+        lack = np.where(np.isfinite(distance), -np.expm1(-distance), 1)  # where it overflows, Z is 0
         value += np.real(weights[nodes] * lack).sum(-1)
         terms += (sizes[nodes] * abs(lack)).sum(-1)
     return np.clip(value, 0, -lam * np.log1p(-lam) - (1 - lam) * np.log(lam)), terms
@@ -114,26 +118,26 @@ def integral(pair: ScalarPairs, lam: np.longdouble) -> tuple[np.ndarray, np.ndar
 def rule(lam: np.longdouble) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """``1 - s`` and ``s`` at the nodes, the factors of ``1 - Z(s)``, and the sizes to which their rounding is relative.
 
-    Half the line serves for the whole: on the other half the integrand is the conjugate.
+    The nodes lie on one half of the line, because the integrand on the other half is the conjugate.
     """
     small = min(lam, 1 - lam)
     log_c = np.log(small) - np.log1p(-small)
-    distance = 1 / max(2, -log_c)  # of the line from the nearer pole: there c^s costs no more than a factor e
+    distance = 1 / max(2, -log_c)  # of the line from the nearer pole, so that |c^s| is at most e times larger
     step = distance / STEPS
     height = step * np.arange(math.ceil(HIGHEST / step))
-    t = distance + 1j * height  # s for lam > 1/2, otherwise 1 - s: exchanging N1 and N2 exchanges them
+    t = distance + 1j * height  # s if lam > 1/2, otherwise 1 - s, by exchanging N1 and N2
     pi = 4 * np.arctan(special.WORK(1))
     weights = step / np.sin(pi * t) * np.exp(-t * log_c) * (small / (1 - small) * small / (1 - t) + (1 - small) / t)
     weights[0] /= 2
-    sizes = abs(weights) * (1 + height * (pi - log_c))  # with the exponents of the sine and of c^s
+    sizes = abs(weights) * (1 + height * (pi - log_c))  # rounding of the exponents of the sine and of c^s
     return *((1 - t, t) if lam > 0.5 else (t, 1 - t)), weights, sizes
 
 
 def complex_gs(x: np.ndarray, k: np.ndarray, other_k: np.ndarray, log_r: np.ndarray) -> np.ndarray:
-    """`special.gs` at complex weights; its series converges even faster for ``|x| < 1/2``."""
+    """`special.gs` for complex x; for ``|x| < 1/2`` its series converges faster than it does for real x."""
     value = np.maximum(log_r, 0) - x / k
     near = abs(x) < 0.5
-    value[~near] += np.log(np.where(log_r > 0, other_k, k)[~near])  # of the k that is no large number
+    value[~near] += np.log(np.where(log_r > 0, other_k, k)[~near])  # of the smaller of the two
     x, k = x[near], k[near]
     q = x / (x + 2)
     w = q * q

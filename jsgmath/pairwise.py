@@ -1,15 +1,15 @@
 r"""Matrices of the divergences between many distributions.
 
-Between diagonal Gaussians each entry is computed from closed forms whose sums over the coordinates are cheap for all
-pairs at once.  With ``s = g1 v2 + g2 v1``,
+Between diagonal Gaussians each entry is a sum over the coordinates of closed forms, which are cheap for all pairs at
+once.  With ``s = g1 v2 + g2 v1``,
 
     L = sum w1 log v2 + w2 log v1 - log s
     2 JSG  = sum w1 g2 v1/v2 + w2 g1 v2/v1 + (w1 g2^2 v1/v2 + w2 g1^2 v2/v1) (m1 - m2)^2/s + L - n (w1 g2 + w2 g1)
     2 JSG* = sum (w1 v2 + w2 v1)/s + (w1 g2^2 v1 + w2 g1^2 v2) (m1 - m2)^2/s^2 - L - n
 
-which cancel where two Gaussians are close.  So a bound on the rounding error comes with each entry, and those for which
-it is not small are computed again, by `formula.py` on the canonical form: in float64, or where a ratio of variances
-leaves its range by `jsg` itself.
+These cancel if two Gaussians are close.  Each entry therefore comes with a bound on its rounding error.  If the bound
+is too large, the entry is computed again by `formula.py` in float64, or by `jsg` if a ratio of variances leaves the
+range of float64.
 """
 
 import os
@@ -19,25 +19,24 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from jsgmath import formula, special
-from jsgmath.divergences import check_convention, jsg, jsg_dual
+from jsgmath.checks import as_weight, check_convention, check_dimensions
+from jsgmath.divergences import jsg, jsg_dual
 from jsgmath.families import Family
 from jsgmath.families.arithmetic import Array, arithmetic, library_of
-from jsgmath.gaussian import Gaussian, as_weight
+from jsgmath.gaussian import Gaussian
 from jsgmath.hints import Convention
-from jsgmath.interop import Adapted
 from jsgmath.interop.batches import batch_of, members, stacked
 from jsgmath.reduction.diagonal import diagonal_pairs, spread
-from jsgmath.reduction.pairs import common_batch
 
-Collection = list[Adapted] | Gaussian | Family
+Batch = Gaussian | Family
 
-RELATIVE = 1e-12  # error of an entry that is not computed again
-BLOCK = 2**15  # entries that are worked on together, so that they stay in the cache
-AGAIN = 2**16  # numbers of those that are computed again together, likewise
-FACTORS = 8  # that are multiplied before a logarithm is taken, fewer where they would leave the range:
-RANGE = 700.0  # of logarithms of float64
-SMALLEST = 1e-50  # weight, of which powers stay in that range; pairs of a smaller one are left to `jsg`
-WIDEST = 300.0  # log-ratio of variances that float64 holds with room to spare
+RELATIVE = 1e-12  # largest error of an entry that is not computed again
+BLOCK = 2**15  # entries that are computed together, so that they stay in the cache
+AGAIN = 2**16  # coordinates of the pairs that are computed again together
+FACTORS = 8  # numbers that are multiplied before a logarithm is taken, fewer if the product may leave float64
+RANGE = 700.0  # largest logarithm of a float64
+SMALLEST = 1e-50  # smallest weight whose powers stay in float64; for smaller ones `jsg` computes all entries
+WIDEST = 300.0  # largest log-ratio of variances that is computed in float64
 
 
 def pairwise(
@@ -46,22 +45,24 @@ def pairwise(
     r"""Skew-geometric Jensen-Shannon divergences from each of ``gaussians`` to each of ``others``, in nats.
 
     Args:
-        gaussians: a sequence of K Gaussians, or a batch ``(K,)`` of them; whatever `jsg` takes.
-        alpha: weight of the second of a pair, a single number in [0, 1].
-        others: likewise L of them; None for the first ones themselves.
-        dual: JSG* [1, eq. 10] instead of JSG [1, eq. 8].
+        gaussians: a sequence of K Gaussians, each as in `jsg`, or one batch of shape ``(K,)``.
+        alpha: weight of the second Gaussian of a pair, a single number in [0, 1].
+        others: a sequence or batch of L Gaussians; by default ``gaussians``.
+        dual: whether to compute JSG* [1, eq. 10] instead of JSG [1, eq. 8].
         convention: ``"deasy"`` or ``"nielsen"``, as in `jsg`.
 
     Returns:
-        Shape ``(K, L)``, entry ``[i, j]`` from ``gaussians[i]`` to ``others[j]``.  Without ``others`` the diagonal is
-        0, and at alpha 0.5 the matrix is symmetric to the last bit, as ``metric="precomputed"`` of scikit-learn and
-        `scipy.spatial.distance.squareform` want it; at another alpha take ``(D + D.T) / 2``.
+        An array of shape ``(K, L)``; entry ``[i, j]`` is the divergence from ``gaussians[i]`` to ``others[j]``.
+        Without ``others`` the diagonal is 0, and at alpha 0.5 the matrix is symmetric to the last bit, as scikit-learn
+        (``metric="precomputed"``) and `scipy.spatial.distance.squareform` require; at another alpha use
+        ``(D + D.T) / 2``.
 
     Raises:
-        TypeError, ValueError: as `jsg`; an alpha that is no single number.
+        TypeError, ValueError: as in `jsg`; or alpha is not a single number.
 
-    Accuracy: 1e-12 relatively between diagonal Gaussians of NumPy, else that of `jsg`.  A thousand of 50 dimensions
-    take less than a second on two cores, some seconds where all are nearly equal; dense ones 0.3 ms a pair.
+    Accuracy: a relative error of 1e-12 between diagonal Gaussians of NumPy, otherwise that of `jsg`.  A thousand
+    Gaussians of 50 dimensions take less than a second on two cores, or some seconds if all are nearly equal; full
+    covariances take 0.3 ms per pair.
 
     References: [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
 
@@ -76,8 +77,8 @@ def pairwise(
     first = collected("gaussians", gaussians)
     second = first if others is None else collected("others", others)
     symmetric = others is None and library_of(alpha) is None and alpha == 0.5
-    if has_closed_form(first) and has_closed_form(second):
-        return Diagonal(first, second, alpha, dual, convention).matrix(symmetric)
+    if is_diagonal(first) and is_diagonal(second):
+        return DiagonalPairs(first, second, alpha, dual, convention).matrix(symmetric)
     function = jsg_dual if dual else jsg
     columns = second if isinstance(second, list) else [second]
     rows = [[function(N1, N2, alpha, convention=convention) for N2 in columns] for N1 in separate(first)]
@@ -89,43 +90,42 @@ def pairwise(
     return m.where(upper, matrix, matrix.swapaxes(0, 1))
 
 
-def collected(name: str, distributions: Any) -> Collection:
-    """One batch if they fit into one, else a list."""
+def collected(name: str, distributions: Any) -> Batch | list[Any]:
+    """Converts the distributions to one batch, or to a list if their classes or shapes differ."""
     if not isinstance(distributions, list | tuple):
         batch = batch_of(name, distributions)
-        check_batch(name, batch, 1, "(K,)")
+        check_axes(name, batch, 1, "(K,)")
         return batch
     found = members(name, distributions)
     for i, one in enumerate(found):
-        check_batch(f"{name}[{i}]", one, 0, "()")
-    batch = stacked(found)
+        check_axes(f"{name}[{i}]", one, 0, "()")
+    batch = stacked(found[0], found)
     return found if batch is None else batch
 
 
-def has_closed_form(collection: Collection) -> TypeGuard[Gaussian]:
-    """Whether it is a batch of diagonal Gaussians with one axis."""
+def is_diagonal(collection: Batch | list[Any]) -> TypeGuard[Gaussian]:
+    """Whether this is a batch of diagonal Gaussians of NumPy, whose batch has one axis."""
     return isinstance(collection, Gaussian) and collection.is_diagonal and len(collection.batch_shape) == 1
 
 
-def check_batch(name: str, distribution: Any, axes: int, wanted: str) -> None:
-    """Whether it is a batch of so many axes, those of independent components apart."""
-    if isinstance(distribution, Gaussian | Family):
-        shape = distribution.batch_shape
-        shape = shape[: len(shape) - (distribution.event if isinstance(distribution, Family) else 0)]
-        if len(shape) != axes:
-            raise ValueError(
-                f"{name} has batch shape {shape}, wanted {wanted}; wrap components of one distribution in Independent"
-            )
+def check_axes(name: str, distribution: Any, axes: int, wanted: str) -> None:
+    """Checks the number of batch axes."""
+    shape = tuple(distribution.batch_shape)
+    if len(shape) != axes:
+        raise ValueError(
+            f"{name} has batch shape {shape}, wanted {wanted}; wrap components of one distribution in Independent"
+        )
 
 
-def separate(collection: Collection) -> list[Any]:
+def separate(collection: Batch | list[Any]) -> list[Any]:
+    """The distributions as a list."""
     if isinstance(collection, list):
         return collection
     return [collection.indexed(i) for i in range(collection.batch_shape[0])]
 
 
-class Diagonal:
-    """The matrix between two batches of diagonal Gaussians."""
+class DiagonalPairs:
+    """All pairs of two batches of diagonal Gaussians."""
 
     first: Gaussian
     second: Gaussian
@@ -133,20 +133,20 @@ class Diagonal:
     dual: bool
     convention: Convention
     weights: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # w1, w2, g1, g2
-    rows: tuple[np.ndarray, np.ndarray]  # means and variances of the first, in units of powers of two,
-    columns: tuple[np.ndarray, np.ndarray]  # and of the second
-    ratios: np.ndarray  # the sum of the ratios of variances
+    rows: tuple[np.ndarray, np.ndarray]  # means and variances of the first batch, scaled by powers of two
+    columns: tuple[np.ndarray, np.ndarray]  # those of the second batch
+    ratios: np.ndarray  # the weighted sums of the ratios of variances
 
     def __init__(self, first: Gaussian, second: Gaussian, alpha: Any, dual: bool, convention: Convention):
-        common_batch(first.indexed(slice(0, 1)), second.indexed(slice(0, 1)))  # complains of their dimensions
-        first, second = (x.indexed(slice(None)) for x in (first, second))  # every array with the axis of the batch
+        check_dimensions(first.dim, second.dim)
+        first, second = (x.indexed(slice(None)) for x in (first, second))  # gives every array the axis of the batch
         self.first, self.second = first, second
         self.alpha, self.dual, self.convention = alpha, dual, convention
         w2 = as_weight("alpha", alpha)
         self.weights = 1 - w2, w2, *formula.mean_weights(1 - w2, w2, convention == "deasy")[:2]
         self.tiny = bool(0 < w2 < SMALLEST)
         with np.errstate(all="ignore"):
-            # In units of powers of two, so that logarithms of variances are small.
+            # Scaling by powers of two makes the logarithms of the variances small.
             scale = np.log(np.concatenate([spread(x)[0] for x in (first, second)])).mean(0)
             unit = np.rint(scale / np.log(4)).astype(int)
             self.rows, self.columns = (
@@ -154,7 +154,8 @@ class Diagonal:
                 for x in (first, second)
             )
             for _, v in (self.rows, self.columns):
-                v[v < np.exp(-RANGE)] = 0  # digits are lost there; with an infinite logarithm all is computed again
+                # Such variances lose digits; an infinite logarithm makes `block` compute their pairs again.
+                v[v < np.exp(-RANGE)] = 0
             logs = np.log(np.concatenate([self.rows[1], self.columns[1]]))
             widest = np.abs(logs[np.isfinite(logs)]).max(initial=1)
             self.factors = int(np.clip(RANGE / widest, 1, FACTORS))
@@ -162,7 +163,7 @@ class Diagonal:
             self.ratios = w1 * g2 * (v1 @ (1 / v2).T) + w2 * g1 * ((1 / v1) @ v2.T)
 
     def matrix(self, symmetric: bool) -> np.ndarray:
-        """All of it; of a symmetric one the part above the diagonal is computed and mirrored."""
+        """The divergences of all pairs; if symmetric, the part above the diagonal is computed and mirrored."""
         K, L = len(self.rows[0]), len(self.columns[0])
         matrix = np.zeros((K, L))
         step = max(1, BLOCK // L)
@@ -172,9 +173,9 @@ class Diagonal:
             with np.errstate(all="ignore"):
                 matrix[rows, columns] = self.block(rows, columns)
 
-        from concurrent.futures import ThreadPoolExecutor  # here, for the time that it takes
+        from concurrent.futures import ThreadPoolExecutor  # here, because the import takes long
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # NumPy lets go of the interpreter while it computes
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # NumPy releases the interpreter lock
             list(pool.map(fill, range(0, K, step)))
         if symmetric:
             matrix = np.triu(matrix, 1) + np.triu(matrix, 1).T
@@ -182,6 +183,7 @@ class Diagonal:
             return matrix.astype(np.result_type(self.first.dtype, self.second.dtype))
 
     def block(self, rows: slice, columns: slice) -> np.ndarray:
+        """The divergences of a block, all accurate."""
         value, error = self.closed_form(rows, columns)
         i, j = np.nonzero(~(error <= RELATIVE * value) | ~np.isfinite(value) | self.tiny)
         step = max(1, AGAIN // self.first.dim)
@@ -192,7 +194,7 @@ class Diagonal:
         return value
 
     def closed_form(self, rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray]:
-        """The entries of a block, and bounds on their error."""
+        """The divergences of a block by the closed form, and bounds on their error."""
         w1, w2, g1, g2 = (float(w) for w in self.weights)
         (m1, v1), (m2, v2) = (x[rows] for x in self.rows), (x[columns] for x in self.columns)
         total, log_s, product, s, part, factor, other = np.zeros((7, len(m1), len(m2)))
@@ -204,7 +206,7 @@ class Diagonal:
             np.add(s1, s2, out=s)
             np.subtract(mean1, mean2, out=part)
             part *= part
-            part /= s  # before it is multiplied by what may be small, too
+            part /= s  # first, because the factor below may be small, too
             if self.dual:
                 part *= np.add(a, b, out=factor)
                 part += np.add(sum1, sum2, out=factor)
@@ -228,11 +230,11 @@ class Diagonal:
         return value / 2, (n + 16) * np.finfo(float).eps / 2 * size
 
     def again(self, first: Gaussian, second: Gaussian) -> np.ndarray:
-        """Entries of pairs that lie beside each other in two batches."""
+        """The divergences of the pairs ``first[i], second[i]``."""
         w1, w2, g1, g2 = (float(w) for w in self.weights)
         pair = diagonal_pairs(first, second, np.float64)
         terms, kernel = (formula.from_mean, gs) if self.dual else (formula.to_mean, g)
-        value = formula.skew(w1, w2, *terms(g1, g2, *pair, kernel)).sum(-1)
+        value = formula.skew(w1, w2, *terms(g1, g2, 0.0, *pair[1:], kernel)).sum(-1)
         beyond = (np.abs(pair.log_r1) > WIDEST).any(-1) | ~np.isfinite(value) | self.tiny
         if beyond.any():
             function = jsg_dual if self.dual else jsg
@@ -241,27 +243,12 @@ class Diagonal:
         return value
 
 
-def g(x: np.ndarray, k: np.ndarray, other_k: np.ndarray, log_r: np.ndarray) -> np.ndarray:
-    """`special.g` in float64, by the split of the kernels."""
-    f, m = split(x, k)
-    return special.split_g(x, f, np.log(k / m), tail)
-
-
-def gs(x: np.ndarray, k: np.ndarray, other_k: np.ndarray, log_r: np.ndarray) -> np.ndarray:
-    """`special.gs`, likewise."""
-    f, m = split(x, k)
-    return special.split_gs(k, f, m, np.log(k / m), tail)
-
-
-def split(x: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return np.clip(x, special.SPLIT_FROM - 1, special.SPLIT_TO - 1), np.clip(k, special.SPLIT_FROM, special.SPLIT_TO)
+coefficients = cache(special.split_tail)  # to compute them takes as long as to import half of this package
 
 
 def tail(w: np.ndarray) -> np.ndarray:
-    return special.polynomial(w, coefficients())
+    """``2 P(w)`` of `special.split_g` in float64."""
+    return special.polynomial(w, coefficients(13))
 
 
-@cache
-def coefficients() -> tuple[float, ...]:
-    """Of `tail`; to compute them takes as long as to import half of this package."""
-    return special.split_tail(13)
+g, gs = special.split_kernels(np.clip, np.log, tail)

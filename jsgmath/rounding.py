@@ -8,12 +8,15 @@ fast arithmetic is: the compiled core (`native`), or NumPy in the longest float 
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jsgmath import formula, native, special
+from jsgmath.checks import check_convention, check_dimensions, common_shape, weight_array
 from jsgmath.gaussian import Gaussian
+from jsgmath.hints import Convention
 from jsgmath.nearest import Divergence, nearest
 from jsgmath.reduction.diagonal import diagonal_pairs
-from jsgmath.reduction.pairs import finite
+from jsgmath.reduction.pairs import common_dtype, finite
 from jsgmath.special import g, gs, numpy_kernel
 
 # NumPy's bound is proved within these limits (diagonal.hpp has wider ones of the core): of variances and displacements,
@@ -24,14 +27,35 @@ APART = 0.125
 
 
 def diagonal_divergence(
-    divergence: Divergence, reverse: bool, N1: Gaussian, N2: Gaussian, alpha: np.ndarray, shape: tuple[int, ...]
-) -> np.ndarray:
-    """The nearest floats, of shape ``shape``, in the common type of both Gaussians; ``reverse`` as in `mean_weights`.
+    divergence: Divergence,
+    N1: Gaussian,
+    N2: Gaussian,
+    alpha: ArrayLike,
+    convention: Convention,
+    return_error: bool,
+) -> Any:
+    """The nearest floats, in the common type of both Gaussians; with ``return_error`` a bound on their error as well.
 
     Raises:
+        ValueError: the convention, alpha, or shapes that do not fit.
         ArithmeticError: a value so near to the middle of two floats that `nearest` does not decide it.
     """
-    dtype = np.result_type(N1.dtype, N2.dtype)
+    check_convention(convention)
+    weight = weight_array("alpha", alpha)
+    check_dimensions(N1.dim, N2.dim)
+    shape = common_shape("batch shapes", {"N1": N1.batch_shape, "N2": N2.batch_shape, "alpha": weight.shape})
+    values = _nearest(divergence, convention == "deasy", N1, N2, weight, shape)[()]
+    if not return_error:
+        return values
+    with np.errstate(all="ignore"):
+        half_unit = np.maximum(np.spacing(values) / 2, np.finfo(values.dtype).smallest_subnormal)
+    return values, np.where(np.isfinite(values), half_unit, np.inf).astype(values.dtype)[()]
+
+
+def _nearest(
+    divergence: Divergence, reverse: bool, N1: Gaussian, N2: Gaussian, alpha: np.ndarray, shape: tuple[int, ...]
+) -> np.ndarray:
+    dtype = common_dtype(N1, N2)
     single = dtype == np.float32
     if native.CORE is not None:
         arrays = N1.mean, N1.scale, N2.mean, N2.scale

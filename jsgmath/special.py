@@ -91,19 +91,71 @@ def ratio(x, y):
     return x / y
 
 
-def split_g(x, f, log_rest, tail):
-    """``g(x)``; ``tail(w)`` is ``2 P(w)``, from `split_tail`."""
+def split(x, k, clamp, log):
+    """``f``, ``1 + f`` and ``log(k_rest)``, with ``1 + f`` as near k as the numbers above allow."""
+    m = clamp(k, SPLIT_FROM, SPLIT_TO)
+    return clamp(x, SPLIT_FROM - 1, SPLIT_TO - 1), m, log(k / m)
+
+
+def split_g(x, k, other_k, beyond, split, tail):
+    """`g`; ``tail(w)`` is ``2 P(w)``, from `split_tail`, and ``beyond`` is added to ``log(k)``."""
+    f, _, log_rest = split(x, k)
     q = ratio(f, f + 2.0)
     w = q * q
-    return q * (f - w * tail(w)) + ((x - f) - log_rest)
+    return q * (f - w * tail(w)) + ((x - f) - (log_rest + beyond))
 
 
-def split_gs(k, f, m, log_rest, tail):
-    """``gs(k - 1)``, with ``m = 1 + f``."""
+def split_gs(x, k, other_k, beyond, split, tail):
+    """`gs`, with the arguments of `split_g`."""
+    f, m, log_rest = split(x, k)
     q = ratio(f, f + 2.0)
     w = q * q
     inverse = ratio(1.0, m)
-    return q * (f * inverse + w * tail(w)) + ((ratio(1.0, k) - inverse) + log_rest)
+    return q * (f * inverse + w * tail(w)) + ((ratio(1.0, k) - inverse) + (log_rest + beyond))
+
+
+def split_kernels(clamp, log, tail):
+    """`g` and `gs` by the split, for a type of numbers that has these operations."""
+    return [partial(kernel, split=partial(split, clamp=clamp, log=log), tail=tail) for kernel in (split_g, split_gs)]
+
+
+def log_variance_pair(
+    mean1, logvar1, mean2, logvar2, w1, w2, ends, widest, furthest, exp, exp_and_expm1, within, where
+):
+    """A pair as torch and Triton reduce it: ``beyond, r1, r2, e1, e2, d1, d2, i1, i2`` in the notation of `formula.py`.
+
+    N2 is N(0, 1) if ``mean2`` is None.  ``within(x, limit)`` clamps to ``[-limit, limit]``.  Log-variances and their
+    differences are clamped to ``widest``, so that variances and ratios are normal numbers, and displacements to
+    ``furthest``.  ``beyond`` is what this cut off ``log_r1``.  It counts only where an end of JSG is a KL divergence,
+    which contains the log-ratio itself: where ``ends`` is true and a weight is zero.
+    """
+    if mean2 is None:
+        difference = logvar1
+    else:
+        difference, low = two_sum(logvar1, -logvar2)
+    log_r1 = within(difference, widest)
+    root, t = exp_and_expm1(0.5 * log_r1)
+    if mean2 is None:
+        inverse = ratio(1.0, root)
+        d = within(mean1, furthest)
+        i1 = inverse
+        i2 = 1.0
+    else:
+        low = where(log_r1 == difference, 0.5 * low * root, 0.0)
+        root = root + low
+        t = t + low
+        inverse = ratio(1.0, root)
+        d = within(mean1 - mean2, furthest)
+        i1 = exp(-0.5 * within(logvar1, widest))
+        i2 = within(i1 * root, furthest / 2)
+    if ends:
+        beyond = where(w1 * w2 == 0, within(difference - log_r1, 10.0**30), 0.0)
+    else:
+        beyond = 0.0
+    r1 = root * root
+    r2 = inverse * inverse
+    e1 = t * (t + 2.0)
+    return beyond, r1, r2, e1, -e1 * r2, d * i1, d * i2, i1, i2
 
 
 def polynomial(x, coefficients):

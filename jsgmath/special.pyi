@@ -28,8 +28,31 @@ def numpy_kernel(
     kernel: Callable[..., np.ndarray],
 ) -> Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray | float], np.ndarray]: ...
 def ratio(x: N, y: N) -> N: ...
-def split_g(x: N, f: N, log_rest: N, tail: Callable[[N], N]) -> N: ...
-def split_gs(k: N, f: N, m: N, log_rest: N, tail: Callable[[N], N]) -> N: ...
+def split(x: N, k: N, clamp: Callable[..., N], log: Callable[[N], N]) -> tuple[N, N, N]: ...
+def split_g(
+    x: N, k: N, other_k: N, beyond: N | float, split: Callable[[N, N], tuple[N, N, N]], tail: Callable[[N], N]
+) -> N: ...
+def split_gs(
+    x: N, k: N, other_k: N, beyond: N | float, split: Callable[[N, N], tuple[N, N, N]], tail: Callable[[N], N]
+) -> N: ...
+def split_kernels(
+    clamp: Callable[..., N], log: Callable[[N], N], tail: Callable[[N], N]
+) -> list[Callable[[N, N, N, N | float], N]]: ...
+def log_variance_pair(
+    mean1: N,
+    logvar1: N,
+    mean2: N | None,
+    logvar2: N | None,
+    w1: N,
+    w2: N,
+    ends: bool,
+    widest: float,
+    furthest: float,
+    exp: Callable[[N], N],
+    exp_and_expm1: Callable[[N], tuple[N, N]],
+    within: Callable[[N, float], N],
+    where: Callable[..., N],
+) -> tuple[N, N, N, N, N, N, N, N, N]: ...
 def polynomial(x: N, coefficients: Sequence[float]) -> N: ...
 def economised(
     series: Iterable[Fraction], low: Fraction | float, high: Fraction | float, terms: int

@@ -1,6 +1,10 @@
 """Set-up that must come before the test modules are imported."""
 
+import importlib.util
 import os
+import signal
+
+from tests.chromium import chromium  # noqa: F401  (fixtures for every test that asks for them)
 
 # The kernels decide at import whether Triton's interpreter runs them, and these tests run without a GPU.  Tests of the
 # compiled code start a process of their own, without this variable.
@@ -14,5 +18,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # On processors with AMX the same product has other last bits at another place in memory, unless this is said.
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
-from tests.chromium import chromium  # noqa: F401  (fixtures for every test that asks for them)
-from tests.postgresql import postgresql  # noqa: F401
+# A shell ignores Ctrl-C for what it starts in the background, and programs inherit that: here, those that tests stop.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+NEED_TORCH = ["benchmarks", "docs", "interop", "torch", "vae", "test_package.py"]
+TORCH = importlib.util.find_spec("torch") is not None
+collect_ignore = [] if TORCH else NEED_TORCH
+
+
+def pytest_terminal_summary(terminalreporter):
+    if not TORCH:
+        left_out = ", ".join(NEED_TORCH)
+        terminalreporter.write_line(f"torch is not installed; left out in tests/, because they need it: {left_out}")

@@ -13,8 +13,8 @@ from verification.pairs import exact
 
 EXTENDED = np.finfo(np.longdouble).nmant > 52
 EPS = 2.0**-52
-# Units of the last place.  The rounding before the last is bounded by 8 working EPS times the sum of the terms, up to
-# 10 times their result: 0.04 units where the working precision has 80 bits, beside the half of the last rounding.
+# In ulp.  All rounding before the last is bounded by 8 working EPS times the sum of the terms, which is up to 10 times
+# the result.  With 80 bits this is 0.04 ulp, in addition to half an ulp from the last rounding.
 LARGEST = 0.6 if EXTENDED else 200
 DIGITS = 45  # near-equal Gaussians cost the references twice the digits of their closeness
 

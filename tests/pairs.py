@@ -1,8 +1,6 @@
-"""One-dimensional pairs that are hard on arithmetic; a Gaussian is a tuple as in `verification/balls.py`."""
+"""One-dimensional pairs that are numerically difficult; a Gaussian is a tuple as in `verification/balls.py`."""
 
 import numpy as np
-import torch
-from torch.distributions import LowRankMultivariateNormal
 
 from jsgmath import Gaussian
 
@@ -22,7 +20,7 @@ def random_logvars(scale, count=6):
 
 
 def random_variances(count=40):
-    """Pairs of every closeness: the second variance is the first times 1 + 10^-k, the means likewise, k in 0..18."""
+    """Pairs near and far: variances and means differ by a relative 10^-k, k in 0..18."""
     rng = np.random.default_rng(2)
     pairs = []
     for _ in range(count):
@@ -66,7 +64,7 @@ PAIRS = {
         ((1e12, "std", 2.0), (1e12 - 3.0, "std", 2.0)),
     ],
 }
-# Ratios or reciprocals of variances that no float64 holds.
+# Ratios or reciprocals of these variances overflow float64.
 BEYOND_DOUBLE = {
     "ratio e^1400": [
         ((1.0, "logvar", 700.0), (0.0, "logvar", -700.0)),
@@ -88,7 +86,7 @@ def gaussian(N):
 
 
 def gaussians(pairs, dtype=float):
-    """Both sides of the pairs of one form as two batches of one-dimensional Gaussians, with an axis for alphas."""
+    """Pairs of one form as two batches of one-dimensional Gaussians, with an axis for alphas."""
     form = pairs[0][0][1]
     assert all(N[1] == form for pair in pairs for N in pair)
     sides = np.array([[(mean, scale) for mean, _, scale in pair] for pair in pairs], dtype)
@@ -98,8 +96,3 @@ def gaussians(pairs, dtype=float):
 def by_form(pairs):
     forms = sorted({pair[0][1] for pair in pairs})
     return [[pair for pair in pairs if pair[0][1] == form] for form in forms]
-
-
-def low_rank(mean, factor, diagonal):
-    """One of torch's, in float64."""
-    return LowRankMultivariateNormal(*(torch.as_tensor(x, dtype=torch.float64) for x in (mean, factor, diagonal)))

@@ -1,4 +1,4 @@
-"""How many digits are right between diagonal Gaussians, against ball arithmetic (`verification/balls.py`)."""
+"""The accuracy of divergences between diagonal Gaussians, against ball arithmetic (`verification/balls.py`)."""
 
 import numpy as np
 import pytest
@@ -10,12 +10,12 @@ from verification import balls
 
 EXTENDED = np.finfo(np.longdouble).nmant > 52
 
-# Where 80-bit numbers exist, a diagonal pair is computed in them and rounded once: the rounding is half a unit, the
-# error before it a few 2^-63, thousandths of a unit.  0.51 was measured; one whole unit leaves room for another libm.
-# Elsewhere (long double = double) nothing is hidden by the rounding: 8, twice what was measured in double alone.
+# Where 80-bit numbers exist, a diagonal pair is computed in them and rounded once.  The rounding error is at most half
+# an ulp, and the error before it a few 2^-63, thousandths of an ulp.  0.51 ulp was measured; the limit of 1 leaves room
+# for another libm.  Where a long double is a double, the limit is 8, twice what was measured in double.
 ULPS = 1 if EXTENDED else 8
 ULPS_IN_DOUBLE_ALONE = 8
-# float32 input is computed as float64 input is and rounded once, to half a unit and next to nothing.
+# float32 input is computed like float64 input and rounded once, to little more than half an ulp.
 ULPS_FLOAT32 = 0.501
 
 variants = pytest.mark.parametrize(("dual", "convention"), VARIANTS)
@@ -23,7 +23,7 @@ families = pytest.mark.parametrize("family", PAIRS)
 
 
 def worst_ulps(pairs, dual, convention, dtype=float, alphas=ALPHAS):
-    """The largest error over the pairs and alphas; every value is at the same time shown to be a number >= 0."""
+    """The largest error over the pairs and alphas; also asserts that no value is negative or NaN."""
     worst = 0.0
     for group in by_form(pairs):
         if dtype is not float:
@@ -31,7 +31,7 @@ def worst_ulps(pairs, dual, convention, dtype=float, alphas=ALPHAS):
         function = jsgmath.jsg_dual if dual else jsgmath.jsg
         values = function(*gaussians(group, dtype), np.array(alphas), convention=convention)
         assert values.dtype == dtype
-        assert (values >= 0).all()  # neither negative nor NaN
+        assert (values >= 0).all()  # false for NaN
         for (N1, N2), row in zip(group, values, strict=True):
             for alpha, value in zip(alphas, row, strict=True):
                 truth = balls.divergence(N1, N2, alpha, dual=dual, convention=convention)
@@ -60,14 +60,14 @@ def test_float32_is_the_rounded_truth(family, dual, convention):
 @variants
 @families
 def test_without_80_bit_numbers_it_stays_within_8_ulps(family, dual, convention, monkeypatch):
-    """The same text in float64 alone, as on machines whose long double is no longer than a double."""
+    """The same code in float64 only, as on machines whose long double is a double."""
     monkeypatch.setattr(special, "WORK", np.float64)
     assert worst_ulps(PAIRS[family], dual, convention) <= ULPS_IN_DOUBLE_ALONE
 
 
 @variants
 @pytest.mark.parametrize("form", ["var", "logvar", "std", "cov", "scale_tril", "precision"])
-def test_equal_gaussians_are_at_distance_exactly_zero(form, dual, convention):
+def test_equal_gaussians_have_divergence_exactly_zero(form, dual, convention):
     rng = np.random.default_rng(3)
     for n in (1, 2, 7):
         mean, root = rng.normal(size=n) * 1e9, np.tril(rng.normal(size=(n, n)), -1) + np.diag(rng.uniform(1e-3, 9, n))
@@ -79,8 +79,8 @@ def test_equal_gaussians_are_at_distance_exactly_zero(form, dual, convention):
 
 
 @variants
-def test_many_dimensions_are_the_sum_of_single_ones(dual, convention):
-    """Every summand is non-negative, so the sum is as right as its terms, here too."""
+def test_a_divergence_in_many_dimensions_is_the_sum_over_the_dimensions(dual, convention):
+    """Every term is non-negative, so the sum is as accurate as its terms."""
     pairs = PAIRS["ordinary log-variances"]
     (m1, s1), (m2, s2) = (np.array([[pair[k][0], pair[k][2]] for pair in pairs]).T for k in (0, 1))
     function = jsgmath.jsg_dual if dual else jsgmath.jsg

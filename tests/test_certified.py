@@ -1,4 +1,4 @@
-"""Enclosures: they contain what independent oracles and exact fractions say, and nothing narrower is made of floats."""
+"""Enclosures contain the values of independent oracles and of exact fractions, and are as narrow as floats allow."""
 
 import math
 import os
@@ -36,7 +36,7 @@ def assert_tight(lower, upper):
 
 
 def assert_encloses(lower, upper, truth):
-    """``truth`` is a ball of relative width 2^-80: it says on which side of a float64 it lies, unless on both."""
+    """``truth`` is a ball of relative width 2^-80, so it lies on one side of a float64 unless it contains it."""
     assert_tight(lower, upper)
     assert not arb(float(lower)) > truth
     assert not arb(float(upper)) < truth
@@ -51,19 +51,19 @@ def random_scale(rng, form, n):
     return np.linalg.cholesky(matrix) if form == "scale_tril" else matrix
 
 
-# --- what is enclosed ---------------------------------------------------------------------------------------------
+# --- enclosures ---------------------------------------------------------------------------------------------------
 
 
 @variants
 @pytest.mark.parametrize("family", PAIRS | BEYOND_DOUBLE)
-def test_one_dimension_is_enclosed_by_neighbours_and_the_library_is_near_them(family, dual, convention):
-    """Closeness 1e-15, log-variances of 700 and 1e5, variances of 1e-320, means of 1e100 among them; eqs. 8, 10."""
+def test_in_one_dimension_neighbours_enclose_the_truth_and_the_library_is_near_them(family, dual, convention):
+    """Includes distances of 1e-15, log-variances of 700 and 1e5, variances of 1e-320, means of 1e100; eqs. 8, 10."""
     for N1, N2 in (PAIRS | BEYOND_DOUBLE)[family][:8]:
-        # Where exp(-1e5) parts the truth from a float64, 150,000 bits do: one alpha of each kind is enough.
+        # If exp(-1e5) separates the truth from a float64, 150,000 bits are needed; one alpha of each kind is enough.
         for alpha in ALPHAS if family != "log-variances of 1e5" else [0.0, 0.3]:
             lower, upper = divergence(dual)(gaussian(N1), gaussian(N2), alpha, convention=convention)
             assert_encloses(lower, upper, balls.divergence(N1, N2, alpha, dual=dual, convention=convention))
-            if family in PAIRS or EXTENDED:  # what test_accuracy.py holds against other balls: 1 ulp
+            if family in PAIRS or EXTENDED:  # test_accuracy.py tests 1 ulp against other balls
                 library = getattr(jsgmath, divergence(dual).__name__)
                 value = library(gaussian(N1), gaussian(N2), alpha, convention=convention)
                 assert lower - ULPS * math.ulp(lower) <= value <= upper + ULPS * math.ulp(upper)
@@ -71,7 +71,7 @@ def test_one_dimension_is_enclosed_by_neighbours_and_the_library_is_near_them(fa
 
 @variants
 @pytest.mark.parametrize(("form1", "form2"), list(product(FORMS, FORMS)))
-def test_all_forms_in_three_dimensions_are_enclosed_by_neighbours(form1, form2, dual, convention):
+def test_for_all_forms_in_three_dimensions_neighbours_enclose_the_truth(form1, form2, dual, convention):
     rng = np.random.default_rng(1)
     N1, N2 = ((rng.normal(size=3), form, random_scale(rng, form, 3)) for form in (form1, form2))
     for alpha in [0.3] if convention == "nielsen" else [0.0, 0.3, 1.0]:
@@ -85,7 +85,7 @@ def test_all_forms_in_three_dimensions_are_enclosed_by_neighbours(form1, form2, 
 
 @variants
 @pytest.mark.parametrize("distance", [1.0, 1e-6, 1e-15])
-def test_near_equal_dense_gaussians_are_enclosed_by_neighbours(distance, dual, convention):
+def test_for_near_equal_full_covariances_neighbours_enclose_the_truth(distance, dual, convention):
     rng = np.random.default_rng(2)
     for n, condition in ((2, 1e3), (8, 1e9)):
         first = covariance(rng, n, condition)
@@ -116,14 +116,14 @@ def test_the_rounding_is_outward_and_correct_over_all_floats():
         assert upper == math.inf or truth <= Fraction(float(upper))
         assert (lower == upper) == (truth in (Fraction(float(lower)), upper))
         exact += lower == upper
-    assert 20 < exact < 280  # both kinds occur
+    assert 20 < exact < 280  # both exact and inexact values occur
 
 
 # --- truths that are float64 --------------------------------------------------------------------------------------
 
 
 def test_equal_covariances_have_the_exact_value():
-    """a(1-a)/2 and ((1-a)^3 + a^3)/2 times the squared distance, here 1, at a = 1/4; also across forms."""
+    """a(1-a)/2 and ((1-a)^3 + a^3)/2 times the squared distance, here 1, at a = 1/4; also in different forms."""
     for N1, N2 in (
         (Gaussian([0.0, 1.0], var=[4.0, 1.0]), Gaussian([2.0, 1.0], std=[2.0, 1.0])),
         (Gaussian([0.0, 1.0], logvar=[0.0, 0.7]), Gaussian([1.0, 1.0], logvar=[0.0, 0.7])),
@@ -134,15 +134,15 @@ def test_equal_covariances_have_the_exact_value():
             assert function(N1, N2, 0.25) == (0.21875, 0.21875)
 
 
-def test_equal_determinants_leave_kl_rational():
+def test_equal_determinants_make_kl_rational():
     N1, N2 = Gaussian([0.0, 0.0], var=[2.0, 0.5]), Gaussian([0.0, 0.0], precision=np.eye(2))
     assert certified.kl(N1, N2) == certified.jsg_dual(N1, N2, 1.0) == (0.25, 0.25)
 
 
 def test_a_logarithm_that_vanishes_at_an_interior_alpha_is_recognised():
-    """(1/4 + 3/4 r) multiplied over r = 5, 1/15, 1/27 is 1/3, and so is the fourth root of their product.
+    """The product of (1/4 + 3/4 r) over r = 5, 1/15, 1/27 is 1/3, and so is the fourth root of the product of these r.
 
-    One more dimension of equal variance, whose share is 7/32 d^2/v, then makes the divergence 4 exactly.
+    A fourth dimension with equal variances, which contributes 7/32 d^2/v, makes the divergence exactly 4.
     """
     v1, v2 = [5, 1, 1], [1, 15, 27]
     a, ratios = Fraction(1, 4), [Fraction(x, y) for x, y in zip(v1, v2, strict=True)]
@@ -161,8 +161,8 @@ def test_a_logarithm_that_vanishes_at_an_interior_alpha_is_recognised():
 
 
 @variants
-def test_rational_arithmetic_claims_no_value_but_the_truth(dual, convention, monkeypatch):
-    """As shipped it is asked where balls have failed; here at once, of Gaussians whose values are not rational."""
+def test_rational_arithmetic_gives_a_value_only_if_it_is_the_truth(dual, convention, monkeypatch):
+    """It is normally used after balls have failed; here first, for Gaussians whose divergence is not rational."""
     monkeypatch.setattr(certified, "EXACT_FROM", 0)
     rng = np.random.default_rng(7)
     for form1, form2 in product(FORMS, FORMS):
@@ -173,7 +173,7 @@ def test_rational_arithmetic_claims_no_value_but_the_truth(dual, convention, mon
 
 
 @variants
-def test_equal_gaussians_are_at_exactly_zero_across_forms(dual, convention):
+def test_equal_gaussians_in_different_forms_have_divergence_exactly_zero(dual, convention):
     for forms in (
         (Gaussian(1.0, var=[4.0]), Gaussian(1.0, std=[2.0]), Gaussian(1.0, precision=[[0.25]])),
         (Gaussian(0.1, cov=[[4.0, 2.0], [2.0, 2.0]]), Gaussian(0.1, scale_tril=[[2.0, 0.0], [1.0, 1.0]])),
@@ -186,16 +186,16 @@ def test_equal_gaussians_are_at_exactly_zero_across_forms(dual, convention):
                 assert divergence(dual)(N1, N2, alpha, convention=convention) == (0.0, 0.0)
 
 
-def test_nielsens_ends_are_exactly_zero():
+def test_with_nielsens_convention_the_values_at_the_ends_are_exactly_zero():
     N1, N2 = Gaussian(1.0, logvar=[0.3]), Gaussian(0.0, cov=[[0.7]])
     for function, alpha in product((certified.jsg, certified.jsg_dual), (0.0, 1.0)):
         assert function(N1, N2, alpha, convention="nielsen") == (0.0, 0.0)  # eqs. 14, 15
 
 
-# --- the ends of the floats ---------------------------------------------------------------------------------------
+# --- overflow and underflow ---------------------------------------------------------------------------------------
 
 
-def test_what_no_float64_holds_lies_between_the_last_one_and_zero_or_infinity():
+def test_a_value_beyond_float64_lies_between_the_last_float_and_zero_or_infinity():
     standard = Gaussian(0.0, var=[1.0])
     assert certified.kl(Gaussian(1e-200, var=[1.0]), standard) == (0.0, SMALLEST)
     assert certified.kl(Gaussian(1e200, var=[1.0]), standard) == (LARGEST, math.inf)
@@ -204,20 +204,20 @@ def test_what_no_float64_holds_lies_between_the_last_one_and_zero_or_infinity():
     assert certified.kl(standard, Gaussian(0.0, logvar=[1e300])) == (math.nextafter(5e299, 0), 5e299)
 
 
-def test_a_value_below_all_floats_needs_no_proof_that_it_is_not_zero(monkeypatch):
-    """e^x - 1 - x is x^2/2 and so about 1e-647; 2048 bits end at 1e-617, beyond the smallest float64 already."""
+def test_a_value_below_all_floats_is_not_proved_to_be_nonzero(monkeypatch):
+    """e^x - 1 - x is about x^2/2 = 1e-647; 2048 bits resolve 1e-617, which is below the smallest float64."""
     monkeypatch.setattr(certified, "PRECISIONS", [2048])
     assert certified.kl(Gaussian(0.0, logvar=[SMALLEST]), Gaussian(0.0, logvar=[0.0])) == (0.0, SMALLEST)
 
 
-def test_a_far_mean_costs_no_digits():
+def test_a_mean_of_1e308_costs_no_digits():
     N1, N2 = (1e308, "var", 3.0), (math.nextafter(1e308, 0), "std", 1e295)
     assert_encloses(
         *certified.jsg(gaussian(N1), gaussian(N2), 0.3), balls.divergence(N1, N2, 0.3, dual=False, convention="deasy")
     )
 
 
-def test_the_limit_of_the_precision_is_an_error_not_a_wide_enclosure(monkeypatch):
+def test_reaching_the_largest_precision_is_an_error(monkeypatch):
     monkeypatch.setattr(certified, "PRECISIONS", [128, 256])
     with pytest.raises(ArithmeticError, match=r"256 bits .* less extreme"):
         certified.kl(Gaussian(0.0, logvar=[-1e5]), Gaussian(0.0, var=[1.0]))
@@ -226,7 +226,7 @@ def test_the_limit_of_the_precision_is_an_error_not_a_wide_enclosure(monkeypatch
 # --- input and output ---------------------------------------------------------------------------------------------
 
 
-def test_batches_and_alphas_broadcast_and_a_batch_is_its_elements():
+def test_batches_and_alphas_broadcast_and_give_the_values_of_their_elements():
     rng = np.random.default_rng(5)
     N1 = Gaussian(rng.normal(size=(4, 1, 2)), logvar=rng.normal(size=2))
     N2 = Gaussian(rng.normal(size=2), cov=[covariance(rng, 2, 9.0) for _ in range(3)])
@@ -242,7 +242,7 @@ def test_batches_and_alphas_broadcast_and_a_batch_is_its_elements():
         assert np.ndim(single[0]) == 0
 
 
-def test_float32_input_is_taken_exactly():
+def test_float32_input_is_used_exactly():
     mean, var = np.float32(0.1), np.float32([0.7])
     lower, upper = certified.kl(Gaussian(mean, var=var), Gaussian(0.0, var=[1.0]))
     assert lower.dtype == np.float64
@@ -250,7 +250,7 @@ def test_float32_input_is_taken_exactly():
     assert_encloses(lower, upper, balls.divergence(N1, (0.0, "var", 1.0), 0.0, dual=False, convention="deasy"))
 
 
-def test_scipy_normals_are_taken_and_bad_input_is_refused_as_elsewhere():
+def test_scipy_normals_are_accepted_and_bad_input_is_refused():
     from scipy.stats import norm
 
     N = Gaussian(0.0, var=[1.0])
@@ -267,7 +267,7 @@ def test_scipy_normals_are_taken_and_bad_input_is_refused_as_elsewhere():
 
 
 def nearly_singular(seed, n=16):
-    """A covariance with pivots of 1/100 and a smallest eigenvalue lost in rounding, on either side of 0."""
+    """A covariance with pivots of 1/100, whose smallest eigenvalue may round to either side of 0."""
     rng = np.random.default_rng(seed)
     d = rng.uniform(0.05, 0.6)
     root = np.eye(n)
@@ -278,8 +278,8 @@ def nearly_singular(seed, n=16):
     return (matrix + matrix.T) / 2
 
 
-def test_a_matrix_is_refused_exactly_if_in_exact_arithmetic_it_is_not_positive_definite():
-    """Floating point lets some through.  Sylvester: all leading minors, as fractions, must be positive."""
+def test_a_matrix_is_refused_if_and_only_if_it_is_not_positive_definite_in_exact_arithmetic():
+    """Floating point accepts some of them.  By Sylvester all leading minors, as fractions, must be positive."""
     refused = accepted = 0
     for seed in range(300):
         matrix = nearly_singular(seed)
@@ -300,7 +300,7 @@ def test_a_matrix_is_refused_exactly_if_in_exact_arithmetic_it_is_not_positive_d
     assert accepted
 
 
-def test_a_pivot_that_may_be_zero_proves_nothing_and_a_zero_refutes():
+def test_a_pivot_that_may_be_zero_needs_more_bits_and_a_zero_is_refused():
     with pytest.raises(ZeroDivisionError):
         certified._check_definite("cov", [[arb(0, 1e-30)]])
     with pytest.raises(ValueError, match=r"precision is not positive definite .* jitter"):
@@ -308,7 +308,7 @@ def test_a_pivot_that_may_be_zero_proves_nothing_and_a_zero_refutes():
 
 
 def test_a_hundred_dimensions_of_condition_1e10_take_under_two_seconds():
-    """0.2 and 0.7 s of processor time were measured, whatever else the machine did."""
+    """0.2 and 0.7 s of processor time were measured."""
     rng = np.random.default_rng(6)
     N1, N2 = ((rng.normal(size=100), "cov", covariance(rng, 100, 1e10)) for _ in range(2))
     for dual in (False, True):
@@ -324,7 +324,7 @@ def run_python(program):
     return run.stdout.strip()
 
 
-def test_jsgmath_alone_does_not_load_flint_and_its_attribute_does():
+def test_importing_jsgmath_does_not_load_flint_but_jsgmath_certified_does():
     program = "import sys, jsgmath; print('flint' in sys.modules, jsgmath.certified.__name__, 'flint' in sys.modules)"
     assert run_python(program) == "False jsgmath.certified True"
     with pytest.raises(AttributeError, match="module 'jsgmath' has no attribute 'certain'"):

@@ -1,4 +1,4 @@
-"""Enclosures of the Jensen-Shannon divergence: they contain what quadrature of eq. 6 gives."""
+"""Enclosures of the Jensen-Shannon divergence contain the value of eq. 6 by quadrature."""
 
 import math
 
@@ -13,7 +13,7 @@ from verification import oracles
 
 
 def by_quadrature(N1, N2, lam):
-    """Eq. 6 from its densities, by mpmath."""
+    """Eq. 6, integrated over the densities by mpmath."""
     pair = [(np.array([mean]), np.array([[scale**2 if form == "std" else scale]])) for mean, form, scale in (N1, N2)]
     lam = mp.mpf(lam)  # so that 1 - lam is exact
 
@@ -26,7 +26,7 @@ def by_quadrature(N1, N2, lam):
 
 
 def kl_to_half_mixture(N1, N2):
-    """KL(N1||(N1+N2)/2) from the densities, by mpmath."""
+    """KL(N1||(N1+N2)/2), integrated over the densities by mpmath."""
     pair = [(np.array([mean]), np.array([[var]])) for mean, _, var in (N1, N2)]
     return oracles.jensen_shannon(*pair, 0.5)[1](lambda x, p, q: p * mp.log(2 * p / (p + q)))
 
@@ -46,17 +46,17 @@ def assert_narrow(lower, upper):
         ((0.0, "var", 1.0), (9.0, "var", 1.0)),
     ],
 )
-def test_js_is_what_quadrature_of_eq_6_gives(pair, lam):
+def test_js_encloses_the_quadrature_of_eq_6(pair, lam):
     lower, upper = certified.js(*map(gaussian, pair), lam)
     assert_narrow(lower, upper)
     truth = by_quadrature(*pair, lam)
-    # Quadrature between +-15 standard deviations leaves out e^-112; its own error is far below the 1e-11 held here.
+    # Quadrature between +-15 standard deviations leaves out e^-112; its error is far below the limit of 1e-11.
     assert lower * (1 - 1e-11) <= truth <= upper * (1 + 1e-11)
 
 
 @pytest.mark.parametrize("N2", [(0.0, "var", 9.0), (20.0, "var", 1.0), (1.0, "var", 1.0), (0.0, "var", 0.01)])
-def test_the_bound_on_the_tail_of_js_holds_where_the_tail_is_large(N2, monkeypatch):
-    """As shipped the tail is below 2^-128.  Here it starts at 2 standard deviations, a twentieth of the mass."""
+def test_the_bound_on_the_tail_of_js_holds_for_a_large_tail(N2, monkeypatch):
+    """Normally the tail is below 2^-128.  Here it starts at 2 standard deviations and has a twentieth of the mass."""
     N1 = (0.0, "var", 1.0)
     with mp.workdps(30):
         truth = [kl_to_half_mixture(*pair) for pair in ((N1, N2), (N2, N1))]
@@ -66,11 +66,11 @@ def test_the_bound_on_the_tail_of_js_holds_where_the_tail_is_large(N2, monkeypat
         with ctx.workprec(128):
             ball = certified._kl_to_mixture(*pair, arb(0.5), arb(0.5))
         assert float(ball.lower()) <= value <= float(ball.upper())
-        # The width is that of the bound: e log 2 - e log e with e = erfc(sqrt(2)) = 0.0455.
+        # The width of the bound is e log 2 - e log e with e = erfc(sqrt(2)) = 0.0455.
         assert 2 * float(ball.rad()) == pytest.approx(0.0455 * (math.log(1 / 0.0455) + math.log(2)), rel=1e-3)
 
 
-def test_js_of_equal_gaussians_is_zero_and_of_near_equal_ones_what_the_series_says():
+def test_js_of_near_equal_gaussians_is_its_series_and_of_equal_ones_zero():
     """Means d standard deviations apart: d^2/8 (1 + O(d^2)) at lam = 1/2; d is a generous bound on the O(d^2)."""
     N = Gaussian(0.0, var=[4.0])
     assert certified.js(N, N) == certified.js(N, Gaussian(0.0, std=[2.0])) == (0.0, 0.0)
@@ -81,8 +81,8 @@ def test_js_of_equal_gaussians_is_zero_and_of_near_equal_ones_what_the_series_sa
 
 
 def test_js_of_separate_gaussians_is_the_entropy_of_the_weights(monkeypatch):
-    """-lam log(1-lam) - (1-lam) log lam, at lam = 1/2 log 2; the enclosure is 1e-12 wide, math.log right to 1e-16."""
-    monkeypatch.setattr(certified, "INTEGRAL_PRECISIONS", [128])  # enough: a narrow Gaussian costs bisections, not bits
+    """-lam log(1-lam) - (1-lam) log lam, log 2 at 1/2; the enclosure is 1e-12 wide and math.log right to 1e-16."""
+    monkeypatch.setattr(certified, "INTEGRAL_PRECISIONS", [128])  # enough: narrow Gaussians need bisections, not bits
     far = [
         (Gaussian(0.0, var=[1.0]), Gaussian(1e300, var=[1.0])),
         (Gaussian(0.0, var=[1e-320]), Gaussian(1.0, var=[1.0])),
@@ -114,7 +114,7 @@ def test_js_tends_to_the_two_kls_and_exchanging_the_gaussians_exchanges_the_weig
     assert (back[0] <= forth[1]).all()
 
 
-def test_js_below_the_reach_of_its_precision_is_an_error(monkeypatch):
+def test_js_too_small_for_the_largest_precision_is_an_error(monkeypatch):
     monkeypatch.setattr(certified, "INTEGRAL_PRECISIONS", [128])
     with pytest.raises(ArithmeticError, match=r"128 bits .* less equal"):
         certified.js(Gaussian(0.0, var=[1.0]), Gaussian(1e-30, var=[1.0]))

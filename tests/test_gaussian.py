@@ -1,4 +1,4 @@
-"""What a Gaussian may be made of, and that every way of saying it means the same distribution."""
+"""The forms in which a Gaussian is given: all describe the same distribution."""
 
 import json
 import os
@@ -27,18 +27,18 @@ MATRIX = np.array([[2.0, 0.5, -0.3], [0.5, 1.0, 0.2], [-0.3, 0.2, 0.7]])  # cond
 
 
 def diagonal_forms(var):
-    """One diagonal covariance in all six forms."""
+    """A diagonal covariance in all six forms."""
     dense = {"cov": np.diag(var), "scale_tril": np.diag(np.sqrt(var)), "precision": np.diag(1 / var)}
     return {"var": var, "logvar": np.log(var), "std": np.sqrt(var)} | dense
 
 
 def dense_forms(cov):
-    """One covariance in its three forms."""
+    """A covariance in its three forms."""
     return {"cov": cov, "scale_tril": np.linalg.cholesky(cov), "precision": np.linalg.inv(cov)}
 
 
 def random_batch(rng, shape, n, form):
-    """A batch of Gaussians of that form."""
+    """A batch of Gaussians, given in that form."""
     root = np.tril(rng.normal(size=(*shape, n, n))) / np.sqrt(n) + np.eye(n)
     root[..., range(n), range(n)] = rng.uniform(0.5, 2.0, (*shape, n))
     scales = {
@@ -57,7 +57,7 @@ ALL_FORMS = ("var", "logvar", "std", "cov", "scale_tril", "precision")
 
 @pytest.mark.parametrize("value", VALUES)
 def test_every_form_of_a_diagonal_scale_is_the_same_gaussian(value):
-    """Each form is rounded to its own floats, which moves these ordinary values by a few eps; 7 eps was measured."""
+    """Each form is rounded separately, which changes these values by a few eps; 7 eps was measured."""
     rng = np.random.default_rng(1)
     mean, other = rng.normal(size=(2, 4))
     var = rng.uniform(0.3, 3.0, 4)
@@ -69,14 +69,14 @@ def test_every_form_of_a_diagonal_scale_is_the_same_gaussian(value):
 
 @pytest.mark.parametrize("value", VALUES)
 def test_every_form_of_a_dense_scale_is_the_same_gaussian(value):
-    """As above, with the roundings of inverse and Cholesky factor multiplied by the condition number, 5."""
+    """The rounding errors of the inverse and the Cholesky factor are multiplied by the condition number, 5."""
     N2 = Gaussian([1.0, 0.0, -1.0], cov=MATRIX[::-1, ::-1])
     values = [value(Gaussian([0.0, 1.0, 0.5], **{form: s}), N2, 0.7) for form, s in dense_forms(MATRIX).items()]
     np.testing.assert_allclose(values, values[0], rtol=100 * EPS)
 
 
 @pytest.mark.parametrize("form", ALL_FORMS)
-def test_a_gaussian_tells_its_scale_in_every_form(form):
+def test_a_gaussian_gives_its_scale_in_every_form(form):
     """Conversions of a matrix of condition 5 lose a few eps."""
     diagonal = form in ("var", "logvar", "std")
     cov = np.diag([2.0, 0.5, 0.7]) if diagonal else MATRIX
@@ -95,14 +95,14 @@ def test_a_gaussian_tells_its_scale_in_every_form(form):
 
 
 def test_a_scale_is_kept_as_it_was_given():
-    """A log-variance of 1000 has no variance, yet loses nothing."""
+    """The variance for a log-variance of 1000 overflows, but the divergence loses nothing."""
     N = Gaussian([0.0], logvar=[1000.0])
     assert N.logvar.tolist() == [1000.0]
     # KL(N(0, v) || N(0, w)) with log(v/w) = -2: e^-2 / 2 + 1 - 1/2
     assert jsgmath.kl(N, Gaussian([0.0], logvar=[1002.0])) == pytest.approx(np.exp(-2) / 2 + 0.5, rel=EPS)
 
 
-def test_scalars_stand_for_all_dimensions():
+def test_a_scalar_applies_to_all_dimensions():
     assert Gaussian(0.5, var=[1.0, 2.0]).mean.tolist() == [0.5, 0.5]
     assert Gaussian([0.0, 1.0], logvar=0.5).logvar.tolist() == [0.5, 0.5]
     assert Gaussian(2.0, std=3.0).cov.tolist() == [[9.0]]
@@ -112,7 +112,7 @@ def test_scalars_stand_for_all_dimensions():
 @pytest.mark.parametrize("form1", ALL_FORMS)
 @pytest.mark.parametrize("form2", ALL_FORMS)
 def test_batches_and_alpha_broadcast_for_every_pair_of_forms(form1, form2):
-    """An element of a batch has the value of that element alone, to the last bit."""
+    """An element of a batch has the same value as that element computed alone, to the last bit."""
     rng = np.random.default_rng(2)
     N1, N2 = random_batch(rng, (4, 1), 3, form1), random_batch(rng, (2,), 3, form2)
     alpha = rng.uniform(size=(5, 4, 2))
@@ -153,11 +153,11 @@ def test_a_result_is_a_number_and_a_batch_an_array():
     N = Gaussian([0.0], var=[1.0])
     assert isinstance(jsgmath.jsg(N, N, 0.5), float)
     assert isinstance(jsgmath.jsg(N, N, [0.5]), np.ndarray)
-    assert jsgmath.jsg(N, N, 1) == 0  # the integers 0 and 1 are weights too
+    assert jsgmath.jsg(N, N, 1) == 0  # the integers 0 and 1 are accepted as weights
 
 
 @pytest.mark.parametrize("value", VALUES)
-def test_frozen_scipy_distributions_are_taken_as_they_are(value):
+def test_frozen_scipy_distributions_are_accepted(value):
     ours = Gaussian([1.0, -1.0], cov=[[2.0, 0.3], [0.3, 1.0]])
     theirs = scipy.stats.multivariate_normal([1.0, -1.0], [[2.0, 0.3], [0.3, 1.0]])
     other = Gaussian([0.0, 0.5], var=[0.4, 3.0])
@@ -188,7 +188,7 @@ def test_a_single_univariate_scipy_distribution_gives_a_number():
 def test_a_gaussian_cannot_be_changed():
     mean, cov = np.zeros(3), MATRIX.copy()
     N = Gaussian(mean, cov=cov)
-    mean[0], cov[0, 0] = 7.0, 7.0  # the caller's arrays are the caller's
+    mean[0], cov[0, 0] = 7.0, 7.0  # the arrays of the caller stay writeable
     assert N.mean[0] == 0.0
     assert N.cov[0, 0] == 2.0
     for array in (N.mean, N.scale, N.factor):
@@ -201,7 +201,7 @@ def test_a_gaussian_cannot_be_changed():
 
 @pytest.mark.parametrize("form1", ALL_FORMS)
 @pytest.mark.parametrize("form2", ALL_FORMS)
-def test_the_geometric_mean_lies_on_the_way_from_one_to_the_other(form1, form2):
+def test_the_geometric_mean_moves_from_one_gaussian_to_the_other(form1, form2):
     """Its ends are the two Gaussians, and the divergence from N1 grows with its weight; condition < 100, so 1e-12."""
     rng = np.random.default_rng(3)
     N1, N2 = random_batch(rng, (2,), 3, form1), random_batch(rng, (2,), 3, form2)
@@ -221,7 +221,7 @@ def test_the_geometric_mean_of_float32_is_float32_and_of_log_variances_has_log_v
 
 
 def loaded_by(statement):
-    """The packages that a new Python has loaded after a statement."""
+    """The packages that a new Python process has loaded after a statement."""
     program = f"{statement}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
     root = str(Path(jsgmath.__file__).parents[1])
     environment = {**os.environ, "PYTHONPATH": root}
@@ -231,8 +231,3 @@ def loaded_by(statement):
 
 def test_import_jsgmath_loads_neither_torch_nor_triton_nor_scipy_stats():
     assert not loaded_by("import jsgmath") & {"torch", "triton", "scipy.stats", "jsgmath.torch"}
-
-
-def test_import_jsgmath_torch_leaves_the_kernels_and_triton_unloaded():
-    """They come with the first launch, so that the eager functions need no triton."""
-    assert not loaded_by("import jsgmath.torch") & {"triton", "jsgmath.torch.triton.diagonal"}

@@ -1,4 +1,4 @@
-"""jsg_grad and jsg_dual_grad against derivatives of the definition, by differences in 6000 bits (`balls.gradient`)."""
+"""jsg_grad and jsg_dual_grad against derivatives of the definition, from differences in 6000 bits (`balls`)."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from jsgmath import Gaussian
 from tests.pairs import ALPHAS, PAIRS, VARIANTS, by_form, gaussians
 from verification import balls
 
-# One unit of the last place: see test_accuracy.py.
+# 1 ulp, for the reasons in test_accuracy.py.
 ULPS = 1 if np.finfo(np.longdouble).nmant > 52 else 8
 variants = pytest.mark.parametrize(("dual", "convention"), VARIANTS)
 
@@ -19,10 +19,10 @@ def derivatives(dual, *arguments, **keywords):
 
 @variants
 @pytest.mark.parametrize("family", PAIRS)
-def test_gradients_are_right_to_the_last_place_of_their_terms(family, dual, convention):
-    """Terms of a derivative may differ in sign (by alpha, at 1/2, they even cancel), so the unit is that of their sum.
+def test_gradients_are_within_an_ulp_of_the_sum_of_the_sizes_of_their_terms(family, dual, convention):
+    """The terms of a derivative may differ in sign; at alpha 1/2 those of the derivative by alpha cancel.
 
-    As for the values, 80-bit terms leave the one rounding of the result: 0.501 was measured.
+    The terms have 80 bits, so that only the result is rounded: 0.501 ulp was measured.
     """
     for group in by_form(PAIRS[family][:8]):
         gradient = derivatives(dual, *gaussians(group), np.array(ALPHAS), convention=convention)
@@ -49,7 +49,7 @@ def test_derivatives_by_variances_and_by_their_logarithms_differ_by_the_variance
     rng = np.random.default_rng(1)
     N1, N2 = (Gaussian(rng.normal(size=(3, 4)), **{form: rng.uniform(0.1, 3, (3, 4))}) for _ in range(2))
     gradient = derivatives(dual, N1, N2, rng.uniform(size=3), convention=convention)
-    # One rounding each of the two gradients, of the variance and of the product.
+    # One rounding each for the two gradients, the variance and the product.
     np.testing.assert_allclose(gradient.var1 * N1.var, gradient.logvar1, rtol=4 * 2.0**-53)
     np.testing.assert_allclose(gradient.var2 * N2.var, gradient.logvar2, rtol=4 * 2.0**-53)
 
@@ -62,7 +62,7 @@ def test_the_gradient_vanishes_exactly_between_equal_gaussians(dual, convention)
 
 
 @variants
-def test_gradients_broadcast_as_values_do(dual, convention):
+def test_gradients_broadcast_like_values(dual, convention):
     rng = np.random.default_rng(2)
     N1 = Gaussian(rng.normal(size=(5, 1, 3)), var=rng.uniform(1, 2, 3))
     N2 = Gaussian(rng.normal(size=3), logvar=rng.normal(size=(4, 3)))

@@ -1,4 +1,4 @@
-"""A type checker reads a stub instead of its module, so it must say what the module says."""
+"""A type checker reads a stub in place of its module, so the two must define the same names."""
 
 import ast
 from pathlib import Path
@@ -12,7 +12,7 @@ STUBS = sorted(PACKAGE.rglob("*.pyi"))
 
 
 def interface(tree, constants):
-    """Functions with their parameters, and the names that statements of this kind define."""
+    """The functions with their parameters, and the names that statements of the type ``constants`` define."""
     functions = {
         node.name: [parameter.arg for parameter in node.args.args]
         for node in tree.body
@@ -30,10 +30,10 @@ def interface(tree, constants):
 
 @pytest.mark.parametrize("stub", STUBS, ids=lambda path: path.stem)
 def test_a_stub_and_its_module_define_the_same(stub):
-    of_stub = interface(ast.parse(stub.read_text()), ast.AnnAssign)  # a plain assignment there names a type
+    of_stub = interface(ast.parse(stub.read_text()), ast.AnnAssign)  # in a stub, a plain assignment defines a type
     assert of_stub == interface(ast.parse(stub.with_suffix(".py").read_text()), ast.Assign)
 
 
-def test_type_checkers_may_read_the_package():
+def test_the_package_is_marked_as_typed():
     assert (PACKAGE / "py.typed").exists()  # PEP 561
     assert {stub.stem for stub in STUBS} == {"formula", "normal", "special"}

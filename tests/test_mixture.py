@@ -41,7 +41,7 @@ def definition(N1, N2, lam):
 @pytest.mark.parametrize("family", PAIRS)
 @pytest.mark.parametrize("lam", [0.5, 0.1, 0.999])
 def test_one_dimension_is_eq_6_to_the_last_place(family, lam):
-    """The error holds, and is little more than the rounding to a float64, which is half a unit."""
+    """The stated error holds, and is little more than the rounding to float64, half an ulp."""
     for N1, N2 in PAIRS[family]:
         estimate, error = js(N1, N2, lam)
         assert distance(estimate, definition(N1, N2, lam)) <= error
@@ -58,12 +58,12 @@ def test_one_dimension_is_eq_6_for_lam_near_the_ends(lam):
 
 @pytest.mark.parametrize("family", PAIRS)
 def test_the_error_holds_without_80_bit_numbers(family, monkeypatch):
-    """As on machines whose long double is a double: nothing is hidden by the last rounding."""
+    """As on machines whose long double is a double."""
     monkeypatch.setattr(special, "WORK", np.float64)
     for N1, N2 in PAIRS[family]:
         for lam in (0.5, 0.1):
             estimate, error = js(N1, N2, lam)
-            # 8 EPS times terms of up to 5 times their result.
+            # 8 EPS times terms that are up to 5 times their sum.
             assert distance(estimate, definition(N1, N2, lam)) <= error <= 40 * EPS * estimate
 
 
@@ -72,10 +72,10 @@ def test_the_error_holds_without_80_bit_numbers(family, monkeypatch):
 
 @pytest.mark.parametrize("lam", [0.5, 0.1, 0.9, 1e-3, 1e-6])
 def test_the_rule_is_right_for_every_ratio_of_densities(lam):
-    """JS is an average over p of a function of the ratio ``x = q/p``, the rule one of another; they are the same.
+    """JS is the average over p of a function of ``x = q/p``, and the rule that of another function; they are equal.
 
-    Both are taken with a multiple of ``x - 1``, of average 0, that makes them vanish doubly at 1; they do not change
-    sign.  So what holds for each ratio holds for all pairs, of whatever distributions.
+    A multiple of ``x - 1``, whose average is 0, is added to both, so that they have a double zero at 1 and keep their
+    sign.  A bound for every ratio therefore holds for all pairs of distributions.
     """
     _, second, weights, _ = mixture.rule(special.WORK(lam))
     with mp.workdps(DIGITS):
@@ -86,13 +86,13 @@ def test_the_rule_is_right_for_every_ratio_of_densities(lam):
             m = 1 - lam + lam * x
             function = -lam * mp.log(m) + (1 - lam) * x * mp.log(x / m) - (1 - 2 * lam) * (x - 1)
             rule = sum((w * (1 + s * (x - 1) - mp.exp(s * log_x))).real for s, w in nodes)
-            # 2^-60 is the claim; the weights are rounded besides, in EPS of the working precision.
+            # 2^-60 is the claim; the rounding of the weights adds some EPS of the working precision.
             assert abs(rule / function - 1) <= (2.0**-60 if EXTENDED else 64 * EPS)
 
 
 @pytest.mark.parametrize("lam", [0.5, 1e-3, 1e-300])
-def test_the_weights_of_the_rule_are_as_right_as_it_says(lam):
-    """In units of the working precision: half the line, the integrand being its conjugate on the other half."""
+def test_the_weights_of_the_rule_are_as_accurate_as_their_sizes_say(lam):
+    """In units of the working precision, on half the line; on the other half the integrand is the conjugate."""
     first, _, weights, sizes = mixture.rule(special.WORK(lam))
     with mp.workdps(DIGITS):
         lam, step = mp.mpf(lam), from_numpy(first[1] - first[0]).imag
@@ -105,7 +105,7 @@ def test_the_weights_of_the_rule_are_as_right_as_it_says(lam):
 
 
 def from_numpy(z):
-    """An 80-bit complex number, exactly."""
+    """An 80-bit complex number, converted exactly."""
     return mp.mpc(*(mp.mpf(float(x)) + mp.mpf(float(x - type(x)(float(x)))) for x in (z.real, z.imag)))
 
 
@@ -113,7 +113,7 @@ def from_numpy(z):
 
 
 def on_grid(N1, N2, lam, points):
-    """Eq. 6 by the trapezoidal rule on a grid of ``points`` an axis."""
+    """Eq. 6 by the trapezoidal rule on a grid with ``points`` per axis."""
     sides = [(mean, np.sqrt(np.diag(cov))) for mean, cov in (N1, N2)]
     low, high = np.min([m - 9 * s for m, s in sides], 0), np.max([m + 9 * s for m, s in sides], 0)
     axes = np.linspace(low, high, points).T
@@ -124,7 +124,7 @@ def on_grid(N1, N2, lam, points):
     return integrand.sum() * np.prod((high - low) / (points - 1))
 
 
-# The rate of this rule is set by the narrowest direction, a variance of 0.5: 1e-13 and 4e-10 were measured.
+# The narrowest direction, of variance 0.5, determines how fast this rule converges; 1e-13 and 4e-10 were measured.
 @pytest.mark.parametrize(("n", "points", "relative"), [(2, 400, 1e-12), (3, 120, 1e-8)])
 @pytest.mark.parametrize("lam", [0.5, 0.2])
 def test_two_and_three_dimensions_are_eq_6_on_a_grid(n, points, relative, lam):
@@ -134,7 +134,7 @@ def test_two_and_three_dimensions_are_eq_6_on_a_grid(n, points, relative, lam):
 
 
 def radial(n, r, lam):
-    """Eq. 6 for N(0, r I) and N(0, I): densities of the logarithm of the radius, as only that tells them apart."""
+    """Eq. 6 for N(0, r I) and N(0, I) over the logarithm of the radius, the only thing in which they differ."""
     with mp.workdps(30):
         r, lam, log_c = mp.mpf(r), mp.mpf(lam), (1 - mp.mpf(n) / 2) * mp.log(2) - mp.loggamma(mp.mpf(n) / 2)
 
@@ -166,6 +166,6 @@ def test_ten_dimensions_are_an_expectation(lam):
         log_p, log_q = p.logpdf(x), q.logpdf(x)
         draws = weight * (n.logpdf(x) - np.logaddexp(np.log(1 - lam) + log_p, np.log(lam) + log_q))
         estimate, variance = estimate + draws.mean(), variance + draws.var() / samples
-    # Five standard errors: a sound value fails once in two million seeds, and these seeds are fixed.
+    # Five standard errors: a correct value fails for one seed in two million, and these seeds are fixed.
     assert abs(js(gaussian(N1), gaussian(N2), lam)[0] - estimate) <= 5 * np.sqrt(variance)
     assert np.sqrt(variance) < 0.01 * estimate

@@ -1,4 +1,4 @@
-"""The Jensen-Shannon divergence `js`: what follows from its definition, batches, and input."""
+"""The Jensen-Shannon divergence `js`: consequences of its definition, batches, and input."""
 
 import numpy as np
 import pytest
@@ -12,40 +12,40 @@ from verification.pairs import dense_pair, diagonal_pair, gaussian
 LAMS = (0.0, 1e-9, 1e-3, 0.3, 0.5, 0.9, 1 - 2.0**-53, 1.0)
 
 
-def test_the_ends_are_the_two_kls():
-    """Eq. 6: KL(N2||N1) at lam = 0, KL(N1||N2) at lam = 1; and they are approached from inside."""
+def test_the_values_at_the_ends_are_the_two_kls():
+    """Eq. 6: KL(N2||N1) at lam = 0, KL(N1||N2) at lam = 1; and the values tend to them."""
     for form in FORMS:
         N1, N2 = (gaussian(N, form) for N in (diagonal_pair if form in FORMS[:3] else dense_pair)(3, 1, 0.1))
         for lam, inside, kl in ((0.0, 1e-9, jsgmath.kl(N2, N1)), (1.0, 1 - 1e-9, jsgmath.kl(N1, N2))):
             estimate, error = js(N1, N2, lam)
             assert abs(estimate - kl) <= 2 * error
             assert 0 < error < 1e-8 * kl
-            # 1e-9 times the derivative at the end, a chi-square distance of up to 130 of these KLs.
+            # 1e-9 times the derivative at the end, a chi-square distance of up to 130 times these KLs.
             assert js(N1, N2, inside)[0] == pytest.approx(kl, rel=1e-6)
 
 
-def test_exchange():
+def test_exchanging_the_gaussians_exchanges_the_weights():
     """``JS_lam(N1, N2) = JS_(1-lam)(N2, N1)``."""
     for n in (1, 2, 5):
         N1, N2 = (gaussian(N, "logvar") for N in diagonal_pair(n, n))
-        for lam in (0.0, 0.25, 0.5, 2.0**-40, 1.0):  # whose 1 - lam are exact
+        for lam in (0.0, 0.25, 0.5, 2.0**-40, 1.0):  # 1 - lam is exact for these
             first, second = js(N1, N2, lam), js(N2, N1, 1 - lam)
             assert abs(first[0] - second[0]) <= first[1] + second[1]
 
 
-def test_affine_maps():
+def test_an_affine_map_changes_nothing():
     """JS does not change when both Gaussians are mapped by the same ``x -> A x + b``."""
     rng = np.random.default_rng(4)
     for n in (2, 4):
         pair = dense_pair(n, n, 0.3, ridge=0.5)
         A, b = rng.normal(size=(n, n)) + 2 * np.eye(n), rng.normal(size=n)
         mapped = [(A @ mean + b, A @ cov @ A.T) for mean, cov in pair]
-        # Products of matrices of condition under 1e3 in float64.
+        # The limit is that of products in float64 of matrices whose condition is below 1e3.
         assert js(*map(gaussian, mapped))[0] == pytest.approx(js(*map(gaussian, pair))[0], rel=1e-10)
 
 
 def test_directions_in_which_the_two_are_equal_change_nothing():
-    """Each contributes an exact zero; sums are grouped otherwise, in 80 bits, so that a last place may differ."""
+    """Each contributes an exact zero; the 80-bit sums are grouped differently, so the last place may differ."""
     rng = np.random.default_rng(5)
     (m1, S1), (m2, S2) = diagonal_pair(3, 8)
     mean, var = rng.normal(size=20), np.exp(rng.normal(size=20))
@@ -56,7 +56,7 @@ def test_directions_in_which_the_two_are_equal_change_nothing():
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_equal_gaussians_are_at_distance_exactly_zero(form):
+def test_equal_gaussians_have_divergence_exactly_zero(form):
     N = gaussian((diagonal_pair if form in FORMS[:3] else dense_pair)(4, 2)[0], form)
     for lam in LAMS:
         assert js(N, N, lam) == (0, 0)
@@ -64,7 +64,7 @@ def test_equal_gaussians_are_at_distance_exactly_zero(form):
 
 @pytest.mark.parametrize("work", [np.longdouble, np.float64])
 def test_js_lies_between_zero_and_its_bound(work, monkeypatch):
-    """``0 <= JS <= -lam log(1-lam) - (1-lam) log(lam)`` whatever the scales; far apart, it is the bound."""
+    """``0 <= JS <= -lam log(1-lam) - (1-lam) log(lam)`` for all scales; far apart it equals the bound."""
     monkeypatch.setattr(special, "WORK", work)
     scales = 10.0 ** np.array([-300, -100, -12, -1, 0, 1, 12, 100, 300])
     N1 = Gaussian(np.array([0.0, 1.0, 1e3, 1e300])[:, None, None], var=scales[:, None])
@@ -72,12 +72,12 @@ def test_js_lies_between_zero_and_its_bound(work, monkeypatch):
     estimate, error = js(N1, one(0.0, 1.0), lam)
     assert (estimate >= 0).all()
     assert (error >= 0).all()
-    # The bound is computed in the working precision; here, in float64, a last place may be missing.
+    # The bound is computed in the working precision, but here in float64, so the last place may differ.
     assert (estimate <= bound(lam) * (1 if work is np.float64 else 1 + EPS)).all()
     np.testing.assert_allclose(estimate[:, -1], np.broadcast_to(bound(lam)[:, 0], (6, 9)), rtol=2 * EPS)
 
 
-def test_log_variances_of_1e5():
+def test_gaussians_of_log_variances_1e5_are_at_the_largest_distance():
     """Ratios and distances that no float64 and hardly an 80-bit number holds: two Gaussians that do not overlap."""
     for mean, logvar1, logvar2 in ((0.0, -1e5, 0.0), (1.0, 1e5, 0.0), (1.0, -3e4, -3e4), (1.0, -1e5, -1e5)):
         N1, N2 = Gaussian([mean], logvar=[logvar1]), Gaussian([0.0], logvar=[logvar2])
@@ -86,7 +86,7 @@ def test_log_variances_of_1e5():
 
 
 def test_batches_broadcast_and_give_what_single_calls_give(monkeypatch):
-    """Gaussians and lam alike; sums are grouped otherwise, in 80 bits, so that a last place may differ."""
+    """For Gaussians and lam; the 80-bit sums are grouped differently, so the last place may differ."""
     rng = np.random.default_rng(6)
     for form in ("var", "cov"):
         scales = np.exp(rng.normal(size=(4, 1, 2)))
@@ -109,7 +109,7 @@ def test_batches_broadcast_and_give_what_single_calls_give(monkeypatch):
     assert js(Gaussian(np.zeros((0, 1)), var=1.0), one(0.0, 1.0))[0].shape == (0,)
 
 
-def test_float32_comes_out_as_it_went_in():
+def test_float32_input_gives_float32_results():
     """And the error, rounded upwards, is that of the last rounding."""
     rng = np.random.default_rng(7)
     for _ in range(10):
@@ -117,12 +117,12 @@ def test_float32_comes_out_as_it_went_in():
         estimate, error = js(N1, N2)
         assert estimate.dtype == error.dtype == np.float32
         actual, error = distance(estimate, by_matrices(N1, N2, 0.5)), float(error)  # compared in float64
-        # All rounding but the last is in the 80-bit numbers: under 1e-17 of the value, and 1e-8 in the last.
+        # All rounding but the last is in 80-bit numbers, below 1e-17 of the value; the last is 1e-8.
         assert actual <= error <= actual * (1 + 3e-7) + 1e-15 * estimate
     assert js(N1, one(0.0, 1.0))[0].dtype == np.float64
 
 
-def test_frozen_scipy_normals_are_taken():
+def test_frozen_scipy_normals_are_accepted():
     assert js(scipy.stats.norm(0.0, 2.0), scipy.stats.norm(1.0, 3.0)) == js(one(0.0, 4.0), one(1.0, 9.0))
 
 
@@ -137,6 +137,6 @@ def test_frozen_scipy_normals_are_taken():
         (lambda: js(one(0.0, 1.0), Gaussian(np.zeros((2, 1)), var=1.0), [0.1] * 3), ValueError, "lam of shape"),
     ],
 )
-def test_bad_input_is_refused_with_its_reason(call, exception, text):
+def test_bad_input_is_refused_with_a_reason(call, exception, text):
     with pytest.raises(exception, match=text):
         call()

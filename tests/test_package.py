@@ -92,7 +92,7 @@ numpy.savez("images.npz", images=vae.data.load("fashion-mini").train_images[:200
         ("jsgmath.torch", ["torch"], "jsgmath.torch needs torch; pip install 'jsgmath[torch]'"),
         ("jsgmath.certified", ["flint"], "jsgmath.certified needs python-flint; pip install 'jsgmath[certified]'"),
         ("vae", ["torch", "tyro"], "vae needs torch, tyro; pip install 'jsgmath[vae]'"),
-        ("vae.sweep", ["optuna"], "vae.sweep needs optuna; pip install 'jsgmath[sweep]'"),
+        ("vae.sweep", ["distributed"], "vae.sweep needs distributed; pip install 'jsgmath[sweep]'"),
     ],
 )
 def test_a_module_whose_extra_is_not_installed_names_it(module, missing, message):

@@ -6,7 +6,9 @@
 from importlib.util import find_spec
 
 _missing = [
-    name for name in ("filelock", "matplotlib", "PIL", "safetensors", "torch", "tqdm", "tyro") if not find_spec(name)
+    name
+    for name in ("filelock", "matplotlib", "PIL", "pooch", "safetensors", "torch", "tqdm", "tyro")
+    if not find_spec(name)
 ]
 if _missing:
     raise ImportError(f"vae needs {', '.join(_missing)}; pip install 'jsgmath[vae]'")

@@ -1,11 +1,13 @@
-"""Command lines out of dataclasses: what is wrong with one is told in a line."""
+"""What all programs share: a command line read into a dataclass, errors of one line, exit statuses and signals."""
 
 import contextlib
 import io
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tyro
 
@@ -19,8 +21,22 @@ def place(default: str):
     return tyro.conf.arg(metavar="PATH", help_behavior_hint=f"(default: {default})")
 
 
+def main(program: str, options: Any, description: str, work: Callable[[Any], int | None], arguments: list[str]) -> int:
+    """Reads the options of ``python -m PROGRAM``, does the work and returns the exit status.
+
+    Args:
+        options: the dataclass of the options, or a union of dataclasses for a program with subcommands.
+        work: is called with the options, and returns an exit status or None, which stands for 0.
+    """
+    return run(program, lambda given: work(parse(options, f"python -m {program}", description, given)), arguments)
+
+
 def parse(kind: type[T], program: str, description: str, arguments: list[str]) -> T:
-    """Reads the dataclass ``kind`` from a command line; the first mistake in it is a UserError of one line."""
+    """Reads a command line into the dataclass ``kind``.
+
+    Raises:
+        UserError: one line about the first mistake in it.
+    """
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
@@ -34,31 +50,46 @@ def parse(kind: type[T], program: str, description: str, arguments: list[str]) -
 
 
 def first_paragraph(box: str) -> str:
-    """The complaint itself out of the box that tyro draws: what stands between its title and the next rule."""
+    """The text between the title and the first rule of the box that tyro draws, which is the message itself."""
     rows = ["" if set(row) <= set(" │╭╮╰╯─-") else row.strip(" │") for row in box.splitlines()[1:]]
     return " ".join("\n".join(rows).strip().split("\n\n")[0].split()).rstrip(".")
 
 
-def run(program: str, work: Callable[[list[str]], None], arguments: list[str]) -> int:
-    """The exit status of a program: 0, 2 after one line on what went wrong, 130 after Ctrl-C."""
+def run(program: str, work: Callable[[list[str]], int | None], arguments: list[str]) -> int:
+    """Calls ``work`` with the arguments and returns the program's exit status.
+
+    The status is that of ``work`` (None stands for 0), 2 after an error, which is printed as one line, or 130 after
+    Ctrl-C.
+    """
+    listen_to_signals()
     try:
-        work(arguments)
+        status = work(arguments) or 0
         print(end="", flush=True)
-    except BrokenPipeError:  # whoever read the output has read enough
+    except BrokenPipeError:  # the reader of the output, such as head, closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 2
-    except (UserError, OSError) as error:  # OSError: a full disk, a folder that was taken away
+    except (UserError, OSError) as error:  # OSError: a full disk, or a folder that was removed
         print(f"{program}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
-        said = interrupt.args and interrupt.args[0]
-        print(f"{program}: {said or 'stopped'}", file=sys.stderr)
+        message = interrupt.args and interrupt.args[0]
+        print(f"{program}: {message or 'stopped'}", file=sys.stderr)
         return 130
-    return 0
+    return status
+
+
+def listen_to_signals() -> None:
+    """Makes SIGINT and SIGTERM stop this program, and the processes that it starts, even if it inherited that they
+    are ignored, as a shell's background jobs inherit it for SIGINT."""
+    if threading.current_thread() is not threading.main_thread():
+        return  # Python sets signal handlers in the main thread only
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def require(*checks: tuple[bool, str, object]) -> None:
-    """Refuses the first value that the types allow and that makes no sense: whether it does, what is wanted, the value.
+    """Refuses the first value that fails its check; each check is (whether it holds, what must hold, the value).
 
     >>> require((0 < 1, "--epochs must be at least 1", 1))
     """

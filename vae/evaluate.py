@@ -40,8 +40,6 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 import tyro
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import Tensor
 from tqdm import tqdm
 
@@ -54,7 +52,7 @@ from vae.evidence import Estimate, binarise, bootstrap_interval, importance_samp
 from vae.likelihood import UNITS, Likelihood, log_density
 from vae.model import VAE
 from vae.objective import TERMS, Objective, prepare_backend
-from vae.runs.run import Run, read_run
+from vae.runs.run import WEIGHTS, Run, load_model, read_run
 from vae.training.environment import describe_environment
 from vae.training.folder import RunFolder
 from vae.training.measure import ACTIVE, describe_latent, encode, evaluate
@@ -70,7 +68,7 @@ judged is named on stderr, the others are judged, and the exit status is 2.
 
 
 @dataclass(frozen=True)
-class Options:
+class EvaluateOptions:
     """What to evaluate and how."""
 
     runs: Annotated[
@@ -109,12 +107,12 @@ def finished_run(path: Path) -> Run:
     run = read_run(path)
     if not run.finished:
         raise UserError(f"{path} has not finished; wait for it, or go on with python -m vae.train --resume")
-    if not (path / "model.safetensors").exists():
-        raise UserError(f"{path} has no model.safetensors, which it left at its end; train it again in another --out")
+    if not (path / WEIGHTS).exists():
+        raise UserError(f"{path} has no {WEIGHTS}, which training writes at its end; train it again in another --out")
     return run
 
 
-def evaluate_run(run: Run, options: Options) -> dict[str, Any]:
+def evaluate_run(run: Run, options: EvaluateOptions) -> dict[str, Any]:
     """What evaluation.json is to hold; see the module's docstring."""
     settings = run.settings
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -123,7 +121,7 @@ def evaluate_run(run: Run, options: Options) -> dict[str, Any]:
     if dataset.sha256 != run.sha256:
         raise UserError(f"{run.path} was trained on other data: the sha256 in its run.json differ; name it with --data")
     test_images = dataset.test_images
-    model = load_model(run.path / "model.safetensors", run.epochs, test_images.shape[-1], device)
+    model = load_model(run, test_images.shape[-1], device)
     objective = Objective(
         settings.divergence,
         run.alpha,
@@ -141,30 +139,9 @@ def evaluate_run(run: Run, options: Options) -> dict[str, Any]:
         **{split: errors(model, objective, images) for split, images in dataset.splits.items()},
         "latent": latent,
         "active_units": sum(latent["active"]),
-        "evidence": evidence(model, test_images, mean, logvar, likelihood, options),
+        "evidence": estimate_evidence(model, test_images, mean, logvar, likelihood, options),
         "environment": describe_environment(device, backend),
     }
-
-
-def load_model(path: Path, epoch: int, size: int, device: torch.device) -> VAE:
-    """The model that a run left behind after that epoch.
-
-    Raises:
-        UserError: it is damaged, or from another epoch: that of a run that goes on for longer is still there.
-    """
-    model = VAE(size).requires_grad_(False)
-    try:
-        with safe_open(path, "pt") as file:
-            found = (file.metadata() or {}).get("epoch")
-        tensors = load_file(path)
-        if not all(tensor.isfinite().all() for tensor in tensors.values()):
-            raise ValueError("it has weights that are not finite")
-        model.load_state_dict(tensors)
-    except (SafetensorError, OSError, RuntimeError, ValueError) as error:  # RuntimeError: other names or shapes
-        raise UserError(f"{path} is damaged or no model for these images ({type(error).__name__})") from None
-    if found != str(epoch):
-        raise UserError(f"{path} is from epoch {found}, wanted {epoch}: go on with python -m vae.train --resume")
-    return model.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def errors(model: VAE, objective: Objective, images: Images) -> dict[str, float]:
@@ -174,8 +151,8 @@ def errors(model: VAE, objective: Objective, images: Images) -> dict[str, float]
     return {"images": len(images), "squared_error": squares["reconstruction"], **terms}
 
 
-def evidence(
-    model: VAE, images: Images, mean: Tensor, logvar: Tensor, likelihood: Likelihood, options: Options
+def estimate_evidence(
+    model: VAE, images: Images, mean: Tensor, logvar: Tensor, likelihood: Likelihood, options: EvaluateOptions
 ) -> dict[str, Any]:
     """Rate, distortion and log evidence of batches of the images, whose posterior is given: float64, all images."""
     count = min(options.batches, len(images) // options.batch_size)
@@ -195,7 +172,7 @@ def evidence(
         if likelihood == "bernoulli":
             grey, x = x, binarise(x, draws)
             binarised |= not torch.equal(grey, x)
-        estimates.append(estimate(model, likelihood, x, mean[chosen], logvar[chosen], options.samples, draws))
+        estimates.append(estimate_batch(model, likelihood, x, mean[chosen], logvar[chosen], options.samples, draws))
     all_images = Estimate(*(torch.cat(tensors) for tensors in zip(*estimates, strict=True)))
     log_evidence = all_images.log_evidence
     batches = log_evidence.view(count, -1).mean(1).tolist()
@@ -221,7 +198,7 @@ def evidence(
 
 
 @torch.no_grad()
-def estimate(
+def estimate_batch(
     model: VAE,
     likelihood: Likelihood,
     images: Tensor,
@@ -235,7 +212,7 @@ def estimate(
     return importance_sampling(lambda z: log_density(likelihood, images, model.decoder(z.float())), mean, logvar, noise)
 
 
-def table(run: Run, result: dict[str, Any]) -> str:
+def result_table(run: Run, result: dict[str, Any]) -> str:
     """The result for the eye."""
     settings, latent, found = run.settings, result["latent"], result["evidence"]
     learnt = f", learnt {run.alpha:.4f}" if settings.learn_alpha else ""
@@ -262,9 +239,15 @@ def table(run: Run, result: dict[str, Any]) -> str:
     return "\n".join(rows) + "\n"
 
 
-def parse(arguments: list[str]) -> Options:
-    """Reads the command line; the first mistake in it is a UserError of one line."""
-    options = command_line.parse(Options, "python -m vae.evaluate", DESCRIPTION, arguments)
+def evaluate_runs(options: EvaluateOptions) -> int:
+    """Prints a table and writes evaluation.json for each run.
+
+    Returns:
+        2 if a run could not be evaluated, after a line on stderr that names it; otherwise 0.
+
+    Raises:
+        UserError: an option is out of range.
+    """
     command_line.require(
         (len(options.runs) >= 1, "at least one RUN must be named", "none"),
         (options.samples >= 1, "--samples must be at least 1", options.samples),
@@ -272,41 +255,33 @@ def parse(arguments: list[str]) -> Options:
         (options.batch_size >= 1, "--batch-size must be at least 1", options.batch_size),
         (options.seed >= 0, "--seed must not be negative", options.seed),
     )
-    return options
-
-
-def evaluate_runs(options: Options) -> list[Path]:
-    """Prints a table and writes evaluation.json for each run; those that cannot be judged, each named on stderr."""
-    failed = []
+    status = 0
 
     @contextlib.contextmanager
-    def judged(path: Path) -> Iterator[None]:
+    def naming_errors(path: Path) -> Iterator[None]:
+        nonlocal status
         try:
             yield
         except UserError as error:
-            said = str(error) if str(path) in str(error) else f"{path}: {error}"
-            print(f"vae.evaluate: {said}", file=sys.stderr, flush=True)
-            failed.append(path)
+            message = str(error) if str(path) in str(error) else f"{path}: {error}"
+            print(f"vae.evaluate: {message}", file=sys.stderr, flush=True)
+            status = 2
 
-    # All are read before the first is evaluated, so that a slip in the last is told at once.
+    # All runs are read before the first is evaluated, so that an error in the last is reported at once.
     runs = []
     for path in options.runs:
-        with judged(path):
+        with naming_errors(path):
             runs.append(finished_run(path))
     for run in runs:
-        with judged(run.path), RunFolder(run.path) as folder:  # while it is evaluated, nobody trains it further
+        with naming_errors(run.path), RunFolder(run.path) as folder:  # no process trains it meanwhile
             result = evaluate_run(run, options)
-            print(table(run, result), flush=True)  # first: what took minutes is seen even if it cannot be written
+            print(result_table(run, result), flush=True)  # first, so that it is seen even if it cannot be written
             folder.write_facts("evaluation.json", result)
-    return failed
+    return status
 
 
 def main(arguments: list[str]) -> int:
-    failed = []
-    status = command_line.run(
-        "vae.evaluate", lambda arguments: failed.extend(evaluate_runs(parse(arguments))), arguments
-    )
-    return status or (2 if failed else 0)
+    return command_line.main("vae.evaluate", EvaluateOptions, DESCRIPTION, evaluate_runs, arguments)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """Files that are never half there: each is written beside its final name and then renamed."""
 
 import contextlib
+import csv
+import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 LEFTOVERS = ".*.writing*"  # the pattern of what a process that was killed may leave
 
@@ -21,3 +24,13 @@ def replacing(path: Path) -> Iterator[Path]:
         raise OSError(error.errno, error.strerror, str(path)) from None  # a full disk names no file
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """As CSV; numbers with all their digits, a column that a row does not have is left empty."""
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

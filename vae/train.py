@@ -69,8 +69,9 @@ def progress(rows: list[dict[str, Any]], epoch: int, epochs: int) -> str:
 def summary(rows: list[dict[str, Any]], seconds: float, folder: Path) -> str:
     lines = ["", " " * 8 + "".join(f"{name:>16}" for name in TERMS)]
     lines += [f"{row['split']:8}" + "".join(f"{row[name]:16.3f}" for name in TERMS) for row in rows]
-    files = " ".join(sorted(path.name for path in folder.iterdir()))
-    return "\n".join([*lines, "", f"{rows[0]['epoch']} epochs in {seconds:.0f} s; {folder} holds {files}"])
+    files = " ".join(sorted(path.name for path in folder.glob("[!.]*")))
+    epochs = f"{rows[0]['epoch']} epoch{'s' * (rows[0]['epoch'] != 1)}"
+    return "\n".join([*lines, "", f"{epochs} in {seconds:.0f} s; {folder} holds {files}"])
 
 
 def settle(settings: Settings, processes: Processes) -> Settings:

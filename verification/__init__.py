@@ -1,1 +1,1 @@
-"""Proofs of what jsgmath computes; `README.md` has the table of claims."""
+"""Proofs that jsgmath computes what it claims; `README.md` has the table of claims."""

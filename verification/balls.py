@@ -1,29 +1,29 @@
 """The divergences from their definition, in balls of Arb: each ball is proved to contain the true value.
 
-This oracle shares no code with jsgmath.  Numbers go in exactly as the floats they are; precision rises until the ball
-is far narrower than the rounding under test.  A Gaussian is a tuple ``(mean, form, scale)`` of a scale named as in
-``jsgmath.Gaussian``: of floats in one dimension, of arrays in more.
+This oracle shares no code with jsgmath.  It takes floats as exact numbers and raises the precision until the ball is
+far narrower than the rounding under test.  A Gaussian is a tuple ``(mean, form, scale)``; the form is the name of the
+scale in ``jsgmath.Gaussian``.  Mean and scale are floats in one dimension, and arrays in more.
 """
 
 import numpy as np
 from flint import arb, arb_mat, ctx
 
-BITS = 80  # a ball is narrower than 2^-80 of its middle: 27 bits below the last of a float64
+BITS = 80  # a ball is narrower than 2^-80 of its middle: 27 bits below the last bit of a float64
 
 
 def divergence(N1, N2, alpha, *, dual, convention):
     """JSG [eq. 8] or JSG* [eq. 10] of two one-dimensional Gaussians, as a ball."""
     if N1 == N2 or (convention == "nielsen" and alpha in (0, 1)):
-        return arb(0)  # by definition; no ball around a sum that cancels would ever become exact
+        return arb(0)  # by definition; the ball around a sum that cancels would never become exact
     return _sharpened(lambda: sum(terms(*_scalars(N1, N2), arb(float(alpha)), dual, convention)))
 
 
 def gradient(N1, N2, alpha, *, dual, convention):
-    """Derivatives by mean1, log v1, mean2, log v2, alpha of the one-dimensional divergence, and what they are sums of.
+    """Derivatives of the one-dimensional divergence by mean1, log v1, mean2, log v2 and alpha, each with its size.
 
-    Each is ``(derivative, size)``, ``size`` the sum of the absolute values of the derivatives of all terms: rounding
-    relative to it is what a sum of floats can promise.  Central differences in 6000 bits: with a step of 2^-2000 the
-    error is about 2^-4000 of the third derivative, nothing even for ratios of e^700.
+    Each entry is ``(derivative, size)``.  The size is the sum of the absolute values of the derivatives of all terms: a
+    sum of floats can only be accurate relative to it.  The derivatives are central differences in 6000 bits.  The step
+    is 2^-2000, so the error is about 2^-4000 of the third derivative, which is negligible even for ratios of e^700.
     """
     with ctx.workprec(6000):
         step = arb(2) ** -2000
@@ -35,7 +35,7 @@ def gradient(N1, N2, alpha, *, dual, convention):
         result = []
         for move in moved:
             up, down = (_weights_and_terms(*move(at, k), dual, convention) for k in (1, -1))
-            # Product rule, so that a weight's change and a term's change count apart in the size.
+            # The product rule separates the change of a weight from that of a term, so that both count in the size.
             slopes = [(u - d) / (2 * step) for u, d in zip(up, down, strict=True)]
             weights, parts = slopes[:4], slopes[4:]
             here = _weights_and_terms(*at, dual, convention)
@@ -46,7 +46,7 @@ def gradient(N1, N2, alpha, *, dual, convention):
 
 
 def terms(m1, v1, m2, v2, alpha, dual, convention):
-    """The divergence's four terms: of each KL divergence, weighted, what variances and what means contribute."""
+    """The four terms of the divergence: for each weighted KL, the contribution of the variances and of the means."""
     numbers = _weights_and_terms(m1, v1, m2, v2, alpha, dual, convention)
     return [w * x for w, x in zip(numbers[:4], numbers[4:], strict=True)]
 
@@ -61,7 +61,7 @@ def _weights_and_terms(m1, v1, m2, v2, alpha, dual, convention):
 
 
 def _kl(m, v, n, w):
-    """KL(N(m, v) || N(n, w)) [eq. 2], what variances and what means contribute."""
+    """KL(N(m, v) || N(n, w)) [eq. 2]: the contribution of the variances, and that of the means."""
     return (v / w - 1 - (v / w).log()) / 2, (m - n) * (m - n) / w / 2
 
 
@@ -74,7 +74,7 @@ def _variance(form, scale):
 
 
 def dense_divergence(N1, N2, alpha, *, dual, convention):
-    """JSG [eq. 8] or JSG* [eq. 10] of two Gaussians in n dimensions, as a ball; by matrices, whatever the scale."""
+    """JSG [eq. 8] or JSG* [eq. 10] of two Gaussians in n dimensions, as a ball; uses matrices for every form."""
 
     def compute():
         a, (m1, s1), (m2, s2) = arb(float(alpha)), _moments(*N1), _moments(*N2)
@@ -111,7 +111,7 @@ def _sharpened(compute):
         with ctx.workprec(precision):
             try:
                 ball = compute()
-            except ZeroDivisionError:  # a matrix that is singular as far as this precision can tell
+            except ZeroDivisionError:  # a matrix that may be singular at this precision
                 continue
             if ball.is_finite() and ball.rel_accuracy_bits() > BITS:
                 return ball
@@ -119,13 +119,13 @@ def _sharpened(compute):
 
 
 def total(balls):
-    """Their sum, as narrow as they are."""
+    """The sum of the balls, which is as narrow as the balls."""
     with ctx.workprec(4000):
         return sum(balls, arb(0))
 
 
 def ulps(got, ball):
-    """Distance of a float from a ball, in units of the last place of the float that is nearest to the ball."""
+    """Distance of a float from a ball, in units in the last place of the float nearest to the ball."""
     dtype = np.asarray(got).dtype.type
     with np.errstate(over="ignore", under="ignore"):
         nearest = dtype(float(ball.mid()))
@@ -135,8 +135,8 @@ def ulps(got, ball):
 
 
 def distance(got, ball, unit):
-    """Distance of a float from a ball, in some unit."""
+    """Distance of a float from a ball, in the given unit."""
     if not np.isfinite(got):
         return np.inf
-    with ctx.workprec(2400):  # two float64 lie within 2098 bits, so the difference loses nothing
+    with ctx.workprec(2400):  # the bits of all float64 span 2098 bits, so the difference is exact
         return abs(float(((arb(float(got)) - ball) / unit).mid()))

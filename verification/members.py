@@ -1,4 +1,4 @@
-"""Members of exponential families for the tests: as jsgmath takes them, and as `textbook.py` does."""
+"""Members of exponential families for the tests, as jsgmath and as `family_oracles.py` represent them."""
 
 from itertools import product
 
@@ -7,7 +7,7 @@ from mpmath import mp
 
 from jsgmath import families
 
-PRECISION = 1000  # digits: 1 - 1e-300 is none of fewer
+PRECISION = 1000  # digits; with fewer than 300, 1 - 1e-300 would be 1
 
 
 def _number(x):
@@ -30,7 +30,7 @@ def _softmax(logits):
     return tuple(mp.exp(_number(x)) for x in logits)
 
 
-# How a member is made of its parameters; the textbook's family and its member of them.
+# Form -> (how jsgmath makes a member of its parameters, the oracle's family, how the oracle makes its member).
 FORMS = {
     "Poisson": (families.Poisson, "Poisson", _number),
     "Geometric": (families.Geometric, "Geometric", _number),
@@ -56,7 +56,7 @@ LOGITS = (0.0, 1e-300, -0.3, 5.0, -40.0, 700.0)
 
 
 def ordinary(form, seed, distance=1.0):
-    """Two members whose sums and integrals converge fast, and which are near for a small distance."""
+    """Parameters of two members whose sums and integrals converge fast; a small distance makes them nearly equal."""
     rng = np.random.default_rng(seed)
     count = {"Gamma": 2, "Gamma, scale": 2, "Beta": 2}.get(form, 4 if form.startswith(("Cat", "Dir")) else 1)
     if "logits" in form:
@@ -69,7 +69,7 @@ def ordinary(form, seed, distance=1.0):
 
 
 def hard(form):
-    """Pairs of parameters over the whole range, near and far, all in both orders."""
+    """Pairs of parameters over the whole range, near and far."""
     rng = np.random.default_rng(0)
     if form in ("Gamma", "Gamma, scale", "Beta"):
         shapes = [x for x in POSITIVE if x > 1e-300]
@@ -82,7 +82,7 @@ def hard(form):
         found = []
         for size, n, e in product(((0, 0), (-8, 8)), (2, 3, 5), (1e-14, 1e-8, 0.1)):
             a = 10 ** rng.uniform(*size, n) * 10 ** rng.choice([-6.0, 0.0, 7.0]) * rng.uniform(0.5, 2, n)
-            # In nearly the same proportions, in which Dirichlet distributions of large total are much nearer.
+            # Dirichlet distributions of large total are much nearer if their proportions are nearly the same.
             large = 1e10 * rng.uniform(0.5, 2, n)
             found += [(large, large * (1 + e * (1 + 1e-5 * rng.uniform(-1, 1, n))))]
             found += [(a, a * (1 + e)), (a, a * (1 + e * rng.uniform(-1, 1, n))), (a, 10 ** rng.uniform(-8, 8, n))]
@@ -101,7 +101,7 @@ def hard(form):
 
 
 def made(form, pair):
-    """The two as jsgmath takes them, and the textbook's family and the two as it takes them."""
+    """The two members of jsgmath, and a tuple of the oracle's family and its two members."""
     make, family, exact = FORMS[form]
     with mp.workdps(PRECISION):
         return [make(*p) for p in pair], (family, *(exact(*p) for p in pair))

@@ -1,13 +1,13 @@
-"""Does the verification verify?  Break the mathematics at every place, one at a time, and see it turn red.
+"""Tests the tests: breaks the mathematics at every place, one at a time, and checks that some test fails.
 
-python -m verification.mutants                every mutant's fate, and the count; exit status 1 if one survives
-python -m verification.mutants full pairs     those of these modules, without the equivalent ones
-python -m verification.mutants 'pairs.f: x'    those of this function and statement
+python -m verification.mutants                 prints the fate of every mutant; exit status 1 if one survives
+python -m verification.mutants full pairs      the same for these modules, without the equivalent mutants
+python -m verification.mutants 'pairs.f: x'    the same for the mutants of this function and statement
 
-The mutants are made from the syntax tree of what computes a divergence: every arithmetic operation, sign, comparison,
-condition and number in it has one that gets it wrong, every name that belongs to one of the two Gaussians one that
-takes the other's.  What only raises errors is left to tests/.  A mutant is killed by a test of this folder that fails;
-it survives if all pass, except those marked slow.
+Mutants are made from the syntax trees of the modules that compute a divergence.  Each arithmetic operation, sign,
+comparison, condition and number is replaced by a wrong one.  Each name that belongs to one of the two Gaussians is
+replaced by the name for the other.  Code that only raises errors is not changed; tests/ covers it.  A mutant is killed
+if a test of this folder fails.  It survives if all tests pass; tests marked slow do not run.
 """
 
 import ast
@@ -33,33 +33,34 @@ MODULES = {
     "diagonal": "reduction/diagonal",
     "reduction": "reduction/__init__",
     "divergences": "divergences",
+    "gradients": "gradients",
     "twofold": "reduction/twofold",
     "scaling": "reduction/scaling",
     "full": "reduction/full",
 }
-# In these only operations and signs are mutated: the other numbers and names mostly say which axis of a matrix.
+# In these modules only operations and signs are changed: most numbers and names there choose an axis of a matrix.
 DENSE = ("twofold", "scaling", "full")
-# These propose a W.  What it makes of the two Gaussians is measured, so that a worse one costs steps, not digits.
+# These functions propose a W.  Its effect on the two Gaussians is measured, so a worse W costs steps, not digits.
 PROPOSALS = ("full._Transformed.correction", "full._diagonalised", "full._diagonaliser")
-FIRST = ("test_gradient", "test_definition", "test_kernels")  # they kill most in the least time
+FIRST = ("test_gradient", "test_definition", "test_kernels")  # these kill the most mutants in the least time
 
-# Mutants that change no result, or none that float64 can show, by their function and statement; and why.
+# The mutants that change no result, or no result that float64 can show: reason -> their functions and statements.
 REASONS = {
-    "what one term less leaves out is below 2^-68": [
+    "one term fewer changes the result by less than 2^-68": [
         "special.numpy_kernel: terms = series_terms(info.nmant - 1)",
     ],
-    "one term more than needed": [
+    "it adds one more term than needed": [
         "special.numpy_kernel: terms = series_terms(info.nmant + 2)",
     ],
-    "a derivative by a log-variance takes neither": [
+    "a derivative by a log-variance uses neither i1 nor i2": [
         "formula.exchanged: return (w2, w1, g2, g1, r2, r1, e2, e1, d2, d1, i1, i1)",
         "formula.exchanged: return (w2, w1, g2, g1, r2, r1, e2, e1, d2, d1, i2, i2)",
     ],
-    "the other end is further": [
+    "the other end of the interval gives the maximum": [
         "special.split_tail: largest = max(((f / (f + 2)) ** 2 for f in (Fraction(SPLIT_FROM) - 1, "
         "Fraction(SPLIT_TO) - 2)))",
     ],
-    "more terms of the series than need be": [
+    "it uses more terms of the series than needed": [
         "special.split_tail: return economised([Fraction(2, 2 * j + 3) for j in range(3 * terms + 4)], 0, largest, "
         "terms)",
         "special.split_tail: return economised([Fraction(2, 2 * j + 3) for j in range(2 * terms + 5)], 0, largest, "
@@ -67,40 +68,31 @@ REASONS = {
         "special.expm1_ratio: return economised([Fraction(1, math.factorial(j + 1)) for j in range(3 * terms)], "
         "-half_log2, half_log2, terms)",
     ],
-    "between the two bounds both logarithms are right": [
+    "between the two bounds both logarithms are accurate": [
         "special.log_k: sound = (k > floor) & (k * floor < 2)",
     ],
-    "between 0 and 1 both serve, the series hardly takes k": [
+    "between 0 and 1 both values of k are accurate enough, since the series hardly uses k": [
         "special.g: k = where(x > 1, 1 + x, k)",
         "special.gs: k = where(x > 1, 1 + x, k)",
     ],
-    "beyond that the ratio is cut off": [
+    "for such log_r1 the ratio is clipped": [
         "diagonal.diagonal_pairs: low = np.where(np.abs(log_r1) < np.log(np.finfo(work).max), low, 1)",
     ],
-    "at the border of near both computations are right": [
+    "at the border of near both computations are accurate": [
         "diagonal.diagonal_pairs: near = np.abs(e2) < 0.5",
         "diagonal.diagonal_pairs: near = np.abs(e1) < 1.5",
     ],
-    "any negative number means the rest": [
+    "reshape treats any negative number like -1": [
         "diagonal.mixed_excesses: return halves.reshape(-2, 2, 2).sum(-1).T",
     ],
-    "both have one": [
+    "both Gaussians have the same dimension": [
         "divergences.evaluated: rounding = (special.ROUNDING + N2.dim) * np.finfo(special.WORK).eps",
     ],
-    "both are of one kind": [
-        "divergences.jeffreys: if not isinstance(N2, Gaussian):",
-        "divergences.geometric_mean: if not isinstance(N2, Gaussian):",
-        "divergences._skew: if isinstance(N2, Gaussian):",
-    ],
-    "it serves only an error, alpha's shape": [
-        "divergences.arguments: batch = common_batch(N2, N2)",
-        "divergences.arguments: batch = common_batch(N1, N1)",
-    ],
-    "only memory depends on it": [
+    "only the amount of memory depends on it": [
         "full.full_pairs: count, step = (int(np.prod(batch)), max(1, AT_ONCE // (n * 2)))",
         "full.full_pairs: count, step = (int(np.prod(batch)), max(1, AT_ONCE * n ** 2))",
     ],
-    "of a bound in which the other terms are larger, all of them below a rounding": [
+    "it changes a term of the error bound; the other terms are larger, and all are below a rounding": [
         "divergences.evaluated: return (value, (rounding + relative) * value - divergence(slack))",
         "full._Transformed.__init__: share = sum(((np.abs(x.high) - x.error) / sizes for x, sizes in sides))",
         (
@@ -126,10 +118,10 @@ REASONS = {
         "full._slack: moved = ScalarPairs(pair.log_r1, pair.r1, pair.r2, none, none, d2 * np.sqrt(pair.r1), d2)",
         "twofold.Twofold.inverse: error = 2 * np.abs(X.high) @ (np.abs(residual.high) - residual.error)",
     ],
-    "of each two entries one keeps the weight": [
+    "one of each two entries (i, j) and (j, i) keeps its weight": [
         "full._Transformed.__init__: self.weight = np.sqrt(np.maximum(ratios, 1 * ratios)) * self.off",
     ],
-    "by then c2 is 1 to a rounding": [
+    "c2 is 1 there, up to a rounding": [
         "full._Transformed.__init__: r = self.c1 * self.c2",
         (
             "full._reduce: share = np.maximum(error1 / c1, error2 * c2) + np.where(near[:, None], 0, e_error / n"
@@ -137,7 +129,7 @@ REASONS = {
         ),
         "full._reduce: basis = transformed.columns * np.sqrt(c2).astype(float)[:, None, :]",
     ],
-    "e1 is so small that only its square counts": [
+    "e1 is so small that only its square matters": [
         "full._slack: scaled = ScalarPairs(np.log1p(e1), 1 - e1, 1 / (1 + e1), e1, -e1 / (1 + e1), still, still)",
         "full._slack: scaled = ScalarPairs(np.log1p(e1), 1 + e1, 1 * (1 + e1), e1, -e1 / (1 + e1), still, still)",
         "full._slack: scaled = ScalarPairs(np.log1p(e1), 1 + e1, 1 / (1 - e1), e1, -e1 / (1 + e1), still, still)",
@@ -148,7 +140,7 @@ REASONS = {
     "the matrix is symmetric": [
         "scaling.GivenCovariance.transformed: return (congruent, congruent.T @ back.T)",
     ],
-    "it serves only to propose a W": [
+    "it is used only to propose a W": [
         (
             "scaling.scaled_pair: return ScaledPair(half=np.ldexp(half, rows - own), whitening=np.ldexp(whitening, -c"
             "olumns), first=first, second=second, difference=first.given + -second.given if first.kind == second."
@@ -174,7 +166,7 @@ WRONG = {ast.Pow: ast.Mult, ast.FloorDiv: ast.Mult} | dict(OPPOSITES) | {second:
 
 
 class Mutant(NamedTuple):
-    """A function with ``code``, in which ``after`` stands for ``before``, in place of its own."""
+    """A function with other ``code``, in which ``after`` replaces ``before``."""
 
     place: str
     function: str
@@ -185,7 +177,7 @@ class Mutant(NamedTuple):
 
     @property
     def name(self):
-        """What identifies it, wherever its line is."""
+        """Identifies the mutant, independently of the number of its line."""
         return f"{self.function}: {self.statement}"
 
     @property
@@ -197,15 +189,14 @@ class Mutant(NamedTuple):
         function = importlib.import_module(f"jsgmath.{MODULES[module].removesuffix('/__init__').replace('/', '.')}")
         for name in path:
             function = inspect.getattr_static(function, name)
-            # Of a property, a cached property or a class method it is what they call.
-            function = next(
-                (getattr(function, x) for x in ("fget", "func", "__func__") if hasattr(function, x)), function
-            )
-        function.__code__ = self.code  # in the one object that every importer holds
+            # A property, a cached property, a class method and a decorated function contain what they call.
+            inside = ("fget", "func", "__func__", "__wrapped__")
+            function = next((getattr(function, x) for x in inside if hasattr(function, x)), function)
+        function.__code__ = self.code  # changes the object that all importers share
 
 
 def mutants_of(module, source):
-    """Every `Mutant` of the functions in a module's text."""
+    """Every `Mutant` of the functions in the source of a module."""
     found = []
     tree = ast.parse(source)
     fields = {node.target.id for node in ast.walk(tree) if isinstance(node, ast.AnnAssign)}
@@ -240,7 +231,7 @@ def functions(tree, path):
 
 
 def nodes(tree, statement=None):
-    """Statements and expressions, each with the statement it stands in, but not what can only raise an error."""
+    """Yields statements and expressions with the statement that contains them, except code that only raises errors."""
     for child in ast.iter_child_nodes(tree):
         if not only_raises(child):
             inner = child if isinstance(child, ast.stmt) else statement
@@ -250,7 +241,7 @@ def nodes(tree, statement=None):
 
 
 def only_raises(node):
-    """Whether it raises, calls something that leaves no result, or decides whether to do so."""
+    """Whether the node raises, calls something without using its result, or decides whether to do so."""
     match node:
         case ast.If(body=body, orelse=[]) | ast.For(body=body, orelse=[]):
             return all(map(only_raises, body))
@@ -258,7 +249,7 @@ def only_raises(node):
 
 
 def wrongs(node, names):
-    """What ``node`` may be mistaken for; ``names`` are those known where it stands."""
+    """Yields the wrong nodes that can replace ``node``; ``names`` are the names that are known there."""
     match node:
         case ast.BinOp(left, ast.MatMult(), right):
             yield ast.BinOp(ast.Attribute(left, "T", ast.Load()), ast.MatMult(), right)
@@ -282,7 +273,7 @@ def wrongs(node, names):
 
 
 def other(name):
-    """The same thing of the other Gaussian: ``k2`` for ``k1``, ``N1`` for ``N2``."""
+    """The same name for the other Gaussian: ``k2`` for ``k1``, ``N1`` for ``N2``."""
     return name[:-1] + {"1": "2", "2": "1"}.get(name[-1], "?")
 
 
@@ -291,7 +282,7 @@ def first_line(tree):
 
 
 class Replace(ast.NodeTransformer):
-    """One node of a tree by another."""
+    """Replaces one node of a tree by another."""
 
     def __init__(self, old, new):
         self.old, self.new = old, new
@@ -301,7 +292,7 @@ class Replace(ast.NodeTransformer):
 
 
 class Trial:
-    """A pytest plugin: the tests are collected and run as they are, and then in a fork for every mutant."""
+    """A pytest plugin that runs the tests first with the original code and then, in a fork, with every mutant."""
 
     def __init__(self, mutants):
         self.mutants, self.wrong = mutants, 0
@@ -309,7 +300,7 @@ class Trial:
 
     def pytest_runtestloop(self, session):
         if session.testsfailed or self.first_red(session.items):
-            return True  # pytest's exit status says so
+            return True  # pytest's exit status reports the failure
         gc.freeze()
         waiting, running = list(self.mutants), {}
         print()
@@ -320,16 +311,16 @@ class Trial:
             process, status = os.wait()
             mutant, answer = running.pop(process)
             if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM:
-                self.report(mutant, "the alarm: it does not end")
+                self.report(mutant, "the alarm, because it does not end")
                 continue
             if status:
-                raise RuntimeError(f"the tests came to no verdict on {mutant.place} {mutant.name}")
+                raise RuntimeError(f"the tests ended without a verdict on {mutant.place} {mutant.name}")
             with open(answer) as file:
                 self.report(mutant, file.read())
         return True
 
     def first_red(self, items):
-        """The first test that fails, or nothing."""
+        """The name of the first test that fails, or an empty string."""
         self.red = False
         for item in items:
             item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
@@ -342,7 +333,7 @@ class Trial:
         self.red |= report.failed
 
     def start(self, mutant, items):
-        """A process that answers which test kills the mutant; those that killed others of its module run first."""
+        """Starts a process that finds the test that kills the mutant; tests that killed similar mutants run first."""
 
         def order(item):
             kills = self.kills[mutant.function, item.nodeid], self.kills[mutant.module, item.nodeid]
@@ -384,7 +375,7 @@ def main(names):
     mutants = made
     if names:
         mutants = [m for m in made if m.name in names or (m.module in names and m.name not in EQUIVALENT)]
-    left_out = ("test_mutants", "test_ulps")  # the second measures what others hold
+    left_out = ("test_mutants", "test_ulps")  # test_ulps is about other libraries too
     tests = [str(path) for path in sorted((ROOT / "verification").glob("test_*.py")) if path.stem not in left_out]
     options = ["-s", "-qq", "--no-header", "-p", "no:cacheprovider", "--assert=plain", "--tb=line", "-m", "not slow"]
     trial = Trial(mutants)
@@ -392,9 +383,9 @@ def main(names):
         return status
     missing = {name for name in EQUIVALENT if name.partition(".")[0] in modules} - {mutant.name for mutant in made}
     for name in missing:
-        print(f"there is no mutant {name!r} any more; take it from EQUIVALENT")
+        print(f"the mutant {name!r} does not exist; remove it from REASONS")
     equivalent = sum(mutant.name in EQUIVALENT for mutant in mutants)
-    print(f"{len(mutants)} mutants, {equivalent} equivalent; {trial.wrong} with another fate than that")
+    print(f"{len(mutants)} mutants, {equivalent} equivalent; {trial.wrong} with an unexpected fate")
     return 1 if trial.wrong or missing else 0
 
 

@@ -1,9 +1,10 @@
-"""What the divergences are by definition, computed without jsgmath and without its formula.
+"""The divergences from their definition, computed without jsgmath and without its formula.
 
-Three independent ways: the textbook formula of KL between Gaussians in 60 digits (mpmath), integrals of the densities
-(adaptive in 1-D, Gauss-Hermite products in 2-D and 3-D), and Monte Carlo.  A Gaussian is a pair ``(mean, cov)``,
-for the first of mpmath matrices (`exact`), else of arrays.  In the integrals the geometric mean is the normalised
-product of powers of densities, its normaliser an integral too, so that they take nothing from eqs. 9 to 13.
+There are three independent ways: the textbook formula of KL between Gaussians in 60 digits (mpmath), integrals of the
+densities (adaptive in 1-D, Gauss-Hermite products in 2-D and 3-D), and Monte Carlo.  A Gaussian is a pair
+``(mean, cov)`` of mpmath matrices (`exact`) for the first way, and of arrays for the others.  In the integrals the
+geometric mean is the normalised product of powers of densities.  Its normaliser is an integral too, so the integrals
+use none of eqs. 9 to 13.
 """
 
 from functools import partial
@@ -40,7 +41,7 @@ def exact(form, mean, scale):
 
 
 def textbook_kl(N1, N2):
-    """Eq. 2."""
+    """KL(N1 || N2) by eq. 2."""
     (m1, S1), (m2, S2) = N1, N2
     P2 = S2**-1
     trace = sum((P2 * S1)[i, i] for i in range(len(m1)))
@@ -49,7 +50,7 @@ def textbook_kl(N1, N2):
 
 
 def textbook_mean(N1, N2, g1, g2):
-    """Eqs. 12 and 13 with weights ``g1, g2``."""
+    """Mean and covariance of the geometric mean by eqs. 12 and 13, with weights ``g1, g2``."""
     (m1, S1), (m2, S2) = N1, N2
     P1, P2 = S1**-1, S2**-1
     S = (g1 * P1 + g2 * P2) ** -1
@@ -57,7 +58,7 @@ def textbook_mean(N1, N2, g1, g2):
 
 
 def textbook_jsg(N1, N2, alpha, convention="deasy", dual=False):
-    """Eq. 8, or eq. 10 if ``dual``, from eqs. 2, 12 and 13, for two results of `exact`."""
+    """Eq. 8, or eq. 10 if ``dual``, computed from eqs. 2, 12 and 13 for two results of `exact`."""
     with mp.workdps(DIGITS):
         alpha = mp.mpf(float(alpha))
         G = textbook_mean(N1, N2, *mean_weights(alpha, convention))
@@ -69,7 +70,7 @@ def textbook_jsg(N1, N2, alpha, convention="deasy", dual=False):
 
 
 def _divergence(integrate, log_p, log_q, alpha, convention, dual):
-    """Eqs. 1, 7, 8 and 10 for two log-densities, with ``integrate`` a functional of ``f(x)``."""
+    """Eqs. 1, 7, 8 and 10 for two log-densities; ``integrate`` integrates a function of x."""
     g1, g2 = mean_weights(alpha, convention)
 
     def log_product(x):
@@ -87,7 +88,7 @@ def _divergence(integrate, log_p, log_q, alpha, convention, dual):
 
 
 def quadrature(N1, N2, alpha, convention="deasy", dual=False):
-    """By integrals: adaptive in one dimension, a Gauss-Hermite product of 40 nodes an axis in two and three."""
+    """The divergence by integrals: adaptive in 1-D, a Gauss-Hermite product of 40 nodes per axis in 2-D and 3-D."""
     if len(N1[0]) > 1:
         log_p, log_q = (multivariate_normal(*N).logpdf for N in (N1, N2))
         return _divergence(_hermite(N1, N2), log_p, log_q, alpha, convention, dual)
@@ -102,12 +103,12 @@ def quadrature(N1, N2, alpha, convention="deasy", dual=False):
 
 
 def _log_density(mean, std, log_norm, x):
-    """What `scipy.stats.norm.logpdf` is, in a tenth of the time."""
+    """The same as `scipy.stats.norm.logpdf`, in a tenth of the time."""
     return -(((x - mean) / std) ** 2) / 2 - log_norm
 
 
 def _hermite(N1, N2, nodes=40):
-    """Integrals against a Gaussian that covers both: its mean the average, its covariance 1.2 times theirs."""
+    """Integrates with a Gaussian that covers both: its mean is their average, its covariance 1.2 times theirs."""
     n = len(N1[0])
     mean = (np.asarray(N1[0]) + N2[0]) / 2
     shift = np.asarray(N1[0]) - mean
@@ -122,7 +123,7 @@ def _hermite(N1, N2, nodes=40):
 
 
 def monte_carlo(N1, N2, alpha, convention="deasy", dual=False, samples=200_000, seed=0):
-    """Estimate and standard error of eq. 8 or 10, log-densities at draws from N1 and N2 (dual: from G)."""
+    """Estimate and standard error of eq. 8 or 10, from log-densities at draws from N1 and N2 (dual: from G)."""
     rng = np.random.default_rng(seed)
     P1, P2 = (np.linalg.inv(cov) for _, cov in (N1, N2))
     g1, g2 = mean_weights(alpha, convention)
@@ -139,9 +140,9 @@ def monte_carlo(N1, N2, alpha, convention="deasy", dual=False, samples=200_000, 
 
 
 def jensen_shannon(N1, N2, alpha, weights=None):
-    """``w1 KL(p||m) + w2 KL(q||m)`` of the mixture ``m = (1-a) p + a q`` in 1-D, and integrals of ``f(x, p, q)``.
+    """``w1 KL(p||m) + w2 KL(q||m)`` of the mixture ``m = (1-a) p + a q`` in 1-D, and a function that integrates f.
 
-    The weights are ``(1-a, a)`` unless they are given; eq. 6 has ``(a, 1-a)``.
+    The default weights are ``(1-a, a)``; eq. 6 has ``(a, 1-a)``.  The function integrates ``f(x, p, q)``.
     """
     (m1, s1), (m2, s2) = ((mp.mpf(mean[0]), mp.sqrt(mp.mpf(cov[0, 0]))) for mean, cov in (N1, N2))
     w1, w2 = weights or (1 - alpha, alpha)

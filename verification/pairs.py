@@ -1,4 +1,4 @@
-"""Random pairs of Gaussians for the tests: as ``(mean, cov)`` arrays, as jsgmath takes them, and for the oracles."""
+"""Random pairs of Gaussians for the tests: as ``(mean, cov)`` arrays, for jsgmath, and for the oracles."""
 
 from functools import cache
 from itertools import product
@@ -17,7 +17,7 @@ distances = st.sampled_from([1.0, 1e-3, 1e-7])
 
 
 def dense_pair(n, seed, distance=1.0, ridge=0.05):
-    """Two ``(mean, cov)``; a small ``distance`` makes them nearly equal, a large ``ridge`` well conditioned."""
+    """Two ``(mean, cov)``; they are nearly equal if ``distance`` is small, well conditioned if ``ridge`` is large."""
     rng = np.random.default_rng(seed)
     half, other = rng.normal(size=(2, n, n))
     S1 = half @ half.T + ridge * np.eye(n)
@@ -48,7 +48,7 @@ def gaussian(N, form="cov"):
 
 
 def exact(G):
-    """What a `jsgmath.Gaussian` stands for, to the last bit of its input."""
+    """Mean and covariance of a `jsgmath.Gaussian`, exact to the last bit of its input."""
     return oracles.exact(G.form, G.mean, G.scale)
 
 
@@ -57,7 +57,7 @@ def divergence(dual):
 
 
 def scalar_pairs(*sizes):
-    """One-dimensional pairs for `balls.py`, in every two forms: ``(size, distance)`` of log-variances."""
+    """One-dimensional pairs for `balls.py`, in every two forms; ``sizes`` are ``(size, distance)`` of log-variances."""
     rng = np.random.default_rng(0)
     scale = {"var": np.exp, "logvar": float, "std": lambda logvar: np.exp(logvar / 2)}
     pairs = []
@@ -76,13 +76,14 @@ def both_ways(form, *scales):
 
 
 ORDINARY = scalar_pairs((1, 1), (1, 1), (100, 100), (1, 1e-9), (40, 1e-9)) + both_ways("logvar", (90.1, -103.7))
-# Ratios of variances whose square no float64 holds, then none itself, then none with 15 bits of exponent.
+# FAR: the squares of the ratios of variances are beyond float64.  EXTREME adds ratios that are themselves beyond
+# float64, and ratios that are beyond any float with 15 bits of exponent.
 FAR = scalar_pairs((300, 300)) + both_ways("var", (1e-150, 1e130))
 EXTREME = FAR + both_ways("logvar", (700.0, -700.0), (1e5, 0.0), (-2e4, 3.0), (-1e5, 1e5))
 
 
 def hard_pairs():
-    """Dense pairs for `balls.py` by what is hard about them, as tuples that can be keys."""
+    """Dense pairs for `balls.py`, grouped by what makes them hard, as tuples that can be keys."""
     rng = np.random.default_rng(0)
 
     def covariance(n, condition, unit=1.0):
@@ -148,7 +149,7 @@ HARD = hard_pairs()
 
 
 def batches(pairs):
-    """For every two forms: where their pairs stand in the list, and the pairs as two batches with an axis for alpha."""
+    """Yields, for every two forms, the indices of their pairs, and the pairs as two batches with an axis for alpha."""
     for forms in sorted({(N1[1], N2[1]) for N1, N2 in pairs}):
         indices = [i for i, (N1, N2) in enumerate(pairs) if (N1[1], N2[1]) == forms]
         sides = np.array([[(N[0], N[2]) for N in pairs[i]] for i in indices])[:, None, :, :, None]
@@ -160,5 +161,5 @@ def batches(pairs):
 
 @cache
 def truths(oracle, pairs, alphas, dual, convention):
-    """What an oracle of `balls.py` says of every pair and alpha; kept, since `mutants.py` asks again and again."""
+    """The value of an oracle of `balls.py` for every pair and alpha; cached, since `mutants.py` needs it many times."""
     return [[oracle(*pair, alpha, dual=dual, convention=convention) for alpha in alphas] for pair in pairs]

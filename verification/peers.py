@@ -1,17 +1,15 @@
-"""How JSG and KL are computed elsewhere: the closed forms as printed, the paper's released loss, and torch.
+"""JSG and KL as others compute them: the closed forms as printed, the paper's released loss, and torch.
 
-Each is written from its equations, in the type of its input, with nothing done for accuracy; `ulps.py` measures what
-that costs.  Means have shape ``(..., n)``, covariances ``(..., n, n)``, and a value comes out per pair.  The equations
+Each function follows its equations in the type of its input, and nothing is done for accuracy; `ulps.py` measures the
+errors.  Means have shape ``(..., n)``, covariances ``(..., n, n)``, and results have one value per pair.  The equations
 are those of Deasy et al. 2020, https://arxiv.org/abs/2006.10599.
 """
 
 import numpy as np
-import torch
-from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
 
 def geometric_mean(m1, S1, m2, S2, weight):
-    """Eqs. 12 and 13: mean, covariance and precision of the mean in which N2 weighs ``weight``."""
+    """Mean, covariance and precision of the geometric mean by eqs. 12 and 13; ``weight`` is that of N2."""
     P1, P2 = (1 - weight) * np.linalg.inv(S1), weight * np.linalg.inv(S2)
     P = P1 + P2
     S = np.linalg.inv(P)
@@ -19,7 +17,7 @@ def geometric_mean(m1, S1, m2, S2, weight):
 
 
 def eq_9(m1, S1, m2, S2, alpha, convention):
-    """JSG, with the mean as printed ("nielsen") or the reversed one of eq. 16 ("deasy")."""
+    """JSG by eq. 9, with the mean as printed ("nielsen") or the reversed mean of eq. 16 ("deasy")."""
     m, S, P = geometric_mean(m1, S1, m2, S2, alpha if convention == "nielsen" else 1 - alpha)
     trace = np.trace(P @ ((1 - alpha) * S1 + alpha * S2), axis1=-2, axis2=-1)
     distance = (1 - alpha) * quadratic(m - m1, P) + alpha * quadratic(m - m2, P)
@@ -27,17 +25,17 @@ def eq_9(m1, S1, m2, S2, alpha, convention):
 
 
 def eq_11(m1, S1, m2, S2, alpha):
-    """The dual JSG*, with the mean as printed; for the reversed one eq. 11 does not hold."""
+    """The dual JSG* by eq. 11, with the mean as printed; eq. 11 does not hold for the reversed mean."""
     m, S, P = geometric_mean(m1, S1, m2, S2, alpha)
     moments = (1 - alpha) * quadratic(m1, np.linalg.inv(S1)) + alpha * quadratic(m2, np.linalg.inv(S2))
     return (moments - quadratic(m, P) + (1 - alpha) * log_det(S1) + alpha * log_det(S2) - log_det(S)) / 2
 
 
 def released_loss(mean, logvar, alpha, dual, xp=np):
-    """JSG, or its dual, from ``N(mean, diag(exp(logvar)))`` to N(0, I), as the paper's released code adds it up.
+    """JSG, or its dual, from ``N(mean, diag(exp(logvar)))`` to N(0, I), as the paper's released code computes it.
 
-    It does not use the simplified eqs. 23 and 24 but eqs. 8 and 10 as they stand: variance and mean of the reversed
-    geometric mean (eqs. 12, 13, 16), all variances back to logarithms, and KL of two diagonal Gaussians twice.
+    The code uses eqs. 8 and 10, not the simplified eqs. 23 and 24.  It computes variance and mean of the reversed
+    geometric mean (eqs. 12, 13, 16), takes logarithms of all variances again, and computes KL twice.
     ``xp`` is the library of the arrays, NumPy or torch.
     """
     weight = 1 - alpha
@@ -49,7 +47,7 @@ def released_loss(mean, logvar, alpha, dual, xp=np):
 
 
 def diagonal_loss(m1, logvar1, m2, logvar2, alpha, dual, xp=np):
-    """The same to ``N(m2, diag(exp(logvar2)))``."""
+    """The same divergence to ``N(m2, diag(exp(logvar2)))``."""
     weight = 1 - alpha
     var1, var2 = xp.exp(logvar1), xp.exp(logvar2)
     var_g = 1 / ((1 - weight) / var1 + weight / var2)
@@ -73,6 +71,9 @@ def diagonal_kl(m1, logvar1, m2, logvar2, xp=np):
 
 def torch_kl(m1, scale1, m2, scale2):
     """``torch.distributions.kl_divergence``; scales are standard deviations, or covariances if square matrices."""
+    import torch
+    from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
+
     N1, N2 = (
         Independent(Normal(mean, scale), 1) if mean.shape == scale.shape else MultivariateNormal(mean, scale)
         for mean, scale in (map(torch.from_numpy, N) for N in ((m1, scale1), (m2, scale2)))

@@ -1,27 +1,28 @@
-"""Bounds on what rounding does to a formula, by running the formula's own text on them; and a proof by bisection.
+"""Bounds on the rounding error of a formula, from a run of its own text; and a proof of such bounds by bisection.
 
-A `Rounded` is the result of a floating-point computation: a ball of Arb around its exact value, and a bound on how far
-rounding took it off.  Every operation propagates the errors of its operands, second order included, and adds its own.
-With a ball that covers an interval the bound holds on all of it, and `prove` bisects until it is as good as claimed.
+A `Rounded` is the result of a floating-point computation: a ball of Arb around its exact value, and a bound on its
+rounding error.  Every operation propagates the errors of its operands, including products of errors, and adds its own.
+If the ball covers an interval, the bound holds on all of it; `prove` bisects the interval until the bound is small
+enough.
 """
 
 from dataclasses import dataclass
 
 from flint import arb
 
-# The unit roundoff: one operation errs by at most U relatively.  Errors are counted in it, so that it enters only
-# through products of errors, and what is proved for 2^-24 (float32) holds for every finer arithmetic.
+# The unit roundoff: the relative error of one operation is at most U.  Errors are counted in units of U, so that U
+# matters only in products of errors, and a bound that is proved for 2^-24 (float32) holds for every smaller U.
 U = arb(2) ** -24
-# Relative errors assumed of the functions, in U: one unit in the last place is at most 2 U.
+# The assumed relative errors of the functions, in U; one unit in the last place is at most 2 U.
 SQRT, LOG, EXP, EXPM1 = 1, 2, 2, 4
 ZERO, ONE = arb(0), arb(1)
 
 
 @dataclass(frozen=True)
 class Rounded:
-    """``x**order * value`` for the ball ``x`` of a free variable, off by at most ``|x|**order * error * U``.
+    """``x**order * value`` for the ball ``x`` of a free variable, wrong by at most ``|x|**order * error * U``.
 
-    The order lets a quotient of two numbers that vanish at ``x = 0`` be bounded on a ball around it.
+    With the order, a quotient of two numbers that vanish at ``x = 0`` can be bounded on a ball around 0.
     """
 
     value: arb
@@ -30,11 +31,11 @@ class Rounded:
     x: arb = ONE
 
     def lowered(self, order):
-        """Value and error as multiples of a lower power of x."""
+        """Value and error as factors of a lower power of x."""
         return self.value * self.x ** (self.order - order), self.error * self.x.abs_upper() ** (self.order - order)
 
     def rounded(self, value, error, order, units=1):
-        """A result of which ``error`` is inherited, and its own rounding, or that of a function, is still to come."""
+        """A result with the inherited ``error`` and, added to it, its own rounding of ``units`` relative errors U."""
         return Rounded(value, (error + units * (value.abs_upper() + U * error)).upper(), order, self.x)
 
     def __add__(self, other):
@@ -72,7 +73,7 @@ class Rounded:
         value, error = self.lowered(0)
         return self.rounded(value.log(), error / (value.abs_lower() - U * error), 0, LOG)
 
-    # What a comparison with a number may give: 3 for certainly true, 1 for possibly, 0 for false; `&` is "and".
+    # A comparison with a number gives 3 if it is certainly true, 1 if possibly true, 0 if false; so `&` means "and".
     def __gt__(self, other):
         computed = self._computed()
         return 3 * (computed > other) | (not computed <= other)
@@ -91,7 +92,7 @@ class Rounded:
 
 
 def where(condition, a, b):
-    """The one that is computed; where rounding or the ball's width leave that open, whatever both have in common."""
+    """The number that is computed; if rounding or the width of the ball leaves open which, one that covers both."""
     if condition in (0, 3):
         return a if condition else b
     (value, error), (other_value, other_error) = a.lowered(0), b.lowered(0)
@@ -99,9 +100,9 @@ def where(condition, a, b):
 
 
 def prove(bound, function, low, high, narrowest=2.0**-40):
-    """Prove ``function(x) <= bound`` for all x between ``low`` and ``high``; the number of intervals it took.
+    """Proves ``function(x) <= bound`` for all x between ``low`` and ``high``; returns the number of intervals used.
 
-    ``function`` takes a ball and returns one that contains its values there, or NaN where it cannot tell.
+    ``function`` takes a ball and returns a ball that contains its values there, or NaN if it cannot tell.
     """
     intervals, count = [(arb(low), arb(high))], 0
     while intervals:
@@ -110,6 +111,6 @@ def prove(bound, function, low, high, narrowest=2.0**-40):
         if not function(low.union(high)) <= bound:
             middle = ((low + high) / 2).mid()
             if not high - low > narrowest:
-                raise AssertionError(f"not below {bound} near {float(middle)}, but {function(middle)}")
+                raise AssertionError(f"the value near {float(middle)} is {function(middle)}, not below {bound}")
             intervals += [(low, middle), (middle, high)]
     return count

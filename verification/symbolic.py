@@ -1,4 +1,4 @@
-"""The shipped formula on SymPy symbols: one pair of dimension one, with exact ``g`` and ``gs``."""
+"""The shipped formula on SymPy symbols, for a one-dimensional pair, with exact ``g`` and ``gs``."""
 
 import sympy
 
@@ -53,7 +53,7 @@ def shipped_grad(dual, convention):
 
 
 def kl(ma, va, mb, vb):
-    """Eq. 2 in one dimension."""
+    """KL by eq. 2, in one dimension."""
     return (va / vb + sympy.log(vb / va) + (mb - ma) ** 2 / vb - 1) / 2
 
 
@@ -68,7 +68,7 @@ def definition(dual, convention):
 
 
 def bhattacharyya(weight):
-    """-log of the integral of ``p1^(1-weight) p2^weight``, whose exponent is a quadratic about its maximum."""
+    """-log of the integral of ``p1^(1-weight) p2^weight``; the exponent of the integrand is a quadratic."""
     t, centre = sympy.symbols("t centre", real=True)
     a = sympy.symbols("a", positive=True)
     integral = sympy.integrate(sympy.exp(-a * (t - centre) ** 2 / 2), (t, -sympy.oo, sympy.oo))

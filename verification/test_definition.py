@@ -1,4 +1,4 @@
-"""The shipped divergences are the textbook definition at interior alpha: eqs. 8 and 10, with 2, 12 and 13."""
+"""The shipped divergences equal the textbook definition at interior alpha: eqs. 8 and 10, with eqs. 2, 12 and 13."""
 
 import numpy as np
 import pytest
@@ -37,27 +37,27 @@ def test_a_diagonal_divergence_is_the_textbook_definition(dual, convention, n, s
     N1, N2 = (gaussian(N, form) for N in diagonal_pair(n, seed, distance))
     truth = oracles.textbook_jsg(exact(N1), exact(N2), alpha, convention, dual)
     value, bound = divergence(dual)(N1, N2, alpha, convention=convention, return_error=True)
-    # Computed in 80-bit arithmetic and rounded once: half an ulp, which is at most EPS, and a little.
+    # Computed in 80-bit arithmetic and rounded once: little more than half an ulp, and an ulp is at most EPS.
     assert abs(value - truth) <= bound <= 1.01 * EPS * truth
 
 
 @pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
 def test_one_dimension_is_the_definition_over_the_whole_range(dual, convention):
-    """Every two forms, ratios of variances that no float64 holds, and alpha up to its ends."""
-    # One unit of the last place, as above; where the truth is beyond float64, infinity.
+    """This covers every two forms, ratios of variances beyond float64, and alpha up to its ends."""
+    # One unit in the last place, as above; if the true value is beyond float64, the value must be infinite.
     assert worst_ulps(ORDINARY + EXTREME, dual, convention) <= 1
 
 
 @pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
 def test_in_double_precision_alone_one_dimension_is_the_definition_to_a_few_ulps(dual, convention, monkeypatch):
-    """As where a long double is a double: there the rounding of a difference of log-variances counts."""
+    """A long double is a double on some machines; there the rounding of a difference of log-variances matters."""
     monkeypatch.setattr(special, "WORK", np.float64)
     # 5.2 was measured.
     assert worst_ulps(ORDINARY + FAR, dual, convention) <= 8
 
 
 def test_in_double_precision_alone_the_bound_is_that_of_the_proof(monkeypatch):
-    """There nothing is hidden by a last rounding.  It is twice as large for Jeffreys' sum, and grows with n."""
+    """Here no last rounding hides the bound.  It is proportional to the value and grows with n."""
     monkeypatch.setattr(special, "WORK", np.float64)
     rng = np.random.default_rng(0)
     for n in (1, 40):
@@ -68,7 +68,7 @@ def test_in_double_precision_alone_the_bound_is_that_of_the_proof(monkeypatch):
 
 
 def worst_ulps(pairs, dual, convention, alphas=(0.0, 1e-300, 0.3, 0.5, 1 - 2.0**-53, 1.0)):
-    """The largest error in units of the last place."""
+    """The largest error, in units in the last place."""
     expected, worst = truths(balls.divergence, pairs, alphas, dual, convention), 0.0
     for indices, N1, N2 in batches(pairs):
         values = divergence(dual)(N1, N2, np.array(alphas), convention=convention)
@@ -80,7 +80,7 @@ def worst_ulps(pairs, dual, convention, alphas=(0.0, 1e-300, 0.3, 0.5, 1 - 2.0**
 @pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
 @pytest.mark.parametrize("form", ["cov", "scale_tril", "precision"])
 def test_in_double_precision_alone_far_dense_pairs_are_the_definition(form, dual, convention, monkeypatch):
-    """Between matrices of one entry, as between diagonal Gaussians."""
+    """Matrices with one entry are as accurate as diagonal Gaussians."""
     monkeypatch.setattr(special, "WORK", np.float64)
     scales = np.array([1e-120, 1e150]) ** (0.5 if form == "scale_tril" else 1)
     for scale1, scale2 in (scales, scales[::-1]):
@@ -115,7 +115,7 @@ def test_a_dense_divergence_is_the_textbook_definition(dual, convention, n, seed
 @pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
 @given(n=st.integers(2, 4), seed=seeds, alpha=interior, form=diagonal_forms, other_form=dense_forms)
 def test_a_mixed_divergence_is_the_textbook_definition(dual, convention, n, seed, alpha, form, other_form):
-    """One Gaussian diagonal, the other dense, in every pair of forms and both orders."""
+    """One Gaussian is diagonal and the other dense, in every two forms and in both orders."""
     first, second = gaussian(diagonal_pair(n, seed)[0], form), gaussian(dense_pair(n, seed)[1], other_form)
     for N1, N2 in ((first, second), (second, first)):
         assert_definition(N1, N2, alpha, dual, convention)
@@ -123,7 +123,7 @@ def test_a_mixed_divergence_is_the_textbook_definition(dual, convention, n, seed
 
 @pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
 def test_the_bound_holds_where_nothing_but_rounding_tells_two_gaussians_apart(dual, convention):
-    """One covariance in two forms: a difference of 1e-16, known to a part of itself that grows with the condition."""
+    """One covariance is given in two forms: they differ by 1e-16, and its relative error grows with the condition."""
     rng = np.random.default_rng(1)
     mean, half = rng.normal(size=3), rng.normal(size=(3, 3)) * [1, 1e-2, 1e-5]
     cov = half @ half.T + 1e-12 * np.eye(3)
@@ -139,30 +139,28 @@ def test_the_bound_holds_where_nothing_but_rounding_tells_two_gaussians_apart(du
 
 
 @pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
-@pytest.mark.parametrize("family", HARD)
-def test_hard_dense_pairs_are_the_definition(family, dual, convention):
-    """Of condition 1e10, near and far, in any units, of any two forms; and the bound is true, and little more."""
-    expected = truths(balls.dense_divergence, HARD[family], (0.2, 0.9), dual, convention)
-    for (N1, N2), balls_of_pair in zip(HARD[family], expected, strict=True):
+@pytest.mark.parametrize("kind", HARD)
+def test_hard_dense_pairs_are_the_definition(kind, dual, convention):
+    """They have condition 1e10, are near or far, in any units and forms; the bound is true and not much too large."""
+    expected = truths(balls.dense_divergence, HARD[kind], (0.2, 0.9), dual, convention)
+    for (N1, N2), balls_of_pair in zip(HARD[kind], expected, strict=True):
         G1, G2 = (jsgmath.Gaussian(mean, **{form: scale}) for mean, form, scale in (N1, N2))
         values, bounds = divergence(dual)(G1, G2, [0.2, 0.9], convention=convention, return_error=True)
         for value, bound, truth in zip(values, bounds, balls_of_pair, strict=True):
-            # A rounding; where two directions have the same ratio a few more, measured 2.6.
-            assert balls.ulps(value, truth) <= (5 if family == "of equal ratios" else 0.6)
-            assert (
-                balls.distance(value, truth, 1.0) <= bound <= (100 if family == "of equal ratios" else 2) * EPS * value
-            )
+            # One rounding; a few more where two directions have the same ratio (2.6 was measured).
+            assert balls.ulps(value, truth) <= (5 if kind == "of equal ratios" else 0.6)
+            assert balls.distance(value, truth, 1.0) <= bound <= (100 if kind == "of equal ratios" else 2) * EPS * value
 
 
 def assert_definition(N1, N2, alpha, dual, convention):
-    """Diagonalised in twice the precision of float64, then as a diagonal pair; and the bound is true."""
+    """The pair is diagonalised in twice the precision, so that it is as accurate as a diagonal pair."""
     truth = oracles.textbook_jsg(exact(N1), exact(N2), alpha, convention, dual)
     value, bound = divergence(dual)(N1, N2, alpha, convention=convention, return_error=True)
     assert abs(value - truth) <= min(1.01 * EPS * truth, bound)
 
 
 @pytest.mark.parametrize(("kind", "form"), [(dense_pair, "cov"), (diagonal_pair, "var")])
-def test_batches_are_the_pairs_one_by_one(kind, form):
+def test_a_batch_gives_the_values_of_its_pairs(kind, form):
     """Leading axes broadcast, for both Gaussians and alpha."""
     pairs = [kind(3, seed) for seed in range(4)]
     first, second = ([gaussian(pair[k], form) for pair in pairs] for k in (0, 1))

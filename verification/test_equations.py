@@ -1,4 +1,4 @@
-"""The paper's numbered equations in 60 digits, as printed or where it says so set right, against the library."""
+"""The library agrees with the paper's numbered equations in 60 digits, as printed or, where stated, as corrected."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ dimensions = st.integers(1, 5)
 
 
 def dense_tolerance(N1, N2):
-    """A few ``n EPS`` times the condition of the covariances: the mean is put together in float64."""
+    """A few ``n EPS`` times the condition of the covariances, since the mean is computed in float64."""
     return 4 * N1.dim * EPS * (np.linalg.cond(N1.cov) + np.linalg.cond(N2.cov))
 
 
@@ -30,7 +30,7 @@ def test_eq_2_is_kl(n, seed):
 
 
 def latent(n, seed):
-    """``mean, var`` of a diagonal Gaussian as an encoder has it, the Gaussian, and N(0, I)."""
+    """``(mean, var)`` of a diagonal Gaussian such as an encoder returns, the Gaussian itself, and N(0, I)."""
     rng = np.random.default_rng(seed)
     mean, var = rng.normal(size=n), np.exp(rng.normal(size=n))
     exactly = [(mp.mpf(m), mp.mpf(v)) for m, v in zip(mean.tolist(), var.tolist(), strict=True)]
@@ -49,7 +49,7 @@ def test_eqs_3_and_4_are_the_two_kls_to_the_standard_normal(n, seed):
 
 @given(n=dimensions, seed=seeds, alpha=interior)
 def test_eqs_9_and_11_are_the_original_divergences(n, seed, alpha):
-    """With the mean of eqs. 12 and 13; eq. 9 with the reversed mean of eq. 16 is the deasy JSG."""
+    """The mean is that of eqs. 12 and 13; eq. 9 with the reversed mean of eq. 16 is the deasy JSG."""
     N1, N2 = (gaussian(N) for N in dense_pair(n, seed))
     (m1, S1), (m2, S2) = exact(N1), exact(N2)
     with mp.workdps(oracles.DIGITS):
@@ -76,7 +76,7 @@ def test_eqs_9_and_11_are_the_original_divergences(n, seed, alpha):
     swap=st.booleans(),
 )
 def test_eqs_12_and_13_are_the_geometric_mean(n, seed, weight, forms, swap):
-    """Of two dense Gaussians, or of a diagonal one and a dense one in either order."""
+    """Both Gaussians are dense, or one is diagonal and the other dense, in either order."""
     N1, N2 = (gaussian(N, form) for N, form in zip(dense_pair(n, seed), forms, strict=True))
     N1, N2 = (N2, N1) if swap else (N1, N2)
     tolerance = dense_tolerance(N1, N2)
@@ -112,7 +112,7 @@ def test_the_geometric_mean_at_an_end_is_that_gaussian():
 
 
 def test_the_geometric_mean_keeps_log_variances_that_no_variance_could_hold():
-    """``v = v1 v2 / (w v1 + (1-w) v2)``: of ``v1 = e^2000 v2`` that is ``v2/w``, to far below the last digit."""
+    """For ``v1 = e^2000 v2``, ``v = v1 v2 / (w v1 + (1-w) v2)`` is ``v2/w`` up to far less than the last digit."""
     N1, N2 = jsgmath.Gaussian([1.0], logvar=[4000.0]), jsgmath.Gaussian([-3.0], logvar=[2000.0])
     G = jsgmath.geometric_mean(N1, N2, 0.25)
     assert (G.mean[0], G.logvar[0]) == (-3.0, pytest.approx(2000 + np.log(4), rel=EPS))
@@ -120,7 +120,7 @@ def test_the_geometric_mean_keeps_log_variances_that_no_variance_could_hold():
 
 @given(n=dimensions, seed=seeds, alpha=interior)
 def test_eqs_23_to_26_are_the_original_divergences_to_the_standard_normal(n, seed, alpha):
-    """Printed for the original mean, though the text says the reversed one "henceforth"."""
+    """They are printed for the original mean, although the text announces the reversed one "henceforth"."""
     exactly, N1, N2 = latent(n, seed)
     with mp.workdps(oracles.DIGITS):
         a, eq23, eq24 = mp.mpf(alpha), mp.mpf(0), mp.mpf(0)
@@ -135,8 +135,8 @@ def test_eqs_23_to_26_are_the_original_divergences_to_the_standard_normal(n, see
 
 
 @given(n=dimensions, seed=seeds, alpha=interior)
-def test_eqs_23_to_26_set_right_are_the_reversed_divergences(n, seed, alpha):
-    """``v_a = v/(a + (1-a) v)`` and ``m_a = a v_a m/v`` in eq. 23; the dual from eq. 10, as eq. 24 does not hold."""
+def test_eqs_23_to_26_corrected_are_the_reversed_divergences(n, seed, alpha):
+    """``v_a = v/(a + (1-a) v)`` and ``m_a = a v_a m/v`` in eq. 23; the dual is eq. 10, since eq. 24 fails."""
     exactly, N1, N2 = latent(n, seed)
     with mp.workdps(oracles.DIGITS):
         a, eq23, dual, eq24 = mp.mpf(alpha), mp.mpf(0), mp.mpf(0), mp.mpf(0)

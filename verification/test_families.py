@@ -9,22 +9,22 @@ from hypothesis import strategies as st
 from mpmath import mp
 
 from jsgmath import families
-from verification import members, textbook
+from verification import family_oracles, members
 from verification.pairs import DIVERGENCES, interior, seeds
 
 ALPHAS = (0.0, 1e-300, 1e-12, 0.1, 0.5, 0.9, 1 - 2**-53, 1.0)
-# One rounding from 80 bits, and what was lost before: 0.82 was measured, of probabilities of 1e-300.  Where a long
+# One rounding from 80 bits, and small losses before it: 0.82 was measured, for probabilities of 1e-300.  Where a long
 # double is a double, five bits of a gamma function's divergence may cancel (log_gamma.py).
 EXTENDED = np.finfo(np.longdouble).nmant > 52
 ULPS = 1 if EXTENDED else 500
-# The textbook's formula loses as many digits as parameters, distances and probabilities have, 1e-300 twice.
+# The textbook's formula loses as many digits as parameters, distances and probabilities have; others get 400 digits.
 DIGITS = {"Gamma": 100, "Dirichlet": 100}
-# Sums are cut off at a term of 1e-58 at most; integrals have singular ends, at which tanh-sinh leaves that much.
+# Sums stop at a term of at most 1e-58; integrals have singular ends, where tanh-sinh has an error of this size.
 INTEGRALS = 1e-12
 
 
 def ulps(value, truth):
-    if value == float(truth):  # or beyond the range of float64
+    if value == float(truth):  # also if both are beyond the range of float64
         return 0.5
     with mp.workdps(30):
         return float(abs(mp.mpf(float(value)) - truth) / np.spacing(float(truth)))
@@ -32,13 +32,13 @@ def ulps(value, truth):
 
 @pytest.mark.parametrize("form", members.FORMS)
 def test_hard_points_are_right_to_the_last_place(form):
-    """Near-equal members, parameters from 1e-300 to 1e300, alpha up to its ends."""
+    """This covers near-equal members, parameters from 1e-300 to 1e300, and alpha up to its ends."""
     rng = np.random.default_rng(1)
     for i, pair in enumerate(members.hard(form)):
         (N1, N2), (family, *exact) = members.made(form, pair)
         for dual, convention in DIVERGENCES[i % 2 :: 2]:
             alpha = rng.choice(ALPHAS)
-            truth = textbook.skew(family, *exact, alpha, convention, dual, DIGITS.get(family, 400))
+            truth = family_oracles.skew(family, *exact, alpha, convention, dual, DIGITS.get(family, 400))
             value = N1.skew(N2, alpha, convention, dual)
             assert value >= 0
             assert ulps(value, truth) <= ULPS, (pair, alpha, convention, dual)
@@ -47,10 +47,11 @@ def test_hard_points_are_right_to_the_last_place(form):
 @pytest.mark.parametrize("form", ["Poisson", "Geometric", "Exponential", "Gamma", "Beta", "Categorical", "Bernoulli"])
 @pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
 def test_the_divergence_is_the_definition_by_sums_and_integrals(form, dual, convention):
-    """Eqs. 1, 7, 8 and 10 at interior alpha, the mean being only "the normalised product of powers"."""
+    """Eqs. 1, 7, 8 and 10 at interior alpha; the mean is only "the normalised product of powers"."""
     for seed, alpha in ((0, 0.3), (1, 0.6)):
         (N1, N2), (family, *exact) = members.made(form, members.ordinary(form, seed))
-        truth = textbook.defined(family, *exact, alpha, convention, dual, 60 if family in textbook.DISCRETE else 20)
+        digits = 60 if family in family_oracles.DISCRETE else 20
+        truth = family_oracles.defined(family, *exact, alpha, convention, dual, digits)
         assert N1.skew(N2, alpha, convention, dual) == pytest.approx(float(truth), rel=INTEGRALS, abs=0)
 
 
@@ -60,22 +61,22 @@ def test_the_divergence_is_the_definition_by_sums_and_integrals(form, dual, conv
 def test_any_members_have_the_textbooks_divergence(form, seed, distance, alpha):
     (N1, N2), (family, *exact) = members.made(form, members.ordinary(form, seed, distance))
     dual, convention = DIVERGENCES[seed % 4]
-    truth = textbook.skew(family, *exact, alpha, convention, dual, 100)
+    truth = family_oracles.skew(family, *exact, alpha, convention, dual, 100)
     assert ulps(N1.skew(N2, alpha, convention, dual), truth) <= ULPS
 
 
 @pytest.mark.parametrize("form", members.FORMS)
 def test_the_geometric_mean_is_the_textbooks(form):
-    """Its divergence to the textbook's is none, but for the rounding of its parameters."""
+    """Its KL to the textbook's mean is zero, up to the rounding of its parameters."""
     pair = members.ordinary(form, 3)
     (N1, N2), (family, *exact) = members.made(form, pair)
     G = N1.geometric_mean(N2, 0.3)
     with mp.workdps(60):
-        mean = textbook.KL_AND_MEAN[family][1](*exact, 1 - mp.mpf(0.3), mp.mpf(0.3))
+        mean = family_oracles.KL_AND_MEAN[family][1](*exact, 1 - mp.mpf(0.3), mp.mpf(0.3))
         parameters = [float(x) for p in G.parameters.values() for x in np.atleast_1d(p)]
         found = members.FORMS[form][2](*parameters)
-        # Parameters up to 5, rounded: 2^-51 at most.
-        assert textbook.KL_AND_MEAN[family][0](found, mean) < 10 * mp.mpf(2) ** -102
+        # The parameters are at most 5, so they are rounded by at most 2^-51.
+        assert family_oracles.KL_AND_MEAN[family][0](found, mean) < 10 * mp.mpf(2) ** -102
 
 
 FINITE = {"Bernoulli": ((0.0,), (0.4,)), "Categorical": ((0.0, 0.3, 0.7), (0.2, 0.5, 0.3)), "Poisson": ((0.0,), (2.5,))}
@@ -85,13 +86,13 @@ FINITE = {"Bernoulli": ((0.0,), (0.4,)), "Categorical": ((0.0, 0.3, 0.7), (0.2, 
 @pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
 @pytest.mark.parametrize("form", [*FINITE, "Geometric", "Categorical, both"])
 def test_a_probability_of_zero_is_exact(form, dual, convention, alpha):
-    """Infinite where the definition is, else as right as any: one of the two lacks an outcome, or each lacks one."""
+    """One member lacks an outcome, or each lacks one; the value is infinite where the definition is, else accurate."""
     pair = FINITE.get(form, ((1.0,), (0.4,)))
     if form == "Categorical, both":
         form, pair = "Categorical", ((0.0, 0.3, 0.7), (0.2, 0.0, 0.8))
     for first, second in (pair, pair[::-1]):
         (N1, N2), (family, *exact) = members.made(form, (first, second))
-        truth = textbook.skew(family, *exact, alpha, convention, dual)
+        truth = family_oracles.skew(family, *exact, alpha, convention, dual)
         assert ulps(N1.skew(N2, alpha, convention, dual), truth) <= ULPS
 
 
@@ -105,7 +106,7 @@ def test_without_a_common_outcome_every_divergence_is_infinite_but_at_an_end(alp
 
 @pytest.mark.parametrize("family", ["Exponential", "Gamma"])
 def test_a_rate_and_a_scale_are_compared_exactly(family):
-    """Neither is rounded to the other, so that even a rounding apart they are right to the last place."""
+    """Neither is converted to the other, so even members one rounding apart are right to the last place."""
     first, second = ("Exponential", "Exponential, scale") if family == "Exponential" else ("Gamma", "Gamma, scale")
     for rate, gap in product((3.0, 0.7, 1e-8), (0, 1e-15, 1e-9, 0.3)):
         scale = (1 + gap) / rate
@@ -114,7 +115,7 @@ def test_a_rate_and_a_scale_are_compared_exactly(family):
             (N1, _), (_, exact1, _) = members.made(forms[0], (p, p))
             (N2, _), (_, exact2, _) = members.made(forms[1], (q, q))
             for dual, convention in DIVERGENCES:
-                truth = textbook.skew(family, exact1, exact2, 0.3, convention, dual)
+                truth = family_oracles.skew(family, exact1, exact2, 0.3, convention, dual)
                 assert ulps(N1.skew(N2, 0.3, convention, dual), truth) <= ULPS
             G = N1.geometric_mean(N2, 0.25)
             b1, b2 = (N.parameters.get("rate", 1 / N.parameters.get("scale", 1.0)) for N in (N1, N2))
@@ -125,7 +126,7 @@ def test_a_rate_and_a_scale_are_compared_exactly(family):
 @pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
 def test_logits_are_those_of_the_probabilities(dual, convention, alpha):
-    """``-inf`` for zero, and of one of the two only; the mean has logits where both have."""
+    """A zero probability has the logit ``-inf``.  One or both members have logits; the mean has them if both have."""
     first, second = [0.2, 0.3, 0.5], [0.0, 0.6, 0.4]
     with np.errstate(divide="ignore"):
         logits1, logits2 = np.log(first), np.log(second)
@@ -150,10 +151,10 @@ def test_logits_are_those_of_the_probabilities(dual, convention, alpha):
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
 def test_logits_may_be_further_apart_than_any_exponent(dual, convention, alpha):
-    """Of two outcomes 40,000 apart, so that no exponent holds their ratio."""
+    """These logits are 40,000 apart, so no float can represent the ratio of the odds."""
     N1, N2 = families.Bernoulli(logits=20000.0), families.Bernoulli(logits=-20000.0)
     g2 = alpha if convention == "nielsen" else 1 - alpha
-    # G is all but certain of N2's outcome if g2 > 1/2: then KL(N1||G) is g2 20000 - g1 20000, and KL(N2||G) is 0.
+    # If g2 > 1/2, G is nearly certain of N2's outcome: KL(N1||G) is g2 20000 - g1 20000, and KL(N2||G) is 0.
     toward2 = g2 > 0.5
     apart = 20000 * abs(1 - 2 * g2)
     if dual:

@@ -1,4 +1,4 @@
-"""The identities that hold for every exponential family: they tie the families to themselves and to integrals."""
+"""The identities that hold for every exponential family compare the library with itself and with integrals."""
 
 import numpy as np
 import pytest
@@ -8,10 +8,10 @@ from mpmath import mp
 
 from jsgmath import bhattacharyya, families, formula, jeffreys, kl
 from jsgmath.families.arithmetic import Arithmetic
-from verification import members, textbook
+from verification import family_oracles, members
 from verification.pairs import DIVERGENCES, interior, seeds
 
-# Each side is a sum of a few terms up to J, each right to an ulp.
+# Each side is a sum of a few terms of size up to J, each accurate to an ulp.
 REL = 1e-13
 each_form = pytest.mark.parametrize("form", members.FORMS)
 few = settings(max_examples=12)
@@ -29,18 +29,18 @@ def close(left, right, size):
 @pytest.mark.parametrize("form", ["Poisson", "Geometric", "Exponential", "Gamma", "Beta", "Categorical", "Bernoulli"])
 @pytest.mark.parametrize("alpha", [0.2, 0.7])
 def test_the_original_dual_is_the_bhattacharyya_distance_by_sums_and_integrals(form, alpha):
-    """1: ``B_a = -log`` of the sum or integral of ``p^(1-a) q^a``."""
+    """``B_a = -log`` of the sum or integral of ``p^(1-a) q^a``."""
     (N1, N2), (family, *exact) = members.made(form, members.ordinary(form, 4))
     with mp.workdps(20):
 
         def power(x):
-            p, q = (textbook.LOG_DENSITY[family](N, x) for N in exact)
+            p, q = (family_oracles.LOG_DENSITY[family](N, x) for N in exact)
             return mp.exp((1 - alpha) * p + alpha * q)
 
-        if family in textbook.DISCRETE:
+        if family in family_oracles.DISCRETE:
             total = mp.fsum(power(x) for x in range(len(exact[0]) if family == "Categorical" else 600))
         else:
-            total = textbook._integral(family, power)
+            total = family_oracles._integral(family, power)
         assert bhattacharyya(N1, N2, alpha) == pytest.approx(float(-mp.log(total)), rel=1e-12, abs=0)
 
 
@@ -48,7 +48,7 @@ def test_the_original_dual_is_the_bhattacharyya_distance_by_sums_and_integrals(f
 @few
 @given(seed=seeds, a=interior)
 def test_the_original_divergences_sum_to_jeffreys_and_the_reversed_one_is_quadratic_in_the_kls(form, seed, a):
-    """1 and 2: ``JSG + JSG* = a(1-a) J``, and reversed ``JSG = (1-a)^2 KL + a^2 KL' - B_(1-a)``."""
+    """``JSG + JSG* = a(1-a) J``; for the reversed mean, ``JSG = (1-a)^2 KL + a^2 KL' - B_(1-a)``."""
     N1, N2 = pair(form, seed)
     J = jeffreys(N1, N2)
     total = N1.skew(N2, a, "nielsen", False) + N1.skew(N2, a, "nielsen", True)
@@ -60,10 +60,10 @@ def test_the_original_divergences_sum_to_jeffreys_and_the_reversed_one_is_quadra
 @each_form
 @settings(max_examples=8)
 @given(seed=seeds, a=interior)
-def test_what_the_geometric_means_give(form, seed, a):
-    """3, 4 and 7: the reversed dual, the minimum at the mean, and J split at it.
+def test_the_reversed_dual_the_minimum_and_jeffreys_follow_from_the_geometric_means(form, seed, a):
+    """The reversed dual is B plus a KL between the means; the mean minimises the dual; J splits at the mean.
 
-    The means are rounded, which moves a KL between members at a KL of D by some ``eps sqrt(D)``.
+    The means are rounded, which changes a KL of size D by about ``eps sqrt(D)``.
     """
     N1, N2 = pair(form, seed)
     R, J = pair(form, seed + 1)[1], jeffreys(N1, N2)
@@ -80,16 +80,15 @@ def test_what_the_geometric_means_give(form, seed, a):
 @settings(max_examples=6)
 @given(seed=seeds, a=interior)
 def test_exchanging_the_two_exchanges_the_weights(form, dual, convention, seed, a):
-    """8."""
+    """``JSG(N1, N2, a) = JSG(N2, N1, 1-a)``, and the same for the dual."""
     N1, N2 = pair(form, seed)
     value = N1.skew(N2, a, convention, dual)
-    # 1 - a is rounded, which near an end is as much of 1 - a as of a.
+    # 1 - a is rounded, and near an end this is a larger part of the small weight; so the error is relative to J.
     assert close(value, N2.skew(N1, 1 - a, convention, dual), jeffreys(N1, N2))
 
 
 @pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
 def test_independent_components_add(dual, convention):
-    """8."""
     for make in (members.FORMS[form][0] for form in ("Poisson", "Bernoulli", "Geometric", "Exponential")):
         first, second = np.array([[0.2, 0.7, 0.4], [0.9, 0.3, 0.5]]), np.array([0.1, 0.6, 0.8])
         each = make(first).skew(make(second), [[0.1], [0.8]], convention, dual)
@@ -101,7 +100,7 @@ def test_independent_components_add(dual, convention):
 @few
 @given(seed=seeds, a=interior)
 def test_bhattacharyya_and_jsg_keep_their_bounds(form, seed, a):
-    """10."""
+    """``B <= min(a KL, (1-a) KL')``; the reversed JSG is at most ``U = (1-a)^2 KL + a^2 KL'`` and not far below it."""
     N1, N2 = pair(form, seed)
     forward, backward, slack = kl(N1, N2), kl(N2, N1), 1 + REL
     assert bhattacharyya(N1, N2, a) <= min(a * forward, (1 - a) * backward) * slack
@@ -120,30 +119,44 @@ def test_equal_members_have_divergence_zero(form, dual, convention, seed, a):
 
 
 def choose(condition, yes, no):
-    """What SymPy cannot decide is which of two computations of one number is the better."""
+    """Chooses one of two computations of the same number; SymPy cannot decide which one is more accurate."""
     return yes if condition in (True, sp.true) else no
 
 
-SYMBOLIC = Arithmetic(
-    library="SymPy",
-    **dict.fromkeys(("weight", "array", "broadcast", "result_type", "rounded", "stack", "largest")),
-    work=lambda x: x,
-    bits=lambda x: 64,
-    g=lambda x, k, other_k, log_r: x - sp.log(k),
-    gs=lambda x, k, other_k, log_r: sp.log(k) - x / k,
-    log=sp.log,
-    log1p=lambda x: sp.log(1 + x),
-    exp=sp.exp,
-    expm1=lambda x: sp.exp(x) - 1,
-    where=choose,
-)
+class Symbolic(Arithmetic):
+    """The functions of a family's shipped text, for SymPy expressions."""
+
+    array = rounded = result_type = None  # not needed
+
+    def __init__(self):
+        self.log, self.exp, self.where = sp.log, sp.exp, choose
+
+    def g(self, x, k, other_k, log_r):
+        return x - sp.log(k)
+
+    def gs(self, x, k, other_k, log_r):
+        return sp.log(k) - x / k
+
+    def log1p(self, x):
+        return sp.log(1 + x)
+
+    def expm1(self, x):
+        return sp.exp(x) - 1
+
+    def work(self, x):
+        return x
+
+    def bits(self, x):
+        return 64
+
+
 x, y, a = sp.symbols("x y a", positive=True)
 TEXTBOOK = {families.Poisson: x * sp.log(x / y) - x + y, families.Exponential: sp.log(x / y) + y / x - 1}
 
 
 def symbolic(family, rate):
-    """A member as the shipped text takes it."""
-    kind = type(family.__name__, (family,), {"__init__": lambda self: None, "arithmetic": SYMBOLIC})
+    """A member with a symbolic rate, for the shipped text."""
+    kind = type(family.__name__, (family,), {"__init__": lambda self: None, "arithmetic": Symbolic()})
     member = kind()
     member.parameters = {"rate": rate}
     return member
@@ -157,7 +170,7 @@ def vanishes(expression):
 @pytest.mark.parametrize("family", TEXTBOOK)
 @pytest.mark.parametrize("dual", [False, True])
 def test_the_shipped_text_has_the_two_kls_or_zero_at_the_ends(family, dual):
-    """Proposition 1, on the families' own text: by substitution, and by ``limit`` where SymPy finds it soon."""
+    """Proposition 1, on the families' own text: by substitution, and by ``limit`` where SymPy is fast enough."""
     N1, N2 = symbolic(family, x), symbolic(family, y)
     forward = TEXTBOOK[family]
     ends = forward, forward.subs({x: y, y: x}, simultaneous=True)

@@ -14,7 +14,7 @@ ALPHAS = (0.0, 0.3, 0.5, 1.0)
 
 @pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
 def test_the_gradient_is_the_derivative_of_the_definition(dual, convention):
-    """By means, variances, log-variances and alpha, against differences of the definition in 6000 bits."""
+    """Derivatives by means, variances, log-variances and alpha, against differences of the definition in 6000 bits."""
     gradient_of = jsgmath.jsg_dual_grad if dual else jsgmath.jsg_grad
     expected = truths(balls.gradient, ORDINARY, ALPHAS, dual, convention)
     for indices, N1, N2 in batches(ORDINARY):
@@ -24,7 +24,7 @@ def test_the_gradient_is_the_derivative_of_the_definition(dual, convention):
         for row, i in enumerate(indices):
             for column in range(len(ALPHAS)):
                 for value, (truth, size) in zip(values, expected[i][column], strict=True):
-                    # Its terms differ in sign: one unit of the sum of their sizes, as they are rounded once.
+                    # Its terms differ in sign and it is rounded once: one unit of the sum of the sizes of its terms.
                     unit = math.ulp(float(size.mid()))
                     assert balls.distance(value[row, column], truth, unit) <= 1
         # The quotient, the variance and the two gradients are rounded.

@@ -1,4 +1,4 @@
-"""The identities of these divergences on random Gaussians: they tie the library to itself and to integrals."""
+"""The identities of these divergences compare the library with itself and with integrals, on random Gaussians."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from verification import oracles
 from verification.pairs import DIVERGENCES, dense_pair, diagonal_pair, divergence, gaussian, interior, seeds
 
 dimensions = st.integers(1, 5)
-# Each side is a sum of terms of condition up to 1e4 in float64; the terms themselves are up to the larger KL.
+# Each side is a sum in float64 with a condition of up to 1e4; its terms are at most as large as the larger KL.
 REL = 1e-10
 
 
@@ -26,7 +26,7 @@ def close(left, right, size):
 
 @given(n=dimensions, seed=seeds, a=interior)
 def test_the_original_dual_is_the_bhattacharyya_distance_by_integration(n, seed, a):
-    """B_a = -log of the integral of p^(1-a) q^a, by its closed form ``log det`` in 60 digits."""
+    """B_a = -log of the integral of p^(1-a) q^a, which has a closed form with log-determinants, here in 60 digits."""
     N1, N2 = pair(n, seed)
     with mp.workdps(oracles.DIGITS):
         (m1, S1), (m2, S2) = (oracles.exact("cov", N.mean, N.cov) for N in (N1, N2))
@@ -88,7 +88,7 @@ def test_jsg_is_jensen_shannon_and_a_kl_from_the_mixture(a, convention):
 
 
 @pytest.mark.parametrize("a", [0.2, 0.5, 0.9])
-def test_the_divergence_to_the_unnormalised_mean(a):
+def test_the_divergence_to_the_unnormalised_mean_is_a_closed_form(a):
     """``a(1-a) J + Z - 1`` with ``Z = exp(-B_a)``: the extended divergence, by integrals in 1-D."""
     N1, N2 = diagonal_pair(1, 6)
     _, integrate = oracles.jensen_shannon(N1, N2, a)
@@ -155,7 +155,7 @@ def test_independent_blocks_add(dual, convention, seed, a):
 @pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
 @given(n=dimensions, seed=seeds, a=interior)
 def test_equal_covariances_leave_the_mahalanobis_distance(dual, convention, n, seed, a):
-    """``a(1-a) M/2`` for the original mean, ``((1-a)^3 + a^3) M/2`` for the reversed one, primal and dual alike."""
+    """``a(1-a) M/2`` for the original mean, ``((1-a)^3 + a^3) M/2`` for the reversed one, for JSG and its dual."""
     (m1, S), (m2, _) = dense_pair(n, seed)
     M = (m1 - m2) @ np.linalg.solve(S, m1 - m2)
     expected = (a * (1 - a) if convention == "nielsen" else (1 - a) ** 3 + a**3) * M / 2
@@ -173,7 +173,7 @@ def test_bhattacharyya_and_jsg_keep_their_bounds(n, seed, a):
 
 
 def test_the_divergence_may_lie_below_both_kls():
-    """It interpolates the KLs at the ends only: this pair has KLs of 1.52 and 18.0 and a JSG of 0.702."""
+    """JSG equals the KLs only at the ends: this pair has KLs of 1.52 and 18.0 and a JSG of 0.702."""
     N1, N2 = jsgmath.Gaussian(1.0, var=0.05), jsgmath.Gaussian(0.0, var=1.0)
     assert jsg(N1, N2, 0.123) == pytest.approx(0.702, abs=5e-4)
     assert (kl(N1, N2), kl(N2, N1)) == (pytest.approx(1.52, abs=5e-3), pytest.approx(18.0, abs=5e-2))

@@ -1,4 +1,4 @@
-"""What `special.py` adds to the formula: the series near zero, and a difference that loses nothing."""
+"""The series and the exact sums of `special.py` lose no digits."""
 
 from fractions import Fraction
 
@@ -23,7 +23,7 @@ def test_the_tail_is_the_truncated_series(terms):
 @pytest.mark.parametrize("bits", [24, 53, 64])
 @pytest.mark.parametrize("x", [mp.mpf(-2) / 3, 2], ids=["-2/3", "2"])
 def test_the_series_is_as_long_as_it_must_be(bits, x):
-    """What is left out is below a tenth of the last bit of g and gs, where w is largest; two terms less is not."""
+    """Where w is largest, the truncation error is below a tenth of the last bit; with two terms fewer it is not."""
     with mp.workdps(60):
         q = x / (2 + x)
         smaller = min(x - mp.log(1 + x), mp.log(1 + x) - x / (1 + x))
@@ -46,7 +46,7 @@ def test_a_sum_and_what_it_lost_are_the_exact_sum():
 
 @pytest.mark.parametrize("name", ["g", "gs"])
 def test_the_kernels_keep_every_digit_of_the_working_precision(name):
-    """On both sides of the two ends of the series, towards zero, and far away."""
+    """The arguments lie on both sides of the two ends of the series, near zero, and far away."""
     powers = WORK(2) ** np.arange(-60, 60)
     near = np.random.default_rng(0).integers(2**16, 2**20, 400) * WORK(2) ** -18  # between 1/4 and 4
     k = np.concatenate([powers, near, 1 + powers[:59], 1 - powers[:59]])
@@ -56,31 +56,117 @@ def test_the_kernels_keep_every_digit_of_the_working_precision(name):
         with ctx.workprec(400):
             e, got = (arb(fmpq(*number.as_integer_ratio())) for number in (argument, value))
             truth = e - (1 + e).log() if name == "g" else (1 + e).log() - e / (1 + e)
-            # 2.6 was measured; the difference outside the series loses less than two bits.
+            # 2.6 was measured; outside the series, the difference loses less than two bits.
             assert abs(got - truth) <= 4 * EPS * truth
 
 
 def exact_tail(w):
-    """``2 P(w)`` from the artanh that P is the tail of."""
+    """``2 P(w)``, computed from artanh; P is the tail of its series."""
     q = mp.sqrt(w)
     return 2 * (mp.atanh(q) / q - 1) / w
 
 
 @pytest.mark.parametrize("k", [mp.mpf(j) / 8 for j in (1, 2, 3, 5, 7, 9, 15, 16, 40, 800)])
 def test_splitting_changes_nothing(k):
-    """``g`` and ``gs`` from what the series serves of k and from the rest, wherever k is split."""
+    """``g`` and ``gs`` do not depend on where k is split into a factor for the series and the rest."""
     with mp.workdps(60):
-        x = k - 1
+        x, beyond = k - 1, mp.mpf(5) / 7
         for m in (mp.mpf(3) / 8, mp.mpf(7) / 8, mp.mpf(2), k):
-            f, log_rest = m - 1, mp.log(k / m)
             tail = exact_tail if m != k or 3 <= 8 * k <= 16 else lambda w: mp.mpf(0) if w == 0 else exact_tail(w)
-            assert mp.almosteq(special.split_g(x, f, log_rest, tail), x - mp.log(k), mp.mpf(10) ** -50)
-            assert mp.almosteq(special.split_gs(k, f, m, log_rest, tail), mp.log(k) - x / k, mp.mpf(10) ** -50)
+            arguments = x, k, None, beyond, lambda x, k, m=m: (m - 1, m, mp.log(k / m)), tail
+            assert mp.almosteq(special.split_g(*arguments), x - mp.log(k) - beyond, mp.mpf(10) ** -50)
+            assert mp.almosteq(special.split_gs(*arguments), mp.log(k) + beyond - x / k, mp.mpf(10) ** -50)
+
+
+@pytest.mark.parametrize("eighths", [1, 2, 3, 4, 8, 15, 16, 17, 800])
+def test_the_split_keeps_k_where_the_series_serves_it_and_gives_the_logarithm_the_rest(eighths):
+    k = mp.mpf(eighths) / 8
+    f, m, log_rest = special.split(k - 1, k, clamp, mp.log)
+    assert m == min(max(k, 0.375), 2)
+    assert f == m - 1
+    assert mp.almosteq(m * mp.exp(log_rest), k)
+
+
+@pytest.mark.parametrize("k", [0.01, 0.7, 1.001, 1.9, 30.0])
+def test_kernels_by_the_split_are_g_and_gs(k):
+    g, gs = special.split_kernels(clamp, mp.log, exact_tail)
+    k = mp.mpf(k)
+    assert mp.almosteq(g(k - 1, k, k, 0), k - 1 - mp.log(k))
+    assert mp.almosteq(gs(k - 1, k, k, 0), mp.log(k) - (k - 1) / k)
+
+
+def clamp(x, low, high):
+    return min(max(x, low), high)
+
+
+WIDEST, FURTHEST = 700.0, 2.0**512
+
+
+def reduced(mean1, logvar1, mean2, logvar2, w1=0.5, w2=0.5, ends=True):
+    """`special.log_variance_pair` in float64."""
+    operations = np.exp, lambda x: (np.exp(x), np.expm1(x)), lambda x, limit: np.clip(x, -limit, limit), np.where
+    return special.log_variance_pair(mean1, logvar1, mean2, logvar2, w1, w2, ends, WIDEST, FURTHEST, *operations)
+
+
+@pytest.mark.parametrize("standard", [False, True], ids=["two Gaussians", "N(0, 1)"])
+@pytest.mark.parametrize("size", [1e-9, 1e-3, 1.0, 300.0])
+def test_log_variances_are_reduced_to_the_scalars_of_the_formula(standard, size):
+    """To a few units of the last place of float64, wherever the two log-variances lie and however near."""
+    mean1, mean2, middle, step = np.random.default_rng(0).normal(size=(4, 200))
+    logvar1 = size * step if standard else 50 * middle + size * step
+    mean2, logvar2 = (None, None) if standard else (mean2, 50 * middle)
+    beyond, *got = reduced(mean1, logvar1, mean2, logvar2)
+    assert (np.asarray(beyond) == 0).all()
+    columns = zip(*(np.broadcast_to(x, 200).tolist() for x in got), strict=True)
+    zero = np.zeros(200)
+    pairs = zip(mean1, logvar1, zero if standard else mean2, zero if standard else logvar2, strict=True)
+    with mp.workdps(40):
+        for numbers, pair in zip(columns, pairs, strict=True):
+            m1, l1, m2, l2 = (float(x) for x in pair)
+            d, l1, l2 = m1 - m2, mp.mpf(l1), mp.mpf(l2)
+            difference = l1 - l2
+            if abs(difference) > WIDEST or max(abs(l1), abs(l2)) > WIDEST:
+                continue
+            i1, i2 = mp.exp(-l1 / 2), mp.exp(-l2 / 2)
+            want = (
+                mp.exp(difference), mp.exp(-difference), mp.expm1(difference), mp.expm1(-difference),
+                d * i1, d * i2, i1, i2,
+            )  # fmt: skip
+            for name, x, y in zip(("r1", "r2", "e1", "e2", "d1", "d2", "i1", "i2"), numbers, want, strict=True):
+                # An exponential is within an ulp; squares, reciprocals and products make at most ten of them.
+                assert abs(x - y) <= 10 * 2.0**-52 * abs(y), name
+
+
+def test_log_ratios_and_displacements_are_clamped():
+    """Ratios at their limits stay consistent; a displacement and its unit stay below the square root of the range."""
+    for sign in (1.0, -1.0):
+        _, r1, r2, e1, *_ = reduced(*np.array([[0.0], [sign * 900.1], [0.0], [-sign * 0.3]]))
+        assert r1 == pytest.approx(np.exp(sign * WIDEST), rel=1e-12, abs=0)
+        assert r2 == pytest.approx(np.exp(-sign * WIDEST), rel=1e-12, abs=0)
+        assert e1 == pytest.approx(np.expm1(sign * WIDEST), rel=1e-12, abs=0)
+    *_, d1, d2, i1, i2 = reduced(*np.array([[0.0], [-900.0], [-2e300], [-1600.0]]))
+    assert i1 == pytest.approx(np.exp(WIDEST / 2), rel=1e-12, abs=0)
+    assert i2 == FURTHEST / 2
+    assert d1 == FURTHEST * i1
+    assert d2 == FURTHEST * i2
+    *_, d1, _, _, i2 = reduced(np.array([-2e300]), np.zeros(1), None, None)
+    assert (d1, i2) == (-FURTHEST, 1)
+
+
+@pytest.mark.parametrize("standard", [False, True], ids=["two Gaussians", "N(0, 1)"])
+def test_only_an_end_that_is_a_kl_divergence_gets_back_what_was_cut_off_its_log_ratio(standard):
+    zero = np.zeros(3)
+    logvar1 = np.array([1000.0, -1e40, 3.0])
+    second = (None, None) if standard else (zero, zero)
+    for w1, w2 in ((1.0, 0.0), (0.0, 1.0)):
+        assert reduced(zero, logvar1, *second, w1, w2)[0].tolist() == [300, -1e30, 0]
+        assert reduced(zero, logvar1, *second, w1, w2, ends=False)[0] == 0
+    assert reduced(zero, logvar1, *second, 0.25, 0.75)[0].tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize(("terms", "bits"), [(6, 27), (13, 55)])
 def test_the_economised_tail_leaves_g_and_gs_their_digits(terms, bits):
-    """As long as torch and Triton take it, for every k that they give to the series; two terms less are not enough."""
+    """The series of torch and Triton is long enough for every k that uses it; two terms fewer are not enough."""
     with mp.workdps(40):
         lost = {terms: 0, terms - 2: 0}
         for count in lost:
@@ -100,7 +186,7 @@ def test_the_economised_tail_leaves_g_and_gs_their_digits(terms, bits):
 
 @pytest.mark.parametrize(("terms", "bits"), [(6, 26), (11, 55)])
 def test_the_economised_exponential_keeps_its_digits(terms, bits):
-    """``expm1(f)/f`` to ``|f| = log(2)/2``, where the exponential of the kernels is reduced to."""
+    """``expm1(f)/f`` for ``|f| <= log(2)/2``, to which the kernels reduce the argument of the exponential."""
     with mp.workdps(40):
         lost = {terms: 0, terms - 1: 0}
         for count in lost:
@@ -114,7 +200,7 @@ def test_the_economised_exponential_keeps_its_digits(terms, bits):
 
 
 def test_economised_coefficients_are_nearly_the_best():
-    """Of x^4 on [0, 1] by a cubic: a Chebyshev polynomial is off by 1/128 everywhere it can be, which nothing beats."""
+    """The best cubic for x^4 on [0, 1] has errors of 1/128 with alternating signs (a Chebyshev polynomial)."""
     with mp.workdps(30):
         coefficients = special.economised([0, 0, 0, 0, 1], 0, 1, 4)
         off = [special.polynomial(mp.mpf(j) / 1000, coefficients) - (mp.mpf(j) / 1000) ** 4 for j in range(1001)]

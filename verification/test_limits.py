@@ -1,4 +1,4 @@
-"""The limits of eqs. 14-19 numerically, on the approach, for Gaussians of several dimensions."""
+"""The limits of eqs. 14-19, checked numerically as alpha approaches its ends, in several dimensions."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ kinds = st.sampled_from([dense_pair, diagonal_pair])
 @pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
 @given(kind=kinds, n=st.integers(1, 5), seed=seeds)
 def test_the_divergence_approaches_its_limit_linearly(dual, convention, end, kind, n, seed):
-    """Deasy: the two KLs (eqs. 17-19).  Nielsen: zero (eqs. 14-15)."""
+    """The limits are the two KLs for deasy (eqs. 17-19) and zero for nielsen (eqs. 14-15)."""
     N1, N2 = (gaussian(N) for N in kind(n, seed))
     forward, backward = jsgmath.kl(N1, N2), jsgmath.kl(N2, N1)
     limit = 0.0

@@ -1,4 +1,4 @@
-"""The suite that proves the mathematics turns red when the mathematics is broken."""
+"""The tests that prove the mathematics fail when the mathematics is broken."""
 
 import ast
 import subprocess
@@ -8,13 +8,13 @@ import pytest
 
 from verification import mutants
 
-CORE = ["formula", "special", "exact", "pairs", "diagonal", "reduction"]  # the others take minutes more
+CORE = ["formula", "special", "exact", "pairs", "diagonal", "reduction"]  # the other modules take minutes more
 HARMLESS = "special.numpy_kernel: terms = series_terms(info.nmant + 2)"
 
 
 @pytest.fixture(scope="module")
 def trial():
-    """The one command that prints every mutant's fate, in a process of its own."""
+    """Runs the command that prints the fate of every mutant, once and in its own process."""
     command = [sys.executable, "-m", "verification.mutants", *CORE, HARMLESS]
     return subprocess.run(command, cwd=mutants.ROOT, capture_output=True, text=True)
 
@@ -29,12 +29,12 @@ def test_every_mutant_is_killed_and_the_readme_has_their_number(trial):
 
 @pytest.mark.slow
 def test_a_change_without_effect_survives(trial):
-    """The runner can tell: a mutant that changes no digit comes back green."""
+    """All tests pass for a mutant that changes no digit, and the command says so."""
     assert trial.stdout.count("    survived ") == 1
 
 
-def test_everything_that_can_go_wrong_makes_a_mutant():
-    """An operation, sign, comparison, condition, number and name; nothing that only raises."""
+def test_every_operation_sign_comparison_number_and_name_makes_a_mutant():
+    """These are operations, signs, comparisons, conditions, numbers and names, but nothing that only raises."""
     source = """
 def f(r1, r2, A):
     if r1 < 0:
@@ -61,9 +61,9 @@ def f(r1, r2, A):
     assert "module.f: return A.T @ -r1 ** 3 if r1 > 0.5 and A else r2.T / 2" in {m.name for m in found}
 
 
-@pytest.mark.parametrize("module", ["formula", "special", "diagonal", "divergences"])
+@pytest.mark.parametrize("module", ["formula", "special", "diagonal", "divergences", "gradients"])
 def test_every_arithmetic_operation_has_its_mutant(module):
-    """But for those in what only raises an error."""
+    """The exceptions are operations in code that only raises an error."""
     source = mutants.text_of(module)
     tree = ast.parse(source)
     errors = {id(node) for part in ast.walk(tree) if mutants.only_raises(part) for node in ast.walk(part)}

@@ -58,10 +58,9 @@ def kernel_error(kernel, j, m):
         f = Paired(m - 1, m_pair.error, m_pair.low + U * (m - 1).abs_upper(), x=x)
         log2 = arb(2).log() * j
         log_rest = Paired(log2, log2.abs_upper() * arb(2) ** -103, log2.abs_upper() * 3 * U, x=x)
-    if kernel == "g":
-        result = special.split_g(x_pair, f, log_rest, tail)
-    else:
-        result = special.split_gs(k_pair, f, k_pair if j == 0 else m_pair, log_rest, tail)
+    parts = f, k_pair if j == 0 else m_pair, log_rest
+    text = {"g": special.split_g, "gs": special.split_gs}[kernel]
+    result = text(x_pair, k_pair, None, 0, split=lambda x, k: parts, tail=tail)
     smallest = result.value.abs_lower()
     return (result.error / smallest, result.low / smallest) if smallest > 0 else (arb("nan"), arb("nan"))
 

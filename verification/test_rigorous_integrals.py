@@ -1,8 +1,8 @@
 """The shipped formula is the integral of the densities, to 30 proved digits: eqs. 1, 7, 8 and 10.
 
-Both sides are balls of Arb, proved to contain the true value.  One side knows nothing but that a Gaussian's log-density
-is a quadratic polynomial and that the geometric mean is the normalised product of powers of two densities; the other
-runs `formula.py` and `special.py` as shipped.  That the two balls overlap, both being this narrow, are the 30 digits.
+Both sides are balls of Arb, proved to contain the true value.  One side uses only that a Gaussian's log-density is a
+quadratic polynomial and that the geometric mean is the normalised product of powers of two densities.  The other side
+runs `formula.py` and `special.py` as shipped.  The two balls overlap and are this narrow, which proves 30 digits.
 """
 
 from functools import partial
@@ -16,9 +16,9 @@ from verification.oracles import mean_weights
 from verification.pairs import DIVERGENCES
 
 BITS = 160
-# Everything is integrated from -REACH to REACH; `_tail` bounds what lies beyond, which is below 1e-100.
+# Integrals go from -REACH to REACH; `_tail` bounds the rest, which is below 1e-100.
 REACH = 60
-# (m1, v1), (m2, v2): ordinary, of equal variance, nearly equal, far apart.
+# (m1, v1), (m2, v2): an ordinary pair, equal variances, nearly equal Gaussians, Gaussians far apart.
 PAIRS = [
     ((fmpq(1, 3), fmpq(5, 7)), (fmpq(-2), fmpq(3))),
     ((fmpq(1), fmpq(2)), (fmpq(-1, 2), fmpq(2))),
@@ -34,7 +34,7 @@ def log_density(mean, variance):
 
 
 def integral(exponent, factor):
-    """Of ``exp(exponent(x)) factor(x)`` over all x, for two polynomials: a function without singularities."""
+    """The integral of ``exp(exponent(x)) factor(x)`` over all x, for two polynomials; it has no singularities."""
 
     def integrand(x, _):
         return _at(exponent, x).exp() * _at(factor, x)
@@ -51,10 +51,10 @@ def _at(polynomial, x):
 
 
 def _tail(exponent, factor, side):
-    """A ball around what lies beyond ``side * REACH``.
+    """A ball that contains the integral beyond ``side * REACH``.
 
-    At a distance y beyond, the exponent is ``e0 - rate y - e2 y^2 <= e0 - rate y`` and the factor at most
-    ``sum |a_j| y^j``; and ``exp(-rate y) y^j`` has the integral ``j!/rate^(j+1)``.
+    At a distance y beyond that point, the exponent is ``e0 - rate y - e2 y^2 <= e0 - rate y``, and the factor is at
+    most ``sum |a_j| y^j``.  The integral of ``exp(-rate y) y^j`` is ``j!/rate^(j+1)``.
     """
     beyond = arb_poly([side * REACH, side])
     exponent, factor = exponent(beyond), factor(beyond)
@@ -66,7 +66,7 @@ def _tail(exponent, factor, side):
 
 
 def by_integrals(N1, N2, alpha, dual, convention):
-    """Eq. 8, or eq. 10 if ``dual``: eq. 1 of each KL divergence, eq. 7 or 16 of the mean."""
+    """Eq. 8, or eq. 10 if ``dual``, with eq. 1 for each KL divergence and eq. 7 or 16 for the mean."""
     g1, g2 = mean_weights(arb(alpha), convention)
     w1, w2 = 1 - arb(alpha), arb(alpha)
     p1, p2 = log_density(*N1), log_density(*N2)

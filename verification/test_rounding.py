@@ -1,6 +1,6 @@
-"""How far rounding can take a divergence of diagonal Gaussians from the truth: proved piece by piece, then added up.
+"""Bounds on the rounding error of a divergence of diagonal Gaussians, proved piece by piece and then added up.
 
-`README.md`, "How much rounding can do", has the argument; the constants it quotes are those below.  The unit is the
+`README.md`, "How much rounding can do", has the argument and quotes the constants below.  Errors are in units of the
 unit roundoff: 2^-64 in 80-bit arithmetic, 2^-53 in float64, 2^-24 in float32.
 """
 
@@ -41,21 +41,21 @@ SCALARS = {
 
 
 def arguments(form):
-    """Relative errors of a kernel's arguments ``x = g2 e`` and ``k = g1 + g2 r``, one of the weights being rounded."""
+    """Relative errors of a kernel's arguments ``x = g2 e`` and ``k = g1 + g2 r``; one weight is rounded."""
     return 1 + SCALARS[form].e + 1, 1 + SCALARS[form].r + 1 + 1
 
 
 def mean_term(kernel, form):
-    """Relative error of ``(g2 d2) (g2/k2 d2)`` in JSG, of ``(g2/k2 d1)^2`` in its dual."""
+    """Relative error of ``(g2 d2) (g2/k2 d2)`` in JSG, or of ``(g2/k2 d1)^2`` in its dual."""
     (_, k), d = arguments(form), SCALARS[form].d
     return 2 * (1 + d) + k + 4 if kernel == "g" else 2 * (1 + k + 1 + d + 1) + 1
 
 
-# Where the series serves; what it leaves out, by the bits of the arithmetic; and the condition numbers there.
+# The interval where the series is used; its truncation error, by the bits of the arithmetic; its condition numbers.
 NEAR = arb(-2) / 3, arb(2)
 LEFT_OUT = {64: 0.0116, 53: 0.0068, 24: 0.0287}
 CONDITION = {"g": 3.09, "gs": 4.44}
-# Relative errors of the kernels for all x, their arguments having those of the form.
+# Relative errors of the kernels for all x, if their arguments have the errors of the form.
 KERNEL = {
     ("g", "var"): 21.6,
     ("gs", "var"): 27.9,
@@ -64,13 +64,13 @@ KERNEL = {
     ("g", "logvar"): 30.8,
     ("gs", "logvar"): 41.3,
 }
-# The larger of a kernel's and a mean's term, and four operations: their sum, a weight's rounding, product, sum.  What
-# the series leaves out, and products of errors of the other steps, are below 0.1.
+# The larger error of a kernel and a term of the means, plus four operations: their sum, the rounding of a weight, the
+# product with it, the last sum.  The truncation error and the products of errors of the other steps are below 0.1.
 DIVERGENCE = {key: max(KERNEL[key], mean_term(*key)) + 4 + 0.1 for key in KERNEL}
 
 
 def evaluate(kernel, x, bits=64, x_error=0, k_error=0):
-    """The shipped kernel on a ball, in arithmetic of so many bits, with arguments that err by so much."""
+    """The shipped kernel on a ball, in arithmetic of ``bits`` bits, with errors ``x_error`` and ``k_error``."""
     k = Rounded(1 + x, k_error * (1 + x).abs_upper(), x=x)
     x = Rounded(arb(1), arb(x_error), order=1, x=x)
     return KERNELS[kernel](x, k, k, 0 * x, **options(x, special.series_terms(bits)))
@@ -82,19 +82,19 @@ def options(x, terms):
 
 
 def by_square(kernel, x):
-    """A ball around ``g(x)/x^2``, where the series serves and the first term left out is below 1e-30 of the sum."""
+    """A ball around ``g(x)/x^2`` where the series is used; the first omitted term is below 1e-30 of the sum."""
     result = evaluate(kernel, x, bits=100)
     return result.value / x ** (2 - result.order) * arb(1, 1e-30)
 
 
 def condition(kernel, x, bits=100):
-    """``x f'(x)/f(x)``, by the derivatives in `test_symbolic.py`."""
+    """The condition number ``x f'(x)/f(x)``, with the derivatives that `test_symbolic.py` proves."""
     result = evaluate(kernel, x, bits)
     return x ** (2 - result.order) / ((1 + x) if kernel == "g" else (1 + x) ** 2) / result.value
 
 
 def assert_tight(bound, function, low, high, at):
-    """The bound holds on the whole interval, and is no more than 1 % above what is attained at one of some points."""
+    """Asserts that the bound holds on the whole interval and is reached to 1 % at one of the points ``at``."""
     prove(bound, function, low, high)
     assert max(function(arb(x)) for x in at) > 0.99 * bound
 
@@ -107,8 +107,8 @@ def test_the_shipped_series_is_that_of_the_logarithm(bits):
 
 
 @pytest.mark.parametrize("bits", BITS)
-def test_what_the_series_leaves_out_is_far_below_the_last_bit(bits):
-    """Relative to g and gs: ``2 q (w^(T+1)/(2T+3) + ...)``, which a geometric series bounds."""
+def test_the_truncation_error_of_the_series_is_far_below_the_last_bit(bits):
+    """Relative to g and gs it is ``2 q (w^(T+1)/(2T+3) + ...)``, which a geometric series bounds."""
     terms = special.series_terms(bits)
 
     def left_out(kernel, x):
@@ -117,14 +117,14 @@ def test_what_the_series_leaves_out_is_far_below_the_last_bit(bits):
 
     for kernel in KERNELS:
         prove(LEFT_OUT[bits], partial(left_out, kernel), *NEAR)
-    # Reached by gs at 2, which is g at -2/3.
+    # gs reaches the bound at 2, where it equals g at -2/3.
     assert left_out("gs", arb(2)) > 0.95 * LEFT_OUT[bits]
     assert LEFT_OUT[bits] < 0.1
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_the_condition_number_of_the_kernels_near_zero(kernel):
-    """What becomes of an error in x."""
+def test_the_condition_number_of_the_kernels_near_zero_is_the_one_stated(kernel):
+    """It is the factor by which a relative error of x grows."""
 
     assert_tight(CONDITION[kernel], partial(condition, kernel), *NEAR, at=NEAR[:1])
 
@@ -132,12 +132,12 @@ def test_the_condition_number_of_the_kernels_near_zero(kernel):
 @pytest.mark.parametrize("bits", BITS)
 @pytest.mark.parametrize(("kernel", "form"), KERNEL)
 def test_rounding_errors_of_the_kernels_stay_below_the_bound(kernel, form, bits):
-    """For all x from 2^-20 - 1 to 2^20; beyond both ends the errors shrink (`README.md`)."""
+    """This is proved for all x from 2^-20 - 1 to 2^20; beyond both ends the errors shrink (`README.md`)."""
 
     x_error, k_error = arguments(form)
 
     def error(x):
-        if x > 0:  # there k is 1 + x, and what x errs in counts by the condition number
+        if x > 0:  # there k is 1 + x, and the condition number multiplies the error of x
             inherited, result = x_error * condition(kernel, x, bits), evaluate(kernel, x, bits)
         else:
             inherited, result = 0, evaluate(kernel, x, bits, x_error, k_error)
@@ -147,7 +147,7 @@ def test_rounding_errors_of_the_kernels_stay_below_the_bound(kernel, form, bits)
 
 
 def test_the_bounds_are_those_of_the_readme_and_of_the_library():
-    assert max(DIVERGENCE.values()) <= 2 * special.ROUNDING  # an epsilon is two units
+    assert max(DIVERGENCE.values()) <= 2 * special.ROUNDING  # an epsilon is two unit roundoffs
     readme = (Path(__file__).parent / "README.md").read_text()
     for form, errors in SCALARS.items():
         row = [*errors, *arguments(form), mean_term("g", form), mean_term("gs", form)]
@@ -155,14 +155,14 @@ def test_the_bounds_are_those_of_the_readme_and_of_the_library():
         assert f"| `{form}` | " + " | ".join(f"{number:.3g}" for number in row) + " |" in readme
 
 
-# --- at points: what is assumed, and what it adds up to -----------------------------------------------------------
+# --- at single points: the assumptions, and the whole formula ------------------------------------------------------
 
 WORKS = [np.longdouble, np.float64]
 ALPHAS = [0.0, 1e-100, 1e-9, 0.3, 0.5, 0.9, 1 - 2.0**-53, 1.0]
 
 
 def pairs(form, count, seed=0):
-    """Variances from some units in the last place to a factor e^300 apart, means up to 1e12 apart or equal."""
+    """Variances differ by a few units in the last place up to a factor e^300; means are equal or up to 1e12 apart."""
     rng = np.random.default_rng(seed)
     for _ in range(count):
         ratio = rng.choice([-1, 1]) * rng.choice([10 ** rng.uniform(-15, 0), rng.uniform(0, 3), rng.uniform(0, 300)])
@@ -177,7 +177,7 @@ def gaussians(pair):
 
 
 def exact(x):
-    """A floating-point number of any length as a ball without width."""
+    """A floating-point number of any length as an exact ball."""
     return arb(float(x)) + (exact(x - np.float64(x)) if x != np.float64(x) else 0)
 
 
@@ -195,7 +195,7 @@ def true_pair(N1, N2):
 
 
 def bounded(kernel, N1, N2, alpha, convention):
-    """The shipped formula on scalars that err as much as they may: its value, and the bound on its error."""
+    """The shipped formula on scalars with the largest allowed errors: its value, and the bound on its error."""
     w1, w2 = Rounded(1 - arb(alpha), 1 - arb(alpha)), Rounded(arb(alpha))
     g1, g2, _ = formula.mean_weights(w1, w2, convention == "deasy")
     log_r1, *scalars = true_pair(N1, N2)
@@ -209,7 +209,7 @@ def bounded(kernel, N1, N2, alpha, convention):
 @pytest.mark.parametrize("work", WORKS)
 @pytest.mark.parametrize(("function", "bound"), [("sqrt", SQRT), ("log", LOG), ("exp", EXP), ("expm1", EXPM1)])
 def test_the_functions_are_as_accurate_as_assumed(function, bound, work):
-    """NumPy's and the C library's, here: at points of any size, and for the logarithm near 1 too."""
+    """The functions are those of NumPy and the C library on this machine; the logarithm is also tested near 1."""
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.uniform(-700, 700, 500), rng.uniform(-1, 1, 500), 10 ** rng.uniform(-9, 0, 500)])
     x = x.astype(work) * (1 + rng.uniform(size=x.size).astype(work) * work(2) ** -52)
@@ -232,14 +232,14 @@ def test_the_scalars_of_a_pair_err_no_more_than_composed(form, work, monkeypatch
                 error = abs(exact(x[0]) - truth) / unit(work)
                 assert error <= getattr(SCALARS[form], name[0]) * abs(truth)
                 largest[name[0]] = largest[name[0]].max(error / abs(truth) if truth != 0 else arb(0))
-    # All roundings of a chain in one direction are rare; 0.28 to 1 of the bound were measured.
+    # The roundings of a chain rarely all have the same direction; 0.28 to 1 of the bound was measured.
     assert all(largest[name] > bound / 4 for name, bound in SCALARS[form]._asdict().items())
 
 
 @pytest.mark.parametrize("form", SCALARS)
 @pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
 def test_the_whole_formula_keeps_the_bound(dual, convention, form, monkeypatch):
-    """At points: the error is below the bound of the text's own operations, which is below the one for all points."""
+    """At each point the error is below the bound that the formula adds up, and this is below the bound for all x."""
     kernel, sample, largest = "gs" if dual else "g", list(pairs(form, 40)), arb(0)
     values = {}
     for work in WORKS:
@@ -250,25 +250,25 @@ def test_the_whole_formula_keeps_the_bound(dual, convention, form, monkeypatch):
             truth = balls.divergence(*pair, alpha, dual=dual, convention=convention)
             with ctx.workprec(300):
                 result = bounded(kernel, *pair, alpha, convention)
-                # What the series leaves out, and in the bounds is counted apart.
+                # The truncation error of the series, which the bounds count separately.
                 assert abs(result.value - truth) <= LEFT_OUT[64] * arb(2) ** -64 * truth
                 assert result.error <= DIVERGENCE[kernel, form] * truth
                 for work in WORKS:
                     value = values[work][i][j]
                     last_rounding = 0.0 if work is np.float64 else np.spacing(value) / 2
-                    # Twice LEFT_OUT: of this arithmetic, and of the 64 bits in which the bound was computed.
+                    # Twice LEFT_OUT: once for this arithmetic, once for the 64 bits in which the bound is computed.
                     error = result.error + 2 * max(LEFT_OUT.values()) * truth
                     assert abs(exact(value) - truth) <= unit(work) * error + last_rounding
                 largest = largest.max(result.error / truth if truth != 0 else arb(0))
-    # The bounds are not idle: 0.39 to 0.6 of them were measured, at points that are not chosen for it.
+    # The bounds are not much too large: 0.39 to 0.6 of them was measured, at points that are not chosen for it.
     assert largest > DIVERGENCE[kernel, form] / 3
 
 
 def test_a_quarter_of_the_bound_is_attained(monkeypatch):
-    """In float64 alone, the worst of five million random pairs."""
+    """This is the worst of five million random pairs, in float64 alone."""
     monkeypatch.setattr(special, "WORK", np.float64)
     N1, N2, alpha = (0.0, "std", 1.1573846838064747), (0.0, "std", 2.024684341431963), 0.9729141972339019
     value = divergence(False)(*gaussians((N1, N2)), alpha, convention="nielsen")
     truth = balls.divergence(N1, N2, alpha, dual=False, convention="nielsen")
-    # 10.7 of 34.9 were measured: 8.6 units in the last place.
+    # 10.7 of 34.9 was measured, which is 8.6 units in the last place.
     assert abs(exact(value) - truth) > DIVERGENCE["g", "std"] / 4 * unit(np.float64) * truth

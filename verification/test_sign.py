@@ -1,4 +1,4 @@
-"""Never negative, never NaN, and zero at equality, over the whole range of float64."""
+"""Divergences are never negative and never NaN, and zero for equal Gaussians, over the whole range of float64."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_equal_dense_gaussians_have_divergence_zero(dual, convention, form, n, s
 @pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
 @given(n=st.integers(1, 6), seed=seeds, exponent=st.floats(-16, 3), alpha=alphas)
 def test_no_dense_pair_gives_a_negative(dual, convention, n, seed, exponent, alpha):
-    """From covariances one rounding apart to covariances a thousand times each other."""
+    """The covariances differ by one rounding up to a factor of a thousand."""
     (m, S), (_, T) = dense_pair(n, seed)
     N1, N2 = gaussian((m, S)), gaussian((m, S + 10.0**exponent * T))
     assert divergence(dual)(N1, N2, alpha, convention=convention) >= 0
@@ -53,8 +53,8 @@ def test_no_dense_pair_gives_a_negative(dual, convention, n, seed, exponent, alp
 
 
 def test_values_in_between_are_finite_and_positive():
-    """Near-equal Gaussians lose nothing: variances one ulp apart still have the divergence of their difference."""
+    """Near-equal Gaussians lose nothing: even variances one ulp apart have an accurate divergence."""
     N1, N2 = jsgmath.Gaussian(0.0, var=1.0), jsgmath.Gaussian(0.0, var=np.nextafter(1.0, 2.0))
     ulp = np.finfo(float).eps
-    # 2 JSG = g2^2 e^2/2 and so on: to leading order the value is ((1-a)^3 + a^3) e^2/4 at a = 1/2, e^2/16.
+    # g(x) is x^2/2 to leading order, so JSG is ((1-a)^3 + a^3) e^2/4, which is e^2/16 at a = 1/2.
     assert jsgmath.jsg(N1, N2, 0.5) == pytest.approx(ulp**2 / 16, rel=1e-15)

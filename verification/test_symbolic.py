@@ -1,6 +1,6 @@
-"""Proofs by SymPy on the text that ships: the definition, the limits of eqs. 14-19, the derivatives, the signs.
+"""Proofs by SymPy on the shipped text: the definition, the limits of eqs. 14-19, the derivatives, the signs.
 
-They hold for one pair of dimension one; `test_definition.py` has the reduction of any pair to those.
+They hold for a one-dimensional pair; `test_definition.py` tests the reduction of any pair to such pairs.
 """
 
 from functools import cache
@@ -21,7 +21,7 @@ LIMITS = {
 }
 
 
-@cache  # `mutants.py` asks again and again, mostly of the same expressions
+@cache  # `mutants.py` asks many times, mostly for the same expressions
 def is_zero(expression):
     return sympy.simplify(sympy.expand_log(expression, force=True)) == 0
 
@@ -67,32 +67,32 @@ def test_g_and_gs_are_non_negative():
 
 @pytest.mark.parametrize(("kernel", "other"), [(g, gs), (gs, g)])
 def test_g_and_gs_outgrow_their_parts(kernel, other):
-    """``g/x`` and ``gs/(x/k)`` increase for all x > -1, so that far from 0 a kernel loses least; see `README.md`."""
+    """``g/x`` and ``gs/(x/k)`` increase for all x > -1, so a kernel loses least far from 0; see `README.md`."""
     part = x if kernel is g else x / (1 + x)
     slope = sympy.diff(kernel(x, 1 + x, None, None) / part, x)
     assert sympy.simplify(slope - other(x, 1 + x, None, None) / x**2) == 0
 
 
 def test_the_logarithm_is_twice_the_artanh_of_the_argument_of_the_series():
-    """``log(1+x) = 2 artanh(q)``, ``q = x/(2+x)``: equal at 0, and of equal derivative."""
+    """``log(1+x) = 2 artanh(q)``, ``q = x/(2+x)``: both sides are equal at 0 and have the same derivative."""
     difference = sympy.log(1 + x) - 2 * sympy.atanh(x / (2 + x))
     assert difference.subs(x, 0) == 0
     assert sympy.simplify(sympy.diff(difference, x)) == 0
 
 
 def test_the_original_dual_is_the_bhattacharyya_distance():
-    """[Nielsen 2019]: -log of the integral of ``p1^(1-a) p2^a``."""
+    """The distance is -log of the integral of ``p1^(1-a) p2^a`` [Nielsen 2019]."""
     assert is_zero(shipped(True, "nielsen") - bhattacharyya(alpha))
 
 
 def test_the_original_divergence_and_its_dual_add_up_to_jeffreys():
-    """To a(1-a) J, ``J = KL(N1||N2) + KL(N2||N1)``."""
+    """Their sum is a(1-a) J, with ``J = KL(N1||N2) + KL(N2||N1)``."""
     total = shipped(False, "nielsen") + shipped(True, "nielsen")
     assert is_zero(total - alpha * (1 - alpha) * (KL12 + KL21))
 
 
 def test_the_reversed_divergence_is_the_two_kls_less_bhattacharyya():
-    """(1-a)^2 KL(N1||N2) + a^2 KL(N2||N1) - B_(1-a)."""
+    """JSG = (1-a)^2 KL(N1||N2) + a^2 KL(N2||N1) - B_(1-a)."""
     kls = (1 - alpha) ** 2 * KL12 + alpha**2 * KL21
     assert is_zero(shipped(False, "deasy") - (kls - bhattacharyya(1 - alpha)))
 
@@ -105,7 +105,7 @@ def test_exchanging_the_gaussians_and_their_weights_changes_nothing(dual, conven
 
 
 def test_the_reversed_mean_turns_eq_9_but_not_eq_11_into_the_definition():
-    """Erratum: eq. 11 dropped terms that cancel only for the original weights."""
+    """Erratum: eq. 11 omits terms that cancel only for the original weights."""
     g1, g2 = alpha, 1 - alpha
     v = 1 / (g1 / v1 + g2 / v2)
     m = v * (g1 * m1 / v1 + g2 * m2 / v2)

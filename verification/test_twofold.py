@@ -1,4 +1,4 @@
-"""Matrices in twice the precision: what they err by is what they say, against rational arithmetic."""
+"""Matrices in twice the precision have at most the errors that they state, compared with rational arithmetic."""
 
 from fractions import Fraction
 
@@ -12,19 +12,19 @@ from jsgmath.reduction.twofold import EPS, Twofold
 from verification.oracles import DIGITS
 from verification.oracles import exact as moments
 
-ONE = 1 + 1e-12  # errors are added up in float64
+ONE = 1 + 1e-12  # errors are summed up in float64
 
 SIZES = [(1, 0), (3, 0), (4, 10), (40, 0), (70, 3)]
 
 
 def matrix(rng, n, spread, error=0.0):
-    """Entries of very different size, with a lower half."""
+    """A matrix whose entries have very different sizes, and low parts."""
     high = rng.normal(size=(n, n)) * 10.0 ** rng.uniform(-spread, spread, (n, n))
     return Twofold(high, rng.uniform(-0.5, 0.5, (n, n)) * np.spacing(high), error * np.abs(high))
 
 
 def exact(x, shift=None):
-    """As rational numbers; ``shift`` moves every entry by so much of its error."""
+    """The matrix in rational numbers; ``shift`` moves every entry by this fraction of its error."""
     error = 0 * x.error if shift is None else shift * x.error
     entries = np.broadcast_arrays(x.high, x.low, error)
     return np.array(
@@ -33,7 +33,7 @@ def exact(x, shift=None):
 
 
 def shares(result, truth):
-    """Of its error that each entry of a result errs by."""
+    """The true error of each entry of a result, as a fraction of its stated error."""
     wrong = np.abs(exact(result) - truth)
     return np.array(
         [float(a / Fraction(b)) if b else float(a) for a, b in zip(wrong.flat, result.error.flat, strict=True)]
@@ -48,7 +48,7 @@ def test_a_product_errs_no_more_than_it_says(n, spread):
     product = rows @ b
     got = shares(product, exact(rows) @ exact(b))
     assert got.max() <= ONE
-    # Nor does it say much more: 2^-104 is for two roundings of 2^-106.
+    # The stated error is not much larger: 2^-104 is for two roundings of 2^-106.
     assert got.max() >= 0.01 or n == 1
     largest = np.abs(rows.high).max(1, keepdims=True) * np.abs(b.high).max(0)
     assert (product.error <= 2 * EPS**2 * np.abs(product.high) + n * 2.0**-98 * largest).all()
@@ -57,7 +57,7 @@ def test_a_product_errs_no_more_than_it_says(n, spread):
 @pytest.mark.parametrize("sign", [-1, 1])
 @pytest.mark.parametrize(("n", "spread"), SIZES[:3])
 def test_errors_of_operands_are_passed_on(n, spread, sign):
-    """Both operands as far off as they may be, in the direction that adds up; and by nothing more."""
+    """Both operands have their largest errors, in directions that add up; the result states little more than that."""
     rng = np.random.default_rng(10)
     a, b = (matrix(rng, n, spread, error) for error in (1e-12, 1e-9))
     away_a, away_b = exact(a, sign * np.sign(a.high)), exact(b, np.sign(b.high))
@@ -81,7 +81,7 @@ def test_a_sum_errs_no_more_than_it_says_and_of_single_floats_not_at_all(n, spre
     for x, y in ((a, b), (a, -b), (a, -near)):
         total = x + y
         assert shares(total, exact(x) + exact(y)).max() <= ONE
-        # Two roundings, of the lower halves and of what is left.
+        # Two roundings: one of the low parts, one of the rest.
         assert (total.error <= 4 * EPS * (np.abs(x.low) + np.abs(y.low)) + 4 * EPS**2 * np.abs(total.high)).all()
     single = Twofold(a.high) + -Twofold(near.high)
     assert (single.error == 0).all()
@@ -90,7 +90,7 @@ def test_a_sum_errs_no_more_than_it_says_and_of_single_floats_not_at_all(n, spre
 
 @pytest.mark.parametrize(("n", "units"), [(1, 0), (3, 0), (5, 60), (8, 140)])
 def test_an_inverse_errs_no_more_than_it_says(n, units):
-    """Of rows and columns in any unit, by the residual in rational numbers."""
+    """Rows and columns have any units; the residual in rational numbers gives the true error."""
     rng = np.random.default_rng(12)
     core = Twofold(np.eye(n) + 0.3 * rng.normal(size=(n, n)) / n, 0.1 * EPS * rng.normal(size=(n, n)))
     rows, columns = rng.integers(-units, units + 1, (2, n))
@@ -104,7 +104,7 @@ def test_an_inverse_errs_no_more_than_it_says(n, units):
     assert shares(inverse, truth).max() <= ONE
 
 
-def test_the_diagonal_and_a_transpose_are_read_off():
+def test_the_diagonal_and_a_transpose_are_exact():
     rng = np.random.default_rng(13)
     a = matrix(rng, 4, 3, 1e-20)
     values, errors = a.diagonal(np.longdouble)

@@ -1,82 +1,96 @@
-"""How many digits are right, here and elsewhere: errors against ball arithmetic on the definition.
+"""Measures the errors of this library and of others, against ball arithmetic on the definition.
 
-    python -m verification.ulps        prints ulps.md and writes it and ulps.png beside this file, in less than a minute
+    python -m verification.ulps        prints ulps.md, writes it and ulps.png next to this file, in less than a minute
 
 Each implementation gets the pairs in its own parameters, rounded to its type, and is compared with the true value for
-exactly these numbers: no error of conversion counts against anybody.
+exactly these numbers, so that errors of conversion do not count.
 """
 
 import functools
+import importlib.util
 import io
 import os
 import platform
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 
 import jsgmath
-from jsgmath.torch import jsg_diagonal
 from verification import balls, peers
-from verification.families import ALPHAS, COUNT, Pairs, converted, families
+from verification.inputs import ALPHAS, COUNT, Pairs, converted, inputs
 
 HERE = Path(__file__).parent
+TORCH = importlib.util.find_spec("torch") is not None
+OF_TORCH = ("`jsgmath.torch`", "torch KL")  # the columns that need it
 NOTES = f"""
-An ulp is the distance of floats at the true value: from 9e15 of them in float64, 2e7 in float32, no digit is right.
-The truth comes from ball arithmetic (`balls.py`), for exactly the numbers that an implementation got.
+An ulp is the distance between neighbouring floats at the true value.  If an error is at least 9e15 ulp in float64, or
+2e7 ulp in float32, no digit is right.  The true value comes from ball arithmetic (`balls.py`), for exactly the numbers
+that the implementation received.
 
 - `jsg`, `jsg_dual`, `kl`: this library, in both conventions.
-- `jsgmath.torch`: its torch functions on a CPU, JSG and the dual, in both conventions.  They compute in the type
-  itself and, as documented, cut log-ratios of variances off at 708 (87 in float32): the last row of ratios lies beyond.
-- eq. 9, eq. 11: the closed forms as printed, eq. 9 also with the reversed mean, for which eq. 11 does not hold.
+- `jsgmath.torch`: its torch functions on a CPU, JSG and the dual, in both conventions.  They compute in the type of
+  their input.  As documented, they limit log-ratios of variances to 708 (87 in float32); the last row of ratios is
+  beyond this limit.
+- eq. 9, eq. 11: the closed forms as printed; eq. 9 also with the reversed mean, for which eq. 11 does not hold.
 - torch KL: `torch.distributions.kl_divergence`.
-- released loss: JSG and the dual as the paper's code adds them up for N2 = N(0, I); pairs are moved there first.
+- released loss: JSG and the dual as the paper's code computes them for N2 = N(0, I); each pair is first transformed so
+  that its N2 is N(0, I).
 
-{COUNT} pairs in one dimension; of covariances three in 5 and three in 20 dimensions.  Where alpha is not named, it is
-{", ".join(map(str, ALPHAS))}.  An empty cell: such input is not taken.  Pairs that rounding makes equal are left out.
+A row has {COUNT} pairs in one dimension.  A row of covariances has three pairs in 5 and three in 20 dimensions.  A row
+that does not name alpha has the alphas {", ".join(map(str, ALPHAS))}.  A cell is empty if the implementation
+does not accept such input.  Pairs that rounding makes equal are left out.
 
-![largest relative error of 40 pairs whose variances and means differ relatively by 1 to 1e-15](ulps.png)
+![Largest relative error of 40 pairs, whose relative difference decreases from 1 to 1e-15](ulps.png)
 """
 
 
-class Subject(NamedTuple):
-    """An implementation: the forms it takes, its ``(dual, convention)``, and how it computes them."""
+class Implementation(NamedTuple):
+    """An implementation: the forms it accepts, the ``(dual, convention)`` it has, and its function."""
 
     forms: tuple
     variants: list
     compute: Callable  # (pairs, alpha, dual, convention) -> one value per pair
-    alphas: tuple = ()  # if it takes none: what it computes is JSG at this one
+    alphas: tuple = ()  # for one without alpha: the alpha at which JSG equals it
 
 
 def eager(pairs, alpha, dual, convention):
+    import torch
+
+    from jsgmath.torch import jsg_diagonal
+
     return jsg_diagonal(
         *map(torch.from_numpy, pairs[1:]), alpha, dual=dual, convention=convention, backend="eager"
     ).numpy()
 
 
 JSG, DUAL = ([(dual, convention) for convention in ("deasy", "nielsen")] for dual in (False, True))
-SUBJECTS = {
-    "`jsg`": Subject(("var", "logvar", "cov"), JSG, lambda p, a, _, c: jsgmath.jsg(*p.gaussians(), a, convention=c)),
-    "`jsg_dual`": Subject(
+IMPLEMENTATIONS = {
+    "`jsg`": Implementation(
+        ("var", "logvar", "cov"), JSG, lambda p, a, _, c: jsgmath.jsg(*p.gaussians(), a, convention=c)
+    ),
+    "`jsg_dual`": Implementation(
         ("var", "logvar", "cov"), DUAL, lambda p, a, _, c: jsgmath.jsg_dual(*p.gaussians(), a, convention=c)
     ),
-    "`kl`": Subject(("var", "logvar", "cov"), JSG[:1], lambda p, *_: jsgmath.kl(*p.gaussians()), (0.0,)),
-    "`jsgmath.torch`": Subject(("logvar",), JSG + DUAL, eager),
-    "eq. 9": Subject(("cov",), JSG, lambda p, a, _, c: peers.eq_9(*p[1:], a, c)),
-    "eq. 11": Subject(("cov",), DUAL[1:], lambda p, a, *_: peers.eq_11(*p[1:], a)),
-    "torch KL": Subject(("std", "cov"), JSG[:1], lambda p, *_: peers.torch_kl(*p[1:]), (0.0,)),
-    "released loss": Subject(
+    "`kl`": Implementation(("var", "logvar", "cov"), JSG[:1], lambda p, *_: jsgmath.kl(*p.gaussians()), (0.0,)),
+    "`jsgmath.torch`": Implementation(("logvar",), JSG + DUAL, eager),
+    "eq. 9": Implementation(("cov",), JSG, lambda p, a, _, c: peers.eq_9(*p[1:], a, c)),
+    "eq. 11": Implementation(("cov",), DUAL[1:], lambda p, a, *_: peers.eq_11(*p[1:], a)),
+    "torch KL": Implementation(("std", "cov"), JSG[:1], lambda p, *_: peers.torch_kl(*p[1:]), (0.0,)),
+    "released loss": Implementation(
         ("to standard",), [JSG[0], DUAL[0]], lambda p, a, dual, _: peers.released_loss(*p[1:3], a, dual)
     ),
 }
+if not TORCH:
+    IMPLEMENTATIONS = {name: one for name, one in IMPLEMENTATIONS.items() if name not in OF_TORCH}
 
 
-def values(subject, groups, alphas, dtype):
-    """What the implementation gives for each pair, alpha and variant, and the ball that holds the truth."""
-    forms, variants, compute, own_alphas = SUBJECTS[subject]
+def values(implementation, groups, alphas, dtype):
+    """Yields the implementation's value for each pair, alpha and variant, and the ball around the true value."""
+    forms, variants, compute, own_alphas = IMPLEMENTATIONS[implementation]
     if own_alphas and alphas != ALPHAS:
         return
     for pairs in filter(None, (converted(pairs, forms, dtype) for pairs in groups)):
@@ -86,7 +100,7 @@ def values(subject, groups, alphas, dtype):
                 with np.errstate(all="ignore"):
                     got = compute(pairs, alpha, *variant)
                 for value, N1, N2 in zip(got, N1s, N2s, strict=True):
-                    if not all(map(np.array_equal, N1, N2)):  # as rounding makes some
+                    if not all(map(np.array_equal, N1, N2)):  # rounding makes some equal
                         yield value, truth(pairs.form, N1, N2, alpha, *variant)
 
 
@@ -107,7 +121,7 @@ def number(x):
 
 
 class Cell(NamedTuple):
-    """Errors in ulp, infinite for a NaN or a wrong infinity, and how many of ``count`` values can be no divergence."""
+    """Errors in ulp (infinite for a NaN or a wrong infinity), and how many of ``count`` values cannot be right."""
 
     largest: float
     mean: float
@@ -124,9 +138,9 @@ class Cell(NamedTuple):
         return f"{', '.join(f'{count} {what}' for count, what in counts if count) or 0} of {self.count}"
 
 
-def measure(subject, groups, alphas, dtype):
-    """The `Cell` of an implementation and a family, None where it does not take such input."""
-    if not (pairs := list(values(subject, groups, alphas, dtype))):
+def measure(implementation, groups, alphas, dtype):
+    """The `Cell` of an implementation and a kind of input, or None if it does not accept such input."""
+    if not (pairs := list(values(implementation, groups, alphas, dtype))):
         return None
     got, errors = np.array([value for value, _ in pairs]), np.array([balls.ulps(*pair) for pair in pairs])
     wrong = got < 0, np.isnan(got), np.isinf(got) & np.isinf(errors)
@@ -135,33 +149,38 @@ def measure(subject, groups, alphas, dtype):
 
 @functools.cache
 def measure_all(dtype):
-    """Family -> implementation -> `Cell` or None."""
+    """Kind of input -> implementation -> `Cell` or None."""
     return {
-        name: {subject: measure(subject, *family, dtype) for subject in SUBJECTS}
-        for name, family in families(dtype).items()
+        name: {implementation: measure(implementation, *kind, dtype) for implementation in IMPLEMENTATIONS}
+        for name, kind in inputs(dtype).items()
     }
 
 
 def table(rows, show):
-    lines = [["inputs", *SUBJECTS], ["---"] * (1 + len(SUBJECTS))]
+    lines = [["inputs", *IMPLEMENTATIONS], ["---"] * (1 + len(IMPLEMENTATIONS))]
     lines += [[name, *(show(cell) if cell else "" for cell in cells.values())] for name, cells in rows.items()]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def report():
-    versions = f"Python {platform.python_version()}, NumPy {np.__version__}, torch {torch.__version__}"
+    versions = f"Python {platform.python_version()}, NumPy {np.__version__}"
+    if TORCH:
+        import torch
+
+        versions += f", torch {torch.__version__}"
     bits = np.finfo(np.longdouble).nmant + 1
-    text = f"# Errors in ulp\n\n`python -m verification.ulps`, with {versions}, a long double of {bits} bits.\n{NOTES}"
+    text = "# Errors in ulp\n\n"
+    text += f"Printed by `python -m verification.ulps` with {versions}, and a long double of {bits} bits.\n{NOTES}"
     for dtype in (np.float64, np.float32):
         rows = measure_all(dtype)
         bad = {name: cells for name, cells in rows.items() if any(cell and any(cell[2:5]) for cell in cells.values())}
         text += f"\n## {dtype.__name__}\n\nLargest / mean error, in ulp:\n\n{table(rows, Cell.errors)}"
-        text += f"\nValues that are negative, NaN, or infinite where the truth is not:\n\n{table(bad, Cell.wrong)}"
+        text += f"\nHow many values are negative, NaN, or wrongly infinite:\n\n{table(bad, Cell.wrong)}"
     return text
 
 
 GREY = "#666666"
-# Colours of Okabe and Ito, which the colour-blind tell apart; dashes where lines meet; and the place of a name.
+# Colours of Okabe and Ito, which colour-blind readers can tell apart; dashes where lines meet; the place of a name.
 LINES = {
     "eq. 11": ("#CC79A7", "-", "eq. 11", 2e-9, 1e5, "right"),
     "eq. 9": ("#D55E00", "-", "eq. 9", 2e-11, 2e5, "left"),
@@ -171,43 +190,46 @@ LINES = {
 }
 
 
-def curve(subject, dtype, gaps):
-    """Largest relative error where variances differ by ``gap`` relatively, means by ``gap`` standard deviations."""
+def curve(implementation, dtype, gaps):
+    """The largest relative error for each gap; variances differ by it relatively, means in standard deviations."""
     m, s, z = np.random.default_rng(2).normal(size=(3, 40, 1))
     v, result = np.exp(s), []
     for gap in gaps:
         pairs = Pairs("var", m, v, m + gap * z * np.sqrt(v), v * (1 + gap))
         errors = (
-            balls.distance(x, ball, abs(float(ball.mid()))) for x, ball in values(subject, [pairs], ALPHAS, dtype)
+            balls.distance(x, ball, abs(float(ball.mid())))
+            for x, ball in values(implementation, [pairs], ALPHAS, dtype)
         )
         result.append(max(errors))
     return result
 
 
 def draw():
-    """The figure: errors as two Gaussians approach each other."""
+    """Draws the errors as two Gaussians approach each other."""
     figure = Figure(figsize=(8, 3.9), dpi=200, layout="constrained", facecolor="white")
     panels = figure.subplots(1, 2, sharey=True, width_ratios=(15, 7))
     for axes, dtype, decades in zip(panels, (np.float64, np.float32), (15, 7), strict=True):
         gaps, eps = np.logspace(0, -decades, 2 * decades + 1), float(np.finfo(dtype).eps)
         axes.axhspan(1, 1e18, color="#f2f2f2", lw=0)
-        axes.text(0.6, 1e16, "not one digit right", color=GREY, fontsize=9)
+        axes.text(0.6, 1e16, "no digit is right", color=GREY, fontsize=9)
         axes.axhline(eps, color=GREY, lw=0.8)
         axes.text(gaps[-1], 2 * eps, "machine epsilon", color=GREY, fontsize=9, ha="right")
-        for subject, (colour, dashes, name, x, y, end) in LINES.items():
-            axes.loglog(gaps, curve(subject, dtype, gaps), dashes, color=colour, lw=2)
+        for implementation, (colour, dashes, name, x, y, end) in LINES.items():
+            if implementation not in IMPLEMENTATIONS:
+                continue
+            axes.loglog(gaps, curve(implementation, dtype, gaps), dashes, color=colour, lw=2)
             if axes is panels[0]:
                 axes.text(x, y, name, color=colour, ha=end, fontsize=10.5)
         axes.set(xlim=(1, gaps[-1]), ylim=(1e-19, 1e18), yticks=10.0 ** np.arange(-16, 17, 4))
         axes.set_title(dtype.__name__, loc="left", fontsize=11)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("largest relative error")
-    figure.supxlabel("relative difference of the two Gaussians: the closer, the farther right", fontsize=10)
+    figure.supxlabel("relative difference of the two Gaussians, decreasing to the right", fontsize=10)
     return figure
 
 
 def write(path, content):
-    """Whole, or not at all."""
+    """Writes the whole file or nothing."""
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     temporary.write_bytes(content)
     temporary.replace(path)
@@ -222,4 +244,6 @@ def main(folder=HERE):
 
 
 if __name__ == "__main__":
+    if not TORCH:
+        sys.exit("verification.ulps: two columns of ulps.md need torch; pip install torch")
     main()

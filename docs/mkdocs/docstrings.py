@@ -1,4 +1,4 @@
-"""Docstrings, which a terminal shows as they are, as Markdown: their formulas, cross-references and examples."""
+"""Converts docstrings, which a terminal shows unchanged, to Markdown: formulas, cross-references and examples."""
 
 import re
 from functools import cache
@@ -16,7 +16,7 @@ class Docstrings(griffe.Extension):
 
 
 def markdown(text, path):
-    """The docstring ``text`` of the object at ``path``."""
+    """Converts the docstring ``text`` of the object at ``path``."""
     text = re.sub(r"^\.\. math::\s*(\S.*(?:\n +\S.*)*)", _block, text, flags=re.M)
     text = re.sub(r":math:`([^`]*)`", lambda inline: f"${_upright(inline[1])}$", text)
     text = re.sub(r"(?<![`\w])`([\w.]+)`(?!`)", lambda name: _link(name[1], path), text)
@@ -36,12 +36,12 @@ def _references(listed):
 
 
 def _upright(formula):
-    """With names of more than one letter, such as KL, set upright."""
+    """Sets names of more than one letter, such as KL, upright."""
     return re.sub(r"(?<![\\A-Za-z])[A-Za-z]{2,}", r"\\mathrm{\g<0>}", formula)
 
 
 def _link(name, path):
-    """To the nearest documented object of that name, seen from ``path``; others' names stay as they are."""
+    """Links to the nearest documented object of that name, seen from ``path``; other names stay unchanged."""
     found = [entry for entry in documented() if entry == name or entry.endswith(f".{name}")]
     near = [entry for entry in found if path.startswith(entry.removesuffix(name))]
     return f"[`{name}`][{max(near, key=len)}]" if near else f"`{name}`"

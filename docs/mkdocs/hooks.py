@@ -1,4 +1,4 @@
-"""What the site needs beyond Markdown: pages from outside docs/, and formulas that a browser shows without a script."""
+"""Adds to the site the pages from outside docs/, and formulas that a browser shows without a script."""
 
 import html
 import re
@@ -20,7 +20,7 @@ PICTURES = ["results/figures/*.png", "results/fashion-mini-jsg-0.3/*.png", "veri
 
 
 def on_files(files, config):
-    """The site is the repository with docs/ at its root, so that every page keeps its links among the others."""
+    """Adds files from outside docs/ under their path in the repository; pages of docs/ lie at the root of the site."""
     pictures = [path.relative_to(ROOT).as_posix() for pattern in PICTURES for path in sorted(ROOT.glob(pattern))]
     for name in ELSEWHERE + pictures:
         files.append(File.generated(config, name, abs_src_path=str(ROOT / name)))
@@ -30,6 +30,7 @@ def on_files(files, config):
 
 
 def on_page_markdown(markdown, page, config, files):
+    """Changes the links between docs/ and the rest of the repository to links of the site."""
     name = page.file.src_uri
     if name in ELSEWHERE:
         return re.sub(r"(\]\((?:\.\./)*)docs/", r"\1", markdown)

@@ -1,4 +1,4 @@
-"""Exponential families beyond the Gaussians of full covariance, in the arrays of NumPy, torch or JAX."""
+"""Exponential families other than Gaussians of full covariance, with arrays of NumPy, torch or JAX."""
 
 from jsgmath.families.base import Family
 from jsgmath.families.dirichlet import Beta, Dirichlet

@@ -1,61 +1,97 @@
-"""The numbers of NumPy, torch and JAX: what a family's formulas need of them besides ``+ - * /``."""
+"""The functions of NumPy, torch and JAX that a family's formulas need besides ``+ - * /``.
 
+torch and JAX are imported when the first array of theirs is met.
+"""
+
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from functools import partial
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from jsgmath import special
+from jsgmath.checks import as_weight, number_between_0_and_1
 
-Array = Any  # of whichever library
+Array = Any  # an array of NumPy, torch or JAX
 
 
-@dataclass(frozen=True)
-class Arithmetic:
-    """One library's numbers; `g` and `gs` are called as in `formula.py`."""
+class Arithmetic(ABC):
+    """The functions of one library.  Those that all three libraries have under one name are taken from ``xp``."""
 
     library: str
-    work: Callable[[Any], Any]
-    """An array in the precision that is computed in."""
-    weight: Callable[[str, Any, Any], Any]
-    """``(name, alpha, like)``: alpha checked, as far as that waits for no device, in the precision of ``1 - alpha``."""
-    array: Callable[[Any, Any], Any]
-    """``(x, like)``: a number, or an array, as an array where ``like`` is."""
-    broadcast: Callable[[Any, Any], Any]
-    """``(x, shape)``"""
-    result_type: Callable[..., Any]
-    """Of arrays."""
-    rounded: Callable[[Any, Any], Any]
-    """``(x, result_type)``"""
-    g: Callable[[Any, Any, Any, Any], Any]
-    gs: Callable[[Any, Any, Any, Any], Any]
-    bits: Callable[[Any], int]
-    """Of an array's numbers: the length of the significand."""
-    log: Callable[[Any], Any]
-    log1p: Callable[[Any], Any]
-    exp: Callable[[Any], Any]
-    expm1: Callable[[Any], Any]
-    where: Callable[[Any, Any, Any], Any]
-    stack: Callable[[Any, int], Any]
-    """``(arrays, axis)``"""
-    largest: Callable[[Any], Any]
-    """Of the last axis, which stays."""
+    """``"NumPy"``, ``"torch"`` or ``"JAX"``."""
+    xp: Any
+    """The library's module: ``numpy``, ``torch`` or ``jax.numpy``."""
+    log: Callable[[Array], Array]
+    log1p: Callable[[Array], Array]
+    exp: Callable[[Array], Array]
+    expm1: Callable[[Array], Array]
+    where: Callable[[Any, Any, Any], Array]
+    stack: Callable[[Any, int], Array]
+    broadcast: Callable[[Array, tuple[int, ...]], Array]
+
+    def __init__(self, library: str, xp: Any):
+        self.library, self.xp = library, xp
+        self.log, self.log1p, self.exp, self.expm1 = xp.log, xp.log1p, xp.exp, xp.expm1
+        self.where, self.stack, self.broadcast = xp.where, xp.stack, xp.broadcast_to
+
+    @abstractmethod
+    def work(self, x: Array) -> Array:
+        """Converts an array to the precision of the computation."""
+
+    @abstractmethod
+    def array(self, x: Any, like: Array) -> Array:
+        """Converts a number or an array to an array on the device of ``like``."""
+
+    @abstractmethod
+    def rounded(self, x: Array, dtype: Any) -> Array:
+        """Converts an array to ``dtype``."""
+
+    @abstractmethod
+    def result_type(self, *arrays: Array) -> Any:
+        """Returns the type to which the types of ``arrays`` promote."""
+
+    def weight(self, name: str, alpha: Any, like: Array) -> Any:
+        """Checks alpha, unless that would synchronise the device; returns it in the precision used for ``1 - alpha``.
+
+        ``like`` is a parameter of the distributions.
+        """
+        return alpha if library_of(alpha) == self.library else number_between_0_and_1(name, alpha)
+
+    def constant(self, x: Array) -> Array:
+        """Returns ``x`` without derivatives."""
+        return x
 
     def quiet(self) -> AbstractContextManager[Any]:
-        """Where NumPy does not warn of what overflows on the way; others never do."""
-        return np.errstate(all="ignore") if self.library == "NumPy" else nullcontext()
+        """Silences the warnings of NumPy about intermediate overflows; the other libraries give none."""
+        return nullcontext()
+
+    def kernel(self, g: Callable[..., Array], x: Array, k: Array, other_k: Array, log_r: Array) -> Array:
+        """Evaluates `special.g` or `special.gs`."""
+        terms, floor = special.series_terms(self.bits(x)), float(self.xp.finfo(x.dtype).tiny) ** 0.75
+        return g(x, k, other_k, log_r, log=self.log, where=self.where, one=1.0, terms=terms, floor=floor)
+
+    def g(self, x: Array, k: Array, other_k: Array, log_r: Array) -> Array:
+        """``g(x)`` as `formula.py` calls it."""
+        return self.kernel(special.g, x, k, other_k, log_r)
+
+    def gs(self, x: Array, k: Array, other_k: Array, log_r: Array) -> Array:
+        """``gs(x)`` as `formula.py` calls it."""
+        return self.kernel(special.gs, x, k, other_k, log_r)
 
     def g_of(self, x: Array, k: Array) -> Array:
-        """``g(x)`` for a ``k = 1 + x`` that is in range."""
+        """``g(x)``, where ``k = 1 + x`` neither overflows nor underflows."""
         return self.g(x, k, k, 0.0)
 
     def gs_of(self, x: Array, k: Array) -> Array:
-        """``gs(x)``, likewise."""
+        """``gs(x)``, where ``k = 1 + x`` neither overflows nor underflows."""
         return self.gs(x, k, k, 0.0)
+
+    def largest(self, x: Array) -> Array:
+        """The maximum over the last axis, which is kept with length 1."""
+        return self.xp.amax(x, axis=-1, keepdims=True)
 
     def log_ratio(self, excess: Array, y: Array, x: Array) -> Array:
         """``log(y/x)`` of positive numbers, given ``excess = y/x - 1``."""
@@ -63,107 +99,121 @@ class Arithmetic:
         return self.where(near, self.log1p(self.where(near, excess, 0.0)), self.log(self.where(near, 1.0, y / x)))
 
     def product(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """``x * y``, and what rounding took off it [Dekker]."""
+        """The rounded product ``x * y`` and its rounding error [Dekker]."""
         high = x * y
         x1, x2 = self.halves(x)
         y1, y2 = self.halves(y)
         return high, ((x1 * y1 - high) + x1 * y2 + x2 * y1) + x2 * y2
 
     def halves(self, x: Array) -> tuple[Array, Array]:
-        """Two numbers of half as many bits that add up to ``x`` [Veltkamp]."""
+        """Two numbers with half as many bits whose sum is ``x`` [Veltkamp]."""
         scaled = x * (2.0 ** ((self.bits(x) + 1) // 2) + 1)
         high = scaled - (scaled - x)
         return high, x - high
 
+    def bits(self, x: Array) -> int:
+        """The length of the significand of an array's numbers."""
+        return 1 - round(math.log2(float(self.xp.finfo(x.dtype).eps)))
+
+
+class NumPyArithmetic(Arithmetic):
+    def __init__(self):
+        super().__init__("NumPy", np)
+
+    def work(self, x: Array) -> Array:
+        return np.asarray(x).astype(special.WORK)
+
+    def array(self, x: Any, like: Array) -> Array:
+        return np.asarray(x)
+
+    def rounded(self, x: Array, dtype: Any) -> Array:
+        return x.astype(dtype)[()]
+
+    def result_type(self, *arrays: Array) -> Any:
+        return np.result_type(*arrays)
+
+    def weight(self, name: str, alpha: Any, like: Array) -> Any:
+        return as_weight(name, alpha)
+
+    def quiet(self) -> AbstractContextManager[Any]:
+        return np.errstate(all="ignore")
+
+    def kernel(self, g: Callable[..., Array], x: Array, k: Array, other_k: Array, log_r: Array) -> Array:
+        return special.numpy_kernel(g)(x, k, other_k, log_r)
+
+
+class TorchArithmetic(Arithmetic):
+    def __init__(self):
+        import torch
+
+        super().__init__("torch", torch)
+
+    def work(self, x: Array) -> Array:
+        return x.to(self.xp.promote_types(x.dtype, self.xp.float32))
+
+    def array(self, x: Any, like: Array) -> Array:
+        return self.xp.as_tensor(x, dtype=like.dtype if isinstance(x, float) else None, device=like.device)
+
+    def rounded(self, x: Array, dtype: Any) -> Array:
+        return x.to(dtype)
+
+    def result_type(self, *arrays: Array) -> Any:
+        dtype = arrays[0].dtype
+        for x in arrays:
+            dtype = self.xp.promote_types(dtype, x.dtype)
+        return dtype
+
+    def weight(self, name: str, alpha: Any, like: Array) -> Any:
+        if not isinstance(alpha, self.xp.Tensor):
+            return number_between_0_and_1(name, alpha)
+        if not alpha.is_floating_point():
+            raise TypeError(f"{name} must be a float or a floating-point tensor, got {alpha.dtype}")
+        if alpha.device != like.device:
+            raise ValueError(f"{name} is on {alpha.device} but the distributions on {like.device}; move it there")
+        return alpha.double()
+
+    def constant(self, x: Array) -> Array:
+        return x.detach()
+
+
+class JaxArithmetic(Arithmetic):
+    def __init__(self):
+        import jax
+
+        super().__init__("JAX", jax.numpy)
+
+    def work(self, x: Array) -> Array:
+        x = self.xp.asarray(x)
+        return x.astype(self.xp.promote_types(x.dtype, self.xp.float32))
+
+    def array(self, x: Any, like: Array) -> Array:
+        return self.xp.asarray(x)
+
+    def rounded(self, x: Array, dtype: Any) -> Array:
+        return x.astype(dtype)
+
+    def result_type(self, *arrays: Array) -> Any:
+        return self.xp.result_type(*arrays)
+
+
+MADE: dict[str, Arithmetic] = {}  # not functools.cache: torch.compile ignores it, and warns
+
+
+def arithmetic(library: str) -> Arithmetic:
+    """The `Arithmetic` of ``"NumPy"``, ``"torch"`` or ``"JAX"``."""
+    if library not in MADE:
+        MADE[library] = {"NumPy": NumPyArithmetic, "torch": TorchArithmetic, "JAX": JaxArithmetic}[library]()
+    return MADE[library]
+
 
 def library_of(value: object) -> str | None:
-    """The library of an array, or None for a plain number or a list of them."""
+    """The library of an array, or None for a number or a list of numbers."""
+    if isinstance(value, list | tuple):
+        return None  # torch.compile cannot read the module of these classes
     root = type(value).__module__.partition(".")[0]
     return {"numpy": "NumPy", "torch": "torch", "jax": "JAX", "jaxlib": "JAX"}.get(root)
 
 
-made: dict[str, Arithmetic] = {}  # torch.compile looks through a functools.cache, and warns of it
-
-
-def arithmetic(library: str) -> Arithmetic:
-    """The `Arithmetic` of ``"NumPy"``, ``"torch"`` or ``"JAX"``, which is imported now at the earliest."""
-    if library not in made:
-        made[library] = {"NumPy": _numpy, "torch": _torch, "JAX": _jax}[library]()
-    return made[library]
-
-
 def total(terms: Iterable[Array]) -> Array:
-    """The sum of one array or more; that of `sum` may to a type checker be 0."""
+    """The sum of at least one array; a type checker believes that `sum` may return the integer 0."""
     return sum(terms)
-
-
-def number_between_0_and_1(name: str, alpha: object) -> float:
-    if isinstance(alpha, bool) or not isinstance(alpha, Real):
-        raise TypeError(f"{name} must be a float or an array of the Gaussians' library, got {type(alpha).__name__}")
-    if not 0 <= alpha <= 1:  # pyright: ignore[reportOperatorIssue]  # Real has no hints for it
-        raise ValueError(f"{name} must lie in [0, 1], got {alpha}")
-    return float(alpha)
-
-
-def _torch() -> Arithmetic:
-    from jsgmath.torch.arithmetic import TORCH
-
-    return TORCH
-
-
-def _numpy() -> Arithmetic:
-    from jsgmath.gaussian import as_weight
-
-    return Arithmetic(
-        library="NumPy",
-        work=lambda x: np.asarray(x).astype(special.WORK),
-        weight=lambda name, alpha, like: as_weight(name, alpha),
-        array=lambda x, like: np.asarray(x),
-        broadcast=np.broadcast_to,
-        result_type=np.result_type,
-        rounded=lambda x, dtype: x.astype(dtype)[()],
-        g=special.numpy_kernel(special.g),
-        gs=special.numpy_kernel(special.gs),
-        bits=lambda x: np.finfo(x.dtype).nmant + 1,
-        log=np.log,
-        log1p=np.log1p,
-        exp=np.exp,
-        expm1=np.expm1,
-        where=np.where,
-        stack=np.stack,
-        largest=lambda x: x.max(-1, keepdims=True),
-    )
-
-
-def _jax() -> Arithmetic:
-    import jax
-
-    jnp: Any = jax.numpy
-
-    def kernel(which: Any, x: Array, k: Array, other_k: Array, log_r: Array) -> Array:
-        info = jnp.finfo(x.dtype)
-        terms, floor = special.series_terms(info.nmant + 1), float(info.tiny) ** 0.75
-        return which(x, k, other_k, log_r, log=jnp.log, where=jnp.where, one=1.0, terms=terms, floor=floor)
-
-    def weight(name: str, alpha: Any, like: Array) -> Array:
-        return alpha if library_of(alpha) == "JAX" else number_between_0_and_1(name, alpha)
-
-    return Arithmetic(
-        library="JAX",
-        work=lambda x: jnp.asarray(x).astype(jnp.promote_types(jnp.asarray(x).dtype, jnp.float32)),
-        weight=weight,
-        array=lambda x, like: jnp.asarray(x),
-        broadcast=jnp.broadcast_to,
-        result_type=jnp.result_type,
-        rounded=lambda x, dtype: x.astype(dtype),
-        g=partial(kernel, special.g),
-        gs=partial(kernel, special.gs),
-        bits=lambda x: jnp.finfo(x.dtype).nmant + 1,
-        log=jnp.log,
-        log1p=jnp.log1p,
-        exp=jnp.exp,
-        expm1=jnp.expm1,
-        where=jnp.where,
-        stack=jnp.stack,
-        largest=lambda x: x.max(-1, keepdims=True),
-    )

@@ -10,19 +10,21 @@ from jsgmath.families.log_gamma import bregman, bregman_less
 class Dirichlet(Family):
     r"""Dirichlet distributions, :math:`p(x) \propto \prod_i x_i^{a_i - 1}` on the simplex.
 
-    The geometric mean has the concentration :math:`(1-w) a_1 + w a_2` [2], and with :math:`A = \sum_i a_i`
+    The geometric mean has the concentration :math:`(1-w) a_1 + w a_2` [2].  With :math:`A = \sum_i a_i`
 
     .. math:: KL(a_1 \| a_2) = \sum_i B_\phi(a_{2i} : a_{1i}) - B_\phi(A_2 : A_1) + A_2\, KL(a_2/A_2 \| a_1/A_1)
 
-    with the Bregman divergence of `log_gamma` and the divergence of two categorical distributions.
+    where :math:`B_\phi` is the Bregman divergence of `log_gamma`, and the last term is the divergence between two
+    categorical distributions.
 
     Args:
         concentration: shape ``(..., K)`` with K at least 2, positive and finite.
 
     Raises:
-        TypeError, ValueError: a concentration that is not of real numbers, or not of that kind.
+        TypeError, ValueError: the concentration is not an array of real numbers, or not as described.
 
-    Accuracy: within 1 ulp of 60 digits, however near or far the two are (``verification/test_families.py``).
+    Accuracy: within 1 ulp, compared with 60 digits, for members that are near or far
+    (``verification/test_families.py``).
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 
@@ -30,7 +32,7 @@ class Dirichlet(Family):
     Dirichlet(concentration=[1.5, 2.0, 2.5])
     """
 
-    axes = 1
+    parameter_axes = 1
 
     def __init__(self, concentration: Any):
         super().__init__(concentration=concentration)
@@ -41,7 +43,7 @@ class Dirichlet(Family):
         return self.arithmetic.work(self.parameters["concentration"])
 
     def mean(self, other: Any, own: Array, weight: Array) -> tuple[Array, Array, Array, Array]:
-        """The concentrations of self and of G, their difference, and ``a_G A1 - a1 A_G``."""
+        """The concentrations of self and G, their difference, and ``a_G A1 - a1 A_G``."""
         m = self.arithmetic
         own, weight = own[..., None], weight[..., None]
         a1, a2 = self.concentration(), other.concentration()
@@ -60,11 +62,11 @@ class Dirichlet(Family):
         return self.divergence(a, a1, -difference, -cross)
 
     def divergence(self, x: Array, y: Array, d: Array, cross: Array) -> Array:
-        """``KL(x||y)`` for ``y = x + d``, ``cross`` being y times the total of x less x times the total of y."""
+        """``KL(x||y)`` for ``y = x + d``; ``cross`` is y times the total of x minus x times the total of y."""
         m = self.arithmetic
         total_x, total_y, total_d = (z.sum(-1)[..., None] for z in (x, y, d))
         shares = y * m.gs_of(cross / x / total_y, y / total_y / (x / total_x))
-        # Where one component is nearly all, its term and that of the total nearly cancel.
+        # If one component is nearly the total, its term nearly cancels that of the total.
         largest = (2 * x > total_x) & (2 * y > total_y)
         some = largest.any(-1)[..., None]
         one = (
@@ -82,18 +84,18 @@ class Beta(Dirichlet):
     r"""Beta distributions, :math:`p(x) \propto x^{a-1} (1-x)^{b-1}` on (0, 1): `Dirichlet` with two components.
 
     Args:
-        a, b: positive and finite; shapes broadcast, to that of the batch.
+        a, b: positive and finite; their shapes broadcast to the batch shape.
 
     Raises:
-        TypeError, ValueError: as `Dirichlet`.
+        TypeError, ValueError: as for `Dirichlet`.
 
-    Accuracy: that of `Dirichlet`.
+    Accuracy: as for `Dirichlet`.
 
     >>> Beta(1.0, [2.0, 4.0]).geometric_mean(Beta(3.0, 2.0), 0.5)
     Beta(a=[2.0, 2.0], b=[2.0, 3.0])
     """
 
-    axes = 0
+    parameter_axes = 0
 
     def __init__(self, a: Any, b: Any):
         Family.__init__(self, a=a, b=b)

@@ -8,63 +8,66 @@ from jsgmath.families.base import Family
 
 INFINITE = float("inf")
 LARGE = 2.0
-"""Of the logarithm of k: beyond it g and gs are written out, in which nothing cancels, lest k overflow."""
+"""If the logarithm of k is larger in size, g and gs are written out, where nothing cancels and k cannot overflow."""
 
 
 class Outcomes(NamedTuple):
-    """Of one distribution, for each outcome."""
+    """One distribution: numbers for each outcome."""
 
     given: Array
-    """Its weight or its logit; where the weight is zero, some number instead."""
+    """Weights or logits; an arbitrary number where the weight is zero."""
     log_total: Array
-    """What the logit, or the logarithm of the weight, is larger than that of the probability."""
+    """The logit, or the logarithm of the weight, minus the logarithm of the probability."""
     probs: Array
     log_probs: Array
-    """Where the probability is zero, some number instead."""
+    """An arbitrary number where the probability is zero."""
     zero: Array
+    """Whether the probability is zero."""
 
 
 class Mean(NamedTuple):
-    """``G``, for each outcome, beside ``p1``."""
+    """``G`` and ``p1``: numbers for each outcome."""
 
     p1: Array
     zero: Array
-    """Whether p1 is zero,"""
+    """Whether p1 is zero."""
     probs: Array
     gone: Array
-    """or that of G."""
+    """Whether the probability under G is zero."""
     log_k: Array
     moderate: Array
-    """Whether k is, so that the kernels are called for; elsewhere some number stands for it."""
+    """Whether k is neither large nor small, so that g and gs are used; elsewhere ``k`` is arbitrary."""
     k: Array
     excess: Array
     """``k - 1``"""
 
 
 class Discrete(Family):
-    r"""What has finitely many outcomes, in the form in which it was given.
+    r"""Distributions with finitely many outcomes, in the form in which they were given.
 
-    With the ratios ``k = G/p1 = exp(t)/Z``, ``t = g2 log(p2/p1)`` and ``Z = sum p1 exp(t)``, divergences are sums of
-    non-negative terms, too, since ``sum G = sum p1``:
+    Let ``k = G/p1 = exp(t)/Z`` with ``t = g2 log(p2/p1)`` and ``Z = sum p1 exp(t)``.  Since ``sum G = sum p1``, the
+    divergences are sums of non-negative terms:
 
     .. math:: KL(p_1 \| G) = \sum p_1\, g(k - 1), \qquad KL(G \| p_1) = \sum G\, gs(k - 1)
 
-    A factor that all the ratios have in common drops out of k, and so does its rounding.
+    A common factor of all ratios cancels in k, and so does its rounding error.
     """
 
     def __init__(self, probs: Any, logits: Any):
         given = {name: x for name, x in (("probs", probs), ("logits", logits)) if x is not None}
         if len(given) != 1:
-            raise TypeError(f"{type(self).__name__} takes probs= or logits=, and got {'both' if given else 'neither'}")
+            raise TypeError(
+                f"{type(self).__name__} takes either probs= or logits=, got {'both' if given else 'neither'}"
+            )
         super().__init__(**given)
 
     @abstractmethod
     def given(self) -> Array:
-        """Weights or logits, the axis of the outcomes being the last."""
+        """Weights or logits; the last axis is that of the outcomes."""
 
     @abstractmethod
     def difference(self, other: Any, given1: Array, given2: Array, ratio: Array) -> tuple[Array, Array]:
-        """``given2 - ratio given1`` and ``ratio given1``, of weights, ``ratio`` being that of their totals."""
+        """``given2 - ratio given1`` and ``ratio given1`` for weights; ``ratio`` is that of their totals."""
 
     @property
     def has_logits(self) -> bool:
@@ -83,7 +86,7 @@ class Discrete(Family):
         return Outcomes(given, top + m.log(total), probs / total, given - top - m.log(total), zero)
 
     def log_ratio(self, other: Self, first: Outcomes, second: Outcomes) -> Array:
-        """``log(p2/p1)``, accurate but for what all of them have in common."""
+        """``log(p2/p1)``, accurate except for an error that is the same for all outcomes."""
         m = self.arithmetic
         if self.has_logits or other.has_logits:
             logits1, logits2 = (
@@ -102,7 +105,7 @@ class Discrete(Family):
         gone = (zero & (second.zero | (own > 0))) | (second.zero & (weight > 0))
         t = weight * self.log_ratio(other, first, second)
         log_product = m.where(zero, second.log_probs, first.log_probs + t)
-        # Z - 1 as a sum of differences, and if Z is below 1/2, log Z from the logarithms of its terms.
+        # Z - 1 is a sum of differences; if Z is below 1/2, log Z is computed from the logarithms of its terms.
         growth = m.expm1(m.where(t < LARGE, t, 0.0))
         lost = m.where(gone, -p1, m.where(zero | (t >= LARGE), m.exp(log_product) - p1, p1 * growth)).sum(-1)[..., None]
         near = lost > -0.5
@@ -129,23 +132,23 @@ class Discrete(Family):
         p1, zero, G, gone, log_k, moderate, k, excess = self.mean(other, own, weight)
         value = m.where(moderate, G * m.gs_of(excess, k), p1 - G + G * log_k)
         value = m.where(gone, p1, m.where(zero, INFINITE, value)).sum(-1)
-        return m.where(gone.all(-1), INFINITE, value)  # no outcome in common
+        return m.where(gone.all(-1), INFINITE, value)  # the two have no common outcome
 
 
 class Categorical(Discrete):
-    r"""Categorical distributions: an outcome i with probability :math:`p_i`.
+    r"""Categorical distributions: outcome i has probability :math:`p_i`.
 
-    The geometric mean has probabilities proportional to :math:`p_{1i}^{1-w} p_{2i}^w` [2].  Of two that have no outcome
-    in common there is none, and a divergence that involves it is infinite.
+    The geometric mean has probabilities proportional to :math:`p_{1i}^{1-w} p_{2i}^w` [2].  Two distributions without a
+    common outcome have none, and a divergence that involves it is infinite.
 
     Args:
-        probs: non-negative weights, shape ``(..., K)``, to which the probabilities are proportional.
-        logits: logarithms of such weights instead; ``-inf`` stands for zero.
+        probs: non-negative weights proportional to the probabilities, shape ``(..., K)``.
+        logits: logarithms of such weights; ``-inf`` is a weight of zero.  Give either probs or logits.
 
     Raises:
-        TypeError, ValueError: not exactly one of the two, or what is not of real numbers or not of that kind.
+        TypeError, ValueError: not exactly one is given, or it is not an array of real numbers as described.
 
-    Accuracy: within 1 ulp of 60 digits, however near or far the two are, if both are given in the same form
+    Accuracy: within 1 ulp, compared with 60 digits, for members that are near or far and given in the same form
     (``verification/test_families.py``).
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
@@ -154,7 +157,7 @@ class Categorical(Discrete):
     Categorical(probs=[0.5, 0.0, 0.5])
     """
 
-    axes = 1
+    parameter_axes = 1
 
     def __init__(self, probs: Any = None, *, logits: Any = None):
         super().__init__(probs, logits)
@@ -175,7 +178,7 @@ class Categorical(Discrete):
     def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         mean = self.mean(other, own, weight)
         if self.library == "NumPy" and mean.gone.all(-1).any():
-            raise ValueError("the two have no outcome in common, and so no geometric mean")
+            raise ValueError("the two distributions have no common outcome, and so no geometric mean")
         if self.has_logits and other.has_logits:
             m, own, weight = self.arithmetic, own[..., None], weight[..., None]
             first, second = self.outcomes().given, other.outcomes().given
@@ -186,17 +189,17 @@ class Categorical(Discrete):
 class Bernoulli(Discrete):
     r"""Bernoulli distributions: 1 with probability p, else 0.
 
-    The log-odds of the geometric mean are the arithmetic mean of the two [2].  Between certain ones of the two outcomes
-    there is none, and a divergence that involves it is infinite.
+    The log-odds of the geometric mean are the weighted mean of the two log-odds [2].  Two distributions that are
+    certain of different outcomes have no geometric mean, and a divergence that involves it is infinite.
 
     Args:
-        probs: the probability p, in [0, 1]; any shape, that of the batch.
-        logits: its log-odds instead, finite.
+        probs: the probability p, in [0, 1]; its shape is the batch shape.
+        logits: the log-odds, finite.  Give either probs or logits.
 
     Raises:
-        TypeError, ValueError: not exactly one of the two, or what is not of real numbers or not of that kind.
+        TypeError, ValueError: not exactly one is given, or it is not an array of real numbers as described.
 
-    Accuracy: that of `Categorical`.
+    Accuracy: as for `Categorical`.
 
     >>> Bernoulli(logits=[1.0, 2.0]).geometric_mean(Bernoulli(logits=-2.0), 0.25)
     Bernoulli(logits=[0.25, 1.0])
@@ -205,7 +208,9 @@ class Bernoulli(Discrete):
     def __init__(self, probs: Any = None, *, logits: Any = None):
         super().__init__(probs, logits)
         self.check("probs", "in [0, 1]", lambda x: (x >= 0) & (x <= 1))
-        self.check("logits", "finite; probs=0 and probs=1 are the rest", lambda x: (x < INFINITE) & (x > -INFINITE))
+        self.check(
+            "logits", "finite; use probs=0 or probs=1 for infinite ones", lambda x: (x < INFINITE) & (x > -INFINITE)
+        )
 
     def given(self) -> Array:
         m = self.arithmetic
@@ -223,5 +228,5 @@ class Bernoulli(Discrete):
             return self.like(other, logits=own * first + weight * second)
         mean = self.mean(other, own, weight)
         if self.library == "NumPy" and mean.gone.all(-1).any():
-            raise ValueError("the two have no outcome in common, and so no geometric mean")
+            raise ValueError("the two distributions have no common outcome, and so no geometric mean")
         return self.like(other, probs=mean.probs[..., 0])

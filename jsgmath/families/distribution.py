@@ -1,9 +1,10 @@
-"""What every distribution other than `Gaussian` is to the divergences."""
+"""The interface through which the divergences use every distribution except `jsgmath.Gaussian`."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, Self
 
-from jsgmath.families.arithmetic import Array
+from jsgmath.families.arithmetic import Arithmetic, Array, arithmetic, total
 from jsgmath.hints import Convention
 
 
@@ -12,15 +13,46 @@ class Distribution(ABC):
 
     library: str
     """``"NumPy"``, ``"torch"`` or ``"JAX"``."""
+    event_dim: int
+    """The number of trailing axes that belong to one distribution, as in `torch.distributions`."""
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """The functions of the library."""
+        return arithmetic(self.library)
 
     @abstractmethod
     def skew(self, other: Any, alpha: Any, convention: Convention, dual: bool) -> Array:
-        """JSG, or its dual, between two batches of one kind and library."""
+        """JSG or JSG* between two batches of one class and library."""
 
     @abstractmethod
     def geometric_mean(self, other: Any, weight: Any) -> Self:
-        """The normalised geometric mean, with ``weight`` on ``other``."""
+        """The normalised geometric mean, in which ``other`` has the weight ``weight``."""
 
-    def held(self) -> Any:
-        """The same as a user of that library holds it."""
+    @classmethod
+    def product(cls, members: Sequence[Any], weights: Sequence[Array]) -> Any:
+        """The normalised geometric mean of any number of Gaussians."""
+        raise TypeError(f"gaussians must be Gaussian, got members of {cls.__name__}")
+
+    @classmethod
+    def jsg_many(
+        cls, members: Sequence[Any], weights: Sequence[Array], mean_weights: Sequence[Array], dual: bool
+    ) -> Array:
+        """JSG, or JSG*, of any number of Gaussians from their mean."""
+        G = cls.product(members, mean_weights)
+        return total(w * N.skew(G, 0.0, "deasy", dual) for w, N in zip(weights, members, strict=True))
+
+    @classmethod
+    def from_other(cls, other: Any) -> Any:
+        """Converts ``other``, a distribution of another class, to this class if it is a special case of it."""
+        return other
+
+    def independent(self, axes: int) -> Any:
+        """The same distributions, with ``axes`` more trailing axes of the batch as independent components."""
+        raise TypeError(
+            "Independent multivariate normals are not supported; sum the divergences of the base distributions"
+        )
+
+    def to_library(self) -> Any:
+        """The equivalent distribution of the library itself, if there is one, otherwise self."""
         return self

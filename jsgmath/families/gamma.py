@@ -8,19 +8,19 @@ from jsgmath.families.log_gamma import bregman
 
 
 class Rated(Family):
-    """What has a rate, or a scale: neither is rounded to the other."""
+    """A family with a rate or a scale parameter; neither is rounded to the other."""
 
     def __init__(self, rate: Any, scale: Any, **parameters: Any):
         given = {name: x for name, x in (("rate", rate), ("scale", scale)) if x is not None}
         if len(given) != 1:
             got = "both" if given else "neither"
-            raise TypeError(f"{type(self).__name__} takes rate= or scale=, which is 1/rate, and got {got}")
+            raise TypeError(f"{type(self).__name__} takes either rate= or scale=, which is 1/rate, got {got}")
         super().__init__(**parameters, **given)
         for name in self.parameters:
             self.check(name, "positive and finite", lambda x: (x > 0) & (x < float("inf")))
 
     def rate_ratio(self, other: Self) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-        """Two numbers whose ratio is that of other's rate to self's, each with what rounding took off it."""
+        """Two numbers whose ratio is other's rate over self's, each with its rounding error."""
         m = self.arithmetic
         (n1, d1), (n2, d2) = (self.fraction(x.parameters) for x in (self, other))
         return m.product(n2, d1), m.product(n1, d2)
@@ -34,7 +34,7 @@ class Rated(Family):
         return 0 * scale + 1, scale
 
     def mean_rate(self, other: Self, own: Array, weight: Array) -> dict[str, Array]:
-        """Rate or scale of G, in self's form."""
+        """The rate or scale of G, in the form of self."""
         (high2, _), (high1, _) = self.rate_ratio(other)
         ratio = own + weight * (high2 / high1)
         if "rate" in self.parameters:
@@ -50,13 +50,14 @@ class Exponential(Rated):
     The geometric mean has the rate :math:`(1-w) b_1 + w b_2` [2].
 
     Args:
-        rate: the rate b, positive and finite; any shape, that of the batch.
-        scale: its reciprocal, instead.
+        rate: the rate b, positive and finite; its shape is the batch shape.
+        scale: the reciprocal of the rate.  Give either rate or scale.
 
     Raises:
-        TypeError, ValueError: not exactly one of the two, or what is not a real number or not of that kind.
+        TypeError, ValueError: not exactly one is given, or it is not an array of real numbers as described.
 
-    Accuracy: within 1 ulp of 60 digits, however near or far the two are (``verification/test_families.py``).
+    Accuracy: within 1 ulp, compared with 60 digits, for members that are near or far
+    (``verification/test_families.py``).
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 
@@ -68,7 +69,7 @@ class Exponential(Rated):
         super().__init__(rate, scale)
 
     def excess(self, other: Self, own: Array, weight: Array) -> tuple[Array, Array]:
-        """``b_G/b1 - 1``, and that without cancellation where it is near -1: the ratio itself."""
+        """``b_G/b1 - 1`` and ``b_G/b1``, both without cancellation."""
         (high2, low2), (high1, low1) = self.rate_ratio(other)
         return weight * (((high2 - high1) + (low2 - low1)) / high1), own + weight * (high2 / high1)
 
@@ -87,18 +88,21 @@ class Gamma(Rated):
 
     .. math:: KL(a_1, b_1 \| a_2, b_2) = B_\phi(a_2 : a_1) + a_2\, g(\mu_1/\mu_2 - 1), \quad \mu = a/b
 
-    with :math:`g(x) = x - \log(1+x)` and the Bregman divergence of `log_gamma`.  Shape and rate of the geometric mean
-    are the arithmetic means of the two [2].
+    where :math:`g(x) = x - \log(1+x)` and :math:`B_\phi` is the Bregman divergence of `log_gamma`.  Shape and rate of
+    the geometric mean are the weighted means of the two shapes and rates [2].
 
     Args:
         shape: the shape a, positive and finite.
-        rate: the rate b, likewise.
-        scale: its reciprocal, instead.  Shapes of arrays broadcast, to that of the batch.
+        rate: the rate b, positive and finite.
+        scale: the reciprocal of the rate.  Give either rate or scale; it broadcasts with the shape a to the batch
+            shape.
 
     Raises:
-        TypeError, ValueError: not exactly one of rate and scale, or what is not a real number or not of that kind.
+        TypeError, ValueError: not exactly one of rate and scale is given, or a parameter is not an array of real
+            numbers as described.
 
-    Accuracy: within 1 ulp of 60 digits, however near or far the two are (``verification/test_families.py``).
+    Accuracy: within 1 ulp, compared with 60 digits, for members that are near or far
+    (``verification/test_families.py``).
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 
@@ -110,7 +114,7 @@ class Gamma(Rated):
         super().__init__(rate, scale, shape=shape)
 
     def mean(self, other: Any, own: Array, weight: Array) -> tuple[Array, ...]:
-        """The shapes of self and of G and their difference; ``b_G/b1``, and ``b_G/b1 - a_G/a1`` times a1."""
+        """The shapes of self and G, their difference, ``b_G/b1``, and ``b_G/b1 - a_G/a1`` times a1."""
         m = self.arithmetic
         a1, a2 = m.work(self.parameters["shape"]), m.work(other.parameters["shape"])
         (high2, low2), (high1, low1) = self.rate_ratio(other)

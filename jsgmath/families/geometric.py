@@ -11,16 +11,17 @@ class Geometric(Family):
 
     .. math:: KL(p_1 \| p_2) = g(p_2/p_1 - 1) + \frac{q_1}{p_1}\, g(q_2/q_1 - 1), \quad g(x) = x - \log(1+x)
 
-    Divergences are the same whether x counts the failures or the trials.  The geometric mean has
+    The divergences are the same whether x counts the failures or the trials.  The geometric mean has
     :math:`q = q_1^{1-w} q_2^w` [2].
 
     Args:
-        probs: the probability p of success, in (0, 1]; any shape, that of the batch.
+        probs: the probability p of success, in (0, 1]; its shape is the batch shape.
 
     Raises:
-        TypeError, ValueError: probs that are not real numbers, or not of that kind.
+        TypeError, ValueError: probs is not an array of real numbers in (0, 1].
 
-    Accuracy: within 1 ulp of 60 digits, however near or far the two are (``verification/test_families.py``).
+    Accuracy: within 1 ulp, compared with 60 digits, for members that are near or far
+    (``verification/test_families.py``).
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 
@@ -33,7 +34,7 @@ class Geometric(Family):
         self.check("probs", "in (0, 1]", lambda x: (x > 0) & (x <= 1))
 
     def mean(self, other: Any, own: Array, weight: Array) -> tuple[Array, ...]:
-        """``p1``, p of G, ``log(q_G/q1)``, ``q_G - q1``, both of some number where a q is 0; and ``q1``."""
+        """``p1``, ``p_G``, ``log(q_G/q1)``, ``q_G - q1`` and ``q1``; the third and fourth are arbitrary if a q is 0."""
         m = self.arithmetic
         p1, p2 = m.work(self.parameters["probs"]), m.work(other.parameters["probs"])
         gone = ((p1 == 1) & (own > 0)) | ((p2 == 1) & (weight > 0))

@@ -1,4 +1,4 @@
-r"""The Bregman divergence of the logarithm of the gamma function, less that of Stirling's ``x log x - x``.
+r"""The Bregman divergence of the logarithm of the gamma function, minus that of Stirling's ``x log x - x``.
 
 For a convex f, ``B_f(y:x) = f(y) - f(x) - f'(x) (y - x)``.  With ``e = (y - x)/x``,
 
@@ -6,9 +6,9 @@ For a convex f, ``B_f(y:x) = f(y) - f(x) - f'(x) (y - x)``.  With ``e = (y - x)/
     f = x log x - x:     y gs(e)
     f = x^-p:            (y - x)^2/(x y) sum_{j<p} (p - j) x^(j-p) y^-j
 
-``phi(x) = log Gamma(x) - x log x + x`` is convex, too: ``psi'(x) > 1/x``.  For large x it is ``-log(x)/2 + c_1/x +
-c_2/x^3 + ...`` [Stirling], so that nothing cancels.  A small one is shifted by ``log Gamma(x) = log Gamma(x+m) -
-sum_{j<m} log(x+j)``, and what the two ``x log x - x`` make then is, linear terms being left out before they cancel,
+``phi(x) = log Gamma(x) - x log x + x`` is convex as well, because ``psi'(x) > 1/x``.  For large x it is ``-log(x)/2 +
+c_1/x + c_2/x^3 + ...`` [Stirling], so that nothing cancels.  A small x is shifted by ``log Gamma(x) = log Gamma(x+m) -
+sum_{j<m} log(x+j)``.  The two terms ``x log x - x`` then contribute, without the linear terms, which would cancel,
 
     (y+m) gs(d/(x+m)) - y gs(d/x) = -y g(-m d/((x+m) y)) - m g(d/(x+m)),      d = y - x
 """
@@ -18,7 +18,7 @@ from fractions import Fraction
 from jsgmath.families.arithmetic import Arithmetic, Array
 
 SHIFT = 12
-"""From there on Stirling's series is good for 64 bits, with so many terms:"""
+"""For x from here on, Stirling's series gives 64 bits with the coefficients below."""
 BERNOULLI = (
     "1/6 -1/30 1/42 -1/30 5/66 -691/2730 7/6 -3617/510 43867/798 -174611/330 854513/138 -236364091/2730 8553103/6"
 )
@@ -34,9 +34,9 @@ def bregman(m: Arithmetic, x: Array, y: Array, d: Array) -> Array:
 
 
 def bregman_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, more_y: Array, more_d: Array) -> Array:
-    """``B_phi(y:x) - B_phi(y + more_y : x + more_x)`` without cancellation, ``more_d = more_y - more_x``.
+    """``B_phi(y:x) - B_phi(y + more_y : x + more_x)`` without cancellation, where ``more_d = more_y - more_x``.
 
-    More than x and y are none of them, so that every ``1 + z`` below lies between 1/2 and 2.
+    ``more_x`` and ``more_y`` must not exceed x and y, so that every ``1 + z`` below lies between 1/2 and 2.
     """
     large = (x >= SHIFT) & (y >= SHIFT)
     more = more_x, more_y, more_d
@@ -56,7 +56,7 @@ def _shifted(m: Arithmetic, x: Array, y: Array, d: Array) -> Array:
 
 
 def _g_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, more_y: Array, more_d: Array) -> Array:
-    """``g(e) - g(e')`` for ``e = d/x`` and ``e' = (d + more_d)/(x + more_x)``: ``g(z) + z e'``, ``1 + z`` a ratio."""
+    """``g(e) - g(e') = g(z) + z e'``: ``e = d/x``, ``e' = (d + more_d)/(x + more_x)``, ``1 + z = (1+e)/(1+e')``."""
     other_x, other_y = x + more_x, y + more_y
     near = (2 * d < x) & (2 * d > -x)
     z = m.where(near, d * more_x - more_d * x, y * more_x - more_y * x) / x / other_y
@@ -64,7 +64,7 @@ def _g_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, more_y: 
 
 
 def _shifted_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, more_y: Array, more_d: Array) -> Array:
-    """`_shifted` likewise, term by term."""
+    """The difference of two values of `_shifted`, term by term."""
     other_x, other_y = x + more_x, y + more_y
     far_x, far_y, far_other_x, far_other_y = (z + SHIFT for z in (x, y, other_x, other_y))
     xs, ys = (m.stack([z + j for j in range(SHIFT)], -1) for z in (x, y))
@@ -83,7 +83,7 @@ def _shifted_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, mo
 
 
 def _remainder_less(x: Array, y: Array, d: Array, more_x: Array, more_y: Array, more_d: Array) -> Array:
-    """``d^2 v - (d + more_d)^2 v'``, where v is `_series` over x y: each step of it carries its difference along."""
+    """``d^2 v - (d + more_d)^2 v'``, where v is `_series` over x y; every step also computes its difference."""
     x, y, other_x, other_y = 1 / x, 1 / y, 1 / (x + more_x), 1 / (y + more_y)
     less_x, less_y = more_x * x * other_x, more_y * y * other_y
     total, term, power = 0 * other_x, other_x, other_x

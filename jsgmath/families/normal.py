@@ -1,23 +1,23 @@
-"""Gaussians of one dimension, and with their axis as an event diagonal ones, in the arrays of torch or JAX."""
+"""Univariate Gaussians, and diagonal ones (with event axes), in the arrays of torch or JAX."""
 
 from collections.abc import Sequence
 from typing import Any, Self
 
 from jsgmath import formula
-from jsgmath.families.arithmetic import Array
+from jsgmath.families.arithmetic import Arithmetic, Array, total
 from jsgmath.families.base import Family
 
 Canonical = tuple[Array, Array, Array, Array, Array, Array, Array]
 
 
 class Normal(Family):
-    """``N(mean, std^2)``, as those libraries hold them; NumPy's are `jsgmath.Gaussian`, which loses less."""
+    """``N(mean, std^2)``, for tensors of torch and arrays of JAX; for NumPy `jsgmath.Gaussian` is more accurate."""
 
-    def __init__(self, mean: Array, std: Array, event: int = 0):
-        super().__init__(event, mean=mean, std=std)
+    def __init__(self, mean: Array, std: Array, event_dim: int = 0):
+        super().__init__(event_dim, mean=mean, std=std)
 
     def canonical(self, other: Self) -> Canonical:
-        """``log_r1, r1, r2, e1, e2, d1, d2`` of `formula.py`."""
+        """The scalars ``log_r1, r1, r2, e1, e2, d1, d2`` of `formula.py`."""
         m = self.arithmetic
         m1, s1, m2, s2 = (m.work(x) for x in (self.mean, self.std, other.mean, other.std))
         q1, q2, delta, total, mean = s1 / s2, s2 / s1, s1 - s2, s1 + s2, m1 - m2
@@ -30,14 +30,14 @@ class Normal(Family):
             return formula.from_mean(g1, g2, *pair, gs=self.arithmetic.gs)
         return formula.to_mean(g1, g2, *pair, g=self.arithmetic.g)
 
-    def held(self) -> Any:
+    def to_library(self) -> Any:
         if self.library != "torch":
             return self
         from torch import distributions
 
-        mean, std = (self.arithmetic.broadcast(x, self.batch_shape) for x in (self.mean, self.std))
+        mean, std = (self.arithmetic.broadcast(x, self.shape) for x in (self.mean, self.std))
         normal = distributions.Normal(mean, std)
-        return distributions.Independent(normal, self.event) if self.event else normal
+        return distributions.Independent(normal, self.event_dim) if self.event_dim else normal
 
     def to_mean(self, other: Any, own: Array, weight: Array) -> Array:
         return self.terms(other, own, weight, dual=False)[0]
@@ -50,18 +50,31 @@ class Normal(Family):
 
     @classmethod
     def product(cls, members: Sequence[Self], weights: Sequence[Array]) -> Self:
-        """The normalised geometric mean of any number of members, for weights of the batch."""
+        """The normalised geometric mean of any number of members; the weights have the axes of the batch."""
         first = members[0]
-        return first.mean_of(members, [first.arithmetic.work(first.with_axes(w)) for w in weights])
+        return first.mean_of(members, [first.arithmetic.work(first.with_event_axes(w)) for w in weights])
 
     def mean_of(self, members: Sequence[Self], weights: Sequence[Array]) -> Self:
-        """The same for weights with axes for the components; self is the first member."""
+        """As `product`, for weights that have axes for the components; self is the first member."""
         m = self.arithmetic
         ratios = [w * self.canonical(N)[1] for w, N in zip(weights, members, strict=True)]
         k = sum(ratios)
         mean = sum(r / k * m.work(N.mean) for r, N in zip(ratios, members, strict=True))
         dtype = m.result_type(*(x for N in members for x in N.parameters.values()))
-        return type(self)(m.rounded(mean, dtype), m.rounded(m.work(self.std) / k**0.5, dtype), self.event)
+        return type(self)(m.rounded(mean, dtype), m.rounded(m.work(self.std) / k**0.5, dtype), self.event_dim)
+
+    @classmethod
+    def jsg_many(
+        cls, members: Sequence[Self], weights: Sequence[Array], mean_weights: Sequence[Array], dual: bool
+    ) -> Array:
+        """JSG, or JSG*, of any number of Gaussians from their mean, to full accuracy if they are close."""
+        first = members[0]
+        m = first.arithmetic
+        w, g = ([m.work(first.with_event_axes(x)) for x in y] for y in (weights, mean_weights))
+        terms = terms_to_mean([[x.canonical(y) for y in members] for x in members], g, m, dual)
+        value = total(weight * term for weight, term in zip(w, terms, strict=True))
+        value = value.sum(tuple(range(-first.event_dim, 0))) if first.event_dim else value
+        return m.rounded(value, m.result_type(*(x for N in members for x in N.parameters.values())))
 
     @property
     def mean(self) -> Array:
@@ -70,3 +83,17 @@ class Normal(Family):
     @property
     def std(self) -> Array:
         return self.parameters["std"]
+
+
+def terms_to_mean(pairs: list[list[Any]], g: list[Array], m: Arithmetic, dual: bool) -> list[Array]:
+    """``KL(N_k||G)`` for each k, or ``KL(G||N_k)`` if dual; ``pairs[k][j]`` has the scalars of N_k and N_j."""
+    terms: list[Array] = []
+    for k, row in enumerate(pairs):
+        r, e, shift = g[k], 0.0, 0.0
+        for j, (_, r1, _, e1, _, d1, _) in enumerate(row):
+            if j != k:
+                r, e, shift = r + g[j] * r1, e + g[j] * e1, shift + g[j] * r1 * d1
+        pair = m.log(r), r, 1 / r, e, -e / r, shift / r, shift / r**0.5
+        formulas, kernel = (formula.from_mean, m.gs) if dual else (formula.to_mean, m.g)
+        terms.append(formulas(0.0, 1.0, *pair, kernel)[0])
+    return terms

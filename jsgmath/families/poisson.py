@@ -14,12 +14,12 @@ class Poisson(Family):
     The geometric mean has the rate :math:`\lambda_1^{1-w} \lambda_2^w` [2].
 
     Args:
-        rate: the mean, non-negative and finite; any shape, that of the batch.
+        rate: the mean, non-negative and finite; its shape is the batch shape.
 
     Raises:
-        TypeError, ValueError: a rate that is not a real number, or not of that kind.
+        TypeError, ValueError: the rate is not an array of real numbers that are non-negative and finite.
 
-    Accuracy: within 1 ulp of 60 digits, however near or far the rates are (``verification/test_families.py``).
+    Accuracy: within 1 ulp, compared with 60 digits, for rates that are near or far (``verification/test_families.py``).
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 
@@ -32,7 +32,7 @@ class Poisson(Family):
         self.check("rate", "non-negative and finite", lambda x: (x >= 0) & (x < float("inf")))
 
     def rates(self, other: Self, own: Array, weight: Array) -> tuple[Array, Array, Array]:
-        """The two, and that of G."""
+        """The rate of self, the logarithm of the ratio of G's rate to it, and the rate of G."""
         m = self.arithmetic
         l1, l2 = m.work(self.parameters["rate"]), m.work(other.parameters["rate"])
         log_ratio = self.log_ratio(l1, l2, weight)
@@ -40,7 +40,7 @@ class Poisson(Family):
         return l1, log_ratio, m.where(gone, 0.0, m.where(l1 > 0, l1, 1.0) * m.exp(log_ratio))
 
     def log_ratio(self, l1: Array, l2: Array, weight: Array) -> Array:
-        """Of G's rate and l1, one of zero taken for 1."""
+        """``log(rate of G / l1)``, where a rate of zero is replaced by 1."""
         m = self.arithmetic
         l1, l2 = m.where(l1 > 0, l1, 1.0), m.where(l2 > 0, l2, 1.0)
         return weight * m.log_ratio((l2 - l1) / l1, l2, l1)

@@ -1,5 +1,5 @@
-"""Distributions of other libraries, converted to the classes that the divergences compute with."""
+"""Converts the distributions of other libraries to the classes that the divergences use."""
 
-from jsgmath.interop.base import Adapted, adapted, as_gaussian, pair_of, register
+from jsgmath.interop.base import adapted, gaussian_pair, pair_of, register
 
-__all__ = ["Adapted", "adapted", "as_gaussian", "pair_of", "register"]
+__all__ = ["adapted", "gaussian_pair", "pair_of", "register"]

@@ -1,19 +1,19 @@
-"""Several distributions as a list of one kind, or as one batch with an axis in front."""
+"""Converts several distributions to a list of one class, or to one batch with a new first axis."""
 
 import copy
 from collections.abc import Sequence
+from functools import singledispatch
 from typing import Any, cast
 
 import numpy as np
 
 from jsgmath.families import Family
-from jsgmath.families.arithmetic import arithmetic
 from jsgmath.gaussian import Gaussian
-from jsgmath.interop.base import Adapted, adapted, pair_of
+from jsgmath.interop.base import adapted, pair_of
 
 
-def members(name: str, distributions: Any) -> list[Adapted]:
-    """The distributions of a sequence, or those along the first axis of a batch, all of one kind."""
+def members(name: str, distributions: Any) -> list[Any]:
+    """The distributions of a sequence, or those along the first axis of a batch, all of one class."""
     if not isinstance(distributions, Sequence):
         batch = batch_of(name, distributions)
         return [batch.indexed(i) for i in range(batch.batch_shape[0])]
@@ -28,36 +28,42 @@ def members(name: str, distributions: Any) -> list[Adapted]:
 
 
 def batch_of(name: str, distributions: object) -> Gaussian | Family:
-    """A batch as one holds it."""
+    """Converts one object that is a batch of at least one distribution."""
     batch = adapted(name, distributions)
-    if isinstance(batch, Gaussian | Family) and batch.batch_shape[:1] == (0,):
-        raise ValueError(f"{name} must hold at least one distribution, got none")
     if not isinstance(batch, Gaussian | Family) or not batch.batch_shape:
         kind = type(distributions).__name__
         raise TypeError(f"{name} must be a sequence of distributions or a batch of them, got a single {kind}")
+    if batch.batch_shape[0] == 0:
+        raise ValueError(f"{name} must hold at least one distribution, got none")
     return batch
 
 
-def stacked(found: list[Adapted]) -> Gaussian | Family | None:
-    """The members as one batch, or None where their arrays are not alike."""
-    first = found[0]
-    if isinstance(first, Gaussian):
-        arrays = [[x.mean, x.scale] if x.is_diagonal else [x.mean, x.scale, x.factor] for x in found]
-        if any(x.form != first.form for x in found) or not _alike(arrays):
-            return None
-        mean, scale, *factor = (np.stack(same) for same in zip(*arrays, strict=True))
-        return Gaussian.checked(first.form, mean, scale, *(factor or [None]))
-    if isinstance(first, Family):
-        arrays = [list(x.parameters.values()) for x in found]
-        if any(list(x.parameters) != list(first.parameters) for x in found) or not _alike(arrays):
-            return None
-        batch, stack = copy.copy(first), arithmetic(first.library).stack
-        batch.parameters = {
-            name: stack(same, 0) for name, same in zip(first.parameters, zip(*arrays, strict=True), strict=True)
-        }
-        return batch
+@singledispatch
+def stacked(first: Any, found: list[Any]) -> Gaussian | Family | None:
+    """The distributions ``found`` as one batch, or None if that is not possible; ``first`` is ``found[0]``."""
     return None
 
 
-def _alike(arrays: list[list[Any]]) -> bool:
+@stacked.register
+def stacked_gaussians(first: Gaussian, found: list[Gaussian]) -> Gaussian | None:
+    arrays = [[x.mean, x.scale] if x.is_diagonal else [x.mean, x.scale, x.factor] for x in found]
+    if any(x.form != first.form for x in found) or not alike(arrays):
+        return None
+    mean, scale, *factor = (np.stack(same) for same in zip(*arrays, strict=True))
+    return Gaussian.checked(first.form, mean, scale, *(factor or [None]))
+
+
+@stacked.register
+def stacked_families(first: Family, found: list[Family]) -> Family | None:
+    arrays = [list(x.parameters.values()) for x in found]
+    if any(list(x.parameters) != list(first.parameters) for x in found) or not alike(arrays):
+        return None
+    batch = copy.copy(first)
+    stacks = [first.arithmetic.stack(same, 0) for same in zip(*arrays, strict=True)]
+    batch.parameters = dict(zip(first.parameters, stacks, strict=True))
+    return batch
+
+
+def alike(arrays: list[list[Any]]) -> bool:
+    """Whether all lists hold arrays of the same shapes and types."""
     return len({tuple((tuple(x.shape), x.dtype) for x in one) for one in arrays}) == 1

@@ -123,20 +123,19 @@ void reduce(const Batch &batch, const Inputs &in, Scalars &to, int64_t count) {
   else both_logvar(in, to, count);
 }
 
-// The logarithm of a ratio of variances, which serves the formula only beyond the limits.
+// The logarithm of the ratio of the variances, which serves the formula only beyond the limits: there is nothing to add.
 struct Unused {};
 INLINE Unused operator-(Unused x) { return x; }
+INLINE Pair operator+(Pair x, Unused) { return x; }
 
 struct G {
-  INLINE_MEMBER Pair operator()(Pair x, Pair k, Pair, Unused) const {
-    Split s = split(x, k);
-    return split_g(x, s.f, s.log_rest, Tail{});
+  INLINE_MEMBER Pair operator()(Pair x, Pair k, Pair other_k, Unused beyond) const {
+    return split_g(x, k, other_k, beyond, Split{}, Tail{});
   }
 };
 struct Gs {
-  INLINE_MEMBER Pair operator()(Pair x, Pair k, Pair, Unused) const {
-    Split s = split(x, k);
-    return split_gs(k, s.f, s.m, s.log_rest, Tail{});
+  INLINE_MEMBER Pair operator()(Pair x, Pair k, Pair other_k, Unused beyond) const {
+    return split_gs(x, k, other_k, beyond, Split{}, Tail{});
   }
 };
 

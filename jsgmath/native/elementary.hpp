@@ -65,20 +65,18 @@ INLINE Pair operator-(Small a, Pair smaller) {
   return {sum.high, sum.low + (a.low - smaller.low)};
 }
 
-// k = 2^j m with m between sqrt(1/2) and sqrt(2), f = m - 1, and log(2^j).  For j = 0, f is x itself, which has more
+// k = 2^j m with m between sqrt(1/2) and sqrt(2): f = m - 1, m, and log(2^j). For j = 0, f is x itself, which has more
 // digits than k - 1.
 struct Split {
-  Small f;
-  Pair m, log_rest;
+  INLINE_MEMBER Three<Small, Pair, Pair> operator()(Pair x, Pair k) const {
+    uint64_t exponent = (bits_of(k.high) - SQRT_HALF + (uint64_t(1023) << 52)) >> 52;
+    double scale = power_of_two(2046 - exponent);
+    Pair m = {k.high * scale, k.low * scale};
+    bool near = exponent == 1023;
+    Small f = {near ? x.high : m.high - 1.0, near ? x.low : m.low};
+    return {f, m, LOG2 * number_of(exponent)};
+  }
 };
-INLINE Split split(Pair x, Pair k) {
-  uint64_t exponent = (bits_of(k.high) - SQRT_HALF + (uint64_t(1023) << 52)) >> 52;
-  double scale = power_of_two(2046 - exponent);
-  Pair m = {k.high * scale, k.low * scale};
-  bool near = exponent == 1023;
-  Small f = {near ? x.high : m.high - 1.0, near ? x.low : m.low};
-  return {f, m, LOG2 * number_of(exponent)};
-}
 
 // exp(x) - 1, without cancellation, and exp(x), for |x| < 700.
 struct Exponential {

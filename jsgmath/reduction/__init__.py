@@ -1,4 +1,4 @@
-"""Two Gaussians as independent scalar pairs: the reduction that every NumPy function of a pair starts with."""
+"""Reduces two Gaussians of NumPy to independent scalar pairs, to which `formula.py` is applied."""
 
 import numpy as np
 
@@ -6,13 +6,12 @@ from jsgmath import special
 from jsgmath.gaussian import Gaussian
 from jsgmath.reduction.diagonal import diagonal_pairs
 from jsgmath.reduction.full import full_pairs
-from jsgmath.reduction.pairs import Reduced, ScalarPairs, common_batch
+from jsgmath.reduction.pairs import Reduced, ScalarPairs
 
 
 def reduced(N1: Gaussian, N2: Gaussian) -> Reduced:
-    """The scalar pairs of two Gaussians of equal dimension, with bounds on their error."""
+    """The scalar pairs of two Gaussians, with bounds on their error; dimensions and batch shapes have been checked."""
     if N1.is_diagonal and N2.is_diagonal:
-        common_batch(N1, N2)
         pairs = diagonal_pairs(N1, N2)
         return Reduced(pairs, np.zeros((), special.WORK), ScalarPairs(*(x[..., :0] for x in pairs)))
     return full_pairs(N1, N2)[0]

@@ -1,7 +1,7 @@
-"""Any pair of Gaussians as independent one-dimensional pairs, in the quantities that `formula.py` takes.
+"""Reduces two diagonal Gaussians to independent one-dimensional pairs, in the quantities that `formula.py` takes.
 
-The excesses ``e = r - 1`` come from a difference of the two scales in the form in which they were given, so that
-near-equal Gaussians lose nothing.
+The excesses ``e = r - 1`` are computed from the difference of the two scales in the form in which they were given, so
+that near-equal Gaussians lose nothing.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from jsgmath.reduction.pairs import ScalarPairs, finite, positive
 
 
 def diagonal_pairs(N1: Gaussian, N2: Gaussian, work: Any = None) -> ScalarPairs:
-    """Both scales diagonal: the directions are the coordinates.  In the type ``work``, by default the working one."""
+    """The pairs, one per coordinate, computed in the type ``work``, by default the working precision."""
     work = special.WORK if work is None else work
     (v1, i1), (v2, i2) = spread(N1, work), spread(N2, work)
     s1, s2 = N1.scale.astype(work), N2.scale.astype(work)
@@ -42,7 +42,7 @@ def diagonal_pairs(N1: Gaussian, N2: Gaussian, work: Any = None) -> ScalarPairs:
 
 
 def mixed_excesses(N1: Gaussian, N2: Gaussian, where: np.ndarray) -> np.ndarray:
-    """Of near variances given in different forms, which are brought to one form in 40 digits."""
+    """Excesses of near-equal variances in different forms, which are converted to one form with 40 digits."""
     v1, v2 = (
         [exact.variance(N.form, x) for x in np.broadcast_to(N.scale, where.shape)[where].tolist()] for N in (N1, N2)
     )
@@ -52,7 +52,7 @@ def mixed_excesses(N1: Gaussian, N2: Gaussian, where: np.ndarray) -> np.ndarray:
 
 
 def spread(N: Gaussian, work: Any = None) -> tuple[np.ndarray, np.ndarray]:
-    """Variances and reciprocal standard deviations of a diagonal Gaussian, likewise."""
+    """Variances and reciprocal standard deviations of a diagonal Gaussian, in the type ``work``."""
     work = special.WORK if work is None else work
     scale = N.scale.astype(work)
     if N.form == "logvar":

@@ -1,10 +1,10 @@
-r"""Two Gaussians of full covariance as independent one-dimensional pairs, right to the last digits at any condition.
+r"""Reduces two Gaussians of full covariance to independent one-dimensional pairs, accurately at any condition.
 
-A divergence does not change when one invertible matrix W maps both Gaussians.  So W need not be accurate; only what it
-makes of the covariances must be.  ``W S1 W^T``, ``W S2 W^T`` and, that Gaussians may approach each other without loss,
+A divergence does not change when one invertible matrix W maps both Gaussians.  So W need not be accurate; only the
+mapped covariances must be.  ``W S1 W^T``, ``W S2 W^T`` and, so that near-equal Gaussians lose nothing,
 ``W (S1 - S2) W^T`` are computed in twice the precision of float64 (`twofold.py`), and W is improved until they are
-diagonal.  The diagonals are then those of the one-dimensional pairs; what stands beside them bounds the error, as
-verification/README.md derives.
+diagonal.  Their diagonals are the variances of the one-dimensional pairs.  The off-diagonal entries bound the error;
+verification/README.md derives how.
 """
 
 # pyright: reportConstantRedefinition=false
@@ -15,23 +15,23 @@ import numpy as np
 
 from jsgmath import special
 from jsgmath.gaussian import Gaussian
-from jsgmath.reduction.pairs import Reduced, ScalarPairs, common_batch, finite, positive
+from jsgmath.reduction.pairs import Reduced, ScalarPairs, finite, positive
 from jsgmath.reduction.scaling import FlatBatch, ScaledPair, given_covariance, scaled_pair
 from jsgmath.reduction.twofold import EPS, Twofold
 
 STEPS, TURNS = 8, 3
-ROUGH = 2.0**-26  # with more than this beside the diagonals, the matrices are diagonalised anew, else W is corrected
-APART = 2.0**-26  # a correction by more than this would not be one of first order: two directions are all but equal
-FINE = 2.0**-62  # a correction by less than this changes nothing
-AT_ONCE = 2**21  # entries of the matrices of a batch that are worked on together
+ROUGH = 2.0**-26  # if the off-diagonal part exceeds this, the matrices are diagonalised again; otherwise W is corrected
+APART = 2.0**-26  # if a correction exceeds this, two directions are nearly equal, and the first order is not enough
+FINE = 2.0**-62  # a smaller correction changes nothing
+AT_ONCE = 2**21  # entries of the matrices of a batch that are processed together
 
 
 def full_pairs(N1: Gaussian, N2: Gaussian) -> tuple[Reduced, np.ndarray]:
-    """The `Reduced`, and the basis ``A`` with ``S1 = A diag(r1) A^T``, ``S2 = A A^T`` and ``m1 - m2 = A d2``."""
-    batch, n = common_batch(N1, N2), N1.dim
+    """The pairs, and a basis ``A`` with ``S1 = A diag(r1) A^T``, ``S2 = A A^T`` and ``m1 - m2 = A d2``."""
+    batch, n = np.broadcast_shapes(N1.batch_shape, N2.batch_shape), N1.dim
     count, step = int(np.prod(batch)), max(1, AT_ONCE // n**2)
     sides = [_side(N, batch) for N in (N1, N2)]
-    if not count:  # LAPACK takes no empty batch; only the shapes are wanted
+    if not count:  # LAPACK refuses an empty batch; one pair gives the shapes
         sides = 2 * [FlatBatch("cov", np.zeros((1, n)), *2 * [np.eye(n)[None]])]
     starts = range(0, max(count, 1), step)
     parts = [_reduce(*(FlatBatch(s.form, *(x[i : i + step] for x in s[1:])) for s in sides)) for i in starts]
@@ -48,7 +48,7 @@ def _side(N: Gaussian, batch: tuple[int, ...]) -> FlatBatch:
 
 
 def precision_of(N: Gaussian) -> np.ndarray:
-    """The inverse of a covariance, in the working precision, with all its digits."""
+    """The inverse of a covariance, accurate to the working precision."""
     matrix = given_covariance(_side(N, N.batch_shape), swapped=False)
     inverse = matrix.given if matrix.kind == "inverse" else matrix.given.inverse()
     if matrix.kind == "factor":
@@ -57,7 +57,7 @@ def precision_of(N: Gaussian) -> np.ndarray:
 
 
 class _Transformed:
-    """Both matrices as W maps them, and how far from diagonal they are."""
+    """Both covariances after the map W, and measures of how far they are from diagonal."""
 
     def __init__(self, given: ScaledPair, W: Twofold):
         self.W = W
@@ -79,20 +79,20 @@ class _Transformed:
         r = self.c1 / self.c2
         self.near = (given.unit1 == 0) & ((r > 0.5) & (r < 2)).all(1)
         self.length = np.where(self.near, np.linalg.norm(e, axis=1), 0)
-        # What stands beside the diagonals, relative to these; the same where a direction of large ratio weighs so much
-        # more in one of small ratio; and beside the diagonal of the difference, if the two are near.
+        # The off-diagonal part relative to the diagonals; the same, weighted because an error in a direction of large
+        # ratio counts more in one of small ratio; and, if the two are near, that of the difference.
         self.off = 1 - np.eye(r.shape[1])
         ratios = r[:, :, None] / r[:, None, :]
         self.weight = np.sqrt(np.maximum(ratios, 1 / ratios)) * self.off
         sides = (self.S1, self.sizes1), (self.S2, self.sizes2)
         share = sum((np.abs(x.high) + x.error) / sizes for x, sizes in sides)
-        self.beside, self.weighted = (np.linalg.norm(share * w, axis=(1, 2)) for w in (self.off, self.weight))
+        self.off_diagonal, self.weighted = (np.linalg.norm(share * w, axis=(1, 2)) for w in (self.off, self.weight))
         self.rest = _ratio(np.linalg.norm(self.difference.high * self.off, axis=(1, 2)), self.length)
 
     def correction(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """To first order the K for which ``I + K`` makes both diagonal, its size, and what it leaves of the first.
+        """K such that ``I + K`` makes both diagonal to first order, the size of K, and the part of S1 that is left.
 
-        Two directions that are all but equal it cannot tell apart, and only makes orthogonal.
+        Two directions that are nearly equal are only made orthogonal.
         """
         near = self.near[:, None, None]
         A, S2, c2 = np.where(near, self.difference.high, self.S1.high), self.S2.high, self.c2[:, None, :]
@@ -107,14 +107,14 @@ class _Transformed:
 
 
 def _diagonalised(given: ScaledPair) -> _Transformed:
-    """The `_Transformed` of a W for which nothing is left to improve."""
+    """The `_Transformed` of the final W."""
     start = np.zeros_like(given.half)
     for i, (whitening, half) in enumerate(zip(given.whitening, given.half, strict=True)):
         start[i] = _turn(whitening @ half) @ whitening
     transformed, n = _Transformed(given, Twofold(start)), given.half.shape[1]
     for step in range(STEPS):
         correction, size, left = transformed.correction()
-        rough = ~(transformed.beside + transformed.rest < ROUGH) | ((left > n * EPS / 2) & (step < TURNS))
+        rough = ~(transformed.off_diagonal + transformed.rest < ROUGH) | ((left > n * EPS / 2) & (step < TURNS))
         if (~rough & (size < FINE)).all():
             break
         high, low = np.tile(np.eye(n), (len(rough), 1, 1)), correction
@@ -123,13 +123,13 @@ def _diagonalised(given: ScaledPair) -> _Transformed:
             high[i], low[i] = _diagonaliser(transformed.near[i], *matrices), 0
         W = Twofold(high, low) @ transformed.W
         transformed = _Transformed(given, Twofold(W.high, W.low))
-    if not (transformed.beside < ROUGH).all():
+    if not (transformed.off_diagonal < ROUGH).all():
         raise np.linalg.LinAlgError
     return transformed
 
 
 def _diagonaliser(near: np.bool, S1: np.ndarray, S2: np.ndarray, difference: np.ndarray) -> np.ndarray:
-    """In float64, by the eigenvectors of a difference or by singular vectors."""
+    """A matrix that diagonalises both in float64, from eigenvectors of the difference or from singular vectors."""
     whitening = np.linalg.inv(np.linalg.cholesky(S2))
     if near:
         excess = whitening @ difference @ whitening.T
@@ -138,10 +138,10 @@ def _diagonaliser(near: np.bool, S1: np.ndarray, S2: np.ndarray, difference: np.
 
 
 def _turn(matrix: np.ndarray) -> np.ndarray:
-    """Left singular vectors, as rows; those of small singular values too to relative accuracy (one-sided Jacobi)."""
+    """Left singular vectors, as rows, to relative accuracy also for small singular values (one-sided Jacobi)."""
     if not np.isfinite(matrix).all():
         raise np.linalg.LinAlgError
-    from scipy.linalg import lapack  # here, for the time that it takes: see `gaussian.inverse_of_tril`
+    from scipy.linalg import lapack  # here, because the import takes long
 
     jacobi: Any = lapack.get_lapack_funcs("gejsv")
     return jacobi(matrix, joba=2, jobu=0, jobv=3, jobr=0)[1].T
@@ -149,14 +149,14 @@ def _turn(matrix: np.ndarray) -> np.ndarray:
 
 @np.errstate(all="ignore")
 def _reduce(side1: FlatBatch, side2: FlatBatch) -> tuple[np.ndarray, ...]:
-    """The arrays of a `Reduced`, and the basis."""
+    """The arrays of a `Reduced`, then the basis."""
     try:
         given = scaled_pair(side1, side2)
         transformed = _diagonalised(given)
     except np.linalg.LinAlgError:
         raise ValueError(
             "N1 and N2 cannot be diagonalised together in float64: their scales are too ill-conditioned, or too far "
-            "apart; jsgmath.certified knows no such limit"
+            "apart; jsgmath.certified has no such limit"
         ) from None
     (c1, error1), (c2, error2), (e, e_error) = (
         x.diagonal(special.WORK) for x in (transformed.S1, transformed.S2, transformed.difference)
@@ -187,7 +187,7 @@ def _reduce(side1: FlatBatch, side2: FlatBatch) -> tuple[np.ndarray, ...]:
 
 
 def _slack(pair: ScalarPairs, d2: np.ndarray, e1: np.ndarray) -> list[np.ndarray]:
-    """Displacements ``d2`` between Gaussians of these variances but no excess, and a direction of excess ``e1``."""
+    """Pairs that differ only by displacements ``d2``, followed by one pair that differs only by an excess ``e1``."""
     none, still = 0 * d2, 0 * e1
     moved = ScalarPairs(pair.log_r1, pair.r1, pair.r2, none, none, d2 / np.sqrt(pair.r1), d2)
     scaled = ScalarPairs(np.log1p(e1), 1 + e1, 1 / (1 + e1), e1, -e1 / (1 + e1), still, still)
@@ -195,5 +195,5 @@ def _slack(pair: ScalarPairs, d2: np.ndarray, e1: np.ndarray) -> list[np.ndarray
 
 
 def _ratio(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """``x/y``, 0 where y is 0."""
+    """``x/y``, or 0 where y is 0."""
     return np.divide(x, y, out=np.zeros_like(x), where=y > 0)

@@ -1,10 +1,14 @@
-"""What two Gaussians are reduced to: independent one-dimensional pairs, in the quantities that `formula.py` takes."""
+"""The input of `formula.py` for two Gaussians: their weights, and the scalars of independent one-dimensional pairs."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from jsgmath import formula
+from jsgmath.checks import as_weight, check_convention, check_dimensions, common_shape
 from jsgmath.gaussian import Gaussian
+from jsgmath.hints import Convention
 
 
 class ScalarPairs(NamedTuple):
@@ -20,9 +24,9 @@ class ScalarPairs(NamedTuple):
 
 
 class Reduced(NamedTuple):
-    """A pair, and how far a divergence computed from it may be from that of the two Gaussians.
+    """Scalar pairs, with a bound on the error of a divergence that is computed from them.
 
-    At most by ``relative`` of itself, shape ``(...)``, and by the same divergence of the pair ``slack``.
+    The error is at most ``relative``, of shape ``(...)``, times the divergence, plus the divergence of ``slack``.
     """
 
     pair: ScalarPairs
@@ -30,24 +34,32 @@ class Reduced(NamedTuple):
     slack: ScalarPairs
 
 
-def common_batch(N1: Gaussian, N2: Gaussian) -> tuple[int, ...]:
-    """The batch shape to which both broadcast, or a ValueError that says why they make no pair."""
-    if N1.dim != N2.dim:
-        raise ValueError(f"N1 has dimension {N1.dim} but N2 has {N2.dim}; divergences need equal dimensions")
-    try:
-        return np.broadcast_shapes(N1.batch_shape, N2.batch_shape)
-    except ValueError:
-        raise ValueError(
-            f"batch shapes {N1.batch_shape} of N1 and {N2.batch_shape} of N2 do not broadcast; make them equal or 1"
-        ) from None
-
-
 def finite(x: np.ndarray) -> np.ndarray:
-    """``x`` with an overflow replaced by the largest number, so that a weight of zero makes it zero."""
+    """Replaces an overflow in ``x`` by the largest number, so that its product with a weight of zero is zero."""
     largest = np.finfo(x.dtype).max
     return np.clip(x, -largest, largest)
 
 
 def positive(x: np.ndarray) -> np.ndarray:
-    """Likewise for ``x > 0``, and with an underflow replaced by the smallest normal number."""
+    """For ``x > 0``: replaces an overflow by the largest number and an underflow by the smallest normal number."""
     return np.maximum(finite(x), np.finfo(x.dtype).tiny)
+
+
+def pair_weights(
+    N1: Gaussian, N2: Gaussian, alpha: ArrayLike, convention: Convention, name: str = "alpha"
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
+    """Returns ``w1, w2, g1, g2, slope`` in the working precision, with a last axis for the directions.
+
+    Checks the convention, alpha, the dimensions and the batch shapes.
+    """
+    check_convention(convention)
+    w2 = as_weight(name, alpha)[..., None]
+    check_dimensions(N1.dim, N2.dim)
+    common_shape("batch shapes", {"N1": N1.batch_shape, "N2": N2.batch_shape, name: w2.shape[:-1]})
+    w1 = 1 - w2
+    return w1, w2, *formula.mean_weights(w1, w2, convention == "deasy")
+
+
+def common_dtype(N1: Gaussian, N2: Gaussian) -> np.dtype[Any]:
+    """The type to which results for N1 and N2 are rounded."""
+    return np.result_type(N1.dtype, N2.dtype)

@@ -1,4 +1,4 @@
-"""Dense pairs as `dense.py` takes them: in units of about one, each Gaussian in the form in which it was given."""
+"""Scales two Gaussians of full covariance to units of about one, each in the form in which it was given."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from jsgmath.gaussian import inverse_of_tril
 from jsgmath.reduction import exact
 from jsgmath.reduction.twofold import Twofold
 
-FAR = 200  # exponents by which the scale of N1 may differ from that of N2 before it gets a unit of its own
+FAR = 200  # N1 gets its own unit if the exponents of the two scales differ by more
 
 
 class FlatBatch(NamedTuple):
@@ -21,13 +21,13 @@ class FlatBatch(NamedTuple):
 
 
 class GivenCovariance(NamedTuple):
-    """A batch of covariances, or of whatever determines them."""
+    """A batch of covariances, in the form in which they were given."""
 
-    kind: str  # "square": itself; "factor": L of L L^T; "inverse": the precision
+    kind: str  # "square": the covariance; "factor": L with covariance L L^T; "inverse": the precision
     given: Twofold
 
     def transformed(self, W: Twofold) -> tuple[Twofold, Twofold]:
-        """``W S W^T``, and ``W S`` or W times the factor."""
+        """``W S W^T``, and ``W S``, or for a factor W times the factor."""
         if self.kind == "factor":
             half = W @ self.given
             return half @ half.T, half
@@ -40,18 +40,18 @@ class GivenCovariance(NamedTuple):
 
 
 class ScaledPair(NamedTuple):
-    """What is to be diagonalised; "unit" means the exponent of a power of two that has been taken out."""
+    """Two scaled covariances and means; each "unit" is the exponent of a power of two that has been taken out."""
 
-    half: np.ndarray  # any H with H H^T = S1, in float64,
-    whitening: np.ndarray  # and the inverse of one with H H^T = S2
+    half: np.ndarray  # any H with H H^T = S1, in float64
+    whitening: np.ndarray  # the inverse of any H with H H^T = S2
     first: GivenCovariance
     second: GivenCovariance
-    difference: Twofold | None  # first - second, if they are of one kind; of use where they have one unit
-    swapped: bool  # two precisions stand in the place of the covariances
+    difference: Twofold | None  # first - second if they are of one kind; used where unit1 is 0
+    swapped: bool  # whether precisions take the place of the covariances
     displacement: Twofold  # m1 - m2, as a column
-    unit: np.ndarray  # of the coordinates, (batch, n),
-    unit1: np.ndarray  # of the whole of N1 beside N2, (batch,),
-    unit_displacement: np.ndarray  # and of the displacement, (batch,)
+    unit: np.ndarray  # of the coordinates, (batch, n)
+    unit1: np.ndarray  # of N1 relative to N2, (batch,)
+    unit_displacement: np.ndarray  # of the displacement, (batch,)
 
 
 def scaled_pair(side1: FlatBatch, side2: FlatBatch) -> ScaledPair:
@@ -71,7 +71,7 @@ def scaled_pair(side1: FlatBatch, side2: FlatBatch) -> ScaledPair:
         return GivenCovariance(kind, given.scaled(shift[kind]))
 
     first, second = matrix(side1, own), matrix(side2, np.zeros_like(own))
-    # Of halves, which do not overflow.
+    # The halves of the means do not overflow when they are subtracted.
     toward = unit if swapped else -unit
     delta = Twofold(side1.mean[:, :, None] / 2) + -Twofold(side2.mean[:, :, None] / 2)
     unit_displacement = np.max(np.frexp(delta.high[:, :, 0])[1] + toward, axis=1)
@@ -90,8 +90,8 @@ def scaled_pair(side1: FlatBatch, side2: FlatBatch) -> ScaledPair:
 
 
 def _halves(side: FlatBatch, swapped: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Any H with ``H H^T`` the covariance, or the precision if they are swapped, and its inverse."""
-    if not np.isfinite(side.factor).all():  # a log-variance may be beyond the range of a variance
+    """Any H such that ``H H^T`` is the covariance, or the precision if swapped, and the inverse of H."""
+    if not np.isfinite(side.factor).all():  # the variance of a log-variance may overflow
         raise np.linalg.LinAlgError
     inverse = inverse_of_tril(side.factor)
     if side.form == "precision" and not swapped:
@@ -100,7 +100,7 @@ def _halves(side: FlatBatch, swapped: bool) -> tuple[np.ndarray, np.ndarray]:
 
 
 def given_covariance(side: FlatBatch, swapped: bool) -> GivenCovariance:
-    """What a side determines its covariance by, or its precision if they are swapped."""
+    """The `GivenCovariance` of a Gaussian; if swapped, its precision takes the place of the covariance."""
     if side.form == "precision":
         return GivenCovariance("square" if swapped else "inverse", Twofold(side.scale))
     if side.form == "logvar":

@@ -1,8 +1,8 @@
 """Matrices in about twice the precision of float64, with a bound on their error.
 
 A `Twofold` is an unevaluated sum ``high + low`` of two float64 arrays.  To multiply two matrices, each is cut into
-pieces so short that float64 products and sums of them are exact, in whatever order the BLAS adds [Ozaki, Ogita, Oishi,
-Rump 2012].
+pieces with so few bits that their float64 products and sums are exact, in any order in which the BLAS adds [Ozaki,
+Ogita, Oishi, Rump 2012].
 """
 
 # pyright: reportConstantRedefinition=false
@@ -20,7 +20,7 @@ EPS = 2.0**-52
 
 
 class Twofold:
-    """Matrices ``high + low``, shape ``(..., n, m)``, each entry within ``error`` of what it stands for."""
+    """Matrices ``high + low``, shape ``(..., n, m)``; each entry is within ``error`` of the exact one."""
 
     high: np.ndarray
     low: np.ndarray
@@ -37,12 +37,12 @@ class Twofold:
 
     @property
     def bits(self) -> int:
-        """Of a piece: so many that sums of ``PIECES * m`` products fit into 53."""
+        """The number of bits of a piece, so that a sum of ``PIECES * m`` products fits into 53 bits."""
         return (55 - math.ceil(math.log2(PIECES * self.high.shape[-1]))) // 2
 
     @cached_property
     def pieces(self) -> list[np.ndarray]:
-        """Summands, the largest first, each of so many bits below the largest entry of its row."""
+        """Summands, the largest first; each holds the next `bits` bits of a row, counted from its largest entry."""
         high, low = self.high, self.low
         exponent = np.frexp(np.abs(high).max(-1, keepdims=True))[1]
         pieces: list[np.ndarray] = []
@@ -57,11 +57,11 @@ class Twofold:
         left = np.concatenate(self.pieces, -1)
         right = np.concatenate(other.T.pieces[::-1], -1).swapaxes(-1, -2)
         high = low = np.zeros(1)
-        for count in range(PIECES, 0, -1):  # the products of pieces i and j with i + j = count + 1, all in one
+        for count in range(PIECES, 0, -1):  # all products of pieces i and j with i + j = count + 1, as one product
             high, lost = two_sum(left[..., : m * count] @ right[..., -m * count :, :], high)
             low = low + lost
-        # Left out are six products of order 2^(-bits * PIECES), relative to the largest entries of row and column; four
-        # times that, since a power of two stands for each of those, and as much again for the sums before the last.
+        # Six products of order 2^(-bits * PIECES), relative to the largest entries of row and column, are left out.
+        # The bound has a factor 4, because powers of two replace these entries, and a factor 2 for the earlier sums.
         rows, columns = np.abs(self.high), np.abs(other.high)
         error = m * 2.0 ** (6 - PIECES * self.bits) * rows.max(-1, keepdims=True) * columns.max(-2, keepdims=True)
         error = error + EPS**2 * np.abs(high) + rows @ other.error + self.error @ (columns + other.error)
@@ -82,7 +82,7 @@ class Twofold:
         return Twofold(*(np.ldexp(x, exponents) for x in (self.high, self.low, self.error)))
 
     def inverse(self) -> "Twofold":
-        """By Newton's iteration ``X + X (I - A X)``, which doubles the right digits, from that of float64."""
+        """The inverse; Newton's iteration ``X + X (I - A X)`` doubles the right digits of that of float64."""
         rows = -np.frexp(np.abs(self.high).max(-1, keepdims=True))[1]
         columns = -np.frexp(np.abs(np.ldexp(self.high, rows)).max(-2, keepdims=True))[1]
         A = self.scaled(rows + columns)
@@ -95,6 +95,6 @@ class Twofold:
         return Twofold(X.high, X.low, error).scaled((rows + columns).swapaxes(-1, -2))
 
     def diagonal(self, dtype: type[np.floating[Any]]) -> tuple[np.ndarray, np.ndarray]:
-        """Rounded once to ``dtype``, and the error."""
+        """The diagonal, rounded once to ``dtype``, and its error."""
         high, low, error = (np.diagonal(x, axis1=-2, axis2=-1) for x in (self.high, self.low, self.error))
         return high.astype(dtype) + low, error

@@ -21,15 +21,7 @@ from torch._C import _are_functorch_transforms_active  # pyright: ignore[reportP
 from torch._C._functorch import is_legacy_batchedtensor
 
 from jsgmath.torch.eager import diagonal
-from jsgmath.torch.eager.diagonal import Results
-from jsgmath.torch.typed import Function
-
-IMPLEMENTATIONS = {
-    "eager": "eager.diagonal",
-    "triton": "triton.diagonal",
-    "full eager": "eager.full",
-    "full triton": "triton.full",
-}
+from jsgmath.torch.typed import Asked, Function, work_type
 
 # Operators for torch.compile, which looks into none and keeps the strides; a plain call goes past the dispatcher.
 library: Any = torch.library.Library("jsgmath", "DEF")
@@ -45,9 +37,9 @@ library.define(
 
 
 @cache
-def module(implementation: str) -> ModuleType:
-    """With the functions ``rows`` and ``rescaled``."""
-    return importlib.import_module(f"jsgmath.torch.{IMPLEMENTATIONS[implementation]}")
+def load(implementation: str) -> ModuleType:
+    """The module of this name in `jsgmath.torch`, such as ``"eager.full"``, with ``evaluate`` and ``rescaled``."""
+    return importlib.import_module(f"jsgmath.torch.{implementation}")
 
 
 def divergence(
@@ -55,7 +47,8 @@ def divergence(
     alpha: float, dual: bool, reverse: bool, implementation: str,
 ) -> Tensor:  # fmt: skip
     number = alpha if alphas is None else alphas
-    return module(implementation).rows(mean1, scale1, mean2, scale2, number, dual=dual, reverse=reverse, grad=False)[0]
+    options = dict(dual=dual, reverse=reverse, grad=False)
+    return load(implementation).evaluate(mean1, scale1, mean2, scale2, number, **options)[0]
 
 
 def gradient(
@@ -65,19 +58,19 @@ def gradient(
     """By mean1, scale1, scale2 and alpha, row after row; what there is not is an empty tensor."""
     number = alpha if alphas is None else alphas
     options = dict(dual=dual, reverse=reverse, value=False, by_alpha=by_alpha, upstream=upstream)
-    _, *gradients = module(implementation).rows(mean1, scale1, mean2, scale2, number, **options)
+    _, *gradients = load(implementation).evaluate(mean1, scale1, mean2, scale2, number, **options)
     return tuple(mean1.new_empty(0) if x is None else x for x in gradients)
 
 
 def rescaled(
-    gradients: Results, upstream: Tensor, scale: float,
+    gradients: Asked, upstream: Tensor, scale: float,
     mean1: Tensor, scale1: Tensor, mean2: Tensor | None, scale2: Tensor | None, alphas: Tensor | None,
     alpha: float, dual: bool, reverse: bool, implementation: str, _: bool,
-) -> Results:  # fmt: skip
+) -> Asked:  # fmt: skip
     """Gradients that were multiplied by ``scale``, multiplied by ``upstream`` instead."""
     number = alpha if alphas is None else alphas
     options = dict(dual=dual, reverse=reverse, upstream=upstream, scale=scale)
-    return module(implementation).rescaled(gradients, mean1, scale1, mean2, scale2, number, **options)
+    return load(implementation).rescaled(gradients, mean1, scale1, mean2, scale2, number, **options)
 
 
 def _fake_divergence(mean1: Tensor, *_: Any) -> Tensor:
@@ -91,10 +84,6 @@ def _fake_gradient(
     by_mean1, by_scale1 = (torch.empty_like(x, memory_format=torch.contiguous_format) for x in (mean1, scale1))
     by_alpha = mean1.new_empty(mean1.shape[0], dtype=work_type(mean1)) if options[-1] else mean1.new_empty(0)
     return by_mean1, by_scale1, by_scale2, by_alpha
-
-
-def work_type(x: Tensor) -> torch.dtype:
-    return torch.promote_types(x.dtype, torch.float32)
 
 
 def register(function: Callable[..., Any], fake: Callable[..., Any]) -> None:
@@ -133,7 +122,7 @@ class OnePass(Function):
         by_alpha = ctx.needs_input_grad[4]
         options = dict(dual=dual, reverse=reverse, by_alpha=by_alpha, scale=scale)
         number = alpha if alphas is None else alphas
-        value, *ctx.gradients = module(implementation).rows(mean1, scale1, mean2, scale2, number, **options)
+        value, *ctx.gradients = load(implementation).evaluate(mean1, scale1, mean2, scale2, number, **options)
         ctx.save_for_backward(mean1, scale1, mean2, scale2, alphas)
         ctx.arguments, ctx.scale = (alpha, dual, reverse, implementation, by_alpha), scale
         return value
@@ -209,7 +198,7 @@ class Gradient(Function):
     def backward(ctx: Any, *by_gradients: Tensor) -> tuple[Tensor | None, ...]:
         tensors = ctx.saved_tensors
         alpha, dual, reverse, implementation, by_alpha = ctx.options
-        differentiable = module(implementation.replace("triton", "eager")).block_of_rows
+        differentiable = load(implementation.replace("triton", "eager")).evaluate_block
         present = [i for i, x in enumerate(tensors) if x is not None]
         along = [
             x for x, there in zip(by_gradients, (True, True, tensors[3] is not None, by_alpha), strict=True) if there

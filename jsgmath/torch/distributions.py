@@ -1,4 +1,4 @@
-"""Gaussians of full covariance as `torch.distributions` holds them, for the functions of `jsgmath`."""
+"""Gaussians of full covariance for torch, as the functions of `jsgmath` use them."""
 
 from collections.abc import Sequence
 from typing import Any, Self
@@ -6,68 +6,76 @@ from typing import Any, Self
 import torch
 from torch import Tensor, distributions
 
+from jsgmath.checks import check_dimensions, check_pair
 from jsgmath.families import Normal
 from jsgmath.families.arithmetic import total
 from jsgmath.families.distribution import Distribution
-from jsgmath.families.low_rank import LowRank
+from jsgmath.families.low_rank import LowRankMultivariateNormal
 from jsgmath.hints import Convention
-from jsgmath.torch.arithmetic import TORCH, result_type
 from jsgmath.torch.functions import jsg_full
 from jsgmath.torch.typed import broadcast_shapes, broadcast_tensors, cholesky, solve_triangular
 
 
-class Dense(Distribution):
+class MultivariateNormal(Distribution):
     """Means ``(..., n)`` and Cholesky factors ``(..., n, n)``."""
 
     library = "torch"
+    event_dim = 1
     mean: Tensor
-    tril: Tensor
+    scale_tril: Tensor
 
-    def __init__(self, mean: Tensor, tril: Tensor):
-        self.mean, self.tril = mean, tril
+    def __init__(self, mean: Tensor, scale_tril: Tensor):
+        self.mean, self.scale_tril = mean, scale_tril
+
+    @classmethod
+    def from_other(cls, other: Any) -> Any:
+        """Converts a diagonal or a low-rank Gaussian; any other distribution is returned unchanged."""
+        if isinstance(other, LowRankMultivariateNormal):
+            return cls(other.mean, cholesky(other.covariance()))
+        if not isinstance(other, Normal):
+            return other
+        mean, std = broadcast_tensors(*other.parameters.values())
+        if other.event_dim == 0:
+            mean, std = mean[..., None], std[..., None]
+        elif other.event_dim > 1:
+            mean, std = (x.flatten(-other.event_dim) for x in (mean, std))
+        return cls(mean, torch.diag_embed(std))
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        return broadcast_shapes(self.mean.shape[:-1], self.scale_tril.shape[:-2])
 
     def skew(self, other: Self, alpha: Any, convention: Convention, dual: bool) -> Tensor:
-        """JSG, or its dual."""
-        n1, n2 = self.mean.shape[-1], other.mean.shape[-1]
-        if n1 != n2:
-            raise ValueError(f"N1 has dimension {n1} but N2 has {n2}; divergences need equal dimensions")
-        dtype = result_type(self.mean, other.mean)
-        mean1, tril1, mean2, tril2 = (x.to(dtype) for x in (self.mean, self.tril, other.mean, other.tril))
-        if isinstance(alpha, Tensor) and alpha.ndim:  # for each of which there is a row
+        """JSG or JSG* between two batches."""
+        check_pair(self, other)
+        check_dimensions(self.mean.shape[-1], other.mean.shape[-1])
+        dtype = self.arithmetic.result_type(self.mean, other.mean)
+        tensors = self.mean, self.scale_tril, other.mean, other.scale_tril
+        mean1, tril1, mean2, tril2 = (x.to(dtype) for x in tensors)
+        if isinstance(alpha, Tensor) and alpha.ndim:  # jsg_full takes one alpha per row
             batch = broadcast_shapes(mean1.shape[:-1], mean2.shape[:-1], alpha.shape)
             mean1, alpha = mean1.expand(*batch, -1), alpha.expand(batch)
         return jsg_full(mean1, tril1, mean2, tril2, alpha, dual=dual, convention=convention)
 
     def geometric_mean(self, other: Self, weight: Any) -> Self:
         """The normalised geometric mean [1, eqs. 12-13]."""
-        w = TORCH.array(TORCH.weight("weight", weight, self.mean), self.mean)
+        m = self.arithmetic
+        w = m.array(m.weight("weight", weight, self.mean), self.mean)
         return self.product([self, other], [1 - w, w])
 
     @classmethod
     def product(cls, members: Sequence[Self], weights: Sequence[Tensor]) -> Self:
         """The normalised geometric mean of any number of members."""
-        origin, dtype = members[0].mean, result_type(*(N.mean for N in members))
+        origin, dtype = members[0].mean, members[0].arithmetic.result_type(*(N.mean for N in members))
         weights = [w.to(dtype)[..., None, None] for w in weights]
-        precisions = [w * torch.cholesky_inverse(N.tril) for w, N in zip(weights, members, strict=True)]
+        precisions = [w * torch.cholesky_inverse(N.scale_tril) for w, N in zip(weights, members, strict=True)]
         P = torch.stack(broadcast_tensors(*precisions)).sum(0)
         force = total(S @ (N.mean - origin)[..., None] for S, N in zip(precisions, members, strict=True))
-        # The factor of the inverse from that of the matrix turned round, without a product of two.
-        turned = cholesky(P.flip(-2, -1)).flip(-2, -1).mT
+        # The factor of the covariance comes from that of the precision with rows and columns reversed.
+        reversed_factor = cholesky(P.flip(-2, -1)).flip(-2, -1).mT
         eye = torch.eye(P.shape[-1], dtype=P.dtype, device=P.device)
-        tril = solve_triangular(turned, eye.expand_as(P), upper=False)
+        tril = solve_triangular(reversed_factor, eye.expand_as(P), upper=False)
         return cls(origin + (tril @ (tril.mT @ force))[..., 0], tril)
 
-    def held(self) -> distributions.MultivariateNormal:
-        return distributions.MultivariateNormal(self.mean, scale_tril=self.tril)
-
-
-def dense(gaussian: Normal | LowRank) -> Dense:
-    """The same as a `Dense`."""
-    if isinstance(gaussian, LowRank):
-        return Dense(gaussian.mean, cholesky(gaussian.covariance()))
-    mean, std = broadcast_tensors(*gaussian.parameters.values())
-    if gaussian.event == 0:
-        mean, std = mean[..., None], std[..., None]
-    elif gaussian.event > 1:
-        mean, std = (x.flatten(-gaussian.event) for x in (mean, std))
-    return Dense(mean, torch.diag_embed(std))
+    def to_library(self) -> distributions.MultivariateNormal:
+        return distributions.MultivariateNormal(self.mean, scale_tril=self.scale_tril)

@@ -10,8 +10,7 @@ from torch._C import _are_functorch_transforms_active  # pyright: ignore[reportP
 
 from jsgmath.hints import CONVENTIONS, Convention
 from jsgmath.torch.autograd import Divergence, OnePass, compiled_plainly, divergence, wants_gradients
-from jsgmath.torch.eager.diagonal import Alpha
-from jsgmath.torch.typed import broadcast_shapes
+from jsgmath.torch.typed import Alpha, broadcast_shapes
 
 Backend = Literal["auto", "eager", "triton"]
 Reduction = Literal["none", "mean", "sum"]
@@ -142,7 +141,7 @@ def jsg_full(
     (0.25, [-0.25, -0.25])
     """
     names = "mean1", "tril1", "mean2", "tril2"
-    return _divergence(names, (mean1, tril1, mean2, tril2), alpha, dual, convention, backend, reduction, "full ")
+    return _divergence(names, (mean1, tril1, mean2, tril2), alpha, dual, convention, backend, reduction, "full")
 
 
 def kl_full(
@@ -160,8 +159,8 @@ def kl_full(
 
 
 def _divergence(
-    names: Sequence[str], tensors: Sequence[Tensor], alpha: Alpha, dual: bool,
-    convention: Convention, backend: Backend, reduction: Reduction, family: str = "",
+    names: Sequence[str], tensors: Sequence[Tensor], alpha: Alpha, dual: bool, convention: Convention,
+    backend: Backend, reduction: Reduction, covariances: Literal["diagonal", "full"] = "diagonal",
 ) -> Tensor:  # fmt: skip
     """The divergence of named tensors, which are means and scales by turns."""
     check_options(convention, backend, reduction)
@@ -169,17 +168,17 @@ def _divergence(
     alpha, alphas = alpha_of(alpha, batch, mean1.device)
     if backend == "auto":
         backend = "triton" if mean1.is_cuda else "eager"
-    operands = mean1, scale1, mean2, scale2, alphas
-    options = alpha, bool(dual), convention == "deasy", family + backend
-    if compiled_plainly(operands):
-        value = torch.ops.jsgmath.divergence(*operands, *options)
+    inputs = mean1, scale1, mean2, scale2, alphas
+    options = alpha, bool(dual), convention == "deasy", f"{backend}.{covariances}"
+    if compiled_plainly(inputs):
+        value = torch.ops.jsgmath.divergence(*inputs, *options)
     elif torch.compiler.is_compiling() or _are_functorch_transforms_active():
-        value = Divergence.apply(*operands, *options)
-    elif wants_gradients(operands):
+        value = Divergence.apply(*inputs, *options)
+    elif wants_gradients(inputs):
         scale = 1.0 / max(batch.numel(), 1) if reduction == "mean" else 1.0
-        value = OnePass.apply(*operands, *options, scale)
+        value = OnePass.apply(*inputs, *options, scale)
     else:
-        value = divergence(*operands, *options)
+        value = divergence(*inputs, *options)
     return reduced(value, batch, reduction, dtype)
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from jsgmath.hints import Convention
-from jsgmath.torch.eager.diagonal import Alpha
 from jsgmath.torch.functions import Backend, Reduction, alpha_of, check_options, jsg_diagonal, jsg_standard_normal
+from jsgmath.torch.typed import Alpha
 
 
 class JSGLoss(nn.Module):

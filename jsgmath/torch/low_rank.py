@@ -1,19 +1,19 @@
-"""`low_rank` in torch: its matrix functions, the spectral one with derivatives that exist at equal eigenvalues."""
+"""Gaussians with covariance ``D + W W^T`` for torch, with derivatives that exist at equal eigenvalues."""
 
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributions
 
-from jsgmath.families.low_rank import Matrices
+from jsgmath.families import low_rank
 from jsgmath.torch.eager import diagonal
-from jsgmath.torch.typed import Function, cholesky, eigvalsh, linalg, solve
+from jsgmath.torch.typed import Function, eigvalsh, linalg, solve
 
 
 class Spectral(Function):
-    """Sum of g, or gs, over the eigenvalues of ``A gram``, as a function of these two.
+    """The sum of g, or gs, over the eigenvalues of ``A gram``, as a function of A and gram.
 
-    The derivative of g is ``x/(1+x)``, that of gs ``x/(1+x)^2``, of a matrix as of a number.
+    The derivative of g is ``x/(1+x)`` and that of gs is ``x/(1+x)^2``, for matrices as for numbers.
     """
 
     generate_vmap_rule = True
@@ -41,20 +41,10 @@ class Spectral(Function):
         return factor * (gram @ slope).mT, factor * (slope @ A).mT, None, None
 
 
-def size(matrix: Tensor) -> Tensor:
-    if matrix.numel() == 0:
-        return matrix.new_zeros(*matrix.shape[:-2], 1)
-    return matrix.detach().abs().amax((-2, -1))[..., None]
+class LowRankMultivariateNormal(low_rank.LowRankMultivariateNormal):
+    @staticmethod
+    def spectral(A: Tensor, gram: Tensor, Y: Tensor, dual: bool) -> Tensor:
+        return Spectral.apply(A, gram, Y, dual)
 
-
-TORCH = Matrices(
-    double=Tensor.double,
-    eye=lambda n, like: torch.eye(n, dtype=like.dtype, device=like.device),
-    zeros=lambda shape, like: like.new_zeros(shape),
-    cholesky=cholesky,
-    solve=solve,
-    logdet=lambda x: torch.slogdet(x)[1],
-    concatenate=lambda tensors: torch.cat(tensors, -1),
-    size=size,
-    spectral=Spectral.apply,
-)
+    def to_library(self) -> distributions.LowRankMultivariateNormal:
+        return distributions.LowRankMultivariateNormal(*self.arrays())

@@ -7,12 +7,11 @@ import torch
 from torch import Tensor
 
 from jsgmath.hints import Convention
-from jsgmath.torch.autograd import STRIDES, compiled_plainly, flat, library, register, work_type
+from jsgmath.torch.autograd import STRIDES, compiled_plainly, flat, library, register
 from jsgmath.torch.eager import diagonal
-from jsgmath.torch.eager.diagonal import Alpha
 from jsgmath.torch.functions import Backend, Reduction, alpha_of, check_options, reduced, rows_of
 from jsgmath.torch.normal import normal
-from jsgmath.torch.typed import Function
+from jsgmath.torch.typed import Alpha, Function, work_type
 
 
 def sample_and_jsg(
@@ -121,7 +120,7 @@ def sample(
     used = torch.full((1,), seed, dtype=torch.int64, device=mean.device) if seeds is None else seeds.clone()
     z = mean.to(work_type(mean)) + _noise(logvar, used, first_row)
     number = alpha if alphas is None else alphas
-    value = diagonal.rows(mean, logvar, None, None, number, dual=dual, reverse=reverse, grad=False)[0]
+    value = diagonal.evaluate(mean, logvar, None, None, number, dual=dual, reverse=reverse, grad=False)[0]
     return z.to(mean.dtype), value, used
 
 
@@ -146,7 +145,7 @@ def _eager_gradient(
     work = work_type(mean)
     number = alpha if alphas is None else alphas
     # In the working type, so that a sum is rounded once.
-    _, by_mean, by_logvar, _, d_alpha = diagonal.block_of_rows(
+    _, by_mean, by_logvar, _, d_alpha = diagonal.evaluate_block(
         mean.to(work), logvar.to(work), None, None, number,
         dual=dual, reverse=reverse, value=False, by_alpha=by_alpha, upstream=by_value,
     )  # fmt: skip

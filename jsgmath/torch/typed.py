@@ -1,6 +1,6 @@
-"""What torch has without hints, with them."""
+"""Types that several modules share, and functions of torch with the type hints that it lacks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -8,11 +8,22 @@ from torch import Tensor
 
 if TYPE_CHECKING:
 
-    class Function:  # no method that takes so many tensors can keep to the hints that there are
+    class Function:  # torch's own hints do not fit methods with so many tensors
         apply: ClassVar[Callable[..., Any]]
 
 else:
     Function = torch.autograd.Function
+
+Alpha = float | Tensor
+# The results of an implementation, with None for those that were not asked for: the value and the derivatives by both
+# means, the scales and alpha (by the second mean it is the negative of the first).
+Asked = Sequence[Any]
+
+
+def work_type(x: Tensor) -> torch.dtype:
+    """The type in which a divergence of tensors like x is computed: float32, or float64."""
+    return torch.promote_types(x.dtype, torch.float32)
+
 
 functional: Any = torch.functional
 linalg: Any = torch.linalg

@@ -1,5 +1,7 @@
-"""Values from distributions of JAX's libraries, as JSON, for `test_interop_jax.py`: in a process of its own, since JAX
-starts threads, after which the processes of other tests could not be forked."""
+"""Prints values from distributions of JAX's libraries as JSON, for `test_jax.py`.
+
+It runs in a process of its own, because JAX starts threads, after which the processes of other tests cannot be forked.
+"""
 
 import json
 import warnings
@@ -11,7 +13,7 @@ import numpy as np
 import jsgmath
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # these libraries' own
+    warnings.simplefilter("ignore")  # the libraries raise warnings about themselves
     import distrax as dx
     import numpyro.distributions as nd
     import tensorflow_probability.substrates.jax.distributions as tj
@@ -57,7 +59,7 @@ def loss(mean, std, alpha):
 
 
 def near(std):
-    """Between normals 1e-10 apart."""
+    """A divergence between normals that differ by 1e-10."""
     return jsgmath.jsg_dual(nd.Normal(jnp.zeros(2), std), nd.Normal(jnp.zeros(2), STDS[1] * (1 + 1e-10)), 0.3).sum()
 
 
@@ -92,9 +94,7 @@ print(
             "near gradient": np.asarray(jax.grad(near)(jnp.array(STDS[1]))).tolist(),
             "expanded": float(jsgmath.kl(expanded, nd.Normal(jnp.ones(2), jnp.ones(2)).to_event(1))),
             "plain numbers": float(jsgmath.kl(nd.Normal(0.0, 1.0), nd.Normal(1.0, 1.0))),
-            "diagonal beside dense": float(
-                jsgmath.kl(expanded, nd.MultivariateNormal(jnp.ones(2), scale_tril=jnp.eye(2)))
-            ),
+            "diagonal and full": float(jsgmath.kl(expanded, nd.MultivariateNormal(jnp.ones(2), scale_tril=jnp.eye(2)))),
             "many": float(jsgmath.jsg_many([nd.Normal(m, 1.0) for m in (0.0, 1.0, 2.0)], [0.25, 0.5, 0.25])),
             "float32": str(jsgmath.kl(*(nd.Normal(jnp.float32(m), jnp.float32(1)) for m in (0, 1))).dtype),
             "traced dense": refusal(lambda: jax.grad(dense_loss)(jnp.zeros(2))),

@@ -1,4 +1,4 @@
-"""Members of other exponential families as scipy and torch hold them, against the same of `jsgmath.families`."""
+"""Exponential families of SciPy and torch, against the same members of `jsgmath.families`."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def t(x):
     return torch.tensor(x, requires_grad=True)
 
 
-# name: (what a user holds, the same in the package's own)
+# name: (distributions of the library, the same of jsgmath.families)
 SCIPY = {
     "bernoulli": (both(st.bernoulli, PROBS), both(lambda p: Bernoulli(probs=p), PROBS)),
     "binom": (both(lambda p: st.binom(1, p), PROBS), both(lambda p: Bernoulli(probs=p), PROBS)),
@@ -68,9 +68,9 @@ TORCH = {
 }
 
 
-@pytest.mark.parametrize("held", SCIPY.values(), ids=SCIPY)
-def test_what_scipy_holds_is_taken_to_the_last_bit(held):
-    (N1, N2), same = held
+@pytest.mark.parametrize("distributions", SCIPY.values(), ids=SCIPY)
+def test_scipy_distributions_give_the_bits_of_their_family(distributions):
+    (N1, N2), same = distributions
     for alpha in (0.0, 0.3, 1.0):
         for function in (jsg, jsg_dual, bhattacharyya):
             np.testing.assert_array_equal(function(N1, N2, alpha), function(*same, alpha))
@@ -79,13 +79,13 @@ def test_what_scipy_holds_is_taken_to_the_last_bit(held):
     np.testing.assert_array_equal(jeffreys(N1, N2), kl(*same) + kl(*same[::-1]))
 
 
-@pytest.mark.parametrize("held", TORCH.values(), ids=TORCH)
-def test_what_torch_holds_gives_tensors_with_gradients(held):
-    (N1, N2), same = held
+@pytest.mark.parametrize("distributions", TORCH.values(), ids=TORCH)
+def test_torch_distributions_give_tensors_with_gradients(distributions):
+    (N1, N2), same = distributions
     for alpha in (0.0, 0.3, 1.0):
         for function in (jsg, jsg_dual):
             value = function(N1, N2, alpha)
-            # float64 and its transcendental functions; torch normalises probabilities and logits in it
+            # The limit is that of float64, in which torch normalises probabilities and logits.
             np.testing.assert_allclose(value.detach(), function(*same, alpha), rtol=1e-13)
     value.sum().backward()
     values = [x.grad for N in (N1, N2) for x in vars(N).values() if isinstance(x, torch.Tensor) and x.is_leaf]
@@ -100,19 +100,19 @@ def test_independent_components_add_up():
     assert value.item() == pytest.approx(jsg(N1, N2, 0.3).sum().item(), rel=1e-15)
 
 
-def test_a_matrix_of_pairs():
+def test_pairwise_takes_members_of_a_family():
     rates = [0.5, 1.0, 4.0]
-    for held in (
+    for distributions in (
         [st.poisson(x) for x in rates],
         Poisson(rate=rates),
         [td.Poisson(torch.tensor(x).double()) for x in rates],
     ):
-        matrix = np.asarray(pairwise(held, 0.3))
+        matrix = np.asarray(pairwise(distributions, 0.3))
         expected = [[jsg(Poisson(rate=x), Poisson(rate=y), 0.3) for y in rates] for x in rates]
         np.testing.assert_allclose(matrix, expected, rtol=1e-14)
 
 
-def test_bounds_and_the_extended_divergence_take_them():
+def test_bounds_and_the_extended_divergence_take_scipy_distributions():
     N1, N2 = SCIPY["gamma"][0]
     lower, upper = jsg_bounds(N1, N2, 0.3)
     value = jsg(N1, N2, 0.3)
@@ -145,7 +145,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("call", "exception", "fragments"), REFUSED.values(), ids=REFUSED)
-def test_what_is_no_member_is_refused_with_its_reason(call, exception, fragments):
+def test_distributions_outside_the_families_are_refused_with_the_reason(call, exception, fragments):
     with pytest.raises(exception) as caught:
         call()
     assert all(fragment in str(caught.value) for fragment in fragments.split(" | ")), caught.value

@@ -1,4 +1,4 @@
-"""What users hold: scipy, torch, and classes of their own, against the same as `Gaussian`."""
+"""Normal distributions of SciPy and torch and registered classes, against the same as `Gaussian`."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from torch import distributions as td
 
 import jsgmath
 from jsgmath import Gaussian, bhattacharyya, geometric_mean, jeffreys, js, jsg, jsg_dual, kl
-from tests.pairs import low_rank
+from tests.torch.inputs import low_rank
 
 RNG = np.random.default_rng(1)
 A = RNG.normal(size=(2, 3, 3))
@@ -31,8 +31,8 @@ def tensors(dtype=torch.float64):
 
 W = RNG.normal(size=(2, 3, 2))
 LOW_RANK = [Gaussian(m, cov=w @ w.T + np.diag(s**2)) for m, w, s in zip(MEANS, W, STDS, strict=True)]
-# name: (what a user holds, the same as Gaussians)
-HELD = {
+# name: (distributions of the library, the same as Gaussians)
+LIBRARIES = {
     "frozen norm": ([st.norm(m, s) for m, s in zip(MEANS, STDS, strict=True)], UNIVARIATE),
     "frozen norm, by keywords": (
         [st.norm(loc=m, scale=s) for m, s in zip(MEANS, STDS, strict=True)],
@@ -83,9 +83,9 @@ HELD = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("held", HELD.values(), ids=HELD)
-def test_what_users_hold_is_what_a_gaussian_of_it_is(held):
-    (N1, N2), same = held
+@pytest.mark.parametrize("distributions", LIBRARIES.values(), ids=LIBRARIES)
+def test_other_libraries_distributions_give_the_values_of_their_gaussians(distributions):
+    (N1, N2), same = distributions
     for function, convention in VARIANTS:
         for alpha in ALPHAS:
             value, expected = (function(*pair, alpha, convention=convention) for pair in ((N1, N2), same))
@@ -97,13 +97,13 @@ def test_what_users_hold_is_what_a_gaussian_of_it_is(held):
 
 
 def tolerance(*pair):
-    """Float64 times the condition: of the covariances 100; of low rank 1e4, the largest ``W^2/D``."""
+    """Epsilon times the condition, which is 100 for the covariances; at low rank it is 1e4, the largest ``W^2/D``."""
     return 1e-11 if any(isinstance(N, td.LowRankMultivariateNormal) for N in pair) else 1e-13
 
 
-@pytest.mark.parametrize("held", HELD.values(), ids=HELD)
-def test_the_geometric_mean_is_of_the_library_of_its_arguments(held):
-    (N1, N2), same = held
+@pytest.mark.parametrize("distributions", LIBRARIES.values(), ids=LIBRARIES)
+def test_the_geometric_mean_is_a_distribution_of_the_same_library(distributions):
+    (N1, N2), same = distributions
     mean, expected = geometric_mean(N1, N2, 0.3), geometric_mean(*same, 0.3)
     if isinstance(N1, td.Distribution):
         assert isinstance(mean, td.Distribution)
@@ -115,7 +115,7 @@ def test_the_geometric_mean_is_of_the_library_of_its_arguments(held):
         assert isinstance(mean, Gaussian)
 
 
-def test_a_covariance_of_scipy_is_taken_by_the_factor_it_holds():
+def test_the_factor_of_a_scipy_covariance_is_used():
     cov = COVS[0]
     values, vectors = np.linalg.eigh(cov)
     tril = np.linalg.cholesky(cov)
@@ -135,8 +135,8 @@ def test_a_covariance_of_scipy_is_taken_by_the_factor_it_holds():
     np.testing.assert_allclose(N.cov, cov, rtol=1e-14)
 
 
-def test_eigenvalues_far_apart_keep_their_digits():
-    """A product ``V w V^T`` would leave nothing of the smallest: 1e-18 beside 1."""
+def test_eigenvalues_of_very_different_sizes_lose_no_digits():
+    """In a product ``V w V^T`` the smallest, 1e-18, would be lost next to 1."""
     values, angle = np.array([1e-18, 1.0]), 0.3
     vectors = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     N = Gaussian(0.0, cov=st.Covariance.from_eigendecomposition((values, vectors)))
@@ -155,11 +155,11 @@ def test_torch_keeps_type_and_device(dtype):
             assert value.dtype == dtype
         assert geometric_mean(N1, N2, 0.3).mean.dtype == dtype
     meta = [td.Normal(*(x.to("meta") for x in pair), validate_args=False) for pair in tensors(dtype)]
-    assert jsg(*meta, 0.3).device.type == "meta"  # nothing is read, so nothing waits for a device
+    assert jsg(*meta, 0.3).device.type == "meta"  # nothing is read from the device
 
 
 def test_torch_distributions_have_gradients():
-    """Against numerical ones [`torch.autograd.gradcheck`], of first and second order, alpha's too."""
+    """Against numerical ones [`torch.autograd.gradcheck`], of first and second order, also by alpha."""
 
     def normal(mean1, std1, mean2, std2, alpha):
         return jsg(td.Independent(td.Normal(mean1, std1), 1), td.Independent(td.Normal(mean2, std2), 1), alpha)
@@ -174,37 +174,44 @@ def test_torch_distributions_have_gradients():
         assert torch.autograd.gradgradcheck(function, [*inputs, alpha])
 
 
-def test_gradients_between_near_equal_normals_keep_their_digits():
+def test_gradients_between_near_equal_normals_lose_no_digits():
     mean, std = tensors()[0]
     other = std * (1 + 1e-10)
     scale = std.clone().requires_grad_()
     jsg(td.Normal(mean, scale), td.Normal(mean, other), 0.3).sum().backward()
     same = [Gaussian(mean.numpy(), std=x.numpy()) for x in (std, other)]
-    # Its derivative by log-variance, times d log v / d std.
+    # The derivative by the log-variance times d log v / d std.
     np.testing.assert_allclose(scale.grad, jsgmath.jsg_grad(*same, 0.3).logvar1 * 2 / std.numpy(), rtol=1e-14)
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch.compile's own, where a graph ends
-def test_torch_compile_takes_distributions():
-    """As several graphs."""
+ON_MEAN = {
+    "normal": lambda mean: td.Normal(mean, torch.ones(3), validate_args=False),
+    "independent": lambda mean: td.Independent(
+        td.Normal(mean, torch.ones(3), validate_args=False), 1, validate_args=False
+    ),
+    "multivariate": lambda mean: td.MultivariateNormal(mean, scale_tril=2 * torch.eye(3), validate_args=False),
+    "dirichlet": lambda mean: td.Dirichlet(mean.exp(), validate_args=False),
+}
 
-    def normal(mean):
-        return td.Normal(mean, torch.ones(3), validate_args=False)
 
+@pytest.mark.parametrize("make", ON_MEAN.values(), ids=ON_MEAN)
+def test_torch_compile_traces_divergences_of_distributions_as_one_graph(make):
     def divergence(mean):
-        return jsg(normal(mean), normal(torch.zeros(3)), 0.3).sum() + jsgmath.jsg_many(
-            [normal(mean), normal(2 * mean), normal(torch.ones(3))], [0.5, 0.25, 0.25]
-        ).sum()  # fmt: skip
+        value = jsg(make(mean), make(torch.zeros(3)), 0.3).sum()
+        if make is ON_MEAN["normal"]:
+            normals = [make(mean), make(2 * mean), make(torch.ones(3))]
+            value = value + jsgmath.jsg_many(normals, [0.5, 0.25, 0.25]).sum()
+        return value
 
     mean = torch.tensor(MEANS[0], dtype=torch.float32, requires_grad=True)
     expected = divergence(mean)
     (gradient,) = torch.autograd.grad(expected, mean)
-    value = torch.compile(divergence, backend="aot_eager")(mean)
+    value = torch.compile(divergence, fullgraph=True, backend="aot_eager")(mean)
     torch.testing.assert_close(value, expected)
     torch.testing.assert_close(torch.autograd.grad(value, mean)[0], gradient)
 
 
-# One's own classes
+# Registered classes
 
 
 class Fit:
@@ -226,14 +233,14 @@ def registered():
     interop.registered.update(before)
 
 
-def test_a_registered_class_is_taken_and_so_are_those_derived_from_it(registered):
+def test_a_registered_class_and_its_subclasses_are_accepted(registered):
     registered(lambda fit: td.Normal(torch.tensor(fit.value), torch.tensor(fit.error)))
     value = jsg(Fit(1.0, 1.0), Refined(0.0, 1.0), 0.5)
     assert isinstance(value, torch.Tensor)
     assert value.item() == 0.125
 
 
-def test_a_class_derived_from_a_known_one_may_be_registered_for_itself(registered):
+def test_a_subclass_of_a_known_class_can_be_registered(registered):
     class Doubled(td.Normal):
         pass
 
@@ -243,9 +250,9 @@ def test_a_class_derived_from_a_known_one_may_be_registered_for_itself(registere
     assert kl(N1, N2).item() == 2.0
 
 
-def test_a_registered_function_that_goes_round_in_a_circle_says_so(registered):
+def test_a_registered_function_that_returns_its_own_class_is_refused(registered):
     registered(lambda fit: fit)
-    with pytest.raises(TypeError, match="registered for Fit returned another of these"):
+    with pytest.raises(TypeError, match="registered for Fit returned a Fit; return a Gaussian"):
         kl(Fit(1.0, 1.0), Fit(0.0, 1.0))
 
 
@@ -295,14 +302,14 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("call", "exception", "fragments"), REFUSED.values(), ids=REFUSED)
-def test_what_does_not_go_together_is_refused_with_its_reason(call, exception, fragments):
+def test_arguments_that_do_not_fit_are_refused_with_the_reason(call, exception, fragments):
     with pytest.raises(exception) as caught:
         call()
     assert all(fragment in str(caught.value) for fragment in fragments.split(" | ")), caught.value
     assert "\n" not in str(caught.value)
 
 
-def test_importing_the_library_imports_none_of_those():
+def test_importing_jsgmath_imports_no_other_library_of_distributions():
     script = (
         "import sys, jsgmath; print(*({'torch', 'triton', 'jax', 'scipy.stats', 'scipy.linalg'} & set(sys.modules)))"
     )

@@ -1,4 +1,4 @@
-"""NumPyro, distrax and TFP, and through them JAX's gradients, compilation and maps, against the same as `Gaussian`."""
+"""NumPyro, distrax and TFP with gradients, compilation and maps of JAX, against the same as `Gaussian`."""
 
 import json
 import subprocess
@@ -26,14 +26,15 @@ def found():
     return json.loads(done.stdout)
 
 
-def test_normals_of_jax_give_arrays_of_jax(found):
+def test_normals_of_jax_give_jax_arrays(found):
     assert len(found["diagonal"]) == 5
     for name, result in found["diagonal"].items():
         assert result["type"] == "jaxlib", name
-        np.testing.assert_allclose(result["values"], EXPECTED, rtol=1e-14, err_msg=name)  # float64 and its exp2 and log
+        # The limit is that of float64 and its exp2 and log.
+        np.testing.assert_allclose(result["values"], EXPECTED, rtol=1e-14, err_msg=name)
 
 
-def test_full_covariances_and_normals_of_numpy_give_numbers_of_numpy(found):
+def test_full_covariances_and_normals_of_numpy_give_numpy_numbers(found):
     assert len(found["numpy"]) == 8
     for name, result in found["numpy"].items():
         assert result["type"] == "numpy", name
@@ -52,22 +53,22 @@ def test_jax_differentiates_compiles_and_maps(found):
     assert found["mapped"] == pytest.approx(found["one by one"], rel=1e-14)
 
 
-def test_normals_of_jax_that_are_close_keep_their_digits(found):
+def test_near_equal_normals_of_jax_lose_no_digits(found):
     first, second = (Gaussian(np.zeros((2, 1)), std=std[:, None]) for std in (STDS[1], STDS[1] * (1 + 1e-10)))
     assert found["near"] == pytest.approx(jsg_dual(first, second, 0.3).sum(), rel=1e-14)
     gradient = jsg_dual_grad(first, second, 0.3).logvar1[:, 0] * 2 / STDS[1]
     np.testing.assert_allclose(found["near gradient"], gradient, rtol=1e-14)
 
 
-def test_numpyro_may_hold_plain_numbers_and_expand_them(found):
+def test_numpyro_distributions_of_plain_numbers_and_expanded_ones_are_accepted(found):
     assert found["plain numbers"] == 0.5
     assert found["expanded"] == 1.0
-    assert found["diagonal beside dense"] == 1.0
+    assert found["diagonal and full"] == 1.0
     assert found["many"] == 0.25
     assert found["mean"] == [1.5, 1.0]
     assert found["float32"] == "float32"
 
 
-def test_a_full_covariance_that_is_traced_is_refused_with_its_reason(found):
+def test_a_traced_full_covariance_is_refused_with_a_reason(found):
     assert "full covariances of JAX arrays are computed by NumPy" in found["traced dense"]
     assert "Normal, Independent and MultivariateNormalDiag" in found["traced dense"]

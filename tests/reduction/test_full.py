@@ -1,4 +1,4 @@
-"""How many digits are right between Gaussians of full covariance, and that bounds are true, against ball arithmetic."""
+"""The accuracy of divergences between Gaussians of full covariance and their bounds, against ball arithmetic."""
 
 import numpy as np
 import pytest
@@ -11,22 +11,22 @@ from verification import balls
 variants = pytest.mark.parametrize(("dual", "convention"), VARIANTS)
 DENSE = ["cov", "scale_tril", "precision"]
 
-# In 80 bits the last rounding takes half a unit, the formula hundredths (verification/README.md); where a long double
-# is a double, the formula takes up to 8.
+# With 80 bits the last rounding errs by half an ulp, the formula by hundredths (verification/README.md).  Where a long
+# double is a double, the formula errs by up to 8.
 ULPS = 0.6 if np.finfo(np.longdouble).nmant > 52 else 9
-# Directions of all but equal ratio are told apart in float64 only, which their displacements notice; 2.6 was measured.
+# Directions with nearly equal ratios are separated only in float64, which affects displacements; 2.6 was measured.
 ULPS_OF_EQUAL_RATIOS = ULPS + 4
 
 
 def covariance(rng, n, condition, scales=1.0):
-    """A random one with eigenvalues from 1 to 1/condition, then scaled along the axes."""
+    """A random covariance with eigenvalues from 1 to 1/condition, scaled along the axes."""
     q, _ = np.linalg.qr(rng.normal(size=(n, n)))
     matrix = (q * np.geomspace(1, 1 / condition, n)) @ q.T * np.outer(scales, scales)
     return (matrix + matrix.T) / 2
 
 
 def nearby(rng, matrix, distance):
-    """``matrix`` with relative changes of that size in its own whitening."""
+    """``matrix``, whitened, changed by ``distance`` and mapped back."""
     noise = rng.normal(size=matrix.shape)
     root = np.linalg.cholesky(matrix)
     other = matrix + distance / (4 * np.sqrt(len(matrix))) * root @ (noise + noise.T) @ root.T
@@ -34,12 +34,12 @@ def nearby(rng, matrix, distance):
 
 
 def as_form(form, matrix):
-    """The numbers of a positive definite matrix in one of the forms; not the same Gaussian, but one like it."""
+    """A positive definite matrix as the scale of one of the forms; each form gives another Gaussian."""
     return np.linalg.cholesky(matrix) if form == "scale_tril" else matrix
 
 
 def measure(N1, N2, alpha, dual, convention):
-    """Error in units of the last place, and the bound in multiples of the error."""
+    """The error in ulp, and the bound divided by the error."""
     function = jsgmath.jsg_dual if dual else jsgmath.jsg
     gaussians = [Gaussian(mean, **{form: scale}) for mean, form, scale in (N1, N2)]
     value, bound = function(*gaussians, alpha, convention=convention, return_error=True)
@@ -53,8 +53,8 @@ def measure(N1, N2, alpha, dual, convention):
 @variants
 @pytest.mark.parametrize("form", DENSE)
 @pytest.mark.parametrize("distance", [None, 0.3, 1e-3, 1e-6, 1e-9, 1e-13])
-def test_full_covariances_are_right_to_the_last_place(form, distance, dual, convention):
-    """At any condition and any closeness; and the bound is true, and no more than it has to be."""
+def test_full_covariances_are_accurate_and_their_bounds_hold(form, distance, dual, convention):
+    """At any condition and distance; the bound is not much larger than the error."""
     rng = np.random.default_rng(1)
     ratios = []
     for n, condition in ((2, 1.0), (2, 1e8), (3, 1e14), (5, 1.0), (5, 1e6), (10, 1e8), (20, 1e2), (20, 1e10)):
@@ -67,15 +67,15 @@ def test_full_covariances_are_right_to_the_last_place(form, distance, dual, conv
         ulps, ratio = measure(N1, N2, alpha, dual, convention)
         assert ulps <= ULPS
         ratios.append(ratio)
-    # 1.3 was measured; what is left of the last rounding may be anything, hence the room.
+    # 1.3 was measured; the last rounding may happen to be exact, hence the large limit.
     assert np.median(ratios) <= 20
 
 
 @variants
 @pytest.mark.parametrize("form", DENSE)
 @pytest.mark.parametrize("condition", [1.0, 1e4, 1e8])
-def test_equal_ratios_cost_little(condition, form, dual, convention):
-    """One covariance a multiple of the other, or of the same eigenvectors, or changed in one direction."""
+def test_equal_ratios_lose_little(condition, form, dual, convention):
+    """One covariance is a multiple of the other, has the same eigenvectors, or differs in one direction."""
     rng = np.random.default_rng(2)
     for n in (2, 5, 8):
         first = covariance(rng, n, condition)
@@ -89,7 +89,7 @@ def test_equal_ratios_cost_little(condition, form, dual, convention):
 
 @variants
 def test_scaling_the_axes_costs_nothing(dual, convention):
-    """Units of 1e-60 beside units of 1e60 make a covariance of condition 1e240, yet a harmless one."""
+    """Units of 1e-60 and 1e60 give a covariance of condition 1e240, which is harmless."""
     rng = np.random.default_rng(2)
     scales = 10.0 ** np.linspace(-60, 60, 5)
     first, second = (covariance(rng, 5, 1e5, scales) for _ in range(2))
@@ -99,7 +99,7 @@ def test_scaling_the_axes_costs_nothing(dual, convention):
 
 @variants
 @pytest.mark.parametrize("form", DENSE)
-def test_nothing_changes_where_the_path_does(form, dual, convention):
+def test_values_are_as_right_where_the_computation_changes(form, dual, convention):
     """An excess of -1/2 or 1 parts the pairs that are diagonalised by their difference from the others."""
     rng = np.random.default_rng(3)
     edge, n = 1e-9, 4
@@ -120,7 +120,7 @@ def test_nothing_changes_where_the_path_does(form, dual, convention):
 @pytest.mark.parametrize("exchanged", [False, True])
 @pytest.mark.parametrize("other", [*DENSE, "var", "logvar", "std"])
 @pytest.mark.parametrize("form", DENSE)
-def test_forms_may_be_mixed(form, other, exchanged, dual, convention):
+def test_full_covariances_of_two_forms_are_as_right(form, other, exchanged, dual, convention):
     rng = np.random.default_rng(4)
     for n, condition in ((2, 1.0), (5, 1e4), (8, 1e10)):
         scale = as_form(other, covariance(rng, n, condition))
@@ -135,11 +135,11 @@ def test_forms_may_be_mixed(form, other, exchanged, dual, convention):
 
 
 @variants
-def test_one_gaussian_in_two_forms_is_told_from_itself(dual, convention):
+def test_two_forms_of_one_gaussian_differ_by_their_rounding(dual, convention):
     """Rounding makes them differ by 1e-16, and of that difference digits are right too.
 
-    It is known to some 2^-104 n cond, 1e-25 at condition 1e6, which is 1e-9 of it at worst; here it is held to 11
-    digits, and 2e-16 was measured.
+    It is known to about 2^-104 n cond, which is 1e-25 at condition 1e6, a relative error of at most 1e-9.  The test
+    requires 11 digits; 2e-16 was measured.
     """
     rng = np.random.default_rng(5)
     mean, cov = rng.normal(size=4), covariance(rng, 4, 1e6)
@@ -153,7 +153,7 @@ def test_one_gaussian_in_two_forms_is_told_from_itself(dual, convention):
 
 
 @variants
-def test_a_factor_is_used_as_it_is(dual, convention):
+def test_a_cholesky_factor_is_used_unchanged(dual, convention):
     """Of condition 1e11: its product, of condition 1e22, could not be factored again."""
     rng = np.random.default_rng(6)
     for _ in range(3):
@@ -164,11 +164,11 @@ def test_a_factor_is_used_as_it_is(dual, convention):
 
 
 @variants
-def test_the_range_of_float64_is_no_limit(dual, convention):
+def test_covariances_at_the_limits_of_float64_are_as_right(dual, convention):
     """Ratios of variances and squares of displacements beyond it, as long as the result is within."""
     eye, ones = np.eye(3), np.ones(3)
     near, far = (0 * ones, "scale_tril", 1e-155 * eye), (1e-160 * ones, "scale_tril", 1e155 * eye)
-    if convention == "deasy":  # at the end that is KL(near||far), the only one to be finite
+    if convention == "deasy":  # at this end it is KL(near||far), the only finite one
         assert measure(near, far, 1.0 if dual else 0.0, dual, convention)[0] <= ULPS
     means = (1.7e308 * ones, "cov", 1e308 * (eye + 0.1)), (-1.7e308 * ones, "cov", 1.5e308 * eye)
     assert jsgmath.jsg(*(Gaussian(m, **{f: s}) for m, f, s in means), 0.3) == np.inf
@@ -190,17 +190,17 @@ def test_float32_covariances_are_the_rounded_truth(dual, convention):
         assert balls.distance(value, truth, 1.0) <= bound
 
 
-def test_a_dense_and_a_diagonal_description_give_one_value():
+def test_full_and_diagonal_forms_of_one_gaussian_give_the_same_value():
     rng = np.random.default_rng(6)
     v1, v2, m1, m2 = np.exp(rng.normal(size=(4, 6)))
     N1, N2 = Gaussian(m1, var=v1), Gaussian(m2, var=v2)
     D1, D2 = Gaussian(m1, cov=np.diag(v1)), Gaussian(m2, cov=np.diag(v2))
-    for function in (jsgmath.jsg, jsgmath.jsg_dual):  # either may be off by so many units, of at most an eps each
+    for function in (jsgmath.jsg, jsgmath.jsg_dual):  # each may err by that many ulp, of at most an eps each
         np.testing.assert_allclose(function(D1, D2, 0.3), function(N1, N2, 0.3), rtol=2 * ULPS * 2.0**-52)
 
 
 def test_every_divergence_returns_its_bound():
-    """Of dense batches and of diagonal Gaussians, of which the bound is the rounding."""
+    """For batches of full covariances and for diagonal Gaussians, whose bound is the rounding error."""
     rng = np.random.default_rng(7)
     dense = [np.array([covariance(rng, 3, 1e6) for _ in range(4)]) for _ in range(2)]
     pairs = [
@@ -219,17 +219,17 @@ def test_every_divergence_returns_its_bound():
             value, bound = function(N1, N2, *alphas, return_error=True)
             assert (value == function(N1, N2, *alphas)).all()
             assert value.shape == bound.shape == (4,)
-            # Half a unit at most, twice in Jeffreys' sum; far less than the condition times eps.
+            # At most half an ulp, twice in the sum of Jeffreys; far less than the condition times eps.
             assert ((bound > 0) & (bound <= 3 * ULPS * np.spacing(value))).all()
 
 
-def test_what_float64_cannot_diagonalise_is_refused():
+def test_a_pair_that_float64_cannot_diagonalise_is_refused():
     """Instead of a number without a digit right."""
     rng = np.random.default_rng(8)
     L1, L2 = (np.tril(rng.normal(size=(6, 6)), -1) + 1e-9 * np.eye(6) for _ in range(2))
-    with pytest.raises(ValueError, match=r"together in float64: .*; jsgmath\.certified knows no such limit"):
+    with pytest.raises(ValueError, match=r"together in float64: .*; jsgmath\.certified has no such limit"):
         jsgmath.jsg(Gaussian(np.zeros(6), scale_tril=L1), Gaussian(np.zeros(6), scale_tril=L2), 0.3)
-    # Here every step succeeds, but what stands beside the diagonals does not go away.
+    # Here every step succeeds, but the off-diagonal part does not vanish.
     rng = np.random.default_rng(6)
     L = np.tril(rng.normal(size=(6, 6)), -1) + np.diag(np.where(rng.random(6) < 0.5, 1e-8, 1.0))
     other = L * (1 + 1e-9 * rng.normal(size=(6, 6)))

@@ -53,19 +53,20 @@ CASES = [
 
 
 def jsg(n, target, dtype, gaussians, dual, strided):
-    """The kernel with gradients, as `kernels.rows` launches it on many rows that start on 16-byte boundaries."""
-    sizes, warps = kernels.tiling(n, False, BYTES[dtype], TARGETS[target].warp_size)
+    """The kernel with gradients, as `kernels.evaluate` launches it on many rows that start on 16-byte boundaries."""
+    tile, warps = kernels.tiling(n, False, BYTES[dtype], TARGETS[target].warp_size)
     stride = 2 * n if strided else n
     constants = dict(
-        sizes, N=n, S_MEAN1=stride, S_LOGVAR1=stride, S_MEAN2=stride, S_LOGVAR2=stride, S_ALPHA=0, S_UPSTREAM=0,
-        FLOAT=float_type(dtype), DUAL=dual, REVERSE=True, GRAD=True, BY_ALPHA=False, PRESENT=False,
-        alphas=None, upstream=None, by_alpha=None,
-        **({} if gaussians == 2 else dict.fromkeys(("mean2", "logvar2", "by_logvar2"))),
+        TILE=tile, STRIDES=kernels.Inputs(*[stride] * 4, 0, 0), FLOAT=float_type(dtype), DUAL=dual, REVERSE=True,
+        STORED=False,
     )  # fmt: skip
-    types = dict(rows="i32", alpha="fp64", scale="fp64", value=working(dtype))
-    elements = (
-        sizes["ROWS"] * n * 2 if n <= sizes["BLOCK"] else sizes["BLOCK"]
-    )  # whole tiles and the last have code each
+    second = ["constexpr" if gaussians == 1 else f"*{dtype}"] * 2
+    types = dict(
+        inputs=kernels.Inputs(*[f"*{dtype}"] * 2, *second, "constexpr", "constexpr"),
+        outputs=kernels.Outputs(working(dtype), *[f"*{dtype}"] * 2, second[0], "constexpr"),
+        rows="i32", alpha="fp64", scale="fp64",
+    )  # fmt: skip
+    elements = tile.rows * n * 2 if n <= tile.block else tile.block  # whole tiles and the last have code each
     return kernels.jsg_kernel, constants, types, warps, elements
 
 
@@ -85,11 +86,11 @@ def sample(kernel, n, target, dtype, dual):
 
 
 def full(n, target, dtype, dual):
-    """The kernel of full covariance with gradients, as `full_kernels.rows` launches it on many pairs."""
+    """The kernel of full covariance with gradients, as `full_kernels.evaluate` launches it on many pairs."""
     kernel, constants, warps = full_kernels.tiling(10**6, n, BYTES[dtype], TARGETS[target].warp_size)
     constants = dict(
         constants, N=n, S_ALPHA=0, S_UPSTREAM=0, FLOAT=float_type(dtype), DUAL=dual, REVERSE=True, GRAD=True,
-        LARGEST=torch.finfo(torch.float64 if dtype == "fp64" else torch.float32).max, PRESENT=False,
+        LARGEST=torch.finfo(torch.float64 if dtype == "fp64" else torch.float32).max, STORED=False,
         alphas=None, upstream=None, d_alpha=None,
     )  # fmt: skip
     return kernel, constants, dict(rows="i32", alpha="fp64", scale="fp64", value=working(dtype)), warps, 1
@@ -114,16 +115,26 @@ def report(options):
     names = kernel.arg_names
     types |= dict.fromkeys(constants, "constexpr")
     signature = {name: types.get(name, f"*{dtype}") for name in names}
+    paths = dict(flattened(signature.values()))
     source = ASTSource(
         fn=kernel,
         signature=signature,
-        constexprs={(names.index(name),): value for name, value in constants.items()},
-        attrs={(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if signature[name].startswith("*")},
+        constexprs={path: constants.get(names[path[0]]) for path, kind in paths.items() if kind == "constexpr"},
+        attrs={path: [["tt.divisibility", 16]] for path, kind in paths.items() if kind.startswith("*")},
     )
     assembled = triton.compile(source, target=TARGETS[target], options={"num_warps": warps}).asm
     found = (nvidia if "cubin" in assembled else amd)(assembled)
     found["instructions"] *= TARGETS[target].warp_size * warps / elements if elements > 1 else 1
     return options | found
+
+
+def flattened(kinds, path=()):
+    """The path and the type of each argument, those inside tuples too."""
+    for i, kind in enumerate(kinds):
+        if isinstance(kind, tuple):
+            yield from flattened(kind, (*path, i))
+        else:
+            yield (*path, i), kind
 
 
 def nvidia(assembled):

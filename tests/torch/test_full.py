@@ -15,7 +15,9 @@ from jsgmath.torch.triton import full as full_kernels
 
 VARIANTS = list(itertools.product((False, True), ("deasy", "nielsen")))
 variants = pytest.mark.parametrize(("dual", "convention"), VARIANTS)
-implementations = pytest.mark.parametrize("rows", [full_eager.rows, full_kernels.rows], ids=["eager", "triton"])
+implementations = pytest.mark.parametrize(
+    "evaluate", [full_eager.evaluate, full_kernels.evaluate], ids=["eager", "triton"]
+)
 NS = (1, 2, 3, 5, 8, 9, 16, 33, 64)  # on either side of the kernels' limits, powers of two and others
 ALPHAS = torch.tensor([0.0, 1e-6, 0.1, 0.5, 0.9, 1 - 1e-6, 1.0], dtype=torch.float64)
 GAPS = (None, 1e-2, 1e-4, 1e-7, 0.0)
@@ -42,8 +44,8 @@ def pairs(n, dtype, gap=None, count=7):
     return [torch.tensor(x).to(dtype) for x in (mean1, tril1 + above, mean2, tril2 + above)]
 
 
-def run(rows, tensors, alpha, dual, convention, grad=True):
-    return rows(*tensors, alpha, dual=dual, reverse=convention == "deasy", grad=grad, by_alpha=grad)
+def run(evaluate, tensors, alpha, dual, convention, grad=True):
+    return evaluate(*tensors, alpha, dual=dual, reverse=convention == "deasy", grad=grad, by_alpha=grad)
 
 
 def reference(tensors, alpha, dual, convention):
@@ -55,11 +57,11 @@ def reference(tensors, alpha, dual, convention):
 
 
 @functools.cache
-def results(rows, n, dtype, dual, convention):
-    """Pairs of every gap with every alpha, alpha, and what ``rows`` makes of them."""
+def results(evaluate, n, dtype, dual, convention):
+    """Pairs of every gap with every alpha, alpha, and what ``evaluate`` makes of them."""
     tensors = [torch.cat(x) for x in zip(*(pairs(n, dtype, gap) for gap in GAPS), strict=True)]
     alpha = ALPHAS.repeat(len(GAPS))
-    return tensors, alpha, run(rows, tensors, alpha, dual, convention)
+    return tensors, alpha, run(evaluate, tensors, alpha, dual, convention)
 
 
 # float32 at n = 64 and float64 at 33: the interpreter takes seconds for each.
@@ -73,23 +75,23 @@ sizes = pytest.mark.parametrize(
 @implementations
 @variants
 @sizes
-def test_values_are_those_of_the_numpy_reference(n, dtype, dual, convention, rows):
+def test_values_are_those_of_the_numpy_reference(n, dtype, dual, convention, evaluate):
     """Near-equal pairs: 5 eps was measured.  Others: 2 n eps, their condition numbers being up to a few hundred."""
-    tensors, alpha, (value, *_) = results(rows, n, dtype, dual, convention)
+    tensors, alpha, (value, *_) = results(evaluate, n, dtype, dual, convention)
     want = reference(tensors, alpha, dual, convention)
     assert value.dtype == dtype
     assert (value >= 0).all()
     error = np.abs(value.double().numpy() - want) / np.where(want == 0, 1, want) / torch.finfo(dtype).eps
     assert (error[: len(ALPHAS)] <= 16 + 4 * n).all()
     assert (error[len(ALPHAS) :] <= 16).all()
-    assert torch.equal(run(rows, tensors, alpha, dual, convention, grad=False)[0], value)
+    assert torch.equal(run(evaluate, tensors, alpha, dual, convention, grad=False)[0], value)
 
 
 @implementations
 @variants
 @sizes
-def test_equal_gaussians_are_at_distance_exactly_zero_and_have_no_slope(n, dtype, dual, convention, rows):
-    for result in results(rows, n, dtype, dual, convention)[-1]:
+def test_equal_gaussians_are_at_distance_exactly_zero_and_have_no_slope(n, dtype, dual, convention, evaluate):
+    for result in results(evaluate, n, dtype, dual, convention)[-1]:
         assert (result[-len(ALPHAS) :] == 0).all()
 
 
@@ -111,7 +113,7 @@ def assert_gradients_close(tensors, alpha, got, want, dual, allowed):
         steepest = (1 / tensors[position].double().diagonal(dim1=1, dim2=2)).amax(1)
         assert_close(x, y, y.abs().amax((1, 2)) + 2 * value * steepest, allowed)
     doubles = [x.double() for x in tensors]
-    ends = [run(full_eager.rows, doubles, torch.tensor([a]), dual, "deasy", grad=False)[0] for a in (0.0, 1.0)]
+    ends = [run(full_eager.evaluate, doubles, torch.tensor([a]), dual, "deasy", grad=False)[0] for a in (0.0, 1.0)]
     assert_close(got[4][:, None], by_alpha[:, None], by_alpha.abs() + ends[0] + ends[1], allowed)
 
 
@@ -119,8 +121,8 @@ def assert_gradients_close(tensors, alpha, got, want, dual, allowed):
 @sizes
 def test_kernel_gradients_are_the_eager_ones_in_float64(n, dtype, dual, convention):
     """Of the eager ones, further down, every one is held to the derivative of the value."""
-    tensors, alpha, got = results(full_kernels.rows, n, dtype, dual, convention)
-    want = run(full_eager.rows, [x.double() for x in tensors], alpha, dual, convention)
+    tensors, alpha, got = results(full_kernels.evaluate, n, dtype, dual, convention)
+    want = run(full_eager.evaluate, [x.double() for x in tensors], alpha, dual, convention)
     assert all(x.dtype == dtype for x in got)
     assert_gradients_close(tensors, alpha, got, want, dual, 50 + 8 * n)
 
@@ -135,7 +137,7 @@ def test_eager_gradients_are_those_of_the_value_and_have_right_gradients_themsel
     inputs = [x.clone().requires_grad_() for x in tensors]
 
     def results(*inputs):
-        value, by_mean1, by_tril1, by_tril2, _ = run(full_eager.rows, inputs, alpha, dual, convention)
+        value, by_mean1, by_tril1, by_tril2, _ = run(full_eager.evaluate, inputs, alpha, dual, convention)
         return value, by_mean1, by_tril1, by_tril2
 
     value, *gradients = results(*inputs)
@@ -152,24 +154,24 @@ def test_eager_gradients_by_alpha_and_their_gradients_are_right(gap, dual, conve
     tensors = [x.tril() if x.ndim == 3 else x for x in pairs(3, torch.float64, gap, count=3)]
     alpha = torch.tensor([0.2, 0.5, 0.9], dtype=torch.float64, requires_grad=True)
     inputs = [x.clone().requires_grad_() for x in tensors]
-    value, *_, by_alpha = run(full_eager.rows, tensors, alpha, dual, convention)
+    value, *_, by_alpha = run(full_eager.evaluate, tensors, alpha, dual, convention)
     (want,) = torch.autograd.grad(value.sum(), alpha)
     torch.testing.assert_close(by_alpha, want, rtol=1e-11, atol=1e-13)
     assert torch.autograd.gradcheck(
-        lambda *x: run(full_eager.rows, x[:4], x[4], dual, convention)[1:], (*inputs, alpha)
+        lambda *x: run(full_eager.evaluate, x[:4], x[4], dual, convention)[1:], (*inputs, alpha)
     )
 
 
 @implementations
 @variants
-def test_one_dimension_and_diagonal_factors_are_the_diagonal_formula(dual, convention, rows):
+def test_one_dimension_and_diagonal_factors_are_the_diagonal_formula(dual, convention, evaluate):
     for n in (1, 4, 12):
         mean1, tril1, mean2, tril2 = pairs(n, torch.float64)
         trils = [torch.diag_embed(x.diagonal(dim1=1, dim2=2)) for x in (tril1, tril2)]
         logvars = [2 * x.diagonal(dim1=1, dim2=2).log() for x in trils]
-        got = run(rows, (mean1, trils[0], mean2, trils[1]), ALPHAS, dual, convention)
+        got = run(evaluate, (mean1, trils[0], mean2, trils[1]), ALPHAS, dual, convention)
         value, by_mean1, by_logvar1, by_logvar2, by_alpha = run(
-            eager.rows, (mean1, logvars[0], mean2, logvars[1]), ALPHAS, dual, convention
+            eager.evaluate, (mean1, logvars[0], mean2, logvars[1]), ALPHAS, dual, convention
         )
         want = [value, by_mean1]
         for by_logvar, tril in ((by_logvar1, trils[0]), (by_logvar2, trils[1])):
@@ -187,9 +189,9 @@ def test_far_pairs_lose_no_digits_to_their_scale(n, scale, dual, convention):
     mean1, tril1, mean2, tril2 = pairs(n, torch.float32)
     tensors = mean1, tril1 * scale, mean2, tril2
     alpha = torch.tensor([0.0, 0.1, 0.2, 0.5, 0.8, 0.9, 1.0], dtype=torch.float64)
-    got = run(full_kernels.rows, tensors, alpha, dual, convention)
+    got = run(full_kernels.evaluate, tensors, alpha, dual, convention)
     doubles = [x.double() for x in tensors]
-    want = run(full_eager.rows, doubles, alpha, dual, convention)
+    want = run(full_eager.evaluate, doubles, alpha, dual, convention)
     np.testing.assert_allclose(want[0].numpy(), reference(doubles, alpha, dual, convention), rtol=1e-12)
     assert_close(got[0][:, None], want[0][:, None], want[0], 16 + 8 * n)
     assert_gradients_close(tensors, alpha, got, want, dual, 100 * n)
@@ -199,9 +201,9 @@ def test_far_pairs_lose_no_digits_to_their_scale(n, scale, dual, convention):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 def test_sixteen_bits_are_computed_in_float32(n, dtype):
     tensors = pairs(n, dtype)
-    for rows in (full_eager.rows, full_kernels.rows):
-        got = run(rows, tensors, ALPHAS, False, "deasy")
-        want = run(rows, [x.float() for x in tensors], ALPHAS, False, "deasy")
+    for evaluate in (full_eager.evaluate, full_kernels.evaluate):
+        got = run(evaluate, tensors, ALPHAS, False, "deasy")
+        want = run(evaluate, [x.float() for x in tensors], ALPHAS, False, "deasy")
         for x, y in zip(got, want, strict=True):
             assert x.dtype == (torch.float32 if x is got[0] or x is got[-1] else dtype)
             assert torch.equal(x, y.to(x.dtype))
@@ -231,14 +233,14 @@ def test_every_output_is_written_and_nothing_beside_it(n, dtype, monkeypatch):
     count = 2 * constants.get("BLOCK", 1) * constants.get("PAIRS", 1) + 1
     tensors = pairs(n, dtype, count=count)
     alpha = torch.rand(count, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(n))[:, 1]
-    want = run(full_eager.rows, tensors, alpha, n % 2 == 0, "deasy")
+    want = run(full_eager.evaluate, tensors, alpha, n % 2 == 0, "deasy")
     inside = []
     for x in tensors:
         block = torch.full((2 * GUARD + x.numel(),), float("nan"), dtype=dtype)
         inside.append(block[GUARD : len(block) - GUARD].view(x.shape).copy_(x))
     monkeypatch.setattr(full_kernels, "tiling", compiled)
     monkeypatch.setattr(torch, "empty", guarded)
-    results = run(full_kernels.rows, inside, alpha, n % 2 == 0, "deasy")
+    results = run(full_kernels.evaluate, inside, alpha, n % 2 == 0, "deasy")
     monkeypatch.setattr(torch, "empty", empty)
     for got, expected in zip(results, want, strict=True):
         assert got.isfinite().all()
@@ -251,10 +253,10 @@ def test_every_output_is_written_and_nothing_beside_it(n, dtype, monkeypatch):
 def test_a_poisoned_pair_leaves_the_others_alone():
     for n, position in itertools.product((4, 12), range(4)):
         tensors = pairs(n, torch.float32)
-        sound = run(full_kernels.rows, tensors, ALPHAS, False, "deasy")
+        sound = run(full_kernels.evaluate, tensors, ALPHAS, False, "deasy")
         tensors[position][3].fill_(float("nan"))
         others = torch.arange(7) != 3
-        for got, want in zip(run(full_kernels.rows, tensors, ALPHAS, False, "deasy"), sound, strict=True):
+        for got, want in zip(run(full_kernels.evaluate, tensors, ALPHAS, False, "deasy"), sound, strict=True):
             assert got[3].isnan().any()
             assert torch.equal(got[others], want[others])
 
@@ -262,14 +264,14 @@ def test_a_poisoned_pair_leaves_the_others_alone():
 def test_layouts_that_are_not_contiguous_are_taken_as_well():
     for n in (3, 12):
         mean1, tril1, mean2, tril2 = pairs(n, torch.float32)
-        want = run(full_kernels.rows, (mean1, tril1, mean2, tril2), ALPHAS, False, "deasy")
+        want = run(full_kernels.evaluate, (mean1, tril1, mean2, tril2), ALPHAS, False, "deasy")
         strided = (
             torch.stack([mean1, mean2], 1)[:, 0],
             tril1.mT.contiguous().mT,
             mean2.repeat_interleave(2, 1)[:, ::2],
             torch.stack([tril1, tril2], 1)[:, 1],
         )
-        for got, x in zip(run(full_kernels.rows, strided, ALPHAS, False, "deasy"), want, strict=True):
+        for got, x in zip(run(full_kernels.evaluate, strided, ALPHAS, False, "deasy"), want, strict=True):
             assert torch.equal(got, x)
 
 
@@ -278,20 +280,20 @@ def test_one_alpha_serves_all_rows_and_no_rows_are_no_values():
         tensors = pairs(n, torch.float32)
         one = torch.tensor([0.3], dtype=torch.float64)
         for got, want in zip(
-            run(full_kernels.rows, tensors, one, True, "deasy"),
-            run(full_kernels.rows, tensors, one.expand(7).clone(), True, "deasy"),
+            run(full_kernels.evaluate, tensors, one, True, "deasy"),
+            run(full_kernels.evaluate, tensors, one.expand(7).clone(), True, "deasy"),
             strict=True,
         ):
             assert torch.equal(got, want)
-        nothing = run(full_kernels.rows, [x[:0] for x in tensors], one, True, "deasy")
+        nothing = run(full_kernels.evaluate, [x[:0] for x in tensors], one, True, "deasy")
         assert [x.shape[0] for x in nothing] == [0] * 5
 
 
 def test_beyond_64_dimensions_torch_linalg_takes_over():
     tensors = pairs(65, torch.float32)
     for got, want in zip(
-        run(full_kernels.rows, tensors, ALPHAS, False, "deasy"),
-        run(full_eager.rows, tensors, ALPHAS, False, "deasy"),
+        run(full_kernels.evaluate, tensors, ALPHAS, False, "deasy"),
+        run(full_eager.evaluate, tensors, ALPHAS, False, "deasy"),
         strict=True,
     ):
         assert torch.equal(got, want)
@@ -308,9 +310,9 @@ def test_what_comes_from_above_multiplies_the_gradients_and_nothing_else(n, dual
     upstream = 2.0 ** torch.arange(-3, 4)
     for module in (full_eager, full_kernels):
         options = dict(dual=dual, reverse=True)
-        value, *plain = module.rows(*tensors, ALPHAS, by_alpha=True, **options)
+        value, *plain = module.evaluate(*tensors, ALPHAS, by_alpha=True, **options)
         for given, factor in ((dict(upstream=upstream), upstream), (dict(scale=0.25), torch.full((7,), 0.25))):
-            got_value, *got = module.rows(*tensors, ALPHAS, by_alpha=True, **given, **options)
+            got_value, *got = module.evaluate(*tensors, ALPHAS, by_alpha=True, **given, **options)
             wanted = [x * factor.reshape(-1, *[1] * (x.ndim - 1)) for x in plain]
             assert torch.equal(got_value, value)
             assert all(torch.equal(a, b) for a, b in zip(got, wanted, strict=True))

@@ -53,7 +53,7 @@ def small_tiles(monkeypatch):
     monkeypatch.setattr(kernels, "tiling", lambda n, few, itemsize, lanes: tiling(n, few, itemsize, kernels.LANES))
 
 
-def run(tensors, alpha, *, dual=False, reverse=True, implementation=kernels.rows, **asked):
+def run(tensors, alpha, *, dual=False, reverse=True, implementation=kernels.evaluate, **asked):
     """The five results of the kernel, or of the eager rows, on two or four tensors."""
     arguments = [*tensors, None, None] if len(tensors) == 2 else tensors
     return implementation(*arguments, alpha, dual=dual, reverse=reverse, **{"by_alpha": True, **asked})
@@ -69,7 +69,7 @@ def guarded(values):
 def assert_equal_to_eager(tensors, alpha, **options):
     """Same formula, same type: only the order of sums and the exponential differ, by a few eps of terms of order 1."""
     results = run(tensors, alpha, **options)
-    wanted = run([t.contiguous() for t in tensors], alpha, implementation=eager.rows, **options)
+    wanted = run([t.contiguous() for t in tensors], alpha, implementation=eager.evaluate, **options)
     for got, want in zip(results, wanted, strict=True):
         if want is None:
             assert got is None
@@ -89,7 +89,7 @@ def normal(*shape, dtype=torch.float32, seed=0):
 @pytest.mark.parametrize("gaussians", [1, 2])
 def test_every_output_is_written_and_nothing_beside_it(n, dtype, gaussians, memory, small_tiles):
     """Rows that fill whole tiles, one more, and fewer than one; inputs and outputs stand between guards."""
-    rows_per_program = kernels.tiling(n, True, dtype.itemsize, kernels.LANES)[0]["ROWS"]
+    rows_per_program = kernels.tiling(n, True, dtype.itemsize, kernels.LANES)[0].rows
     for rows in {1, min(rows_per_program, 64), min(2 * rows_per_program + 1, 131)}:
         tensors = [guarded(normal(rows, n, dtype=dtype, seed=k)) for k in range(2 * gaussians)]
         alpha = guarded(torch.rand(rows, dtype=torch.float64))
@@ -172,7 +172,7 @@ def test_inputs_of_any_stride_are_read_where_they_are(kind, n, memory, small_til
 def test_row_strides_are_read_without_a_copy(monkeypatch):
     """``chunk(2, -1)``, as every VAE has it, reaches the kernel as it is."""
     seen = []
-    monkeypatch.setattr(kernels, "rows", lambda *a, **k: seen.extend(a[:2]) or eager.rows(*a, **k))
+    monkeypatch.setattr(kernels, "evaluate", lambda *a, **k: seen.extend(a[:2]) or eager.evaluate(*a, **k))
     mean, logvar = normal(6, 20).chunk(2, -1)
     jsg_standard_normal(mean, logvar, 0.3, backend="triton")
     assert [t.data_ptr() for t in seen] == [mean.data_ptr(), logvar.data_ptr()]
@@ -201,8 +201,8 @@ def test_tiles_hold_whole_rows_and_start_on_16_bytes(itemsize, lanes):
     """What the kernel takes for granted: powers of two, 16 bytes of an input a thread, rows that fit or are alone."""
     width = 16 // itemsize
     for n, few in itertools.product(range(1, 2000), (True, False)):
-        sizes, warps = kernels.tiling(n, few, itemsize, lanes)
-        rows, block, sums, group, parts = (sizes[name] for name in ("ROWS", "BLOCK", "SUMS", "GROUP", "PARTS"))
+        tile, warps = kernels.tiling(n, few, itemsize, lanes)
+        _, rows, block, sums, parts, group = tile
         assert all(x & (x - 1) == 0 < x for x in (block, sums, group, parts, warps))
         assert block == lanes * warps * width
         assert sums >= rows

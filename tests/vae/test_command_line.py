@@ -1,5 +1,6 @@
 """The command line: mistakes end in one line and status 2, Ctrl-C in a run that can go on."""
 
+import functools
 import json
 import os
 import signal
@@ -84,7 +85,7 @@ def test_a_folder_that_holds_a_run_is_refused_and_left_alone(tmp_path, capsys):
     assert main(["--out", str(tmp_path)]) == 2
     assert f"{tmp_path} already holds a run; go on with --resume, or name another --out" in complaint(capsys)
     assert (tmp_path / "run.json").read_bytes() == before
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list(tmp_path.glob("[!.]*"))) == 1
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, capsys):
@@ -137,29 +138,44 @@ def test_triton_without_a_gpu_says_so_in_one_line_and_trains(tmp_path):
     assert facts["environment"]["command"][1:] == ["-m", "vae.train", *options]
 
 
-def test_control_c_keeps_the_last_epoch_and_says_how_to_go_on(tmp_path):
-    folder = tmp_path / "a run"
+def interrupt(folder, number, disposition):
+    """Sends a training process a signal after its first epoch; its exit status and what it wrote to stderr.
+
+    ``disposition`` is what the process inherits for the signal: a shell's background jobs inherit that SIGINT is
+    ignored.
+    """
     command = [*COMMAND, "--epochs", "100", "--out", str(folder)]
-
-    def listen():
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # what a shell starts in the background ignores it
-
     pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    with subprocess.Popen(command, env=ENVIRONMENT, cwd=tmp_path, preexec_fn=listen, **pipes) as run:
+    inherit = functools.partial(signal.signal, number, disposition)
+    with subprocess.Popen(command, env=ENVIRONMENT, preexec_fn=inherit, **pipes) as run:
         assert run.stdout is not None
         assert run.stderr is not None
         for line in run.stdout:
             if line.startswith("epoch   1/"):
                 break
-        run.send_signal(signal.SIGINT)
-        errors = run.stderr.read()
-    assert run.returncode == 130
+        run.send_signal(number)
+        try:
+            _, errors = run.communicate(timeout=30)
+        finally:
+            run.kill()
+    return run.returncode, errors
+
+
+def test_sigterm_stops_the_trainer_even_if_it_inherits_that_it_is_ignored(tmp_path):
+    assert interrupt(tmp_path / "run", signal.SIGTERM, signal.SIG_IGN) == (-signal.SIGTERM, "")
+
+
+@pytest.mark.parametrize("disposition", [signal.SIG_DFL, signal.SIG_IGN])
+def test_control_c_keeps_the_last_epoch_and_prints_the_command_that_continues(tmp_path, disposition):
+    folder = tmp_path / "a run"
+    status, errors = interrupt(folder, signal.SIGINT, disposition)
+    assert status == 130
     assert errors.count("\n") == 1
     assert f"to go on: python -m vae.train --epochs 100 --out '{folder}' --resume" in errors
     epochs = len((folder / "metrics.jsonl").read_text().splitlines()) // 2
     assert f"stopped after epoch {epochs};" in errors
     # Pictures may be there: on a slow machine they are drawn on the way.  The model of a run that ended is not.
-    names = {path.name for path in folder.iterdir()} - {"reconstructions.png", "traversal.png", "curves.png"}
+    names = {path.name for path in folder.glob("[!.]*")} - {"reconstructions.png", "traversal.png", "curves.png"}
     assert names == {"run.json", "metrics.jsonl", "checkpoint.pt"}
 
 

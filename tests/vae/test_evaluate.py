@@ -229,7 +229,7 @@ def damage(folder, how):
 @pytest.mark.parametrize(
     ("how", "wanted"),
     [
-        ("no model", "has no model.safetensors, which it left at its end; train it again in another --out"),
+        ("no model", "has no model.safetensors, which training writes at its end; train it again in another --out"),
         ("no epoch", "has not finished"),
         ("goes on", "has not finished"),
         ("other data", "was trained on other data: the sha256 in its run.json differ"),

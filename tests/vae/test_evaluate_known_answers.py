@@ -8,7 +8,7 @@ import torch
 from scipy.stats import multivariate_normal
 from torch.distributions import Normal, kl_divergence
 
-from vae.evaluate import Options, evidence
+from vae.evaluate import EvaluateOptions, estimate_evidence
 from vae.training.measure import CHUNK, describe_latent, encode
 
 SIDE, LATENT, IMAGES = 4, 2, 40
@@ -35,8 +35,8 @@ class LinearGaussian:
 
     def evidence(self, likelihood="gaussian", logvar=None, **options):
         logvar = self.logvar if logvar is None else logvar
-        options = Options((), **({"samples": 50, "batch_size": 10} | options))
-        return evidence(self, self.images, self.mean, logvar, likelihood, options)  # pyright: ignore
+        options = EvaluateOptions((), **({"samples": 50, "batch_size": 10} | options))
+        return estimate_evidence(self, self.images, self.mean, logvar, likelihood, options)  # pyright: ignore
 
 
 @pytest.fixture(scope="module")

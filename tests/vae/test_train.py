@@ -58,7 +58,7 @@ def results(folder):
 def test_a_run_writes_the_files_the_metrics_and_the_facts_it_promises(tmp_path, capsys, few_images):
     folder = tmp_path / "run"
     assert main(["--epochs", "2", "--divergence", "jsg-dual", "--alpha", "0.4", "--out", str(folder)]) == 0
-    assert {path.name for path in folder.iterdir()} == FILES
+    assert {path.name for path in folder.glob("[!.]*")} == FILES
 
     rows = metrics(folder)
     assert [(row["epoch"], row["split"]) for row in rows] == [(1, "train"), (1, "test"), (2, "train"), (2, "test")]
@@ -298,7 +298,7 @@ def test_a_folder_with_any_file_of_a_run_is_not_written_into(tmp_path, capsys, n
     (tmp_path / name).write_text("precious")
     assert main(["--epochs", "1", "--out", str(tmp_path)]) == 2
     assert "already holds a run" in capsys.readouterr().err
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "precious")]
+    assert [(path.name, path.read_text()) for path in tmp_path.glob("[!.]*")] == [(name, "precious")]
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated"])

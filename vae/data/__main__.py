@@ -32,20 +32,15 @@ The data sets of python -m vae.train --dataset NAME. They are looked for under -
 {(own.__doc__ or "").replace("``", "")}"""
 
 
-def parse(arguments: list[str]) -> Status | Get:
-    """Reads the command line; the first mistake in it is a UserError of one line."""
-    return command_line.parse(Status | Get, "python -m vae.data", description(), arguments)  # pyright: ignore
-
-
-def table() -> str:
+def status_table() -> str:
     """One row for each data set."""
     rows = [("name", "found", "verified", "images", "where, or how to get it")]
-    rows += [row(source) for source in SOURCES.values()]
+    rows += [status_row(source) for source in SOURCES.values()]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, cells, widths)).rstrip() for cells in rows)
 
 
-def row(source: Source) -> tuple[str, str, str, str, str]:
+def status_row(source: Source) -> tuple[str, str, str, str, str]:
     place = source.find()
     if place is None:
         return source.name, "no", "", source.images, source.how
@@ -55,16 +50,15 @@ def row(source: Source) -> tuple[str, str, str, str, str]:
         return source.name, "yes", "NO", source.images, str(error)
 
 
-def work(arguments: list[str]) -> None:
-    command = parse(arguments)
+def work(command: Status | Get) -> None:
     if isinstance(command, Get):
         get(command.name)
     else:
-        print(table())
+        print(status_table())
 
 
 def main(arguments: list[str]) -> int:
-    return command_line.run("vae.data", work, arguments)
+    return command_line.main("vae.data", Status | Get, description(), work, arguments)
 
 
 if __name__ == "__main__":

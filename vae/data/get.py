@@ -7,7 +7,6 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
-from http.client import HTTPException
 from pathlib import Path
 from pickle import UnpicklingError
 from urllib.parse import urlsplit
@@ -16,16 +15,16 @@ from filelock import FileLock, Timeout
 
 from vae.data import SOURCES, DatasetName
 from vae.data.download import download
-from vae.data.dsprites import FILE, MD5, MIRRORS
-from vae.data.idx import IdxFile, find, read_content, read_idx
+from vae.data.dsprites import MD5, MIRRORS
+from vae.data.idx import IdxFile, find, read_idx
 from vae.data.mnist import FASHION, MNIST, IdxSource
 from vae.data.packages import fashion_debian, mnist_wheel
-from vae.data.source import Source, check_hash, destination
+from vae.data.source import Source, destination
 from vae.data.synth import DSPRITES_SYNTH
 from vae.errors import UserError
 from vae.files import replacing
 
-PROBLEMS = (OSError, HTTPException, ValueError, EOFError, KeyError, zlib.error, zipfile.BadZipFile, UnpicklingError)
+PROBLEMS = (OSError, ValueError, EOFError, KeyError, zlib.error, zipfile.BadZipFile, UnpicklingError)
 """What a server or a package can have wrong."""
 
 Origin = tuple[str, Callable[[Path], object]]
@@ -71,7 +70,7 @@ def is_here(source: Source) -> bool:
     place = source.find()
     if place is None:
         return False
-    if isinstance(source, IdxSource) and place == destination() / source.name and lacking(source, place):
+    if isinstance(source, IdxSource) and place == destination() / source.name and missing_files(source, place):
         return False  # fetching was interrupted and goes on
     try:
         verified = source.check(place)
@@ -97,32 +96,39 @@ def alone(name: DatasetName) -> Iterator[None]:
         lock.release()
 
 
-def lacking(source: IdxSource, folder: Path) -> list[IdxFile]:
+def missing_files(source: IdxSource, folder: Path) -> list[IdxFile]:
     return [file for file in source.files if not find(folder, file.name)]
 
 
 def from_mirror(source: IdxSource, url: str, folder: Path) -> None:
-    for file in lacking(source, folder):
-        download(f"{url}{file.name}.gz", folder / f"{file.name}.gz", partial(verify_compressed, file))
+    """Downloads the files that the folder lacks; each is kept as soon as it is verified.
 
-
-def verify_compressed(file: IdxFile, path: Path) -> None:
-    file.array(read_content(path, compressed=True), path)
+    Mirrors compress the same content differently, so the content is verified and not the compressed file.
+    """
+    for file in missing_files(source, folder):
+        with tempfile.TemporaryDirectory() as temporary:
+            download(f"{url}{file.name}.gz", Path(temporary))
+            keep(file, Path(temporary), folder)
 
 
 def from_package(source: IdxSource, unpack: Callable[[Path], None], folder: Path) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         unpack(Path(temporary))
-        for file in lacking(source, folder):
-            read_idx(Path(temporary), file)
-            found = find(Path(temporary), file.name)
-            assert found is not None
-            with replacing(folder / found.name) as path:
-                shutil.copyfile(found, path)
+        for file in missing_files(source, folder):
+            keep(file, Path(temporary), folder)
+
+
+def keep(file: IdxFile, found: Path, folder: Path) -> None:
+    """Verifies a file in the folder ``found`` and copies it to ``folder``."""
+    read_idx(found, file)
+    path = find(found, file.name)
+    assert path is not None
+    with replacing(folder / path.name) as target:
+        shutil.copyfile(path, target)
 
 
 def from_file(url: str, folder: Path) -> None:
-    download(url, folder / f"{FILE}.npz", partial(check_hash, algorithm="md5", wanted=MD5[".npz"]))
+    download(url, folder, f"md5:{MD5['.npz']}")
 
 
 def mirrors(source: IdxSource, *urls: str) -> list[Origin]:

@@ -66,13 +66,13 @@ def read(path: Path) -> Dataset:
             return pictures(path)
         if IDX[0] not in files:
             raise ValueError(f"{path / IDX[0]}[.gz] is missing")
-        return from_arrays({name: read_idx(found) for name, found in files.items()}, path)
+        return from_arrays({name: read_any_idx(found) for name, found in files.items()}, path)
     if not path.exists():
         raise ValueError(f"{path} does not exist; {ACCEPTED}")
     with path.open("rb") as file:
         start = file.read(8)
     if start[:3] == b"\0\0\x08" or start[:2] == b"\x1f\x8b":
-        return from_arrays({path.name: read_idx(path)}, path)
+        return from_arrays({path.name: read_any_idx(path)}, path)
     if start[:4] != b"PK\x03\x04" and start != b"\x89HDF\r\n\x1a\n":
         raise ValueError(f"{path} starts with {start[:4].hex() or 'nothing'}; {ACCEPTED}")
     try:
@@ -83,7 +83,7 @@ def read(path: Path) -> Dataset:
     return from_arrays(arrays, path)
 
 
-def read_idx(path: Path) -> np.ndarray:
+def read_any_idx(path: Path) -> np.ndarray:
     """The array in any idx file of images, or of labels where the name says so."""
     content = read_content(path, compressed=path.suffix == ".gz")
     return idx_array(content, path, idx_shape(content, path, 1 if IDX[2] in path.name else 3))

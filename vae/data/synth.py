@@ -65,7 +65,7 @@ def levels(outline: Outline, scale: float, rotation: float) -> Iterator[np.ndarr
         yield outline(cos * x + sin * y, cos * y - sin * x)
 
 
-def draw(outline: Outline, scale: float, rotation: float) -> np.ndarray:
+def draw_sprite(outline: Outline, scale: float, rotation: float) -> np.ndarray:
     """A sprite in all its positions: 1024 images, packed to bits."""
     image = np.arange(len(POSITIONS))[:, None, None]
     packed = []
@@ -117,7 +117,7 @@ class DSpritesSynth(Source):
             bits = npy.open_memmap(path, "w+", np.uint8, SHAPE)
             combinations = product(OUTLINES, SCALES, ROTATIONS)
             for images, (outline, scale, rotation) in zip(bits.reshape(-1, 1024, SHAPE[1]), combinations, strict=True):
-                images[:] = draw(outline, scale, rotation)
+                images[:] = draw_sprite(outline, scale, rotation)
                 bar.update(len(images))
             bits.flush()
         return place

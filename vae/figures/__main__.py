@@ -11,14 +11,15 @@ import tyro
 from vae import command_line
 from vae.errors import UserError
 from vae.figures import curves, evidence, fig1, fig2, tables, traversals
-from vae.figures.output import Result, style, write
+from vae.figures.output import Result, write
+from vae.style import style
 
 THEORY = ("fig1", "fig2")
 
 # Each is made from the folder of runs, in which the two of theory do not look.
 FIGURES: dict[str, Callable[[Path], Result]] = {
-    "fig1": fig1.draw,
-    "fig2": fig2.draw,
+    "fig1": fig1.fig1,
+    "fig2": fig2.fig2,
     "fig3": curves.fig3,
     "fig4": traversals.fig4,
     "fig5": evidence.fig5,
@@ -37,7 +38,7 @@ Make the paper's figures and tables, and beside each the numbers in it (CSV) and
 
 
 @dataclass(frozen=True)
-class Settings:
+class FigureOptions:
     names: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="NAME ...")]
     """Which."""
 
@@ -48,51 +49,45 @@ class Settings:
     """Where the files go."""
 
 
-def parse(arguments: list[str]) -> Settings:
-    """Reads the command line; the first mistake in it is a UserError of one line."""
-    settings = command_line.parse(Settings, "python -m vae.figures", DESCRIPTION, arguments)
-    known = ", ".join([*FIGURES, "all"])
-    if not settings.names:
-        raise UserError(f"name at least one of {known}")
-    for name in settings.names:
-        if name not in FIGURES and name != "all":
-            raise UserError(f"there is no {name}; there are {known}")
-    return settings
-
-
-def make(settings: Settings) -> None:
-    """Makes what is asked for, as far as it can be made; prints a line for each file, then one for each missing run.
+def make_figures(options: FigureOptions) -> None:
+    """Makes the figures and tables; prints a line for each file, then one for each missing run.
 
     Raises:
-        UserError: of something that was named, nothing could be made.
+        UserError: a name is unknown, or a figure was named and no run for it was found.
     """
-    names = list(FIGURES) if "all" in settings.names else list(dict.fromkeys(settings.names))
-    if "all" in settings.names and not settings.runs.is_dir():
-        print(f"{settings.runs} is no folder, so only what needs no runs is made; --runs takes the one that holds them")
+    known = ", ".join([*FIGURES, "all"])
+    if not options.names:
+        raise UserError(f"name at least one of {known}")
+    for name in options.names:
+        if name not in FIGURES and name != "all":
+            raise UserError(f"there is no {name}; there are {known}")
+    names = list(FIGURES) if "all" in options.names else list(dict.fromkeys(options.names))
+    if "all" in options.names and not options.runs.is_dir():
+        print(f"{options.runs} is not a folder, so only the figures that need no runs are made; name it with --runs")
         names = list(THEORY)
     missing: dict[str, list[str]] = {}
     empty = []
     for name in names:
         with style():
-            result = FIGURES[name](settings.runs)
+            result = FIGURES[name](options.runs)
         for run in result.missing:
             missing.setdefault(run, []).append(name)
-        paths = write(result, settings.out, name)
+        paths = write(result, options.out, name)
         for path in paths:
             print(path, flush=True)
         if not paths:
             empty.append(name)
     for run, wanting in missing.items():
         print(f"missing ({', '.join(wanting)}): {run}")
-    nothing = f"nothing in {settings.runs} to make {', '.join(empty)} from"
-    if empty and "all" not in settings.names:
+    nothing = f"nothing in {options.runs} to make {', '.join(empty)} from"
+    if empty and "all" not in options.names:
         raise UserError(nothing)
     if empty:
         print(nothing)
 
 
 def main(arguments: list[str]) -> int:
-    return command_line.run("vae.figures", lambda arguments: make(parse(arguments)), arguments)
+    return command_line.main("vae.figures", FigureOptions, DESCRIPTION, make_figures, arguments)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from vae.figures.output import COLOURS, INK, LABELS, WIDTH, Result
+from vae.figures.output import WIDTH, Result
 from vae.runs import paper
-from vae.runs.groups import Selection, read_runs, several_weights, title, trained
+from vae.runs.groups import Selection, dataset_title, read_runs, several_weights, trained
+from vae.style import COLOURS, INK, LABELS
 from vae.training.settings import Settings
 
 Row = Mapping[str, Any]
@@ -75,7 +76,7 @@ def fig3(folder: Path) -> Result:
     panels = [("test_reconstruction", "train_reconstruction"), ("test_divergence", "train_divergence")]
     heading = "Figure 3. Reconstruction and divergence of test images (full) and training images (dashed) against alpha"
     selection = read_runs(folder).select(GRID, other_alphas=True)
-    return draw(selection, GRID, "alpha", panels, BY_ALPHA, f"{heading}. {SKEW} {WHAT} {ERRATA}")
+    return draw_rows(selection, GRID, "alpha", panels, BY_ALPHA, f"{heading}. {SKEW} {WHAT} {ERRATA}")
 
 
 def app_b(folder: Path) -> Result:
@@ -83,7 +84,7 @@ def app_b(folder: Path) -> Result:
     panels = [("train_reconstruction",), ("test_reconstruction",), ("test_divergence",)]
     heading = "Appendix B. Reconstruction of training and of test images, and divergence of test images, against alpha"
     selection = read_runs(folder).select(GRID, paper.DATASETS, other_alphas=True)
-    return draw(selection, GRID, "alpha", panels, BY_ALPHA, f"{heading}. {SKEW} {WHAT} {ERRATA}")
+    return draw_rows(selection, GRID, "alpha", panels, BY_ALPHA, f"{heading}. {SKEW} {WHAT} {ERRATA}")
 
 
 def app_e(folder: Path) -> Result:
@@ -91,7 +92,7 @@ def app_e(folder: Path) -> Result:
     panels = [("test_reconstruction",), ("test_divergence",)]
     heading = "Appendix E. Reconstruction and divergence of test images against alpha, JSG, with a weight lambda"
     selection = read_runs(folder).select(LAMBDA_GRID, enough=several_weights, other_alphas=True)
-    return draw(selection, LAMBDA_GRID, "alpha", panels, BY_LAMBDA, f"{heading}. {WHAT}")
+    return draw_rows(selection, LAMBDA_GRID, "alpha", panels, BY_LAMBDA, f"{heading}. {WHAT}")
 
 
 def app_f(folder: Path) -> Result:
@@ -99,10 +100,10 @@ def app_f(folder: Path) -> Result:
     panels = [("test_reconstruction", "train_reconstruction"), ("test_divergence", "train_divergence")]
     heading = "Appendix F. Reconstruction and divergence of a beta-VAE, KL(q||p) with weight beta, against beta"
     selection = read_runs(folder).select(BETA_GRID, enough=several_weights)
-    return draw(selection, BETA_GRID, "weight", panels, BY_BETA, f"{heading}; train dashed. {WHAT}")
+    return draw_rows(selection, BETA_GRID, "weight", panels, BY_BETA, f"{heading}; train dashed. {WHAT}")
 
 
-def draw(
+def draw_rows(
     selection: Selection,
     wanted: Sequence[Settings],
     x: str,
@@ -128,7 +129,7 @@ def draw(
                 (draw_curve if one.marker else draw_level)(axes, one.rows(rows, choice.dataset), x, columns, one)
             set_ticks(axes, x, len(panels))
             axes.set_ylabel(UNITS[columns[0].split("_")[1]])
-        name_row(line[0], title(choice.dataset))
+        name_row(line[0], dataset_title(choice.dataset))
     for axes, columns in zip(grid[0], panels, strict=True):
         split, term = columns[0].split("_")
         axes.set_title(term if len(columns) > 1 else f"{term}, {split}")

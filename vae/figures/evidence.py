@@ -1,6 +1,5 @@
 """Figure 5: the log evidence that ``python -m vae.evaluate`` found, against alpha."""
 
-import json
 import math
 import shlex
 import statistics
@@ -14,9 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from vae.figures.curves import BY_ALPHA, GRID, Series, set_ticks
-from vae.figures.output import COLOURS, LABELS, WIDTH, Result
-from vae.runs.groups import describe, label, read_runs, summary, title, trained
+from vae.figures.output import WIDTH, Result
+from vae.runs.evaluation import Unusable, read_evidence
+from vae.runs.groups import dataset_title, first_missing, read_runs, settings_columns, settings_label, trained
 from vae.runs.run import Run
+from vae.style import COLOURS, LABELS
 
 WANTED = [*GRID, trained("mmd", weight=500.0)]
 SERIES = [*BY_ALPHA, Series({"divergence": "mmd"}, COLOURS["mmd"], LABELS["mmd"])]
@@ -34,10 +35,6 @@ CAPTION = (
 )
 
 
-class Unusable(Exception):
-    """Why a run's evaluation is of no use here."""
-
-
 def fig5(folder: Path) -> Result:
     """Log evidence against alpha: Fig. 5."""
     selection = read_runs(folder).select(WANTED, DATASETS, other_alphas=True)
@@ -49,14 +46,14 @@ def fig5(folder: Path) -> Result:
             for run in group.runs:
                 try:
                     seed = {"epochs": run.epochs, "seed": run.settings.seed}
-                    rows.append(describe(settings) | seed | read_comparable(run))
+                    rows.append(settings_columns(settings) | seed | read_comparable(run))
                 except Unusable as reason:
                     command = shlex.join(["python", "-m", "vae.evaluate", str(run.path), "--likelihood", LIKELIHOOD])
-                    unusable.append(f"{label(run.settings)} ({reason}): {command}")
+                    unusable.append(f"{settings_label(run.settings)} ({reason}): {command}")
         if len({(row["divergence"], row["alpha"]) for row in rows}) > 1:  # a single point compares nothing
             panels[choice.dataset] = rows
-        missing += unusable if choice.dataset in (*panels, *DATASETS) else summary(choice.dataset, unusable)
-    figure = draw(panels) if panels else None
+        missing += unusable if choice.dataset in (*panels, *DATASETS) else first_missing(choice.dataset, unusable)
+    figure = draw_evidence(panels) if panels else None
     rows = [row for rows in panels.values() for row in rows]
     shown = replace(selection, choices=[choice for choice in selection.choices if choice.dataset in panels])
     return Result(figure, rows, f"{CAPTION} {shown.notes}", missing)
@@ -74,31 +71,7 @@ def read_comparable(run: Run) -> dict[str, Any]:
     return found
 
 
-def read_evidence(run: Run) -> dict[str, Any]:
-    """The log evidence of a run and its interval, and how they were estimated.
-
-    Raises:
-        Unusable: there is none, or it is damaged.
-    """
-    path = run.path / "evaluation.json"
-    try:
-        evaluation = json.loads(path.read_text())
-        found, epoch = evaluation["evidence"], int(evaluation["epoch"])
-        low, high = map(float, found["interval"])
-        way = {name: found[name] for name in ("likelihood", "samples", "batches", "batch_size", "effective_samples")}
-        value = float(found["log_evidence"])
-    except FileNotFoundError:
-        raise Unusable("not evaluated") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Unusable(f"{path} cannot be read: {type(error).__name__}: {error}") from None
-    if epoch != run.epochs:
-        raise Unusable(f"evaluated after epoch {epoch} of {run.epochs}")
-    if not all(map(math.isfinite, (low, value, high))):
-        raise Unusable(f"{path} holds a number that is not finite")
-    return {"log_evidence": value, "low": low, "high": high} | way
-
-
-def draw(panels: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
+def draw_evidence(panels: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     columns = min(2, len(panels))
     lines = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(WIDTH, 0.5 + 2.1 * lines), layout="constrained")
@@ -106,16 +79,16 @@ def draw(panels: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     for axes, (dataset, rows) in zip(grid, panels.items(), strict=False):
         for series in SERIES:
             mine = series.rows(rows, dataset)
-            (draw_curve if series.marker else draw_level)(axes, mine, series)
+            (draw_interval_curve if series.marker else draw_interval_level)(axes, mine, series)
         set_ticks(axes, "alpha", columns)
-        axes.set_title(title(dataset))
+        axes.set_title(dataset_title(dataset))
         axes.set_ylabel("log evidence (nats per image)")
     handles = [Line2D([], [], color=one.colour, marker=one.marker, label=one.label) for one in SERIES]
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), columnspacing=1.4)
     return figure
 
 
-def draw_curve(axes: Axes, rows: Sequence[Mapping[str, Any]], series: Series) -> None:
+def draw_interval_curve(axes: Axes, rows: Sequence[Mapping[str, Any]], series: Series) -> None:
     """Mean and interval over the seeds, and the seeds themselves where there are several."""
     alphas = sorted({row["alpha"] for row in rows})
     at_alpha = [[row for row in rows if row["alpha"] == alpha] for alpha in alphas]
@@ -136,7 +109,7 @@ def draw_curve(axes: Axes, rows: Sequence[Mapping[str, Any]], series: Series) ->
     )
 
 
-def draw_level(axes: Axes, rows: Sequence[Mapping[str, Any]], series: Series) -> None:
+def draw_interval_level(axes: Axes, rows: Sequence[Mapping[str, Any]], series: Series) -> None:
     if rows:
         value, low, high = (statistics.fmean(row[name] for row in rows) for name in VALUES)
         axes.axhspan(low, high, color=series.colour, alpha=0.15, linewidth=0)

@@ -10,7 +10,8 @@ from scipy.stats import norm
 
 import jsgmath
 from jsgmath import Gaussian
-from vae.figures.output import COLOURS, INK, LABELS, WIDTH, Result
+from vae.figures.output import WIDTH, Result
+from vae.style import COLOURS, INK, LABELS
 
 ALPHA = 0.5  # the conventions do not differ here: G weighs p and q alike
 X = np.linspace(-5, 5, 500)
@@ -28,16 +29,16 @@ parameter for a standard deviation, which the paper's N(mu, sigma^2) makes a var
 harmonically where eq. 12 averages covariances so, which is not the geometric mean."""
 
 
-def log_density(gaussian: Gaussian, x: ArrayLike) -> NDArray:
+def gaussian_log_density(gaussian: Gaussian, x: ArrayLike) -> NDArray:
     return np.asarray(norm.logpdf(np.asarray(x), gaussian.mean, np.sqrt(gaussian.var)))
 
 
 def curves(p: Gaussian, q: Gaussian, x: ArrayLike) -> dict[str, NDArray]:
     """Densities of p, q and their means at ``x``, and the divergences' integrands, by the CSV's columns."""
     logs = {
-        "p": log_density(p, x),
-        "q": log_density(q, x),
-        "geometric_mean": log_density(jsgmath.geometric_mean(p, q, 1 - ALPHA), x),
+        "p": gaussian_log_density(p, x),
+        "q": gaussian_log_density(q, x),
+        "geometric_mean": gaussian_log_density(jsgmath.geometric_mean(p, q, 1 - ALPHA), x),
     }
     logs["arithmetic_mean"] = np.logaddexp(logs["p"] + np.log1p(-ALPHA), logs["q"] + np.log(ALPHA))
     densities = {name: np.exp(log) for name, log in logs.items()}
@@ -56,7 +57,7 @@ def curves(p: Gaussian, q: Gaussian, x: ArrayLike) -> dict[str, NDArray]:
     }
 
 
-def divergences(p: Gaussian, q: Gaussian) -> dict[str, float]:
+def totals(p: Gaussian, q: Gaussian) -> dict[str, float]:
     values = {
         "js": jsgmath.js(p, q, ALPHA)[0],
         "jsg": jsgmath.jsg(p, q, ALPHA),
@@ -65,7 +66,7 @@ def divergences(p: Gaussian, q: Gaussian) -> dict[str, float]:
     return {name: float(value) for name, value in values.items()}
 
 
-def draw(runs: Path) -> Result:
+def fig1(runs: Path) -> Result:
     """The figure; the CSV has a row for each pair and each ``x``."""
     figure = Figure(figsize=(WIDTH, 3.8), layout="constrained")
     panels = figure.subplots(len(PAIRS), 2, sharex=True)
@@ -74,7 +75,7 @@ def draw(runs: Path) -> Result:
         p, q = (Gaussian(mean=[mean], var=[var]) for mean, var in parameters)
         values = curves(p, q, X)
         draw_means(left, values, parameters)
-        draw_integrands(right, values, divergences(p, q))
+        draw_integrands(right, values, totals(p, q))
         (p_mean, p_var), (q_mean, q_var) = parameters
         pair = {"p_mean": p_mean, "p_var": p_var, "q_mean": q_mean, "q_var": q_var}
         for index, x in enumerate(X.tolist()):
@@ -98,9 +99,9 @@ def draw_means(axes: Axes, values: dict[str, NDArray], parameters: Pair) -> None
     axes.plot(X, values["geometric_mean"], color=COLOURS["jsg"], label="geometric mean")
 
 
-def draw_integrands(axes: Axes, values: dict[str, NDArray], totals: dict[str, float]) -> None:
-    axes.set_title(",   ".join(f"{LABELS[name]}  {total:.3f}" for name, total in totals.items()))
+def draw_integrands(axes: Axes, values: dict[str, NDArray], integrals: dict[str, float]) -> None:
+    axes.set_title(",   ".join(f"{LABELS[name]}  {total:.3f}" for name, total in integrals.items()))
     axes.set_ylabel("integrand (nats)")
     axes.axhline(0, color=INK, linewidth=0.4)
-    for name in totals:
+    for name in integrals:
         axes.plot(X, values[name], color=COLOURS[name], label=LABELS[name])

@@ -20,7 +20,8 @@ from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, MultivariateNormal, Normal
 from torch.nn.functional import logsigmoid
 
-from vae.figures.output import COLOURS, LABELS, WIDTH, Result
+from vae.figures.output import WIDTH, Result
+from vae.style import COLOURS, LABELS
 
 ALPHA = 0.5  # the conventions do not differ here: G weighs p and q alike
 SEED, COMPONENTS = 22, 10
@@ -60,7 +61,7 @@ def mixture(seed: int = SEED) -> MixtureSameFamily:
     return MixtureSameFamily(Categorical(weights), Independent(Normal(means, std.expand(-1, 2)), 1))
 
 
-class Grid(NamedTuple):
+class IntegrationGrid(NamedTuple):
     """Points, ``count x 2``, that hold all mass of a target p and of what is no wider, log p there, a cell's area."""
 
     points: Tensor
@@ -68,7 +69,7 @@ class Grid(NamedTuple):
     cell: float
 
     @classmethod
-    def around(cls, target: MixtureSameFamily, step: float) -> "Grid":
+    def around(cls, target: MixtureSameFamily, step: float) -> "IntegrationGrid":
         parts = target.component_distribution
         means = torch.cat([parts.mean, target.mean[None]])
         reach = REACH * torch.cat([parts.variance, target.variance[None]]).sqrt()
@@ -84,7 +85,7 @@ def gaussian(theta: Tensor) -> MultivariateNormal:
     return MultivariateNormal(theta[:2], scale_tril=scale_tril)
 
 
-def divergences(grid: Grid, theta: Tensor) -> dict[str, Tensor]:
+def divergences(grid: IntegrationGrid, theta: Tensor) -> dict[str, Tensor]:
     """All five between the grid's target p and the Gaussian q of ``theta``, eqs. 5, 8 and 10, in nats."""
     log_p, log_q = grid.log_p, gaussian(theta).log_prob(grid.points)
     # Not by logaddexp, whose second derivative is nan where one of the two is 1e300 times the other.
@@ -119,7 +120,7 @@ def starts(target: MixtureSameFamily) -> list[Tensor]:
 
 def fit(target: MixtureSameFamily, name: str, starts: list[Tensor]) -> Tensor:
     """The ``theta`` of the smallest among the minima of one divergence that are found from the starts."""
-    rough, grid = (Grid.around(target, step) for step in (ROUGH, STEP))
+    rough, grid = (IntegrationGrid.around(target, step) for step in (ROUGH, STEP))
 
     def value_and_gradient(array: NDArray) -> tuple[float, NDArray]:
         theta = torch.tensor(array, requires_grad=True)
@@ -136,10 +137,10 @@ def fit(target: MixtureSameFamily, name: str, starts: list[Tensor]) -> Tensor:
     return theta
 
 
-def draw(runs: Path) -> Result:
+def fig2(runs: Path) -> Result:
     """The figure; the CSV has a row for each component of the target and each optimum, with all divergences there."""
     target = mixture()
-    grid, finer = (Grid.around(target, step) for step in (STEP, STEP / 2))
+    grid, finer = (IntegrationGrid.around(target, step) for step in (STEP, STEP / 2))
     begin = starts(target)
     optima = {name: begin[0] if name == "kl-pq" else fit(target, name, begin) for name in NAMES}
     values, closer = (
@@ -149,10 +150,10 @@ def draw(runs: Path) -> Result:
     error = max(abs(values[name][key] - closer[name][key]) for name in NAMES for key in NAMES)
     weights, parts = target.mixture_distribution.probs, target.component_distribution
     rows = [
-        row("component", MultivariateNormal(mean, torch.diag(var)), weight=weight)
+        csv_row("component", MultivariateNormal(mean, torch.diag(var)), weight=weight)
         for mean, var, weight in zip(parts.mean, parts.variance, weights.tolist(), strict=True)
     ]
-    rows += [row(name, gaussian(theta), **values[name]) for name, theta in optima.items()]
+    rows += [csv_row(name, gaussian(theta), **values[name]) for name, theta in optima.items()]
 
     figure = Figure(figsize=(WIDTH, 2.5), layout="constrained")
     panels = figure.subplots(1, len(NAMES), sharey=True)
@@ -164,7 +165,7 @@ def draw(runs: Path) -> Result:
     return Result(figure, rows, CAPTION.format(step=STEP, seed=SEED, error=10 ** math.ceil(math.log10(error))))
 
 
-def row(name: str, normal: MultivariateNormal, **numbers: float) -> dict[str, str | float]:
+def csv_row(name: str, normal: MultivariateNormal, **numbers: float) -> dict[str, str | float]:
     """Of the CSV, to digits that neither the integrals' nor the minimisation's error reaches."""
     (mean_1, mean_2), ((var_1, cov), (_, var_2)) = normal.mean.tolist(), normal.covariance_matrix.tolist()
     numbers = {"mean_1": mean_1, "mean_2": mean_2, "var_1": var_1, "var_2": var_2, "cov": cov, **numbers}

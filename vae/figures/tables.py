@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vae.figures.output import LABELS, Result
+from vae.figures.output import Result
 from vae.runs import paper
-from vae.runs.groups import Choice, Group, on, read_runs, title, trained
+from vae.runs.groups import DatasetChoice, SeedGroup, dataset_title, on, read_runs, trained
+from vae.style import LABELS
 from vae.training.settings import Settings
 
 TRAIN, TEST = "train_reconstruction", "test_reconstruction"
@@ -75,18 +76,18 @@ class Notes:
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """A line's numbers for one data set, ours and the paper's, with the settings that they belong to."""
 
     line: Line
-    choice: Choice
-    candidates: Sequence[tuple[Settings, Group]]
+    choice: DatasetChoice
+    candidates: Sequence[tuple[Settings, SeedGroup]]
     """What was trained."""
 
     theirs: tuple[Settings, float] | None
 
     @property
-    def ours(self) -> tuple[Settings, Group] | None:
+    def ours(self) -> tuple[Settings, SeedGroup] | None:
         """The candidate of the best reconstruction of training images: the test images have no say in it."""
         return min(self.candidates, key=lambda pair: pair[1].mean(TRAIN), default=None)
 
@@ -113,9 +114,11 @@ class Cell:
         if not self.line.best or not alphas or alphas == list(paper.ALPHAS):
             return []
         name = self.line.name.removesuffix(", best alpha")
-        return [f"{title(self.choice.dataset)}, {name}: the best of alpha {', '.join(f'{a:g}' for a in alphas)}."]
+        return [
+            f"{dataset_title(self.choice.dataset)}, {name}: the best of alpha {', '.join(f'{a:g}' for a in alphas)}."
+        ]
 
-    def text(self, column: Sequence["Cell"]) -> str:
+    def text(self, column: Sequence["TableCell"]) -> str:
         """Ours as it stands in that column, bold between two pairs of asterisks."""
         if self.ours is None:
             return "-"
@@ -140,7 +143,7 @@ class Cell:
         return f"{number:.2f} ({settings.alpha:g})" + (notes.mark("printed") if misprinted else "")
 
 
-def clearly_below(one: Group, other: Group) -> bool:
+def clearly_below(one: SeedGroup, other: SeedGroup) -> bool:
     """Whether mean + sd of the one is below mean - sd of the other; a single seed has no sd, so nothing is clear."""
     sd, other_sd = one.sd(TEST), other.sd(TEST)
     return sd is not None and other_sd is not None and one.mean(TEST) + sd < other.mean(TEST) - other_sd
@@ -153,7 +156,7 @@ def table1(folder: Path) -> Result:
         return Result(None, (), f"Table 1. {HEADING}", selection.missing)
     columns = [[cell(line, choice) for line in LINES] for choice in selection.choices]
     notes = Notes()
-    lines = plain(columns, notes)
+    lines = text_lines(columns, notes)
     tried = [sentence for column in columns for one in column for sentence in one.tried()]
     remarks = [*notes.texts(), " ".join([*tried, selection.notes])]
     return Result(
@@ -165,21 +168,21 @@ def table1(folder: Path) -> Result:
     )
 
 
-def cell(line: Line, choice: Choice) -> Cell:
+def cell(line: Line, choice: DatasetChoice) -> TableCell:
     wanted = [on(choice.dataset, objective) for objective in line.objectives]
     candidates = [(one, group) for one, group in choice.groups.items() if one in wanted]
     if line.best:  # Other alphas than the paper's compete too, but not the ends, which are the KLs.
         inside = [(one, group) for one, group in choice.groups.items() if 0 < one.alpha < 1]
         candidates = [(one, group) for one, group in inside if replace(one, alpha=wanted[0].alpha) == wanted[0]]
-    theirs = [(one, number) for one in wanted if (number := paper.number(TEST, one)) is not None]
-    return Cell(line, choice, candidates, min(theirs, key=lambda pair: pair[1], default=None))
+    theirs = [(one, number) for one in wanted if (number := paper.published(TEST, one)) is not None]
+    return TableCell(line, choice, candidates, min(theirs, key=lambda pair: pair[1], default=None))
 
 
-def plain(columns: Sequence[Sequence[Cell]], notes: Notes) -> list[list[str]]:
+def text_lines(columns: Sequence[Sequence[TableCell]], notes: Notes) -> list[list[str]]:
     """The lines of the table, of which two are its head."""
     choices = [column[0].choice for column in columns]
     lines = [
-        ["", "", *(title(one.dataset) + notes.mark(*DATASET_NOTES.get(one.dataset, ())) for one in choices)],
+        ["", "", *(dataset_title(one.dataset) + notes.mark(*DATASET_NOTES.get(one.dataset, ())) for one in choices)],
         ["", "", *(one.extent() for one in choices)],
     ]
     for cells in zip(*columns, strict=True):
@@ -231,17 +234,17 @@ SYMBOLS = {
 
 
 def latex(lines: Sequence[Sequence[str]], remarks: Sequence[str]) -> str:
-    rows = ["    " + " & ".join(map(escape, line)) + r" \\" for line in lines]
+    rows = ["    " + " & ".join(map(escape_latex, line)) + r" \\" for line in lines]
     head, *pairs = ["\n".join(rows[start : start + 2]) for start in range(0, len(rows), 2)]
     return LATEX % {
-        "heading": escape(HEADING),
+        "heading": escape_latex(HEADING),
         "columns": "r" * (len(lines[0]) - 2),
         "body": "\n".join([head, "    \\midrule", "\n    \\addlinespace\n".join(pairs)]),
-        "remarks": "\\\\\n    ".join(map(escape, remarks)),
+        "remarks": "\\\\\n    ".join(map(escape_latex, remarks)),
     }
 
 
-def escape(text: str) -> str:
+def escape_latex(text: str) -> str:
     """Plain text, with the marks of bold and of notes, as LaTeX."""
     text = re.sub("|".join(map(re.escape, SYMBOLS)), lambda found: SYMBOLS[found[0]], text)
     return re.sub(r"\^([\w,]+)\^", r"\\textsuperscript{\1}", re.sub(r"\*\*(.+?)\*\*", r"\\textbf{\1}", text))

@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 
 from vae.data import Images, load
 from vae.errors import UserError
-from vae.evaluate import load_model
-from vae.figures.output import LABELS, WIDTH, Result
+from vae.figures.output import WIDTH, Result
 from vae.model import VAE
-from vae.runs.groups import command, describe, label, on, read_runs, trained
-from vae.runs.run import Run
+from vae.runs.groups import command, on, read_runs, settings_columns, settings_label, trained
+from vae.runs.run import WEIGHTS, Run, load_model
+from vae.style import LABELS
 from vae.training.measure import by_activity, encode
 from vae.training.pictures import STEPS, fill_grid, traverse
 from vae.training.settings import Settings
@@ -25,7 +25,6 @@ PANELS = {
     on(DATASET, trained("mmd", weight=500.0)): rf"{LABELS['mmd']}, $\lambda=500$",
 }
 DIMENSIONS = 5
-WEIGHTS = "model.safetensors"
 CAPTION = (
     "Figure 4. Latent traversals on Fashion-MNIST. Each row moves one latent dimension through ten equidistant points "
     "from -2 to 2; the other nine stay where the encoder puts the first test image. Shown are the five dimensions that "
@@ -45,20 +44,20 @@ def fig4(folder: Path) -> Result:
         run = next((run for run in group.runs if (run.path / WEIGHTS).exists()), None)
         if run is None:
             path, again = group.runs[0].path, command(group.runs[0].settings)
-            missing.append(f"{label(settings)} ({path} has no {WEIGHTS}): {again}")
+            missing.append(f"{settings_label(settings)} ({path} has no {WEIGHTS}): {again}")
             continue
         try:
             images = load(DATASET).test_images if images is None else images
-            models[settings] = run, load_model(run.path / WEIGHTS, run.epochs, images.shape[-1], torch.device("cpu"))
+            models[settings] = run, load_model(run, images.shape[-1], torch.device("cpu"))
         except UserError as error:
-            missing.append(f"{label(settings)}: {error}")
+            missing.append(f"{settings_label(settings)}: {error}")
     if images is None or not models:
         return Result(None, (), CAPTION, missing)
     figure = Figure(figsize=(WIDTH, 0.2 + 2.15 * len(models)), layout="constrained")
     panels = figure.subplots(len(models), squeeze=False)[:, 0]
     rows = []
     for axes, (settings, (run, model)) in zip(panels, models.items(), strict=True):
-        of_run = describe(settings) | {"epochs": run.epochs, "seed": run.settings.seed}
+        of_run = settings_columns(settings) | {"epochs": run.epochs, "seed": run.settings.seed}
         rows += [of_run | row for row in draw_panel(axes, model, images)]
         axes.set_title(PANELS[settings], loc="left")
     panels[-1].set_xlabel("value of the dimension that is moved")

@@ -8,17 +8,16 @@ from typing import Annotated
 import tyro
 
 from vae import command_line
-from vae.command_line import place
 from vae.errors import UserError
 from vae.files import replacing
-from vae.report.collect import Collection, collect
-from vae.report.page import build
+from vae.report.collect import collect
+from vae.report.page import build_page
 
 DESCRIPTION = """\
-Make one page of one file, for any browser, without network or server. On top two Gaussians to drag, their geometric
-mean, and JSG, JSG* and both KLs over alpha; below, for each run, curves, reconstructions, traversals and samples, which
-follow the slider of alpha, a table with intervals, and the numbers as CSV. Without RUN the page has the upper part
-alone. A run that is damaged is named on stderr, the others are shown, and the exit status is 2.
+Make one HTML file that any browser opens without a network or a server. Its upper part has two Gaussians to drag, their
+geometric mean, and JSG, JSG* and both KLs against alpha. Its lower part has the runs: plots against alpha, a table with
+intervals, the curves and pictures in the runs' folders, and the numbers as CSV. Without RUN the page has the upper part
+only. If a run is damaged, it is named on stderr, the others are shown, and the exit status is 2.
 
   python -m vae.report runs -o report.html
   python -m vae.report runs/mnist-jsg-0.3 sweeps/mnist     folders of runs, or runs
@@ -26,52 +25,45 @@ alone. A run that is damaged is named on stderr, the others are shown, and the e
 
 
 @dataclass(frozen=True)
-class Options:
-    """What to show and where to write it."""
+class ReportOptions:
+    """The runs that the page shows, and the file that it is written to."""
 
     runs: Annotated[
         tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN ...]", help_behavior_hint="(may be none)")
     ] = ()
-    """Folders of runs, at any depth, or runs. Pictures need the model and its images; runs without have the rest."""
+    """Folders of runs, at any depth, or single runs."""
 
     out: Annotated[Path, tyro.conf.arg(metavar="FILE", aliases=["-o"])] = Path("report.html")
-    """Where the page goes."""
-
-    data: Annotated[Path | None, place("the usual places are searched")] = None
-    """Where the files of the runs' data set are."""
+    """The file to write."""
 
 
-def parse(arguments: list[str]) -> Options:
-    """Reads the command line; the first mistake in it is a UserError of one line."""
-    return command_line.parse(Options, "python -m vae.report", DESCRIPTION, arguments)
+def write_report(options: ReportOptions) -> int:
+    """Writes the page, and names damaged and omitted runs on stderr.
 
-
-def make(options: Options) -> Collection:
-    """Writes the page, names on stderr what is damaged or left out, and returns what was found.
+    Returns:
+        2 if a run is damaged, otherwise 0.
 
     Raises:
         UserError: runs were named and there is none that can be shown, or the page cannot be written.
     """
-    found = collect(options.runs, options.data)
-    for line in [*found.damaged, *found.left_out]:
+    contents = collect(options.runs)
+    for line in [*contents.damaged, *contents.left_out]:
         print(f"vae.report: {line}", file=sys.stderr, flush=True)
-    if options.runs and not found.comparisons:
+    if options.runs and not contents.sections:
         raise UserError(f"{', '.join(map(str, options.runs))}: no run that has finished")
-    page = build(found)
+    page = build_page(contents)
     try:
         with replacing(options.out) as path:
             path.write_text(page, encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot write {options.out}: {error.strerror}") from None
-    count = len(found.shown)
+    count = len(contents.shown)
     print(f"{options.out}: {count} run{'s' * (count != 1)}, {len(page.encode()) / 1000:,.0f} kB")
-    return found
+    return 2 if contents.damaged else 0
 
 
 def main(arguments: list[str]) -> int:
-    damaged = []
-    status = command_line.run("vae.report", lambda arguments: damaged.extend(make(parse(arguments)).damaged), arguments)
-    return status or (2 if damaged else 0)
+    return command_line.main("vae.report", ReportOptions, DESCRIPTION, write_report, arguments)
 
 
 if __name__ == "__main__":

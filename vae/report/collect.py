@@ -1,42 +1,40 @@
-"""What the page shows of runs, read from their folders."""
+"""The contents of the page: finished runs, read from their folders and sorted into sections."""
 
 import json
 import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from vae.errors import UserError
-from vae.figures.evidence import Unusable, read_evidence
-from vae.report.paint import WEIGHTS, Painter, Pictures
-from vae.runs.groups import command, read_runs
+from vae.runs.comparisons import compare
+from vae.runs.evaluation import Unusable, read_evidence
+from vae.runs.groups import read_runs
 from vae.runs.run import DAMAGE, Run
-from vae.runs.statistics import Mean
-from vae.sweep.best import common, order, rank
+from vae.runs.statistics import SeedMean
 from vae.training.settings import Settings
 
 TERMS = ("reconstruction", "divergence")
+PICTURES = ("curves", "reconstructions", "traversal")
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownRun:
     """One finished run."""
 
     run: Run
-    history: dict[str, list[tuple[int, float | None, float | None]]]
-    """By split: epoch, reconstruction and divergence, None where it was not finite."""
+    history: list[dict[str, Any]]
+    """A row for each epoch and split: epoch, split, reconstruction and divergence."""
 
     evidence: dict[str, Any] | None
-    pictures: Pictures | None
-    lacking: str
-    """Why there are no pictures, and what would make them."""
+    pictures: dict[str, bytes]
+    """The PNG files of ``PICTURES`` that are in the run's folder, by name."""
 
     def row(self) -> dict[str, Any]:
-        """Of the CSV."""
+        """The run's row in runs.csv."""
         settings, evidence = self.run.settings, self.evidence or {}
         return {
             "run": str(self.run.path),
@@ -59,143 +57,129 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Group:
-    """Runs that differ in their seeds alone, in the order of these."""
+class ShownGroup:
+    """Runs that differ in their seeds only, sorted by seed."""
 
     settings: Settings
-    shown: tuple[Shown, ...]
+    shown: tuple[ShownRun, ...]
+
+    @property
+    def learnt(self) -> SeedMean | None:
+        """The alpha that the runs learnt."""
+        return SeedMean.of([one.run.alpha for one in self.shown]) if self.settings.learn_alpha else None
 
     @property
     def alpha(self) -> float | None:
-        """By which the slider finds it; one that was learnt is not set apart by it."""
-        return self.settings.alpha if self.settings.skewed and not self.settings.learn_alpha else None
+        """The alpha that was set or learnt; None for a divergence that has none."""
+        return self.learnt.value if self.learnt else self.settings.alpha if self.settings.skewed else None
 
-    @property
-    def learnt(self) -> Mean | None:
-        """Where learning has brought alpha."""
-        return Mean.of([one.run.alpha for one in self.shown]) if self.settings.learn_alpha else None
-
-    def over_seeds(self, column: str) -> Mean:
-        return Mean.of([one.run.values[column] for one in self.shown])
+    def over_seeds(self, column: str) -> SeedMean:
+        return SeedMean.of([one.run.values[column] for one in self.shown])
 
     @property
     def estimates(self) -> list[dict[str, Any]]:
-        """Of the log evidence, as far as they were made in one way, that of the first."""
+        """The estimates of the log evidence that were made in the same way as the first."""
         found = [one.evidence for one in self.shown if one.evidence]
         return [one for one in found if way(one) == way(found[0])]
 
     @property
-    def log_evidence(self) -> Mean | None:
+    def log_evidence(self) -> SeedMean | None:
         found = [one["log_evidence"] for one in self.estimates]
-        return Mean.of(found) if found else None
+        return SeedMean.of(found) if found else None
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Runs that may be compared: of one data set, as many epochs, one likelihood, batch size and learning rate."""
+class Section:
+    """Runs that may be compared: of one data set, number of epochs, likelihood, batch size and learning rate."""
 
     common: Settings
-    groups: tuple[Group, ...]
+    groups: tuple[ShownGroup, ...]
 
     @property
-    def shown(self) -> list[Shown]:
+    def shown(self) -> list[ShownRun]:
         return [one for group in self.groups for one in group.shown]
 
 
 @dataclass(frozen=True)
-class Collection:
-    comparisons: tuple[Comparison, ...]
+class Contents:
+    """Everything that the page shows of runs."""
+
+    sections: tuple[Section, ...]
     left_out: list[str]
-    """A sentence for each run that is whole, but not shown."""
+    """A sentence for each run that is undamaged, but not shown."""
 
     damaged: list[str]
-    """A line for each run, or part of one, that cannot be read."""
+    """A line for each run, or part of a run, that cannot be read."""
 
     @property
-    def shown(self) -> list[Shown]:
-        return [one for comparison in self.comparisons for one in comparison.shown]
+    def shown(self) -> list[ShownRun]:
+        return [one for section in self.sections for one in section.shown]
 
 
 def way(evidence: Mapping[str, Any]) -> str:
-    """In which a log evidence was estimated; those of different ways cannot be compared."""
+    """How a log evidence was estimated; estimates made in different ways cannot be compared."""
     return f"{evidence['likelihood']} likelihood, {evidence['samples']} draws"
 
 
-def collect(folders: Sequence[Path], data: Path | None) -> Collection:
-    """All finished runs in the folders.
-
-    Args:
-        data: where the images are, as for ``vae.evaluate``.
+def collect(folders: Sequence[Path]) -> Contents:
+    """Reads all finished runs in the folders.
 
     Raises:
-        UserError: a folder is none.
+        UserError: one of them is not a folder.
     """
     found = read_runs(*folders)
-    runs = [run for same in found.runs.values() for run in same]
-    left_out = [
-        f"{run.path} is left out: it has {run.epochs} of {run.settings.epochs} epochs."
-        for run in runs
-        if not run.finished
-    ]
+    finished = [run for same in found.runs.values() for run in same if run.finished]
     damaged = list(found.damaged)
-    painter = Painter(data)
-    apart: dict[Settings, dict[Settings, list[Shown]]] = defaultdict(lambda: defaultdict(list))
-    for settings, same in tqdm(found.runs.items(), unit=" runs", leave=False, disable=None):
-        for run in sorted(same, key=lambda run: run.settings.seed):
-            if run.finished:
-                try:
-                    apart[common(settings, run.epochs)][settings].append(show(run, painter, damaged))
-                except UserError as error:
-                    damaged.append(str(error))
-    comparisons = [
-        Comparison(one, tuple(Group(what, tuple(apart[one][what])) for what in sorted(apart[one], key=group_order)))
-        for one in sorted(apart, key=order)
+    shown: dict[Path, ShownRun] = {}
+    for run in tqdm(finished, unit=" runs", leave=False, disable=None):
+        try:
+            shown[run.path] = read_shown(run, damaged)
+        except UserError as error:
+            damaged.append(str(error))
+    kept = {settings: [run for run in same if run.path in shown] for settings, same in found.runs.items()}
+    sections = [
+        Section(
+            comparison.common,
+            tuple(
+                ShownGroup(settings, tuple(shown[run.path] for run in group.runs))
+                for settings, group in comparison.groups.items()
+            ),
+        )
+        for comparison in compare(replace(found, runs=kept))
     ]
-    return Collection(tuple(comparisons), [*left_out, *found.left_out], damaged)
+    return Contents(tuple(sections), [*found.unfinished, *found.left_out], damaged)
 
 
-def group_order(settings: Settings) -> tuple:
-    """Of the rows of a table: learnt alphas below those that were set."""
-    divergence, of, weight, alpha = rank(settings)
-    return divergence, of, weight, settings.learn_alpha, alpha
-
-
-def show(run: Run, painter: Painter, damaged: list[str]) -> Shown:
-    """Reads the rest of a run; what is damaged in it, but for its metrics, is added to the list and left out.
+def read_shown(run: Run, damaged: list[str]) -> ShownRun:
+    """Reads the files of a run; if its evaluation is damaged, adds a line to the list and leaves the evidence out.
 
     Raises:
         UserError: its metrics cannot be read.
     """
-    evidence, pictures, lacking = None, None, ""
+    evidence = None
     try:
         evidence = read_evidence(run) if (run.path / "evaluation.json").exists() else None
     except Unusable as error:
         damaged.append(str(error) if str(run.path) in str(error) else f"{run.path}: {error}")
-    if not (run.path / WEIGHTS).exists():
-        lacking = f"{run.path} has no {WEIGHTS}, which makes them. To train it again: {command(run.settings)}"
-    else:
-        try:
-            pictures = painter.paint(run)
-        except UserError as error:
-            lacking = str(error) if str(run.path) in str(error) else f"{run.path}: {error}"
-            damaged.append(lacking)
-    return Shown(run, read_history(run), evidence, pictures, lacking)
+    paths = {name: run.path / f"{name}.png" for name in PICTURES}
+    pictures = {name: path.read_bytes() for name, path in paths.items() if path.exists()}
+    return ShownRun(run, read_history(run), evidence, pictures)
 
 
-def read_history(run: Run) -> dict[str, list[tuple[int, float | None, float | None]]]:
-    """All epochs of a run.
+def read_history(run: Run) -> list[dict[str, Any]]:
+    """The metrics of all epochs; a number that is not finite is NaN, which leaves a gap in a curve.
 
     Raises:
         UserError: metrics.jsonl is damaged.
     """
     path = run.path / "metrics.jsonl"
-    history: dict[str, list] = {"train": [], "test": []}
+    history = []
     try:
         for line in path.read_text().splitlines():
             row = json.loads(line)
-            values = [float(row[term]) for term in TERMS]
-            numbers = [value if math.isfinite(value) else None for value in values]
-            history[row["split"]].append((int(row["epoch"]), *numbers))
+            values = {term: float(row[term]) for term in TERMS}
+            finite = {term: value if math.isfinite(value) else math.nan for term, value in values.items()}
+            history.append({"epoch": int(row["epoch"]), "split": str(row["split"])} | finite)
     except DAMAGE as error:
         raise UserError(f"{path} cannot be read ({type(error).__name__}: {error})") from None
     return history

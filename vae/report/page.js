@@ -327,111 +327,12 @@ class Handle {
   }
 }
 
-// Runs
-
-const comparisons = JSON.parse(byId("data").textContent);
-const sections = [...document.querySelectorAll("section[data-comparison]")];
-
-// Of each objective the one group that is shown: of those set apart by alpha the nearest, of two the smaller alpha.
-function nearest(groups) {
-  const chosen = new Map();
-  groups.forEach((group, index) => {
-    const key = group.alpha === null ? index : group.objective;
-    const best = chosen.get(key);
-    const away = (one) => Math.abs(groups[one].alpha - state.alpha);
-    if (best === undefined || away(index) < away(best) - 1e-12) chosen.set(key, index);
-  });
-  return new Set(chosen.values());
-}
-
-function byAlpha(svg, groups, column, chosen) {
-  const having = groups.map((group, index) => ({ ...group, index, found: group[column] })).filter(({ found }) => found);
-  svg.closest("figure").hidden = having.length < 2;
-  if (having.length < 2) return;
-  const { group, box } = canvas(svg, { right: 12, top: 24 });
-  const [skewed, learnt] = ["alpha", "learnt"].map((key) => having.filter((one) => one[key] !== null));
-  const levels = having.filter((one) => !skewed.includes(one) && !learnt.includes(one));
-  const said = ({ objective, alpha, learnt, found: [value] }) => {
-    const at = learnt === null ? alpha : `${learnt.toFixed(3)}, learnt`;
-    return `${objective}${at === null ? "" : `, alpha ${at}`}: ${value.toFixed(2)}`;
-  };
-  // A level so far off that it would flatten the curves is told instead.
-  const [low, high] = extent((skewed.length ? [...skewed, ...learnt] : having).flatMap(({ found }) => found));
-  const near = levels.filter(({ found: [value] }) => value > 2 * low - high && value < 2 * high - low);
-  const far = levels.filter((level) => !near.includes(level));
-  const y = extent([...skewed, ...learnt, ...near].flatMap(({ found }) => found));
-  const scales = axes(group, box, [0, 1], y, { xTicks: 5, title: far.length ? `Beyond: ${far.map(said).join("; ")}` : "" });
-  upright(group, state.alpha, box, scales);
-  for (const level of near) {
-    const [, from, to] = level.found.map(scales.sy);
-    const band = { x: box.left, width: box.right - box.left, y: to, height: from - to };
-    if (from > to) element("rect", { class: `area ${level.divergence}`, ...band }, group);
-    const drawn = line(group, `level ${level.divergence}`, [[0, level.found[0]], [1, level.found[0]]], scales);
-    element("title", {}, drawn).textContent = said(level);
-  }
-  for (const objective of new Set(skewed.map((one) => one.objective))) {
-    const of = skewed.filter((one) => one.objective === objective);
-    line(group, of[0].divergence, of.map(({ alpha, found }) => [alpha, found[0]]), scales);
-  }
-  for (const one of [...skewed, ...learnt]) {
-    const [at, [value, from, to]] = [one.learnt ?? one.alpha, one.found];
-    const ends = { x1: scales.sx(at), x2: scales.sx(at), y1: scales.sy(from), y2: scales.sy(to) };
-    if (from < to) element("line", { class: `bar-of ${one.divergence}`, ...ends }, group);
-    const kind = one.learnt === null ? "" : "open";
-    const size = one.learnt !== null ? 5 : chosen.has(one.index) ? 6.5 : 3.5;
-    element("title", {}, mark(group, `${one.divergence} ${kind}`, at, value, scales, size)).textContent = said(one);
-  }
-  svg.setAttribute("aria-label", having.map(said).join("; "));
-}
-
-const TERMS_SHOWN = ["reconstruction", "divergence"];
-
-function drawHistory(svg, { divergence, histories }, seed) {
-  const { width, height } = size(svg);
-  svg.replaceChildren();
-  TERMS_SHOWN.forEach((term, column) => {
-    const of = (split) => histories[seed][split].map((row) => [row[0], row[column + 1]]);
-    const box = { left: (column * width) / 2 + 40, right: ((column + 1) * width) / 2 - 8, top: 20, bottom: height - 24 };
-    const both = [...of("train"), ...of("test")];
-    const last = Math.max(2, ...both.map(([epoch]) => epoch));
-    const y = extent(both.map(([, value]) => value).filter((value) => value !== null));
-    const scales = axes(element("g", {}, svg), box, [1, last], y, { xTicks: 3, yTicks: 3, title: term });
-    line(svg, `${divergence} train`, of("train"), scales);
-    line(svg, `${divergence} test`, of("test"), scales);
-  });
-}
-
-function drawRuns() {
-  for (const section of sections) {
-    const groups = comparisons[section.dataset.comparison];
-    const chosen = nearest(groups);
-    const wanted = section.querySelector(".seed")?.value;
-    for (const node of section.querySelectorAll(".card")) {
-      const group = groups[node.dataset.group];
-      const seed = wanted in group.histories ? wanted : Object.keys(group.histories)[0];
-      node.hidden = !(chosen.has(Number(node.dataset.group)) && node.dataset.seed === seed);
-      const svg = node.querySelector(".history");
-      if (!node.hidden && !svg.firstChild) drawHistory(svg, group, seed);
-    }
-    for (const row of section.querySelectorAll("tr[data-group]")) {
-      row.classList.toggle("chosen", chosen.has(Number(row.dataset.group)) && groups[row.dataset.group].alpha !== null);
-    }
-    const near = [...chosen].map((index) => groups[index]).filter(({ alpha }) => alpha !== null);
-    section.querySelector(".nearest").textContent = near.length
-      ? `Nearest to alpha ${state.alpha.toFixed(2)}: ${near.map(({ objective, alpha }) => `${objective} at ${alpha}`).join(", ")}.`
-      : "";
-    byAlpha(section.querySelector(".reconstruction-by-alpha"), groups, "reconstruction", chosen);
-    byAlpha(section.querySelector(".evidence-by-alpha"), groups, "evidence", chosen);
-  }
-}
-
 function draw() {
   const at = integrands(state, state.alpha, state.convention);
   drawDensities(at);
   drawIntegrands(at);
   drawDivergences();
   drawTexts();
-  drawRuns();
 }
 
 // Everything that is moved
@@ -459,7 +360,6 @@ divergences.addEventListener("pointermove", (event) => {
   if (divergences.hasPointerCapture(event.pointerId)) pick(event);
 });
 
-for (const chooser of document.querySelectorAll(".seed")) chooser.addEventListener("change", drawRuns);
 window.addEventListener("hashchange", () => {
   restore();
   draw();
@@ -468,7 +368,6 @@ let drawnWidth = innerWidth;
 window.addEventListener("resize", () => {
   if (innerWidth === drawnWidth) return; // a phone's bars come and go
   drawnWidth = innerWidth;
-  for (const svg of document.querySelectorAll(".history")) svg.replaceChildren();
   draw();
 });
 

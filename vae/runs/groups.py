@@ -20,7 +20,7 @@ INCIDENTAL = ("epochs", "backend", "seed", "data", "out", "resume", "determinist
 
 
 @dataclass(frozen=True)
-class Group:
+class SeedGroup:
     """Finished runs that differ in their seeds alone."""
 
     runs: tuple[Run, ...]
@@ -41,12 +41,12 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Choice:
+class DatasetChoice:
     """The runs of one data set that a figure shows, all of the same number of epochs."""
 
     dataset: str
     epochs: int
-    groups: dict[Settings, Group]
+    groups: dict[Settings, SeedGroup]
     """By what was trained."""
 
     missing: list[str]
@@ -64,10 +64,13 @@ class Choice:
             for column in COLUMNS:
                 numbers[column] = group.mean(column) if group else None
                 numbers[f"{column}_sd"] = group.sd(column) if group else None
-                numbers[f"{column}_paper"] = paper.number(column, settings)
+                numbers[f"{column}_paper"] = paper.published(column, settings)
             if any(value is not None for value in numbers.values()):
-                said = describe(settings) | {"epochs": group and self.epochs, "seeds": group and len(group.runs)}
-                rows.append(said | numbers)
+                columns = settings_columns(settings) | {
+                    "epochs": group and self.epochs,
+                    "seeds": group and len(group.runs),
+                }
+                rows.append(columns | numbers)
         return rows
 
     def extent(self) -> str:
@@ -80,15 +83,19 @@ class Choice:
         """What a caption must say of the runs."""
         others = "".join(f"; left out: {count} of {epochs} epochs" for epochs, count in sorted(self.others.items()))
         stands = paper.COUNTERPARTS.get(self.dataset)
-        beside = f"; the paper's numbers beside it are those of {title(stands)}, for which it stands" if stands else ""
-        return f"{title(self.dataset)}: {self.extent()}{others}{beside}."
+        beside = (
+            f"; the paper's numbers beside it are those of {dataset_title(stands)}, for which it stands"
+            if stands
+            else ""
+        )
+        return f"{dataset_title(self.dataset)}: {self.extent()}{others}{beside}."
 
 
 @dataclass(frozen=True)
 class Selection:
     """What a figure shows, and what it cannot."""
 
-    choices: list[Choice]
+    choices: list[DatasetChoice]
     """One for each data set that is shown."""
 
     missing: list[str]
@@ -110,7 +117,7 @@ def several_weights(settings: Collection[Settings]) -> bool:
 
 
 @dataclass(frozen=True)
-class Runs:
+class RunCollection:
     """All runs below a folder."""
 
     runs: dict[Settings, list[Run]]
@@ -121,6 +128,12 @@ class Runs:
 
     left_out: list[str]
     """A sentence for each run that would count something twice, or mix what differs."""
+
+    @property
+    def unfinished(self) -> list[str]:
+        """A sentence for each run that has epochs left to train."""
+        short = [run for same in self.runs.values() for run in same if not run.finished]
+        return [f"{run.path} is left out: it has {run.epochs} of {run.settings.epochs} epochs." for run in short]
 
     def select(
         self,
@@ -148,10 +161,10 @@ class Runs:
             if choice in (shown or choices[:1]):
                 missing += choice.missing
             else:
-                missing += summary(choice.dataset, choice.missing)
+                missing += first_missing(choice.dataset, choice.missing)
         return Selection(shown, missing + self.damaged, self.left_out)
 
-    def choose(self, dataset: str, wanted: Sequence[Settings], other_alphas: bool) -> Choice:
+    def choose(self, dataset: str, wanted: Sequence[Settings], other_alphas: bool) -> DatasetChoice:
         """The runs of one data set, of the number of epochs of which there is most; of two equals the larger."""
         wanted = [on(dataset, settings) for settings in wanted]
         lengths: dict[Settings, set[int]] = {
@@ -164,10 +177,10 @@ class Runs:
         for settings in lengths:
             finished = [run for run in self.runs.get(settings, ()) if run.finished]
             if chosen := tuple(run for run in finished if run.epochs == epochs):
-                groups[settings] = Group(chosen)
+                groups[settings] = SeedGroup(chosen)
             others.update(run.epochs for run in finished if run.epochs != epochs)
         missing = [line for one in lengths for line in self.missing(one, epochs, one in groups or one not in wanted)]
-        return Choice(dataset, epochs, groups, missing, others)
+        return DatasetChoice(dataset, epochs, groups, missing, others)
 
     def alphas(self, wanted: Sequence[Settings]) -> list[Settings]:
         """What differs from the wanted settings of JSG and JSG* in its alpha alone."""
@@ -180,11 +193,11 @@ class Runs:
             if not run.finished or (run.epochs < epochs and not there):
                 goal = max(run.settings.epochs, epochs)
                 again = command(replace(run.settings, epochs=goal, out=run.path, resume=True))
-                lines.append(f"{label(run.settings)} ({run.path} has {run.epochs} of {goal} epochs): {again}")
-        return lines or ([] if there else [f"{label(settings)}: {command(replace(settings, epochs=epochs))}"])
+                lines.append(f"{settings_label(run.settings)} ({run.path} has {run.epochs} of {goal} epochs): {again}")
+        return lines or ([] if there else [f"{settings_label(settings)}: {command(replace(settings, epochs=epochs))}"])
 
 
-def read_runs(*folders: Path) -> Runs:
+def read_runs(*folders: Path) -> RunCollection:
     """Reads every folder below these, at any depth, and these themselves, that holds run.json.
 
     Raises:
@@ -211,7 +224,7 @@ def read_runs(*folders: Path) -> Runs:
             left_out.append(f"{path} is left out: it repeats the settings and the seed of {twin.path}.")
         else:
             same.append(run)
-    return Runs({settings: same for settings, same in runs.items() if same}, damaged, left_out)
+    return RunCollection({settings: same for settings, same in runs.items() if same}, damaged, left_out)
 
 
 def what(settings: Settings) -> Settings:
@@ -234,7 +247,7 @@ def on(dataset: str, settings: Settings) -> Settings:
     return Settings(**options)
 
 
-def describe(settings: Settings) -> dict[str, Any]:
+def settings_columns(settings: Settings) -> dict[str, Any]:
     """What was trained, as columns."""
     return {
         "dataset": settings.dataset,
@@ -260,17 +273,17 @@ def command(settings: Settings) -> str:
     return shlex.join(words)
 
 
-def label(settings: Settings) -> str:
+def settings_label(settings: Settings) -> str:
     """Data set and objective in a few words."""
     return f"{settings.dataset} {settings.title()}"
 
 
-def summary(dataset: str, lines: Sequence[str]) -> list[str]:
+def first_missing(dataset: str, lines: Sequence[str]) -> list[str]:
     """One line for many: those about a data set that nobody tried would hide the others."""
     return [f"{dataset}, {len(lines)} runs, the first being {lines[0]}"] if lines else []
 
 
-def title(dataset: str) -> str:
+def dataset_title(dataset: str) -> str:
     """As a figure's reader knows the data set."""
     return NAMES.get(dataset, dataset)
 

@@ -76,7 +76,7 @@ for beta, value in zip((0.25, 0.5, 0.75, 2.0, 3.0), ("8.094", "8.293", "8.311", 
     enter("test_reconstruction", "mnist", "kl-qp", value, [None], weight=beta)
 
 
-def number(column: str, settings: Settings) -> float | None:
+def published(column: str, settings: Settings) -> float | None:
     """The paper's number for these settings, if it has one; ``column`` is a key of ``NUMBERS``."""
     alpha = settings.alpha if settings.skewed else None
     dataset = COUNTERPARTS.get(settings.dataset, settings.dataset)

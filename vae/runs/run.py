@@ -5,10 +5,16 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+
 from vae.errors import UserError
+from vae.model import VAE
 from vae.training.folder import read_facts
 from vae.training.settings import Settings, check
 
+WEIGHTS = "model.safetensors"
 COLUMNS = ("train_reconstruction", "test_reconstruction", "train_divergence", "test_divergence")
 
 # What reading raises: a number too large is an ArithmeticError, brackets in brackets a RecursionError.
@@ -49,13 +55,13 @@ def read_run(path: Path) -> Run:
     if not (path / "metrics.jsonl").exists():
         raise UserError(f"{path} has not finished its first epoch (no metrics.jsonl)")
     try:
-        return parse(path)
+        return read_files(path)
     except DAMAGE as error:
         said = f"{type(error).__name__}: {error}"
         raise UserError(f"{path}'s run.json or metrics.jsonl cannot be read ({said})") from None
 
 
-def parse(path: Path) -> Run:
+def read_files(path: Path) -> Run:
     facts = read_facts(path)
     settings = Settings(**facts["settings"])
     check(settings)
@@ -71,3 +77,25 @@ def parse(path: Path) -> Run:
     if not all(math.isfinite(value) for value in (*values.values(), alpha)):
         raise ValueError("metrics.jsonl ends with a number that is not finite")
     return Run(path, settings, facts["data"]["sha256"], max(epochs), alpha, values)
+
+
+def load_model(run: Run, size: int, device: torch.device) -> VAE:
+    """The model that a run wrote after its last epoch, for images of ``size x size`` pixels.
+
+    Raises:
+        UserError: the file is damaged, or it is from an earlier epoch than the metrics: a run that was continued keeps
+            its old model until it ends.
+    """
+    path, model = run.path / WEIGHTS, VAE(size).requires_grad_(False)
+    try:
+        with safe_open(path, "pt") as file:
+            epoch = (file.metadata() or {}).get("epoch")
+        tensors = load_file(path)
+        if not all(tensor.isfinite().all() for tensor in tensors.values()):
+            raise ValueError("it has weights that are not finite")
+        model.load_state_dict(tensors)
+    except (SafetensorError, OSError, RuntimeError, ValueError) as error:  # RuntimeError: other names or shapes
+        raise UserError(f"{path} is damaged or no model for these images ({type(error).__name__})") from None
+    if epoch != str(run.epochs):
+        raise UserError(f"{path} is from epoch {epoch}, wanted {run.epochs}: go on with python -m vae.train --resume")
+    return model.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

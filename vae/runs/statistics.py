@@ -1,21 +1,20 @@
 """Which alpha is best, and how much of that may be chance: means over seeds, and differences seed by seed."""
 
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from scipy.stats import t
+from scipy.stats import sem, t
 
-from vae.runs.groups import Group
+from vae.runs.groups import SeedGroup
 
 CONFIDENCE = 0.95
 SPLITS = {"train": "train_reconstruction", "test": "test_reconstruction"}
 
 
 @dataclass(frozen=True)
-class Mean:
+class SeedMean:
     """Of a number that each seed has."""
 
     value: float
@@ -23,16 +22,17 @@ class Mean:
     """Of Student's interval; one seed has none."""
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> "Mean":
+    def of(cls, values: Sequence[float]) -> "SeedMean":
         """The mean of the values.
 
-        >>> Mean.of([1.0, 2.0, 3.0]).text()  # 4.303 / sqrt(3)
+        >>> SeedMean.of([1.0, 2.0, 3.0]).text()  # 4.303 / sqrt(3)
         '2.00 ± 2.48'
         """
         if len(values) == 1:
             return cls(values[0], None)
-        quantile = float(t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
-        return cls(statistics.fmean(values), quantile * statistics.stdev(values) / math.sqrt(len(values)))
+        # Not scipy's t.interval, which is nan for equal values, nor ttest_1samp, which warns of them.
+        half_width = t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * sem(values)
+        return cls(statistics.fmean(values), float(half_width))
 
     def text(self, digits: int = 2, width: int = 0) -> str:
         return f"{self.value:{width}.{digits}f}" + (
@@ -45,10 +45,10 @@ class Mean:
 
 
 @dataclass(frozen=True)
-class Grid:
+class AlphaGrid:
     """A skewed divergence of one weight at several alphas, all with the same seeds."""
 
-    groups: dict[float, Group]
+    groups: dict[float, SeedGroup]
     """By alpha, in its order; each in the order of its seeds."""
 
     left_out: list[str]
@@ -66,10 +66,10 @@ class Grid:
         """The alpha of the least mean error; of two equals the smaller."""
         return min(self.groups, key=lambda alpha: self.groups[alpha].mean(SPLITS[split]))
 
-    def difference(self, alpha: float, other: float, split: str) -> Mean:
+    def difference(self, alpha: float, other: float, split: str) -> SeedMean:
         """Seed by seed, for runs of one seed share first weights, order of the images and noise."""
         pairs = zip(*(self.groups[one].column(SPLITS[split]) for one in (alpha, other)), strict=True)
-        return Mean.of([one - two for one, two in pairs])
+        return SeedMean.of([one - two for one, two in pairs])
 
     def as_good(self, split: str) -> list[float] | None:
         """The alphas that cannot be told from the best one; one seed says nothing of them."""
@@ -78,7 +78,7 @@ class Grid:
         differences = {alpha: self.difference(alpha, self.best(split), split) for alpha in self.groups}
         return [alpha for alpha, found in differences.items() if found.value <= (found.half_width or 0)]
 
-    def regret(self) -> Mean:
+    def regret(self) -> SeedMean:
         """What the alpha chosen by training images loses on test images to the one that these choose."""
         return self.difference(self.best("train"), self.best("test"), "test")
 
@@ -102,7 +102,7 @@ class Grid:
         return said + self.left_out
 
 
-def share(groups: dict[float, Group]) -> Grid:
+def share(groups: dict[float, SeedGroup]) -> AlphaGrid:
     """The most alphas that have a seed in common, with all seeds that these have in common: the rest has no pairs."""
     every = sorted({seed for group in groups.values() for seed in group.seeds})
     having = {seed: [alpha for alpha in groups if seed in groups[alpha].seeds] for seed in every}
@@ -119,8 +119,10 @@ def share(groups: dict[float, Group]) -> Grid:
         for seed in every
         if seed not in seeds and set(having[seed]) & set(alphas)
     ]
-    kept = {alpha: Group(tuple(run for run in groups[alpha].runs if run.settings.seed in seeds)) for alpha in alphas}
-    return Grid(kept, left_out)
+    kept = {
+        alpha: SeedGroup(tuple(run for run in groups[alpha].runs if run.settings.seed in seeds)) for alpha in alphas
+    }
+    return AlphaGrid(kept, left_out)
 
 
 def listed(alphas: Sequence[float], grid: Sequence[float]) -> str:

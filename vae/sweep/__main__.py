@@ -1,53 +1,96 @@
-"""``python -m vae.sweep [worker | status | best]``: many trainings; without a word it starts or continues them."""
+"""``python -m vae.sweep [status | best]``: many trainings; without a word it starts or continues them."""
 
-import os
+import functools
 import shlex
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from vae import command_line
+from vae.data import load
 from vae.errors import UserError
-from vae.sweep import best, status, worker
-from vae.sweep.grid import cells, parse
-from vae.sweep.queue import Queue
-from vae.sweep.storage import JOURNAL
-from vae.sweep.worker import Images, Worker
+from vae.sweep import best, engine, folders, status
+from vae.sweep.grid import Sweep, cells, parse
+from vae.sweep.train import TOGETHER, grouped, processors, train
 from vae.training.environment import without_password
+from vae.training.settings import Settings
+
+QUIET = 60.0  # seconds without an ended run after which the number of epochs is told
 
 
 def sweep(arguments: list[str]) -> None:
-    """Queues what is to be trained and has not been, and trains it."""
+    """Trains what is to be trained and has not been.
+
+    Raises:
+        SystemExit: runs failed; the status is 1.
+    """
     options = parse(arguments)
-    wanted = cells(options)
     out = options.out or unused_folder(options.dataset)
-    name = Path(os.path.abspath(out)).name
-    storage = options.storage or str(out / JOURNAL)
-    images = Images(options.data)
-    for cell in wanted if options.workers != 0 else []:  # what is missing here is missed before anything is queued
-        images.prepare(cell)
-    queue = Queue(storage, name)
-    new = queue.add(wanted, out)
-    command = ["python", "-m", "vae.sweep", *map(without_password, arguments)]
-    command += [] if options.out else ["--out", str(out)]
-    print(f"{out}: {len(wanted)} runs, {new} of them queued now, in {without_password(storage)}", flush=True)
-    if options.workers == 0:
-        print("to train them, on as many machines as you like: python -m vae.sweep worker --storage ...")
-        return
+    wanted = [replace(cell, data=absolute(cell.data), out=absolute(out / cell.name())) for cell in cells(options)]
+    missing = [cell for cell in wanted if not folders.finished(cell)]
+    for dataset, data in {(cell.dataset, cell.data) for cell in missing} if not options.scheduler else ():
+        load(dataset, data)  # images that are missing are missed before anything is written
+    folders.record(out, wanted)
+    for cell in wanted:
+        folders.forgive(cell)
+    print(f"{out}: {len(wanted)} runs, {len(missing)} of them to train", flush=True)
     try:
-        worker.run(Worker(storage, sweep=name, data=options.data, workers=options.workers), images)
+        failed = train_all(missing, options, len(wanted))
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"stopped; to go on: {shlex.join(map(without_password, command))}") from None
-    names = {cell.name() for cell in wanted}
-    failed = [cell for cell in queue.status() if cell.name in names and cell.state == "failed"]
+        command = ["python", "-m", "vae.sweep", *map(without_password, arguments)]
+        command += [] if options.out else ["--out", str(out)]
+        raise KeyboardInterrupt(f"stopped; to go on: {shlex.join(command)}") from None
     if failed:
-        raise UserError(
-            f"{len(failed)} of {len(wanted)} runs failed, the first because {failed[0].message}; "
+        raise SystemExit(
+            f"vae.sweep: {len(failed)} of {len(wanted)} runs failed, the first because {failed[0]}; "
             "the same command tries them again"
         )
-    if gone := [name for name in names if not (out / name).exists()]:
-        raise UserError(f"{min(gone)} was trained, but its folder in {out} is gone; another --out trains it again")
+    if gone := [cell for cell in wanted if not folders.finished(cell)]:
+        raise UserError(f"{gone[0].name()} was trained, but is not in {out} here; all machines must share that folder")
     folder = shlex.quote(str(out))
     print(f"done; next: python -m vae.sweep best {folder}, python -m vae.figures all --runs {folder}")
+
+
+def train_all(missing: list[Settings], options: Sweep, count: int) -> list[str]:
+    """Trains the cells that are missing of so many; returns why some of them failed."""
+    gpu = torch.cuda.is_available() and not options.scheduler
+    together = 1 if options.backend == "reference" else options.together or (TOGETHER if gpu else 1)
+    groups = grouped(missing, together)
+    processes = min(len(groups), options.workers or (1 if gpu else processors()))
+    work = functools.partial(train, command=list(map(without_password, sys.orig_argv)))
+    failed, ended, said = [], count - len(missing), time.monotonic()
+    for event in engine.run(work, groups, options.scheduler, processes) if missing else ():
+        if event is None and time.monotonic() - said < QUIET:
+            continue
+        if event is None:
+            line = f"{sum(map(folders.epochs, missing))} of {sum(cell.epochs for cell in missing)} epochs"
+        else:
+            cell, result = event
+            ended += 1
+            if isinstance(result, Exception):
+                failed.append(reason(result))
+                folders.fail(cell, failed[-1])
+                line = f"{cell.name()} failed: {failed[-1]}"
+            else:
+                values = (result[f"{split}_reconstruction"] for split in ("train", "test"))
+                line = "{}: train {:.3f}, test {:.3f}".format(cell.name(), *values)
+        print(f"[{ended}/{count}] {line}", flush=True)
+        said = time.monotonic()
+    return failed
+
+
+def reason(error: Exception) -> str:
+    """Why a run failed, in a line."""
+    said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+    return " ".join(said.split())
+
+
+def absolute(path: Path | None) -> Path | None:
+    """The path for workers, which may have been started in other folders."""
+    return path and path.absolute()
 
 
 def unused_folder(datasets: str) -> Path:
@@ -59,7 +102,6 @@ def unused_folder(datasets: str) -> Path:
 
 
 COMMANDS = {
-    "worker": lambda arguments: worker.run(worker.parse(arguments)),
     "status": lambda arguments: status.show(status.parse(arguments)),
     "best": lambda arguments: best.show(best.parse(arguments)),
 }

@@ -32,7 +32,9 @@ Other commands, each with a --help of its own:
 
   python -m vae.sweep best sweeps/mnist     which alpha is best
   python -m vae.sweep status                how far the sweeps are
-  python -m vae.sweep worker --storage URL  take part in a sweep of many machines
+
+The same command goes on with a sweep. The exit status is 0 if all runs have finished, 1 if some failed, 2 after a
+mistake, and 130 after Ctrl-C or SIGTERM.
 """
 
 SKEWED = ("jsg", "jsg-dual")
@@ -89,11 +91,14 @@ class Sweep:
     out: Annotated[Path | None, place("a new one under sweeps/")] = None
     """Where the results go, a folder for each run."""
 
-    storage: Annotated[str | None, tyro.conf.arg(metavar="URL", help_behavior_hint="(default: a file in --out)")] = None
-    """The queue of the runs: postgresql://USER@HOST/NAME or mysql://..., for many machines."""
-
     workers: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: as many as help)")] = None
-    """Processes that train here; 0 leaves all runs of --storage to workers elsewhere."""
+    """Processes that train on this machine: by default one for each processor, or one in all with a GPU."""
+
+    together: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: GPU 32, CPU 1)")] = None
+    """Models that a process trains at once, as one program. With --scheduler the default is 1."""
+
+    scheduler: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS", help_behavior_hint="(default: none)")] = None
+    """A Dask scheduler, as in tcp://HOST:8786, whose workers train on other machines."""
 
 
 def parse(arguments: list[str]) -> Sweep:
@@ -103,8 +108,9 @@ def parse(arguments: list[str]) -> Sweep:
         sweep = replace(sweep, dataset="own")
     command_line.require(
         (sweep.seeds >= 1, "--seeds must be at least 1", sweep.seeds),
-        (sweep.workers is None or sweep.workers >= 0, "--workers must not be negative", sweep.workers),
-        (sweep.workers != 0 or bool(sweep.storage), "--workers 0 needs the --storage of other workers", "none"),
+        (sweep.workers is None or sweep.workers >= 1, "--workers must be at least 1", sweep.workers),
+        (sweep.together is None or sweep.together >= 1, "--together must be at least 1", sweep.together),
+        (not (sweep.workers and sweep.scheduler), "--workers cannot be used with --scheduler", sweep.workers),
     )
     cells(sweep)
     return sweep

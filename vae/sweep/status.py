@@ -1,5 +1,6 @@
-"""How far the sweeps of a queue are."""
+"""How far sweeps are, by their folders."""
 
+import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,19 +10,16 @@ import tyro
 
 from vae import command_line
 from vae.errors import UserError
-from vae.sweep.queue import Queue, Status
-from vae.sweep.storage import JOURNAL
-from vae.training.environment import without_password
+from vae.sweep.folders import SWEEP, epochs, failure, finished, folder, recorded
+from vae.training.settings import Settings
 
 
 @dataclass(frozen=True)
 class Which:
-    """How far the sweeps of a queue are, what is being trained and by whom, and what failed."""
+    """Show how far sweeps are, which runs have begun, and which have failed and why."""
 
-    storage: Annotated[
-        str | None, tyro.conf.arg(metavar="URL", help_behavior_hint="(default: the journals under sweeps/)")
-    ] = None
-    """The queue: postgresql://USER@HOST/NAME, mysql://..., or a journal."""
+    folder: Annotated[Path, tyro.conf.Positional] = Path("sweeps")
+    """The folder of a sweep, or one that holds such folders."""
 
 
 def parse(arguments: list[str]) -> Which:
@@ -30,32 +28,43 @@ def parse(arguments: list[str]) -> Which:
 
 
 def show(options: Which) -> None:
-    """Prints a line for each sweep, and one for each of its runs that is being trained or has failed.
+    """Prints a line for each sweep, and one for each of its runs that has begun or failed.
 
     Raises:
         UserError: there is no sweep.
     """
-    journals = [str(path) for path in sorted(Path("sweeps").glob(f"*/{JOURNAL}"))]
-    storages = [options.storage] if options.storage else journals
-    if not storages:
-        raise UserError(f"there is no sweeps/*/{JOURNAL}; name the queue with --storage")
-    sweeps = [(storage, name) for storage in storages for name in Queue.names(storage)]
-    if not sweeps:
-        raise UserError(
-            f"there is no sweep in {', '.join(map(without_password, storages))}; python -m vae.sweep starts one"
-        )
-    for storage, name in sweeps:
-        print("\n".join(lines(name, Queue(storage, name).status())))
+    found = sorted([*options.folder.glob(SWEEP), *options.folder.glob(f"*/{SWEEP}")])
+    if not found:
+        raise UserError(f"{options.folder} holds no sweep (no {SWEEP}); python -m vae.sweep starts one")
+    for path in found:
+        print("\n".join(lines(path.parent)))
 
 
-def lines(name: str, cells: list[Status]) -> list[str]:
-    count = Counter(cell.state for cell in cells)
-    states = ", ".join(f"{count[state]} {state}" for state in ("done", "running", "waiting", "failed"))
-    said = [f"{name}: {len(cells)} runs, {states}"]
-    for cell in cells:
-        if cell.state == "running":
-            seen = "not seen yet" if cell.age is None else f"{cell.worker}, seen {cell.age:.0f} s ago"
-            said.append(f"  running  {cell.name}, {cell.epoch or 0} of {cell.settings.epochs} epochs; {seen}")
-        if cell.state == "failed":
-            said.append(f"  failed   {cell.name}: {cell.message}")
+def lines(out: Path) -> list[str]:
+    """What `show` prints of the sweep in a folder."""
+    cells = recorded(out)
+    states = {cell: state(cell) for cell in cells}
+    count = Counter(states.values())
+    counts = ", ".join(f"{count[name]} {name}" for name in ("done", "begun", "waiting", "failed"))
+    said = [f"{out}: {len(cells)} runs, {counts}"]
+    for cell, name in states.items():
+        if name == "begun":
+            said.append(f"  begun    {cell.name()}, {epochs(cell)} of {cell.epochs} epochs; {last_written(cell)}")
+        if name == "failed":
+            said.append(f"  failed   {cell.name()}: {failure(cell)}")
     return said
+
+
+def state(cell: Settings) -> str:
+    """One of done, begun, waiting and failed."""
+    if finished(cell):
+        return "done"
+    if failure(cell) is not None:
+        return "failed"
+    return "begun" if (folder(cell) / "run.json").exists() else "waiting"
+
+
+def last_written(cell: Settings) -> str:
+    """When something was last written in the folder of a run, which is at the end of an epoch."""
+    newest = max((path.stat().st_mtime for path in folder(cell).iterdir()), default=time.time())
+    return f"last written {max(0.0, time.time() - newest):.0f} s ago"

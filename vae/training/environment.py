@@ -30,14 +30,12 @@ def describe_environment(device: torch.device, backend: str, processes: int = 1)
 
 
 def without_password(argument: str) -> str:
-    """A URL without the password in it, read as SQLAlchemy reads it; anything else as it is.
+    """An address without the user and the password in it; any other argument unchanged.
 
-    >>> without_password("postgresql://me@work:a/b:c@host/sweeps"), without_password("runs/x:y@z")
-    ('postgresql://me@work:***@host/sweeps', 'runs/x:y@z')
-    >>> without_password("postgresql://host/sweeps?user=me&password=secret")
-    'postgresql://host/sweeps?user=me&password=***'
+    >>> without_password("tls://me:a/b@c@host:8786"), without_password("runs/x:y@z")
+    ('tls://***@host:8786', 'runs/x:y@z')
     """
-    return re.sub(r"(://[^:/]*:).*(?=@)|(?<=[?&]password=)[^&]*", r"\1***", argument)
+    return re.sub("(?<=://).*@", "***@", argument)
 
 
 def processor() -> str:

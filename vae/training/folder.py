@@ -1,6 +1,5 @@
 """A run's folder and the files in it, none of which is ever half there."""
 
-import fcntl
 import io
 import json
 import os
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors.torch import save
 from torch import Tensor
 
@@ -28,11 +28,10 @@ class RunFolder:
 
     def __init__(self, path: Path):
         self.path = path
-        self.lock = os.open(path, os.O_RDONLY)
+        self.lock = FileLock(path / ".lock")
         try:
-            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self.lock)
+            self.lock.acquire(timeout=0)
+        except Timeout:
             raise InUse(f"{path} is in use: another process works on this run") from None
         for leftover in path.glob(LEFTOVERS):  # of a process that was killed
             leftover.unlink()
@@ -44,18 +43,17 @@ class RunFolder:
         self.close()
 
     def close(self) -> None:
-        os.close(self.lock)
+        self.lock.release()
 
     @classmethod
     def open(cls, settings: Settings) -> "RunFolder":
         """The folder of a new run, which must hold none, or with ``resume`` of the one to go on with."""
         path = settings.out or unused_folder(settings)
+        if settings.resume and not path.is_dir():
+            raise UserError(f"{path} holds no run to resume (no such folder)")
         try:
-            if not settings.resume:
-                path.mkdir(parents=True, exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
             folder = cls(path)
-        except FileNotFoundError:
-            raise UserError(f"{path} holds no run to resume (no such folder)") from None
         except OSError as error:
             raise UserError(f"cannot write in {path}: {error.strerror}") from None
         if not settings.resume and any((path / name).exists() for name in FILES):

@@ -14,9 +14,9 @@ from torch.nn.functional import pad
 from vae.data import Dataset, Images
 from vae.files import replacing
 from vae.model import VAE
+from vae.style import INK
 from vae.training.measure import by_activity, encode
 
-INK = "#333333"
 COLOURS = {"reconstruction": "#0b6e99", "divergence": "#c4562f"}
 GAP = 3  # pixels between two images
 STEPS = torch.linspace(-2, 2, 10)  # the range in which the prior has 95 % of its mass

@@ -145,9 +145,9 @@ class Training:
         draw_all(self.path, self.model, self.dataset, self.metrics, self.settings.title())
 
     def finish(self) -> None:
-        """Saves what was learnt, and pictures of it."""
-        self.folder.write_tensors("model.safetensors", self.model.state_dict(), self.epoch)
+        """Saves pictures of what was learnt, and last the model, by which a sweep knows that the run has finished."""
         self.draw()
+        self.folder.write_tensors("model.safetensors", self.model.state_dict(), self.epoch)
 
     def refuse(self, error: NotFinite) -> NoReturn:
         raise self.stop(error) from None

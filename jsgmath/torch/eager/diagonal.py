@@ -1,6 +1,6 @@
 """The computation of the Triton kernel in plain torch operations: any device, one operation at a time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -8,24 +8,21 @@ import torch
 from torch import Tensor
 
 from jsgmath import formula, special
-
-Alpha = float | Tensor
-# The value, and the derivatives by both means, the scales and alpha: tensors, or None for what was not asked for.
-Results = Sequence[Any]
+from jsgmath.torch.typed import Alpha, Asked, work_type
 
 WIDEST = {torch.float32: 87.0, torch.float64: 708.0}  # log-variances and differences of them
 # Numbers of a block on a CPU, so that it stays in the cache from one operation to the next.
 BLOCK = 2**16
 
 
-def rows(
+def evaluate(
     mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None, alpha: Alpha, *,
     dual: bool, reverse: bool, value: bool = True, grad: bool = True, by_alpha: bool = False,
     scale: float = 1.0, upstream: Tensor | None = None,
-) -> Results:  # fmt: skip
-    """What `triton.diagonal.rows` returns, computed here."""
+) -> Asked:  # fmt: skip
+    """What `triton.diagonal.evaluate` returns, computed here."""
     count, n = mean1.shape
-    work = torch.promote_types(mean1.dtype, torch.float32)
+    work = work_type(mean1)
     values, d_alpha = (mean1.new_empty(count, dtype=work) if needed else None for needed in (value, by_alpha))
     gradients = [mean1.new_empty(count, n) if grad and needed else None for needed in (True, True, mean2 is not None)]
     step = max(BLOCK // n, 1) if mean1.device.type == "cpu" else max(count, 1)
@@ -35,7 +32,7 @@ def rows(
         def part(x: Any, block: slice = block) -> Any:
             return x[block] if isinstance(x, torch.Tensor) and x.numel() > 1 else x
 
-        results = block_of_rows(
+        results = evaluate_block(
             *(part(x) for x in (mean1, logvar1, mean2, logvar2, alpha)),
             dual=dual, reverse=reverse, value=value, grad=grad, by_alpha=by_alpha, scale=scale, upstream=part(upstream),
         )  # fmt: skip
@@ -46,14 +43,14 @@ def rows(
 
 
 def rescaled(
-    gradients: Results, *pair: Any,
-    upstream: Tensor, scale: float, compute: Callable[..., Results] | None = None, **options: Any,
-) -> Results:  # fmt: skip
+    gradients: Asked, *pair: Any,
+    upstream: Tensor, scale: float, compute: Callable[..., Asked] | None = None, **options: Any,
+) -> Asked:  # fmt: skip
     """``gradients``, which were multiplied by ``scale``, multiplied by ``upstream`` instead."""
     if upstream.device.type == "cpu" and (upstream == scale).all():
         return gradients
     if gradients[0].dtype != upstream.dtype:  # to be rounded once
-        compute = compute or rows
+        compute = compute or evaluate
         return compute(*pair, value=False, by_alpha=gradients[3] is not None, upstream=upstream, **options)[1:]
     return [x if x is None else times(x, upstream / scale) for x in gradients]
 
@@ -63,14 +60,14 @@ def times(x: Tensor, factor: Tensor) -> Tensor:
     return x * factor.reshape(-1, *[1] * (x.ndim - 1))
 
 
-def block_of_rows(
+def evaluate_block(
     mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None, alpha: Alpha, *,
     dual: bool, reverse: bool, value: bool = True, grad: bool = True, by_alpha: bool = False,
     scale: float = 1.0, upstream: Tensor | None = None,
-) -> Results:  # fmt: skip
-    """`rows` at once, in operations that torch can differentiate."""
+) -> Asked:  # fmt: skip
+    """`evaluate` at once, in operations that torch can differentiate."""
     dtype = mean1.dtype
-    work = torch.promote_types(dtype, torch.float32)
+    work = work_type(mean1)
     largest = torch.finfo(work).max
     widest, furthest = WIDEST[work], 2.0**512 if work == torch.float64 else 2.0**64
     inside = not isinstance(alpha, torch.Tensor) and 0 < alpha < 1
@@ -79,31 +76,11 @@ def block_of_rows(
     w1, w2 = (w.to(work).reshape(-1, 1) for w in (1 - alpha.double(), alpha))
     g1, g2, slope = formula.mean_weights(w1, w2, reverse)
 
-    mean1, logvar1 = mean1.to(work), logvar1.to(work)
-    if mean2 is None or logvar2 is None:
-        difference, low, d = logvar1, 0.0, mean1
-    else:
-        mean2, logvar2 = mean2.to(work), logvar2.to(work)
-        difference, low = special.two_sum(logvar1, -logvar2)
-        d = mean1 - mean2
-    log_r1 = difference.clamp(-widest, widest)
-    root, t = (0.5 * log_r1).exp(), (0.5 * log_r1).expm1()
-    if mean2 is None:
-        i1, i2 = root.reciprocal(), 1.0
-    else:
-        low = torch.where(log_r1 == difference, 0.5 * low * root, 0.0)
-        root, t = root + low, t + low
-        i1 = (-0.5 * logvar1.clamp(-widest, widest)).exp()
-        i2 = (i1 * root).clamp(max=furthest / 2)
-    if reverse and not inside:
-        beyond = (difference - log_r1).clamp(-1e30, 1e30) * (w1 * w2 == 0)
-    else:
-        beyond = 0.0
-    inverse = root.reciprocal()
-    r1, r2, e1 = root * root, inverse * inverse, t * (t + 2)
-    d = d.clamp(-furthest, furthest)
-    pair = r1, r2, e1, -e1 * r2, d * i1, d * i2
-
+    operands = (x if x is None else x.to(work) for x in (mean1, logvar1, mean2, logvar2))
+    ends = reverse and not inside
+    beyond, *pair, i1, i2 = special.log_variance_pair(
+        *operands, w1, w2, ends, widest, furthest, torch.exp, exp_and_expm1, within, torch.where
+    )
     terms, kernel = (formula.from_mean, gs) if dual else (formula.to_mean, g)
     kl1, kl2 = (kl.clamp(max=largest) for kl in terms(g1, g2, beyond, *pair, kernel))
     results: list[Tensor | None] = [formula.skew(w1, w2, kl1, kl2).sum(-1) if value else None, None, None, None, None]
@@ -121,38 +98,29 @@ def block_of_rows(
     return results
 
 
-def g(x: Tensor, k: Tensor, other_k: Tensor, beyond: Alpha) -> Tensor:
-    """`special.g`; ``beyond`` is what was cut off log(k), if anything."""
-    f, m = split(x, k)
-    return special.split_g(x, f, log_rest(k, m, beyond), tail)
+def within(x: Tensor, limit: float) -> Tensor:
+    """``x`` clamped to ``[-limit, limit]``."""
+    return x.clamp(-limit, limit)
 
 
-def gs(x: Tensor, k: Tensor, other_k: Tensor, beyond: Alpha) -> Tensor:
-    """`special.gs`, likewise."""
-    f, m = split(x, k)
-    return special.split_gs(k, f, m, log_rest(k, m, beyond), tail)
-
-
-def split(x: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-    """``f`` and ``1 + f`` of `special.split_g`."""
-    return x.clamp(special.SPLIT_FROM - 1, special.SPLIT_TO - 1), k.clamp(special.SPLIT_FROM, special.SPLIT_TO)
-
-
-def log_rest(k: Tensor, m: Tensor, beyond: Alpha) -> Tensor:
-    log = (k / m).log()
-    return log + beyond if isinstance(beyond, torch.Tensor) else log
+def exp_and_expm1(x: Tensor) -> tuple[Tensor, Tensor]:
+    return x.exp(), x.expm1()
 
 
 @cache
 def coefficients(dtype: torch.dtype, device: torch.device) -> list[Tensor]:
-    """Of ``2 P(w)`` in `special.split_g`, as tensors, which `torch.addcmul` wants."""
+    """The coefficients of `tail` as tensors, which `torch.addcmul` wants."""
     terms = 13 if dtype == torch.float64 else 6
     return [torch.tensor(c, dtype=dtype, device=device) for c in special.split_tail(terms)]
 
 
 def tail(w: Tensor) -> Tensor:
+    """``2 P(w)`` of `special.split_g`."""
     first, second, *others = coefficients(w.dtype, w.device)
     p = torch.addcmul(second, w, first)
     for c in others:
         p = torch.addcmul(c, p, w)
     return p
+
+
+g, gs = special.split_kernels(torch.clamp, torch.log, tail)

@@ -7,17 +7,50 @@ lanes work and every access is 128 bits wide; sums over rows are formed after wh
 import math
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
+from typing import Any, NamedTuple
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from jsgmath.torch.eager.diagonal import Alpha, Results
 from jsgmath.torch.triton.scalar import INTERPRETED, device, element
+from jsgmath.torch.typed import Alpha, Asked, work_type
 
 LANES = 64 if torch.version.hip else 32
-FEW = 2048  # rows, for which there is not a program for every multiprocessor many times over
+FEW = 2048  # rows; with fewer, not every multiprocessor gets many programs
+
+
+class Inputs(NamedTuple):
+    """Pointers, or the distances between rows, of what `jsg_kernel` reads; None for what there is not."""
+
+    mean1: Any
+    logvar1: Any
+    mean2: Any
+    logvar2: Any
+    alphas: Any
+    upstream: Any
+
+
+class Outputs(NamedTuple):
+    """Pointers to what `jsg_kernel` writes; None for what was not asked for."""
+
+    value: Any
+    by_mean1: Any
+    by_logvar1: Any
+    by_logvar2: Any
+    by_alpha: Any
+
+
+class Tile(NamedTuple):
+    """Rows of n numbers each: how many a program takes, in a tile of what size, and three sizes for `row_sums`."""
+
+    n: int
+    rows: int
+    block: int
+    sums: int
+    parts: int
+    group: int
 
 
 # fmt: off
@@ -25,7 +58,7 @@ FEW = 2048  # rows, for which there is not a program for every multiprocessor ma
 def row_sums(x, phase, N: tl.constexpr, SUMS: tl.constexpr, GROUP: tl.constexpr, PARTS: tl.constexpr):
     """Sums of the rows of N numbers that lie in the flat tile x from ``phase`` on; beyond the tile there are zeros.
 
-    GROUP neighbours, which a thread holds and which belong to one row, are added first; the rows gather those sums.
+    GROUP neighbours, which a thread holds and which belong to one row, are added first, then those sums for each row.
     """
     TOTAL: tl.constexpr = x.shape[0] // GROUP
     neighbours = tl.sum(tl.reshape(x, [TOTAL, GROUP]), 1)
@@ -38,7 +71,7 @@ def row_sums(x, phase, N: tl.constexpr, SUMS: tl.constexpr, GROUP: tl.constexpr,
 
 @device
 def load(x, first, column, mask, N, STRIDE, FLOAT):
-    """The numbers ``column`` on from row ``first``; the one index is as good as the other, but for its width."""
+    """The numbers from ``column`` on, counted from row ``first``.  Both ways find the same; the first loads wider."""
     if STRIDE == N:
         numbers = tl.load(x + first * N + column, mask=mask, other=0.0).to(FLOAT)
     else:
@@ -47,136 +80,116 @@ def load(x, first, column, mask, N, STRIDE, FLOAT):
 
 
 @device
-def tile(
-    mean1, logvar1, mean2, logvar2, alpha, alphas, upstream, by_mean1, by_logvar1, by_logvar2, first, column, mask,
-    scale, N, S_MEAN1, S_LOGVAR1, S_MEAN2, S_LOGVAR2, S_ALPHA, S_UPSTREAM, FLOAT, DUAL, REVERSE, GRAD, BY_ALPHA,
-):
-    """Load one tile, store its gradients; return the values and the derivatives by alpha."""
-    STANDARD: tl.constexpr = mean2 is None
-    m1 = load(mean1, first, column, mask, N, S_MEAN1, FLOAT)
-    l1 = load(logvar1, first, column, mask, N, S_LOGVAR1, FLOAT)
-    if STANDARD:
-        m2 = 0 * m1
-        l2 = 0 * l1
+def tile(inputs, alpha, outputs, first, column, mask, scale, TILE, STRIDES, FLOAT, DUAL, REVERSE):
+    """Loads one tile, stores its gradients, and returns the values and the derivatives by alpha."""
+    N: tl.constexpr = TILE.n
+    m1 = load(inputs.mean1, first, column, mask, N, STRIDES.mean1, FLOAT)
+    l1 = load(inputs.logvar1, first, column, mask, N, STRIDES.logvar1, FLOAT)
+    if inputs.mean2 is None:
+        m2 = None
+        l2 = None
     else:
-        m2 = load(mean2, first, column, mask, N, S_MEAN2, FLOAT)
-        l2 = load(logvar2, first, column, mask, N, S_LOGVAR2, FLOAT)
+        m2 = load(inputs.mean2, first, column, mask, N, STRIDES.mean2, FLOAT)
+        l2 = load(inputs.logvar2, first, column, mask, N, STRIDES.logvar2, FLOAT)
     row = first + column // N
-    if alphas is None:
+    if inputs.alphas is None:
         a = tl.full([1], alpha, tl.float64)
     else:
-        a = tl.load(alphas + row * S_ALPHA, mask=mask, other=0.0).to(tl.float64)
-    if upstream is None:
+        a = tl.load(inputs.alphas + row * STRIDES.alphas, mask=mask, other=0.0).to(tl.float64)
+    if inputs.upstream is None:
         factor = tl.full([1], scale, tl.float64).to(FLOAT)
     else:
-        factor = tl.load(upstream + row * S_UPSTREAM, mask=mask, other=0.0)
-    value, d_mean1, d_logvar1, d_logvar2, d_alpha = element(
-        m1, l1, m2, l2, (1.0 - a).to(FLOAT), a.to(FLOAT), factor, DUAL, REVERSE, STANDARD, GRAD, BY_ALPHA)
-    if GRAD:
+        factor = tl.load(inputs.upstream + row * STRIDES.upstream, mask=mask, other=0.0)
+    value, by_mean1, by_logvar1, by_logvar2, by_alpha = element(
+        m1, l1, m2, l2, (1.0 - a).to(FLOAT), a.to(FLOAT), factor, DUAL, REVERSE,
+        outputs.by_mean1 is not None, outputs.by_alpha is not None)
+    if outputs.by_mean1 is not None:
         at = first * N + column
-        tl.store(by_mean1 + at, d_mean1, mask=mask)
-        tl.store(by_logvar1 + at, d_logvar1, mask=mask)
-        if not STANDARD:
-            tl.store(by_logvar2 + at, d_logvar2, mask=mask)
-    return value, d_alpha
+        tl.store(outputs.by_mean1 + at, by_mean1, mask=mask)
+        tl.store(outputs.by_logvar1 + at, by_logvar1, mask=mask)
+        if outputs.by_logvar2 is not None:
+            tl.store(outputs.by_logvar2 + at, by_logvar2, mask=mask)
+    return value, by_alpha
 
 
 @device
-def short_rows(
-    mean1, logvar1, mean2, logvar2, alpha, alphas, upstream, value, by_mean1, by_logvar1, by_logvar2, by_alpha,
-    first, live, FULL: tl.constexpr, scale, N: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
-    SUMS: tl.constexpr, GROUP: tl.constexpr, PARTS: tl.constexpr, S_MEAN1, S_LOGVAR1, S_MEAN2, S_LOGVAR2,
-    S_ALPHA, S_UPSTREAM, FLOAT, DUAL, REVERSE, GRAD, BY_ALPHA,
-):
-    """ROWS whole rows, a tile; unless FULL only the first ``live`` of them exist."""
-    column = tl.arange(0, BLOCK)
-    mask = column < ROWS * N
+def short_rows(inputs, alpha, outputs, first, live, FULL, scale, TILE, STRIDES, FLOAT, DUAL, REVERSE):
+    """The whole rows of a tile; unless FULL, only the first ``live`` of them exist."""
+    column = tl.arange(0, TILE.block)
+    mask = column < TILE.rows * TILE.n
     if not FULL:
-        mask = column < live * N
-    v, d_alpha = tile(
-        mean1, logvar1, mean2, logvar2, alpha, alphas, upstream, by_mean1, by_logvar1, by_logvar2, first, column, mask,
-        scale, N, S_MEAN1, S_LOGVAR1, S_MEAN2, S_LOGVAR2, S_ALPHA, S_UPSTREAM, FLOAT, DUAL, REVERSE, GRAD, BY_ALPHA)
-    row = tl.arange(0, SUMS)
-    if value is not None:
-        tl.store(value + first + row, row_sums(v, 0, N, SUMS, GROUP, PARTS), mask=row < live)
-    if by_alpha is not None:
-        tl.store(by_alpha + first + row, row_sums(d_alpha, 0, N, SUMS, GROUP, PARTS), mask=row < live)
+        mask = column < live * TILE.n
+    value, by_alpha = tile(
+        inputs, alpha, outputs, first, column, mask, scale, TILE, STRIDES, FLOAT, DUAL, REVERSE)
+    row = tl.arange(0, TILE.sums)
+    if outputs.value is not None:
+        sums = row_sums(value, 0, TILE.n, TILE.sums, TILE.group, TILE.parts)
+        tl.store(outputs.value + first + row, sums, mask=row < live)
+    if outputs.by_alpha is not None:
+        sums = row_sums(by_alpha, 0, TILE.n, TILE.sums, TILE.group, TILE.parts)
+        tl.store(outputs.by_alpha + first + row, sums, mask=row < live)
 
 
 @device
-def program(
-    mean1, logvar1, mean2, logvar2, alpha, alphas, upstream, value, by_mean1, by_logvar1, by_logvar2, by_alpha,
-    first, rows, scale, N: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr, SUMS: tl.constexpr,
-    GROUP: tl.constexpr, PARTS: tl.constexpr, S_MEAN1, S_LOGVAR1, S_MEAN2, S_LOGVAR2, S_ALPHA, S_UPSTREAM,
-    FLOAT: tl.constexpr, DUAL, REVERSE, GRAD, BY_ALPHA,
-):
+def program(inputs, alpha, outputs, first, rows, scale, TILE, STRIDES, FLOAT, DUAL, REVERSE):
+    """The rows of one program, from ``first`` on."""
+    N: tl.constexpr = TILE.n
+    BLOCK: tl.constexpr = TILE.block
     if N > BLOCK:
         total = tl.zeros([BLOCK], FLOAT)
-        total_alpha = tl.zeros([BLOCK], FLOAT)
+        total_by_alpha = tl.zeros([BLOCK], FLOAT)
         for start in range(0, N, BLOCK):
             column = start + tl.arange(0, BLOCK)
-            v, d_alpha = tile(
-                mean1, logvar1, mean2, logvar2, alpha, alphas, upstream, by_mean1, by_logvar1, by_logvar2, first,
-                column, column < N, scale, N, S_MEAN1, S_LOGVAR1, S_MEAN2, S_LOGVAR2, S_ALPHA, S_UPSTREAM,
-                FLOAT, DUAL, REVERSE, GRAD, BY_ALPHA)
-            total += tl.where(column < N, v, 0.0)
-            total_alpha += tl.where(column < N, d_alpha, 0.0)
-        if value is not None:
-            tl.store(value + first, tl.sum(total, 0))
-        if by_alpha is not None:
-            tl.store(by_alpha + first, tl.sum(total_alpha, 0))
-    elif first + ROWS <= rows:
-        short_rows(
-            mean1, logvar1, mean2, logvar2, alpha, alphas, upstream, value, by_mean1, by_logvar1, by_logvar2, by_alpha,
-            first, ROWS, True, scale, N, ROWS, BLOCK, SUMS, GROUP, PARTS,
-            S_MEAN1, S_LOGVAR1, S_MEAN2, S_LOGVAR2, S_ALPHA, S_UPSTREAM, FLOAT, DUAL, REVERSE, GRAD, BY_ALPHA)
+            mask = column < N
+            value, by_alpha = tile(
+                inputs, alpha, outputs, first, column, mask, scale, TILE, STRIDES, FLOAT, DUAL, REVERSE)
+            total += tl.where(mask, value, 0.0)
+            total_by_alpha += tl.where(mask, by_alpha, 0.0)
+        if outputs.value is not None:
+            tl.store(outputs.value + first, tl.sum(total, 0))
+        if outputs.by_alpha is not None:
+            tl.store(outputs.by_alpha + first, tl.sum(total_by_alpha, 0))
+    elif first + TILE.rows <= rows:
+        short_rows(inputs, alpha, outputs, first, TILE.rows, True, scale, TILE, STRIDES, FLOAT, DUAL, REVERSE)
     else:
-        short_rows(
-            mean1, logvar1, mean2, logvar2, alpha, alphas, upstream, value, by_mean1, by_logvar1, by_logvar2, by_alpha,
-            first, (rows - first).to(tl.int32), False, scale, N, ROWS, BLOCK, SUMS, GROUP, PARTS,
-            S_MEAN1, S_LOGVAR1, S_MEAN2, S_LOGVAR2, S_ALPHA, S_UPSTREAM, FLOAT, DUAL, REVERSE, GRAD, BY_ALPHA)
+        live = (rows - first).to(tl.int32)
+        short_rows(inputs, alpha, outputs, first, live, False, scale, TILE, STRIDES, FLOAT, DUAL, REVERSE)
 
 
 @device
-def stale(upstream, row, mask, scale, S_UPSTREAM, FLOAT, PRESENT):
-    """Whether the gradients of these rows are to be computed: unless they are PRESENT, times what they should be."""
+def must_compute(upstream, row, mask, scale, S_UPSTREAM, FLOAT, STORED):
+    """Whether gradients of these rows must be computed: unless all are STORED and ``upstream`` equals ``scale``."""
     result = True
-    if PRESENT:
-        wanted = tl.load(upstream + row * S_UPSTREAM, mask=mask, other=0.0)
-        result = tl.max((mask & (wanted != tl.full([1], scale, tl.float64).to(FLOAT))).to(tl.int32), 0) > 0
+    if STORED:
+        factor = tl.load(upstream + row * S_UPSTREAM, mask=mask, other=0.0)
+        result = tl.max((mask & (factor != tl.full([1], scale, tl.float64).to(FLOAT))).to(tl.int32), 0) > 0
     return result
 
 
 @triton.jit
 def jsg_kernel(
-    mean1, logvar1, mean2, logvar2, alpha: tl.float64, alphas, upstream,
-    value, by_mean1, by_logvar1, by_logvar2, by_alpha, rows, scale: tl.float64,
-    N: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr, SUMS: tl.constexpr, GROUP: tl.constexpr,
-    PARTS: tl.constexpr, S_MEAN1: tl.constexpr, S_LOGVAR1: tl.constexpr, S_MEAN2: tl.constexpr,
-    S_LOGVAR2: tl.constexpr, S_ALPHA: tl.constexpr, S_UPSTREAM: tl.constexpr, FLOAT: tl.constexpr,
-    DUAL: tl.constexpr, REVERSE: tl.constexpr, GRAD: tl.constexpr, BY_ALPHA: tl.constexpr, PRESENT: tl.constexpr,
+    inputs, alpha: tl.float64, outputs, rows, scale: tl.float64, TILE: tl.constexpr, STRIDES: tl.constexpr,
+    FLOAT: tl.constexpr, DUAL: tl.constexpr, REVERSE: tl.constexpr, STORED: tl.constexpr,
 ):
-    """A program takes ROWS rows if they fit into one tile, else a single row, tile after tile.
+    """A program takes as many rows as fit into one tile, else a single row, tile after tile.
 
-    If PRESENT, the gradients are there already, times ``scale``, and are to be multiplied by ``upstream`` instead:
-    where that is the same, nothing is read or written.
+    STORED says that the outputs already hold the gradients multiplied by ``scale``.  Then a program whose rows all have
+    an ``upstream`` equal to ``scale`` neither reads nor writes anything else.
     """
-    first = tl.program_id(0).to(tl.int64) * ROWS
-    row = tl.arange(0, SUMS)
-    if stale(upstream, first + row, (row < ROWS) & (first + row < rows), scale, S_UPSTREAM, FLOAT, PRESENT):
-        program(
-            mean1, logvar1, mean2, logvar2, alpha, alphas, upstream, value, by_mean1, by_logvar1, by_logvar2, by_alpha,
-            first, rows, scale, N, ROWS, BLOCK, SUMS, GROUP, PARTS,
-            S_MEAN1, S_LOGVAR1, S_MEAN2, S_LOGVAR2, S_ALPHA, S_UPSTREAM, FLOAT, DUAL, REVERSE, GRAD, BY_ALPHA)
+    first = tl.program_id(0).to(tl.int64) * TILE.rows
+    row = tl.arange(0, TILE.sums)
+    mask = (row < TILE.rows) & (first + row < rows)
+    if must_compute(inputs.upstream, first + row, mask, scale, STRIDES.upstream, FLOAT, STORED):
+        program(inputs, alpha, outputs, first, rows, scale, TILE, STRIDES, FLOAT, DUAL, REVERSE)
 # fmt: on
 
 
 @cache
-def tiling(n: int, few: bool, itemsize: int, lanes: int) -> tuple[dict[str, int], int]:
-    """How many rows a program takes, in what tile, and what `row_sums` needs to know; and the number of warps.
+def tiling(n: int, few: bool, itemsize: int, lanes: int) -> tuple[Tile, int]:
+    """The tile of a program and its number of warps, by a static rule: nothing is tuned at run time.
 
-    A static table, no tuning at run time.  A thread takes 16 bytes of each input.  The tile is the smallest that rows
-    fill to nine tenths; rows longer than any take the largest if there are few, for there is one program to a row.
+    A thread takes 16 bytes of each input.  The tile is the smallest that whole rows fill to nine tenths.  A row longer
+    than every tile has a program of its own, and takes the largest tile if there are few rows.
     """
     width = 16 // itemsize
     blocks = [4 * lanes * width << doublings for doublings in range(3)]
@@ -189,16 +202,15 @@ def tiling(n: int, few: bool, itemsize: int, lanes: int) -> tuple[dict[str, int]
     if n > blocks[-1]:
         block = blocks[-1] if few else blocks[0]
     group = math.gcd(n, width)
-    powers = (triton.next_power_of_2(x) for x in (fitting(block), n // group))
-    sizes = dict(zip(("ROWS", "BLOCK", "SUMS", "PARTS", "GROUP"), (fitting(block), block, *powers, group), strict=True))
-    return sizes, block // (lanes * width)
+    sums, parts = (triton.next_power_of_2(x) for x in (fitting(block), n // group))
+    return Tile(n, fitting(block), block, sums, parts, group), block // (lanes * width)
 
 
-def rows(
+def evaluate(
     mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None, alpha: Alpha, *,
     dual: bool, reverse: bool, value: bool = True, grad: bool = True, by_alpha: bool = False,
     scale: float = 1.0, upstream: Tensor | None = None,
-) -> Results:  # fmt: skip
+) -> Asked:  # fmt: skip
     """Values per row, and derivatives by mean1, logvar1, logvar2 and alpha, or None for what is not asked for.
 
     Rows ``(rows, n)`` of equal type with unit stride along n, ``mean2 = logvar2 = None`` for N(0, I).  alpha is a
@@ -207,35 +219,36 @@ def rows(
     and the derivatives by alpha.
     """
     count, n = mean1.shape
-    work = torch.promote_types(mean1.dtype, torch.float32)
+    work = work_type(mean1)
     values = torch.empty(count, dtype=work, device=mean1.device) if value else None
     d_alpha = torch.empty(count, dtype=work, device=mean1.device) if by_alpha else None
     stored = stored_type(mean1)
     needed = (grad, grad, grad and mean2 is not None)
     gradients = [torch.empty((count, n), dtype=stored, device=mean1.device) if wanted else None for wanted in needed]
-    launch(mean1, logvar1, mean2, logvar2, alpha, values, *gradients, d_alpha, dual, reverse, scale, upstream, False)
+    outputs = Outputs(values, *gradients, d_alpha)
+    launch(mean1, logvar1, mean2, logvar2, alpha, outputs, dual, reverse, scale, upstream, False)
     return values, *(x if x is None else x.to(mean1.dtype) for x in gradients), d_alpha
 
 
 def rescaled(
-    gradients: Results, mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None, alpha: Alpha, *,
+    gradients: Asked, mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None, alpha: Alpha, *,
     dual: bool, reverse: bool, scale: float, upstream: Tensor,
-) -> Results:  # fmt: skip
+) -> Asked:  # fmt: skip
     """``gradients``, which were multiplied by ``scale``, multiplied by ``upstream`` instead, in place.
 
     To compute them again takes as much of the device's memory bandwidth as to multiply them, and rounds once.
     """
     if INTERPRETED and mean1.dtype == torch.bfloat16:
-        wanted = dict(value=False, by_alpha=gradients[3] is not None)
-        return rows(mean1, logvar1, mean2, logvar2, alpha, dual=dual, reverse=reverse, upstream=upstream, **wanted)[1:]
-    launch(mean1, logvar1, mean2, logvar2, alpha, None, *gradients, dual, reverse, scale, upstream, True)
+        options = dict(dual=dual, reverse=reverse, upstream=upstream, value=False, by_alpha=gradients[3] is not None)
+        return evaluate(mean1, logvar1, mean2, logvar2, alpha, **options)[1:]
+    outputs = Outputs(None, *gradients)
+    launch(mean1, logvar1, mean2, logvar2, alpha, outputs, dual, reverse, scale, upstream, True)
     return gradients
 
 
 def launch(
-    mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None, alpha: Alpha | None,
-    values: Tensor | None, by_mean1: Tensor | None, by_logvar1: Tensor | None, by_logvar2: Tensor | None,
-    by_alpha: Tensor | None, dual: bool, reverse: bool, scale: float, upstream: Tensor | None, present: bool,
+    mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None, alpha: Alpha,
+    outputs: Outputs, dual: bool, reverse: bool, scale: float, upstream: Tensor | None, stored: bool,
 ) -> None:  # fmt: skip
     check_device(mean1)
     count, n = mean1.shape
@@ -244,18 +257,14 @@ def launch(
     lanes = LANES
     if INTERPRETED:  # it takes as long for a program as for a hundred thousand numbers
         lanes = max(lanes, triton.next_power_of_2(min(count * n, 65536)) * mean1.element_size() // 64)
-    sizes, warps = tiling(n, count < FEW, mean1.element_size(), lanes)
-    per_row = isinstance(alpha, torch.Tensor)
+    tile, warps = tiling(n, count < FEW, mean1.element_size(), lanes)
+    number, alphas = (0.0, alpha) if isinstance(alpha, torch.Tensor) else (float(alpha), None)
+    inputs = Inputs(mean1, logvar1, mean2, logvar2, alphas, upstream)
+    strides = Inputs(*(0 if x is None else row_stride(x) for x in inputs))
     with on_device(mean1):
-        jsg_kernel[(triton.cdiv(count, sizes["ROWS"]),)](
-            mean1, logvar1, mean2, logvar2, 0.0 if per_row else float(alpha), alpha if per_row else None, upstream,
-            values, by_mean1, by_logvar1, by_logvar2, by_alpha, count, scale, N=n, **sizes,
-            S_MEAN1=mean1.stride(0), S_LOGVAR1=logvar1.stride(0),
-            S_MEAN2=0 if mean2 is None else mean2.stride(0), S_LOGVAR2=0 if mean2 is None else logvar2.stride(0),
-            S_ALPHA=row_stride(alpha) if per_row else 0, S_UPSTREAM=0 if upstream is None else row_stride(upstream),
-            FLOAT=tl.float64 if mean1.dtype == torch.float64 else tl.float32,
-            DUAL=dual, REVERSE=reverse, GRAD=by_mean1 is not None, BY_ALPHA=by_alpha is not None, PRESENT=present,
-            num_warps=warps,
+        jsg_kernel[(triton.cdiv(count, tile.rows),)](
+            inputs, number, outputs, count, scale, tile, strides,
+            tl.float64 if mean1.dtype == torch.float64 else tl.float32, dual, reverse, stored, num_warps=warps,
         )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Triton kernels: loss and gradients of JSG and JSG* for rows of Gaussians with full covariances, in one launch.
 
-`eager/full.py` has the notation and the formulas.  Here ``Y = X K^-1``, the pivots of K and the squares of ``C`` and
-``H`` all come out of one Gauss-Jordan elimination of X: step p replaces it by
+`torch/full_terms.py` has the notation and the formulas.  Here ``Y = X K^-1``, the pivots of K and the squares of C and
+H all come out of one Gauss-Jordan elimination of X: step p replaces it by
 
     Y - g2 y y' / k_p,   y the p-th column of Y,   k_p = 1 + g2 y_p the p-th pivot
 
@@ -20,11 +20,11 @@ import triton.language as tl
 from torch import Tensor
 
 from jsgmath.torch.eager import full as eager
-from jsgmath.torch.eager.diagonal import Alpha, Results
 from jsgmath.torch.triton.diagonal import LANES, check_device, on_device, row_stride, stored_type
 from jsgmath.torch.triton.full_lanes import lane_kernel
 from jsgmath.torch.triton.full_tiles import tile_kernel
 from jsgmath.torch.triton.scalar import INTERPRETED
+from jsgmath.torch.typed import Alpha, Asked, work_type
 
 LARGEST_TILE = 64
 
@@ -48,22 +48,22 @@ def tiling(count: int, n: int, itemsize: int, lanes: int) -> tuple[Any, dict[str
     return tile_kernel, dict(PAIRS=pairs, SIZE=size), max(1, threads[size] // lanes)
 
 
-def rows(
+def evaluate(
     mean1: Tensor, tril1: Tensor, mean2: Tensor, tril2: Tensor, alpha: Alpha, *,
     dual: bool, reverse: bool, value: bool = True, grad: bool = True, by_alpha: bool = False,
     scale: float = 1.0, upstream: Tensor | None = None,
-) -> Results:  # fmt: skip
-    """What `triton.diagonal.rows` returns, for full covariances.
+) -> Asked:  # fmt: skip
+    """What `triton.diagonal.evaluate` returns, for full covariances.
 
     Means ``(rows, n)`` and Cholesky factors ``(rows, n, n)`` of equal type, of which the lower triangles are read.
-    Beyond n = 64 the computation is that of `eager.rows`, with torch.linalg.
+    Beyond n = 64 the computation is that of `eager.evaluate`, with torch.linalg.
     """
     check_device(mean1)
     pair = mean1, tril1, mean2, tril2
     if mean1.shape[-1] > LARGEST_TILE:
         wanted = dict(value=value, grad=grad, by_alpha=by_alpha, scale=scale, upstream=upstream)
-        return eager.rows(*pair, alpha, dual=dual, reverse=reverse, **wanted)
-    count, work = mean1.shape[0], torch.promote_types(mean1.dtype, torch.float32)
+        return eager.evaluate(*pair, alpha, dual=dual, reverse=reverse, **wanted)
+    count, work = mean1.shape[0], work_type(mean1)
     stored = stored_type(mean1)
     new = partial(torch.empty, device=mean1.device)
     values, d_alpha = (new(count, dtype=work) if wanted else None for wanted in (value, by_alpha))
@@ -73,15 +73,15 @@ def rows(
 
 
 def rescaled(
-    gradients: Results, mean1: Tensor, tril1: Tensor, mean2: Tensor, tril2: Tensor, alpha: Alpha, *,
+    gradients: Asked, mean1: Tensor, tril1: Tensor, mean2: Tensor, tril2: Tensor, alpha: Alpha, *,
     dual: bool, reverse: bool, scale: float, upstream: Tensor,
-) -> Results:  # fmt: skip
+) -> Asked:  # fmt: skip
     """As `triton.diagonal.rescaled`."""
     pair, options = (mean1, tril1, mean2, tril2, alpha), dict(dual=dual, reverse=reverse, upstream=upstream)
     if mean1.shape[-1] > LARGEST_TILE:
         return eager.rescaled(gradients, *pair, scale=scale, **options)
     if INTERPRETED and mean1.dtype == torch.bfloat16:
-        return rows(*pair, value=False, by_alpha=gradients[3] is not None, **options)[1:]
+        return evaluate(*pair, value=False, by_alpha=gradients[3] is not None, **options)[1:]
     launch(*pair, None, *gradients, dual, reverse, scale, upstream, True)
     return gradients
 
@@ -89,12 +89,12 @@ def rescaled(
 def launch(
     mean1: Tensor, tril1: Tensor, mean2: Tensor, tril2: Tensor, alpha: Alpha | None, values: Tensor | None,
     by_mean1: Tensor | None, by_tril1: Tensor | None, by_tril2: Tensor | None, by_alpha: Tensor | None,
-    dual: bool, reverse: bool, scale: float, upstream: Tensor | None, present: bool,
+    dual: bool, reverse: bool, scale: float, upstream: Tensor | None, stored: bool,
 ) -> None:  # fmt: skip
     count, n = mean1.shape
     if not count:
         return
-    work = torch.promote_types(mean1.dtype, torch.float32)
+    work = work_type(mean1)
     kernel, constants, warps = tiling(count, n, work.itemsize, LANES)
     programs = triton.cdiv(count, constants.get("BLOCK") or constants["PAIRS"])
     per_row = isinstance(alpha, torch.Tensor)
@@ -105,5 +105,5 @@ def launch(
             values, by_mean1, by_tril1, by_tril2, by_alpha, count, float(scale), n, **constants,
             S_ALPHA=row_stride(alpha) if per_row else 0, S_UPSTREAM=0 if upstream is None else row_stride(upstream),
             FLOAT=tl.float64 if work == torch.float64 else tl.float32, DUAL=dual, REVERSE=reverse,
-            GRAD=by_mean1 is not None, LARGEST=torch.finfo(work).max, PRESENT=present, num_warps=warps,
+            GRAD=by_mean1 is not None, LARGEST=torch.finfo(work).max, STORED=stored, num_warps=warps,
         )  # fmt: skip

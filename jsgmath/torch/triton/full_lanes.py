@@ -6,14 +6,20 @@ A vector is a tuple of n tensors, a lower triangle a tuple of its rows.  `triton
 import triton
 import triton.language as tl
 
-from jsgmath.torch.triton.diagonal import stale
+from jsgmath.torch.triton.diagonal import must_compute
 from jsgmath.torch.triton.full_terms import (
+    by_alpha,
+    by_displacement,
     kl_terms,
+    matrix_from_mean,
+    matrix_to_mean,
     outer_from_mean,
     outer_to_mean,
     pair_weights,
     pivot_terms,
     right_side,
+    weights_from_mean,
+    weights_to_mean,
 )
 from jsgmath.torch.triton.scalar import device, skew
 
@@ -464,8 +470,6 @@ def _lane_pairs(
     if GRAD:  # derivatives are linear in the weights and the two divergences
         w1 *= factor
         w2 *= factor
-        c1 = w1 * g2 * g2
-        c2 = w2 * g1 * g1
         by_delta = ()
         x0 = ()
         x1 = ()
@@ -482,27 +486,29 @@ def _lane_pairs(
                 x, y, z, a, b, c = outer_from_mean(
                     w1, w2, g1, g2, kappa[i], theta[i], phi[i], p[i], p_theta[i], p_phi[i])
                 x0, x1, x2, y0, y1, y2 = x0 + (x,), x1 + (y,), x2 + (z,), y0 + (a,), y1 + (b,), y2 + (c,)
-                by_delta = by_delta + (c1 * theta[i] + c2 * phi[i],)
+                by_delta = by_delta + (by_displacement(w1, w2, g1, g2, theta[i], phi[i]),)
             Z = _lane_inverse_product(Y, diagonal, g2, N)
-            matrix = _lane_sum(w1 * g2, Y, c2 - w1 * g2 * g1, Z, 0 * g1, Z, N)
+            a, b = matrix_from_mean(w1, w2, g1, g2)
+            matrix = _lane_sum(a, Y, b, Z, 0 * g1, Z, N)
             by_2 = _lane_add_outer(_lane_add_outer(_lane_add_outer(
                 matrix, kappa, x0, N), theta, x1, N), phi, x2, N)
             by_1 = _lane_add_outer(_lane_add_outer(_lane_add_outer(
                 _lane_times_transpose(matrix, V, N), kappa, y0, N), theta, y1, N), phi, y2, N)
-            by_weight = (w1 * g2 - w2 * g1) * (_lane_inner(Y, Y, N) + 2.0 * _lane_dot(kappa, theta, N))
+            by_weight = weights_from_mean(w1, w2, g1, g2, _lane_inner(Y, Y, N), _lane_dot(kappa, theta, N))
         else:
             for i in tl.static_range(N):
                 x, y, a, b = outer_to_mean(w1, w2, g1, g2, kappa[i], p[i], zeta[i], s[i])
                 x0, x1, y0, y1 = x0 + (x,), x1 + (y,), y0 + (a,), y1 + (b,)
-                by_delta = by_delta + (c1 * zeta[i] + c2 * eta[i],)
+                by_delta = by_delta + (by_displacement(w1, w2, g1, g2, zeta[i], eta[i]),)
             back = _lane_back(V, f, N)
-            matrix = _lane_sum(w1 * g2, X, -w2 * g1, back, -(w1 + w2) * (g1 * g2), Y, N)
+            a, b, c = matrix_to_mean(w1, w2, g1, g2)
+            matrix = _lane_sum(a, X, b, back, c, Y, N)
             by_2 = _lane_add_outer(_lane_add_outer(matrix, kappa, x0, N), zeta, x1, N)
             by_1 = _lane_add_outer(_lane_add_outer(_lane_times_transpose(matrix, V, N), kappa, y0, N), eta, y1, N)
-            by_weight = (w1 * g2 * (_lane_inner(X, Y, N) + quadratic1)
-                         - w2 * g1 * (quadratic2 - _lane_inner(back, Y, N)))
+            by_weight = weights_to_mean(
+                w1, w2, g1, g2, _lane_inner(X, Y, N), _lane_inner(back, Y, N), quadratic1, quadratic2)
         if d_alpha is not None:
-            tl.store(d_alpha + at, factor * (kl2 - kl1) + slope * 0.5 * by_weight, mask=mask)
+            tl.store(d_alpha + at, by_alpha(factor, slope, kl1, kl2, by_weight), mask=mask)
         # Read again rather than kept: so many registers there are not.
         L2 = _lane_rows(_lane_load(tril2, first, rows, N * N, BLOCK, WIDTH, SIZE, FLOAT), N)
         inverses = _lane_inverses(L2, N)
@@ -521,11 +527,11 @@ def lane_kernel(
     N: tl.constexpr, BLOCK: tl.constexpr, WIDTH: tl.constexpr, SIZE: tl.constexpr,
     MEAN_WIDTH: tl.constexpr, MEAN_SIZE: tl.constexpr,
     S_ALPHA: tl.constexpr, S_UPSTREAM: tl.constexpr, FLOAT: tl.constexpr, DUAL: tl.constexpr, REVERSE: tl.constexpr,
-    GRAD: tl.constexpr, LARGEST: tl.constexpr, PRESENT: tl.constexpr,
+    GRAD: tl.constexpr, LARGEST: tl.constexpr, STORED: tl.constexpr,
 ):
-    """Each lane takes one pair.  PRESENT is that of `triton.diagonal.jsg_kernel`."""
+    """Each lane takes one pair.  STORED is explained in `triton.diagonal.jsg_kernel`."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    if stale(upstream, at, at < rows, scale, S_UPSTREAM, FLOAT, PRESENT):
+    if must_compute(upstream, at, at < rows, scale, S_UPSTREAM, FLOAT, STORED):
         _lane_pairs(
             mean1, tril1, mean2, tril2, alpha, alphas, upstream,
             value, d_mean1, d_tril1, d_tril2, d_alpha, rows, scale,

@@ -8,14 +8,20 @@ the name of the second ends in an underscore.  `triton/full.py` has the eliminat
 import triton
 import triton.language as tl
 
-from jsgmath.torch.triton.diagonal import stale
+from jsgmath.torch.triton.diagonal import must_compute
 from jsgmath.torch.triton.full_terms import (
+    by_alpha,
+    by_displacement,
     kl_terms,
+    matrix_from_mean,
+    matrix_to_mean,
     outer_from_mean,
     outer_to_mean,
     pair_weights,
     pivot_terms,
     right_side,
+    weights_from_mean,
+    weights_to_mean,
 )
 from jsgmath.torch.triton.scalar import device, skew
 
@@ -161,14 +167,13 @@ def _tile_pairs(
     if GRAD:  # derivatives are linear in the weights and the two divergences
         w1 *= factor
         w2 *= factor
-        c1 = w1 * g2 * g2
-        c2 = w2 * g1 * g1
         if DUAL:
             inverse_K = tl.where(on_diagonal, pivots, -g2 * Y)
             theta = tl.sum(inverse_K * zeta_, 2, keep_dims=True)
             phi = tl.sum(inverse_K * kappa_, 2, keep_dims=True)
             Z = _times_transpose(Y, inverse_K, SIZE)
-            matrix = w1 * g2 * Y + (c2 - w1 * g2 * g1) * Z
+            a, b = matrix_from_mean(w1, w2, g1, g2)
+            matrix = a * Y + b * Z
             theta_ = tl.permute(theta, (0, 2, 1))
             phi_ = tl.permute(phi, (0, 2, 1))
             x0, x1, x2, y0, y1, y2 = outer_from_mean(
@@ -176,21 +181,22 @@ def _tile_pairs(
                 tl.sum(W * theta, 1, keep_dims=True), tl.sum(W * phi, 1, keep_dims=True))
             by_2 = matrix + kappa * x0 + theta * x1 + phi * x2
             by_1 = kappa * y0 + theta * y1 + phi * y2
-            by_delta = c1 * theta_ + c2 * phi_
+            by_delta = by_displacement(w1, w2, g1, g2, theta_, phi_)
             squares = tl.sum(tl.sum(Y * Y, 2, keep_dims=True), 1, keep_dims=True)
-            by_weight = (w1 * g2 - w2 * g1) * (squares + 2.0 * tl.sum(kappa_ * theta_, 2, keep_dims=True))
+            by_weight = weights_from_mean(w1, w2, g1, g2, squares, tl.sum(kappa_ * theta_, 2, keep_dims=True))
         else:
             back, _ = _tile_gram(tl.permute(V, (0, 2, 1)), f, on_diagonal)
-            matrix = w1 * g2 * X - w2 * g1 * back - (w1 + w2) * (g1 * g2) * Y
-            by_weight1 = tl.sum(tl.sum(X * Y, 2, keep_dims=True), 1, keep_dims=True) + quadratic1
-            by_weight2 = quadratic2 - tl.sum(tl.sum(back * Y, 2, keep_dims=True), 1, keep_dims=True)
+            a, b, c = matrix_to_mean(w1, w2, g1, g2)
+            matrix = a * X + b * back + c * Y
+            by_weight = weights_to_mean(
+                w1, w2, g1, g2, tl.sum(tl.sum(X * Y, 2, keep_dims=True), 1, keep_dims=True),
+                tl.sum(tl.sum(back * Y, 2, keep_dims=True), 1, keep_dims=True), quadratic1, quadratic2)
             x0, x1, y0, y1 = outer_to_mean(w1, w2, g1, g2, kappa_, p_, zeta_, s_)
             by_2 = matrix + kappa * x0 + zeta * x1
             by_1 = kappa * y0 + tl.permute(eta_, (0, 2, 1)) * y1
-            by_delta = c1 * zeta_ + c2 * eta_
-            by_weight = w1 * g2 * by_weight1 - w2 * g1 * by_weight2
+            by_delta = by_displacement(w1, w2, g1, g2, zeta_, eta_)
         if d_alpha is not None:
-            tl.store(d_alpha + at, factor * (kl2 - kl1) + slope * 0.5 * by_weight, mask=mask)
+            tl.store(d_alpha + at, by_alpha(factor, slope, kl1, kl2, by_weight), mask=mask)
         by_1 += _times_transpose(matrix, V, SIZE)
         for step in range(N):
             i = N - 1 - step
@@ -213,11 +219,11 @@ def tile_kernel(
     value, d_mean1, d_tril1, d_tril2, d_alpha, rows, scale: tl.float64,
     N: tl.constexpr, PAIRS: tl.constexpr, SIZE: tl.constexpr,
     S_ALPHA: tl.constexpr, S_UPSTREAM: tl.constexpr, FLOAT: tl.constexpr, DUAL: tl.constexpr, REVERSE: tl.constexpr,
-    GRAD: tl.constexpr, LARGEST: tl.constexpr, PRESENT: tl.constexpr,
+    GRAD: tl.constexpr, LARGEST: tl.constexpr, STORED: tl.constexpr,
 ):
-    """Each program takes ``PAIRS`` pairs.  PRESENT is that of `triton.diagonal.jsg_kernel`."""
+    """Each program takes ``PAIRS`` pairs.  STORED is explained in `triton.diagonal.jsg_kernel`."""
     at = tl.program_id(0).to(tl.int64) * PAIRS + tl.arange(0, PAIRS)
-    if stale(upstream, at, at < rows, scale, S_UPSTREAM, FLOAT, PRESENT):
+    if must_compute(upstream, at, at < rows, scale, S_UPSTREAM, FLOAT, STORED):
         _tile_pairs(
             mean1, tril1, mean2, tril2, alpha, alphas, upstream,
             value, d_mean1, d_tril1, d_tril2, d_alpha, rows, scale,

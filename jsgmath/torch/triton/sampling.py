@@ -15,9 +15,9 @@ import triton.language as tl
 from torch import Tensor
 
 from jsgmath.torch import normal
-from jsgmath.torch.autograd import work_type
 from jsgmath.torch.triton.diagonal import LANES, check_device, on_device, row_stride, row_sums, stored_type
-from jsgmath.torch.triton.scalar import INTERPRETED, device, element, exp, polynomial, shared, within
+from jsgmath.torch.triton.scalar import INTERPRETED, device, element, exp, polynomial, shared, where, within
+from jsgmath.torch.typed import work_type
 
 shared_box_muller: Any = shared(normal.box_muller)
 
@@ -65,16 +65,11 @@ def _sqrt(x):
 
 
 @device
-def _where(condition, x, y):
-    return tl.where(condition, x, y)
-
-
-@device
 def _box_muller(word1, word2, FLOAT: tl.constexpr):
     if FLOAT.primitive_bitwidth == 64:
-        x, y = shared_box_muller(word1, word2, _float64, _split64, _sqrt, _where, polynomial, SERIES64)
+        x, y = shared_box_muller(word1, word2, _float64, _split64, _sqrt, where, polynomial, SERIES64)
     else:
-        x, y = shared_box_muller(word1, word2, _float32, _split32, _sqrt, _where, polynomial, SERIES32)
+        x, y = shared_box_muller(word1, word2, _float32, _split32, _sqrt, where, polynomial, SERIES32)
     return x, y
 
 
@@ -92,7 +87,7 @@ def _normal(seed, start, T: tl.constexpr, FLOAT: tl.constexpr):
 @device
 def std(logvar):
     """``exp(logvar / 2)``, as `scalar.element` computes it, so that the compiler need not do it twice."""
-    return exp(0.5 * within(logvar, 708.0 if logvar.dtype == tl.float64 else 87.0))[0]
+    return exp(0.5 * within(logvar, 708.0 if logvar.dtype == tl.float64 else 87.0))
 
 
 # fmt: off
@@ -151,7 +146,7 @@ def _forward(
         tl.store(z + _at(first, place, row, N, N), m + std(s) * eps, mask=mask)
         a = _alpha(alpha, number, first + row, mask, S_ALPHA)
         v, _, _, _, _ = element(
-            m, s, 0 * m, 0 * m, (1.0 - a).to(FLOAT), a.to(FLOAT), 1.0, DUAL, REVERSE, True, False, False)
+            m, s, None, None, (1.0 - a).to(FLOAT), a.to(FLOAT), 1.0, DUAL, REVERSE, False, False)
         total += tl.where(mask, v, 0.0)
     if BLOCKS == 1:
         r = tl.arange(0, ROWS)
@@ -206,7 +201,7 @@ def _backward(
         eps = _normal(seed, offset + first * N + (block - phase), T, FLOAT)
         a = _alpha(alpha, number, first + row, mask, S_ALPHA)
         _, d_mean, d_logvar, _, d_alpha = element(
-            m, s, 0 * m, 0 * m, (1.0 - a).to(FLOAT), a.to(FLOAT), along_value, DUAL, REVERSE, True, True, ALPHA_GRAD)
+            m, s, None, None, (1.0 - a).to(FLOAT), a.to(FLOAT), along_value, DUAL, REVERSE, True, ALPHA_GRAD)
         at = _at(first, place, row, N, N)
         tl.store(by_mean + at, along_z + d_mean, mask=mask)
         tl.store(by_logvar + at, along_z * (0.5 * std(s) * eps) + d_logvar, mask=mask)
@@ -275,7 +270,7 @@ def _launch(kernel: Any, operands: Sequence[Any], first_row: int, rows: int, n: 
     tiles, warps = tiling(rows, n, LANES)
     offset = first_row * n
     mean = operands[0]
-    work = torch.promote_types(mean.dtype, torch.float32)
+    work = work_type(mean)
     if rows:
         with on_device(mean):
             kernel[(triton.cdiv(rows, tiles["R"]),)](

@@ -65,8 +65,8 @@ to_mean_grad: Any = shared(formula.to_mean_grad, shares=shares)
 from_mean_grad: Any = shared(formula.from_mean_grad, shares=shares)
 to_mean_by_alpha: Any = shared(formula.to_mean_by_alpha, shares=shares)
 from_mean_by_alpha: Any = shared(formula.from_mean_by_alpha, shares=shares)
-two_sum: Any = shared(special.two_sum)
 polynomial: Any = shared(special.polynomial)
+log_variance_pair: Any = shared(special.log_variance_pair, two_sum=shared(special.two_sum), ratio=ratio)
 split_g: Any = shared(special.split_g, ratio=ratio)
 split_gs: Any = shared(special.split_gs, ratio=ratio)
 
@@ -105,16 +105,20 @@ def split(x, k):
 
 @device
 def g(x, k, other_k, beyond):
-    """`special.g`; ``beyond`` is what `element` cut off log(k)."""
-    f, _, log_rest = split(x, k)
-    return split_g(x, f, log_rest + beyond, tail)
+    """`special.g`; ``beyond`` is what `special.log_variance_pair` cut off log(k)."""
+    return split_g(x, k, other_k, beyond, split, tail)
 
 
 @device
 def gs(x, k, other_k, beyond):
-    """`special.gs`; ``beyond`` is what `element` cut off log(k)."""
-    f, m, log_rest = split(x, k)
-    return split_gs(k, f, m, log_rest + beyond, tail)
+    """`special.gs`; ``beyond`` is what `special.log_variance_pair` cut off log(k)."""
+    return split_gs(x, k, other_k, beyond, split, tail)
+
+
+@device
+def where(condition, x, y):
+    """`tl.where`, which compiled functions do not take as an argument."""
+    return tl.where(condition, x, y)
 
 
 @device
@@ -134,7 +138,7 @@ def below(x, limit):
 
 
 @device
-def exp(x):
+def exp_and_expm1(x):
     """``exp(x)`` and ``expm1(x)`` for ``|x| <= 87`` (708).
 
     ``x = k log(2) + f`` with log(2) in two parts, the first short enough for an exact product with k.  Adding 3 * 2^22
@@ -155,13 +159,18 @@ def exp(x):
     return power + fraction, (power - 1.0) + fraction
 
 
+@device
+def exp(x):
+    """``exp(x)`` for ``|x| <= 87`` (708)."""
+    return exp_and_expm1(x)[0]
+
+
 # fmt: off
 @device
-def element(mean1, logvar1, mean2, logvar2, w1, w2, factor, DUAL, REVERSE, STANDARD, GRAD, BY_ALPHA):
-    """Values, and ``factor`` times their gradients, of one tile of scalar pairs; zeros for what is not asked for.
+def element(mean1, logvar1, mean2, logvar2, w1, w2, factor, DUAL, REVERSE, GRAD, BY_ALPHA):
+    """Values, and ``factor`` times their gradients, of one tile of scalar pairs; N2 is N(0, 1) if ``mean2`` is None.
 
-    Log-variances, and differences of them, are held within 87 (708), so that variances and ratios are normal numbers.
-    Where alpha is 0 or 1, JSG a KL divergence, and log(k) that difference itself, it gets back what it lost.
+    In place of what is not asked for, the value is returned.
     """
     if mean1.dtype == tl.float64:
         LARGEST: tl.constexpr = 1.7976931348623157e308
@@ -172,37 +181,8 @@ def element(mean1, logvar1, mean2, logvar2, w1, w2, factor, DUAL, REVERSE, STAND
         FURTHEST: tl.constexpr = 2.0**64
         WIDEST: tl.constexpr = 87.0
     g1, g2, slope = mean_weights(w1, w2, REVERSE)
-    if STANDARD:
-        difference = logvar1
-    else:
-        difference, low = two_sum(logvar1, -logvar2)
-    log_r1 = within(difference, WIDEST)
-    root, t = exp(0.5 * log_r1)
-    if not STANDARD:
-        low = tl.where(log_r1 == difference, 0.5 * low * root, 0.0)
-        root += low
-        t += low
-    if REVERSE:
-        beyond = tl.where(w1 * w2 == 0, within(difference - log_r1, 1e30), 0.0)
-    else:
-        beyond = 0.0
-    inverse = ratio(1.0, root)
-    r1 = root * root
-    r2 = inverse * inverse
-    e1 = t * (t + 2.0)
-    e2 = -e1 * r2
-    if STANDARD:
-        i1 = inverse
-        i2 = 1.0
-    else:
-        i1, _ = exp(-0.5 * within(logvar1, WIDEST))
-        i2 = below(i1 * root, FURTHEST / 2)
-    if STANDARD:
-        d = within(mean1, FURTHEST)
-    else:
-        d = within(mean1 - mean2, FURTHEST)
-    d1 = d * i1
-    d2 = d * i2
+    beyond, r1, r2, e1, e2, d1, d2, i1, i2 = log_variance_pair(
+        mean1, logvar1, mean2, logvar2, w1, w2, REVERSE, WIDEST, FURTHEST, exp, exp_and_expm1, within, where)
     if DUAL:
         kl1, kl2 = from_mean(g1, g2, beyond, r1, r2, e1, e2, d1, d2, gs)
     else:
@@ -217,11 +197,11 @@ def element(mean1, logvar1, mean2, logvar2, w1, w2, factor, DUAL, REVERSE, STAND
     if GRAD:
         if DUAL:
             by_mean1, by_logvar1 = from_mean_grad(w1, w2, g1, g2, r1, r2, e1, e2, d1, d2, i1, i2)
-            if not STANDARD:
+            if mean2 is not None:
                 _, by_logvar2 = from_mean_grad(w2, w1, g2, g1, r2, r1, e2, e1, d2, d1, i2, i1)
         else:
             by_mean1, by_logvar1 = to_mean_grad(w1, w2, g1, g2, r1, r2, e1, e2, d1, d2, i1, i2)
-            if not STANDARD:
+            if mean2 is not None:
                 _, by_logvar2 = to_mean_grad(w2, w1, g2, g1, r2, r1, e2, e1, d2, d1, i2, i1)
     if BY_ALPHA:
         kl1 = factor * kl1

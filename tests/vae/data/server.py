@@ -2,7 +2,6 @@
 
 import gzip
 import http.server
-import re
 import time
 
 import numpy as np
@@ -22,28 +21,20 @@ FIRST = f"{NAMES[0]}.gz"
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves what the server's ``content`` says, in the way its ``mood`` says, and keeps a list of what was asked."""
+    """Serves the server's ``content`` and keeps a list of the names that were requested."""
 
     def do_GET(self):
-        server = self.server
-        name, asked = self.path.lstrip("/"), self.headers.get("Range")
-        server.asked.append((name, asked))
+        server, name = self.server, self.path.lstrip("/")
+        server.asked.append(name)
         content = server.content.get(name)
         if content is None:
             self.send_error(404)
             return
-        start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1]) if asked and "no ranges" not in server.mood else 0
-        if start >= len(content):
-            self.send_error(416)
-            return
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(content) - start))
+        time.sleep(server.delay)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        if "slow" in server.mood:
-            time.sleep(0.5)
-        rest = content[start:]
-        cut = "always cut" in server.mood or ("cut once" in server.mood and len(server.asked) == 1)
-        self.wfile.write(rest[: len(rest) // 2] if cut else rest)
+        self.wfile.write(content[: len(content) // 2] if name in server.cut else content)
 
     def log_message(self, *_):
         pass
@@ -53,7 +44,8 @@ class Server(http.server.ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.content = dict(CONTENT)
-        self.mood = ""
+        self.delay = 0.0  # seconds before an answer
+        self.cut = set()  # names of files of which half is sent
         self.asked = []
         self.url = f"http://127.0.0.1:{self.server_address[1]}/"
 

@@ -39,7 +39,7 @@ sys.exit(main(["get", "mnist"]))
 
 
 def test_of_two_processes_at_once_one_fetches_and_the_other_waits(server, small_mnist, tmp_path):
-    server.mood = "slow"  # so that the second surely starts while the first is at it
+    server.delay = 0.5  # so that the second surely starts while the first is at it
     script = GET.format(files=[dataclasses.astuple(file) for file in small_mnist.files], url=server.url)
     command = [sys.executable, "-c", script]
     with contextlib.ExitStack() as stack:
@@ -53,7 +53,7 @@ def test_of_two_processes_at_once_one_fetches_and_the_other_waits(server, small_
         outputs = [process.communicate(timeout=60) for process in both]
     said = f"mnist: 60,000 + 10,000 images in {tmp_path / 'data' / 'mnist'}, verified: sha256\n"
     assert [(process.returncode, *output) for process, output in zip(both, outputs, strict=True)] == [(0, said, "")] * 2
-    assert sorted(name for name, _ in server.asked) == sorted(CONTENT)  # each file once
+    assert sorted(server.asked) == sorted(CONTENT)  # each file once
     assert folder_content(tmp_path / "data" / "mnist") == CONTENT
 
 
@@ -121,7 +121,7 @@ def test_files_that_are_missing_are_fetched_and_the_others_kept(server, small_mn
     (tmp_path / "data" / "mnist").mkdir(parents=True)
     (tmp_path / "data" / "mnist" / NAMES[0]).write_bytes(idx_content(ARRAYS[NAMES[0]]))
     assert main(["get", "mnist"]) == 0
-    assert sorted(name for name, _ in server.asked) == sorted(set(CONTENT) - {FIRST})
+    assert sorted(server.asked) == sorted(set(CONTENT) - {FIRST})
     (tmp_path / "data" / "mnist" / NAMES[0]).write_bytes(b"damaged")
     (tmp_path / "data" / "mnist" / f"{NAMES[1]}.gz").unlink()
     assert main(["get", "mnist"]) == 2
@@ -137,7 +137,7 @@ def test_a_folder_that_cannot_be_written_is_named(small_mnist, server, monkeypat
 
 
 def test_sprites_are_drawn_by_get(monkeypatch, tmp_path, capsys):
-    bits = synth.draw(synth.square, 0.5, 0.0)
+    bits = synth.draw_sprite(synth.square, 0.5, 0.0)
     for name, value in {
         "OUTLINES": (synth.square,),
         "SCALES": synth.SCALES[:1],

@@ -176,20 +176,19 @@ def test_the_embedded_set_is_made_from_the_first_images_and_the_same_each_time(
         expected(name, array[:4]) for name, array in zip(NAMES, (IMAGES, IMAGES, LABELS, LABELS), strict=True)
     )
     monkeypatch.setattr(maker, "FASHION_MINI", dataclasses.replace(FASHION_MINI, files=parts))
-    monkeypatch.setattr("sys.argv", ["vae.fashion_mini", str(small_fashion("source"))])
+    source = small_fashion("source")
     made = []
     for folder in ("first", "second"):
         (tmp_path / folder).mkdir()
         monkeypatch.setattr(maker, "EMBEDDED", tmp_path / folder)
-        assert maker.main() == 0
+        assert maker.main([str(source)]) == 0
         made.append({path.name: path.read_bytes() for path in (tmp_path / folder).iterdir()})
     assert made[0] == made[1]
     # Bytes 4 to 8 of a gzip file are the time it was made at (RFC 1952); 0 means none.
     assert all(content[4:8] == bytes(4) for content in made[0].values())
     np.testing.assert_array_equal(read_idx(tmp_path / "first", parts[0]), IMAGES[:4])
 
-    monkeypatch.setattr("sys.argv", ["vae.fashion_mini", str(tmp_path / "nowhere")])
-    assert maker.main() == 2
+    assert maker.main([str(tmp_path / "nowhere")]) == 2
     assert capsys.readouterr().err.startswith("vae.fashion_mini: no Fashion-MNIST under")
 
 

@@ -29,7 +29,7 @@ def inside(shape: int, x: float, y: float) -> bool:
 def test_a_pixel_is_white_where_its_centre_lies_inside_the_rotated_scaled_outline(shape):
     random = np.random.default_rng(shape)
     for scale, rotation in [(0.5, 0), (1.0, 7), (0.7, 33)]:
-        bits = synth.draw(synth.OUTLINES[shape], scale, 2 * np.pi * rotation / 39)
+        bits = synth.draw_sprite(synth.OUTLINES[shape], scale, 2 * np.pi * rotation / 39)
         images = PackedImages(torch.from_numpy(bits))[:]
         assert images.shape == (1024, 1, 64, 64)
         turned = complex(math.cos(2 * math.pi * rotation / 39), -math.sin(2 * math.pi * rotation / 39))
@@ -55,14 +55,14 @@ def test_no_pixel_comes_so_near_to_an_outline_that_rounding_decides():
 def test_the_drawing_never_changes():
     digest = hashlib.sha256()
     for outline in synth.OUTLINES:
-        digest.update(synth.draw(outline, synth.SCALES[2], synth.ROTATIONS[9]))
+        digest.update(synth.draw_sprite(outline, synth.SCALES[2], synth.ROTATIONS[9]))
     assert digest.hexdigest() == "7abf0023ca822063c69e0cbe6eec38139d0a51bddcd4d4fabd8714762af9217f"
 
 
 @pytest.fixture
 def few_sprites(monkeypatch):
     """One shape, one scale and one rotation: 1,024 images."""
-    bits = synth.draw(synth.square, 0.5, 0.0)
+    bits = synth.draw_sprite(synth.square, 0.5, 0.0)
     monkeypatch.setattr(synth, "OUTLINES", (synth.square,))
     monkeypatch.setattr(synth, "SCALES", synth.SCALES[:1])
     monkeypatch.setattr(synth, "ROTATIONS", synth.ROTATIONS[:1])
@@ -75,7 +75,7 @@ def test_sprites_are_drawn_once_and_then_read(few_sprites, tmp_path, monkeypatch
     first = load("dsprites-synth")
     place = tmp_path / "cache" / "jsgmath" / "dsprites-synth.npy"
     assert [path.name for path in place.parent.iterdir()] == [place.name]
-    monkeypatch.setattr(synth, "draw", None)  # drawing again would fail
+    monkeypatch.setattr(synth, "draw_sprite", None)  # drawing again would fail
     for dataset in (first, load("dsprites-synth"), load("dsprites-synth", place)):
         train, test = hold_out(1024)
         assert np.array_equal(dataset.train_images.bits, few_sprites[train])

@@ -9,7 +9,7 @@ from matplotlib.container import ErrorbarContainer
 from tests.vae.figures.grid import add_grid, lines, row_of
 from tests.vae.runs.add_run import add_run
 from vae.figures import curves
-from vae.figures.output import COLOURS
+from vae.style import COLOURS
 
 
 def test_figure_3_draws_test_full_train_dashed_the_kls_as_levels_and_the_paper_open(tmp_path):

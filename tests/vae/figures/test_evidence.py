@@ -7,7 +7,7 @@ import pytest
 from tests.vae.figures.grid import add_grid, change, lines, row_of
 from tests.vae.runs.add_run import add_run
 from vae.figures import evidence
-from vae.figures.output import COLOURS
+from vae.style import COLOURS
 
 
 def add_evaluation(path, value, **changes):

@@ -7,8 +7,8 @@ import pytest
 from tests.vae.figures.grid import GRID, add_grid, change, lines, row_of
 from tests.vae.runs.add_run import add_run
 from vae.figures import curves, tables
-from vae.figures.output import COLOURS
 from vae.runs.groups import read_runs
+from vae.style import COLOURS
 from vae.training.settings import Settings, parse
 
 

@@ -21,7 +21,8 @@ from jsgmath import Gaussian
 from vae.errors import UserError
 from vae.figures import __main__ as command
 from vae.figures import fig1, fig2
-from vae.figures.output import Result, style, write
+from vae.figures.output import Result, write
+from vae.style import style
 
 NOWHERE = Path("nowhere")
 ENDINGS = ("png", "pdf", "csv", "txt")
@@ -30,13 +31,13 @@ ENDINGS = ("png", "pdf", "csv", "txt")
 @pytest.fixture(scope="module")
 def figure1() -> Result:
     with style():
-        return fig1.draw(NOWHERE)
+        return fig1.fig1(NOWHERE)
 
 
 @pytest.fixture(scope="module")
 def figure2() -> Result:
     with style():
-        return fig2.draw(NOWHERE)
+        return fig2.fig2(NOWHERE)
 
 
 # Figure 1
@@ -172,7 +173,7 @@ def test_the_integrals_agree_with_an_adaptive_quadrature_of_the_definitions(figu
         "jsg": integral(lambda p, q: plogp(p, np.sqrt(p * q) / Z) + plogp(q, np.sqrt(p * q) / Z)) / 2,
         "jsg-dual": integral(lambda p, q: plogp(np.sqrt(p * q), p * Z) + plogp(np.sqrt(p * q), q * Z)) / 2 / Z,
     }
-    values = fig2.divergences(fig2.Grid.around(fig2.mixture(), fig2.STEP), theta)
+    values = fig2.divergences(fig2.IntegrationGrid.around(fig2.mixture(), fig2.STEP), theta)
     assert list(values) == list(wanted)
     for name, value in wanted.items():
         assert values[name].item() == pytest.approx(value, abs=1e-7), name  # a few times the quadrature's tolerance
@@ -193,7 +194,7 @@ def test_for_a_single_gaussian_the_integrals_are_the_closed_forms(seed):
         "jsg": jsgmath.jsg(N1, N2, 0.5),
         "jsg-dual": jsgmath.jsg_dual(N1, N2, 0.5),
     }
-    values = fig2.divergences(fig2.Grid.around(target, fig2.STEP), theta)
+    values = fig2.divergences(fig2.IntegrationGrid.around(target, fig2.STEP), theta)
     for name, value in wanted.items():
         # The rule's own error is far below 1e-15 here; what remains is rounding in 1e5 terms of up to a few nats.
         assert values[name].item() == pytest.approx(value, abs=1e-12), name
@@ -208,7 +209,7 @@ def test_every_optimum_is_best_in_its_own_divergence(figure2):
 
 
 def test_moving_any_parameter_of_an_optimum_either_way_makes_it_worse(figure2):
-    grid = fig2.Grid.around(fig2.mixture(), fig2.STEP)
+    grid = fig2.IntegrationGrid.around(fig2.mixture(), fig2.STEP)
     # A gradient of 1e-5 would already make one of the two ways better; curvatures are of order 0.1 to 10, so that the
     # divergence grows by 1e-11 at least, a hundred times its rounding.
     move = 2e-5
@@ -240,7 +241,7 @@ def test_the_minimum_of_kl_pq_is_at_the_moments_and_the_minimisation_finds_it(fi
 @pytest.mark.parametrize("name", fig2.NAMES)
 def test_second_derivatives_are_finite_where_the_densities_are_many_orders_apart(name):
     target = fig2.mixture(seed=0)
-    grid = fig2.Grid.around(target, fig2.ROUGH)
+    grid = fig2.IntegrationGrid.around(target, fig2.ROUGH)
     theta = fig2.starts(target)[1]
     assert (grid.log_p - fig2.gaussian(theta).log_prob(grid.points)).max() > 800  # exp of it overflows
     hessian = torch.autograd.functional.hessian(lambda theta: fig2.divergences(grid, theta)[name], theta)
@@ -257,7 +258,7 @@ def test_jsg_lies_between_the_kls_and_js_and_its_dual_seek_the_mode_as_the_capti
 
 
 def test_the_caption_bounds_the_error_of_the_integrals(figure2):
-    grids = [fig2.Grid.around(fig2.mixture(), step) for step in (fig2.STEP, fig2.STEP / 2)]
+    grids = [fig2.IntegrationGrid.around(fig2.mixture(), step) for step in (fig2.STEP, fig2.STEP / 2)]
     bound = float(figure2.caption.split("by more than ")[1].split(". ")[0])
     for row in optima(figure2).values():
         coarse, fine = (fig2.divergences(grid, theta_of(row)) for grid in grids)

@@ -94,7 +94,7 @@ def train(limit, *options):
     return vae.train.main(["--epochs", "1", "--out", sys.argv[1], *options])
 
 assert train(1_000_000) == 2
-assert os.listdir(sys.argv[1]) == ["run.json"]
+assert sorted(os.listdir(sys.argv[1])) == [".lock", "run.json"]
 sys.exit(train(100_000_000, "--resume"))
 """
 )
@@ -178,14 +178,14 @@ def test_a_folder_in_use_is_refused_until_its_process_ends(tmp_path, capsys):
         with pytest.raises(UserError, match="in use"):
             RunFolder(tmp_path)
     RunFolder(tmp_path).__exit__()
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
 def test_what_a_killed_process_was_writing_is_swept_away_and_nothing_else(tmp_path):
     for name in (".checkpoint.writing123.pt", ".run.writing7.json", "checkpoint.pt", ".hidden"):
         (tmp_path / name).touch()
     with RunFolder(tmp_path):
-        assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.pt", ".hidden"}
+        assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.pt", ".hidden", ".lock"}
 
 
 TWO_THREADS = (

@@ -1,25 +1,25 @@
 """The documentation: what it tells to type is understood, and what it shows is what comes out."""
 
+import ast
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import yaml
+from distributed.cli import dask_scheduler, dask_worker
 
 from vae import evaluate
 from vae.data import __main__ as data
 from vae.figures import __main__ as figures
 from vae.report import __main__ as report
-from vae.sweep import best, grid, status, worker
+from vae.sweep import best, grid, status
 from vae.training import settings
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "results" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SWEEP = ROOT / "docs" / "sweep.md"
 
@@ -34,7 +34,6 @@ PARSERS = {
     "vae.sweep": grid.parse,
     "vae.sweep best": best.parse,
     "vae.sweep status": status.parse,
-    "vae.sweep worker": worker.parse,
 }
 
 
@@ -52,7 +51,7 @@ def commands():
     ]
     lines += [
         (module.__name__, re.split("  +", line.strip())[0])  # what the command does stands behind it
-        for module in (settings, evaluate, figures, report, grid, worker)
+        for module in (settings, evaluate, figures, report, grid)
         for line in module.DESCRIPTION.splitlines()
     ]
     split = [
@@ -98,7 +97,7 @@ def test_a_program_on_a_page_runs_and_prints_what_is_shown(text, shown, tmp_path
 
 def test_the_page_on_sweeps_shows_every_program_that_it_is_about():
     shown = " ".join(shlex.join(words) for source, words in commands() if source == "docs/sweep.md")
-    for program in ("vae.sweep --dataset", "vae.sweep best", "vae.sweep worker", "vae.sweep status", "vae.train --"):
+    for program in ("vae.sweep --dataset", "vae.sweep best", "vae.sweep status", "vae.train --"):
         assert program in shown
 
 
@@ -110,98 +109,58 @@ def test_the_output_that_is_shown_is_what_is_printed(capsys, monkeypatch):
     assert shown.startswith("mnist")
 
 
-# Slurm
-
-WORKER = "-m|vae.sweep|worker|--storage|postgresql://host/a b|"
+# Many machines
 
 
-@pytest.fixture
-def script(tmp_path):
-    """The Slurm script in a folder with a worker and a scontrol that only write down what they are told."""
-    (text,) = blocks(SWEEP, "bash")
-    (tmp_path / "sweep.slurm").write_text(text)
-    worker = """\
-trap 'echo stopped >> log; exit 143' TERM
-printf '%s|' "$@" >> log; echo >> log
-for step in {1..1500}; do [ -e end ] && exit 3; sleep 0.02; done  # half a minute, should nobody stop it
-"""
-    for name, content in (("python", worker), ("scontrol", 'echo scontrol "$@" >> log\n')):
-        (tmp_path / name).write_text(f"#!/bin/bash\n{content}")
-        (tmp_path / name).chmod(0o755)
-    return tmp_path / "sweep.slurm"
+def dask_commands():
+    """The words of each `dask …` on the page on sweeps, as its commands and its Kubernetes file have them."""
+    lines = [line for block in blocks(SWEEP, "sh") for line in block.replace("\\\n", "").splitlines()]
+    found = [shlex.split(line, comments=True) for line in lines]
+    found.append(kubernetes()["spec"]["template"]["spec"]["containers"][0]["command"])
+    return [words[words.index("dask") + 1 :] for words in found if "dask" in words]
 
 
-def start(script):
-    environment = {
-        "PATH": f"{script.parent}:{os.environ['PATH']}",
-        "STORAGE": "postgresql://host/a b",
-        "SLURM_JOB_ID": "77",
-    }
-    job = subprocess.Popen(["bash", script], cwd=script.parent, env=environment)
-    wait_for(lambda: (script.parent / "log").exists() and (script.parent / "log").read_text().endswith("\n"))
-    return job
-
-
-def log(script):
-    return (script.parent / "log").read_text().splitlines()
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "the script did not come so far within half a minute"
-        time.sleep(0.02)
-
-
-def test_the_slurm_script_is_bash(script):
-    subprocess.run(["bash", "-n", script], check=True)
-    lines = script.read_text().splitlines()
-    assert lines[0] == "#!/bin/bash"
-    options = shlex.split(" ".join(line.removeprefix("#SBATCH") for line in lines if line.startswith("#SBATCH")))
-    assert {option.partition("=")[0] for option in options} == {
-        "--job-name", "--array", "--gpus", "--cpus-per-task", "--time", "--requeue", "--open-mode", "--signal"
-    }  # fmt: skip
-    # Slurm reads these up to the first command only.
-    assert [line.startswith("#") for line in lines] == sorted((line.startswith("#") for line in lines), reverse=True)
-
-
-def test_the_slurm_script_stops_its_worker_at_the_end_of_its_time_and_is_queued_again(script):
-    job = start(script)
-    job.send_signal(signal.SIGTERM)
-    job.wait(30)
-    assert log(script) == [WORKER, "stopped", "scontrol requeue 77"]
-
-
-def test_the_slurm_script_ends_with_its_worker_and_with_its_status(script):
-    job = start(script)
-    (script.parent / "end").touch()
-    assert job.wait(30) == 3
-    assert log(script) == [WORKER]
-
-
-# Kubernetes
-
-
-def test_the_kubernetes_file_is_a_job_of_workers_with_a_gpu_each_and_a_shared_folder():
+def kubernetes():
     (text,) = blocks(SWEEP, "yaml")
-    job = yaml.safe_load(text)
-    assert (job["apiVersion"], job["kind"]) == ("batch/v1", "Job")
-    assert set(job) == {"apiVersion", "kind", "metadata", "spec"}
-    assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", job["metadata"]["name"])
-    # Without completions the job has ended when a worker has found the queue empty and the others have ended, too.
-    assert set(job["spec"]) == {"parallelism", "backoffLimit", "template"}
-    assert job["spec"]["parallelism"] > 1
-    pod = job["spec"]["template"]["spec"]
-    assert set(pod) == {"restartPolicy", "containers", "volumes"}
-    assert pod["restartPolicy"] == "OnFailure"
+    return yaml.safe_load(text)
+
+
+def test_dask_accepts_the_commands_for_it():
+    programs = {"scheduler": dask_scheduler.main, "worker": dask_worker.main}
+    commands = dask_commands()
+    assert [name for name, *_ in commands] == ["scheduler", "worker", "scheduler", "worker"]
+    for name, *arguments in commands:
+        context = programs[name].make_context(name, arguments)
+        assert context.params["dashboard"] is False
+        if name == "worker":
+            assert (context.params["nthreads"], context.params["memory_limit"]) == (1, "0")
+
+
+def test_the_slurm_program_is_python():
+    (text,) = blocks(SWEEP, "py")  # dask-jobqueue, which it needs, is not installed here
+    assert "from dask_jobqueue import SLURMCluster" in text
+    ast.parse(text)
+
+
+def test_the_kubernetes_file_is_a_deployment_of_workers_with_a_gpu_each_and_a_shared_folder():
+    deployment = kubernetes()
+    assert (deployment["apiVersion"], deployment["kind"]) == ("apps/v1", "Deployment")
+    assert set(deployment) == {"apiVersion", "kind", "metadata", "spec"}
+    assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", deployment["metadata"]["name"])
+    assert set(deployment["spec"]) == {"replicas", "selector", "template"}
+    assert deployment["spec"]["replicas"] > 1
+    template = deployment["spec"]["template"]
+    assert deployment["spec"]["selector"]["matchLabels"] == template["metadata"]["labels"]
+    pod = template["spec"]
+    assert set(pod) == {"containers", "volumes"}
     (container,), (volume,) = pod["containers"], pod["volumes"]
-    assert set(container) == {"name", "image", "command", "env", "resources", "volumeMounts"}
-    assert container["command"] == ["python", "-m", "vae.sweep", "worker", "--storage", "$(STORAGE)"]
-    assert [variable["name"] for variable in container["env"]] == ["STORAGE"]
-    assert set(container["env"][0]["valueFrom"]["secretKeyRef"]) == {"name", "key"}
+    assert set(container) == {"name", "image", "command", "resources", "volumeMounts"}
     assert container["resources"]["limits"] == {"nvidia.com/gpu": 1}
     (mount,) = container["volumeMounts"]
     assert mount["name"] == volume["name"]
     assert set(volume["persistentVolumeClaim"]) == {"claimName"}
-    # Where the page's own command puts the results.
+    # Where the page's own command puts the results, and the name under which it finds the scheduler.
     assert f"--out {mount['mountPath']}/mnist" in SWEEP.read_text()
+    assert container["command"][2] == "tcp://scheduler:8786"
+    assert "kubectl run scheduler " in SWEEP.read_text()
+    assert "--scheduler tcp://scheduler:8786" in SWEEP.read_text()

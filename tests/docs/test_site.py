@@ -17,7 +17,7 @@ import jsgmath.certified
 import jsgmath.families
 import jsgmath.torch
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 MACHINERY = ROOT / "docs" / "mkdocs"
 
 

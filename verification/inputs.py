@@ -1,4 +1,4 @@
-"""The inputs of `ulps.py`: families of pairs of Gaussians, and the same pairs as each implementation takes them."""
+"""The inputs of `ulps.py`: kinds of pairs of Gaussians, and their conversion for each implementation."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ import numpy as np
 import jsgmath
 
 ALPHAS = (0.1, 0.5, 0.8)
-COUNT = 60  # pairs of a family in one dimension
+COUNT = 60  # pairs of each kind in one dimension
 
 CONVERSIONS = {
     ("var", "std"): np.sqrt,
@@ -19,7 +19,7 @@ CONVERSIONS = {
 
 
 class Pairs(NamedTuple):
-    """Means ``(count, n)`` and scales ``(count, n)``, of a covariance ``(count, n, n)``, in the form that is named."""
+    """Means of shape ``(count, n)`` and scales of shape ``(count, n)``, or ``(count, n, n)`` if the form is ``cov``."""
 
     form: str
     mean1: np.ndarray
@@ -31,8 +31,8 @@ class Pairs(NamedTuple):
         return (jsgmath.Gaussian(mean, **{self.form: scale}) for mean, scale in (self[1:3], self[3:]))
 
 
-def families(dtype):
-    """Name -> groups of pairs, and alphas, in float64; what float32 cannot hold is scaled down for it."""
+def inputs(dtype):
+    """Kind of input -> (groups of pairs, alphas), in float64; ``dtype`` float32 gets less extreme numbers."""
     rng, double = np.random.default_rng(1), dtype == np.float64
     m1, m2, s1 = rng.normal(size=(3, COUNT, 1))
     sign = rng.choice([-1.0, 1.0], size=(COUNT, 1))
@@ -51,7 +51,7 @@ def families(dtype):
     one[f"common mean of 1e{far}"] = Pairs("var", 10.0**far + m1, v1, 10.0**far + m2, v2)
     for log_ratio in (300, 700) if double else (36, 84):
         one[f"ratios of e^±{log_ratio}"] = Pairs("logvar", m1, sign * log_ratio + s1 / 9, m2, s2 / 9)
-    half = 500 if double else 50  # each variance is a number of the type, their ratio is not
+    half = 500 if double else 50  # each variance is a number of the type, but their ratio is not
     one[f"ratios of e^±{2 * half}"] = Pairs("logvar", m1, sign * half, m2, -sign * half)
     result = {name: ([pairs], ALPHAS) for name, pairs in one.items()}
     for alpha in (1e-12, 1e-300 if double else 1e-30):
@@ -64,7 +64,7 @@ def families(dtype):
 
 
 def dense_pairs(rng, n, condition, distance):
-    """Three pairs of random covariances, or if a ``distance`` is given nearly equal, in the whitening of the first."""
+    """Three pairs of random covariances; with a ``distance``, nearly equal ones, measured in units of the first."""
     bases, _ = np.linalg.qr(rng.normal(size=(2, 3, n, n)))
     root, other = (q * np.geomspace(1, condition**-0.5, n) @ q.mT for q in bases)  # symmetric square roots
     m1, shift, noise = rng.normal(size=(3, n)), rng.normal(size=(3, n)), rng.normal(size=(3, n, n))
@@ -75,7 +75,7 @@ def dense_pairs(rng, n, condition, distance):
 
 
 def converted(pairs, forms, dtype):
-    """The pairs rounded, in a form that is taken, or None: not those given, but pairs like them."""
+    """Converts the pairs to one of the forms and rounds them; returns None if there is no such conversion."""
     form, m1, s1, m2, s2 = pairs
     if forms == ("to standard",) and form != "cov":  # moved so that N2 is N(0, I)
         log_ratio = s1 - s2 if form == "logvar" else np.log(s1 / s2)

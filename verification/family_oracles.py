@@ -1,13 +1,13 @@
-"""The textbook's divergences of exponential families, in as many digits as it takes; nothing here imports jsgmath.
+"""The textbook's divergences of exponential families, in many digits; nothing here imports jsgmath.
 
-A member is a tuple of numbers, or of tuples of them, in the parameters of `KL` below.
+A member is what its functions in `KL_AND_MEAN` take: a number, or a tuple of numbers.
 """
 
 from mpmath import mp
 
 from verification.oracles import mean_weights
 
-# Near-equal members lose twice the digits of their distance, and as many as their parameters have before the point.
+# Near-equal members lose twice as many digits as their distance has, and the digits of parameters before the point.
 DIGITS = 150
 
 
@@ -78,7 +78,7 @@ KL_AND_MEAN = {
 
 
 def skew(family, first, second, alpha, convention="deasy", dual=False, digits=DIGITS):
-    """Eq. 8, or 10 if ``dual``, of two members."""
+    """Eq. 8, or eq. 10 if ``dual``, of two members."""
     kl, mean = KL_AND_MEAN[family]
     with mp.workdps(digits):
         alpha = mp.mpf(alpha)
@@ -87,7 +87,7 @@ def skew(family, first, second, alpha, convention="deasy", dual=False, digits=DI
         return mp.fsum(w * x for w, x in terms)
 
 
-# --- the definition: densities, the mean being the normalised product of their powers ---------------------------
+# --- the definition: densities, and the mean as the normalised product of their powers --------------------------
 
 LOG_DENSITY = {
     "Poisson": lambda rate, x: x * mp.log(rate) - rate - mp.loggamma(x + 1),
@@ -107,12 +107,12 @@ def _sum(family, first, f):
 
 
 def _integral(family, f):
-    """By tanh-sinh, which takes singular ends."""
+    """The integral of f by tanh-sinh quadrature, which works with singular ends."""
     return mp.quad(f, [0, 0.5, 1] if family == "Dirichlet" else [0, 0.5, 2, 8, 30, 120])
 
 
 def defined(family, first, second, alpha, convention="deasy", dual=False, digits=60):
-    """Eqs. 1, 7, 8 and 10 by sums or, on the unit interval and the half-line, by integrals; `first` not extreme."""
+    """Eqs. 1, 7, 8 and 10 by sums, or by integrals over the unit interval or the half-line; not for extreme members."""
     with mp.workdps(digits):
         alpha = mp.mpf(alpha)
         g1, g2 = mean_weights(alpha, convention)

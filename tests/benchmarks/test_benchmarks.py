@@ -1,4 +1,4 @@
-"""The benchmarks run, refuse, and report what they measured; on the CPU, at sizes that say nothing of speed."""
+"""The benchmarks run, report what they measured and refuse wrong results, on a CPU and at very small sizes."""
 
 import json
 import multiprocessing.dummy
@@ -33,7 +33,7 @@ TINY = gpu.Sizes(
 
 @pytest.fixture
 def uncompiled(monkeypatch):
-    """torch.compile takes half a minute a function; what comes after it is the same."""
+    """Skips the compilation, which takes half a minute per function; everything after it stays the same."""
     monkeypatch.setattr(torch, "compile", lambda function, **_: function)
 
 
@@ -45,7 +45,7 @@ def test_every_case_is_checked_measured_and_reported(tmp_path, capsys, uncompile
         kinds = {r["kind"] for r in results["records"] if r["implementation"] == implementation}
         assert kinds == set(KINDS)
     assert len(results["targets"]) == len(list(report.targets(results)))
-    # A CPU counts no launches, compiles no kernel and knows no peak of memory.  All else has a number, on paper too.
+    # A CPU cannot measure launches, compiled kernels and peak memory.  All other targets have a number.
     unknown = [t.what for t in report.targets(results) if t.met is None]
     assert len(unknown) == 4
     assert all("launches" in what or "compiled" in what or "peak" in what for what in unknown)
@@ -55,7 +55,7 @@ def test_every_case_is_checked_measured_and_reported(tmp_path, capsys, uncompile
 
 
 def scaled(function, *arguments, **keywords):
-    """What ``function`` returns, its last number off by 1e-5, which is 84 units of the last place or more."""
+    """Calls ``function`` and changes its last number by 1e-5, which is at least 84 units in the last place."""
 
     def off(x):
         return torch.cat([x.flatten()[:-1], x.flatten()[-1:] * (1 + 1e-5)]).view_as(x)
@@ -103,7 +103,7 @@ def test_what_fails_or_comes_too_late_is_named():
 
 
 def test_the_cpu_command_measures_and_says_what_it_left_out(tmp_path):
-    """In a process of its own, as it starts pytest; with no compiler, and import measured once."""
+    """The command runs in its own process, since it starts pytest; it finds no compiler and measures one import."""
     program = """
 import sys
 from dataclasses import replace
@@ -112,7 +112,7 @@ from benchmarks import __main__ as command
 command.import_time = partial(command.import_time, processes=1)
 sys.exit(command.main(sys.argv[1:]))
 """
-    # pytest-benchmark measures nothing in a worker of pytest-xdist, and this process must not look like one.
+    # pytest-benchmark measures nothing in a worker of pytest-xdist, so this process must not look like one.
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_XDIST_WORKER"}
     file = tmp_path / "cpu.json"
     options = ["-k", "128-20 and (standard or compiled)", "--benchmark-max-time=0.001", "--benchmark-min-rounds=1"]
@@ -132,7 +132,7 @@ sys.exit(command.main(sys.argv[1:]))
 
 
 class Off(torch.autograd.Function):
-    """The identity, but for the last number of its gradient, which is off by 1e-5."""
+    """The identity, except that the last number of its gradient is off by 1e-5."""
 
     @staticmethod
     def forward(ctx, x):
@@ -172,13 +172,13 @@ def test_a_gpu_is_asked_for_in_one_line(tmp_path, capsys):
 
 
 def tensors_of(kind, dtype="fp64"):
-    """Pairs that differ by about 1: there no formula loses more than a few digits."""
+    """Pairs that differ by about 1, so that no formula loses more than a few digits."""
     return [t.detach()[::3].contiguous().requires_grad_() for t in Case(kind, 12, 5, dtype).inputs(CPU)]
 
 
 @pytest.mark.parametrize("kind", ["standard", "diagonal"])
 def test_the_others_compute_the_same_divergence_and_gradients(kind):
-    """To 1e-5 in float32, 1e-12 in float64: a wrong weight or sign would cost the first digit."""
+    """They agree to 1e-5 in float32 and 1e-12 in float64; a wrong weight or sign would change the first digit."""
     for function, dtype, tolerance in (
         (KINDS[kind].liger, "fp32", 1e-5),
         (KINDS[kind].textbook, "fp64", 1e-12),
@@ -195,18 +195,18 @@ def test_the_textbook_of_full_covariance_computes_eq_8_and_its_gradient():
     tensors = tensors_of("full")
     value = textbook.full(*tensors, ALPHA)
     point = [t.detach().numpy() for t in tensors]
-    np.testing.assert_allclose(value.detach(), check.dense_reference(*point), rtol=1e-12)
+    np.testing.assert_allclose(value.detach(), check.full_reference(*point), rtol=1e-12)
     gradients = torch.autograd.grad(value.sum(), tensors)
     rng = np.random.default_rng(2)
     for gradient, position in zip(gradients, range(4), strict=True):
         step = 1e-5 * rng.normal(size=gradient.shape)
         step = np.tril(step) if gradient.ndim == 3 else step
         ahead, behind = (
-            check.dense_reference(*point[:position], point[position] + sign * step, *point[position + 1 :])
+            check.full_reference(*point[:position], point[position] + sign * step, *point[position + 1 :])
             for sign in (1, -1)
         )
         terms = gradient.numpy() * step
-        # The quotient leaves out third derivatives, times the square of the step.
+        # The error of the quotient is a third derivative times the square of the step.
         axes = tuple(range(1, terms.ndim))
         np.testing.assert_allclose((ahead - behind) / 2, terms.sum(axes), atol=1e-8 * np.abs(terms).sum(axes).max())
 
@@ -243,7 +243,7 @@ def test_ratios_are_of_medians_and_span_the_quantiles_at_their_worst():
     assert report.against(records, ours, "textbook", 1).met is None
 
 
-# torch's own compiler uses much that torch calls deprecated.
+# torch's compiler uses functions that torch has deprecated.
 COMPILES = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
 
@@ -257,10 +257,10 @@ def test_the_ways_to_train_have_the_same_loss_and_learn(monkeypatch):
     losses = {name: torch.stack([next(way) for _ in range(40)]) for name, (_, way) in train.ways(few, "triton").items()}
     assert len(losses) == 7
     (together,) = (losses.pop(name) for name in list(losses) if "3 models" in name)
-    # Alpha 0.3 is the second of them: over the first steps its curve is that of the trainer, but for rounding.
+    # The second of them has alpha 0.3, so its first losses are those of the trainer, up to rounding.
     assert together[:5, 1].tolist() == pytest.approx(losses[train.OURS][:5].tolist(), rel=1e-4)
     for name, loss in losses.items():
-        # The first weights are drawn anew in each way but the trainer's own; images are grey on average in all of them.
+        # The plain loops start from other weights, but all untrained models decode to images that are grey on average.
         assert loss[0].item() == pytest.approx(losses[train.OURS][0].item(), rel=0.3), name
         assert loss[-5:].mean() < loss[:5].mean(), name
     interpreted = next(loss for name, loss in losses.items() if "triton" in name)
@@ -269,7 +269,7 @@ def test_the_ways_to_train_have_the_same_loss_and_learn(monkeypatch):
 
 def test_the_benchmark_of_training_writes_what_it_prints(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(train, "SWEEP", train.SWEEP[2:4])
-    ways = train.ways  # the compiler takes long, and the test above has seen what it makes
+    ways = train.ways  # compiling takes long, and the test above checks the compiled step
     monkeypatch.setattr(
         train, "ways", lambda *options: {k: v for k, v in ways(*options).items() if "compiled" not in k}
     )
@@ -280,7 +280,7 @@ def test_the_benchmark_of_training_writes_what_it_prints(tmp_path, capsys, monke
     printed = capsys.readouterr().out
     assert {r["threads"] for r in records} == {1, torch.get_num_threads()}
     assert [r["models"] for r in records[-2:]] == [1, 3]
-    # Three processes that take 10 steps a second each: 30 steps a second, of 64 images, in a third of the time.
+    # Three processes take 10 steps per second each: together 30 steps of 64 images, each in a third of the time.
     (line,) = (line for line in printed.splitlines() if "3 x 1 thread" in line)
     assert [cell.strip() for cell in line.split("|")[3:6]] == [
         "1,920 (1,920 to 1,920)",
@@ -319,7 +319,7 @@ def test_the_steps_of_a_process_are_counted_without_those_that_warm_it_up(monkey
     train.count_steps(threading.Barrier(1), 0.1, taken)
     rate = taken.get()
     assert len(counted) > train.WARM_UP
-    # The last step begins before the end of the tenth of a second, and all end before the end of the whole.
+    # The last step starts within the tenth of a second, and all steps end before the call returns.
     steps = len(counted) - train.WARM_UP
     assert steps / (time.perf_counter() - start) < rate <= steps / 0.1
 
@@ -328,5 +328,5 @@ def test_nothing_is_measured_if_a_way_trains_another_model(monkeypatch):
     monkeypatch.setattr(train, "SWEEP", train.SWEEP[2:4])
     stack = train.stacked
     monkeypatch.setattr(train, "stacked", lambda dataset: (1.01 * losses for losses in stack(dataset)))
-    with pytest.raises(SystemExit, match=r"benchmarks\.train: stacked: .* but eager"):
+    with pytest.raises(SystemExit, match=r"benchmarks\.train: the first losses of stacked are .*, but of eager"):
         train.measure(1, torch.device("cpu"))

@@ -1,4 +1,4 @@
-"""Gaussians whose covariance is diagonal but for a few columns, against the definition in 60 digits."""
+"""Gaussians with covariance D + W W^T, against the definition in 60 digits."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from mpmath import mp
 from torch import distributions as td
 
 from jsgmath import jsg, jsg_dual
-from tests.pairs import low_rank
+from tests.torch.inputs import low_rank
 from verification.oracles import DIGITS, textbook_jsg
 
 
@@ -24,8 +24,8 @@ def mpmath_divergences(N1, N2, alpha):
 
 @pytest.mark.parametrize("part", ["mean", "factor", "diagonal", "all"])
 @pytest.mark.parametrize("gap", [1.0, 1e-3, 1e-9])
-def test_low_rank_normals_that_approach_each_other_keep_their_digits(part, gap):
-    """From covariances they would lose all of them at 1e-9, whose square is beyond float64."""
+def test_near_equal_low_rank_normals_lose_no_digits(part, gap):
+    """Computed from covariances, all digits would be lost at 1e-9, whose square is below epsilon."""
     torch.manual_seed(2)
     n, k = 8, 2
     N1 = low_rank(torch.randn(n), torch.randn(n, k), torch.rand(n) + 0.5)
@@ -38,14 +38,14 @@ def test_low_rank_normals_that_approach_each_other_keep_their_digits(part, gap):
     for alpha in (0.0, 0.3, 1.0):
         expected = mpmath_divergences(N1, N2, alpha)
         for function, value in zip((jsg, jsg_dual), expected, strict=True):
-            # 3e-15 was the largest of 100 draws; float64 with a condition of about 10.
+            # The largest error of 100 draws was 3e-15, epsilon times a condition of about 10.
             assert function(N1, N2, alpha).item() == pytest.approx(value, rel=2e-14)
     assert jsg(N1, N1, 0.3).item() == jsg_dual(N1, N1, 0.3).item() == 0
 
 
 @pytest.mark.parametrize("condition", [1.0, 1e4, 1e8])
-def test_low_rank_normals_that_are_far_from_each_other_keep_theirs(condition):
-    """``W^2/D`` and ratios of the diagonals of such sizes; the smallest eigenvalue of ``K`` is one over it."""
+def test_low_rank_normals_that_are_far_apart_lose_no_digits(condition):
+    """``W^2/D`` and the ratios of the diagonals have the size ``condition``; ``K`` has an eigenvalue 1/condition."""
     torch.manual_seed(4)
     n, k = 6, 2
     W, D = torch.randn(2, n, k), torch.rand(2, n) + 0.5
@@ -58,7 +58,7 @@ def test_low_rank_normals_that_are_far_from_each_other_keep_theirs(condition):
         N1, N2 = (low_rank(torch.randn(n), *parts) for parts in (first, second))
         for alpha in (0.0, 1e-12, 0.3, 1.0):
             for function, value in zip((jsg, jsg_dual), mpmath_divergences(N1, N2, alpha), strict=True):
-                # The largest of some hundred was 5e-13, at 1e8.
+                # The largest error of some hundred was 5e-13, at 1e8.
                 assert function(N1, N2, alpha).item() == pytest.approx(value, rel=1e-14 * condition**0.5)
 
 
@@ -79,7 +79,7 @@ def test_low_rank_normals_have_gradients():
         assert torch.autograd.gradgradcheck(lambda *x, f=function: divergence(f, *x), [*inputs, alpha], fast_mode=True)
         same = [x.detach().clone().requires_grad_() for x in (*inputs[:3], *inputs[:3])]
         gradients = torch.autograd.grad(divergence(function, *same, 0.3), same)
-        assert all((x == 0).all() for x in gradients)  # where those of eigenvalues do not exist
+        assert all((x == 0).all() for x in gradients)  # although eigenvalues have no derivatives there
 
 
 def low_rank_of(seed):
@@ -88,8 +88,8 @@ def low_rank_of(seed):
 
 
 @pytest.mark.parametrize("function", [jsg, jsg_dual])
-def test_low_rank_normals_that_are_equal_have_second_derivatives(function):
-    """Those of the divergence of full covariances, by finite differences of its gradient."""
+def test_equal_low_rank_normals_have_second_derivatives(function):
+    """They equal finite differences of the gradient for full covariances."""
     mean, W, D = low_rank_of(3)
     step = torch.randn(4, 2).double()
 
@@ -103,15 +103,15 @@ def test_low_rank_normals_that_are_equal_have_second_derivatives(function):
     at = W.clone().requires_grad_()
     (product,) = torch.autograd.grad((slope(at) * step).sum(), at)
     moved = [slope((W + e * step).requires_grad_(), full=True) for e in (1e-5, -1e-5)]
-    # The third derivative times the square of the step, 1e-10, and rounding over the step, 1e-11.
+    # The errors are the third derivative times the squared step, 1e-10, and rounding divided by the step, 1e-11.
     torch.testing.assert_close(product, (moved[0] - moved[1]) / 2e-5, rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize("convention", ["deasy", "nielsen"])
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 @pytest.mark.parametrize("function", [jsg, jsg_dual])
-def test_low_rank_normals_have_derivatives_by_alpha_at_its_ends(function, alpha, convention):
-    """Those of the full covariances."""
+def test_low_rank_normals_have_derivatives_by_alpha_at_0_and_1(function, alpha, convention):
+    """They equal those for full covariances."""
     made = [td.LowRankMultivariateNormal(*low_rank_of(seed)) for seed in (3, 4)]
     full = [td.MultivariateNormal(N.loc, N.covariance_matrix) for N in made]
     at = torch.tensor(alpha, dtype=torch.float64, requires_grad=True)
@@ -119,8 +119,8 @@ def test_low_rank_normals_have_derivatives_by_alpha_at_its_ends(function, alpha,
     torch.testing.assert_close(found, expected, rtol=1e-11, atol=0)  # 6e-14 was measured
 
 
-def test_low_rank_normals_of_10000_dimensions_form_no_square_matrix():
-    """One of 10,000 rows and columns has 800 MB; of a peak of 100 MB, 13 such arrays as W, there would be no eighth."""
+def test_low_rank_normals_of_10000_dimensions_need_no_square_matrix():
+    """A square matrix would take 800 MB; the peak is below 100 MB, the size of 13 arrays such as W."""
     script = """
 import resource, time, torch, jsgmath
 from torch.distributions import LowRankMultivariateNormal

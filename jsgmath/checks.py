@@ -1,0 +1,84 @@
+"""Checks of arguments: weights, conventions, shapes, and whether two distributions make a pair.
+
+Each check exists once, and its message says what was got, what was wanted and what to do.
+"""
+
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jsgmath import special
+from jsgmath.hints import CONVENTIONS
+
+
+def real_array(name: str, value: ArrayLike) -> np.ndarray:
+    """Converts ``value`` to an array of real floating-point numbers."""
+    if type(value).__module__.partition(".")[0] == "torch":
+        raise TypeError(f"{name} must be NumPy or plain numbers, got a torch tensor; tensors go to jsgmath.torch")
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name} must be an array of real numbers, got rows of unequal length") from None
+    if array.dtype.kind in "iu":
+        array = array.astype(np.float64)
+    if array.dtype.kind != "f" or array.dtype.itemsize > 8:
+        raise TypeError(f"{name} must be real numbers up to float64, got dtype {array.dtype}; convert it first")
+    return array
+
+
+def as_weight(name: str, alpha: ArrayLike) -> np.ndarray:
+    """Converts a weight in [0, 1], or an array of weights, to the working precision."""
+    return weight_array(name, alpha).astype(special.WORK)
+
+
+def weight_array(name: str, alpha: ArrayLike) -> np.ndarray:
+    """Converts a weight in [0, 1], or an array of weights, to an array of the same numbers."""
+    weight = real_array(name, alpha)
+    if not ((weight >= 0) & (weight <= 1)).all():
+        raise ValueError(f"{name} must lie in [0, 1], got {weight[~((weight >= 0) & (weight <= 1))].flat[0]}")
+    return weight
+
+
+def number_between_0_and_1(name: str, alpha: object) -> float:
+    """Converts a plain number in [0, 1] to a float; torch.compile can trace this function."""
+    if isinstance(alpha, bool) or not isinstance(alpha, Real):
+        raise TypeError(f"{name} must be a float or an array of the Gaussians' library, got {type(alpha).__name__}")
+    if not 0 <= alpha <= 1:  # pyright: ignore[reportOperatorIssue]  # Real has no type hints for comparisons
+        raise ValueError(f"{name} must lie in [0, 1], got {alpha}")
+    return float(alpha)
+
+
+def check_convention(convention: object) -> None:
+    if not isinstance(convention, str) or convention not in CONVENTIONS:
+        raise ValueError(f"convention must be 'deasy' or 'nielsen', got {convention!r}")
+
+
+def check_dimensions(n1: int, n2: int) -> None:
+    """Checks that N1 and N2 have equal dimensions."""
+    if n1 != n2:
+        raise ValueError(f"N1 has dimension {n1} but N2 has {n2}; divergences need equal dimensions")
+
+
+def common_shape(what: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
+    """Returns the shape to which all ``shapes`` broadcast; the keys name their owners in the message."""
+    try:
+        return np.broadcast_shapes(*shapes.values())
+    except ValueError:
+        found = [f"{shape} of {name}" for name, shape in shapes.items() if shape]  # () broadcasts with every shape
+        listed = f"{', '.join(found[:-1])} and {found[-1]}"
+        raise ValueError(f"{what} {listed} do not broadcast; make them equal or 1") from None
+
+
+def check_pair(first: Any, second: Any, name1: str = "N1", name2: str = "N2") -> None:
+    """Checks that two distributions are of one class and library, and of equally many event dimensions."""
+    if first.library != second.library:
+        raise TypeError(f"{name1} is of {first.library} but {name2} of {second.library}; convert one of them")
+    if type(first) is not type(second):
+        kinds = f"{name1} is a {type(first).__name__} but {name2} a {type(second).__name__}"
+        raise TypeError(f"{kinds}; a divergence compares members of one family")
+    if first.event_dim != second.event_dim:
+        events = f"{name1} has {first.event_dim} event dimensions but {name2} has {second.event_dim}"
+        raise ValueError(f"{events}; wrap the other in Independent")

@@ -1,0 +1,91 @@
+"""Converts the distributions of SciPy, whose classes are matched by name so that `scipy.stats` is not imported."""
+
+# pyright: reportUnknownLambdaType=false
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jsgmath import families
+from jsgmath.checks import real_array
+from jsgmath.gaussian import Gaussian
+
+
+def univariate(mean: Any, std: Any) -> Gaussian:
+    """A batch of univariate Gaussians."""
+    mean, std = np.broadcast_arrays(real_array("loc", mean), real_array("scale", std))
+    return Gaussian(mean[..., None], std=std[..., None])
+
+
+def normal(distribution: Any) -> Gaussian:
+    return univariate(distribution.mu, distribution.sigma)  # a StandardNormal has both, too
+
+
+def shifted_scaled(distribution: Any) -> Gaussian | None:
+    """The result of ``2 * Normal() + 1``; None for other distributions than normal ones."""
+    base = distribution._dist
+    if type(base).__name__ not in ("Normal", "StandardNormal"):
+        return None
+    loc, scale = np.asarray(distribution.loc), np.asarray(distribution.scale)
+    return univariate(loc + scale * base.mu, abs(scale) * base.sigma)
+
+
+def frozen(distribution: Any) -> object:
+    """A frozen univariate distribution; None for other families than those of `FROZEN`."""
+    make = FROZEN.get(distribution.dist.name)
+    if make is None:
+        return None
+    shapes, loc, scale = distribution.dist._parse_args(*distribution.args, **distribution.kwds)
+    if make is univariate:
+        return univariate(loc, scale)
+    if np.any(np.asarray(loc) != 0):
+        raise ValueError(f"{distribution.dist.name} must have loc 0 to be of an exponential family, got {loc}")
+    return make(*shapes, scale)
+
+
+def binomial(n: Any, p: Any) -> families.Bernoulli:
+    if np.any(np.asarray(n) != 1):
+        raise ValueError(f"binom is taken for n = 1 only, as a Bernoulli distribution, got n = {n}")
+    return families.Bernoulli(probs=p)
+
+
+def multinomial(distribution: Any) -> families.Categorical:
+    n = distribution.n
+    if np.any(np.asarray(n) != 1):
+        raise ValueError(f"multinomial is taken for n = 1 only, as a categorical distribution, got n = {n}")
+    return families.Categorical(probs=distribution.p)
+
+
+def beta(a: Any, b: Any, scale: Any) -> families.Beta:
+    if np.any(np.asarray(scale) != 1):
+        raise ValueError(f"beta must have scale 1 to be of an exponential family, got {scale}")
+    return families.Beta(a, b)
+
+
+FROZEN: dict[str, Callable[..., object]] = {
+    "norm": univariate,
+    "bernoulli": lambda p, scale: families.Bernoulli(probs=p),
+    "binom": lambda n, p, scale: binomial(n, p),
+    "poisson": lambda mu, scale: families.Poisson(rate=mu),
+    "geom": lambda p, scale: families.Geometric(probs=p),
+    "expon": lambda scale: families.Exponential(scale=scale),
+    "gamma": lambda a, scale: families.Gamma(shape=a, scale=scale),
+    "erlang": lambda a, scale: families.Gamma(shape=a, scale=scale),
+    "chi2": lambda df, scale: families.Gamma(shape=df / 2, scale=2 * scale),
+    "beta": beta,
+}
+"""Converters of a frozen distribution's shape parameters and scale, by the name of its family."""
+
+ADAPTERS: dict[tuple[str, str], Callable[[Any], object]] = {
+    ("scipy", "multivariate_normal_frozen"): lambda frozen: Gaussian(frozen.mean, cov=frozen.cov_object),
+    ("scipy", "rv_continuous_frozen"): frozen,
+    ("scipy", "rv_discrete_frozen"): frozen,
+    ("scipy", "dirichlet_frozen"): lambda frozen: families.Dirichlet(frozen.alpha),
+    ("scipy", "multinomial_frozen"): multinomial,
+    ("scipy", "Normal"): normal,
+    ("scipy", "StandardNormal"): normal,
+    ("scipy", "ShiftedScaledDistribution"): shifted_scaled,
+    ("scipy", "Binomial"): lambda distribution: binomial(distribution.n, distribution.p),
+}
+"""Converters by package and class name."""

@@ -1,0 +1,154 @@
+"""Converts the distributions of torch, NumPyro, distrax and TFP, whose attributes have the same names.
+
+Classes are matched by name, so that no library is imported.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jsgmath import families
+from jsgmath.checks import real_array
+from jsgmath.families import low_rank
+from jsgmath.families.arithmetic import arithmetic, library_of
+from jsgmath.gaussian import Gaussian
+from jsgmath.interop.scipy import univariate
+
+Converter = Callable[[Any], Any]
+
+
+def concrete(array: Any) -> np.ndarray:
+    """Converts an array of JAX or TensorFlow to NumPy."""
+    try:
+        return real_array("an array", np.asarray(array))
+    except Exception as error:
+        if library_of(array) != "JAX":
+            raise
+        raise TypeError(
+            "full covariances of JAX arrays are computed by NumPy, which can be neither traced nor differentiated "
+            f"({type(error).__name__}); JAX itself is used for Normal, Independent and MultivariateNormalDiag"
+        ) from None
+
+
+def normal(distribution: Any) -> Any:
+    loc, scale = distribution.loc, distribution.scale
+    if has_derivatives(loc, scale) or package(distribution) in ("torch", "numpyro"):  # NumPyro keeps plain numbers
+        return families.Normal(*arrays(distribution, loc, scale))
+    return univariate(np.asarray(loc), np.asarray(scale))
+
+
+def diagonal_normal(distribution: Any) -> Any:
+    std = distribution.scale_diag if package(distribution) == "distrax" else distribution.scale.diag_part()
+    if has_derivatives(distribution.loc, std):
+        return families.Normal(*arrays(distribution, distribution.loc, abs(std)), event_dim=1)
+    return Gaussian(np.asarray(distribution.loc), std=np.abs(np.asarray(std)))
+
+
+def torch_multivariate_normal(distribution: Any) -> Any:
+    from jsgmath.torch.distributions import MultivariateNormal  # imports torch
+
+    return MultivariateNormal(distribution.loc, distribution.scale_tril)
+
+
+def numpyro_multivariate_normal(distribution: Any) -> Gaussian:
+    return Gaussian(concrete(distribution.loc), scale_tril=concrete(distribution.scale_tril))
+
+
+def distrax_multivariate_normal(distribution: Any) -> Gaussian:
+    return of_factor(concrete(distribution.loc), concrete(distribution.scale_tri), distribution.is_lower)
+
+
+def tfp_multivariate_normal(distribution: Any) -> Gaussian:
+    factor = concrete(distribution.scale.to_dense())
+    return of_factor(concrete(distribution.loc), factor, not np.triu(factor, 1).any())
+
+
+def of_factor(mean: np.ndarray, factor: np.ndarray, lower: bool) -> Gaussian:
+    """A Gaussian with covariance ``factor @ factor.T``; a Cholesky factor is kept."""
+    if lower and (np.diagonal(factor, axis1=-2, axis2=-1) > 0).all():
+        return Gaussian(mean, scale_tril=factor)
+    return Gaussian(mean, cov=factor @ factor.swapaxes(-1, -2))
+
+
+def torch_low_rank_normal(distribution: Any) -> Any:
+    from jsgmath.torch.low_rank import LowRankMultivariateNormal  # imports torch
+
+    return LowRankMultivariateNormal(distribution.loc, distribution.cov_factor, distribution.cov_diag)
+
+
+def numpyro_low_rank_normal(distribution: Any) -> Any:
+    arrays = map(concrete, (distribution.loc, distribution.cov_factor, distribution.cov_diag))
+    return low_rank.LowRankMultivariateNormal(*arrays)
+
+
+def by_parameters(family: Callable[..., families.Family], **names: str) -> Converter:
+    """A converter to ``family``; ``names`` are the names of its parameters in the other library."""
+
+    def converter(distribution: Any) -> families.Family:
+        values = arrays(distribution, *(getattr(distribution, name) for name in names.values()))
+        if not has_derivatives(*values):
+            values = [np.asarray(x) for x in values]
+        return family(**dict(zip(names, values, strict=True)))
+
+    return converter
+
+
+def by_probs_or_logits(family: Callable[..., families.Family]) -> Converter:
+    """A converter to ``family`` that takes the parameter from which the distribution was made."""
+
+    def converter(distribution: Any) -> families.Family:
+        given: dict[str, Any] = distribution.__dict__  # torch and NumPyro add the other parameter when it is asked for
+        name = next(n for n in ("_probs", "_logits", "probs", "logits") if given.get(n) is not None)
+        return by_parameters(family, **{name.strip("_"): name})(distribution)
+
+    return converter
+
+
+def has_derivatives(*values: Any) -> bool:
+    """Whether an array is of torch or JAX."""
+    return any(library_of(x) in ("torch", "JAX") for x in values)
+
+
+def package(distribution: object) -> str:
+    return type(distribution).__module__.partition(".")[0]
+
+
+def arrays(distribution: object, *values: Any) -> list[Any]:
+    """The values, with the plain numbers of NumPyro as arrays of JAX."""
+    if package(distribution) != "numpyro":
+        return list(values)
+    jax = arithmetic("JAX")
+    return [jax.array(x, x) for x in values]
+
+
+def parametric(root: str, *suffixes: str) -> dict[tuple[str, str], Converter]:
+    """Converters of torch and NumPyro; NumPyro has classes with two suffixes for probs and logits."""
+    found = {
+        (root, "Poisson"): by_parameters(families.Poisson, rate="rate"),
+        (root, "Exponential"): by_parameters(families.Exponential, rate="rate"),
+        (root, "Gamma"): by_parameters(families.Gamma, shape="concentration", rate="rate"),
+        (root, "Dirichlet"): by_parameters(families.Dirichlet, concentration="concentration"),
+        (root, "Beta"): by_parameters(families.Beta, a="concentration1", b="concentration0"),
+    }
+    for suffix in suffixes:
+        found[root, f"Bernoulli{suffix}"] = by_probs_or_logits(families.Bernoulli)
+        found[root, f"Categorical{suffix}"] = by_probs_or_logits(families.Categorical)
+        found[root, f"Geometric{suffix}"] = by_parameters(families.Geometric, probs="probs")
+    return found
+
+
+ADAPTERS: dict[tuple[str, str], Converter] = {
+    ("torch", "MultivariateNormal"): torch_multivariate_normal,
+    ("numpyro", "MultivariateNormal"): numpyro_multivariate_normal,
+    ("distrax", "MultivariateNormalTri"): distrax_multivariate_normal,
+    ("tensorflow_probability", "MultivariateNormalLinearOperator"): tfp_multivariate_normal,
+    ("torch", "LowRankMultivariateNormal"): torch_low_rank_normal,
+    ("numpyro", "LowRankMultivariateNormal"): numpyro_low_rank_normal,
+    ("distrax", "MultivariateNormalDiag"): diagonal_normal,
+    ("tensorflow_probability", "MultivariateNormalDiag"): diagonal_normal,
+    **{(root, "Normal"): normal for root in ("torch", "numpyro", "distrax", "tensorflow_probability")},
+    **parametric("torch", ""),
+    **parametric("numpyro", "Probs", "Logits"),
+}
+"""Converters by package and class name."""

@@ -1,0 +1,13 @@
+"""A scheduler with a worker that is a thread of the tests' own process, so that what a test replaces it meets, too."""
+
+import pytest
+from distributed import LocalCluster
+
+from vae.sweep.engine import SILENT
+
+
+@pytest.fixture
+def scheduler():
+    options = {"protocol": "tcp://", "dashboard_address": None, "silence_logs": SILENT}
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **options) as cluster:
+        yield cluster.scheduler_address

@@ -1,0 +1,93 @@
+"""The state of a sweep, which is what its folder holds: ``sweep.json`` names its runs, each of which has a folder."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from vae.errors import UserError
+from vae.files import replacing
+from vae.runs.run import read_run
+from vae.training.folder import plain, read_facts
+from vae.training.settings import Settings
+
+SWEEP = "sweep.json"
+FAILED = "failed.txt"  # in the folder of a run: why it failed
+
+
+def record(out: Path, cells: list[Settings]) -> None:
+    """Adds the cells to those that the sweep's folder names.
+
+    Raises:
+        UserError: it names one of them with other settings, except that the number of epochs may grow.
+    """
+    known = {cell.name(): cell for cell in recorded(out)} if (out / SWEEP).exists() else {}
+    for cell in cells:
+        now, before = plain(cell), plain(known.get(cell.name(), cell))
+        if before | {"epochs": max(before["epochs"], cell.epochs)} != now:
+            changed = ", ".join(f"{key} {before[key]} (now {now[key]})" for key in now if now[key] != before[key])
+            raise UserError(f"{out} has {cell.name()} with {changed}; name another --out")
+        known[cell.name()] = cell
+    out.mkdir(parents=True, exist_ok=True)
+    lines = ",\n".join(json.dumps(plain(cell)) for cell in known.values())
+    with replacing(out / SWEEP) as path:
+        path.write_text(f"[\n{lines}\n]\n")
+
+
+def recorded(out: Path) -> list[Settings]:
+    """The cells of the sweep in a folder.
+
+    Raises:
+        UserError: its ``sweep.json`` is damaged.
+    """
+    try:
+        cells = [Settings(**settings) for settings in json.loads((out / SWEEP).read_text())]
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{out / SWEEP} is damaged ({type(error).__name__}: {error}); delete it") from None
+    return [replace(cell, out=out / cell.name()) for cell in cells]
+
+
+def folder(cell: Settings) -> Path:
+    """Where the cell's run is."""
+    assert cell.out
+    return cell.out
+
+
+def finished(cell: Settings) -> bool:
+    """Whether the cell's folder holds the whole run: its model, which is written last, is from the last epoch."""
+    try:
+        if read_facts(folder(cell))["settings"] != plain(cell):
+            return False
+        with safe_open(folder(cell) / "model.safetensors", "pt") as model:
+            return model.metadata()["epoch"] == str(cell.epochs)
+    except (OSError, ValueError, LookupError, TypeError, SafetensorError):
+        return False
+
+
+def epochs(cell: Settings) -> int:
+    """How many epochs of the cell's run are done."""
+    try:
+        return read_run(folder(cell)).epochs
+    except UserError:
+        return 0
+
+
+def fail(cell: Settings, reason: str) -> None:
+    """Marks the cell as failed."""
+    folder(cell).mkdir(parents=True, exist_ok=True)
+    with replacing(folder(cell) / FAILED) as path:
+        path.write_text(f"{reason}\n")
+
+
+def failure(cell: Settings) -> str | None:
+    """Why the cell has failed, if it has."""
+    try:
+        return (folder(cell) / FAILED).read_text().strip()
+    except FileNotFoundError:
+        return None
+
+
+def forgive(cell: Settings) -> None:
+    """Takes the mark of failure off a cell that is to be tried again."""
+    (folder(cell) / FAILED).unlink(missing_ok=True)

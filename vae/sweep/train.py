@@ -1,0 +1,106 @@
+"""The work of a sweep: cells trained to their ends, each in its folder."""
+
+import contextlib
+import functools
+import itertools
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import torch
+from tqdm import tqdm
+
+from vae.data import Dataset
+from vae.errors import InUse, UserError
+from vae.runs.run import read_run
+from vae.sweep.engine import abandoned
+from vae.sweep.folders import finished, folder
+from vae.sweep.stacked import train_together
+from vae.training.settings import Settings
+from vae.training.training import Training, prepare
+
+TOGETHER = 32  # models that a GPU trains as one program; small ones, of which one alone leaves it idle
+PAUSE = 1.0  # seconds until a run that another process works on is tried again
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def grouped(cells: Iterable[Settings], together: int) -> list[list[Settings]]:
+    """The cells in groups of up to ``together`` that can be one program, in the order of their first ones."""
+    groups: list[list[Settings]] = []
+    last: dict[Settings, list[Settings]] = {}
+    for cell in cells:
+        if len(last.get(shared(cell), ())) in (0, together):
+            last[shared(cell)] = []
+            groups.append(last[shared(cell)])
+        last[shared(cell)].append(cell)
+    return groups
+
+
+def shared(cell: Settings) -> Settings:
+    """The cell's settings without those that a sweep varies within a data set, which may differ in one program."""
+    return replace(cell, divergence="kl-qp", alpha=0.0, learn_alpha=False, weight=1.0, seed=0, out=None)
+
+
+images = functools.lru_cache(maxsize=4)(prepare)  # a worker reads each data set once
+
+
+def train(cells: list[Settings], command: list[str]) -> list[dict[str, float] | Exception]:
+    """Trains the cells to their ends, from where their folders say they are, several of them as one program.
+
+    Args:
+        command: what ``run.json`` says that started the runs.
+
+    Returns:
+        For each cell its final values, or what kept it from its end.
+    """
+    sys.orig_argv = command
+    torch.set_num_threads(1)  # a run that was resumed may have left more
+    dataset, backend = images(shared(cells[0]))
+    together = len(cells) > 1
+    backend += f", {len(cells)} models as one program" if together else ""
+    failed: dict[Settings, Exception] = {}
+    with contextlib.ExitStack() as folders:
+        going: list[Training] = []
+        for cell in cells:
+            try:
+                if not finished(cell):
+                    going.append(folders.enter_context(begin(cell, dataset, backend)))
+            except (UserError, OSError) as error:
+                failed[cell] = error
+        if not going and any(isinstance(error, InUse) for error in failed.values()):
+            time.sleep(PAUSE)
+        ended_before = ((training, None) for training in list(going) if training.finished)
+        epochs = train_together(going) if together else train_alone(going)
+        for training, error in itertools.chain(ended_before, epochs):
+            if error:
+                failed[replace(training.settings, resume=False)] = error
+            elif training.finished:
+                training.finish()
+            else:
+                if abandoned():
+                    raise UserError("it was left unfinished, for nobody waited for it any more")
+                continue
+            going.remove(training)
+    return [failed[cell] if cell in failed else read_run(folder(cell)).values for cell in cells]
+
+
+def begin(cell: Settings, dataset: Dataset, backend: str) -> Training:
+    """The cell's run, new or from its last full epoch."""
+    folder(cell).mkdir(parents=True, exist_ok=True)
+    return Training(replace(cell, resume=(folder(cell) / "run.json").exists()), dataset, backend)
+
+
+def train_alone(going: list[Training]) -> Iterator[tuple[Training, UserError | None]]:
+    """Trains them one after the other; else as `train_together`."""
+    for training in list(going):
+        try:
+            for _ in training.epochs(tqdm(disable=True)):
+                yield training, None
+        except UserError as error:
+            yield training, error
