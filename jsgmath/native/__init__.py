@@ -9,6 +9,7 @@ on that instruction set alone, and is an error where the machine or the core lac
 import ctypes
 import os
 import struct
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,36 +31,38 @@ class Core(NamedTuple):
     instruction_set: str
 
 
-def load() -> tuple[Core | None, str]:
-    """The core that runs, or None; and the reason."""
-    wanted = os.environ.get("JSGMATH_NATIVE", "")
-    if wanted == "0":
-        return None, "JSGMATH_NATIVE=0 turns the core off"
+def open_core(path: Path = HERE / LIBRARY, wanted: str = "") -> tuple[Core | None, str]:
+    """The compiled core, or None; and what can be said of it. ``wanted`` names the only instruction set allowed."""
     try:
-        library = ctypes.CDLL(str(HERE / LIBRARY))
+        library = ctypes.CDLL(str(path))
     except OSError as error:
-        return _without(wanted, f"it is not compiled ({error}); run python -m jsgmath.native.build, which needs c++")
+        return None, f"the compiled one cannot be loaded ({error}); python -m jsgmath.native.build compiles it"
     library.jsgmath_sources.restype = library.jsgmath_instruction_set.restype = ctypes.c_char_p
     if library.jsgmath_sources() != sources().encode():
-        return _without(wanted, "it was compiled from other sources; run python -m jsgmath.native.build")
+        return None, "the compiled one was made from other sources; run python -m jsgmath.native.build"
     names: list[str] = []
     while name := library.jsgmath_instruction_set(len(names)):
         names.append(name.decode())
     if wanted and wanted not in names:
-        return _without(wanted, f"it has {', '.join(names)} here")
+        return None, f"the compiled one has no {wanted} here, but {', '.join(names)}"
     function = library.jsgmath_diagonal
     function.argtypes, function.restype = [ctypes.c_char_p, ctypes.c_int32, ctypes.c_int32], ctypes.c_int64
     place = names.index(wanted) if wanted else 0
     return Core(function, place, names[place]), f"instruction set {names[place]}, of {', '.join(names)}"
 
 
-def _without(wanted: str, reason: str) -> tuple[None, str]:
-    if wanted:
-        raise ImportError(f"JSGMATH_NATIVE={wanted} asks for the compiled core, but {reason}")
-    return None, reason
+def chosen_core() -> tuple[Core | None, str]:
+    """The core by the environment variable."""
+    wanted = os.environ.get("JSGMATH_NATIVE", "")
+    if wanted == "0":
+        return None, "JSGMATH_NATIVE=0 turns the compiled one off"
+    core, reason = open_core(wanted=wanted)
+    if wanted and core is None:
+        raise ImportError(f"JSGMATH_NATIVE={wanted}: {reason}")
+    return core, reason
 
 
-CORE, REASON = load()
+CORE, REASON = chosen_core()
 
 
 def cores() -> int:
