@@ -6,7 +6,8 @@ the truth lies all but in the middle between two floats, or because a number lea
 Decimal numbers have no such range, and every operation on them has a relative error of at most U = 10^(1-digits)/2, the
 logarithm and the exponential too. So the bound of verification/README.md, "How much rounding can do", holds: precision
 rises until all numbers within the bound round to the same float. Where the truth itself is in the middle, no precision
-suffices; such a truth is rational, is recognised in rational arithmetic, and goes to the even neighbour.
+suffices; such a truth is rational, is recognised in rational arithmetic, and goes to the even neighbour. (That it must
+be rational is a theorem where no log-variance but 0 is given, see `certified.py`, and for the KL divergences.)
 """
 
 import decimal
@@ -32,7 +33,7 @@ class Divergence(IntEnum):
     JEFFREYS = 2
 
 
-DIGITS = (40, 100, 400, 1600, 6400)
+DIGITS = (40, 100, 400, 1600)
 # The bound in units of U: 46 for a pair in one dimension, as in verification/README.md; the rest covers that the bound
 # itself is rounded. A sum of n terms adds n.
 ROUNDING = 50
@@ -70,7 +71,7 @@ def nearest(
     """The float64 nearest to one divergence, or of those that are a float32; ``reverse`` as in `mean_weights`.
 
     Raises:
-        ArithmeticError: 6400 digits do not suffice.
+        ArithmeticError: 1600 digits do not suffice.
     """
     same_form = forms[0] == forms[1]
     apart = [c for c in coordinates if not (same_form and c[0] == c[2] and c[1] == c[3])]  # the others add 0
@@ -85,6 +86,9 @@ def nearest(
             exact = _exact(divergence, reverse, forms, apart, Fraction(alpha))
             if exact is not None:
                 return rounded(exact, single)
+    below = _rational_below(divergence, reverse, forms, apart, alpha)
+    if below is not None and 2 * below == Fraction(lower) + Fraction(upper):
+        return upper
     raise ArithmeticError(
         f"{DIGITS[-1]} digits do not tell which float is nearest to the divergence; change an input by a rounding"
     )
@@ -220,6 +224,20 @@ def _exact(
     if divergence is Divergence.JEFFREYS or _is_power(det, ratio, alpha):
         return total
     return None
+
+
+def _rational_below(
+    divergence: Divergence, reverse: bool, forms: tuple[str, str], coordinates: Sequence[Coordinate], alpha: float
+) -> Fraction | None:
+    """A rational number that a KL divergence between log-variances exceeds, by exponentials too small for any precision.
+
+    With u = log(v1/v2), 2 KL(N1||N2) is the sum of ``-1 - u``, of ``exp(u)``, and of ``exp(-log v2) (m1 - m2)^2``.
+    """
+    if forms != ("logvar", "logvar") or not reverse or alpha not in (0, 1) or divergence is Divergence.JEFFREYS:
+        return None
+    sign = 1 if (divergence is Divergence.JSG) == (alpha == 0) else -1
+    logs = [sign * (Fraction(s1) - Fraction(s2)) for _, s1, _, s2 in coordinates]
+    return sum((-1 - u for u in logs if u), Fraction(0)) / 2 if any(logs) else None
 
 
 def _is_power(x: Fraction, base: Fraction, exponent: Fraction) -> bool:
