@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jsgmath.native.build import HERE, LIBRARY, sources
+from jsgmath.native.sources import HERE, LIBRARY, sources
 
 FORMS = {"var": 0, "logvar": 1, "std": 2}
 JSG, JSG_DUAL, JEFFREYS = range(3)
@@ -36,10 +36,10 @@ def open_core(path: Path = HERE / LIBRARY, wanted: str = "") -> tuple[Core | Non
     try:
         library = ctypes.CDLL(str(path))
     except OSError as error:
-        return None, f"the compiled one cannot be loaded ({error}); python -m jsgmath.native.build compiles it"
+        return None, f"the compiled one cannot be loaded ({error}); python -m jsgmath.native compiles it"
     library.jsgmath_sources.restype = library.jsgmath_instruction_set.restype = ctypes.c_char_p
     if library.jsgmath_sources() != sources().encode():
-        return None, "the compiled one was made from other sources; run python -m jsgmath.native.build"
+        return None, "the compiled one was made from other sources; run python -m jsgmath.native"
     names: list[str] = []
     while name := library.jsgmath_instruction_set(len(names)):
         names.append(name.decode())
@@ -81,6 +81,7 @@ def diagonal(
     shape: tuple[int, ...],
     n: int,
     single: bool,
+    core: Core | None = None,
 ) -> tuple[np.ndarray, int]:
     """Values of shape ``shape``, each the nearest float64, or float32 if ``single``, or NaN where the core leaves open
     which that is; and how many are NaN.
@@ -88,7 +89,8 @@ def diagonal(
     The arrays are mean1, scale1, mean2, scale2, float64 or float32, of shapes that broadcast to ``(*shape, n)``; alpha
     is float64 and broadcasts to ``shape``.
     """
-    assert CORE is not None
+    core = core or CORE
+    assert core is not None
     values = np.empty(shape)
     rows = values.size
     if rows == 0:
@@ -112,7 +114,7 @@ def diagonal(
     threads = 1
     if rows * n >= 2 * ELEMENTS_PER_THREAD:
         threads = min(cores(), rows, rows * n // ELEMENTS_PER_THREAD)
-    return values, CORE.function(batch, CORE.place, threads)
+    return values, core.function(batch, core.place, threads)
 
 
 def _rows(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -1,10 +1,11 @@
-"""Compiles the core with the system's C++ compiler: ``python -m jsgmath.native.build`` does it where the sources are.
+"""Compiles the core with the system's C++ compiler; ``python -m jsgmath.native`` does it where the sources are.
 
-The environment variable ``CXX`` names another compiler than ``c++``, with options if need be.
+The environment variable ``CXX`` names another compiler than ``c++``, with options if need be.  A build of the package
+runs this file before the package can be imported, so it imports nothing of it, and finds the two files that it needs by
+their place.
 """
 
 import ast
-import hashlib
 import importlib.util
 import math
 import os
@@ -13,15 +14,26 @@ import shlex
 import shutil
 import struct
 import subprocess
-import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
 
-HERE = Path(__file__).parent
-LIBRARY = "core.dll" if os.name == "nt" else "core.so"
+
+
+def _beside(name: str) -> ModuleType:
+    """The module in the file of this name in this folder."""
+    spec = importlib.util.spec_from_file_location(f"_core_{name}", Path(__file__).with_name(f"{name}.py"))
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_sources = _beside("sources")
+HERE, LIBRARY = _sources.HERE, _sources.LIBRARY
 TRANSLATED = ["ratio", "split_g", "split_gs", "mean_weights", "shares", "to_mean", "from_mean", "skew"]
 # No contraction, no libm; the other two let the compiler make vectors of what contains a choice or a square root.
 OPTIONS = "-std=c++17 -O3 -fPIC -ffp-contract=off -fno-math-errno -fno-trapping-math -fvisibility=hidden".split()
@@ -34,18 +46,6 @@ X86 = PLAIN | {
 # Terms of the series, first those whose coefficients are pairs; verification/README.md has what they leave out.
 TAIL_PAIRS, TAIL = 3, 11
 EXP_PAIRS, EXP = 6, 10
-
-
-def sources() -> str:
-    """A hash of everything that the library is made from."""
-    digest = hashlib.sha256()
-    for path in [*sorted(HERE.glob("*.[ch]pp")), HERE / "build.py", HERE / "translate.py", *_formulas()]:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def _formulas() -> list[Path]:
-    return [HERE.parent / "formula.py", HERE.parent / "special.py"]
 
 
 def compiler() -> list[str] | None:
@@ -70,7 +70,7 @@ def build(target: Path = HERE / LIBRARY, command: list[str] | None = None, machi
         work = Path(folder)
         (work / "formula.hpp").write_text(formula_header())
         (work / "constants.hpp").write_text(constants_header())
-        (work / "sources.hpp").write_text(f'#define SOURCES "{sources()}"\n')
+        (work / "sources.hpp").write_text(f'#define SOURCES "{_sources.sources()}"\n')
 
         def compiled(name: str, source: str, options: list[str]) -> Path:
             object_file = work / f"{name}.o"
@@ -78,7 +78,7 @@ def build(target: Path = HERE / LIBRARY, command: list[str] | None = None, machi
             _run([*command, *OPTIONS, *options, *include, "-c", str(HERE / source), "-o", str(object_file)])
             return object_file
 
-        tasks = [("interface", "interface.cpp", [])]
+        tasks = [("interface", "interface.cpp", ["-DX86"] if sets is X86 else [])]
         tasks += [(name, "diagonal.cpp", [*options, f"-DNAME=diagonal_{name}"]) for name, options in sets.items()]
         with ThreadPoolExecutor(len(tasks)) as pool:
             objects = list(pool.map(lambda task: compiled(*task), tasks))
@@ -98,21 +98,11 @@ def formula_header() -> str:
     """The formula and the kernels as C++."""
     found = {
         node.name: node
-        for path in _formulas()
+        for path in _sources.FORMULAS
         for node in ast.parse(path.read_text()).body
         if isinstance(node, ast.FunctionDef)
     }
-    return _translate().cpp(*(found[name] for name in TRANSLATED)) + "\n"
-
-
-def _translate() -> ModuleType:
-    """`translate.py` by its file: while the package is being built, it cannot be imported."""
-    spec = importlib.util.spec_from_file_location("translate_to_cpp", HERE / "translate.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return _beside("translate").cpp(*(found[name] for name in TRANSLATED)) + "\n"
 
 
 def constants_header() -> str:
@@ -147,19 +137,3 @@ def _bits(x: float) -> int:
 def _pair(x: Fraction) -> str:
     high = float(x)
     return f"{{{high.hex()}, {float(x - Fraction(high)).hex()}}}"
-
-
-def main() -> int:
-    try:
-        print(build())
-    except FileNotFoundError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except subprocess.CalledProcessError as error:
-        print(error.stderr, file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -10,7 +10,7 @@
 
 extern "C" {
 Evaluate diagonal_plain;
-#ifdef __x86_64__
+#ifdef X86
 Evaluate diagonal_avx2, diagonal_avx512;
 #endif
 }
@@ -25,7 +25,7 @@ struct InstructionSet {
 // Those of this binary that this processor has, the best first.
 std::vector<InstructionSet> available() {
   std::vector<InstructionSet> sets;
-#ifdef __x86_64__
+#ifdef X86
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512vl"))

@@ -95,11 +95,10 @@ INLINE Pair operator/(Pair a, double b) {
 }
 INLINE Pair operator/(double a, Pair b) { return Pair{a, 0.0} / b; }
 
-// a - b for any cancellation between exact pairs: its relative error is a rounding's.
+// a - b to a rounding, however much cancels, of two exact numbers one of which is a double.
 INLINE Pair difference(Pair a, Pair b) {
-  Pair high = two_sum(a.high, -b.high), low = two_sum(a.low, -b.low);
-  Pair sum = two_sum(high.high, high.low + low.high);
-  return two_sum(sum.high, sum.low + low.low);
+  Pair high = two_sum(a.high, -b.high);
+  return two_sum(high.high, high.low + (a.low - b.low));
 }
 
 // A whole number in the text of a formula.  Halves are exact; no other number is needed so far.
