@@ -45,10 +45,12 @@ LARGEST_LOGVAR = Decimal(10) ** 17
 FLOOR = Decimal((0, (1,), -(10**15)))
 
 Coordinate = tuple[float, float, float, float]  # mean1, scale1, mean2, scale2
+Scalars = tuple[Any, Any, Any, Any, Any, Any, Any]  # log_r1, r1, r2, e1, e2, d1, d2 of `formula.py`
+Kernel = Callable[..., Any]
 
 
 class Root(NamedTuple):
-    """A multiple of a square root that is never taken: the formula multiplies each displacement by itself in the end."""
+    """A multiple of a square root that is never taken, because the formula squares each displacement in the end."""
 
     square: Any
     factor: Any = 1
@@ -75,6 +77,7 @@ def nearest(
     """
     same_form = forms[0] == forms[1]
     apart = [c for c in coordinates if not (same_form and c[0] == c[2] and c[1] == c[3])]  # the others add 0
+    lower = upper = math.nan
     for digits in DIGITS:
         with decimal.localcontext(Context(prec=digits, Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)):
             value = _decimal(divergence, reverse, forms, apart, Decimal(alpha))
@@ -109,8 +112,10 @@ def rounded(x: Decimal | Fraction, single: bool) -> float:
         return float(np.float32(near))
 
 
-def _divergence(divergence: Divergence, reverse: bool, alpha: Any, scalars: Sequence[Any], kernels: Any) -> Any:
-    """The formula on the scalars of one coordinate, for numbers of any type."""
+def _divergence(
+    divergence: Divergence, reverse: bool, alpha: Any, scalars: Scalars, kernels: tuple[Kernel, Kernel]
+) -> Any:
+    """The formula on the scalars of one coordinate, for numbers of any type; ``kernels`` are g and gs."""
     g, gs = kernels
     if divergence is Divergence.JEFFREYS:
         zero = alpha - alpha
@@ -138,7 +143,7 @@ def _choose(condition: bool, a: Decimal, b: Decimal) -> Decimal:
     return a if condition else b
 
 
-def _scalars(forms: tuple[str, str], coordinates: Sequence[Coordinate]) -> Iterator[tuple[Any, ...]]:
+def _scalars(forms: tuple[str, str], coordinates: Sequence[Coordinate]) -> Iterator[Scalars]:
     """The scalars of `formula.py` for each coordinate, every one rounded once or twice."""
     for numbers in coordinates:
         m1, s1, m2, s2 = map(Decimal, numbers)
@@ -210,14 +215,22 @@ def _exact(
         "logvar": lambda s: Fraction(1),
     }
     det, ratio = Fraction(1), Fraction(1)
-    # g and gs without their logarithms; those of all coordinates are the logarithm of det / ratio^alpha.
-    kernels = (lambda x, k, *_: x), (lambda x, k, *_: -x / k)
+    # The logarithms that g and gs leave out here are, for all coordinates, that of det / ratio^alpha.
+    kernels = _rational_g, _rational_gs
     total = Fraction(0)
     _, g2, _ = formula.mean_weights(1 - alpha, alpha, reverse)
     for m1, s1, m2, s2 in coordinates:
         v1, v2 = variance[forms[0]](s1), variance[forms[1]](s2)
         square = (Fraction(m1) - Fraction(m2)) ** 2
-        scalars = (Fraction(0), v1 / v2, v2 / v1, (v1 - v2) / v2, (v2 - v1) / v1, Root(square / v1), Root(square / v2))
+        scalars: Scalars = (
+            Fraction(0),
+            v1 / v2,
+            v2 / v1,
+            (v1 - v2) / v2,
+            (v2 - v1) / v1,
+            Root(square / v1),
+            Root(square / v2),
+        )
         total += _divergence(divergence, reverse, alpha, scalars, kernels)
         det *= 1 + g2 * scalars[3]
         ratio *= v1 / v2
@@ -226,10 +239,18 @@ def _exact(
     return None
 
 
+def _rational_g(x: Any, k: Any, *_: Any) -> Any:
+    return x
+
+
+def _rational_gs(x: Any, k: Any, *_: Any) -> Any:
+    return -x / k
+
+
 def _rational_below(
     divergence: Divergence, reverse: bool, forms: tuple[str, str], coordinates: Sequence[Coordinate], alpha: float
 ) -> Fraction | None:
-    """A rational number that a KL divergence between log-variances exceeds, by exponentials too small for any precision.
+    """A rational number that a KL divergence between log-variances exceeds, by exponentials that may be tiny.
 
     With u = log(v1/v2), 2 KL(N1||N2) is the sum of ``-1 - u``, of ``exp(u)``, and of ``exp(-log v2) (m1 - m2)^2``.
     """

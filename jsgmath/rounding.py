@@ -1,8 +1,8 @@
 """Divergences of diagonal Gaussians, correctly rounded: each value is the float nearest to the truth.
 
-Fast arithmetic gives a value and a bound on its error. Where all numbers within the bound round to the same float, that
-float is the result (Ziv's rounding test). The few others are left to `nearest.py`. So the bits do not depend on what the
-fast arithmetic is: the compiled core (`native`), or NumPy in the longest float that the machine has.
+Fast arithmetic gives a value and a bound on its error.  Where all numbers within the bound round to the same float,
+that float is the result (Ziv's rounding test).  `nearest.py` computes the few others.  So the bits do not depend on the
+fast arithmetic, which is the compiled core (`native`), or NumPy in the longest float that the machine has.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from jsgmath.gaussian import Gaussian
 from jsgmath.hints import Convention
 from jsgmath.nearest import Divergence, nearest
 from jsgmath.reduction.diagonal import diagonal_pairs
-from jsgmath.reduction.pairs import common_dtype, finite
+from jsgmath.reduction.pairs import ScalarPairs, common_dtype, finite
 from jsgmath.special import g, gs, numpy_kernel
 
 # NumPy's bound is proved within these limits (diagonal.hpp has wider ones of the core): of variances and displacements,
@@ -96,24 +96,32 @@ def _by_numpy(
     dtype: np.dtype[Any],
 ) -> np.ndarray:
     """Values in float64, NaN where the bound leaves open which float is the nearest."""
-    ends = (0.0, 1.0) if divergence is Divergence.JEFFREYS else (alpha,)
-    terms, kernel = (formula.from_mean, gs) if divergence is Divergence.JSG_DUAL else (formula.to_mean, g)
-    # A difference of variances of two forms has up to twice the error of those of one.
-    units = special.ROUNDING * (1 if N1.form == N2.form else 2) + N1.dim
     with np.errstate(all="ignore"):
-        pairs, value = diagonal_pairs(N1, N2), np.zeros((), special.WORK)
-        for end in ends:
-            w2 = np.asarray(end, special.WORK)[..., None]
-            w1 = 1 - w2
-            g1, g2, _ = formula.mean_weights(w1, w2, reverse or len(ends) == 2)
-            kl1, kl2 = map(finite, terms(g1, g2, *pairs, numpy_kernel(kernel)))
-            value = value + formula.skew(w1, w2, kl1, kl2).sum(-1)
-        error = units * np.finfo(special.WORK).eps * value
+        pairs = diagonal_pairs(N1, N2)
+        value, error = bounded(divergence, reverse, N1, N2, pairs, alpha)
         lower, upper = (x.astype(dtype).astype(np.float64) for x in (value - error, value + error))
         decided = (lower == upper) & _within_limits(N1, N2, alpha)
         if N1.form != N2.form:
             decided &= (np.abs(pairs.e1) >= APART).all(-1)
         return np.broadcast_to(np.where(decided, lower, np.nan), shape).copy()
+
+
+def bounded(
+    divergence: Divergence, reverse: bool, N1: Gaussian, N2: Gaussian, pairs: ScalarPairs, alpha: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The divergence in the working precision, and a bound on its error within the limits."""
+    ends = (0.0, 1.0) if divergence is Divergence.JEFFREYS else (alpha,)
+    terms, kernel = (formula.from_mean, gs) if divergence is Divergence.JSG_DUAL else (formula.to_mean, g)
+    value = np.zeros((), special.WORK)
+    for end in ends:
+        w2 = np.asarray(end, special.WORK)[..., None]
+        w1 = 1 - w2
+        g1, g2, _ = formula.mean_weights(w1, w2, reverse or len(ends) == 2)
+        kl1, kl2 = map(finite, terms(g1, g2, *pairs, numpy_kernel(kernel)))
+        value = value + formula.skew(w1, w2, kl1, kl2).sum(-1)
+    # A difference of variances of two forms has up to twice the error of those of one.
+    units = special.ROUNDING * (1 if N1.form == N2.form else 2) + N1.dim
+    return value, units * np.finfo(special.WORK).eps * value
 
 
 def _within_limits(N1: Gaussian, N2: Gaussian, alpha: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Bounds on what rounding does in pairs of doubles (`jsgmath/native/pair.hpp`), by running a formula's text on them.
 
-A `Paired` is the result of a computation: a ball of Arb around its exact value, a bound on its error, and a bound on the
-low part of the pair that holds it. Every operation propagates them and adds its own rounding; README.md, "Pairs of
-doubles", derives what that is. Bisection (`rounding.prove`) shows a bound on the whole of an interval.
+A `Paired` is the result of a computation: a ball of Arb around its exact value, a bound on its error, and a bound on
+the low part of the pair that holds it.  Every operation propagates them and adds its own rounding, as README.md,
+"Pairs of doubles", derives.  Bisection (`rounding.prove`) proves a bound on a whole interval.
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ ZERO, ONE = arb(0), arb(1)
 
 @dataclass(frozen=True)
 class Paired:
-    """``x**order * value`` for the ball ``x`` of a free variable; error and low part are multiples of ``|x|**order``."""
+    """``x**order * value`` for the ball ``x`` of a free variable; ``error`` and ``low`` multiply ``|x|**order``."""
 
     value: arb
     error: arb = ZERO

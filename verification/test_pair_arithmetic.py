@@ -8,15 +8,15 @@ from flint import arb
 
 from jsgmath import special
 from jsgmath.native import build
-from verification.pair_arithmetic import U, Paired
+from verification.pair_arithmetic import Paired, U
 from verification.rounding import prove
 
 ROOT_HALF, ROOT_TWO, HALF_LOG_TWO = arb(0.5).sqrt(), arb(2).sqrt(), arb(2).log() / 2
 OPERATION = arb(2) ** -95  # relative error of some ten operations in pairs
 # Relative errors of exp(u) - 1 and of exp(u), as elementary.hpp computes them.
 MINUS_ONE, EXPONENTIAL = arb(2) ** -75.3, arb(2) ** -77.1
-# Relative errors of the kernels' arguments: of x at worst where a log-variance meets another form, and the difference of
-# the variances may be an eighth of the smaller one; their low parts.
+# Relative errors of the kernels' arguments, and their low parts. The worst x is that of two forms, a log-variance
+# among them, whose variances differ by an eighth.
 X_ERROR, K_ERROR, LOW = 10.1 * EXPONENTIAL, 1.01 * EXPONENTIAL, 40 * U
 # Relative error of the kernels, and the low parts of what they return.
 KERNEL, KERNEL_LOW = arb(2) ** -69.2, 2200 * U
@@ -102,14 +102,14 @@ def test_the_exponential_in_pairs_keeps_the_bound():
 
 
 def test_the_core_rounds_by_a_bound_above_what_is_proved():
-    """The kernel, or a term of the means, which errs less; then at most ten operations, and the sum over n dimensions."""
+    """A kernel, or a term of the means, which errs less; then at most ten operations; the sum over n dimensions."""
     # e2 = -e1 r2 has the errors of both; in two forms an error of one variance counts (1 + 1/8)/(1/8) = 9 times.
     assert MINUS_ONE + EXPONENTIAL + 9 * OPERATION < X_ERROR
     assert 9 * EXPONENTIAL + EXPONENTIAL + 9 * OPERATION < X_ERROR
     mean_term = 5 * EXPONENTIAL + 10 * OPERATION
     assert mean_term < KERNEL
-    assert KERNEL + 10 * OPERATION < 0.9 * core_constant("BOUND")
-    # The low part of a sum of k terms is below (KERNEL_LOW/U + 10 + k) U; adding another takes off it 1 + 2 that, in U^2.
+    assert 0.9 * core_constant("BOUND") > KERNEL + 10 * OPERATION
+    # The low part of a sum of k terms is below (KERNEL_LOW/U + 10 + k) U =: L U; the next sum errs by (1 + 2 L) U^2.
     for n in (1, 10**3, 10**6, 10**9):
         lost = U**2 * n * (1 + 2 * (KERNEL_LOW / U + 10 + n))
         assert KERNEL + 10 * OPERATION + lost < core_constant("BOUND") + core_constant("BOUND_SUM") * n**2

@@ -21,7 +21,6 @@ from pathlib import Path
 from types import ModuleType
 
 
-
 def _beside(name: str) -> ModuleType:
     """The module in the file of this name in this folder."""
     spec = importlib.util.spec_from_file_location(f"_core_{name}", Path(__file__).with_name(f"{name}.py"))
@@ -36,11 +35,12 @@ _sources = _beside("sources")
 HERE, LIBRARY = _sources.HERE, _sources.LIBRARY
 TRANSLATED = ["ratio", "split_g", "split_gs", "mean_weights", "shares", "to_mean", "from_mean", "skew"]
 # No contraction, no libm; the other two let the compiler make vectors of what contains a choice or a square root.
-OPTIONS = "-std=c++17 -O3 -fPIC -ffp-contract=off -fno-math-errno -fno-trapping-math -fvisibility=hidden".split()
-PLAIN = {"plain": []}
+OPTIONS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden"]
+OPTIONS += ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+PLAIN: dict[str, list[str]] = {"plain": []}
 X86 = PLAIN | {
     "avx2": ["-mavx2", "-mfma"],
-    "avx512": "-mavx2 -mfma -mavx512f -mavx512dq -mavx512vl -mprefer-vector-width=512".split(),
+    "avx512": ["-mavx2", "-mfma", "-mavx512f", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"],
 }
 
 # Terms of the series, first those whose coefficients are pairs; verification/README.md has what they leave out.
@@ -72,16 +72,17 @@ def build(target: Path = HERE / LIBRARY, command: list[str] | None = None, machi
         (work / "constants.hpp").write_text(constants_header())
         (work / "sources.hpp").write_text(f'#define SOURCES "{_sources.sources()}"\n')
 
-        def compiled(name: str, source: str, options: list[str]) -> Path:
-            object_file = work / f"{name}.o"
-            include = [f"-I{work}", f"-I{HERE}"]
-            _run([*command, *OPTIONS, *options, *include, "-c", str(HERE / source), "-o", str(object_file)])
-            return object_file
-
         tasks = [("interface", "interface.cpp", ["-DX86"] if sets is X86 else [])]
         tasks += [(name, "diagonal.cpp", [*options, f"-DNAME=diagonal_{name}"]) for name, options in sets.items()]
+
+        def compiled(task: tuple[str, str, list[str]]) -> Path:
+            name, source, options = task
+            made = work / f"{name}.o"
+            _run([*command, *OPTIONS, *options, f"-I{work}", f"-I{HERE}", "-c", str(HERE / source), "-o", str(made)])
+            return made
+
         with ThreadPoolExecutor(len(tasks)) as pool:
-            objects = list(pool.map(lambda task: compiled(*task), tasks))
+            objects = list(pool.map(compiled, tasks))
         made = work / target.name
         _run([*command, "-shared", "-pthread", *map(str, objects), "-o", str(made)])
         temporary = target.with_name(f".{target.name}.{os.getpid()}")

@@ -9,7 +9,7 @@ import ast
 import inspect
 from collections.abc import Callable
 
-OPERATORS = {
+OPERATORS: dict[type, str] = {
     ast.Add: "+",
     ast.Sub: "-",
     ast.Mult: "*",
@@ -128,7 +128,8 @@ class Translator:
                 orelse=[],
             ):
                 return self.loop(i, self.expression(count), found.body)
-        raise unknown(found)
+            case _:
+                raise unknown(found)
 
     def loop(self, i: str, count: str, body: list[ast.stmt]) -> list[str]:
         raise NotImplementedError
@@ -149,7 +150,8 @@ class Translator:
                 return f"({self.expression(left)} {OPERATORS[type(operator)]} {self.expression(right)})"
             case ast.Call(func=function, args=arguments, keywords=[]):
                 return f"{self.expression(function)}({', '.join(map(self.expression, arguments))})"
-        raise unknown(found)
+            case _:
+                raise unknown(found)
 
 
 class JavaScript(Translator):
@@ -196,7 +198,8 @@ class Cpp(Translator):
                 return f"auto {name} = {value};" if new else f"{name} = {value};"
             case ast.Tuple() if new == names:
                 return f"auto [{', '.join(names)}] = {value};"
-        raise unknown(target)
+            case _:
+                raise unknown(target)
 
     def tuple(self, parts: list[str]) -> str:
         return f"many({', '.join(parts)})"
@@ -210,7 +213,8 @@ class Cpp(Translator):
             ) if ast.dump(target) == ast.dump(other):
                 values = f"{self.expression(test)} ? {self.expression(then)} : {self.expression(otherwise)}"
                 return [self.assignment(target, values)]
-        raise unknown(found)
+            case _:
+                raise unknown(found)
 
     def loop(self, i: str, count: str, body: list[ast.stmt]) -> list[str]:
         return [f"for (int {i} = 0; {i} < {count}; {i}++) {{", *indented(self.block(body)), "}"]
@@ -220,7 +224,8 @@ class Cpp(Translator):
         match found:
             case ast.Constant(value=int() as value) if not isinstance(value, bool):
                 return f"whole<{value}>"
-        return self.expression(found)
+            case _:
+                return self.expression(found)
 
 
 def indented(lines: list[str]) -> list[str]:

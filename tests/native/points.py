@@ -1,4 +1,4 @@
-"""Diagonal pairs for the tests of correct rounding, and the committed bits: ``python -m tests.native.points`` writes them.
+"""Diagonal pairs for the tests of correct rounding; ``python -m tests.native.points`` writes the committed bits.
 
 A `Point` is one divergence of two Gaussians in n dimensions; ``bits.csv`` holds some, each with its value, as
 hexadecimal floats. Every release and every machine must compute these very bits.

@@ -13,8 +13,8 @@ import pytest
 
 import jsgmath
 from jsgmath import Gaussian, native, rounding
-from jsgmath.nearest import nearest
 from jsgmath.native import build
+from jsgmath.nearest import nearest
 from tests.native import points
 from verification import balls
 

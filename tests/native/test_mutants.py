@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 
 from jsgmath import native
-from jsgmath.nearest import Divergence
 from jsgmath.native import build
+from jsgmath.nearest import Divergence
 
 MUTANTS = {
     "a sign": ("pair.hpp", "(a - (sum - part)) + (b - part)", "(a - (sum - part)) - (b - part)"),
     "a low part dropped from a product": ("pair.hpp", "multiply_add(a.high, b.low, product.low))", "product.low)"),
     "a low part dropped from a sum": ("pair.hpp", "sum.low + (a.low + b.low)};", "sum.low + a.low};"),
     "a quotient not corrected": ("pair.hpp", "multiply_add(-quotient, b.low, rest)", "rest"),
-    "a difference not renormalised": ("pair.hpp", "two_sum(high.high, high.low + (a.low - b.low));", "{high.high, high.low + (a.low - b.low)};"),
+    "a difference not renormalised": ("pair.hpp", "return two_sum(high.high, high.low + (a.low - b.low));",
+                                      "return {high.high, high.low + (a.low - b.low)};"),
     "a shorter series": ("build.py", "TAIL_PAIRS, TAIL = 3, 11", "TAIL_PAIRS, TAIL = 3, 5"),
     "a shorter exponential": ("build.py", "EXP_PAIRS, EXP = 6, 10", "EXP_PAIRS, EXP = 6, 7"),
     "a coefficient in double alone": ("elementary.hpp", "sum.low + (c.low + product.low)", "sum.low + product.low"),
