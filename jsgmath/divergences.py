@@ -53,11 +53,12 @@ def jsg(
         TypeError: an argument is not a Gaussian, the arguments come from different libraries, or alpha is not real.
         ValueError: alpha is outside [0, 1], the convention is unknown, the dimensions differ, the batch shapes do not
             broadcast, or the covariances are too ill-conditioned to be diagonalised together in float64.
+        ArithmeticError: 1600 digits do not tell which float is nearest to a value.
 
-    Accuracy: compared with ball arithmetic on the definition, within 1 ulp between diagonal Gaussians, however close
-    they are (``tests/test_accuracy.py``).  Between full covariances of condition up to 1e14, within 0.6 ulp, or 5 ulp
+    Accuracy: between diagonal Gaussians correctly rounded: the float nearest to the truth (``tests/native``,
+    ``tests/test_nearest.py``).  Between full covariances of condition up to 1e14, within 0.6 ulp, or 5 ulp
     (2.6 measured) if several directions have the same ratio of variances (``tests/reduction/test_full.py``).  Where a
-    long double is a double, these limits are 8, 9 and 13 ulp.  torch and JAX compute in their own precision, in which
+    long double is a double, these limits are 9 and 13 ulp.  torch and JAX compute in their own precision, in which
     near-equal Gaussians lose nothing (``tests/interop/test_interop.py``).
 
     References:
