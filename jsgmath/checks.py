@@ -37,7 +37,7 @@ def as_weight(name: str, alpha: ArrayLike) -> np.ndarray:
 def weight_array(name: str, alpha: ArrayLike) -> np.ndarray:
     """Converts a weight in [0, 1], or an array of weights, to an array of the same numbers."""
     weight = real_array(name, alpha)
-    if not ((weight >= 0) & (weight <= 1)).all():
+    if np.count_nonzero((weight >= 0) & (weight <= 1)) != weight.size:
         raise ValueError(f"{name} must lie in [0, 1], got {weight[~((weight >= 0) & (weight <= 1))].flat[0]}")
     return weight
 
@@ -64,8 +64,11 @@ def check_dimensions(n1: int, n2: int) -> None:
 
 def common_shape(what: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
     """Returns the shape to which all ``shapes`` broadcast; the keys name their owners in the message."""
+    different = set(shapes.values())
+    if len(different) == 1:
+        return different.pop()
     try:
-        return np.broadcast_shapes(*shapes.values())
+        return np.broadcast_shapes(*different)
     except ValueError:
         found = [f"{shape} of {name}" for name, shape in shapes.items() if shape]  # () broadcasts with every shape
         listed = f"{', '.join(found[:-1])} and {found[-1]}"

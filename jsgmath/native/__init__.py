@@ -18,8 +18,9 @@ from jsgmath.native.sources import HERE, LIBRARY, sources
 
 FORMS = {"var": 0, "logvar": 1, "std": 2}
 JSG, JSG_DUAL, JEFFREYS = range(3)
-# The struct Batch of diagonal.hpp: five arrays and their strides, rows and n, five numbers, the values.
-BATCH = struct.Struct("@5P5q2q5i4xP")
+# The struct Batch of diagonal.hpp: strides of five arrays, rows and n, five numbers; its pointers are set by the library.
+BATCH = struct.Struct("@7q5i")
+SMALL = 64  # of so few numbers a copy is passed, which takes less time than asking for the address
 ELEMENTS_PER_THREAD = 50_000  # a thread costs as much as some thousand elements
 
 
@@ -46,7 +47,8 @@ def open_core(path: Path = HERE / LIBRARY, wanted: str = "") -> tuple[Core | Non
     if wanted and wanted not in names:
         return None, f"the compiled one has no {wanted} here, but {', '.join(names)}"
     function = library.jsgmath_diagonal
-    function.argtypes, function.restype = [ctypes.c_char_p, ctypes.c_int32, ctypes.c_int32], ctypes.c_int64
+    function.argtypes = [ctypes.c_char_p, *6 * [ctypes.c_void_p], ctypes.c_int32, ctypes.c_int32]
+    function.restype = ctypes.c_int64
     place = names.index(wanted) if wanted else 0
     return Core(function, place, names[place]), f"instruction set {names[place]}, of {', '.join(names)}"
 
@@ -100,7 +102,6 @@ def diagonal(
     held.append(np.ascontiguousarray(alpha, np.float64))
     strides = [0 if array.size == n < rows * n else n for array in held[:4]]
     batch = BATCH.pack(
-        *(array.ctypes.data for array in held),
         *strides,
         int(alpha.size > 1),
         rows,
@@ -109,12 +110,12 @@ def diagonal(
         divergence,
         reverse,
         single,
-        values.ctypes.data,
     )
+    pointers = [array.tobytes() if array.size <= SMALL else array.ctypes.data for array in held]
     threads = 1
     if rows * n >= 2 * ELEMENTS_PER_THREAD:
         threads = min(cores(), rows, rows * n // ELEMENTS_PER_THREAD)
-    return values, core.function(batch, core.place, threads)
+    return values, core.function(batch, *pointers, values.ctypes.data, core.place, threads)
 
 
 def _rows(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -8,11 +8,13 @@ enum Divergence { JSG, JSG_DUAL, JEFFREYS };
 
 // A batch of pairs of diagonal Gaussians.  Row i of an array begins at i times its stride, which is n, or 0 if all
 // rows are the same; alpha has a stride of 1 or 0.
-struct Batch {
-  const double *mean1, *scale1, *mean2, *scale2, *alpha;
+struct Shape {
   int64_t mean1_stride, scale1_stride, mean2_stride, scale2_stride, alpha_stride;
   int64_t rows, n;
   int32_t form1, form2, divergence, reversed, single;
+};
+struct Batch : Shape {
+  const double *mean1, *scale1, *mean2, *scale2, *alpha;
   double *values;
 };
 

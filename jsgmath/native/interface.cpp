@@ -58,14 +58,20 @@ EXPORT const char *jsgmath_instruction_set(int32_t place) {
 }
 
 // Computes a batch by so many threads; returns how many rows the error bound leaves open.
-EXPORT int64_t jsgmath_diagonal(const Batch *batch, int32_t place, int32_t threads) {
+EXPORT int64_t jsgmath_diagonal(const Shape *shape, const double *mean1, const double *scale1, const double *mean2,
+                                const double *scale2, const double *alpha, double *values, int32_t place,
+                                int32_t threads) {
+  Batch batch;
+  std::memcpy(static_cast<Shape *>(&batch), shape, sizeof *shape);  // Python's bytes may not be aligned
+  batch.mean1 = mean1, batch.scale1 = scale1, batch.mean2 = mean2, batch.scale2 = scale2;
+  batch.alpha = alpha, batch.values = values;
   Evaluate *evaluate = sets()[place].evaluate;
-  if (threads < 2) return evaluate(*batch, 0, batch->rows);
+  if (threads < 2) return evaluate(batch, 0, batch.rows);
   std::atomic<int64_t> next{0}, open{0};
-  const int64_t step = batch->rows / (8 * threads) + 1;
+  const int64_t step = batch.rows / (8 * threads) + 1;
   auto work = [&] {
-    for (int64_t first; (first = next.fetch_add(step)) < batch->rows;)
-      open += evaluate(*batch, first, first + step < batch->rows ? first + step : batch->rows);
+    for (int64_t first; (first = next.fetch_add(step)) < batch.rows;)
+      open += evaluate(batch, first, first + step < batch.rows ? first + step : batch.rows);
   };
   std::vector<std::thread> others;
   for (int32_t i = 1; i < threads; i++) others.emplace_back(work);

@@ -5,7 +5,8 @@
 
 #include "diagonal.hpp"
 
-extern "C" int64_t jsgmath_diagonal(const Batch *batch, int32_t place, int32_t threads);
+extern "C" int64_t jsgmath_diagonal(const Shape *, const double *, const double *, const double *, const double *,
+                                    const double *, double *, int32_t place, int32_t threads);
 
 int main() {
   int32_t head[6];  // n, form1, form2, divergence, reversed, single
@@ -14,9 +15,8 @@ int main() {
     std::vector<double> numbers(4 * n + 1);
     if (std::fread(numbers.data(), sizeof(double), numbers.size(), stdin) != numbers.size()) return 1;
     double value, *x = numbers.data();
-    Batch batch = {x, x + n, x + 2 * n, x + 3 * n, x + 4 * n, n, n, n, n, 0, 1, n,
-                   head[1], head[2], head[3], head[4], head[5], &value};
-    jsgmath_diagonal(&batch, 0, 1);
+    Shape shape = {n, n, n, n, 0, 1, n, head[1], head[2], head[3], head[4], head[5]};
+    jsgmath_diagonal(&shape, x, x + n, x + 2 * n, x + 3 * n, x + 4 * n, &value, 0, 1);
     std::fwrite(&value, sizeof value, 1, stdout);
   }
   return 0;
