@@ -7,6 +7,7 @@ on that instruction set alone, and is an error where the machine or the core lac
 """
 
 import ctypes
+import math
 import os
 import struct
 from pathlib import Path
@@ -93,10 +94,9 @@ def diagonal(
     """
     core = core or CORE
     assert core is not None
-    values = np.empty(shape)
-    rows = values.size
+    rows = math.prod(shape)
     if rows == 0:
-        return values, 0
+        return np.empty(shape), 0
     held = [_rows(array, (*shape, n)) for array in arrays]
     alpha = alpha if alpha.size == 1 else np.broadcast_to(alpha, shape)
     held.append(np.ascontiguousarray(alpha, np.float64))
@@ -115,6 +115,11 @@ def diagonal(
     threads = 1
     if rows * n >= 2 * ELEMENTS_PER_THREAD:
         threads = min(cores(), rows, rows * n // ELEMENTS_PER_THREAD)
+    if rows == 1:
+        value = ctypes.c_double()
+        left = core.function(batch, *pointers, ctypes.byref(value), core.place, 1)
+        return np.array(value.value).reshape(shape), left
+    values = np.empty(shape)
     return values, core.function(batch, *pointers, values.ctypes.data, core.place, threads)
 
 
