@@ -18,9 +18,8 @@ import numpy as np
 from jsgmath.native.sources import HERE, LIBRARY, sources
 
 FORMS = {"var": 0, "logvar": 1, "std": 2}
-JSG, JSG_DUAL, JEFFREYS = range(3)
-# The struct Batch of diagonal.hpp: strides of five arrays, rows and n, five numbers; its pointers are set by the library.
-BATCH = struct.Struct("@7q5i")
+# The struct Shape of diagonal.hpp: strides of five arrays, rows and n, and five numbers.
+SHAPE = struct.Struct("@7q5i")
 SMALL = 64  # of so few numbers a copy is passed, which takes less time than asking for the address
 ELEMENTS_PER_THREAD = 50_000  # a thread costs as much as some thousand elements
 
@@ -86,11 +85,15 @@ def diagonal(
     single: bool,
     core: Core | None = None,
 ) -> tuple[np.ndarray, int]:
-    """Values of shape ``shape``, each the nearest float64, or float32 if ``single``, or NaN where the core leaves open
-    which that is; and how many are NaN.
+    """Values of shape ``shape``, and how many are left open.
 
-    The arrays are mean1, scale1, mean2, scale2, float64 or float32, of shapes that broadcast to ``(*shape, n)``; alpha
-    is float64 and broadcasts to ``shape``.
+    A value is the nearest float64, or float32 if ``single``; it is NaN if the core leaves open which that is.
+
+    Args:
+        divergence, reverse: a `nearest.Divergence`, and the argument of `formula.mean_weights`.
+        arrays: mean1, scale1, mean2, scale2, which broadcast to ``(*shape, n)``.
+        alpha: broadcasts to ``shape``.
+        core: another than the one that is in use.
     """
     core = core or CORE
     assert core is not None
@@ -101,7 +104,7 @@ def diagonal(
     alpha = alpha if alpha.size == 1 else np.broadcast_to(alpha, shape)
     held.append(np.ascontiguousarray(alpha, np.float64))
     strides = [0 if array.size == n < rows * n else n for array in held[:4]]
-    batch = BATCH.pack(
+    description = SHAPE.pack(
         *strides,
         int(alpha.size > 1),
         rows,
@@ -117,10 +120,10 @@ def diagonal(
         threads = min(cores(), rows, rows * n // ELEMENTS_PER_THREAD)
     if rows == 1:
         value = ctypes.c_double()
-        left = core.function(batch, *pointers, ctypes.byref(value), core.place, 1)
+        left = core.function(description, *pointers, ctypes.byref(value), core.place, 1)
         return np.array(value.value).reshape(shape), left
     values = np.empty(shape)
-    return values, core.function(batch, *pointers, values.ctypes.data, core.place, threads)
+    return values, core.function(description, *pointers, values.ctypes.data, core.place, threads)
 
 
 def _rows(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
