@@ -16,7 +16,7 @@ from jsgmath.hints import CONVENTIONS
 
 def real_array(name: str, value: ArrayLike) -> np.ndarray:
     """Converts ``value`` to an array of real floating-point numbers."""
-    array = value if isinstance(value, np.ndarray) else _as_array(name, value)
+    array: Any = value if isinstance(value, np.ndarray) else _as_array(name, value)
     if array.dtype.kind in "iu":
         array = array.astype(np.float64)
     if array.dtype.kind != "f" or array.dtype.itemsize > 8:

@@ -34,9 +34,9 @@ def _beside(name: str) -> ModuleType:
 _sources = _beside("sources")
 HERE, LIBRARY = _sources.HERE, _sources.LIBRARY
 TRANSLATED = ["ratio", "split_g", "split_gs", "mean_weights", "shares", "to_mean", "from_mean", "skew"]
-# No contraction, no libm; the other two let the compiler make vectors of what contains a choice or a square root.
-OPTIONS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden"]
-OPTIONS += ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+# The bounds need sums and products as they stand; the two others let the compiler make vectors of a choice.
+STRICT = ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+OPTIONS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", *STRICT]
 PLAIN: dict[str, list[str]] = {"plain": []}
 X86 = PLAIN | {
     "avx2": ["-mavx2", "-mfma"],
