@@ -16,21 +16,17 @@ from jsgmath.hints import CONVENTIONS
 
 def real_array(name: str, value: ArrayLike) -> np.ndarray:
     """Converts ``value`` to an array of real floating-point numbers."""
-    array: Any = value if isinstance(value, np.ndarray) else _as_array(name, value)
+    if not isinstance(value, np.ndarray) and type(value).__module__.partition(".")[0] == "torch":
+        raise TypeError(f"{name} must be NumPy or plain numbers, got a torch tensor; tensors go to jsgmath.torch")
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name} must be an array of real numbers, got rows of unequal length") from None
     if array.dtype.kind in "iu":
         array = array.astype(np.float64)
     if array.dtype.kind != "f" or array.dtype.itemsize > 8:
         raise TypeError(f"{name} must be real numbers up to float64, got dtype {array.dtype}; convert it first")
     return array
-
-
-def _as_array(name: str, value: ArrayLike) -> np.ndarray:
-    if type(value).__module__.partition(".")[0] == "torch":
-        raise TypeError(f"{name} must be NumPy or plain numbers, got a torch tensor; tensors go to jsgmath.torch")
-    try:
-        return np.asarray(value)
-    except ValueError:
-        raise ValueError(f"{name} must be an array of real numbers, got rows of unequal length") from None
 
 
 def as_weight(name: str, alpha: ArrayLike) -> np.ndarray:
