@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import jsgmath
 from jsgmath import rounding, special
+from jsgmath.divergences import evaluated
 from jsgmath.nearest import Divergence
 from jsgmath.reduction import diagonal
 from verification import balls, oracles
@@ -185,3 +186,12 @@ def test_a_batch_gives_the_values_of_its_pairs(kind, form):
 
 def stacked(Ns):
     return jsgmath.Gaussian(np.array([N.mean for N in Ns]), **{Ns[0].form: np.array([N.scale for N in Ns])})
+
+
+def test_the_reduction_of_diagonal_gaussians_adds_no_error():
+    """What `js` and others make of it is off by the rounding of the scalar formula alone."""
+    N1, N2 = jsgmath.Gaussian([0.0, 1.0], var=[1.0, 3.0]), jsgmath.Gaussian([0.5, -1.0], var=[2.0, 0.5])
+    weights = (np.full((1,), w, special.WORK) for w in (1, 0, 0, 1))
+    value, error = evaluated(N1, N2, *weights, dual=False)
+    assert abs(value - jsgmath.kl(N1, N2)) <= error + EPS / 2 * value
+    assert error == (special.ROUNDING + 2) * np.finfo(special.WORK).eps * value
