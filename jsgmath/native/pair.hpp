@@ -59,9 +59,6 @@ INLINE double remainder(double a, double q, double b) {
 #endif
 }
 
-// The same number with a low part of at most half a unit.
-INLINE Pair renormalised(Pair a) { return fast_two_sum(a.high, a.low); }
-
 INLINE Pair operator-(Pair a) { return {-a.high, -a.low}; }
 
 INLINE Pair operator+(Pair a, Pair b) {
