@@ -319,7 +319,7 @@ def test_the_weights_name_their_epoch(tmp_path):
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("old")
-    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "metrics.jsonl") as path:
-        path.write_text("half")
+    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "metrics.jsonl") as file:
+        file.write(b"half")
         raise KeyboardInterrupt
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("metrics.jsonl", "old")]

@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from vae.errors import InUse, UserError
-from vae.files import LEFTOVERS, replacing
+from vae.files import remove_temporary, write
 from vae.training.settings import Settings
 
 FILES = ("run.json", "metrics.jsonl", "checkpoint.pt", "model.safetensors")
@@ -33,8 +33,7 @@ class RunFolder:
             self.lock.acquire(timeout=0)
         except Timeout:
             raise InUse(f"{path} is in use: another process works on this run") from None
-        for leftover in path.glob(LEFTOVERS):
-            leftover.unlink()
+        remove_temporary(path)
 
     def __enter__(self) -> "RunFolder":
         return self
@@ -108,26 +107,22 @@ class RunFolder:
     def write_facts(self, name: str, facts: dict[str, Any]) -> None:
         """Writes facts as JSON, one line for each key."""
         lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in facts.items())
-        with replacing(self.path / name) as path:
-            path.write_text(f"{{\n{lines}\n}}\n")
+        write(self.path / name, f"{{\n{lines}\n}}\n")
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
         """Writes all rows each time, so that a run that was stopped and continues never has an epoch twice."""
-        with replacing(self.path / "metrics.jsonl") as path:
-            path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        write(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
     def write_tensors(self, name: str, tensors: dict[str, Tensor], epoch: int) -> Path:
         """Writes tensors in the format of safetensors, with the number of their epoch."""
         contiguous = {key: tensor.contiguous() for key, tensor in tensors.items()}
-        with replacing(self.path / name) as path:
-            path.write_bytes(save(contiguous, {"epoch": str(epoch)}))
+        write(self.path / name, save(contiguous, {"epoch": str(epoch)}))
         return self.path / name
 
     def write_checkpoint(self, state: dict[str, Any]) -> None:
         content = io.BytesIO()  # torch.save to a file would report a full disk as a RuntimeError
         torch.save(state, content)
-        with replacing(self.path / "checkpoint.pt") as path:
-            path.write_bytes(content.getbuffer())
+        write(self.path / "checkpoint.pt", content.getvalue())
 
     def restore(self, stateful: dict[str, Any], device: torch.device) -> dict[str, Any]:
         """Restores model, optimiser and objective after the last full epoch; returns its number, time and metrics.
