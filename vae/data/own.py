@@ -12,9 +12,10 @@ If there is no test part, it is a tenth of the images, a fixed random choice.
 
 Arrays are ``count x size x size``; an axis of length 1, the channel, may come second or last. Bytes are grey levels,
 floats must lie in [0, 1] and are rounded to 256 levels, booleans are black and white. Images of 28 x 28 are
-padded with zeros, 32 x 32 and 64 x 64 are used unchanged, other sizes are refused. Pictures are converted to grey. If
-they do not all have one of these sizes, each needs at least 64 pixels in both directions, and its middle square is
-resized to 64 x 64.
+padded with zeros, 32 x 32 and 64 x 64 are used unchanged, other sizes are refused. Pictures are turned as their EXIF
+data say and converted to grey on white; 16 bits are scaled by 65535 or by what the file says, and files of several
+frames are refused. If they do not all have one of these sizes, each needs at least 64 pixels in both directions, and
+its middle square is resized to 64 x 64.
 """
 
 import hashlib
