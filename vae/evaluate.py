@@ -53,6 +53,7 @@ from vae.likelihood import UNITS, Likelihood, log_density
 from vae.model import VAE
 from vae.objective import TERMS, Objective, prepare_backend
 from vae.runs.run import WEIGHTS, Run, check_digests, load_model, read_run
+from vae.threads import choose_threads
 from vae.training.environment import describe_environment
 from vae.training.folder import RunFolder
 from vae.training.measure import ACTIVE, describe_latent, encode, evaluate
@@ -306,4 +307,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    choose_threads()
     sys.exit(main(sys.argv[1:]))

@@ -13,6 +13,7 @@ from vae.errors import UserError
 from vae.files import write
 from vae.report.collect import collect
 from vae.report.page import build_page
+from vae.threads import choose_threads
 
 DESCRIPTION = """\
 Make one HTML file that any browser opens without a network or a server. Its upper part has two Gaussians to drag, their
@@ -70,4 +71,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    choose_threads()
     sys.exit(main(sys.argv[1:]))

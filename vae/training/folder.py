@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from vae.errors import InUse, UserError
 from vae.files import remove_temporary, write
+from vae.threads import processors
 from vae.training.digest import digest, identity, measured
 from vae.training.settings import Settings
 
@@ -115,7 +115,7 @@ class RunFolder:
         # Sums over a batch are split among the threads, so another number of threads changes the last bits. Another
         # number of processes changes them anyway, and then the number of threads stays what it is now.
         if run["environment"].get("processes", 1) == facts["environment"]["processes"]:
-            torch.set_num_threads(max(1, min(run["environment"]["threads"], os.cpu_count() or 1)))
+            torch.set_num_threads(max(1, min(run["environment"]["threads"], processors())))
 
     def write_facts(self, name: str, facts: dict[str, Any]) -> None:
         """Writes facts as JSON, one line for each key."""
