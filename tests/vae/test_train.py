@@ -393,3 +393,26 @@ def test_a_run_json_that_was_changed_is_refused(tmp_path, capsys):
         assert changed != text
         (folder / "run.json").write_text(changed)
         assert "run.json was changed after it was written" in resumption_is_refused(folder, capsys, "--epochs", "2")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("resumed",), {}),
+        (("settings", "epochs"), math.inf),
+        (("settings",), []),
+        (("environment", "threads"), None),
+        (("data",), 3),
+    ],
+)
+def test_a_run_json_of_another_form_is_a_line_on_resumption(place, value, tmp_path, capsys):
+    facts = {"settings": {"epochs": 1}, "data": {"sha256": {}}, "environment": {"threads": 1}, "resumed": []}
+    holder = facts
+    for name in place[:-1]:
+        holder = holder[name]
+    holder[place[-1]] = value
+    (tmp_path / "run.json").write_text(json.dumps(facts).replace("Infinity", "1e400"))
+    assert main(["--out", str(tmp_path), "--resume"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"vae.train: {tmp_path / 'run.json'} is damaged (")
+    assert error.count("\n") == 1

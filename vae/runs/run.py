@@ -71,7 +71,9 @@ def read_files(path: Path) -> Run:
     last = {row["split"]: row for row in rows}
     if not {"train", "test"} <= set(last):
         raise ValueError(f"metrics.jsonl has rows of {', '.join(last) or 'nothing'}, wanted train and test")
-    epochs = {int(last[split]["epoch"]) for split in ("train", "test")}
+    epochs = {last[split]["epoch"] for split in ("train", "test")}
+    if not all(type(epoch) is int and epoch >= 1 for epoch in epochs):
+        raise ValueError(f"metrics.jsonl has epoch {epochs.pop()!r}, wanted a whole number from 1")
     if len(epochs) > 1 or max(epochs) > settings.epochs:
         raise ValueError(f"metrics.jsonl ends with epoch {max(epochs)}, run.json wants {settings.epochs}")
     values = {f"{split}_{term}": float(last[split][term]) for split, term in (c.split("_") for c in COLUMNS)}

@@ -88,12 +88,13 @@ class RunFolder:
         """
         try:
             run = read_facts(self.path)
-            before, epochs, sha256 = run["settings"], int(run["settings"]["epochs"]), run["data"]["sha256"]
+            before, epochs, sha256 = dict(run["settings"]), int(run["settings"]["epochs"]), run["data"]["sha256"]
             int(run["environment"]["threads"])
-            list(run["resumed"])
+            if not isinstance(run["resumed"], list):
+                raise TypeError("resumed is not a list")
         except FileNotFoundError:
             raise UserError(f"{self.path} holds no run to resume (no run.json)") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
             raise UserError(f"{self.path / 'run.json'} is damaged ({type(error).__name__}: {error})") from None
         now = plain(settings)
         changed = [name for name in now if name != "epochs" and now[name] != before.get(name)]
