@@ -12,9 +12,8 @@ help:
 	@echo 'make lint    run ruff and pyright'
 	@echo 'make docs    build the documentation as a site, site/index.html (seconds)'
 
-# PASSIVE: waiting threads sleep. By default they spin, which costs far more than it gains while other programs run.
 train: .venv/vae.installed
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m vae.train --backend triton $(ARGS)
+	$(BIN)/python -m vae.train --backend triton $(ARGS)
 
 # There is one process per processor. Each takes whole files, so what the tests of a file share is computed once.
 test: .venv/dev.installed

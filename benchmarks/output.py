@@ -2,7 +2,6 @@
 
 import datetime
 import json
-import os
 import platform
 import subprocess
 from typing import NamedTuple
@@ -10,6 +9,7 @@ from typing import NamedTuple
 import torch
 
 import jsgmath
+from vae.files import write
 from vae.training.environment import git_commit, processor, version
 
 
@@ -45,15 +45,8 @@ def driver():
         return None
 
 
-def write(path, content):
-    """Writes the whole file or nothing."""
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    temporary.write_bytes(content)
-    temporary.replace(path)
-
-
 def write_json(path, results):
-    write(path, (json.dumps(results, indent=1) + "\n").encode())
+    write(path, json.dumps(results, indent=1) + "\n")
 
 
 class Ratio(NamedTuple):

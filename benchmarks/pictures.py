@@ -5,8 +5,8 @@ import io
 from matplotlib.figure import Figure
 
 from benchmarks.cases import DTYPES
-from benchmarks.output import write
 from benchmarks.report import STEP, Records
+from vae.files import write
 
 GREY = "#666666"
 # Colours of Okabe and Ito, which colour-blind readers can tell apart.

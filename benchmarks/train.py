@@ -30,7 +30,7 @@ from vae.model import VAE
 from vae.objective import Backend, prepare_backend
 from vae.sweep.grid import Sweep, cells
 from vae.sweep.stacked import Stack
-from vae.sweep.train import processors
+from vae.threads import processors
 from vae.training.settings import Settings
 from vae.training.steps import Batches, Recorded, train_step
 from vae.training.training import Training, build

@@ -3,7 +3,11 @@
 ``python -m vae.train`` trains one; ``python -m vae.train --help`` says how.
 """
 
+import os
 from importlib.util import find_spec
+
+# torch reads this when it is imported. By default its waiting threads spin, which is slow while other programs run.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _missing = [
     name

@@ -52,7 +52,8 @@ from vae.evidence import Estimate, binarise, bootstrap_interval, importance_samp
 from vae.likelihood import UNITS, Likelihood, log_density
 from vae.model import VAE
 from vae.objective import TERMS, Objective, prepare_backend
-from vae.runs.run import WEIGHTS, Run, load_model, read_run
+from vae.runs.run import WEIGHTS, Run, check_digests, load_model, read_run
+from vae.threads import choose_threads
 from vae.training.environment import describe_environment
 from vae.training.folder import RunFolder
 from vae.training.measure import ACTIVE, describe_latent, encode, evaluate
@@ -65,6 +66,9 @@ evaluated, it is named on stderr, the others are evaluated, and the exit status 
   python -m vae.evaluate runs/fashion-jsg-0.3
   python -m vae.evaluate runs/* --likelihood bernoulli     as in Fig. 5, for runs trained with squared errors
 """
+
+
+SAME = 1e-3  # relative; convolutions in TF32 on a GPU have a precision of 5e-4
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,7 @@ def evaluate_run(run: Run, options: EvaluateOptions) -> dict[str, Any]:
         raise UserError(f"{run.path} was trained on other data: the sha256 in its run.json differ; pass it with --data")
     test_images = dataset.test_images
     model = load_model(run, test_images.shape[-1], device)
+    check_digests(run)
     objective = Objective(
         settings.divergence,
         run.alpha,
@@ -131,17 +136,34 @@ def evaluate_run(run: Run, options: EvaluateOptions) -> dict[str, Any]:
         likelihood=settings.likelihood,
     )
     likelihood = settings.likelihood if options.likelihood == "own" else options.likelihood
+    found = {split: errors(model, objective, images) for split, images in dataset.splits.items()}
+    check_measured(run, found)
     mean, logvar = encode(model, test_images)
     latent = describe_latent(mean, logvar)
     return {
         "epoch": run.epochs,
         "alpha": run.alpha if settings.skewed else None,
-        **{split: errors(model, objective, images) for split, images in dataset.splits.items()},
+        **found,
         "latent": latent,
         "active_units": sum(latent["active"]),
         "evidence": estimate_evidence(model, test_images, mean, logvar, likelihood, options),
         "environment": describe_environment(device, backend),
     }
+
+
+def check_measured(run: Run, found: dict[str, dict[str, float]]) -> None:
+    """Compares the reconstruction errors with those in metrics.jsonl.
+
+    Raises:
+        UserError: they differ by more than the rounding of another machine.
+    """
+    for split, values in found.items():
+        got, wanted = values["reconstruction"], run.values[f"{split}_reconstruction"]
+        if not math.isclose(got, wanted, rel_tol=SAME):
+            raise UserError(
+                f"{run.path} has a reconstruction of {wanted:g} ({split}) in metrics.jsonl, but its model has {got:g}; "
+                "the files do not belong together"
+            )
 
 
 def errors(model: VAE, objective: Objective, images: Images) -> dict[str, float]:
@@ -285,4 +307,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    choose_threads()
     sys.exit(main(sys.argv[1:]))

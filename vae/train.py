@@ -14,6 +14,7 @@ from tqdm import tqdm
 from vae import command_line
 from vae.errors import UserError
 from vae.objective import TERMS
+from vae.threads import choose_threads
 from vae.training.processes import ALONE, Processes, joined, leave
 from vae.training.settings import Settings, parse
 from vae.training.training import Training, prepare
@@ -94,4 +95,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    choose_threads()
     leave(main(sys.argv[1:]))

@@ -9,7 +9,6 @@ exactly these numbers, so that errors of conversion do not count.
 import functools
 import importlib.util
 import io
-import os
 import platform
 import sys
 from collections.abc import Callable
@@ -228,17 +227,12 @@ def draw():
     return figure
 
 
-def write(path, content):
-    """Writes the whole file or nothing."""
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    temporary.write_bytes(content)
-    temporary.replace(path)
-
-
 def main(folder=HERE):
+    from vae.files import write
+
     text, picture = report(), io.BytesIO()
     draw().savefig(picture)
-    write(folder / "ulps.md", text.encode())
+    write(folder / "ulps.md", text)
     write(folder / "ulps.png", picture.getvalue())
     print(text, end="")
 

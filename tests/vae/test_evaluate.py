@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 import torch
@@ -254,6 +255,71 @@ def test_a_run_that_cannot_be_evaluated_is_named_and_left_as_it_was(how, wanted,
     assert wanted in message
     assert str(folder) in message
     assert (folder / "evaluation.json").read_text() == "old"
+
+
+def flip_a_weight(folder, runs):
+    path = folder / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1000] ^= 1
+    path.write_bytes(content)
+
+
+def change_the_metrics(folder, runs):
+    path = folder / "metrics.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows[0]["reconstruction"] += 1e-9
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def take_other_weights(folder, runs):
+    shutil.copy(runs / "mmd" / "model.safetensors", folder)
+
+
+def take_another_run_with_its_metrics(folder, runs):
+    for name in ("model.safetensors", "metrics.jsonl"):
+        shutil.copy(runs / "mmd" / name, folder)
+
+
+def change_the_environment(folder, runs):
+    run = json.loads((folder / "run.json").read_text())
+    run["environment"]["threads"] = 99
+    (folder / "run.json").write_text(json.dumps(run))
+
+
+def remove_the_digest(folder, runs):
+    path = folder / "model.safetensors"
+    save_file(load_file(path), path, {"epoch": "1"})
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        (flip_a_weight, "model.safetensors is damaged"),
+        (change_the_metrics, "metrics.jsonl is not the one that"),
+        (take_other_weights, "model.safetensors belongs to a run of other settings or other images"),
+        (take_another_run_with_its_metrics, "model.safetensors belongs to a run of other settings or other images"),
+        (change_the_environment, "run.json was changed after it was written"),
+        (remove_the_digest, "model.safetensors has no sha256, so it may be another run's"),
+    ],
+)
+def test_files_that_do_not_belong_together_are_refused(change, wanted, runs, tmp_path, capsys):
+    folder = copy(runs / "jsg", tmp_path / "run")
+    change(folder, runs)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert main([str(folder), *OPTIONS]) == 2
+    assert wanted in complaint(capsys)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_model_that_measures_otherwise_than_its_metrics_is_refused(runs, capsys, monkeypatch):
+    errors = vae.evaluate.errors
+    monkeypatch.setattr(
+        vae.evaluate,
+        "errors",
+        lambda *what: {**errors(*what), "reconstruction": 1.01 * errors(*what)["reconstruction"]},
+    )
+    assert main([str(runs / "jsg"), *OPTIONS]) == 2
+    assert "but its model has" in complaint(capsys)
 
 
 def test_a_run_that_is_being_trained_is_not_evaluated(runs, capsys):

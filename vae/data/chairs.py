@@ -103,8 +103,8 @@ def decoded(place: Path, names: list[str], sha256: str) -> np.ndarray:
                 raise ValueError(f"{place}: {name} has {image.width} x {image.height} pixels, wanted 600 x 600")
             images[row[name]] = np.asarray(crop_and_resize(image, CROP, 64))
         cache.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(cache) as path:
-            np.savez(path, images=images)
+        with replacing(cache) as file:
+            np.savez(file, images=images)
     try:
         with cache.open("rb") as file, np.load(file) as archive:
             return archive["images"]

@@ -123,8 +123,8 @@ def keep(file: IdxFile, found: Path, folder: Path) -> None:
     read_idx(found, file)
     path = find(found, file.name)
     assert path is not None
-    with replacing(folder / path.name) as target:
-        shutil.copyfile(path, target)
+    with path.open("rb") as content, replacing(folder / path.name) as target:
+        shutil.copyfileobj(content, target)
 
 
 def from_file(url: str, folder: Path) -> None:

@@ -14,10 +14,20 @@ def open_hdf5(path: Path) -> Iterator[dict[str, Any]]:
 
     Raises:
         UserError: h5py is not installed.
+        ValueError: an array is in another file.
     """
     try:
         import h5py  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise UserError("reading hdf5 files needs the package h5py: pip install h5py") from None
     with h5py.File(path) as file:
-        yield {name: item for name, item in file.items() if isinstance(item, h5py.Dataset)}
+        arrays = {}
+        for name in file:
+            if isinstance(file.get(name, getlink=True), h5py.ExternalLink):
+                raise ValueError(f"{name} is a link to another file; copy the array into this one")
+            item = file[name]
+            if isinstance(item, h5py.Dataset):
+                if item.external or item.is_virtual:
+                    raise ValueError(f"{name} is stored in another file; copy the array into this one")
+                arrays[name] = item
+        yield arrays

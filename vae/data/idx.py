@@ -47,13 +47,15 @@ def read_idx(folder: Path, file: IdxFile) -> np.ndarray:
     path = find(folder, file.name)
     if path is None:
         raise ValueError(f"{folder / file.name}[.gz] is missing")
-    return file.array(read_content(path, compressed=path.suffix == ".gz"), path)
+    return file.array(read_content(path), path)
 
 
-def read_content(path: Path, compressed: bool) -> bytes:
+def read_content(path: Path) -> bytes:
+    """The content of a file, decompressed if it starts as gzip does, or if its name says so and it is not plain idx."""
     try:
         content = path.read_bytes()
-        return gzip.decompress(content) if compressed else content
+        plain = content[:2] == b"\0\0" or (content[:2] != b"\x1f\x8b" and path.suffix != ".gz")
+        return content if plain else gzip.decompress(content)
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path} cannot be read ({error})") from None
 

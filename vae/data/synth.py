@@ -113,15 +113,14 @@ class DSpritesSynth(Source):
         place = cache_folder() / self.layouts[1]
         place.parent.mkdir(parents=True, exist_ok=True)
         with (
-            replacing(place) as path,
+            replacing(place) as file,
             tqdm(total=SHAPE[0], desc="drawing sprites", unit=" images", leave=False, disable=None) as bar,
         ):
-            bits = npy.open_memmap(path, "w+", np.uint8, SHAPE)
-            combinations = product(OUTLINES, SCALES, ROTATIONS)
-            for images, (outline, scale, rotation) in zip(bits.reshape(-1, 1024, SHAPE[1]), combinations, strict=True):
-                images[:] = draw_sprite(outline, scale, rotation)
+            npy.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": SHAPE})
+            for outline, scale, rotation in product(OUTLINES, SCALES, ROTATIONS):
+                images = draw_sprite(outline, scale, rotation)
+                file.write(images.data)
                 bar.update(len(images))
-            bits.flush()
         return place
 
 

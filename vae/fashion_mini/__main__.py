@@ -14,6 +14,7 @@ from vae import command_line
 from vae.data.idx import idx_content, read_idx
 from vae.data.mnist import EMBEDDED, FASHION, FASHION_MINI
 from vae.errors import UserError
+from vae.files import write
 
 
 def write_files(arguments: list[str]) -> None:
@@ -27,7 +28,7 @@ def write_files(arguments: list[str]) -> None:
         if sha256 != part.sha256:
             raise UserError(f"{part.name} has sha256 {sha256}, wanted {part.sha256}")
         path = EMBEDDED / f"{part.name}.gz"
-        path.write_bytes(gzip.compress(content, 9, mtime=0))  # without a time, the same bytes each time
+        write(path, gzip.compress(content, 9, mtime=0))  # without a time, the same bytes each time
         print(f"{sha256}  {path.name}  {path.stat().st_size:,} bytes")
 
 

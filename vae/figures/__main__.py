@@ -13,6 +13,7 @@ from vae.errors import UserError
 from vae.figures import curves, evidence, fig1, fig2, tables, traversals
 from vae.figures.output import Result, write
 from vae.style import style
+from vae.threads import choose_threads
 
 THEORY = ("fig1", "fig2")
 
@@ -91,4 +92,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    choose_threads()
     sys.exit(main(sys.argv[1:]))

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from vae.errors import UserError
 from vae.files import csv_text, replacing
+from vae.files import write as write_file
 from vae.style import style
 
 WIDTH = 5.5  # inches: a text column of the paper
@@ -47,16 +48,14 @@ def write(result: Result, folder: Path, name: str) -> list[Path]:
             fix_layout(result.figure)
             for suffix, metadata in (("png", {}), ("pdf", {"CreationDate": None})):
                 paths.append(folder / f"{name}.{suffix}")
-                with replacing(paths[-1]) as path, style():
-                    result.figure.savefig(path, metadata=metadata)
+                with replacing(paths[-1]) as file, style():
+                    result.figure.savefig(file, format=suffix, metadata=metadata)
         if result.rows:
             paths.append(folder / f"{name}.csv")
-            with replacing(paths[-1]) as path:
-                path.write_text(csv_text(result.rows), newline="")
+            write_file(paths[-1], csv_text(result.rows))
         for suffix, text in texts.items() if paths or result.tables else ():
             paths.append(folder / f"{name}.{suffix}")
-            with replacing(paths[-1]) as path:
-                path.write_text(text)
+            write_file(paths[-1], text)
     except OSError as error:
         raise UserError(f"cannot write in {folder}: {error.strerror}") from None
     return paths

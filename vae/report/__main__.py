@@ -10,9 +10,10 @@ import tyro
 from vae import command_line
 from vae.command_line import place
 from vae.errors import UserError
-from vae.files import replacing
+from vae.files import write
 from vae.report.collect import collect
 from vae.report.page import build_page
+from vae.threads import choose_threads
 
 DESCRIPTION = """\
 Make one HTML file that any browser opens without a network or a server. Its upper part has two Gaussians to drag, their
@@ -57,8 +58,7 @@ def write_report(options: ReportOptions) -> int:
         raise UserError(f"{', '.join(map(str, options.runs))}: no finished run can be shown")
     page = build_page(contents)
     try:
-        with replacing(options.out) as path:
-            path.write_text(page, encoding="utf-8")
+        write(options.out, page)
     except OSError as error:
         raise UserError(f"cannot write {options.out}: {error.strerror}") from None
     count = len(contents.shown)
@@ -71,4 +71,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    choose_threads()
     sys.exit(main(sys.argv[1:]))

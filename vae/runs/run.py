@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -11,7 +12,8 @@ from safetensors.torch import load_file
 
 from vae.errors import UserError
 from vae.model import VAE
-from vae.training.folder import read_facts
+from vae.training.digest import digest, identity, measured
+from vae.training.folder import check_digest, plain, read_facts
 from vae.training.settings import Settings, check
 
 WEIGHTS = "model.safetensors"
@@ -65,11 +67,13 @@ def read_files(path: Path) -> Run:
     facts = read_facts(path)
     settings = Settings(**facts["settings"])
     check(settings)
-    rows = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    rows = read_rows(path)
     last = {row["split"]: row for row in rows}
     if not {"train", "test"} <= set(last):
         raise ValueError(f"metrics.jsonl has rows of {', '.join(last) or 'nothing'}, wanted train and test")
-    epochs = {int(last[split]["epoch"]) for split in ("train", "test")}
+    epochs = {last[split]["epoch"] for split in ("train", "test")}
+    if not all(type(epoch) is int and epoch >= 1 for epoch in epochs):
+        raise ValueError(f"metrics.jsonl has epoch {epochs.pop()!r}, wanted a whole number from 1")
     if len(epochs) > 1 or max(epochs) > settings.epochs:
         raise ValueError(f"metrics.jsonl ends with epoch {max(epochs)}, run.json wants {settings.epochs}")
     values = {f"{split}_{term}": float(last[split][term]) for split, term in (c.split("_") for c in COLUMNS)}
@@ -79,18 +83,26 @@ def read_files(path: Path) -> Run:
     return Run(path, settings, facts["data"]["sha256"], max(epochs), alpha, values)
 
 
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of metrics.jsonl in a run's folder."""
+    return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+
+
 def load_model(run: Run, size: int, device: torch.device) -> VAE:
     """The model that a run wrote after its last epoch, for images of ``size x size`` pixels.
 
     Raises:
-        UserError: the file is damaged, or it is from an earlier epoch than the metrics: a run that was continued keeps
-            its old model until it ends.
+        UserError: the file is damaged, belongs to another run or to other metrics, or it is from an earlier epoch than
+            the metrics: a run that was continued keeps its old model until it ends.
     """
     path, model = run.path / WEIGHTS, VAE(size).requires_grad_(False)
     try:
         with safe_open(path, "pt") as file:
-            epoch = (file.metadata() or {}).get("epoch")
-        tensors = load_file(path)
+            about = file.metadata() or {}
+        tensors, epoch = load_file(path), about.get("epoch")
+        sha256 = about.pop("sha256", None)
+        if sha256 and sha256 != digest([about, tensors]):
+            raise ValueError("its digest differs")
         if not all(tensor.isfinite().all() for tensor in tensors.values()):
             raise ValueError("it has weights that are not finite")
         model.load_state_dict(tensors)
@@ -100,4 +112,20 @@ def load_model(run: Run, size: int, device: torch.device) -> VAE:
         raise UserError(
             f"{path} is from epoch {epoch}, wanted {run.epochs}; continue the run with python -m vae.train --resume"
         )
+    if sha256 and about["run"] != identity(plain(run.settings), run.sha256):
+        raise UserError(f"{path} belongs to a run of other settings or other images; put back its own")
+    if sha256 and about["metrics"] != measured(read_rows(run.path)):
+        raise UserError(f"{run.path / 'metrics.jsonl'} is not the one that {path} was written with; put that back")
     return model.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+
+def check_digests(run: Run) -> None:
+    """Checks what ``load_model`` leaves out: that run.json was not changed, and that the model has a digest.
+
+    Raises:
+        UserError: one of them was changed or has no digest.
+    """
+    check_digest(run.path, read_facts(run.path))
+    with safe_open(run.path / WEIGHTS, "pt") as file:
+        if "sha256" not in (file.metadata() or {}):
+            raise UserError(f"{run.path / WEIGHTS} has no sha256, so it may be another run's; train the run again")

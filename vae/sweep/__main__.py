@@ -14,7 +14,8 @@ from vae.data import load
 from vae.errors import UserError
 from vae.sweep import best, engine, folders, status
 from vae.sweep.grid import Sweep, cells, parse
-from vae.sweep.train import TOGETHER, grouped, processors, train
+from vae.sweep.train import TOGETHER, grouped, train
+from vae.threads import processors
 from vae.training.environment import without_password
 from vae.training.settings import Settings
 

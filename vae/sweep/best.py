@@ -12,7 +12,7 @@ import tyro
 from vae import command_line
 from vae.command_line import place
 from vae.errors import UserError
-from vae.files import replacing
+from vae.files import write
 from vae.likelihood import UNITS
 from vae.runs.comparisons import Comparison, compare, heading, name, rank, without_alpha
 from vae.runs.groups import SeedGroup, read_runs
@@ -67,9 +67,8 @@ def show(options: Best) -> None:
     print("\n\n".join(blocks).rstrip())
     if options.json:
         facts = {"folder": str(options.folder), "confidence": CONFIDENCE}
-        with replacing(options.json) as path:
-            facts |= {"comparisons": [comparison_facts(one) for one in found], "left_out": left_out}
-            path.write_text(json.dumps(facts, indent=1) + "\n")
+        facts |= {"comparisons": [comparison_facts(one) for one in found], "left_out": left_out}
+        write(options.json, json.dumps(facts, indent=1) + "\n")
 
 
 def comparison_table(found: Comparison) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from vae.errors import UserError
-from vae.files import replacing
+from vae.files import write
 from vae.runs.run import read_run
 from vae.training.folder import plain, read_facts
 from vae.training.settings import Settings
@@ -31,8 +31,7 @@ def record(out: Path, cells: list[Settings]) -> None:
         known[cell.name()] = cell
     out.mkdir(parents=True, exist_ok=True)
     lines = ",\n".join(json.dumps(plain(cell)) for cell in known.values())
-    with replacing(out / SWEEP) as path:
-        path.write_text(f"[\n{lines}\n]\n")
+    write(out / SWEEP, f"[\n{lines}\n]\n")
 
 
 def recorded(out: Path) -> list[Settings]:
@@ -76,8 +75,7 @@ def epochs(cell: Settings) -> int:
 def fail(cell: Settings, reason: str) -> None:
     """Marks the cell as failed."""
     folder(cell).mkdir(parents=True, exist_ok=True)
-    with replacing(folder(cell) / FAILED) as path:
-        path.write_text(f"{reason}\n")
+    write(folder(cell) / FAILED, f"{reason}\n")
 
 
 def failure(cell: Settings) -> str | None:

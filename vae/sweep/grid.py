@@ -108,6 +108,7 @@ def parse(arguments: list[str]) -> Sweep:
         sweep = replace(sweep, dataset="own")
     command_line.require(
         (sweep.seeds >= 1, "--seeds must be at least 1", sweep.seeds),
+        (sweep.seeds <= MANY, f"--seeds must be at most {MANY:,}", sweep.seeds),
         (sweep.workers is None or sweep.workers >= 1, "--workers must be at least 1", sweep.workers),
         (sweep.together is None or sweep.together >= 1, "--together must be at least 1", sweep.together),
         (not (sweep.workers and sweep.scheduler), "--workers cannot be used with --scheduler", sweep.workers),

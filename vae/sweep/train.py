@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import itertools
-import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -23,11 +22,6 @@ from vae.training.training import Training, prepare
 
 TOGETHER = 32  # models that a GPU trains as one program, for they are small and one alone leaves it idle
 PAUSE = 1.0  # seconds until a run that another process works on is tried again
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def grouped(cells: Iterable[Settings], together: int) -> list[list[Settings]]:

@@ -33,8 +33,8 @@ def draw_all(folder: Path, model: VAE, dataset: Dataset, metrics: list[dict[str,
         "curves": draw_curves(metrics, title),
     }
     for name, figure in figures.items():
-        with replacing(folder / f"{name}.png") as path:
-            figure.savefig(path, dpi=160)
+        with replacing(folder / f"{name}.png") as file:
+            figure.savefig(file, format="png", dpi=160)
 
 
 def draw_reconstructions(model: VAE, images: Images, mean: Tensor, labels: Tensor | None, title: str) -> Figure:

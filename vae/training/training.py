@@ -119,15 +119,15 @@ class Training:
             self.folder.start(self.settings, facts)
             return {"epoch": 0, "seconds": 0.0, "metrics": []}
         run = self.folder.check_resumption(self.settings, facts)
-        state = self.folder.restore(self.parts, self.dataset.train_images.device)
+        state = self.folder.restore(self.parts, self.dataset.train_images.device, run)
+        self.folder.resume(run, self.settings, facts)
         if state["epoch"]:
             self.folder.write_metrics(state["metrics"])  # a killed run may have written only its checkpoint
-        self.folder.resume(run, self.settings, facts)
         return state
 
     @property
     def finished(self) -> bool:
-        return self.epoch == self.settings.epochs
+        return self.epoch >= self.settings.epochs
 
     def record(self, rows: list[dict[str, Any]], seconds: float) -> None:
         """Saves a trained epoch: its rows of metrics and the model after it."""
@@ -147,7 +147,7 @@ class Training:
     def finish(self) -> None:
         """Saves the pictures and last the model, by which a sweep knows that the run has finished."""
         self.draw()
-        self.folder.write_tensors("model.safetensors", self.model.state_dict(), self.epoch)
+        self.folder.write_model(self.model.state_dict(), self.epoch, self.metrics)
 
     def refuse(self, error: NotFinite) -> NoReturn:
         raise self.stop(error) from None
@@ -156,7 +156,8 @@ class Training:
         """Saves the batch of a step whose loss was not finite; returns the error that names it."""
         epoch = self.epoch + 1
         self.batches.shuffle(epoch)
-        path = self.folder.write_tensors("not_finite.safetensors", self.batches[error.step]._asdict(), epoch)
+        batch = self.batches[error.step]._asdict()
+        path = self.folder.write_tensors("not_finite.safetensors", batch, {"epoch": str(epoch)})
         return UserError(
             f"the {error} is not finite at epoch {epoch}, step {error.step + 1} of {len(self.batches)}; "
             f"its batch is in {path}"

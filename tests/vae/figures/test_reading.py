@@ -96,6 +96,8 @@ def test_if_two_sets_are_complete_the_longer_trained_is_shown(tmp_path):
         ("metrics.jsonl", lambda text: "", "has rows of nothing, wanted train and test"),
         ("metrics.jsonl", lambda text: text.splitlines()[0], "has rows of train, wanted train and test"),
         ("metrics.jsonl", lambda text: text.replace('"epoch": 3', '"epoch": 4'), "ends with epoch 4, run.json wants 3"),
+        ("metrics.jsonl", lambda text: text.replace('"epoch": 3', '"epoch": -1'), "has epoch -1, wanted a whole"),
+        ("metrics.jsonl", lambda text: text.replace('"epoch": 3', '"epoch": 2.5'), "has epoch 2.5"),
         ("metrics.jsonl", lambda text: text.replace('"reconstruction": 9.0', '"reconstruction": NaN'), "not finite"),
         ("metrics.jsonl", lambda text: text.replace('"divergence"', '"distance"'), "divergence"),
     ],

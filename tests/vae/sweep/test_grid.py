@@ -138,6 +138,7 @@ def test_tenths_are_the_doubles_that_one_would_write():
         (["--divergences", "", "--learn-alpha"], "--learn-alpha needs --divergences"),
         (["--divergences", "", "--baselines", ""], "--divergences or --baselines must name at least one"),
         (["--seeds", "0"], "--seeds must be at least 1, got 0"),
+        (["--seeds", "1000000"], "--seeds must be at most 1,000, got 1000000"),
         (["--workers", "0"], "--workers must be at least 1, got 0"),
         (["--together", "0"], "--together must be at least 1, got 0"),
         (["--workers", "2", "--scheduler", "tcp://a:1"], "--workers cannot be used with --scheduler, got 2"),

@@ -182,10 +182,11 @@ def test_a_folder_in_use_is_refused_until_its_process_ends(tmp_path, capsys):
 
 
 def test_only_the_temporary_files_of_a_killed_process_are_removed(tmp_path):
-    for name in (".checkpoint.writing123.pt", ".run.writing7.json", "checkpoint.pt", ".hidden"):
+    for name in (".jsgmath-0123456789abcdef.tmp", ".my.writing-notes.txt", "checkpoint.pt", ".hidden"):
         (tmp_path / name).touch()
     with RunFolder(tmp_path):
-        assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.pt", ".hidden", ".lock"}
+        names = {path.name for path in tmp_path.iterdir()}
+    assert names == {".my.writing-notes.txt", "checkpoint.pt", ".hidden", ".lock"}
 
 
 TWO_THREADS = (

@@ -86,7 +86,7 @@ with joined() as processes:
     else:
         def fail(*_):
             raise AssertionError("only the first process may write")
-        vae.training.folder.replacing = vae.training.folder.RunFolder.__init__ = vae.training.training.draw_all = fail
+        vae.training.folder.write = vae.training.folder.RunFolder.__init__ = vae.training.training.draw_all = fail
     vae.training.training.load = lambda name, folder: vae.data.load(name, folder) if folder else few
 
     for name, arguments in runs.items():

@@ -1,0 +1,93 @@
+"""Programs wait without spinning and use as many threads as there are idle processors."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from vae import threads
+
+BARE = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")}
+
+
+@pytest.fixture(autouse=True)
+def same_threads_afterwards():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("given", "wanted"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_the_programs_set_the_wait_policy_before_torch_is_imported(given, wanted):
+    script = "import sys, vae; assert 'torch' not in sys.modules; import os; print(os.environ['OMP_WAIT_POLICY'])"
+    environment = BARE | ({"OMP_WAIT_POLICY": given} if given else {})
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == wanted
+
+
+@pytest.mark.parametrize(
+    ("idle", "allowed", "asked", "wanted"),
+    [(3, 8, None, 3), (0, 8, None, 1), (8, 2, None, 2), (1, 8, 4, 4), (1, 2, 4, 2)],
+)
+def test_threads_are_the_idle_processors_or_those_asked_for_but_never_more_than_allowed(
+    idle, allowed, asked, wanted, monkeypatch
+):
+    monkeypatch.setattr(threads, "idle", lambda allowed: idle)
+    monkeypatch.setattr(threads, "processors", lambda: allowed)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    torch.set_num_threads(1)
+    if asked:
+        monkeypatch.setenv("OMP_NUM_THREADS", str(asked))
+        torch.set_num_threads(asked)
+    threads.choose_threads()
+    assert torch.get_num_threads() == wanted
+
+
+def test_busy_processors_are_not_idle(monkeypatch):
+    own = sorted(os.sched_getaffinity(0))
+    stat = [{name: (0, 0) for name in own}, {name: (25 * (name != own[0]), 25) for name in own}]
+    monkeypatch.setattr(threads, "ticks", lambda: stat.pop(0))
+    monkeypatch.setattr(threads, "INTERVAL", 0)
+    assert threads.idle(99) == len(own) - 1
+
+
+def test_ticks_grow_for_every_processor_of_this_process():
+    before = threads.ticks()
+    assert os.sched_getaffinity(0) <= before.keys()
+    assert all(0 <= waited <= total for waited, total in before.values())
+
+
+def test_quotas_of_all_groups_above_count(tmp_path):
+    membership, root = tmp_path / "cgroup", tmp_path / "root"
+    (root / "a" / "b").mkdir(parents=True)
+    membership.write_text("0::/a/b\n")
+    assert threads.quotas(membership, root) == []
+    (root / "a" / "b" / "cpu.max").write_text("max 100000\n")
+    (root / "a" / "cpu.max").write_text("250000 100000\n")
+    (root / "cpu.max").write_text("50000 100000\n")
+    assert threads.quotas(membership, root) == [2, 1]
+    (root / "cpu").mkdir()
+    (root / "cpu" / "cpu.cfs_quota_us").write_text("300000\n")
+    (root / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
+    membership.write_text("4:cpu,cpuacct:/docker/x\n3:memory:/docker/x\n")
+    assert threads.quotas(membership, root) == [3]
+    assert threads.quotas(tmp_path / "absent", root) == []
+
+
+def test_the_affinity_limits_the_processors():
+    assert 1 <= threads.processors() <= len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize("program", ["vae.train", "vae.evaluate", "vae.report", "vae.figures"])
+def test_every_program_that_computes_chooses_its_threads(program, tmp_path):
+    script = f"""
+import runpy, sys
+import vae.threads
+vae.threads.choose_threads = lambda: sys.exit("chosen")
+sys.argv = ["program"]
+runpy.run_module({program!r}, run_name="__main__", alter_sys=True)
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stderr == "chosen\n"
