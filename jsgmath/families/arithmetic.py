@@ -89,6 +89,11 @@ class Arithmetic(ABC):
         """``gs(x)``, where ``k = 1 + x`` neither overflows nor underflows."""
         return self.gs(x, k, k, 0.0)
 
+    def finite(self, x: Array) -> Array:
+        """Replaces infinities by the largest numbers, so that their products with a weight of zero are zero."""
+        limit = self.xp.finfo(x.dtype).max
+        return self.where(x > limit, limit, self.where(x < -limit, -limit, x))
+
     def largest(self, x: Array) -> Array:
         """The maximum over the last axis, which is kept with length 1."""
         return self.xp.amax(x, axis=-1, keepdims=True)

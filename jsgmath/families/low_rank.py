@@ -175,12 +175,15 @@ def pair_product(m: Arithmetic, first: Parts, second: Parts, g1: Array, g2: Arra
     N = concatenate(m, [root2 * W1, -root1 * W2])
     L = m.xp.linalg.cholesky(eye(m, N.shape[-1], N) + N.mT @ (N / column(t)))
     Q = concatenate(m, [root1 * (column(D2 / t) * W1), root2 * (column(D1 / t) * W2)])
-    # The mean is m1 + g2 S1 kappa with kappa = (g1 S2 + g2 S1)^-1 (m2 - m1).
+    # The mean is m1 + g2 S1 kappa = m2 - g1 S2 kappa with kappa = (g1 S2 + g2 S1)^-1 (m2 - m1).
     R, weights = concatenate(m, [W2, W1]), column(concatenate(m, [0 * W2[..., 0, :] + g1, 0 * W1[..., 0, :] + g2]))
     delta, RT = column(mean2 - mean1), R / column(t)
     onto = m.xp.linalg.solve(eye(m, R.shape[-1], R) + (R.mT @ RT) * weights.mT, RT.mT @ delta)
     kappa = (delta - R @ (weights * onto)) / column(t)
-    mean = mean1 + g2 * (column(D1) * kappa + W1 @ onto[..., W2.shape[-1] :, :])[..., 0]
+    rank = W2.shape[-1]
+    from_1 = mean1 + g2 * (column(D1) * kappa + W1 @ onto[..., rank:, :])[..., 0]
+    from_2 = mean2 - g1 * (column(D2) * kappa + W2 @ onto[..., :rank, :])[..., 0]
+    mean = m.where(g1 < g2, from_2, from_1)
     return mean, m.xp.linalg.solve(L, Q.mT).mT, D1 * D2 / t
 
 

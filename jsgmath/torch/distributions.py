@@ -65,8 +65,12 @@ class MultivariateNormal(Distribution):
 
     @classmethod
     def product(cls, members: Sequence[Self], weights: Sequence[Tensor]) -> Self:
-        """The normalised geometric mean of any number of members."""
-        origin, dtype = members[0].mean, members[0].arithmetic.result_type(*(N.mean for N in members))
+        """The normalised geometric mean of any number of members.  The mean of largest weight is the origin."""
+        dtype = members[0].arithmetic.result_type(*(N.mean for N in members))
+        origin, largest = members[0].mean, weights[0][..., None]
+        for N, w in zip(members[1:], weights[1:], strict=True):
+            origin = torch.where(w[..., None] > largest, N.mean, origin)
+            largest = torch.maximum(w[..., None], largest)
         weights = [w.to(dtype)[..., None, None] for w in weights]
         precisions = [w * torch.cholesky_inverse(N.scale_tril) for w, N in zip(weights, members, strict=True)]
         P = torch.stack(broadcast_tensors(*precisions)).sum(0)
