@@ -90,9 +90,9 @@ class Arithmetic(ABC):
         return self.gs(x, k, k, 0.0)
 
     def finite(self, x: Array) -> Array:
-        """Replaces infinities by the largest numbers, so that their products with a weight of zero are zero."""
-        limit = self.xp.finfo(x.dtype).max
-        return self.where(x > limit, limit, self.where(x < -limit, -limit, x))
+        """``x``, but a number that is finite instead of an infinite one."""
+        largest = self.xp.finfo(x.dtype).max
+        return self.where(x > largest, largest, self.where(x < -largest, -largest, x))
 
     def largest(self, x: Array) -> Array:
         """The maximum over the last axis, which is kept with length 1."""

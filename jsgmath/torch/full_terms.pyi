@@ -3,6 +3,7 @@
 from torch import Tensor
 
 # fmt: off
+def below(x: Tensor, limit: float) -> Tensor: ...
 def right_side(tril: Tensor, by: Tensor, ratio: Tensor, excess: Tensor) -> Tensor: ...
 def kl_terms(
     g1: Tensor, g2: Tensor, kappa2: Tensor, p2: Tensor, zeta2: Tensor, s2: Tensor, trace1: Tensor, trace2: Tensor,

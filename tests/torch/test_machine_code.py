@@ -80,7 +80,7 @@ def test_instructions_stay_within_their_budget(case, reports):
 def test_whole_tiles_are_read_and_written_128_bits_at_a_time(case, reports):
     """This holds for each input and each gradient of full tiles; the last tile may use narrower accesses.
 
-    With n = 10 a thread's four numbers can lie in two rows, of which the second need not be there.
+    With n = 10 a thread's four numbers can lie in two rows, and the second row need not exist.
     """
     inputs, outputs = {"jsg": (2, 2), "sample": (2, 1), "sample_backward": (3, 2)}[case["kernel"]]
     if case["gaussians"] == 2:

@@ -1,4 +1,4 @@
-"""The command line: mistakes end in one line and status 2, Ctrl-C in a run that can go on."""
+"""The command line: an error is one line and status 2, and Ctrl-C leaves a run that can continue."""
 
 import functools
 import json
@@ -21,7 +21,7 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "TRI
 
 
 def complaint(capsys) -> str:
-    """The one line on stderr; nothing else may be there, and nothing on stdout."""
+    """The only line on stderr; stdout must be empty."""
     output = capsys.readouterr()
     assert output.out == ""
     assert output.err.startswith("vae.train: ")
@@ -59,7 +59,7 @@ def complaint(capsys) -> str:
         (["--dataset", "fashion", "--data", "."], "no Fashion-MNIST under ."),
     ],
 )
-@pytest.mark.parametrize("columns", ["40", "200"])  # tyro wraps its messages to the terminal
+@pytest.mark.parametrize("columns", ["40", "200"])  # tyro wraps its messages to the width of the terminal
 def test_a_mistake_ends_with_one_line_and_status_2(options, wanted, columns, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", columns)
@@ -69,7 +69,7 @@ def test_a_mistake_ends_with_one_line_and_status_2(options, wanted, columns, tmp
 
 
 def start(folder, **settings) -> None:
-    """What a run leaves in its folder right after it started."""
+    """Writes the run.json of a run that has just started."""
     defaults = {
         "dataset": "fashion-mini", "divergence": "jsg", "alpha": 0.3, "weight": 1.0, "epochs": 2, "backend": "auto",
         "batch_size": 64, "lr": 1e-4, "seed": 1234, "learn_alpha": False, "mmd_of": "z", "likelihood": "gaussian",
@@ -174,7 +174,7 @@ def test_control_c_keeps_the_last_epoch_and_prints_the_command_that_continues(tm
     assert f"to continue: python -m vae.train --epochs 100 --out '{folder}' --resume" in errors
     epochs = len((folder / "metrics.jsonl").read_text().splitlines()) // 2
     assert f"stopped after epoch {epochs};" in errors
-    # Pictures may be there: on a slow machine they are drawn on the way.  The model of a run that ended is not.
+    # A slow machine draws pictures before the end; the model is written only at the end.
     names = {path.name for path in folder.glob("[!.]*")} - {"reconstructions.png", "traversal.png", "curves.png"}
     assert names == {"run.json", "metrics.jsonl", "checkpoint.pt"}
 
@@ -222,7 +222,7 @@ def test_only_deterministic_makes_torch_deterministic(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "use_deterministic_algorithms", asked.append)
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     for options in ([], ["--deterministic"]):
-        # Data that is nowhere ends the program right after.
+        # Missing data ends the program right afterwards.
         assert main(["--dataset", "mnist", "--data", str(tmp_path), *options]) == 2
         assert asked == [True] * len(options)
     assert os.environ.pop("CUBLAS_WORKSPACE_CONFIG") == ":4096:8"

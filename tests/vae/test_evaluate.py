@@ -1,4 +1,4 @@
-"""``python -m vae.evaluate`` keeps all that it promises of real runs."""
+"""``python -m vae.evaluate`` on real runs: its numbers, its table and its errors."""
 
 import dataclasses
 import json
@@ -28,7 +28,7 @@ RUNS = {
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A folder of tiny runs on 300 + 100 real images, which are also what they are evaluated on."""
+    """A folder of tiny runs, trained and evaluated on 300 + 100 real images."""
     whole = load("fashion-mini")
     few = dataclasses.replace(
         whole,
@@ -49,7 +49,7 @@ def runs(tmp_path_factory):
 
 
 def copy(source, target):
-    """A run's folder, to be damaged."""
+    """Copies the folder of a run, which the test then damages."""
     target.mkdir()
     for path in source.iterdir():
         (target / path.name).write_bytes(path.read_bytes())
@@ -57,7 +57,7 @@ def copy(source, target):
 
 
 def complaint(capsys) -> str:
-    """The one line on stderr."""
+    """The only line on stderr."""
     error = capsys.readouterr().err
     assert error.startswith("vae.evaluate: ")
     assert error.endswith("\n")
@@ -132,7 +132,7 @@ def test_the_likelihood_of_the_evidence_may_be_another_than_the_runs_own(runs, r
 
 
 def test_the_posterior_of_a_binarised_image_is_that_of_the_grey_one(runs, results):
-    # The rate is the posterior's alone: of the grey test images, as the latent dimensions' divergences are.
+    # The rate depends on the posteriors of the grey test images only, like the divergences of the latent dimensions.
     found = results["bernoulli"]
     model = VAE()
     model.load_state_dict(load_file(runs / "bernoulli" / "model.safetensors"))
@@ -151,7 +151,7 @@ def test_every_key_of_evaluation_json_is_documented_and_the_table_has_its_number
     assert main([str(runs / "jsg"), *OPTIONS]) == 0
     result = json.loads((runs / "jsg" / "evaluation.json").read_text())
     result.pop("environment"), results["jsg"].pop("environment")
-    assert result == results["jsg"]  # once more, the same numbers
+    assert result == results["jsg"]  # a repetition gives the same numbers
     assert vae.evaluate.__doc__ is not None
     assert [key for key in keys(result) if f"``{key}``" not in vae.evaluate.__doc__] == []
 
@@ -195,7 +195,7 @@ def test_a_command_without_a_run_is_refused(capsys):
 
 
 def damage(folder, how):
-    """One thing that can be wrong with a run."""
+    """Damages a run in one way."""
     run = json.loads((folder / "run.json").read_text())
     if how == "no model":
         (folder / "model.safetensors").unlink()
@@ -271,7 +271,7 @@ def test_runs_that_cannot_be_evaluated_are_named_and_the_others_are_evaluated(ru
     absent = tmp_path / "absent"
     assert main([*map(str, folders.values()), str(absent), *OPTIONS]) == 2
     lines = capsys.readouterr().err.splitlines()
-    # All are read before the first is evaluated; weights are read when their run's turn comes.
+    # All runs are read before the first is evaluated, and weights just before their evaluation.
     wanted = [
         f"{folders['goes on']} has not finished; ",
         f"{folders['truncated run.json']}'s run.json or metrics.jsonl cannot be read ",

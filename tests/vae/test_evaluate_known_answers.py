@@ -74,9 +74,9 @@ def test_the_evidence_describes_itself_and_uses_no_more_batches_than_there_are(m
 
 
 def test_draws_depend_only_on_the_seed_and_the_batch():
-    same = LinearGaussian()  # 40 times the same image: batches differ by their draws alone,
+    same = LinearGaussian()  # 40 times the same image: batches differ in their draws only,
     same.images, same.mean = (tensor[:1].expand_as(tensor) for tensor in (same.images, same.mean))
-    broad = same.logvar + 0.5  # and with the exact posterior every draw would say the same
+    broad = same.logvar + 0.5  # as with the exact posterior all draws have equal weights
     four, again, two, other = (
         same.evidence(logvar=broad, batches=batches, seed=seed) for batches, seed in ((4, 1), (4, 1), (2, 1), (4, 2))
     )
@@ -88,7 +88,7 @@ def test_draws_depend_only_on_the_seed_and_the_batch():
 def test_the_images_are_chosen_at_random_by_the_seed(model):
     half, again, other = (model.evidence(batches=2, seed=seed) for seed in (1, 1, 2))
     assert half == again
-    # The posterior is exact, so these are exact and say which images they are of.
+    # The posterior is exact, so these are exact and identify their images.
     assert half["log_evidence"] != pytest.approx(other["log_evidence"], abs=1e-3)
     assert half["log_evidence"] != pytest.approx(model.log_evidence[:20].mean(), abs=1e-3)
 

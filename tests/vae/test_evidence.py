@@ -20,7 +20,7 @@ PIXELS, LATENT, IMAGES = 6, 3, 50
 
 
 class LinearGaussian:
-    """The model, some images of it, and what is exactly known about them."""
+    """The model, some of its images, and their exact evidence and posterior."""
 
     def __init__(self):
         random = np.random.default_rng(0)
@@ -28,7 +28,7 @@ class LinearGaussian:
         self.W = columns * [0.5, 1.0, 2.0]
         self.b = random.standard_normal(PIXELS)
         joint = multivariate_normal(self.b, self.W @ self.W.T + np.eye(PIXELS) / 2)
-        # Not joint.rvs, whose draws are another LAPACK's own.
+        # Not joint.rvs, whose draws depend on LAPACK.
         z, noise = random.standard_normal((IMAGES, LATENT)), random.standard_normal((IMAGES, PIXELS))
         self.x = z @ self.W.T + self.b + math.sqrt(0.5) * noise
         self.log_evidence = torch.from_numpy(joint.logpdf(self.x))
@@ -38,7 +38,7 @@ class LinearGaussian:
         self.logvar = torch.from_numpy(np.log(variance)).expand(IMAGES, LATENT)
 
     def log_likelihood(self, z: torch.Tensor) -> torch.Tensor:
-        """Of each image for its own z, by a distribution that the library does not use."""
+        """log p(x|z) of each image for its z, by a distribution that the library does not use."""
         mean = z @ torch.from_numpy(self.W.T) + torch.from_numpy(self.b)
         return Normal(mean, math.sqrt(0.5)).log_prob(torch.from_numpy(self.x)).sum(-1)
 
@@ -63,7 +63,7 @@ def test_the_exact_posterior_gives_the_exact_evidence_with_any_number_of_draws(m
 
 
 def broad(model: LinearGaussian):
-    """The exact posterior with 1.7 times its variance, as q; what its weights vary by is known."""
+    """The exact posterior with 1.7 times its variance, as q; the variance of its weights is known."""
     return model.mean, model.logvar + math.log(1.7)
 
 
@@ -74,7 +74,7 @@ def test_a_broader_posterior_gives_the_evidence_within_its_standard_error(model)
     standard_error = (1 / found.effective_samples - 1 / samples).sqrt()
     scores = (found.log_evidence - model.log_evidence) / standard_error
     assert (standard_error < 0.02).all()
-    # 50 normal deviates: none beyond 4 (p = 0.003), their mean within 4 of its deviations, their variance likewise.
+    # 50 normal deviates: none beyond 4 (p = 0.003), their mean and variance within 4 of their deviations.
     assert (scores.abs() < 4).all()
     assert abs(scores.mean().item()) < 4 / math.sqrt(IMAGES)
     assert abs(scores.var().item() - 1) < 4 * math.sqrt(2 / IMAGES)

@@ -57,7 +57,7 @@ def test_reports_and_figures_run_without_the_packages_of_sweeps(program, tmp_pat
     arguments = {"report": ["runs", "-o", "report.html"], "figures": ["fig3", "--runs", "runs", "--out", "."]}[program]
     script = f"""
 import runpy, sys
-sys.modules |= dict.fromkeys(["vae.sweep", "dask", "distributed", "optuna", "sqlalchemy"])
+sys.modules |= dict.fromkeys(["vae.sweep", "dask", "distributed"])
 sys.argv[1:] = {arguments!r}
 runpy.run_module("vae.{program}", run_name="__main__", alter_sys=True)
 """

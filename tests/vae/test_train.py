@@ -1,4 +1,4 @@
-"""A run leaves what it promises, goes on with the same bits after a stop, and ends when its loss is not finite."""
+"""A run writes the promised files, continues with the same bits after a stop, and ends if its loss is not finite."""
 
 import dataclasses
 import json
@@ -50,7 +50,7 @@ def metrics(folder):
 
 
 def results(folder):
-    """All that a run computes, without what it says about speed."""
+    """Everything that a run computes, without its speed."""
     rows = [{name: row[name] for name in row if name != "images_per_second"} for row in metrics(folder)]
     return rows, (folder / "model.safetensors").read_bytes()
 
@@ -280,7 +280,7 @@ def test_a_damaged_checkpoint_is_named_and_nothing_of_the_run_changes(tmp_path, 
     error = capsys.readouterr().err
     assert error.startswith(f"vae.train: {tmp_path / 'checkpoint.pt'} is damaged")
     assert error.count("\n") == 1
-    RunFolder(tmp_path).close()  # which nobody holds any more
+    RunFolder(tmp_path).close()  # no process holds it any more
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 

@@ -45,7 +45,7 @@ def get(name: DatasetName) -> None:
     if name not in ORIGINS:
         raise UserError(f"{name} cannot be fetched; {source.remedy}")
     folder = destination() / name
-    with alone(name):
+    with locked(name):
         if is_here(source):  # another process fetched it meanwhile
             return
         folder.mkdir(exist_ok=True)
@@ -81,7 +81,7 @@ def is_here(source: Source) -> bool:
 
 
 @contextlib.contextmanager
-def alone(name: DatasetName) -> Iterator[None]:
+def locked(name: DatasetName) -> Iterator[None]:
     """If several processes fetch the same data set, one works and the others wait."""
     destination().mkdir(parents=True, exist_ok=True)
     lock = FileLock(destination() / f".{name}.lock")

@@ -85,17 +85,18 @@ class AlphaGrid:
     def remarks(self) -> list[str]:
         """Phrases about the choice of alpha."""
         if len(self.groups) == 1:
-            return ["one alpha alone, so nothing was chosen", *self.left_out]
+            return ["there is only one alpha, so nothing was chosen", *self.left_out]
         train, test = (self.best(split) for split in SPLITS)
         chosen = (
             "train and test choose the same"
             if train == test
-            else f"train chooses {train:g}, test {test:g}, than which it is worse on test by {self.regret().text()}"
+            else f"train chooses {train:g} and test {test:g}; {train:g} is worse on test by {self.regret().text()}"
         )
         said = [f"of {', '.join(f'{alpha:g}' for alpha in self.groups)} {chosen}"]
-        ends = {self.alphas[0]: "least", self.alphas[-1]: "largest"}
+        ends = {self.alphas[0]: "smallest", self.alphas[-1]: "largest"}
+        beyond = {self.alphas[0]: "smaller", self.alphas[-1]: "larger"}
         said += [
-            f"{alpha:g} is the {ends[alpha]} that was tried, and the best may lie beyond"
+            f"{alpha:g} is the {ends[alpha]} alpha tried, so the best may be {beyond[alpha]}"
             for alpha in dict.fromkeys((train, test))
             if alpha in ends and 0 < alpha < 1
         ]
@@ -110,12 +111,12 @@ def share(groups: dict[float, SeedGroup]) -> AlphaGrid:
     first = max(every, key=lambda seed: (len(having[seed]), len(shared[seed]), -seed))
     alphas, seeds = having[first], shared[first]
     left_out = [
-        f"alpha {alpha:g} is left out, for it lacks seeds that the others share"
+        f"alpha {alpha:g} is left out, as it lacks seeds that the others share"
         for alpha in groups
         if alpha not in alphas
     ]
     left_out += [
-        f"seed {seed} is left out, for only alpha {listed(having[seed], list(groups))} has it"
+        f"seed {seed} is left out, as only alpha {listed(having[seed], list(groups))} has it"
         for seed in every
         if seed not in seeds and set(having[seed]) & set(alphas)
     ]

@@ -35,7 +35,7 @@ def renders():
 
 @pytest.fixture
 def few_chairs(monkeypatch, tmp_path, renders):
-    """11 chairs of two views in the place of 1,393 of 62: unpacked, and as a tar, in another order."""
+    """11 chairs with two views instead of 1,393 with 62, unpacked and as a tar in another order."""
     monkeypatch.setattr(chairs, "PICTURES", 22)
     with tarfile.open(tmp_path / "rendered_chairs.tar", "w") as archive:
         archive.addfile(tarfile.TarInfo("rendered_chairs/all_chair_names.mat"), io.BytesIO())

@@ -36,10 +36,10 @@ def test_the_tenth_that_is_held_out_never_changes():
     train, test = hold_out(737280)
     assert len(test) == 73728
     assert np.array_equal(np.sort(np.concatenate([train, test])), np.arange(737280))
-    # Of 73,728 places drawn at random the mean is 368,640 within 5 standard errors of 784: neither the first nor the
-    # last tenth, whose means differ from it by 331,776.
+    # The mean of 73,728 random indices is 368,640 within 5 standard errors of 784; the means of the first and the last
+    # tenth differ from it by 331,776.
     assert abs(test.mean() - 368640) < 5 * 784
-    # The draw must never change: these are PCG64(0)'s, whose bits numpy promises to keep.
+    # The draw must never change: NumPy keeps the bits of PCG64(0).
     assert test[:5].tolist() == [2, 3, 11, 13, 20]
     assert hold_out(2)[1].size == 1
 
@@ -60,7 +60,7 @@ def hdf5(path, images, name="imgs"):
 
 @pytest.fixture
 def small_dsprites(monkeypatch, tmp_path):
-    """Stands 50 sprites in the place of dSprites' 737,280, and what is written in that of its published hashes."""
+    """Replaces the 737,280 sprites by 50, and the published hashes by those of the written files."""
     monkeypatch.setattr(dsprites, "SHAPE", SPRITES.shape)
     monkeypatch.setattr(dsprites, "PIECE", 20)
 
@@ -86,7 +86,7 @@ def test_dsprites_are_read_piece_by_piece_and_split(small_dsprites, ending):
         assert isinstance(dataset.train_images, PackedImages)
         np.testing.assert_array_equal(dataset.train_images[:][:, 0].numpy(), SPRITES[train] * 255)
         np.testing.assert_array_equal(dataset.test_images[:][:, 0].numpy(), SPRITES[test] * 255)
-        # One hash for the npz and the hdf5, for they hold the same images.
+        # The npz and the hdf5 file hold the same images, so they have one hash.
         assert list(dataset.sha256.values()) == [hashlib.sha256(np.packbits(SPRITES).tobytes()).hexdigest()]
         assert "5 of 50 images" in dataset.split
         assert "released code tested on its training images" in dataset.split

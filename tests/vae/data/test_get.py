@@ -1,4 +1,4 @@
-"""``python -m vae.data``: what it shows, what it fetches, and what it leaves alone."""
+"""``python -m vae.data`` shows and fetches data sets, and never overwrites files."""
 
 import contextlib
 import dataclasses
@@ -39,11 +39,11 @@ sys.exit(main(["get", "mnist"]))
 
 
 def test_if_two_processes_fetch_at_once_one_waits(server, small_mnist, tmp_path):
-    server.delay = 0.5  # so that the second surely starts while the first is at it
+    server.delay = 0.5  # so that the second starts while the first is fetching
     script = GET.format(files=[dataclasses.astuple(file) for file in small_mnist.files], url=server.url)
     command = [sys.executable, "-c", script]
     with contextlib.ExitStack() as stack:
-        # Both are held at the lock until both have come to it.
+        # The test holds the lock until both wait for it.
         (tmp_path / "data").mkdir()
         with FileLock(tmp_path / "data" / ".mnist.lock"):
             pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -59,7 +59,7 @@ def test_if_two_processes_fetch_at_once_one_waits(server, small_mnist, tmp_path)
 
 @pytest.fixture
 def small_dsprites(monkeypatch):
-    """The content of an npz file that stands in dSprites' place."""
+    """The content of an npz file that replaces dSprites."""
     file = io.BytesIO()
     np.savez_compressed(file, imgs=np.random.default_rng(6).integers(0, 2, (30, 64, 64)).astype(np.uint8))
     monkeypatch.setattr(dsprites, "SHAPE", (30, 64, 64))
@@ -69,12 +69,12 @@ def small_dsprites(monkeypatch):
 
 def test_a_set_that_another_process_fetched_meanwhile_is_not_fetched_again(small_dsprites, monkeypatch, tmp_path):
     @contextlib.contextmanager
-    def alone(name):
+    def locked(name):
         (tmp_path / "data" / name).mkdir(parents=True)
         (tmp_path / "data" / name / f"{dsprites.FILE}.npz").write_bytes(small_dsprites)
         yield
 
-    monkeypatch.setattr(getting, "alone", alone)
+    monkeypatch.setattr(getting, "locked", locked)
     monkeypatch.setitem(getting.ORIGINS, "dsprites", [("none", lambda folder: pytest.fail("fetched again"))])
     assert main(["get", "dsprites"]) == 0
 
@@ -101,7 +101,7 @@ def test_the_origins_are_the_ones_of_the_documentation():
 
 def test_damaged_files_are_reported_and_left_alone(server, small_mnist, monkeypatch, tmp_path, capsys):
     mirror(server, small_mnist, monkeypatch)
-    for folder in ("data/mnist", "data"):  # the second is searched, too, but is not where files are put
+    for folder in ("data/mnist", "data"):  # the second is searched too, but files are not fetched into it
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
         for name, content in CONTENT.items():
             (tmp_path / folder / name).write_bytes(content)

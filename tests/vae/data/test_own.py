@@ -1,4 +1,4 @@
-"""Images of one's own: each format is read as its documentation says, and what is not that is refused in one line."""
+"""Own images: each documented format is read, and anything else is refused in one line."""
 
 import gzip
 import hashlib
@@ -41,7 +41,7 @@ def check(dataset, train, test):
 
 
 def refused(path) -> str:
-    """What is said about it, which is one line; nothing is written."""
+    """The error about a path, which is one line; nothing is written."""
     before = sorted(path.parent.rglob("*"))
     with pytest.raises(UserError) as error:
         load("own", path)
@@ -90,7 +90,7 @@ def test_28_is_padded_to_32_and_32_and_64_stay(tmp_path, size):
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])
 def test_floats_are_rounded_to_256_levels_and_booleans_are_black_and_white(tmp_path, dtype):
-    # Half precision has 11 bits: k / 255 comes back to k, for its error of 2^-12 is far below half a level.
+    # Half precision has 11 bits, so k / 255 is rounded back to k: its error of 2^-12 is far below half a level.
     path = write(tmp_path / "mine.npz", x_train=(IMAGES / 255).astype(dtype), x_test=MORE > 99)
     check(load("own", path), IMAGES, (MORE > 99) * 255)
     path = write(tmp_path / "between.npz", x_train=np.full_like(IMAGES, 100.7 / 255, dtype), x_test=MORE)
@@ -237,7 +237,7 @@ def test_pictures_of_one_size_are_not_resized_and_keep_their_split(tmp_path):
 
 
 def test_larger_pictures_are_cropped_and_resized_and_the_split_says_so(tmp_path):
-    # Left and right of the middle square is white, in the square a level of grey of its own, in colour.
+    # The picture is white outside the middle square; each square has another grey level, in colour.
     for number in range(10):
         array = np.full((128, 200, 3), 255, np.uint8)
         array[:, 36:164] = 20 * number

@@ -1,4 +1,4 @@
-"""Data sets out of packages for pip and for Debian, made here."""
+"""Data sets from packages for pip and for Debian, which the tests make."""
 
 import gzip
 import hashlib
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("small_mnist")
 
 
 class Python2Pickler(pickle._Pickler):
-    """Writes bytes as Python 2 did, and as the real wheel has them."""
+    """Writes bytes as Python 2 did, as in the real wheel."""
 
     def save_string(self, content):
         self.write(pickle.BINSTRING + struct.pack("<i", len(content)) + content)
@@ -58,7 +58,7 @@ def wheel(folder, arrays) -> str:
 
 @pytest.fixture
 def pip(small_mnist, monkeypatch, tmp_path):
-    """Lets pip find a wheel made here and nothing else."""
+    """Lets pip find only the wheel of the test."""
     (tmp_path / "wheels").mkdir()
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
@@ -112,7 +112,7 @@ def test_the_unpickler_makes_arrays_and_nothing_else(dumps, tmp_path):
 
 @pytest.fixture
 def debian(small_mnist, monkeypatch, tmp_path):
-    """Puts an apt-get and a dpkg-deb in the path that do what theirs do with a package made here."""
+    """Puts an apt-get and a dpkg-deb into PATH that handle the package of the test."""
     source = tmp_path / "package" / packages.DEBIAN.relative_to("/")
     source.mkdir(parents=True)
     for name, content in CONTENT.items():

@@ -1,4 +1,4 @@
-"""The data sets are what their names say, or an error of one line says why not and what to do."""
+"""A data set is exactly what its name says, or an error of one line says why not and what to do."""
 
 import dataclasses
 import gzip
@@ -32,7 +32,7 @@ def expected(name: str, array: np.ndarray) -> IdxFile:
 
 @pytest.fixture
 def small_fashion(monkeypatch, tmp_path):
-    """Stands a set of 7 + 7 images in Fashion-MNIST's place, and no folder of this machine among those searched."""
+    """Replaces Fashion-MNIST by a set of 7 + 7 images, and searches no folder of this machine."""
     arrays = dict(zip(NAMES, (IMAGES, IMAGES, LABELS, LABELS), strict=True))
     files = tuple(expected(name, array) for name, array in arrays.items())
     small = dataclasses.replace(FASHION, files=files, packaged=(tmp_path / "debian",))
@@ -110,7 +110,7 @@ def test_a_broken_compressed_file_is_named(tmp_path, content):
 
 
 def test_fashion_is_found_in_the_documented_order(small_fashion, monkeypatch, tmp_path):
-    # From the last place to the first: each newly filled place must win over all that follow it.
+    # From the last place to the first: each newly filled place must take precedence over the later ones.
     for folder in ("cache/jsgmath/fashion", "debian", "data", "data/FashionMNIST/raw", "data/fashion"):
         assert small_fashion(folder) == vae.data.SOURCES["fashion"].place().resolve()
     monkeypatch.setenv("JSGMATH_DATA", str(tmp_path / "named"))
@@ -149,7 +149,7 @@ def test_fashion_reads_the_files_it_finds(small_fashion):
 
 
 def test_mnist_has_its_own_folders_and_fashions_files_are_not_taken_for_it(small_fashion, tmp_path):
-    # The names of the files are the same; MNIST's pinned hashes tell, and its error names its own ways.
+    # The files have the same names; the hashes differ, and the error names the ways to get MNIST.
     assert MNIST.layouts[:2] == ("mnist", "MNIST/raw")
     folder = small_fashion("somewhere")
     with pytest.raises(UserError, match=r"has shape \(7, 28, 28\), wanted \(60000, 28, 28\); .*vae.data get mnist"):

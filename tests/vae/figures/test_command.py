@@ -16,7 +16,7 @@ def test_the_command_writes_what_can_be_made_and_names_the_rest(tmp_path, capsys
     assert main(["fig3", "table1", *options]) == 0
     output = capsys.readouterr()
     assert output.err == ""
-    # Wanted by both, and said once.
+    # Both figures need it, but it is named once.
     assert output.out.count("mnist JSG, alpha 0.2: python -m vae.train ") == 1
     assert "\nmissing (fig3, table1): mnist JSG, alpha 0.2: python -m vae.train " in output.out
     assert {path.name for path in (tmp_path / "out").iterdir()} == {

@@ -1,4 +1,4 @@
-"""Figure 3 and appendices B, E and F show what the runs say."""
+"""Figure 3 and appendices B, E and F show the numbers of the runs."""
 
 import re
 import statistics

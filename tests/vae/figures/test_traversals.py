@@ -14,7 +14,7 @@ from vae.model import VAE
 
 @pytest.fixture
 def fashion(monkeypatch):
-    """Images that are read fast, in place of Fashion-MNIST; what the model is given is compared with the same."""
+    """Images that are read quickly, instead of Fashion-MNIST."""
     mini = load("fashion-mini")
     images = dataclasses.replace(mini, test_images=mini.test_images[:50])
     monkeypatch.setattr(traversals, "load", lambda name: {"fashion": images}[name])

@@ -1,4 +1,4 @@
-"""The page in a real browser: the same numbers as Python's, nothing asked of anybody, keys, mouse, fingers, small and
+"""The page in a real browser: the same numbers as in Python, no network, keys, mouse, fingers, small and
 dark screens."""
 
 import json
@@ -49,7 +49,7 @@ def pairs():
 
 
 def numbers(chromium, function, *arguments):
-    """What a function of the page gives for each of all pairs, alphas and conventions."""
+    """The values of a function of the page for all pairs, alphas and conventions."""
     names = "mean1", "var1", "mean2", "var2"
     given = json.dumps([dict(zip(names, pair, strict=True)) for pair in pairs()])
     return np.array(
@@ -171,7 +171,7 @@ def test_the_page_contains_no_other_address(page):
     assert set(re.findall(r"\w+://[^\s\"'<]*", written)) == {"http://www.w3.org/2000/svg"}  # a name, no address
 
 
-# Moving things
+# Controls
 
 
 def aria(chromium, handle):

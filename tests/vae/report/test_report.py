@@ -1,4 +1,4 @@
-"""``python -m vae.report``: what is collected of runs, and the file that is written."""
+"""``python -m vae.report``: the runs that it reads, their plots, and the file that it writes."""
 
 import base64
 import csv
@@ -12,8 +12,11 @@ from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
+from safetensors.torch import save_file
 
 from tests.vae.runs.add_run import add_run
+from vae.data import load
+from vae.model import VAE
 from vae.report.__main__ import main
 from vae.report.collect import ShownGroup, ShownRun
 from vae.report.plots import by_alpha, reconstruction
@@ -98,7 +101,7 @@ def test_several_seeds_have_students_interval_and_learnt_alphas_are_separate(tmp
     assert ["JSG", "0.5", "3", "10.00 ± 2.48", "11.00 ± 2.48", "6.000 ± 0.000", "5.000 ± 0.000"] in cells(page)
     assert ["JSG", "0.250 (learnt)", "1", "8.00", "9.00", "6.000", "5.000"] in cells(page)
     assert ["JSG, weight 2", "0.5", "1", "8.00", "9.00", "6.000", "5.000"] in cells(page)
-    assert page.count("<table>") == 2  # what was trained for 4 epochs is compared with none of 3
+    assert page.count("<table>") == 2  # runs of 4 epochs are not compared with runs of 3
     assert "± is Student&#x27;s 95 % interval of a mean over seeds. A number without ± comes from one seed" in page
 
 
@@ -130,6 +133,47 @@ def test_the_pictures_that_a_run_left_are_shown_and_missing_ones_are_named(tmp_p
     by_alpha, curves = images(page, "svg+xml")  # there is no log evidence, and the first run has curves.png
     assert {"alpha", "squared error", "JSG"} <= texts(by_alpha)
     assert {"JSG, alpha 0.2", "train  9.00", "test  10.00"} <= texts(curves)
+
+
+@pytest.fixture
+def trained(runs):
+    """A run on the embedded images that left its model, but no pictures."""
+    path = add_run(runs, 10.0, dataset="fashion-mini", alpha=0.1)
+    facts = json.loads((path / "run.json").read_text())
+    facts["data"]["sha256"] = load("fashion-mini").sha256
+    (path / "run.json").write_text(json.dumps(facts))
+    save_file(VAE().state_dict(), path / "model.safetensors", {"epoch": "3"})
+    return path
+
+
+def test_pictures_that_are_missing_are_drawn_from_the_model(tmp_path, runs, trained):
+    status, page = report(tmp_path, runs)
+    assert status == 0
+    sizes = [Image.open(io.BytesIO(one)).size for one in images(page, "png")]
+    assert sizes == [(1280, 512), (1248, 476), (1248, 1072)]  # curves, reconstructions, traversal, at 160 dpi
+    assert list(trained.glob("*.png")) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("model.safetensors", "nonsense", "model.safetensors is damaged or not a model for these images"),
+        ("run.json", None, "was trained on other data: the sha256 in its run.json differ"),
+    ],
+)
+def test_a_damaged_model_or_other_data_is_named_and_the_rest_of_the_run_is_shown(
+    tmp_path, runs, trained, capsys, file, content, said
+):
+    if content is None:
+        content = (trained / file).read_text().replace(load("fashion-mini").sha256.popitem()[1], "0")
+    (trained / file).write_text(content)
+    status, page = report(tmp_path, runs)
+    assert status == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"vae.report: {trained}")
+    assert said in line
+    assert page.count('<article class="card"') == 1
+    assert said in page
 
 
 def test_a_page_made_again_has_the_same_bytes(tmp_path, runs):

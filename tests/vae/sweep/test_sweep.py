@@ -214,14 +214,20 @@ def test_a_folder_that_cannot_be_gone_on_with_fails_its_run_alone(sweep, tmp_pat
 
 
 def test_a_run_that_another_process_works_on_is_trained_once_it_is_free(sweep, tmp_path, monkeypatch):
-    (tmp_path / "few" / NAMES[0]).mkdir(parents=True)
-    held, pauses = RunFolder(tmp_path / "few" / NAMES[0]), []
+    real, held, pauses = vae.sweep.train.begin, [], []
+
+    def begin(cell, *rest):
+        if not held:  # here, for a lock belongs to the thread that took it
+            cell.out.mkdir(parents=True)
+            held.append(RunFolder(cell.out))
+        return real(cell, *rest)
 
     def pause(seconds):
         pauses.append(seconds)
         if len(pauses) == 2:
-            held.close()
+            held[0].close()
 
+    monkeypatch.setattr(vae.sweep.train, "begin", begin)
     monkeypatch.setattr(vae.sweep.train, "time", SimpleNamespace(sleep=pause))
     code, output, _ = sweep()
     assert code == 0

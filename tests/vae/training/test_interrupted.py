@@ -1,4 +1,4 @@
-"""A run that is killed, whenever that happens, goes on to the same bits, and no file of it is ever half there."""
+"""A run that is killed at any moment continues to the same bits, and each of its files is whole at all times."""
 
 import json
 import os
@@ -124,7 +124,7 @@ for line in sys.stdin:
 
 @pytest.fixture
 def trainer():
-    """The process that trains, and two functions: one starts a run, one waits for its end and says its status."""
+    """A process that trains, a function that starts a run in it, and one that waits for the run's exit status."""
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with subprocess.Popen([sys.executable, "-c", TRAINER], **pipes) as process:
 

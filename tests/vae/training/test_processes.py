@@ -1,4 +1,4 @@
-"""Processes that torchrun starts train one model as one process does, however many they are and whoever of them dies.
+"""Any number of processes that torchrun starts train one model as a single process does, even if some die.
 
 A start costs seconds, so that one start of two processes does most of what is looked at here.
 """
@@ -47,7 +47,7 @@ from vae.training.settings import Settings
 root, options, runs = Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])
 # Four chunks of training images; one of test images, so that the second process has none.
 vae.training.measure.CHUNK = 40
-vae.training.processes.follow.__globals__["time"].sleep = lambda seconds: None  # torchrun is not to end anyone here
+vae.training.processes.follow.__globals__["time"].sleep = lambda seconds: None  # here torchrun should end no process
 
 said, taken = {}, []
 take = vae.training.steps.Batches.take
@@ -66,7 +66,7 @@ def train(name, processes, *arguments):
 def gradients(processes, divergence, learn_alpha, size):
     # And the mean terms, of a batch of that size, by these processes.
     settings = Settings(divergence=divergence, weight=3.0, learn_alpha=learn_alpha)
-    model, optimizer, objective = vae.training.build(settings, torch.device("cpu"))
+    model, optimizer, objective = vae.training.training.build(settings, torch.device("cpu"))
     batches = vae.training.steps.Batches(few.train_images[:size], size, model.latent, settings.seed)
     batches.shuffle(1)
     optimizer.step = lambda: None
@@ -119,7 +119,7 @@ with joined() as processes:
             gradients(them, divergence, learn_alpha, size) for them in (together, ALONE)
         ]
     for divergence in ("jsg", "mmd"):
-        model, _, objective = vae.training.build(Settings(divergence=divergence), torch.device("cpu"))
+        model, _, objective = vae.training.training.build(Settings(divergence=divergence), torch.device("cpu"))
         for split, images in few.splits.items():
             compared[f"{split} {divergence}"] = [
                 vae.training.measure.mean_terms(model, objective, images, them) for them in (together, ALONE)
@@ -325,7 +325,7 @@ def test_more_processes_than_gpus_are_refused(monkeypatch):
         monkeypatch.setenv(name, "0")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with (
-        pytest.raises(UserError, match="2 processes need a GPU each, and here are 1; use --nproc-per-node 1"),
+        pytest.raises(UserError, match="2 processes need a GPU each, got 1; use --nproc-per-node 1"),
         joined(),
     ):
         pass
