@@ -196,13 +196,24 @@ def _gaussian_geometric_mean(N1: Gaussian, N2: Gaussian, weight: Weight) -> Gaus
         k1 = g1 + g2 * pair.r1
         half = basis * np.sqrt(pair.r1 / k1).astype(float)[..., None, :]
         shift = (basis @ (g1 / k1 * pair.d2).astype(float)[..., None])[..., 0]
-        return Gaussian((N2.mean + shift).astype(dtype), cov=(half @ half.swapaxes(-1, -2)).astype(dtype))
+        return full_mean((N2.mean + shift).astype(dtype), "cov", (half @ half.swapaxes(-1, -2)).astype(dtype))
     pair = diagonal_pairs(N1, N2)
     k1, k2 = g1 + g2 * pair.r1, g2 + g1 * pair.r2
     mean = (g1 / k1 * N1.mean + g2 / k2 * N2.mean).astype(dtype)
     if N1.form == N2.form == "logvar":
         return Gaussian(mean, logvar=(N1.scale - np.log(k1)).astype(dtype))
     return Gaussian(mean, var=(spread(N1)[0] / k1).astype(dtype))
+
+
+def full_mean(mean: np.ndarray, form: str, scale: np.ndarray) -> Gaussian:
+    """A geometric mean of full covariances, whose scale has been rounded to its type."""
+    try:
+        return Gaussian(mean, **{form: scale})
+    except ValueError:
+        raise ValueError(
+            f"the geometric mean is too ill-conditioned for {scale.dtype}: rounded to it, its {form} is singular; "
+            "give the Gaussians in float64, or add jitter * I to their covariances"
+        ) from None
 
 
 def evaluated(

@@ -22,7 +22,7 @@ import numpy as np
 
 from jsgmath import special
 from jsgmath.checks import check_dimensions, common_shape, number_between_0_and_1, real_array
-from jsgmath.divergences import divergence_of, evaluated
+from jsgmath.divergences import divergence_of, evaluated, full_mean
 from jsgmath.families.arithmetic import Array, arithmetic, library_of, total
 from jsgmath.families.distribution import Distribution
 from jsgmath.families.normal import terms_to_mean
@@ -135,7 +135,9 @@ def _counted(found: list[Any], w: list[Array], g: list[Array]) -> tuple[Any, lis
 
 
 def _is_zero(weight: Array) -> bool:
-    return library_of(weight) in (None, "NumPy") and not np.any(weight)
+    if isinstance(weight, float):
+        return weight == 0
+    return isinstance(weight, np.ndarray | np.generic) and not weight.any()
 
 
 @singledispatch
@@ -195,13 +197,7 @@ def _gaussian_geometric_mean(
             mean, form, scale = _diagonal_product(found, [x[..., None] for x in g])
             return Gaussian(mean.astype(dtype), **{form: scale.astype(dtype)})
         mean, precision = (x.astype(dtype) for x in product_of(found, g))
-    try:
-        return Gaussian(mean, precision=precision)
-    except ValueError:
-        raise ValueError(
-            f"the geometric mean is too ill-conditioned for {dtype}: its precision is singular after rounding; "
-            "give the Gaussians in float64, or add jitter * I to their covariances"
-        ) from None
+    return full_mean(mean, "precision", precision)
 
 
 def _diagonal_product(found: list[Gaussian], g: list[np.ndarray]) -> tuple[np.ndarray, str, np.ndarray]:

@@ -225,6 +225,12 @@ class LowRankMultivariateNormal(Distribution):
     def batch_shape(self) -> tuple[int, ...]:
         return np.broadcast_shapes(self.mean.shape[:-1], self.factor.shape[:-2], self.diagonal.shape[:-1])
 
+    def indexed(self, index: Any) -> Self:
+        """A part of the batch."""
+        m, batch = self.arithmetic, self.batch_shape
+        arrays = zip(self.arrays(), (1, 2, 1), strict=True)
+        return type(self)(*(m.broadcast(x, (*batch, *x.shape[-axes:]))[index] for x, axes in arrays))
+
     def expanded(self, batch: tuple[int, ...], rank: int) -> Parts:
         """Mean, factor and diagonal in float64, in that batch shape; the factor has zero columns up to that rank."""
         m = self.arithmetic

@@ -45,6 +45,11 @@ class MultivariateNormal(Distribution):
     def batch_shape(self) -> torch.Size:
         return broadcast_shapes(self.mean.shape[:-1], self.scale_tril.shape[:-2])
 
+    def indexed(self, index: Any) -> Self:
+        """A part of the batch."""
+        mean, tril, batch = self.mean, self.scale_tril, self.batch_shape
+        return type(self)(mean.expand(*batch, -1)[index], tril.expand(*batch, -1, -1)[index])
+
     def skew(self, other: Self, alpha: Any, convention: Convention, dual: bool) -> Tensor:
         """JSG or JSG* between two batches."""
         check_pair(self, other)
