@@ -19,7 +19,7 @@ def real_array(name: str, value: ArrayLike) -> np.ndarray:
 
     float16 becomes float32, because few divergences fit into it, and integers become float64.
     """
-    if type(value).__module__.partition(".")[0] == "torch":
+    if not isinstance(value, np.ndarray) and type(value).__module__.partition(".")[0] == "torch":
         raise TypeError(f"{name} must be NumPy or plain numbers, got a torch tensor; tensors go to jsgmath.torch")
     if _has_mask(value):
         raise ValueError(f"{name} must not have masked entries; leave them out, or fill them with numbers")
@@ -40,15 +40,22 @@ def _has_mask(value: object) -> bool:
     """Whether an entry is masked in a masked array, or in a list of some; NumPy would drop the mask."""
     if isinstance(value, list | tuple):
         return any(map(_has_mask, cast(Sequence[object], value)))
-    return isinstance(value, np.ma.MaskedArray) and bool(np.ma.getmaskarray(value).any())
+    return (
+        type(value) is not np.ndarray and isinstance(value, np.ma.MaskedArray) and bool(np.ma.getmaskarray(value).any())
+    )
 
 
 def as_weight(name: str, alpha: ArrayLike) -> np.ndarray:
     """Converts a weight in [0, 1], or an array of weights, to the working precision."""
+    return weight_array(name, alpha).astype(special.WORK)
+
+
+def weight_array(name: str, alpha: ArrayLike) -> np.ndarray:
+    """Converts a weight in [0, 1], or an array of weights, to an array of the same numbers."""
     weight = real_array(name, alpha)
-    if not ((weight >= 0) & (weight <= 1)).all():
+    if np.count_nonzero((weight >= 0) & (weight <= 1)) != weight.size:
         raise ValueError(f"{name} must lie in [0, 1], got {weight[~((weight >= 0) & (weight <= 1))].flat[0]}")
-    return weight.astype(special.WORK)
+    return weight
 
 
 def number_between_0_and_1(name: str, alpha: object) -> float:
@@ -73,8 +80,11 @@ def check_dimensions(n1: int, n2: int) -> None:
 
 def common_shape(what: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
     """Returns the shape to which all ``shapes`` broadcast; the keys name their owners in the message."""
+    different = set(shapes.values())
+    if len(different) == 1:
+        return different.pop()
     try:
-        return np.broadcast_shapes(*shapes.values())
+        return np.broadcast_shapes(*different)
     except ValueError:
         found = [f"{shape} of {name}" for name, shape in shapes.items() if shape]  # () broadcasts with every shape
         listed = f"{', '.join(found[:-1])} and {found[-1]}"

@@ -261,11 +261,12 @@ def alpha_of(alpha: object, batch: torch.Size, device: torch.device) -> tuple[fl
             ) from None
     if isinstance(alpha, bool) or not isinstance(alpha, Real | torch.SymFloat):
         raise TypeError(f"alpha must be a float or a tensor, got {type(alpha).__name__}")
+    number: Any = alpha  # Real has no type hints for arithmetic
     if torch.compiler.is_compiling():  # a number, or the result of a comparison, would become a constant of the graph
-        return 0.0, torch.ones(1, dtype=torch.float64, device=device).mul(alpha)
-    if not 0 <= alpha <= 1:  # pyright: ignore[reportOperatorIssue]  # Real has no type hints for comparisons
+        return 0.0, torch.ones(1, dtype=torch.float64, device=device).mul(number)
+    if not 0 <= number <= 1:
         raise ValueError(f"alpha must lie in [0, 1], got {alpha}")
-    return float(alpha), None
+    return float(number), None
 
 
 def _check_tensor(name: str, tensor: object, first_name: str, first: Tensor) -> None:

@@ -77,6 +77,7 @@ def sample_and_jsg(
 def _check_first_row(first_row: object, rows: int, n: int) -> None:
     if isinstance(first_row, bool) or not isinstance(first_row, Integral):
         raise TypeError(f"first_row must be an int, got {type(first_row).__name__}")
+    first_row = int(first_row)
     if first_row < 0:
         raise ValueError(f"first_row must not be negative, got {first_row}")
     if (first_row + rows) * n > 2**63 - 1:

@@ -138,6 +138,8 @@ def test_a_sweep_that_is_killed_goes_on_with_the_same_command_and_ends_with_the_
     assert (code, complaint) == (0, "")
     resumed = [len(json.loads((out / name / "run.json").read_text())["resumed"]) for name in NAMES]
     assert sum(resumed) >= 1
+    first = json.loads((out / NAMES[0] / "run.json").read_text())["environment"]
+    assert first["command"][1:] == [*command[1:], "--workers", "2", "--out", str(out)]  # not a worker's own
     for name in NAMES:
         train_alone(name, images, "30", tmp_path / name)
         assert results(out / name) == results(tmp_path / name)
@@ -167,6 +169,11 @@ def test_runs_go_on_for_more_epochs_but_not_with_other_settings(sweep, tmp_path)
         assert (code, complaint) == (
             2, f"vae.sweep: {tmp_path / 'few'} has {NAMES[0]} with {said}; name another --out\n"
         )  # fmt: skip
+    (tmp_path / "few" / "sweep.json").unlink()  # the runs themselves refuse, too
+    code, _, complaint = sweep("--lr", "1e-3", epochs="2")
+    assert code == 1
+    assert "3 of 3 runs failed" in complaint
+    assert "was started with --lr 0.0001 (now 0.001)" in complaint
     assert times(tmp_path / "few") == before
 
 
