@@ -40,9 +40,8 @@ def _has_mask(value: object) -> bool:
     """Whether an entry is masked in a masked array, or in a list of some; NumPy would drop the mask."""
     if isinstance(value, list | tuple):
         return any(map(_has_mask, cast(Sequence[object], value)))
-    return (
-        type(value) is not np.ndarray and isinstance(value, np.ma.MaskedArray) and bool(np.ma.getmaskarray(value).any())
-    )
+    array: Any = value
+    return isinstance(value, np.ma.MaskedArray) and bool(np.ma.getmaskarray(array).any())
 
 
 def as_weight(name: str, alpha: ArrayLike) -> np.ndarray:

@@ -136,7 +136,7 @@ def _counted(found: list[Any], w: list[Array], g: list[Array]) -> tuple[Any, lis
 
 def _is_zero(weight: Array) -> bool:
     if isinstance(weight, float):
-        return weight == 0
+        return weight == 0.0
     return isinstance(weight, np.ndarray | np.generic) and not weight.any()
 
 

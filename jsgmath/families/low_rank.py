@@ -84,7 +84,8 @@ def solve_triangular(m: Arithmetic, T: Array, X: Array, upper: bool) -> Array:
         return X
     batch = np.broadcast_shapes(T.shape[:-2], X.shape[:-2])
     T, X = (np.broadcast_to(x, (*batch, *x.shape[-2:])) for x in (T, X))
-    return solve_triangular(T, X, lower=not upper)
+    solved: Array = solve_triangular(T, X, lower=not upper)
+    return solved
 
 
 def column(x: Array) -> Array:
