@@ -311,7 +311,7 @@ def test_the_number_of_threads_is_restored_if_that_of_processes_is_the_same(tmp_
     environment = {"threads": 2} | ({} if processes is None else {"processes": processes})
     try:
         with RunFolder(tmp_path) as folder:
-            run = {"settings": {}, "environment": environment, "resumed": []}
+            run = {"settings": {}, "data": {"sha256": {}}, "environment": environment, "resumed": []}
             folder.resume(run, Settings(), {"environment": {"processes": 1, "threads": 1}})
         assert torch.get_num_threads() == threads
     finally:
