@@ -10,7 +10,7 @@ import tyro
 
 from vae import command_line
 from vae.errors import UserError
-from vae.figures import curves, evidence, fig1, fig2, tables, traversals
+from vae.figures import curves, evidence, fig1, fig2, learning, tables, traversals
 from vae.figures.output import Result, write
 from vae.style import style
 from vae.threads import choose_threads
@@ -28,6 +28,7 @@ FIGURES: dict[str, Callable[[Path], Result]] = {
     "appB": curves.app_b,
     "appE": curves.app_e,
     "appF": curves.app_f,
+    "curves": learning.learning_curves,
 }
 
 DESCRIPTION = """\
