@@ -51,7 +51,7 @@ GZIP = b"\x1f\x8b"
 ACCEPTED = "wanted an idx, npz or hdf5 file, or a folder with idx files or pictures (see python -m vae.data --help)"
 
 
-def load(path: Path | None) -> Dataset:
+def load_own(path: Path | None) -> Dataset:
     """The images at ``path``.
 
     Raises:

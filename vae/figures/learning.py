@@ -55,14 +55,14 @@ def learning_curves(folder: Path) -> Result:
     return Result(draw(chosen, rows) if rows else None, rows, CAPTION, missing)
 
 
-def errors(run: Run) -> list[float]:
+def test_errors(run: Run) -> list[float]:
     """The reconstruction of test images after each epoch of a run."""
     return [float(row["reconstruction"]) for row in read_rows(run.path) if row["split"] == "test"]
 
 
 def learning(run: Run) -> dict[str, Any]:
     """How far a run came, and the epoch at which it passed the paper's number."""
-    values, theirs = errors(run), paper.published(COLUMN, run.settings)
+    values, theirs = test_errors(run), paper.published(COLUMN, run.settings)
     passed = [] if theirs is None else [epoch for epoch, value in enumerate(values, 1) if value <= theirs]
     return settings_columns(run.settings) | {
         "seed": run.settings.seed,
@@ -82,7 +82,7 @@ def draw(chosen: Mapping[str, Sequence[Run]], rows: Sequence[Mapping[str, Any]])
         for series in SERIES:
             for row in series.rows(rows, dataset):
                 (run,) = [run for run in runs if settings_columns(run.settings).items() <= row.items()]
-                values = errors(run)
+                values = test_errors(run)
                 axes.plot(range(1, len(values) + 1), values, color=series.colour, linewidth=1)
                 axes.plot(len(values), values[-1], series.marker, color=series.colour)
                 if row[f"{COLUMN}_paper"] is not None:

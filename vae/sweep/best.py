@@ -42,12 +42,12 @@ class Best:
     """A file for all numbers."""
 
 
-def parse(arguments: list[str]) -> Best:
+def parse_best(arguments: list[str]) -> Best:
     """Reads the command line; the first mistake in it is a UserError of one line."""
-    return command_line.parse(Best, "python -m vae.sweep best", Best.__doc__ or "", arguments)
+    return command_line.parse_options(Best, "python -m vae.sweep best", Best.__doc__ or "", arguments)
 
 
-def show(options: Best) -> None:
+def show_best(options: Best) -> None:
     """Prints a table for each data set, and for each number of epochs and all else that must not be mixed.
 
     Raises:
@@ -116,21 +116,21 @@ def comparison_facts(found: Comparison) -> dict[str, Any]:
     common = {name: getattr(found.common, name) for name in ("dataset", "epochs", "likelihood", "batch_size", "lr")}
     return common | {
         "unit": UNITS[found.common.likelihood],
-        "grids": [objective(settings) | grid_facts(grid) for settings, grid in found.grids.items()],
+        "grids": [objective_columns(settings) | grid_facts(grid) for settings, grid in found.grids.items()],
         "learnt": [
-            objective(settings)
+            objective_columns(settings)
             | {"start": settings.alpha, "end": seed_values([run.alpha for run in group.runs])}
             | group_facts(group)
             for settings, group in found.learnt.items()
         ],
         "baselines": [
-            objective(settings) | {"mmd_of": settings.mmd_of} | group_facts(group)
+            objective_columns(settings) | {"mmd_of": settings.mmd_of} | group_facts(group)
             for settings, group in found.baselines.items()
         ],
     }
 
 
-def objective(settings: Settings) -> dict[str, Any]:
+def objective_columns(settings: Settings) -> dict[str, Any]:
     return {"divergence": settings.divergence, "weight": settings.weight}
 
 

@@ -101,9 +101,9 @@ class Sweep:
     """A Dask scheduler, as in tcp://HOST:8786, whose workers train on other machines."""
 
 
-def parse(arguments: list[str]) -> Sweep:
+def parse_sweep(arguments: list[str]) -> Sweep:
     """Reads the command line; the first mistake in it is a UserError of one line."""
-    sweep = command_line.parse(Sweep, "python -m vae.sweep", DESCRIPTION, arguments)
+    sweep = command_line.parse_options(Sweep, "python -m vae.sweep", DESCRIPTION, arguments)
     if sweep.data and not any(argument.partition("=")[0] == "--dataset" for argument in arguments):
         sweep = replace(sweep, dataset="own")
     command_line.require(

@@ -44,7 +44,7 @@ def shared(cell: Settings) -> Settings:
 images = functools.lru_cache(maxsize=4)(prepare)  # a worker reads each data set once
 
 
-def train(cells: list[Settings], command: list[str]) -> list[dict[str, float] | Exception]:
+def train_cells(cells: list[Settings], command: list[str]) -> list[dict[str, float] | Exception]:
     """Trains the cells to their ends, from where their folders say they are, several of them as one program.
 
     Args:

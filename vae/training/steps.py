@@ -181,7 +181,7 @@ class Recorded:
             part.load_state_dict(state)
         for group in optimizer.param_groups:
             group["capturable"] = True
-        self.replay = {size: record(functools.partial(self.take_step, size)) for size in kinds}
+        self.replay = {size: record_graph(functools.partial(self.take_step, size)) for size in kinds}
 
     def take_step(self, size: int) -> None:
         """Takes the next step; its number is read on the device."""
@@ -207,7 +207,7 @@ def warm_up(steps: list[Callable[[], object]]) -> None:
     torch.cuda.current_stream().wait_stream(stream)
 
 
-def record(step: Callable[[], None]) -> Callable[[], None]:
+def record_graph(step: Callable[[], None]) -> Callable[[], None]:
     """A function that repeats the step on the device without running its Python code."""
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):

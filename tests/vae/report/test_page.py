@@ -93,7 +93,7 @@ def test_the_curves_over_x_are_those_of_figure_1(chromium, page):
         pair = {"mean1": mean1, "var1": var1, "mean2": mean2, "var2": var2}
         curves = f"Object.values(jsgmath.integrands({json.dumps(pair)}, 0.5, 'deasy'))"
         found = chromium.run(f"{curves}.map(curve => {json.dumps(fig1.X.tolist())}.map(curve))")
-        wanted = fig1.curves(Gaussian(mean=[mean1], var=[var1]), Gaussian(mean=[mean2], var=[var2]), fig1.X)
+        wanted = fig1.densities(Gaussian(mean=[mean1], var=[var1]), Gaussian(mean=[mean2], var=[var2]), fig1.X)
         for values, name in zip(found, names.values(), strict=True):
             # Logs of densities up to 50, whose differences are multiplied by densities below 1.
             np.testing.assert_allclose(values, wanted[name], rtol=1e-12, atol=1e-14)

@@ -9,17 +9,19 @@ from hypothesis import strategies as st
 
 from vae import command_line
 from vae.errors import UserError
-from vae.sweep.grid import Sweep, cells, numbers, parse
+from vae.sweep.grid import Sweep, cells, numbers, parse_sweep
 from vae.training.settings import Settings
-from vae.training.settings import parse as parse_settings
+from vae.training.settings import parse_settings as parse_settings
 
 
 def described(*arguments):
-    return [(cell.divergence, cell.alpha, cell.learn_alpha, cell.weight) for cell in cells(parse(list(arguments)))]
+    return [
+        (cell.divergence, cell.alpha, cell.learn_alpha, cell.weight) for cell in cells(parse_sweep(list(arguments)))
+    ]
 
 
 def test_the_default_is_the_paper_s_figure_3_on_the_embedded_images():
-    sweep = parse([])
+    sweep = parse_sweep([])
     assert (sweep.out, sweep.scheduler, sweep.workers, sweep.seeds) == (None, None, None, 1)
     made = cells(sweep)
     grid = [Settings(divergence=name, alpha=tenths / 10) for name in ("jsg", "jsg-dual") for tenths in range(1, 10)]
@@ -27,7 +29,7 @@ def test_the_default_is_the_paper_s_figure_3_on_the_embedded_images():
 
 
 def test_the_first_seed_of_everything_comes_before_the_second_of_anything():
-    made = cells(parse(["--dataset", "mnist,fashion", "--alphas", ".3", "--baselines", "kl-qp", "--seeds", "3"]))
+    made = cells(parse_sweep(["--dataset", "mnist,fashion", "--alphas", ".3", "--baselines", "kl-qp", "--seeds", "3"]))
     assert [cell.name() for cell in made] == [
         f"{dataset}-{objective}{seed}"
         for seed in ("", "-seed-1235", "-seed-1236")
@@ -66,14 +68,14 @@ def test_alphas_may_be_learnt_without_a_grid():
 def test_what_all_trainings_share_is_what_the_trainer_makes_of_the_same_words(tmp_path):
     words = shlex.split("--epochs 7 --backend eager --batch-size 32 --lr .01 --likelihood laplace --deterministic")
     words += ["--data", str(tmp_path)]  # which alone means one's own images
-    (cell,) = cells(parse(["--divergences", "", "--baselines", "kl-qp:2", *words]))
+    (cell,) = cells(parse_sweep(["--divergences", "", "--baselines", "kl-qp:2", *words]))
     assert cell == parse_settings(["--divergence", "kl-qp", "--weight", "2", *words])
-    (cell,) = cells(parse(["--divergences", "", "--baselines", "kl-qp:2", "--dataset=mnist", *words]))
+    (cell,) = cells(parse_sweep(["--divergences", "", "--baselines", "kl-qp:2", "--dataset=mnist", *words]))
     assert cell == parse_settings(["--divergence", "kl-qp", "--weight", "2", "--dataset", "mnist", *words])
 
 
 def test_no_training_says_where_it_goes_for_that_is_its_name_in_the_folder_of_the_sweep(tmp_path):
-    sweep = parse(["--out", str(tmp_path), "--scheduler", "tcp://host:8786", "--together", "8"])
+    sweep = parse_sweep(["--out", str(tmp_path), "--scheduler", "tcp://host:8786", "--together", "8"])
     assert (sweep.out, sweep.scheduler, sweep.together) == (tmp_path, "tcp://host:8786", 8)
     made = cells(sweep)
     assert {cell.out for cell in made} == {None}
@@ -150,7 +152,7 @@ def test_tenths_are_the_doubles_that_one_would_write():
     ],
 )
 def test_a_mistake_is_told_in_one_line(options, wanted, capsys):
-    assert command_line.run("vae.sweep", lambda arguments: print(parse(arguments)), options) == 2
+    assert command_line.run_program("vae.sweep", lambda arguments: print(parse_sweep(arguments)), options) == 2
     output = capsys.readouterr()
     assert output.out == ""
     assert output.err.count("\n") == 1

@@ -21,7 +21,7 @@ import vae.training.training
 from tests.vae.sweep.work import wait_until
 from vae.data import load
 from vae.runs.run import read_run
-from vae.sweep.__main__ import main, unused_folder
+from vae.sweep.__main__ import main, unused_sweep_folder
 from vae.sweep.status import lines
 from vae.sweep.train import grouped
 from vae.training.folder import RunFolder
@@ -323,7 +323,7 @@ def test_status_shows_what_has_begun_and_finds_all_sweeps(sweep, tmp_path, capfd
 def test_a_new_sweep_has_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for expected in ("mnist-fashion", "mnist-fashion-2", "mnist-fashion-3"):
-        assert unused_folder("mnist, fashion") == Path("sweeps") / expected
+        assert unused_sweep_folder("mnist, fashion") == Path("sweeps") / expected
         (tmp_path / "sweeps" / expected).mkdir(parents=True)
 
 
