@@ -109,7 +109,7 @@ def test_no_process_outlives_the_program(number, to_all, ignored, early, log):
 
 
 def test_two_programs_on_one_machine_do_not_get_in_each_other_s_way():
-    with engine.start_cluster(0) as one, engine.start(0) as other:
+    with engine.start_cluster(0) as one, engine.start_cluster(0) as other:
         assert one.scheduler_address != other.scheduler_address
 
 
