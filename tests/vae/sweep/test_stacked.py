@@ -205,7 +205,7 @@ def test_evaluation_of_a_stack_is_that_of_each(start, few):
 @pytest.fixture
 def without_a_gpu(monkeypatch):
     """A graph's recording and replay are a GPU's; here the step itself runs instead, and warms up as it would there."""
-    monkeypatch.setattr(vae.training.steps, "record", lambda step: step)
+    monkeypatch.setattr(vae.training.steps, "record_graph", lambda step: step)
     monkeypatch.setattr(vae.training.steps, "warm_up", lambda steps: [step() for step in steps * 3])
 
 
