@@ -1,4 +1,4 @@
-"""What ``python -m vae.sweep best`` prints: the best alphas of the runs in a folder, with learnt alphas and baselines."""
+"""What ``python -m vae.sweep best`` prints: the best alphas of the runs, with learnt alphas and baselines."""
 
 import json
 import textwrap
