@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import math
+import pickle
 
 import pytest
 import torch
@@ -161,6 +162,13 @@ def test_those_that_are_behind_come_first_and_then_all_go_on_together(start, mon
     assert sorted(order[2:5]) == [(0, 2), (1, 2), (2, 2)]
     assert sorted(order[5:]) == [(0, 3), (1, 3), (2, 3)]
     assert built == [2, 3]  # each, on a GPU, to be recorded as a graph
+
+
+def test_the_error_of_a_loss_that_is_not_finite_is_the_same_in_another_process():
+    """Dask sends it with the `UserError` that names it, and cannot read the answer if it cannot make it again."""
+    error = NotFinite([1.0, math.nan, math.nan], 4)
+    copy = pickle.loads(pickle.dumps(error))
+    assert (str(copy), copy.step) == (str(error), 4) == ("divergence", 4)
 
 
 def test_one_whose_loss_is_not_finite_stops_alone(start):
