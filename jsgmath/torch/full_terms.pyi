@@ -4,6 +4,7 @@ from torch import Tensor
 
 # fmt: off
 def right_side(tril: Tensor, by: Tensor, ratio: Tensor, excess: Tensor) -> Tensor: ...
+def mean_product(g1: Tensor, g2: Tensor, delta: Tensor, kappa: Tensor, product: Tensor) -> Tensor: ...
 def kl_terms(
     g1: Tensor, g2: Tensor, kappa2: Tensor, p2: Tensor, zeta2: Tensor, s2: Tensor, trace1: Tensor, trace2: Tensor,
     dual: bool, largest: float,

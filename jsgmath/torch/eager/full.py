@@ -42,9 +42,11 @@ def evaluate(
     X = _gram(W, e)
     R, Y, inverse, trace1 = _factor(W, X, g1, g2, dual)
     *_, trace2 = _factor(V, _gram(V, f), g2, g1, dual)
-    kappa = torch.cholesky_solve(solve_triangular(tril2, difference, upper=False), R)
+    delta = solve_triangular(tril2, difference, upper=False)
+    kappa = torch.cholesky_solve(delta, R)
     p, s = W.mT @ kappa, V @ kappa
-    zeta, eta = W @ p, V.mT @ s  # A kappa and A^-1 kappa
+    zeta = terms.mean_product(g1, g2, delta, kappa, W @ p)  # A kappa
+    eta = V.mT @ s  # A^-1 kappa
     kl1, kl2, quadratic1, quadratic2 = terms.kl_terms(
         g1, g2, *map(_square, (kappa, p, zeta, s)), trace1, trace2, dual, torch.finfo(work).max
     )
@@ -62,6 +64,7 @@ def evaluate(
         by_delta = terms.by_displacement(*weights, theta, phi)
         by_Y, by_Z = terms.matrix_from_mean(*weights)
         matrix = by_Y * Y + by_Z * Z
+        by_1 = matrix @ V.mT
         left1 = left2 = kappa, theta, phi
         right = terms.outer_from_mean(*weights, *left2, p, W.mT @ theta, W.mT @ phi)
         by_weight = terms.weights_from_mean(*weights, _inner(Y, Y), _inner(kappa, theta))
@@ -69,11 +72,13 @@ def evaluate(
         back = _gram(V.mT, f)  # V' V - I
         by_delta = terms.by_displacement(*weights, zeta, eta)
         by_X, by_back, by_Y = terms.matrix_to_mean(*weights)
-        matrix = by_X * X + by_back * back + by_Y * Y
+        matrix = by_back * back + by_Y * Y
+        by_1 = matrix @ V.mT + by_X * (W.tril(-1) + torch.diag_embed((e - f)[..., 0, :]))
+        matrix = by_X * X + matrix
         left1, left2 = (kappa, eta), (kappa, zeta)
         right = terms.outer_to_mean(*weights, kappa, p, zeta, s)
         by_weight = terms.weights_to_mean(*weights, _inner(X, Y), _inner(back, Y), quadratic1, quadratic2)
-    by_1 = matrix @ V.mT + _outer(left1, right[len(left2) :])
+    by_1 = by_1 + _outer(left1, right[len(left2) :])
     by_2 = matrix + _outer(left2, right[: len(left2)])
     if grad:
         by_mean1, by_tril1, by_tril2 = (
