@@ -16,8 +16,8 @@ equal, and of the vectors
     kappa = K^-1 delta,  p = W' kappa,  zeta = W p,  s = V kappa,  eta = V' s,  theta = K^-1 zeta,  phi = K^-1 kappa
 
 Derivatives by the factors are computed as ``L2'^-1`` times a matrix: by the second as ``-(M + sum of x y')``, by the
-first as ``M V' + sum of x y'``, where ``X V' = W - V'``.  The functions named ``matrix_`` give the coefficients of M, those named ``outer_`` the
-right factors y.
+first as ``M V' + sum of x y'``, where ``X V' = W - V'``.  The functions named ``matrix_`` give the coefficients of M,
+those named ``outer_`` the right factors y.
 """
 
 from torch import where

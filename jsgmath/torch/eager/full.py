@@ -73,7 +73,7 @@ def evaluate(
         by_delta = terms.by_displacement(*weights, zeta, eta)
         by_X, by_back, by_Y = terms.matrix_to_mean(*weights)
         matrix = by_back * back + by_Y * Y
-        by_1 = matrix @ V.mT + by_X * (W.tril(-1) + torch.diag_embed((e - f)[..., 0, :]))
+        by_1 = matrix @ V.mT + by_X * (W.tril(-1) + torch.diag_embed(e - f))
         matrix = by_X * X + matrix
         left1, left2 = (kappa, eta), (kappa, zeta)
         right = terms.outer_to_mean(*weights, kappa, p, zeta, s)
