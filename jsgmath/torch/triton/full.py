@@ -51,7 +51,7 @@ def tiling(count: int, n: int, itemsize: int, lanes: int) -> tuple[Any, dict[str
         return lane_kernel, dict(BLOCK=block, **constants), 64 // lanes
     size = max(16, triton.next_power_of_2(n))
     pairs = min(2**18 // size**2, triton.next_power_of_2(count)) if INTERPRETED else 1
-    threads = {16: 32, 32: 128, 64: 256} if itemsize == 4 else {16: 32, 32: 256, 64: 512}
+    threads = {16: 32, 32: 128, 64: 256} if itemsize == 4 else {16: 128, 32: 256, 64: 512}
     return tile_kernel, dict(PAIRS=pairs, SIZE=size), max(1, threads[size] // lanes)
 
 

@@ -171,6 +171,8 @@ def _tile_pairs(
     delta = tl.permute(delta_, (0, 2, 1))
     half = delta + g2 * tl.sum(H * delta_, 2, keep_dims=True)  # R^-1 delta
     kappa_ = tl.permute(half, (0, 2, 1)) + g2 * tl.sum(H * half, 1, keep_dims=True)
+    # Computed again, because the registers do not suffice to keep it.
+    V, _, f = _tile_quotient(L2, L1, mask, row, column, N, SIZE, FLOAT)
     kappa = tl.permute(kappa_, (0, 2, 1))
     p_ = tl.sum(W * kappa, 1, keep_dims=True)
     zeta = mean_product(g1, g2, delta, kappa, tl.sum(W * p_, 2, keep_dims=True))
@@ -210,14 +212,15 @@ def _tile_pairs(
             by_weight = weights_from_mean(w1, w2, g1, g2, squares, tl.sum(kappa_ * theta_, 2, keep_dims=True))
         else:
             back = _tile_gram(tl.permute(V, (0, 2, 1)), f, on_diagonal)
-            X = _tile_gram(W, e, on_diagonal)
             a, b, c = matrix_to_mean(w1, w2, g1, g2)
             matrix = b * back + c * Y
+            back_Y = tl.sum(tl.sum(back * Y, 2, keep_dims=True), 1, keep_dims=True)
             by_1 = a * tl.where(on_diagonal, e - f, W) + _times_transpose(matrix, V, SIZE)
+            X = _tile_gram(W, e, on_diagonal)
             matrix += a * X
             by_weight = weights_to_mean(
-                w1, w2, g1, g2, tl.sum(tl.sum(X * Y, 2, keep_dims=True), 1, keep_dims=True),
-                tl.sum(tl.sum(back * Y, 2, keep_dims=True), 1, keep_dims=True), quadratic1, quadratic2)
+                w1, w2, g1, g2, tl.sum(tl.sum(X * Y, 2, keep_dims=True), 1, keep_dims=True), back_Y,
+                quadratic1, quadratic2)
             x0, x1, y0, y1 = outer_to_mean(w1, w2, g1, g2, kappa_, p_, zeta_, s_)
             by_2 = matrix + kappa * x0 + zeta * x1
             by_1 += kappa * y0 + tl.permute(eta_, (0, 2, 1)) * y1
