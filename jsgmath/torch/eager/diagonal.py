@@ -77,11 +77,13 @@ def evaluate_block(
     w1, w2 = (w.to(work).reshape(-1, 1) for w in (1 - alpha.double(), alpha))
     g1, g2, slope = formula.mean_weights(w1, w2, reverse)
 
-    operands = (x if x is None else x.to(work) for x in (mean1, logvar1, mean2, logvar2))
+    mean1, logvar1 = mean1.to(work), logvar1.to(work)
+    mean2, logvar2 = (x if x is None else x.to(work) for x in (mean2, logvar2))
     ends = reverse and not inside
-    beyond, *pair, i1, i2 = special.log_variance_pair(
-        *operands, w1, w2, ends, widest, furthest, torch.exp, exp_and_expm1, within, torch.where
+    beyond, r1, r2, e1, e2, d1, d2, i1, i2 = special.log_variance_pair(
+        mean1, logvar1, mean2, logvar2, w1, w2, ends, widest, furthest, torch.exp, exp_and_expm1, within, torch.where
     )
+    pair = r1, r2, e1, e2, d1, d2
     terms, kernel = (formula.from_mean, gs) if dual else (formula.to_mean, g)
     kl1, kl2 = (kl.clamp(max=largest) for kl in terms(g1, g2, beyond, *pair, kernel))
     results: list[Tensor | None] = [formula.skew(w1, w2, kl1, kl2).sum(-1) if value else None, None, None, None, None]

@@ -47,9 +47,9 @@ def evaluate(
     p, s = W.mT @ kappa, V @ kappa
     zeta = terms.mean_product(g1, g2, delta, kappa, W @ p)  # A kappa
     eta = V.mT @ s  # A^-1 kappa
-    kl1, kl2, quadratic1, quadratic2 = terms.kl_terms(
-        g1, g2, *map(_square, (kappa, p, zeta, s)), trace1, trace2, dual, torch.finfo(work).max
-    )
+    kappa2, p2, zeta2, s2 = _square(kappa), _square(p), _square(zeta), _square(s)
+    largest = torch.finfo(work).max
+    kl1, kl2, quadratic1, quadratic2 = terms.kl_terms(g1, g2, kappa2, p2, zeta2, s2, trace1, trace2, dual, largest)
     results: list[Tensor | None] = [formula.skew(w1, w2, kl1, kl2).flatten() if value else None, None, None, None, None]
     if not (grad or by_alpha):
         return results
