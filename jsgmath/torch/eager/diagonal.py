@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from jsgmath import formula, special
 from jsgmath.torch.typed import Alpha, Asked, work_type
@@ -118,7 +119,9 @@ def coefficients(dtype: torch.dtype, device: torch.device) -> list[Tensor]:
 
 def tail(w: Tensor) -> Tensor:
     """``2 P(w)`` of `special.split_g`."""
-    first, second, *others = coefficients(w.dtype, w.device)
+    # Under a mode such as FakeTensorMode, new tensors belong to the mode and must not be kept.
+    made = coefficients.__wrapped__ if is_in_torch_dispatch_mode() else coefficients
+    first, second, *others = made(w.dtype, w.device)
     p = torch.addcmul(second, w, first)
     for c in others:
         p = torch.addcmul(c, p, w)

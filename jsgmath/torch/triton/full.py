@@ -1,11 +1,18 @@
 """Triton kernels for values and gradients of JSG and JSG* between Gaussians with full covariances, in one launch.
 
-`torch/full_terms.py` has the notation and the formulas.  Here ``Y = X K^-1``, the pivots of K and the squares of C and
-H all come out of one Gauss-Jordan elimination of X: step p replaces it by
+`torch/full_terms.py` has the notation and the formulas.  The factor ``R = I + g2 C`` of K comes from Householder
+reflections that turn ``[sqrt(g2) W, sqrt(g1) (I + sqrt(g2) F)]``, with ``F = 0`` at first, into ``[R, 0]``.  Step p has
 
-    Y - g2 y y' / k_p,   y the p-th column of Y,   k_p = 1 + g2 y_p the p-th pivot
+    k_p  = g2 W_pp^2 + g1 + g1 g2 |f|^2        f the p-th row of F, k_p the p-th pivot, R_pp = sqrt(k_p)
+    C_ip = (W_pp W_ip + g1 F_i . f) / R_pp     for i > p
 
-but for row and column p, ``y / k_p``.  There ``g2 y_i / sqrt(k_p)`` is ``C_ip`` where i > p, and ``-H_pi`` where i < p.
+and adds ``u_i (e_p + sqrt(g2) f)`` to row i of F, where
+
+    u_i = (W_ip - sqrt(g2) (sqrt(g2) W_pp + R_pp) / (1 + g2 |f|^2) F_i . f) / R_pp
+
+F and C vanish with W - I and are computed without adding the identity, so that they keep their digits.  The matrix K is
+not formed, because that would square the condition.  ``R^-1 = I + g2 H`` comes out of the same steps by forward
+substitution.
 
 There are two kernels: `full_lanes.py` up to n = 8 (3 in float64), and `full_tiles.py` above.
 """
@@ -44,7 +51,7 @@ def tiling(count: int, n: int, itemsize: int, lanes: int) -> tuple[Any, dict[str
         return lane_kernel, dict(BLOCK=block, **constants), 64 // lanes
     size = max(16, triton.next_power_of_2(n))
     pairs = min(2**18 // size**2, triton.next_power_of_2(count)) if INTERPRETED else 1
-    threads = {16: 32, 32: 128, 64: 256} if itemsize == 4 else {16: 32, 32: 256, 64: 512}
+    threads = {16: 32, 32: 128, 64: 256} if itemsize == 4 else {16: 128, 32: 256, 64: 512}
     return tile_kernel, dict(PAIRS=pairs, SIZE=size), max(1, threads[size] // lanes)
 
 

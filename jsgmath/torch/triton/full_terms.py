@@ -8,6 +8,7 @@ from jsgmath.torch import full_terms
 from jsgmath.torch.triton.scalar import below, device, g, gs, mean_weights, shared, where
 
 right_side: Any = shared(full_terms.right_side, where=where)
+mean_product: Any = shared(full_terms.mean_product, where=where)
 kl_terms: Any = shared(full_terms.kl_terms, below=below)
 by_displacement: Any = shared(full_terms.by_displacement)
 matrix_to_mean: Any = shared(full_terms.matrix_to_mean)

@@ -2,7 +2,7 @@
 
 SIZE is n rounded up to a power of two; beyond n the matrices are the identity.  A vector along the rows has shape
 ``[PAIRS, SIZE, 1]``, a vector along the columns ``[PAIRS, 1, SIZE]``, which takes fewer registers of a thread.  Where
-both are needed, the name of the second ends in an underscore.  `triton/full.py` explains the elimination.
+both are needed, the name of the second ends in an underscore.  `triton/full.py` explains the factorisation.
 """
 
 import triton
@@ -15,6 +15,7 @@ from jsgmath.torch.triton.full_terms import (
     kl_terms,
     matrix_from_mean,
     matrix_to_mean,
+    mean_product,
     outer_from_mean,
     outer_to_mean,
     pair_weights,
@@ -60,33 +61,45 @@ def _tile_solve(tril, mean1, mean2, mask, column, N: tl.constexpr, SIZE: tl.cons
 
 
 @device
-def _tile_eliminate(Y, pivots, kappa, weight, row, column, N: tl.constexpr, DUAL: tl.constexpr):
-    """``X K^-1``, the diagonal of ``K^-1``, ``K^-1 kappa`` and the sum over the pivots; `triton/full.py` explains how.
+def _tile_factor(W, ratio, excess, g1, g2, row, column, N: tl.constexpr, DUAL: tl.constexpr, INVERSE: tl.constexpr):
+    """H, the pivots of K and the sum over them; `triton/full.py` explains how.
 
-    ``pivots`` is the diagonal of K at first; each step replaces one entry by that of the inverse.
+    Without INVERSE, H is zero.
     """
-    t = 0 * pivots
+    root2 = tl.sqrt(g2)
+    F = 0 * W
+    H = 0 * W
+    total = 0 * g1
+    t = 0 * ratio
     k = t + 1.0
-    total = t
     for p in range(N):
         here = column == p
-        y = tl.sum(tl.where(row == p, Y, 0.0), 1, keep_dims=True)
-        y_row = tl.sum(tl.where(here, Y, 0.0), 2, keep_dims=True)
-        k = tl.where(here, pivots, k)
-        inverse = 1.0 / tl.sum(tl.where(here, pivots, 0.0), 2, keep_dims=True)
-        s = weight * y
-        scaled = s * inverse
-        Y = tl.where(row == p, y * inverse, tl.where(here, y_row * inverse, Y - y_row * scaled))
-        square = s * scaled
-        t = tl.where(here, s, t)
-        pivots = tl.where(here, inverse, tl.where(column > p, pivots - square, pivots + square))
-        if DUAL:
-            total += tl.where(column < p, square, 0.0)
-        else:
-            total += tl.where(column > p, square, 0.0)
-        h = tl.sum(tl.where(here, kappa, 0.0), 2, keep_dims=True)
-        kappa = tl.where(here, h * inverse, kappa - scaled * h)
-    return Y, pivots, kappa, tl.sum(total + pivot_terms(t, k, DUAL), 2, keep_dims=True)
+        f = tl.sum(tl.where(row == p, F, 0.0), 1, keep_dims=True)
+        square = g1 * tl.sum(f * f, 2, keep_dims=True)
+        w = tl.sum(tl.where(here, ratio, 0.0), 2, keep_dims=True)
+        e = tl.sum(tl.where(here, excess, 0.0), 2, keep_dims=True)
+        x = e * (2.0 + e) + square
+        pivot = g2 * (w * w) + (g1 + g2 * square)
+        norm = tl.sqrt(pivot)
+        inverse = 1.0 / norm
+        t = tl.where(here, g2 * x, t)
+        k = tl.where(here, pivot, k)
+        below = tl.sum(tl.where(here & (row > p), W, 0.0), 2, keep_dims=True)
+        dot = tl.where(row > p, tl.sum(F * f, 2, keep_dims=True), 0.0)
+        C = (w * below + g1 * dot) * inverse
+        if not DUAL:
+            total += tl.sum(C * C, 1, keep_dims=True)
+        share = root2 * (root2 * w + norm) / (1.0 + g2 * tl.sum(f * f, 2, keep_dims=True))
+        u = tl.where(g1 > 0, (below - share * dot) * inverse, 0.0)
+        F += u * tl.where(here, 1.0, root2 * f)
+        if INVERSE:
+            h = tl.sum(tl.where(row == p, H, 0.0), 1, keep_dims=True) * inverse
+            h = tl.where(here, -x / (1.0 + norm) * inverse, h)
+            H = tl.where(row == p, h, H - C * tl.where(here, inverse, g2 * h))
+    if DUAL:
+        strict = tl.where(row > column, H, 0.0)
+        total += tl.sum(tl.sum(strict * strict, 1, keep_dims=True), 2, keep_dims=True)
+    return H, k, (g2 * g2) * total + tl.sum(pivot_terms(t, k, DUAL), 2, keep_dims=True)
 
 
 @device
@@ -118,11 +131,18 @@ def _times_transpose(x, y, SIZE: tl.constexpr):
 
 @device
 def _tile_gram(matrix, excess, on_diagonal):
-    """``M M' - I`` for a triangular M with diagonal ``1 + excess``, and the sums of squares beside its diagonal."""
+    """``M M' - I`` for a triangular M with diagonal ``1 + excess``."""
     strict = tl.where(on_diagonal, 0.0, matrix)
     squares = tl.permute(tl.sum(strict * strict, 2, keep_dims=True), (0, 2, 1))
     product = _times_transpose(matrix, matrix, matrix.shape[1])
-    return tl.where(on_diagonal, excess * (2.0 + excess) + squares, product), squares
+    return tl.where(on_diagonal, excess * (2.0 + excess) + squares, product)
+
+
+@device
+def _tile_ratio(H, g2):
+    """``X K^-1`` from ``R^-1 = I + g2 H``."""
+    transpose = tl.permute(H, (0, 2, 1))
+    return -(H + transpose + g2 * _times_transpose(transpose, transpose, H.shape[1]))
 
 
 @device
@@ -142,18 +162,20 @@ def _tile_pairs(
     L1 = tril1 + at * (N * N)
     L2 = tril2 + at * (N * N)
 
-    kappa_ = _tile_solve(L2, mean1 + at * N, mean2 + at * N, mask, column, N, SIZE, FLOAT)
+    delta_ = _tile_solve(L2, mean1 + at * N, mean2 + at * N, mask, column, N, SIZE, FLOAT)
     V, ratio, f = _tile_quotient(L2, L1, mask, row, column, N, SIZE, FLOAT)
-    Y, squares = _tile_gram(V, f, on_diagonal)
-    _, _, _, trace2 = _tile_eliminate(Y, g2 + g1 * (squares + ratio * ratio), kappa_, g1, row, column, N, DUAL)
+    _, _, trace2 = _tile_factor(V, ratio, f, g2, g1, row, column, N, DUAL, DUAL)
     W, ratio, e = _tile_quotient(L1, L2, mask, row, column, N, SIZE, FLOAT)
-    X, squares = _tile_gram(W, e, on_diagonal)
-    Y, pivots, kappa_, trace1 = _tile_eliminate(
-        X, g1 + g2 * (squares + ratio * ratio), kappa_, g2, row, column, N, DUAL)
+    H, pivots, trace1 = _tile_factor(W, ratio, e, g1, g2, row, column, N, DUAL, True)
 
+    delta = tl.permute(delta_, (0, 2, 1))
+    half = delta + g2 * tl.sum(H * delta_, 2, keep_dims=True)  # R^-1 delta
+    kappa_ = tl.permute(half, (0, 2, 1)) + g2 * tl.sum(H * half, 1, keep_dims=True)
+    # Computed again, because the registers do not suffice to keep it.
+    V, _, f = _tile_quotient(L2, L1, mask, row, column, N, SIZE, FLOAT)
     kappa = tl.permute(kappa_, (0, 2, 1))
     p_ = tl.sum(W * kappa, 1, keep_dims=True)
-    zeta = tl.sum(W * p_, 2, keep_dims=True)
+    zeta = mean_product(g1, g2, delta, kappa, tl.sum(W * p_, 2, keep_dims=True))
     zeta_ = tl.permute(zeta, (0, 2, 1))
     s = tl.sum(V * kappa_, 2, keep_dims=True)
     s_ = tl.permute(s, (0, 2, 1))
@@ -167,37 +189,44 @@ def _tile_pairs(
     if GRAD:  # derivatives are linear in the weights and the two divergences
         w1 *= factor
         w2 *= factor
+        Y = _tile_ratio(H, g2)
         if DUAL:
-            inverse_K = tl.where(on_diagonal, pivots, -g2 * Y)
+            strict = tl.where(on_diagonal, 0.0, H)
+            diagonal = 1.0 / pivots + (g2 * g2) * tl.sum(strict * strict, 1, keep_dims=True)
+            inverse_K = tl.where(on_diagonal, diagonal, -g2 * Y)
             theta = tl.sum(inverse_K * zeta_, 2, keep_dims=True)
             phi = tl.sum(inverse_K * kappa_, 2, keep_dims=True)
             Z = _times_transpose(Y, inverse_K, SIZE)
             a, b = matrix_from_mean(w1, w2, g1, g2)
             matrix = a * Y + b * Z
+            by_1 = _times_transpose(matrix, V, SIZE)
             theta_ = tl.permute(theta, (0, 2, 1))
             phi_ = tl.permute(phi, (0, 2, 1))
             x0, x1, x2, y0, y1, y2 = outer_from_mean(
                 w1, w2, g1, g2, kappa_, theta_, phi_, p_,
                 tl.sum(W * theta, 1, keep_dims=True), tl.sum(W * phi, 1, keep_dims=True))
             by_2 = matrix + kappa * x0 + theta * x1 + phi * x2
-            by_1 = kappa * y0 + theta * y1 + phi * y2
+            by_1 += kappa * y0 + theta * y1 + phi * y2
             by_delta = by_displacement(w1, w2, g1, g2, theta_, phi_)
             squares = tl.sum(tl.sum(Y * Y, 2, keep_dims=True), 1, keep_dims=True)
             by_weight = weights_from_mean(w1, w2, g1, g2, squares, tl.sum(kappa_ * theta_, 2, keep_dims=True))
         else:
-            back, _ = _tile_gram(tl.permute(V, (0, 2, 1)), f, on_diagonal)
+            back = _tile_gram(tl.permute(V, (0, 2, 1)), f, on_diagonal)
             a, b, c = matrix_to_mean(w1, w2, g1, g2)
-            matrix = a * X + b * back + c * Y
+            matrix = b * back + c * Y
+            back_Y = tl.sum(tl.sum(back * Y, 2, keep_dims=True), 1, keep_dims=True)
+            by_1 = a * tl.where(on_diagonal, e - f, W) + _times_transpose(matrix, V, SIZE)
+            X = _tile_gram(W, e, on_diagonal)
+            matrix += a * X
             by_weight = weights_to_mean(
-                w1, w2, g1, g2, tl.sum(tl.sum(X * Y, 2, keep_dims=True), 1, keep_dims=True),
-                tl.sum(tl.sum(back * Y, 2, keep_dims=True), 1, keep_dims=True), quadratic1, quadratic2)
+                w1, w2, g1, g2, tl.sum(tl.sum(X * Y, 2, keep_dims=True), 1, keep_dims=True), back_Y,
+                quadratic1, quadratic2)
             x0, x1, y0, y1 = outer_to_mean(w1, w2, g1, g2, kappa_, p_, zeta_, s_)
             by_2 = matrix + kappa * x0 + zeta * x1
-            by_1 = kappa * y0 + tl.permute(eta_, (0, 2, 1)) * y1
+            by_1 += kappa * y0 + tl.permute(eta_, (0, 2, 1)) * y1
             by_delta = by_displacement(w1, w2, g1, g2, zeta_, eta_)
         if d_alpha is not None:
             tl.store(d_alpha + at, by_alpha(factor, slope, kl1, kl2, by_weight), mask=mask)
-        by_1 += _times_transpose(matrix, V, SIZE)
         for step in range(N):
             i = N - 1 - step
             here = row == i
