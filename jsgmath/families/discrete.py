@@ -3,10 +3,9 @@
 from abc import abstractmethod
 from typing import Any, NamedTuple, Self
 
-from jsgmath.families.arithmetic import Array
-from jsgmath.families.base import Family
+from jsgmath.families.arithmetic import INFINITE, Arithmetic, Array, Weight, total
+from jsgmath.families.base import Family, one_of
 
-INFINITE = float("inf")
 LARGE = 2.0
 """If the logarithm of k is larger in size, g and gs are written out, where nothing cancels and k cannot overflow."""
 
@@ -41,6 +40,10 @@ class Mean(NamedTuple):
     excess: Array
     """``k - 1``"""
 
+    def beyond(self, m: Arithmetic) -> Array:
+        """``G - p1``"""
+        return m.where(self.moderate & ~self.zero & ~self.gone, self.p1 * self.excess, self.probs - self.p1)
+
 
 class Discrete(Family):
     r"""Distributions with finitely many outcomes, in the form in which they were given.
@@ -54,12 +57,7 @@ class Discrete(Family):
     """
 
     def __init__(self, probs: Any, logits: Any):
-        given = {name: x for name, x in (("probs", probs), ("logits", logits)) if x is not None}
-        if len(given) != 1:
-            raise TypeError(
-                f"{type(self).__name__} takes either probs= or logits=, got {'both' if given else 'neither'}"
-            )
-        super().__init__(**given)
+        super().__init__(**one_of(self, probs=probs, logits=logits))
 
     @abstractmethod
     def given(self) -> Array:
@@ -97,9 +95,9 @@ class Discrete(Family):
         difference, scaled = self.difference(other, first.given, second.given, ratio)
         return m.log_ratio(difference / scaled, second.given, scaled)
 
-    def mean(self, other: Any, own: Array, weight: Array) -> Mean:
+    def mean(self, other: Any, own: Weight, weight: Weight) -> Mean:
         m = self.arithmetic
-        own, weight = own[..., None], weight[..., None]
+        own, weight = m.for_outcomes(own), m.for_outcomes(weight)
         first, second = self.outcomes(), other.outcomes()
         p1, zero = first.probs, first.zero
         gone = (zero & (second.zero | (own > 0))) | (second.zero & (weight > 0))
@@ -120,19 +118,64 @@ class Discrete(Family):
         probs = m.where(moderate & ~zero, p1 * k, m.exp(log_product - log_z))
         return Mean(p1, zero, m.where(gone, 0.0, probs), gone, log_k, moderate, k, excess)
 
-    def to_mean(self, other: Any, own: Array, weight: Array) -> Array:
+    def to_mean(self, other: Any, own: Weight, weight: Weight) -> Array:
         m = self.arithmetic
         p1, zero, G, gone, log_k, moderate, k, excess = self.mean(other, own, weight)
         value = m.where(moderate, p1 * m.g_of(excess, k), G - p1 - p1 * log_k)
         value = m.where(zero, G, m.where(gone, INFINITE, value)).sum(-1)
         return m.where(gone.all(-1), INFINITE, value)
 
-    def from_mean(self, other: Any, own: Array, weight: Array) -> Array:
+    def from_mean(self, other: Any, own: Weight, weight: Weight) -> Array:
         m = self.arithmetic
         p1, zero, G, gone, log_k, moderate, k, excess = self.mean(other, own, weight)
         value = m.where(moderate, G * m.gs_of(excess, k), p1 - G + G * log_k)
         value = m.where(gone, p1, m.where(zero, INFINITE, value)).sum(-1)
         return m.where(gone.all(-1), INFINITE, value)  # the two have no common outcome
+
+
+    def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
+        m = self.arithmetic
+        first, second, G, from1, from2, log_ratio = self.differences(other, own, weight)
+        w1, w2, own, weight = map(m.for_outcomes, (w1, w2, own, weight))
+        if dual:
+            along = m.weighted(own * (w1 * weight - w2 * own), self.centred(G, log_ratio))
+            return self.by_parameter(first, [(-w1, from1), (along, G)])
+        along = m.weighted(w1 * weight, self.centred(first.probs, log_ratio))
+        return self.by_parameter(first, [(own * w1, from1), (own * w2, from2), (-along, first.probs)])
+
+    def slope_of_weight(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> Array:
+        first, _, G, from1, from2, log_ratio = self.differences(other, own, weight)
+        w1, w2, own, weight = map(self.arithmetic.for_outcomes, (w1, w2, own, weight))
+        if dual:
+            return ((w1 * weight - w2 * own) * G * self.centred(G, log_ratio) ** 2).sum(-1)
+        return ((w1 * from1 + w2 * from2) * self.centred(first.probs, log_ratio)).sum(-1)
+
+    def differences(self, other: Any, own: Weight, weight: Weight) -> tuple[Any, ...]:
+        """The outcomes of self and other, G, what it exceeds them by, and ``log(p2/p1)``, up to a common number."""
+        m = self.arithmetic
+        first, second = self.outcomes(), other.outcomes()
+        mean = self.mean(other, own, weight)
+        from1, from2 = mean.beyond(m), other.mean(self, weight, own).beyond(m)
+        log_ratio = self.log_ratio(other, first, second)
+        log_ratio = m.where(first.zero & ~second.zero, INFINITE, log_ratio)
+        return first, second, mean.probs, from1, from2, m.where(second.zero & ~first.zero, -INFINITE, log_ratio)
+
+    def centred(self, probs: Array, log_ratio: Array) -> Array:
+        """``log_ratio`` minus its expectation."""
+        m = self.arithmetic
+        return log_ratio - m.where(probs == 0, 0.0, probs * log_ratio).sum(-1)[..., None]
+
+    def by_parameter(self, outcomes: Outcomes, terms: list[tuple[Array, Array]]) -> dict[str, Array]:
+        """The sum of the products, a derivative by the logarithms of the weights, as that by the parameter."""
+        m = self.arithmetic
+        if self.has_logits:
+            return self.by_given(total(m.where(x == 0, 0.0, w * x) for w, x in terms))
+        sums = total(w * m.where(x == outcomes.probs, 1.0, x / outcomes.probs) for w, x in terms)
+        return self.by_given(sums / m.exp(outcomes.log_total))
+
+    @abstractmethod
+    def by_given(self, derivative: Array) -> dict[str, Array]:
+        """The derivative by the weights or logits of all outcomes as that by the parameter."""
 
 
 class Categorical(Discrete):
@@ -174,6 +217,9 @@ class Categorical(Discrete):
     def difference(self, other: Any, given1: Array, given2: Array, ratio: Array) -> tuple[Array, Array]:
         high, low = self.arithmetic.product(ratio, given1)
         return (given2 - high) - low, high
+
+    def by_given(self, derivative: Array) -> dict[str, Array]:
+        return {next(iter(self.parameters)): derivative}
 
     def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         mean = self.mean(other, own, weight)
@@ -221,6 +267,11 @@ class Bernoulli(Discrete):
         m = self.arithmetic
         p1, p2 = (m.work(x.parameters["probs"]) for x in (self, other))
         return m.stack([p2 - p1, p1 - p2], -1), given1
+
+    def by_given(self, derivative: Array) -> dict[str, Array]:
+        if self.has_logits:
+            return {"logits": derivative[..., 0]}
+        return {"probs": derivative[..., 0] - derivative[..., 1]}
 
     def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         if self.has_logits and other.has_logits:

@@ -98,11 +98,23 @@ def by_probs_or_logits(family: Callable[..., families.Family]) -> Converter:
     """A converter to ``family`` that takes the parameter from which the distribution was made."""
 
     def converter(distribution: Any) -> families.Family:
-        given: dict[str, Any] = distribution.__dict__  # torch and NumPyro add the other parameter when it is asked for
-        name = next(n for n in ("_probs", "_logits", "probs", "logits") if given.get(n) is not None)
+        name = given_parameter(distribution)
         return by_parameters(family, **{name.strip("_"): name})(distribution)
 
     return converter
+
+
+def given_parameter(distribution: Any) -> str:
+    """The name of the parameter from which the distribution was made.
+
+    torch and NumPyro add the other one, which is less accurate, when it is asked for.  In torch it then comes later in
+    ``__dict__``; NumPyro restores ``__dict__`` in another order, but names the parameter in the class.
+    """
+    for kind in type(distribution).__mro__:
+        if kind.__name__.endswith(("Probs", "Logits")):
+            return "probs" if kind.__name__.endswith("Probs") else "logits"
+    names = ("_probs", "_logits", "probs", "logits")
+    return next(name for name, value in vars(distribution).items() if name in names and value is not None)
 
 
 def has_derivatives(*values: Any) -> bool:
@@ -134,7 +146,7 @@ def parametric(root: str, *suffixes: str) -> dict[tuple[str, str], Converter]:
     for suffix in suffixes:
         found[root, f"Bernoulli{suffix}"] = by_probs_or_logits(families.Bernoulli)
         found[root, f"Categorical{suffix}"] = by_probs_or_logits(families.Categorical)
-        found[root, f"Geometric{suffix}"] = by_parameters(families.Geometric, probs="probs")
+        found[root, f"Geometric{suffix}"] = by_probs_or_logits(families.Geometric)
     return found
 
 
