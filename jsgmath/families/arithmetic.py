@@ -131,7 +131,7 @@ class Arithmetic(ABC):
     def weighted(self, weight: Weight, x: Array) -> Array:
         """``weight * x``, and 0 where the weight is 0, even if x is infinite."""
         if isinstance(weight, float):
-            return weight * x if weight else 0 * self.finite(x)
+            return weight * x if weight else 0.0 * self.finite(x)
         return self.where(weight == 0, 0.0, weight * x)
 
     def near(self, t: Array) -> tuple[Array, Array]:
@@ -153,6 +153,15 @@ class Arithmetic(ABC):
         if isinstance(weight, float):
             return x if weight else 0 * self.finite(x)
         return self.where(weight == 0, 0.0, x)
+
+    def at_largest(self, x: Array, y: Array) -> tuple[Array, Array]:
+        """The maximum of x over the last axis, which is kept with length 1, and y at its place."""
+        place = self.xp.argmax(self.constant(x), -1)[..., None]
+        return self.taken(x, place), self.taken(y, place)
+
+    def taken(self, x: Array, place: Array) -> Array:
+        """``x`` at a place on the last axis, which is kept with length 1."""
+        return self.xp.take_along_axis(x, place, -1)
 
     def log_ratio(self, excess: Array, y: Array, x: Array) -> Array:
         """``log(y/x)`` of positive numbers, given ``excess = y/x - 1``; ``y/x`` itself may leave the range."""
@@ -258,6 +267,9 @@ class TorchArithmetic(Arithmetic):
 
     def constant(self, x: Array) -> Array:
         return x.detach()
+
+    def taken(self, x: Array, place: Array) -> Array:
+        return x.gather(-1, place)
 
     def clamp(self, x: Array, low: float, high: float) -> Array:
         return x.clamp(low, high)

@@ -43,6 +43,8 @@ class Family(Distribution):
     """1 if a member has a vector of parameters, whose axis is the last of the parameter's array."""
 
     parameters: dict[str, Array]
+    kept: dict[str, Any] | None = None
+    """Intermediate results of one computation, if this is a copy made for it."""
 
     def __init__(self, event_dim: int = 0, **parameters: Any):
         libraries = {library for library in map(library_of, parameters.values()) if library}
@@ -214,7 +216,7 @@ class Divergence:
         members = [copy.copy(kind) for kind in self.kinds]
         found = iter(arrays)
         for member, names in zip(members, self.names, strict=True):
-            member.parameters = {name: next(found) for name in names}
+            member.parameters, member.kept = {name: next(found) for name in names}, {}
         alpha: Weight = self.alpha
         if alpha is None:
             alpha = members[0].arithmetic.work(arrays[-1])

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from typing import Any, NamedTuple, Self
 
+from jsgmath import special
 from jsgmath.families.arithmetic import INFINITE, Arithmetic, Array, Weight, total
 from jsgmath.families.base import Family, one_of
 
@@ -72,6 +73,13 @@ class Discrete(Family):
         return "logits" in self.parameters
 
     def outcomes(self) -> Outcomes:
+        if self.kept is None:
+            return self.new_outcomes()
+        if "outcomes" not in self.kept:
+            self.kept["outcomes"] = self.new_outcomes()
+        return self.kept["outcomes"]
+
+    def new_outcomes(self) -> Outcomes:
         m, given = self.arithmetic, self.given()
         if not self.has_logits:
             zero, total = given == 0, given.sum(-1)[..., None]
@@ -79,7 +87,8 @@ class Discrete(Family):
             return Outcomes(given, m.log(total), probs, m.log(given) - m.log(total), zero)
         zero, top = given == -INFINITE, m.largest(given)
         given = m.where(zero, top, given)
-        probs = m.where(zero, 0.0, m.exp(given - top))
+        high, low = special.two_sum(given, -top)
+        probs = m.where(zero, 0.0, m.exp(high) * (1 + low))
         total = probs.sum(-1)[..., None]
         return Outcomes(given, top + m.log(total), probs / total, given - top - m.log(total), zero)
 
@@ -101,21 +110,35 @@ class Discrete(Family):
         first, second = self.outcomes(), other.outcomes()
         p1, zero = first.probs, first.zero
         gone = (zero & (second.zero | (own > 0))) | (second.zero & (weight > 0))
-        t = weight * self.log_ratio(other, first, second)
-        log_product = m.where(zero, second.log_probs, first.log_probs + t)
+        # A common factor of all ratios cancels in k.  With one likely outcome its ratio is made 1, so that the sums
+        # below consist of the others.
+        log_ratio = m.where(zero | second.zero, 0.0, self.log_ratio(other, first, second))
+        likely, shift = m.at_largest(p1, log_ratio)
+        shift = m.where((likely > 0.5) & (weight * shift > -50), shift, 0.0)
+        t = weight * (log_ratio - shift)
+        growth = m.expm1(m.clamp(t, -INFINITE, LARGE))
+        first_log, second_log = first.log_probs + t, second.log_probs - weight * shift
+        log_product = m.where(zero, second_log, first_log)
         # Z - 1 is a sum of differences; if Z is below 1/2, log Z is computed from the logarithms of its terms.
-        growth = m.expm1(m.where(t < LARGE, t, 0.0))
         lost = m.where(gone, -p1, m.where(zero | (t >= LARGE), m.exp(log_product) - p1, p1 * growth)).sum(-1)[..., None]
         near = lost > -0.5
-        top = m.largest(m.where(gone, -INFINITE, log_product))
-        top = m.where(top == -INFINITE, 0.0, top)
-        total = m.where(gone, 0.0, m.exp(m.where(gone, top, log_product) - top)).sum(-1)[..., None]
-        log_z = m.where(near, m.log1p(m.where(near, lost, 0.0)), m.log(total) + top)
+        if isinstance(own, float) and own == 0 and self.library != "NumPy":  # Z is 1 but for the shift
+            log_z = m.log1p(m.where(near, lost, 0.0))
+        else:
+            top = m.largest(m.where(gone, -INFINITE, log_product))
+            top = m.where(top == -INFINITE, 0.0, top)
+            total = m.where(gone, 0.0, m.exp(m.where(gone, top, log_product) - top)).sum(-1)[..., None]
+            log_z = m.where(near, m.log1p(m.where(near, lost, 0.0)), m.log(total) + top)
         log_k = t - log_z
         moderate = (log_k < LARGE) & (log_k > -LARGE)
         k = m.exp(m.where(moderate, log_k, 0.0))
-        excess = m.where(near, (growth - lost) / m.where(near, 1 + lost, 1.0), k - 1)
-        probs = m.where(moderate & ~zero, p1 * k, m.exp(log_product - log_z))
+        calm = near & (t < LARGE)
+        excess = m.where(calm, (growth - lost) / m.where(near, 1 + lost, 1.0), k - 1)
+        if isinstance(own, float) and own == 0:
+            probs = second.probs
+        else:
+            far = m.power(p1, own) * m.power(second.probs, weight) * m.exp(-weight * shift - log_z)
+            probs = m.where(moderate & ~zero, p1 * k, far)
         return Mean(p1, zero, m.where(gone, 0.0, probs), gone, log_k, moderate, k, excess)
 
     def to_mean(self, other: Any, own: Weight, weight: Weight) -> Array:
@@ -134,44 +157,55 @@ class Discrete(Family):
 
 
     def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
-        m = self.arithmetic
-        first, second, G, from1, from2, log_ratio = self.differences(other, own, weight)
-        w1, w2, own, weight = map(m.for_outcomes, (w1, w2, own, weight))
+        """The sum of a few products; those of a weight that is the number 0 are not computed."""
+        m, first, second = self.arithmetic, self.outcomes(), other.outcomes()
+        log_ratio = self.log_odds(other, first, second)
+        by_first = own * w1, lambda: self.mean(other, own, weight).beyond(m)
         if dual:
-            along = m.weighted(own * (w1 * weight - w2 * own), self.centred(G, log_ratio))
-            return self.by_parameter(first, [(-w1, from1), (along, G)])
-        along = m.weighted(w1 * weight, self.centred(first.probs, log_ratio))
-        return self.by_parameter(first, [(own * w1, from1), (own * w2, from2), (-along, first.probs)])
+            G = self.mean(other, own, weight).probs
+            terms = [(-w1, by_first[1]), (own * (w1 * weight - w2 * own), lambda: self.centred(G, log_ratio))]
+            probs = G
+        else:
+            by_second = own * w2, lambda: other.mean(self, weight, own).beyond(m)
+            terms = [by_first, by_second, (-w1 * weight, lambda: self.centred(first.probs, log_ratio))]
+            probs = first.probs
+        *differences, (w, centred) = [(m.for_outcomes(w), f) for w, f in terms]
+        found = [0 * first.probs]
+        for w_difference, difference in differences:
+            if not (isinstance(w_difference, float) and w_difference == 0):
+                found.append(m.weighted(w_difference, self.per_weight(difference(), first.probs)))
+        if not (isinstance(w, float) and w == 0):
+            factor = self.per_weight(probs, first.probs) if dual or self.has_logits else 1.0
+            term = factor * centred()
+            found.append(m.weighted(w, m.where(probs == 0, 0.0, term) if self.has_logits else term))
+        derivative = total(found)
+        return self.by_given(derivative if self.has_logits else derivative / m.exp(first.log_total))
 
     def slope_of_weight(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> Array:
-        first, _, G, from1, from2, log_ratio = self.differences(other, own, weight)
-        w1, w2, own, weight = map(self.arithmetic.for_outcomes, (w1, w2, own, weight))
+        m, first, second = self.arithmetic, self.outcomes(), other.outcomes()
+        log_ratio, mean = self.log_odds(other, first, second), self.mean(other, own, weight)
+        from1, from2 = mean.beyond(m), other.mean(self, weight, own).beyond(m)
+        w1, w2, own, weight = map(m.for_outcomes, (w1, w2, own, weight))
         if dual:
-            return ((w1 * weight - w2 * own) * G * self.centred(G, log_ratio) ** 2).sum(-1)
+            return ((w1 * weight - w2 * own) * mean.probs * self.centred(mean.probs, log_ratio) ** 2).sum(-1)
         return ((w1 * from1 + w2 * from2) * self.centred(first.probs, log_ratio)).sum(-1)
 
-    def differences(self, other: Any, own: Weight, weight: Weight) -> tuple[Any, ...]:
-        """The outcomes of self and other, G, what it exceeds them by, and ``log(p2/p1)``, up to a common number."""
+    def log_odds(self, other: Self, first: Outcomes, second: Outcomes) -> Array:
+        """`log_ratio`, which is infinite where one of the probabilities is zero."""
         m = self.arithmetic
-        first, second = self.outcomes(), other.outcomes()
-        mean = self.mean(other, own, weight)
-        from1, from2 = mean.beyond(m), other.mean(self, weight, own).beyond(m)
-        log_ratio = self.log_ratio(other, first, second)
-        log_ratio = m.where(first.zero & ~second.zero, INFINITE, log_ratio)
-        return first, second, mean.probs, from1, from2, m.where(second.zero & ~first.zero, -INFINITE, log_ratio)
+        log_ratio = m.where(first.zero & ~second.zero, INFINITE, self.log_ratio(other, first, second))
+        return m.where(second.zero & ~first.zero, -INFINITE, log_ratio)
 
     def centred(self, probs: Array, log_ratio: Array) -> Array:
-        """``log_ratio`` minus its expectation."""
+        """``log_ratio`` minus its expectation, which consists of the other outcomes if one is likely."""
         m = self.arithmetic
+        _, shift = m.at_largest(probs, log_ratio)
+        log_ratio = log_ratio - m.finite(shift)
         return log_ratio - m.where(probs == 0, 0.0, probs * log_ratio).sum(-1)[..., None]
 
-    def by_parameter(self, outcomes: Outcomes, terms: list[tuple[Array, Array]]) -> dict[str, Array]:
-        """The sum of the products, a derivative by the logarithms of the weights, as that by the parameter."""
-        m = self.arithmetic
-        if self.has_logits:
-            return self.by_given(total(m.where(x == 0, 0.0, w * x) for w, x in terms))
-        sums = total(w * m.where(x == outcomes.probs, 1.0, x / outcomes.probs) for w, x in terms)
-        return self.by_given(sums / m.exp(outcomes.log_total))
+    def per_weight(self, x: Array, probs: Array) -> Array:
+        """A derivative by the logarithm of the weight, or that by the weight itself times the total weight."""
+        return x if self.has_logits else self.arithmetic.where(x == 0, 0.0, x / probs)
 
     @abstractmethod
     def by_given(self, derivative: Array) -> dict[str, Array]:
