@@ -14,6 +14,7 @@ from jsgmath.families.distribution import Distribution
 from jsgmath.gaussian import Gaussian
 from jsgmath.hints import Convention, GaussianLike, Weight
 from jsgmath.interop import pair_of
+from jsgmath.interop.base import image_of
 from jsgmath.reduction import reduced
 from jsgmath.reduction.diagonal import diagonal_pairs, spread
 from jsgmath.reduction.full import full_pairs
@@ -143,7 +144,7 @@ def geometric_mean(N1: GaussianLike, N2: GaussianLike, weight: Weight) -> Any:
     >>> geometric_mean(Gaussian(mean=[0.0], var=[1.0]), Gaussian(mean=[3.0], var=[0.5]), 0.5)
     Gaussian(mean=[2.0], var=[0.6666666666666666])
     """
-    return _geometric_mean(*pair_of(N1, N2), weight)
+    return image_of(N1, _geometric_mean(*pair_of(N1, N2), weight))
 
 
 @singledispatch

@@ -43,6 +43,8 @@ class Family(Distribution):
     """1 if a member has a vector of parameters, whose axis is the last of the parameter's array."""
 
     parameters: dict[str, Array]
+    copies: Any = 1
+    """How many independent draws make one; the divergences are multiplied by it."""
     kept: dict[str, Any] | None = None
     """Intermediate results of one computation, if this is a copy made for it."""
 
@@ -79,18 +81,20 @@ class Family(Distribution):
         m = self.arithmetic
         dtype = m.result_type(*self.parameters.values(), *other.parameters.values())
         member = type(self)(**{name: m.rounded(x, dtype) for name, x in parameters.items()})
-        return member.independent(self.event_dim)
+        return member.repeated(self.copies).independent(self.event_dim)
 
     def __repr__(self) -> str:
         parameters = ", ".join(f"{name}={x.tolist()}" for name, x in self.parameters.items())
         events = f".independent({self.event_dim})" if self.event_dim else ""
-        return f"{type(self).__name__}({parameters}){events}"
+        copies = "" if isinstance(self.copies, int) and self.copies == 1 else f".repeated({self.copies})"
+        return f"{type(self).__name__}({parameters}){copies}{events}"
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Batch axes and event axes, without the axis of a vector of parameters."""
         shape = np.broadcast_shapes(*(tuple(x.shape) for x in self.parameters.values()))
-        return shape[: len(shape) - self.parameter_axes]
+        shape = shape[: len(shape) - self.parameter_axes]
+        return np.broadcast_shapes(shape, tuple(np.shape(self.copies)))
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
@@ -105,6 +109,18 @@ class Family(Distribution):
         """The same members, with ``axes`` more trailing axes of the batch as independent components."""
         other = copy.copy(self)
         other.event_dim = self.event_dim + axes
+        return other
+
+    def repeated(self, copies: Any) -> Self:
+        """The distributions of so many independent draws, for instance a binomial one of Bernoulli's draws.
+
+        >>> from jsgmath import families, kl
+        >>> first, second = (families.Bernoulli(probs=p) for p in (0.25, 0.5))
+        >>> print(kl(first.repeated(4), second.repeated(4)) / kl(first, second))
+        4.0
+        """
+        other = copy.copy(self)
+        other.copies = copies
         return other
 
     def expanded(self, shape: tuple[int, ...]) -> Self:
@@ -168,6 +184,7 @@ class Family(Distribution):
         divergence = Divergence(self, other, alpha if number else None, convention, dual)
         with m.quiet():
             value = m.differentiable(divergence, arrays if number else [*arrays, alpha])
+            value = value if isinstance(self.copies, int) and self.copies == 1 else value * self.copies
             if self.event_dim:
                 value = value.sum(tuple(range(-self.event_dim, 0)))
             return m.rounded(value, m.result_type(*arrays))
@@ -188,6 +205,11 @@ class Family(Distribution):
         """Alpha as a float, or as an array with axes for the components, after all checks of the pair."""
         check_pair(self, other)
         check_dimensions(self.dim, other.dim)
+        if self.copies is not other.copies and not np.all(np.asarray(self.copies == other.copies)):
+            raise ValueError(
+                f"N1 is of {self.copies} draws but N2 of {other.copies}; "
+                "they are of one exponential family only if these numbers are equal"
+            )
         alpha = self.arithmetic.weight(name, alpha, next(iter(self.parameters.values())))
         alpha = alpha if isinstance(alpha, float) else self.with_event_axes(alpha)
         shape = () if isinstance(alpha, float) else tuple(alpha.shape)

@@ -39,6 +39,13 @@ class Dirichlet(Family):
         self.check_vector("concentration", least=2)
         self.check("concentration", "positive and finite", lambda x: (x > 0) & (x < float("inf")))
 
+    @classmethod
+    def from_other(cls, other: Any) -> Any:
+        """Converts a beta distribution; any other distribution is returned unchanged."""
+        if cls is not Dirichlet or not isinstance(other, Beta):
+            return other
+        return cls(other.concentration()).repeated(other.copies).independent(other.event_dim)
+
     def concentration(self) -> Array:
         return self.arithmetic.work(self.parameters["concentration"])
 

@@ -245,6 +245,15 @@ class Categorical(Discrete):
         self.check("logits", "finite or -inf", lambda x: x < INFINITE)
         self.check("logits", "finite somewhere", lambda x: (x > -INFINITE).any(-1)[..., None] | (x > -INFINITE))
 
+    @classmethod
+    def from_other(cls, other: Any) -> Any:
+        """Converts a Bernoulli distribution, whose 1 is the second outcome; any other is returned unchanged."""
+        if not isinstance(other, Bernoulli):
+            return other
+        m, ((name, x),) = other.arithmetic, other.parameters.items()
+        both = m.stack([0 * x if name == "logits" else 1 - x, x], -1)
+        return cls(**{name: both}).repeated(other.copies).independent(other.event_dim)
+
     def given(self) -> Array:
         return self.arithmetic.work(next(iter(self.parameters.values())))
 

@@ -155,6 +155,14 @@ class Gamma(Rated):
     def __init__(self, shape: Any, rate: Any = None, *, scale: Any = None):
         super().__init__(rate, scale, shape=shape)
 
+    @classmethod
+    def from_other(cls, other: Any) -> Any:
+        """Converts an exponential distribution, whose shape is 1; any other distribution is returned unchanged."""
+        if not isinstance(other, Exponential):
+            return other
+        ((name, x),) = other.parameters.items()
+        return cls(0 * x + 1, **{name: x}).repeated(other.copies).independent(other.event_dim)
+
     def mean(self, other: Any, own: Weight, weight: Weight) -> tuple[Array, ...]:
         """The shapes of self and G, their difference, ``b_G/b1``, and ``b_G/b1 - a_G/a1`` times a1."""
         a1, _, a, d, high1, high2, _, cross = self.parts(other, own, weight)
