@@ -17,6 +17,7 @@ from jsgmath.families.distribution import Distribution
 from jsgmath.families.low_rank import LowRankMultivariateNormal
 from jsgmath.gaussian import Gaussian
 from jsgmath.interop import scipy, tensors
+from jsgmath.interop.composite import Composite
 from jsgmath.interop.images import Image, bases
 
 Adapter = Callable[[Any], object]
@@ -74,6 +75,9 @@ def adapted(name: str, distribution: object) -> Any:
             )
         if result is not None:
             return adapted(name, result)
+    if class_name(distribution) in NEAREST:
+        nearest = NEAREST[class_name(distribution)]
+        raise TypeError(f"{name} is a {class_name(distribution)}, which is no exponential family here; {nearest}")
     wanted = "a jsgmath.Gaussian or a normal distribution of scipy.stats, torch, NumPyro, distrax or TFP"
     hint = (
         "pass Gaussian(mean=..., var=...), in which the scale is named (var, logvar, std or cov), or "
@@ -84,6 +88,20 @@ def adapted(name: str, distribution: object) -> Any:
         hint = "tensors go to jsgmath.torch"
     got = class_name(distribution)
     raise TypeError(f"{name} must be {wanted}, or of a family in jsgmath.families, got {got}; {hint}")
+
+
+NEAREST = {
+    **dict.fromkeys(
+        ("StudentT", "Cauchy", "scipy.stats.t", "scipy.stats.cauchy"),
+        "the nearest one with a closed form is Normal; otherwise integrate numerically",
+    ),
+    **dict.fromkeys(("Gumbel", "scipy.stats.gumbel_r"), "exp(-x/scale) has an Exponential distribution; pass that"),
+    **dict.fromkeys(("Uniform", "scipy.stats.uniform"), "the nearest one is Beta, on an interval that both share"),
+    **dict.fromkeys(
+        ("MixtureSameFamily", "Mixture", "MixtureGeneral"), "jsgmath.js bounds the divergence between mixtures' parts"
+    ),
+}
+"""What to pass instead of a distribution that people often have, by the name of its class."""
 
 
 def class_name(distribution: object) -> str:
@@ -155,7 +173,7 @@ def independent(distribution: Any) -> Any:
 @singledispatch
 def with_event_axes(base: Distribution, axes: int) -> Any:
     """The same distributions, with the last ``axes`` axes of the batch as independent components."""
-    return base.independent(axes)
+    return base.independent(axes) if isinstance(base, Family | Composite) else Composite(base, axes)
 
 
 @with_event_axes.register
@@ -164,9 +182,9 @@ def image_with_event_axes(base: Image, axes: int) -> Image:
 
 
 @with_event_axes.register
-def gaussian_with_event_axes(base: Gaussian, axes: int) -> Gaussian:
+def gaussian_with_event_axes(base: Gaussian, axes: int) -> Gaussian | Composite:
     if base.dim > 1:
-        raise TypeError("Independent multivariate normals are not supported; give all dimensions to one Gaussian")
+        return Composite(base, axes)
     shape = base.batch_shape
     mean, std = (np.broadcast_to(x[..., 0], shape) for x in (base.mean, base.scale))
     batch = shape[: len(shape) - axes]
@@ -195,6 +213,10 @@ def transformed(distribution: Any) -> Image | None:
         invertible = getattr(distribution.bijector, "_is_injective", True)
     if not invertible:
         return None
+    try:
+        base = adapted("the base", base)
+    except TypeError:
+        return None  # the message names the transformed distribution
     kind = type(distribution)
 
     def image(mean: Any) -> Any:
@@ -202,7 +224,7 @@ def transformed(distribution: Any) -> Image | None:
 
     names = [x.__name__ for x in kind.__mro__]
     torch = kind.__module__.partition(".")[0] == "torch"
-    name = f"{names[0]} of {type(base).__name__}"
+    name = names[0]
     return Image(base, name, {"transforms": maps}, image if torch else None)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from jsgmath import families
 from jsgmath.checks import real_array
 from jsgmath.gaussian import Gaussian
+from jsgmath.interop.composite import Composite
 from jsgmath.interop.images import Image
 
 
@@ -91,6 +92,9 @@ ADAPTERS: dict[tuple[str, str], Callable[[Any], object]] = {
     ("scipy", "rv_discrete_frozen"): frozen,
     ("scipy", "dirichlet_frozen"): lambda frozen: families.Dirichlet(frozen.alpha),
     ("scipy", "multinomial_frozen"): lambda frozen: families.Categorical(probs=frozen.p).repeated(frozen.n),
+    ("scipy", "wishart_frozen"): lambda frozen: Composite(
+        Gaussian(np.zeros(len(frozen.scale)), cov=frozen.scale), degrees=frozen.df
+    ),
     ("scipy", "Normal"): normal,
     ("scipy", "StandardNormal"): normal,
     ("scipy", "ShiftedScaledDistribution"): shifted_scaled,
