@@ -274,15 +274,11 @@ class TorchArithmetic(Arithmetic):
     def clamp(self, x: Array, low: float, high: float) -> Array:
         return x.clamp(low, high)
 
-    def tail(self, w: Array) -> Array:
-        from jsgmath.torch.eager import diagonal
-
-        return diagonal.tail(w)
-
     def differentiable(self, compute: "Computation", arrays: Sequence[Array]) -> Array:
-        from jsgmath.torch.computed import Computed
+        from jsgmath.torch import computed
 
-        return Computed.apply(compute, *arrays)
+        kind = computed.Compiled if self.xp.compiler.is_compiling() else computed.Computed
+        return kind.apply(compute, *arrays)
 
 
 class JaxArithmetic(Arithmetic):
@@ -321,8 +317,7 @@ class JaxArithmetic(Arithmetic):
             along = self.xp.zeros_like(result)
             for derivative, x, vector in zip(derivatives, tangents, compute.vectors, strict=True):
                 if derivative is not None:
-                    # A tangent of zero is as if it were not there, even where the derivative is infinite.
-                    term = self.where(x == 0, 0.0, derivative) * x
+                    term = derivative * x
                     along = along + (term.sum(-1) if vector else term)
             return result, along.astype(result.dtype)
 

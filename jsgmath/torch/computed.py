@@ -36,7 +36,7 @@ def in_blocks(compute: Callable[..., list[Tensor | None]], vectors: Sequence[boo
     return [None if x is None else x.reshape(*shape, *x.shape[1:]) for x in whole]
 
 
-class Computed(Function):
+class Compiled(Function):
     """A `Computation`; its derivatives consist of operations that torch can differentiate again."""
 
     generate_vmap_rule = True
@@ -64,6 +64,10 @@ class Computed(Function):
                 factor = upstream[0][..., None] if vector else upstream[0]
                 gradients.append((factor * derivative).sum_to_size(x.shape).to(x.dtype))
         return tuple(gradients)
+
+
+class Computed(Compiled):
+    """The same with derivatives in forward mode, which torch.compile refuses."""
 
     @staticmethod
     def jvp(ctx: Any, _: None, *tangents: Tensor | None) -> Tensor:
