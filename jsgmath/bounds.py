@@ -14,7 +14,8 @@ from jsgmath import formula
 from jsgmath.checks import check_convention
 from jsgmath.divergences import bhattacharyya, jsg, jsg_dual, kl
 from jsgmath.families.arithmetic import Arithmetic, Array, arithmetic, library_of
-from jsgmath.hints import Convention, GaussianLike, Weight
+from jsgmath.gaussian import GaussianLike
+from jsgmath.hints import Convention, Weight
 from jsgmath.interop import pair_of
 
 

@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jsgmath.gaussian import DIAGONAL
-from jsgmath.hints import Convention, GaussianLike, Values
+from jsgmath.gaussian import DIAGONAL, GaussianLike
+from jsgmath.hints import Convention, Values
 from jsgmath.interop import gaussian_pair
 from jsgmath.reduction.pairs import pair_weights
 

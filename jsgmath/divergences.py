@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from jsgmath import formula, special
 from jsgmath.checks import check_convention
 from jsgmath.families.distribution import Distribution
-from jsgmath.gaussian import Gaussian
-from jsgmath.hints import Convention, GaussianLike, Weight
+from jsgmath.gaussian import Gaussian, GaussianLike
+from jsgmath.hints import Convention, Weight
 from jsgmath.interop import pair_of
 from jsgmath.interop.base import image_of
 from jsgmath.reduction import reduced

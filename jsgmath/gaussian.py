@@ -1,6 +1,6 @@
 """Gaussian distributions: a mean, and a scale in the form in which the user gave it."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -308,3 +308,6 @@ def _first(array: np.ndarray, where: np.ndarray) -> Any:
 def _freeze(array: np.ndarray) -> np.ndarray:
     array.flags.writeable = False
     return array
+
+
+GaussianLike: TypeAlias = Gaussian | Any  # or a normal distribution of another library

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jsgmath import formula
-from jsgmath.hints import Convention, GaussianLike
+from jsgmath.gaussian import GaussianLike
+from jsgmath.hints import Convention
 from jsgmath.interop import gaussian_pair
 from jsgmath.reduction.diagonal import diagonal_pairs, spread
 from jsgmath.reduction.pairs import common_dtype, finite, pair_weights

@@ -1,14 +1,10 @@
 """Names for the types of arguments and results of public functions."""
 
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-if TYPE_CHECKING:
-    from jsgmath.gaussian import Gaussian
-
-GaussianLike: TypeAlias = "Gaussian | Any"  # or a normal distribution of another library
 Weight: TypeAlias = ArrayLike | Any  # a number, or an array of the same library as the Gaussians
 Values = np.ndarray | np.floating[Any]  # one value per batch element, or a scalar if there is no batch
 Convention = Literal["deasy", "nielsen"]

@@ -29,7 +29,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jsgmath import formula, special
-from jsgmath.hints import GaussianLike, Values
+from jsgmath.gaussian import GaussianLike
+from jsgmath.hints import Values
 from jsgmath.interop import gaussian_pair
 from jsgmath.reduction import reduced
 from jsgmath.reduction.pairs import ScalarPairs, common_dtype, finite, pair_weights

@@ -1,6 +1,9 @@
-r"""``g(x) = x - log(1+x)`` and ``gs(x) = log(1+x) - x/(1+x)`` to the last digits, for any kind of number.
+r"""The arithmetic of the formula that needs care, for any type of number.
 
-Near zero both are differences of nearly equal numbers.  With ``q = x/(2+x)`` and ``w = q^2``, the series
+First come ``g(x) = x - log(1+x)`` and ``gs(x) = log(1+x) - x/(1+x)`` to the last digits, then both as torch and Triton
+compute them, and the reduction of two log-variances to the scalars of `formula.py`.
+
+Near zero both g and gs are differences of nearly equal numbers.  With ``q = x/(2+x)`` and ``w = q^2``, the series
 ``log(1+x) = 2 artanh(q) = 2q (1 + w/3 + w^2/5 + ...)`` gives them without cancellation,
 
     g  = q (x - 2 w P(w)),      gs = q (x/(1+x) + 2 w P(w)),      P(w) = 1/3 + w/5 + w^2/7 + ...
@@ -8,8 +11,9 @@ Near zero both are differences of nearly equal numbers.  With ``q = x/(2+x)`` an
 and for ``-2/3 < x < 2`` we have ``w < 1/4``: each term adds two bits.  Elsewhere the plain difference loses less than
 two bits.  For positive x it takes ``1 + x`` for k, so that the rounding errors of x and k do not add up.
 
-The text is generic: ``log`` and ``where`` are the number type's own, ``one`` its one, ``terms`` the length of ``P``
-(`series_terms`), and ``floor`` a small number: outside ``(floor, 1/floor)`` a ratio of variances may have been cut off.
+The text is generic: ``log`` and ``where`` are functions of the number type, ``one`` is its one, and ``terms`` is the
+length of ``P`` (`series_terms`).  ``floor`` is a small number: outside ``(floor, 1/floor)`` a ratio of variances may
+have been clamped.
 """
 
 import math
@@ -18,15 +22,15 @@ from functools import partial
 
 import numpy as np
 
-# What NumPy results are computed in before they are rounded once: 80 bits on x86, for results within one unit of the
-# last place.  Where a long double is a double, they are within 8 but for rare exceptions (verification/README.md).
+# The type in which NumPy results are computed before they are rounded once: 80 bits on x86, for results within one unit
+# of the last place.  Where a long double is a double, they are within 8, with rare exceptions (verification/README.md).
 WORK = np.longdouble
-# In one dimension rounding takes a divergence off by at most so many epsilons of `WORK`, relatively (same place).
+# In one dimension, rounding changes a divergence by at most this many epsilons of `WORK`, relatively (same place).
 ROUNDING = 23
 
 
 def series_terms(bits):
-    """Terms of ``P`` after which what is left out is below a tenth of the last of ``bits`` bits."""
+    """The number of terms of ``P`` after which the rest is below a tenth of the last of ``bits`` bits."""
     return math.ceil(bits / 2)
 
 
@@ -63,7 +67,7 @@ def gs(x, k, other_k, log_r, log, where, one, terms, floor):
 
 
 def two_sum(a, b):
-    """``a + b``, and what rounding took off it [Knuth]: it matters once multiplied by a large number."""
+    """``a + b`` rounded, and the rounding error [Knuth], which matters once it is multiplied by a large number."""
     high = a + b
     part = high - a
     return high, (a - (high - part)) + (b - part)
@@ -76,18 +80,18 @@ def numpy_kernel(kernel):
     return partial(kernel, log=np.log, where=np.where, one=WORK(1), terms=terms, floor=info.tiny ** WORK(0.75))
 
 
-# How torch and Triton compute g and gs.  In a GPU kernel there is no room for a logarithm beside a long series, and in
-# torch a choice costs as much as a logarithm.  So k is split into ``(1 + f) k_rest``:
+# How torch and Triton compute g and gs.  In a GPU kernel there is no time for both a logarithm and a long series, and
+# in torch a choice costs as much as a logarithm.  So k is split into ``(1 + f) k_rest``:
 #
 #     g(x) = g(f) + (x - f) - log(k_rest),        gs(x) = gs(f) + (1/k - 1/(1+f)) + log(k_rest)
 #
-# with ``f = x``, so that only the series remains, wherever 1 + f lies between the numbers below.  At these g and gs are
-# so large already that the rounding of k and of a logarithm is six units of the last place, or less.
+# with ``f = x``, so that only the series remains, wherever 1 + f lies between the numbers below.  At these numbers g
+# and gs are already so large that rounding k and a logarithm costs at most six units of the last place.
 SPLIT_FROM, SPLIT_TO = 3 / 8, 2.0
 
 
 def ratio(x, y):
-    """``x / y``; for Triton replaced by what is faster."""
+    """``x / y``; Triton replaces it by a faster division."""
     return x / y
 
 
@@ -167,9 +171,9 @@ def polynomial(x, coefficients):
 
 
 def economised(series, low, high, terms):
-    """Coefficients for `polynomial`: a power series cut to so many terms, but nearly the best ones from low to high.
+    """Coefficients for `polynomial` of nearly the best approximation to a power series from ``low`` to ``high``.
 
-    The highest power is replaced by what is nearest to it among the lower ones, again and again [Lanczos].
+    Again and again, the highest power is replaced by its best approximation by lower ones [Lanczos].
     """
     series, low, high = [Fraction(c) for c in series], Fraction(low), Fraction(high)
     shift, slope = (low + high) / (low - high), 2 / (high - low)
@@ -190,7 +194,7 @@ def economised(series, low, high, terms):
 
 
 def split_tail(terms):
-    """Coefficients of ``2 P(w)`` for what w the split leaves; each term adds more than four bits to g and gs."""
+    """Coefficients of ``2 P(w)`` for the w that the split leaves; each term adds more than four bits to g and gs."""
     largest = max((f / (f + 2)) ** 2 for f in (Fraction(SPLIT_FROM) - 1, Fraction(SPLIT_TO) - 1))
     return economised([Fraction(2, 2 * j + 3) for j in range(2 * terms + 4)], 0, largest, terms)
 

@@ -1,4 +1,4 @@
-"""Hints for `special.py`: Triton, which compiles some of its text, would evaluate what stands there."""
+"""Type hints for `special.py`.  They cannot stand there, because Triton compiles part of it and would run them."""
 
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-N = TypeVar("N")  # a NumPy array, a torch or Triton tensor, a SymPy symbol, an Arb ball: whatever knows + - * /
+N = TypeVar("N")  # a NumPy array, a torch or Triton tensor, a SymPy symbol, an Arb ball: any type with + - * /
 Where = Callable[[Any, N, N], N]
 
 WORK: type[np.longdouble]

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import signal
 
+import verification.profiles  # noqa: F401
 from tests.chromium import chromium  # noqa: F401  (fixtures for every test that asks for them)
 
 # The kernels decide at import whether Triton's interpreter runs them, and these tests run without a GPU.  Tests of the

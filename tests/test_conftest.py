@@ -4,6 +4,8 @@ import subprocess
 import sys
 import tomllib
 
+from hypothesis import settings
+
 RUN_IN_THE_BACKGROUND = """
 import signal, subprocess, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does with what ends with &
@@ -41,3 +43,8 @@ def test_the_proofs_and_the_tests_of_numpy_need_no_torch_and_say_what_is_left_ou
 def test_the_extra_that_installs_the_proofs_brings_no_torch(pytestconfig):
     extras = tomllib.loads((pytestconfig.rootpath / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert not [package for name in ("verify", "certified") for package in extras[name] if "torch" in package]
+
+
+def test_hypothesis_takes_the_same_examples_in_every_run_without_a_deadline():
+    assert settings().derandomize
+    assert settings().deadline is None

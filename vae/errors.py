@@ -1,8 +1,8 @@
-"""Mistakes that a user can mend, as opposed to bugs."""
+"""Errors that a user can fix, as opposed to bugs."""
 
 
 class UserError(Exception):
-    """One line for the user; a program that meets it prints that line and exits with status 2."""
+    """An error with a message of one line; a program prints the line and exits with status 2."""
 
 
 class InUse(UserError):

@@ -1,32 +1,32 @@
-r"""What a model is judged by; ``python -m vae.evaluate RUN`` judges a run that has finished.
+r"""Evaluates runs that have finished: ``python -m vae.evaluate RUN``.
 
-It prints a table and writes ``evaluation.json`` into the run's folder (in nats, but for errors that are none and MMD):
+The program prints a table and writes ``evaluation.json`` to the run's folder. Divergences and evidence are in nats:
 
-- ``epoch``: how many epochs the model was trained for; ``alpha``: its skew, learnt or set, null where there is none;
-- ``train``, ``test``: means over all ``images`` of the split with z = mean: ``squared_error`` (whatever the run was
-  trained with, so that runs compare), and the run's own ``reconstruction``, ``divergence`` and ``loss``;
-- ``latent``: of each latent dimension, over all test images: mean ``kl_qp`` = KL(q||p) and ``kl_pq`` = KL(p||q), the
-  ``variance_of_mean`` of q, and whether that makes it ``active``; ``active_units``: how many are (Burda et al. 2016);
-- ``evidence``: of a random choice of test images, ``batches`` of ``batch_size``, with as many draws of z for each as
-  ``samples`` says:
+- ``epoch``: the number of epochs that the model was trained for; ``alpha``: its skew, set or learnt, or null;
+- ``train``, ``test``: means over all ``images`` of the split, with z = mean: the ``squared_error``, by which runs with
+  different likelihoods compare, and the run's own ``reconstruction``, ``divergence`` and ``loss``;
+- ``latent``: for each latent dimension, over all test images: mean ``kl_qp`` = KL(q||p) and ``kl_pq`` = KL(p||q), the
+  ``variance_of_mean`` of q, and whether this makes it ``active``; ``active_units``: their number (Burda et al. 2016);
+- ``evidence``: for randomly chosen test images, ``batches`` of ``batch_size``, with ``samples`` draws of z each:
 
   - ``likelihood``: the density p(x|z); ``binarised``: whether grey images were made black and white for it;
-  - ``rate``: mean KL(q||p), ``distortion``: mean of -log p(x|z) over the draws, ``elbo``: minus their sum;
-  - ``log_evidence``: mean of log p(x) by importance sampling, ``standard_error``: of that mean, over the images;
-  - ``interval``: the paper's (Fig. 5), 95 % of 1000 bootstrap resamples of ``batch_log_evidence``, the batches' means;
-  - ``effective_samples``, ``fewest_effective_samples``: of the draws for an image, their mean and minimum. Where they
-    are few, the log evidence is a lower bound that lies below log p(x): 16 times as many draws found 0.27 nats more in
-    192 images of MNIST by the Gaussian likelihood, 0.64 by Bernoulli's (the run named below);
-  - ``seed``: on it, and on a batch's number, depend the batch's images and draws;
+  - ``rate``: mean KL(q||p); ``distortion``: mean of -log p(x|z) over the draws; ``elbo``: minus their sum;
+  - ``log_evidence``: mean of log p(x) by importance sampling; ``standard_error``: its standard error over the images;
+  - ``interval``: as in Fig. 5, 95 % of 1000 bootstrap resamples of ``batch_log_evidence``, the means of the batches;
+  - ``effective_samples``, ``fewest_effective_samples``: mean and minimum over the images. If they are small, the log
+    evidence is well below log p(x): 16 times as many draws gave 0.27 nats more for 192 images of MNIST with the
+    Gaussian likelihood and 0.64 with Bernoulli's (the run named below);
+  - ``seed``: determines, together with the number of a batch, its images and draws;
 
 - ``environment``: as in run.json.
 
-Evidence needs a p(x|z) that is normalised, and Bernoulli's is for black and white alone, so grey images are binarised
-by a draw of each pixel, once. Their q is still that of the grey image, which the encoder was trained on. Any q gives an
-unbiased p(x), and the better one a higher log of it: this one 0.32 +- 0.06 nats more than the binarised image's on
-MNIST, 0.83 +- 0.07 on Fashion-MNIST (JSG, alpha 0.3, 10 epochs, 128 draws, the same 1,280 images and noise).
+Evidence needs a normalised p(x|z). Bernoulli's is normalised for black and white images only, so grey images are
+binarised by one draw of each pixel. The posterior q is still that of the grey image, on which the encoder was trained.
+Any q gives an unbiased estimate of p(x), and a better q a higher mean of its log: this one gives 0.32 +- 0.06 nats more
+than the q of the binarised image on MNIST and 0.83 +- 0.07 on Fashion-MNIST (JSG, alpha 0.3, 10 epochs, 128 draws, the
+same 1,280 images and noise).
 
-The paper's released code takes the log-variance for a log standard deviation and adds 1e-9 inside logs; not so here.
+The paper's released code uses the log-variance as log standard deviation and adds 1e-9 inside logs; this code does not.
 """
 
 import contextlib
@@ -59,17 +59,17 @@ from vae.training.measure import ACTIVE, describe_latent, encode, evaluate
 
 DESCRIPTION = """\
 Evaluate runs that have finished: errors, divergences of each latent dimension, active units, rate, distortion and
-importance-weighted log evidence. Prints a table and writes evaluation.json into each run's folder. A run that cannot be
-judged is named on stderr, the others are judged, and the exit status is 2.
+importance-weighted log evidence. Print a table and write evaluation.json to each run's folder. If a run cannot be
+evaluated, it is named on stderr, the others are evaluated, and the exit status is 2.
 
   python -m vae.evaluate runs/fashion-jsg-0.3
-  python -m vae.evaluate runs/* --likelihood bernoulli     the paper's Fig. 5: trained with squares, judged with this
+  python -m vae.evaluate runs/* --likelihood bernoulli     as in Fig. 5, for runs trained with squared errors
 """
 
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """What to evaluate and how."""
+    """The runs to evaluate, and how."""
 
     runs: Annotated[
         tuple[Path, ...],
@@ -79,47 +79,47 @@ class EvaluateOptions:
     """Folders of runs that have finished."""
 
     likelihood: Literal["own", Likelihood] = "own"
-    """Of the evidence. own: the one the run was trained with. gaussian: of variance 1/2. bernoulli: grey images are
-    binarised. laplace: of scale 1."""
+    """Likelihood for the evidence. own: that of the training. gaussian: variance 1/2. bernoulli: grey images are
+    binarised. laplace: scale 1."""
 
     samples: int = 128
     """Draws of z for each image."""
 
     batches: int = 100
-    """Batches of test images; fewer where there are not as many."""
+    """Batches of test images, or as many as there are."""
 
     batch_size: int = 64
     """Images in a batch."""
 
     data: Annotated[Path | None, place("the usual places are searched")] = None
-    """Where the files of the run's data set are."""
+    """Where the files of the runs' data set are."""
 
     seed: int = 0
-    """Fixes the choice of images, their binarisation, the draws and the resamples."""
+    """Determines the choice of images, their binarisation, the draws and the resamples."""
 
 
 def finished_run(path: Path) -> Run:
     """The run in a folder.
 
     Raises:
-        UserError: there is none, it is damaged, or it has not finished.
+        UserError: there is no run, it is damaged, or it has not finished.
     """
     run = read_run(path)
     if not run.finished:
-        raise UserError(f"{path} has not finished; wait for it, or go on with python -m vae.train --resume")
+        raise UserError(f"{path} has not finished; wait for it, or continue it with python -m vae.train --resume")
     if not (path / WEIGHTS).exists():
         raise UserError(f"{path} has no {WEIGHTS}, which training writes at its end; train it again in another --out")
     return run
 
 
 def evaluate_run(run: Run, options: EvaluateOptions) -> dict[str, Any]:
-    """What evaluation.json is to hold; see the module's docstring."""
+    """The contents of evaluation.json; see the docstring of this module."""
     settings = run.settings
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     backend = prepare_backend("auto", device)
     dataset = load(settings.dataset, options.data).to(device)
     if dataset.sha256 != run.sha256:
-        raise UserError(f"{run.path} was trained on other data: the sha256 in its run.json differ; name it with --data")
+        raise UserError(f"{run.path} was trained on other data: the sha256 in its run.json differ; pass it with --data")
     test_images = dataset.test_images
     model = load_model(run, test_images.shape[-1], device)
     objective = Objective(
@@ -145,7 +145,7 @@ def evaluate_run(run: Run, options: EvaluateOptions) -> dict[str, Any]:
 
 
 def errors(model: VAE, objective: Objective, images: Images) -> dict[str, float]:
-    """``evaluate``, and the squared error whatever the model was trained with."""
+    """The terms of ``evaluate``, and the squared error for a model trained with any likelihood."""
     terms = evaluate(model, objective, images)
     squares = terms if objective.likelihood == "gaussian" else evaluate(model, Objective("kl-qp", 0, 1, "auto"), images)
     return {"images": len(images), "squared_error": squares["reconstruction"], **terms}
@@ -154,7 +154,7 @@ def errors(model: VAE, objective: Objective, images: Images) -> dict[str, float]
 def estimate_evidence(
     model: VAE, images: Images, mean: Tensor, logvar: Tensor, likelihood: Likelihood, options: EvaluateOptions
 ) -> dict[str, Any]:
-    """Rate, distortion and log evidence of batches of the images, whose posterior is given: float64, all images."""
+    """Rate, distortion and log evidence of batches of images; mean and logvar are those of all images, float64."""
     count = min(options.batches, len(images) // options.batch_size)
     if count < 2:
         raise UserError(
@@ -162,7 +162,7 @@ def estimate_evidence(
             "take a smaller --batch-size"
         )
     random = np.random.default_rng(options.seed)
-    # At random, for MNIST's test set starts with the images that are easier to read.
+    # In random order, as MNIST's test set starts with the images that are easier to read.
     order = torch.from_numpy(random.permutation(len(images))[: count * options.batch_size]).to(mean.device)
     estimates = []
     binarised = False
@@ -207,13 +207,13 @@ def estimate_batch(
     samples: int,
     random: np.random.Generator,
 ) -> Estimate:
-    """Importance sampling of one batch, with noise from ``random``."""
+    """Estimates the evidence of one batch by importance sampling, with noise from ``random``."""
     noise = torch.from_numpy(random.standard_normal((samples, *mean.shape))).to(mean.device)
     return importance_sampling(lambda z: log_density(likelihood, images, model.decoder(z.float())), mean, logvar, noise)
 
 
 def result_table(run: Run, result: dict[str, Any]) -> str:
-    """The result for the eye."""
+    """The result as a printed table."""
     settings, latent, found = run.settings, result["latent"], result["evidence"]
     learnt = f", learnt {run.alpha:.4f}" if settings.learn_alpha else ""
     chosen = f"{found['batches'] * found['batch_size']:,} of {result['test']['images']:,} test images"

@@ -11,16 +11,16 @@ from torch import Tensor
 
 
 class Estimate(NamedTuple):
-    """What the draws from its posterior say about each image: tensors of length ``batch``, float64, in nats."""
+    """Estimates for each image from draws of its posterior: tensors of length ``batch``, float64, in nats."""
 
     log_evidence: Tensor
-    """Log of the mean weight. The mean weight has no bias; its log falls short of log p(x), the less the more draws."""
+    """Log of the mean weight. The mean weight is unbiased; its log is biased downwards, less with more draws."""
 
     distortion: Tensor
     """Mean of -log p(x|z)."""
 
     effective_samples: Tensor
-    """Squared sum of the weights over the sum of their squares: from 1, one draw is all, to the number of draws."""
+    """Squared sum of the weights over the sum of their squares, from 1, one dominates, to the number of draws."""
 
 
 def importance_sampling(
@@ -30,12 +30,12 @@ def importance_sampling(
 
     .. math:: w = \frac{p(x|z)\,p(z)}{q(z)}, \quad q = N(mean, e^{logvar}), \quad p(z) = N(0, I)
 
-    Any q that is nowhere zero will do; the nearer it is to :math:`p(z|x)`, the fewer draws are needed.
+    Any q that is nowhere zero works; the closer it is to :math:`p(z|x)`, the fewer draws are needed.
 
     Args:
-        log_likelihood: gives log p(x|z) of the ``batch`` images for as many z, ``batch x latent``, float64. It is
-            called with one draw for each image at a time: more of them decoded at once outgrow a CPU's cache.
-        mean, logvar: of q for each image, ``batch x latent``, float64.
+        log_likelihood: returns log p(x|z) of the ``batch`` images for one z each, ``batch x latent``, float64. It is
+            called with one draw for each image at a time, as more decoded images do not fit a CPU's cache.
+        mean, logvar: parameters of q for each image, ``batch x latent``, float64.
         noise: draws of N(0, I), ``samples x batch x latent``, float64.
 
     >>> mean, logvar = torch.zeros(1, 1).double(), torch.tensor([[1 / 3]]).double().log()  # p(z|x = 0) of N(x|z, 1/2)
@@ -46,7 +46,7 @@ def importance_sampling(
     """
     z = mean + noise * torch.exp(logvar / 2)
     log_likelihoods = torch.stack([log_likelihood(draw).double() for draw in z])
-    # log p(z) - log q(z): the factors of 2 pi cancel.
+    # log p(z) - log q(z), where the factors of 2 pi cancel.
     log_weights = log_likelihoods + (noise.square() - z.square() + logvar).sum(-1) / 2
     total = log_weights.logsumexp(0)
     return Estimate(
@@ -57,8 +57,8 @@ def importance_sampling(
 
 
 def binarise(images: Tensor, random: np.random.Generator) -> Tensor:
-    """Black and white images, each pixel white with the probability its grey level in [0, 1] (Salakhutdinov & Murray
-    2008). Images that are black and white stay as they are.
+    """Draws black and white images: the grey level in [0, 1] of a pixel is its probability of being white
+    (Salakhutdinov & Murray 2008). Black and white images do not change.
 
     >>> binarise(torch.tensor([0.0, 1.0, 1.0]), np.random.default_rng(0))
     tensor([0., 1., 1.])

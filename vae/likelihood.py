@@ -1,4 +1,4 @@
-r"""How far an image is from its reconstruction: the first term of the loss, and the density :math:`p(x|z)` of it."""
+r"""The error of a reconstruction, which is the first term of the loss, and the density :math:`p(x|z)`."""
 
 import math
 from typing import Literal
@@ -11,24 +11,24 @@ Likelihood = Literal["gaussian", "bernoulli", "laplace"]
 
 UNITS: dict[Likelihood, str] = {"gaussian": "squared error", "bernoulli": "nats", "laplace": "absolute error"}
 
-# What a pixel adds to the error to make it -log p(x|z): a normal density of variance 1/2, Laplace's of scale 1. The
-# Bernoulli likelihood is a probability as it stands, but of black or white only.
+# The constant for each pixel that makes the error -log p(x|z): a normal density of variance 1/2, Laplace's of scale 1.
+# The Bernoulli likelihood needs none, but is a probability of black and white pixels only.
 NORMALISERS: dict[Likelihood, float] = {"gaussian": math.log(math.pi) / 2, "bernoulli": 0.0, "laplace": math.log(2)}
 
 
 def error(likelihood: Likelihood, images: Tensor, logits: Tensor) -> Tensor:
-    """The error of each image, summed over its pixels, in ``UNITS``: never scaled and never averaged.
+    """The error of each image in ``UNITS``: a sum over its pixels, not a mean.
 
     Args:
-        likelihood: gaussian, the sum of squares; laplace, the sum of magnitudes; bernoulli, the cross-entropy.
+        likelihood: gaussian is the sum of squares, laplace the sum of absolute values, bernoulli the cross-entropy.
         images: grey levels in [0, 1].
-        logits: of the reconstruction's grey levels, shaped as the images or broadcasting with them.
+        logits: logits of the reconstruction's grey levels, of the same shape or broadcasting with it.
 
     >>> error("gaussian", torch.tensor([[[[1.0, 0.5]]]]), torch.zeros(1, 1, 1, 2))
     tensor([0.2500])
     """
     if likelihood == "bernoulli":
-        # On logits, so that a reconstruction as good as black or white costs no digits.
+        # From logits, so that reconstructions near black or white lose no digits.
         images, logits = torch.broadcast_tensors(images, logits)
         errors = binary_cross_entropy_with_logits(logits, images, reduction="none")
     else:
@@ -41,7 +41,7 @@ def log_density(likelihood: Likelihood, images: Tensor, logits: Tensor) -> Tenso
     r"""The log of :math:`p(x|z)` for each image, in nats.
 
     Raises:
-        ValueError: bernoulli and a pixel that is neither 0 nor 1, for which it is no probability.
+        ValueError: the likelihood is bernoulli and a pixel is neither 0 nor 1.
     """
     if likelihood == "bernoulli" and not ((images == 0) | (images == 1)).all():
         raise ValueError(

@@ -12,11 +12,11 @@ HIDDEN = 256
 class VAE(nn.Module):
     r"""A convolutional variational auto-encoder for grey images of 32 x 32 or 64 x 64 pixels.
 
-    The encoder gives the mean and the log-variance of :math:`q(z|x)`, the decoder, its mirror image, turns ``z`` into
-    the logits of an image with values in [0, 1].
+    The encoder returns the mean and the log-variance of :math:`q(z|x)`. The decoder mirrors it and turns ``z`` into the
+    logits of an image with values in [0, 1].
 
     Args:
-        image_size: 32 or 64; each convolution halves it, down to 4.
+        image_size: 32 or 64; each convolution halves it until it is 4.
         latent: dimension of ``z``.
 
     >>> VAE()(torch.zeros(2, 1, 32, 32), noise=torch.zeros(2, 10))[0].shape
@@ -69,16 +69,16 @@ class VAE(nn.Module):
         return mean, logvar
 
     def decode(self, z: Tensor) -> Tensor:
-        """The images, with values in [0, 1], that ``batch x latent`` points stand for."""
+        """The images, with values in [0, 1], of points ``z``, ``batch x latent``."""
         return self.decoder(z).sigmoid()
 
     def forward(self, images: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Logits of the reconstruction, ``z = mean + noise * sd`` behind it, mean and log-variance of ``q(z|x)``."""
+        """Returns the logits of the reconstruction, its ``z = mean + noise * sd``, and mean and log-variance of q."""
         mean, logvar = self.encode(images)
         z = reparametrise(mean, logvar, noise)
         return self.decoder(z), z, mean, logvar
 
 
 def reparametrise(mean: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
-    """A draw of N(mean, exp(logvar)), differentiable in both, out of a draw of N(0, I)."""
+    """Turns a draw of N(0, I) into one of N(mean, exp(logvar)), differentiable in both."""
     return mean + noise * torch.exp(logvar / 2)

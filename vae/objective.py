@@ -1,4 +1,4 @@
-r"""What a VAE minimises: reconstruction + weight * divergence from :math:`q(z|x)` to the prior (the paper's eq. 22)."""
+r"""The objective of a VAE: reconstruction + weight * divergence from :math:`q(z|x)` to the prior (eq. 22)."""
 
 import importlib.util
 import os
@@ -20,16 +20,17 @@ TERMS = ("reconstruction", "divergence", "loss")
 
 
 class Objective(nn.Module):
-    """The loss and its two terms; it has a parameter where alpha is learnt.
+    """The loss and its two terms. If alpha is learnt, the module has it as a parameter.
 
     Args:
-        divergence: what keeps the posterior near the prior N(0, I).
-        alpha: skew of JSG and JSG*, in [0, 1].
-        weight: factor of the divergence: the paper's lambda, a beta-VAE's beta.
-        backend: computes the divergence.
-        learn_alpha: alpha is where learning starts.
-        mmd_of: what is compared with normal draws: InfoVAE's z, or mean and log-variance, as the paper's code does.
-        likelihood: measures the reconstruction.
+        divergence: the divergence between the posterior and the prior N(0, I).
+        alpha: skew of JSG and JSG*, in [0, 1]; where learning starts if it is learnt.
+        weight: factor of the divergence, called lambda in the paper and beta in a beta-VAE.
+        backend: how the divergence is computed.
+        learn_alpha: whether alpha is learnt.
+        mmd_of: what MMD compares with normal draws: z, as InfoVAE does, or mean and log-variance, as the paper's code
+            does.
+        likelihood: how the reconstruction error is measured.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Objective(nn.Module):
         self.mmd_of = mmd_of
         self.likelihood: Likelihood = likelihood
         self.reference = backend == "reference"
-        # The KLs are the ends of the family (Proposition 1), so every divergence but MMD is one and the same call.
+        # The KLs are the ends of the family (Proposition 1), so all divergences except MMD are the same call.
         self.jsg = JSGLoss(
             {"kl-qp": 0.0, "kl-pq": 1.0}.get(divergence, alpha),
             dual=divergence == "jsg-dual",
@@ -71,18 +72,18 @@ class Objective(nn.Module):
 
         Args:
             images, logits: grey levels and the logits of their reconstruction, ``batch x 1 x size x size``.
-            z: a draw of q(z|x), ``batch x latent``; only MMD looks at it.
-            mean, logvar: of q(z|x), ``batch x latent``.
-            gather: makes of MMD's points, where these are a share of the batch's, those of the whole batch.
+            z: a draw of q(z|x), ``batch x latent``; only MMD uses it.
+            mean, logvar: parameters of q(z|x), ``batch x latent``.
+            gather: turns the points of a share of the batch into those of the whole batch, for MMD.
         """
         reconstruction = error(self.likelihood, images, logits)
         divergence = self.regularise(z, mean, logvar, gather)
         return torch.stack([reconstruction, divergence, reconstruction + self.weight * divergence])
 
     def regularise(self, z: Tensor, mean: Tensor, logvar: Tensor, gather: Gather = lambda points: points) -> Tensor:
-        """The divergence between q(z|x) and N(0, I) of each row; MMD, a property of the batch, is the same for all."""
-        # In double precision, which for a latent space costs nothing, the backends agree to the last bit of the float32
-        # result. Else a rounding error soon flips a ReLU, and Adam makes another run of it within a few steps.
+        """The divergence between q(z|x) and N(0, I) for each row; MMD compares batches, so its rows are equal."""
+        # In double precision, which costs little for a latent space, the backends agree to the last bit of the float32
+        # result. In float32 a rounding error soon flips a ReLU, and within a few steps Adam makes a different run.
         if self.divergence == "mmd":
             points = z if self.mmd_of == "z" else torch.cat([mean, logvar], -1)
             return mmd_to_standard_normal(gather(points.double())).to(mean.dtype).expand(len(mean))
@@ -97,20 +98,20 @@ def mmd_to_standard_normal(points: Tensor) -> Tensor:
     .. math:: \frac1{b^2}\sum_{ij} k(x_i, x_j) - \frac2b\sum_i E_y\,k(x_i, y) + E_{y,y'}\,k(y, y')
 
     with InfoVAE's kernel :math:`k(x, y) = \exp(-\overline{(x - y)^2} / n)` (Zhao et al. 2017,
-    https://arxiv.org/abs/1706.02262). The expectations over the prior have closed forms, so none of it is drawn.
+    https://arxiv.org/abs/1706.02262). The expectations over the prior have closed forms, so the prior is not sampled.
 
     >>> round(mmd_to_standard_normal(torch.zeros(1, 1, dtype=torch.float64)).item(), 6)  # 1 - 2 / sqrt(3) + 1 / sqrt(5)
     0.292513
     """
     n = points.shape[-1]
-    width = n * n / 2  # the variance of k, as a normal density without its factor
+    width = n * n / 2  # the variance of k, seen as a normal density without its factor
     among = torch.exp((points[:, None] - points).square().sum(-1) / (-2 * width)).mean()
     to_prior = (width / (width + 1)) ** (n / 2) * torch.exp(points.square().sum(-1) / (-2 * (width + 1))).mean()
     return among - 2 * to_prior + (width / (width + 2)) ** (n / 2)
 
 
 class ReferenceDivergence(torch.autograd.Function):
-    """The NumPy float64 reference and its analytic gradient: slow, for checks from end to end."""
+    """The NumPy float64 reference and its analytic gradient; slow, for end-to-end checks."""
 
     @staticmethod
     def forward(ctx, mean: Tensor, logvar: Tensor, alpha: float | Tensor, dual: bool) -> Tensor:
@@ -118,7 +119,7 @@ class ReferenceDivergence(torch.autograd.Function):
 
         ctx.alpha_like = alpha if isinstance(alpha, Tensor) else None
         if not (mean.isfinite().all() and logvar.isfinite().all()):
-            # The reference refuses such a Gaussian; the trainer is to find and name the non-finite term itself.
+            # The reference refuses such a Gaussian; NaN lets the trainer find and name the term that is not finite.
             nan = torch.full_like(mean, torch.nan)
             ctx.save_for_backward(nan, nan, nan.sum(-1))
             return nan.sum(-1)
@@ -138,10 +139,10 @@ class ReferenceDivergence(torch.autograd.Function):
 
 
 def prepare_backend(backend: Backend, device: torch.device) -> str:
-    """Makes the backend ready for the device and says in a few words what will run.
+    """Prepares the backend for the device and returns a short description of it.
 
-    Triton's interpreter must be switched on before the first kernel is imported; ``jsgmath.torch`` imports its kernels
-    when the first one runs.
+    Triton's interpreter must be switched on before kernels are imported, and ``jsgmath.torch`` imports them when the
+    first one runs.
     """
     if backend == "auto":
         return "triton" if device.type == "cuda" else "eager"
@@ -150,5 +151,5 @@ def prepare_backend(backend: Backend, device: torch.device) -> str:
     if importlib.util.find_spec("triton") is None:
         raise UserError("--backend triton needs the package triton: install it, or use --backend eager")
     os.environ["TRITON_INTERPRET"] = "1"
-    print("no GPU here: the Triton kernel runs in Triton's interpreter (TRITON_INTERPRET=1)", flush=True)
+    print("no GPU: the Triton kernel runs in Triton's interpreter (TRITON_INTERPRET=1)", flush=True)
     return "triton, interpreted"

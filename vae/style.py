@@ -1,4 +1,4 @@
-"""How figures look: one style, and for each divergence one colour and one name in all of them."""
+"""The style of all figures, with one colour and one name for each divergence."""
 
 from contextlib import AbstractContextManager
 
@@ -6,8 +6,7 @@ import matplotlib.style
 
 INK = "#333333"
 
-# Okabe and Ito's palette, which people with any kind of colour vision can tell apart. A divergence has one colour and
-# one name in all figures.
+# Okabe and Ito's palette, whose colours people with any kind of colour vision can tell apart.
 COLOURS = {
     "kl-qp": "#0072B2",
     "kl-pq": "#56B4E9",
@@ -26,7 +25,7 @@ LABELS = {
 }
 
 STYLE = {
-    "font.family": "STIXGeneral",  # Times' shapes, as in the paper; matplotlib brings it along
+    "font.family": "STIXGeneral",  # like Times, as in the paper; part of matplotlib
     "mathtext.fontset": "stix",
     "font.size": 9,
     "axes.titlesize": 9,
@@ -61,5 +60,5 @@ STYLE = {
 
 
 def style() -> AbstractContextManager[None]:
-    """Where figures are to be built and written; nothing of the user's own matplotlibrc shows in them."""
+    """A context in which figures are built and written, so that a user's matplotlibrc does not change them."""
     return matplotlib.style.context(["default", STYLE])

@@ -18,11 +18,11 @@ from vae.training.processes import ALONE, Processes, joined, leave
 from vae.training.settings import Settings, parse
 from vae.training.training import Training, prepare
 
-REDRAW_AFTER = 60.0  # seconds; drawing takes one or two, so a long run can be watched at little cost
+REDRAW_AFTER = 60.0  # seconds between pictures of a long run; drawing them takes one or two
 
 
 def train(settings: Settings, arguments: list[str], processes: Processes = ALONE) -> None:
-    """Trains one model and leaves everything about it in the run's folder."""
+    """Trains one model and writes everything about it to the run's folder."""
     dataset, backend = prepare(settings, processes)
     with Training(settings, dataset, backend, processes) as training:
         splits, folder = dataset.splits, training.path
@@ -36,12 +36,12 @@ def train(settings: Settings, arguments: list[str], processes: Processes = ALONE
         drawn = time.monotonic()
         total, done = (epochs * len(splits["train"]) for epochs in (settings.epochs, training.epoch))
         try:
-            # The bar shows on a terminal only, the line per epoch anywhere.
+            # The bar appears on a terminal only, the line per epoch everywhere.
             disable = None if processes.first else True
             with tqdm(total=total, initial=done, unit=" images", leave=False, disable=disable) as bar:
                 for rows in training.epochs(bar):
                     bar.write(progress(rows, training.epoch, settings.epochs), file=sys.stdout)
-                    sys.stdout.flush()  # a log file shows each epoch as it ends, too
+                    sys.stdout.flush()  # so that a log file shows each epoch as it ends
                     if processes.first and time.monotonic() - drawn > REDRAW_AFTER and not training.finished:
                         training.draw()
                         drawn = time.monotonic()
@@ -51,7 +51,7 @@ def train(settings: Settings, arguments: list[str], processes: Processes = ALONE
             command = [*(torchrun if processes.count > 1 else ["python"]), "-m", "vae.train", *arguments]
             command += [] if settings.out else ["--out", str(folder)]
             command += [] if "--resume" in arguments else ["--resume"]
-            stopped = f"stopped after epoch {training.epoch}; to go on: {shlex.join(command)}"
+            stopped = f"stopped after epoch {training.epoch}; to continue: {shlex.join(command)}"
             raise KeyboardInterrupt(stopped) from None
         if processes.first:
             print(summary(training.metrics[-len(splits) :], training.seconds, folder))
@@ -75,9 +75,9 @@ def summary(rows: list[dict[str, Any]], seconds: float, folder: Path) -> str:
 
 
 def settle(settings: Settings, processes: Processes) -> Settings:
-    """The settings as torchrun needs them, which starts the same command line again when a process died."""
+    """Makes a run continue when torchrun, after a process died, starts the same command line again."""
     if is_torchelastic_launched() and settings.out is None:
-        raise UserError("torchrun needs --out: where shall processes that it starts again find their run?")
+        raise UserError("torchrun needs --out, so that restarted processes can find their run")
     if processes.begun and settings.out and (settings.out / "run.json").exists():
         return replace(settings, resume=True)
     return settings

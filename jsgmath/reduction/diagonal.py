@@ -25,7 +25,7 @@ def diagonal_pairs(N1: Gaussian, N2: Gaussian, work: Any = None) -> ScalarPairs:
         r1, r2 = positive(np.exp(log_r1)), positive(np.exp(-log_r1))
         e1, e2 = np.expm1(log_r1) + low * r1, np.expm1(-log_r1) - low * r2
         r1, r2 = positive(r1 + low * r1), positive(r2 - low * r2)
-        # Where a ratio was cut off, the displacements follow it, so that the pair stays consistent.
+        # Where a ratio was clamped, the displacements are clamped too, so that the pair stays consistent.
         i1, i2 = np.minimum(i1, i2 * np.sqrt(r2)), np.minimum(i2, i1 * np.sqrt(r1))
     else:
         r1, r2 = positive(v1 / v2), positive(v2 / v1)

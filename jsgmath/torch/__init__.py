@@ -1,6 +1,6 @@
-"""The divergences for torch tensors, with gradients: in torch operations, or as one Triton kernel.
+"""The divergences for torch tensors, with gradients: in torch operations, or in one Triton kernel.
 
-``triton`` is imported when the first kernel runs, not before.
+``triton`` is imported when the first kernel runs, not earlier.
 """
 
 from importlib.util import find_spec

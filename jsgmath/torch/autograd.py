@@ -1,12 +1,12 @@
-"""How torch differentiates, maps and compiles the divergences; what they are, `eager` and the kernels say.
+"""The divergences as functions that torch differentiates, maps and compiles; `eager` and `triton` compute them.
 
-Values and gradients come out of one pass in the forward.  The backward leaves the gradients as they are where the one
-that comes from above is 1, as after ``reduction="mean"``, and else multiplies them by it (`rescaled`).  For whoever
-asks again (``retain_graph``), wants a graph of the gradient (``create_graph``), maps or compiles, they are computed
-anew from the inputs.
+The forward pass computes values and gradients together.  The backward pass returns these gradients where the gradient
+from above is 1, as after ``reduction="mean"``, and otherwise multiplies them by it (`rescaled`).  It computes them
+again from the inputs if it runs a second time (``retain_graph``), builds a graph of the gradient (``create_graph``),
+or runs under `torch.func` or `torch.compile`.
 
-Tensors are rows: means ``(rows, n)``, scales ``(rows, n)`` or ``(rows, n, n)``, `alphas` with one entry or one per row,
-or None, and then the number ``alpha`` holds.
+Tensors are rows: means have shape ``(rows, n)``, scales ``(rows, n)`` or ``(rows, n, n)``.  ``alphas`` has one entry or
+one per row; if it is None, the number ``alpha`` is used.
 """
 
 import importlib
@@ -23,7 +23,8 @@ from torch._C._functorch import is_legacy_batchedtensor
 from jsgmath.torch.eager import diagonal
 from jsgmath.torch.typed import Asked, Function, work_type
 
-# Operators for torch.compile, which looks into none and keeps the strides; a plain call goes past the dispatcher.
+# Operators for torch.compile, which does not trace into them and keeps the strides of their inputs.  Eager code calls
+# the Python functions directly, because that is faster.
 library: Any = torch.library.Library("jsgmath", "DEF")
 STRIDES = torch.Tag.needs_fixed_stride_order
 _arguments = (
@@ -55,7 +56,7 @@ def gradient(
     upstream: Tensor, mean1: Tensor, scale1: Tensor, mean2: Tensor | None, scale2: Tensor | None,
     alphas: Tensor | None, alpha: float, dual: bool, reverse: bool, implementation: str, by_alpha: bool,
 ) -> tuple[Tensor, ...]:  # fmt: skip
-    """By mean1, scale1, scale2 and alpha, row after row; what there is not is an empty tensor."""
+    """The gradients by mean1, scale1, scale2 and alpha, one per row; an empty tensor for each that does not exist."""
     number = alpha if alphas is None else alphas
     options = dict(dual=dual, reverse=reverse, value=False, by_alpha=by_alpha, upstream=upstream)
     _, *gradients = load(implementation).evaluate(mean1, scale1, mean2, scale2, number, **options)
@@ -67,7 +68,7 @@ def rescaled(
     mean1: Tensor, scale1: Tensor, mean2: Tensor | None, scale2: Tensor | None, alphas: Tensor | None,
     alpha: float, dual: bool, reverse: bool, implementation: str, _: bool,
 ) -> Asked:  # fmt: skip
-    """Gradients that were multiplied by ``scale``, multiplied by ``upstream`` instead."""
+    """The gradients, which were multiplied by ``scale``, multiplied by ``upstream`` instead."""
     number = alpha if alphas is None else alphas
     options = dict(dual=dual, reverse=reverse, upstream=upstream, scale=scale)
     return load(implementation).rescaled(gradients, mean1, scale1, mean2, scale2, number, **options)
@@ -87,7 +88,7 @@ def _fake_gradient(
 
 
 def register(function: Callable[..., Any], fake: Callable[..., Any]) -> None:
-    """As the operator of the function's name, and how `torch.compile` finds the shapes of its results."""
+    """Registers a function as the operator of its name; ``fake`` tells `torch.compile` the shapes of its results."""
     library.impl(function.__name__, function, "CompositeExplicitAutograd")
     torch.library.register_fake(  # pyright: ignore[reportUnknownMemberType]
         f"jsgmath::{function.__name__}", fake, lib=library
@@ -103,16 +104,16 @@ def wants_gradients(tensors: Iterable[Tensor | None]) -> bool:
 
 
 def compiled_plainly(tensors: Iterable[Tensor | None]) -> bool:
-    """Whether torch.compile is at work and no gradients are wanted.
+    """Whether torch.compile is tracing and no gradients are needed.
 
-    Then it takes the operator itself: the forward of a Function it would call with a ctx too many.
+    The operator must be called then, because torch.compile would pass the forward of a Function a ctx too many.
     """
     transforming = _are_functorch_transforms_active()
     return torch.compiler.is_compiling() and not (transforming or wants_gradients(tensors))
 
 
 class OnePass(Function):
-    """One value per row; the gradients, multiplied by ``scale``, wait for the backward."""
+    """One value per row; the gradients, multiplied by ``scale``, are computed too and kept for the backward pass."""
 
     @staticmethod
     def forward(
@@ -141,13 +142,13 @@ class OnePass(Function):
 
 
 class Divergence(Function):
-    """One value per row; the gradients are computed when the backward comes."""
+    """One value per row; the gradients are computed in the backward pass."""
 
     @staticmethod
     def forward(
         mean1: Tensor, scale1: Tensor, mean2: Tensor | None, scale2: Tensor | None, alphas: Tensor | None, *options: Any
     ) -> Tensor:  # fmt: skip
-        # With each option by name Dynamo would see that there is no ctx, and make of `torch.func.grad` silent zeros.
+        # With named options Dynamo would find that there is no ctx, and `torch.func.grad` would silently return zeros.
         compute = torch.ops.jsgmath.divergence if torch.compiler.is_compiling() else divergence
         return compute(mean1, scale1, mean2, scale2, alphas, *options)
 
@@ -172,7 +173,7 @@ class Divergence(Function):
 def by_argument(
     needed: Sequence[bool], alphas: Any, by_mean1: Any, by_scale1: Any, by_scale2: Any, by_alpha: Any
 ) -> list[Tensor | None]:
-    """The gradients as autograd wants them: one for each of mean1, scale1, mean2, scale2 and alphas, or None."""
+    """The gradients in the order of autograd: by mean1, scale1, mean2, scale2 and alphas, each a tensor or None."""
     if needed[4] and alphas.numel() == 1:
         by_alpha = by_alpha.sum().reshape(1)
     gradients = by_mean1, by_scale1, -by_mean1 if needed[2] else None, by_scale2, by_alpha
@@ -180,7 +181,7 @@ def by_argument(
 
 
 class Gradient(Function):
-    """`gradient`, which can be differentiated again, as often as one likes."""
+    """`gradient`, with derivatives of every order."""
 
     @staticmethod
     def forward(
@@ -226,7 +227,7 @@ class Gradient(Function):
 
 
 def flat(batch: int, in_dims: Sequence[int | None], tensors: Sequence[Any]) -> list[Any]:
-    """The rows of mapped tensors as more rows."""
+    """The tensors of torch.vmap, with the mapped axis merged into the rows."""
     first, dim = tensors[0], in_dims[0]
     count = first.shape[0] if dim is None else first.movedim(dim, 0).shape[1]
 

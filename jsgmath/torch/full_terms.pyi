@@ -1,8 +1,9 @@
-"""Hints for `full_terms.py`: Triton, which compiles its text, would evaluate what stands there."""
+"""Type hints for `full_terms.py`.  They cannot stand there, because Triton compiles its text and would run them."""
 
 from torch import Tensor
 
 # fmt: off
+def below(x: Tensor, limit: float) -> Tensor: ...
 def right_side(tril: Tensor, by: Tensor, ratio: Tensor, excess: Tensor) -> Tensor: ...
 def kl_terms(
     g1: Tensor, g2: Tensor, kappa2: Tensor, p2: Tensor, zeta2: Tensor, s2: Tensor, trace1: Tensor, trace2: Tensor,

@@ -1,4 +1,4 @@
-"""The divergences as functions of torch tensors: arguments checked, batches made rows."""
+"""The public functions of torch tensors: they check the arguments and turn batches into rows."""
 
 from collections.abc import Iterable, Sequence
 from functools import reduce
@@ -31,26 +31,27 @@ def jsg_standard_normal(
         mean, logvar: tensors of shape ``(..., n)``, of one floating type and device.  Rows may be strided, as
             ``chunk(2, -1)`` leaves them.
         alpha: weight of ``N(0, I)`` in [0, 1]; a float, or a tensor with one entry or one per row.  A tensor is not
-            checked, since that would wait for the device.
+            checked, because that would make the host wait for the device.
         dual: JSG* [1, eq. 10] instead of JSG [1, eq. 8].
-        convention: ``"deasy"`` or ``"nielsen"``, as in `jsgmath.jsg`.  By ``"deasy"``, JSG at alpha 0 is
-            KL(q||p) [1, eq. 3] and at alpha 1 KL(p||q) [1, eq. 4], q being the first Gaussian.
-        backend: ``"triton"``: one kernel for values and gradients, on CUDA or ROCm tensors, or on a CPU in Triton's
-            interpreter if ``TRITON_INTERPRET=1`` was set; ``"eager"``: torch operations; ``"auto"``: triton
-            on CUDA or ROCm tensors, else eager.
-        reduction: ``"none"``: one value per row, the last axis summed; ``"mean"`` or ``"sum"`` of those.  After them
-            the backward costs nothing, where the gradient that comes from above is 1.
+        convention: ``"deasy"`` or ``"nielsen"``, as in `jsgmath.jsg`.  With ``"deasy"`` and q for the first Gaussian,
+            JSG is KL(q||p) at alpha 0 [1, eq. 3] and KL(p||q) at alpha 1 [1, eq. 4].
+        backend: ``"triton"`` computes values and gradients in one kernel, on CUDA or ROCm tensors, or on a CPU in
+            Triton's interpreter if ``TRITON_INTERPRET=1`` was set.  ``"eager"`` uses torch operations.  ``"auto"``
+            takes triton for CUDA and ROCm tensors, and eager for all others.
+        reduction: ``"none"`` returns one value per row, summed over the last axis; ``"mean"`` and ``"sum"`` reduce
+            these to a scalar.  If you call ``backward()`` on that scalar itself, the backward pass costs nothing.
 
     Returns:
-        Shape ``(...)``, or a scalar, of the inputs' type, or under autocast in float32.  float16 and bfloat16 are
-        computed in float32 and rounded once.  Differentiable by mean, logvar and alpha as often as one likes; works
-        under `torch.compile`, `torch.func`, autocast and in CUDA graphs.
+        Shape ``(...)``, or a scalar, in the type of the inputs; float32 under autocast.  float16 and bfloat16 are
+        computed in float32 and rounded once.  Derivatives of every order by mean, logvar and alpha exist.  The
+        function works under `torch.compile`, `torch.func` and autocast, and in CUDA graphs.
 
     Raises:
-        TypeError, ValueError: arguments that do not fit, said by name.
+        TypeError, ValueError: an argument is not valid; the message names it.
 
-    Accuracy: against the NumPy reference, by ``tests/torch/test_diagonal.py``: 16 ulp where ``|logvar| <= 80``
-    (float32) or ``700`` (float64).  Beyond 87 (708) variances and their ratios are cut off: finite, but inexact.
+    Accuracy: values are within 16 ulp of the NumPy reference, and gradients within 16 ulp of the sum of the sizes of
+    their terms, for log-ratios of variances up to 80 (float32) or 600 (float64); ``tests/torch/test_diagonal.py``
+    holds this.  Beyond 87 (708) log-variances and log-ratios are clamped: results are finite, but inexact.
 
     References: [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
 
@@ -71,8 +72,8 @@ def jsg_diagonal(
 ) -> Tensor:  # fmt: skip
     """JSG, or its dual, from ``N(mean1, diag(exp(logvar1)))`` to ``N(mean2, diag(exp(logvar2)))``, in nats.
 
-    All four have shape ``(..., n)`` and broadcast.  The other arguments, the result and the errors are those of
-    `jsg_standard_normal` [1, eqs. 8-13].
+    All four tensors have shape ``(..., n)`` and broadcast [1, eqs. 8-13].  For the other arguments, the result, the
+    errors and the accuracy see `jsg_standard_normal`.
 
     >>> zero = torch.zeros(2)
     >>> jsg_diagonal(zero, zero, torch.ones(2), zero, 0.5, dual=True).item()
@@ -86,12 +87,13 @@ def kl_standard_normal(
     mean: Tensor, logvar: Tensor, *,
     direction: Direction = "qp", backend: Backend = "auto", reduction: Reduction = "none",
 ) -> Tensor:  # fmt: skip
-    """KL between ``q = N(mean, diag(exp(logvar)))`` and ``p = N(0, I)``, in nats, by the kernel of JSG.
+    """KL between ``q = N(mean, diag(exp(logvar)))`` and ``p = N(0, I)``, in nats, computed by the kernel of JSG.
 
     Args:
-        direction: ``"qp"``: KL(q||p) [1, eq. 3], JSG at alpha 0; ``"pq"``: KL(p||q) [1, eq. 4], JSG at alpha 1.
+        direction: ``"qp"`` for KL(q||p) [1, eq. 3], which is JSG at alpha 0; ``"pq"`` for KL(p||q) [1, eq. 4], which
+            is JSG at alpha 1.
 
-    The other arguments, the result and the errors are those of `jsg_standard_normal`.
+    For the other arguments, the result, the errors and the accuracy see `jsg_standard_normal`.
 
     >>> kl_standard_normal(torch.ones(2), torch.zeros(2)).item()
     1.0
@@ -105,9 +107,10 @@ def kl_diagonal(
     mean1: Tensor, logvar1: Tensor, mean2: Tensor, logvar2: Tensor, *,
     backend: Backend = "auto", reduction: Reduction = "none",
 ) -> Tensor:  # fmt: skip
-    """KL(N1||N2) of ``N1 = N(mean1, diag(exp(logvar1)))`` and N2 likewise, in nats, by the kernel of JSG [1, eq. 2].
+    """KL(N1||N2) in nats [1, eq. 2], computed by the kernel of JSG.
 
-    For KL(N2||N1) exchange them.  Arguments, result and errors are those of `jsg_diagonal`.
+    The Gaussians are ``N1 = N(mean1, diag(exp(logvar1)))`` and ``N2 = N(mean2, diag(exp(logvar2)))``.  For KL(N2||N1)
+    exchange them.  For the arguments, the result and the errors see `jsg_diagonal`.
 
     >>> zero = torch.zeros(2)
     >>> kl_diagonal(zero, zero, torch.ones(2), zero).item()
@@ -124,15 +127,17 @@ def jsg_full(
 
     Args:
         mean1, mean2: tensors of shape ``(..., n)``.
-        tril1, tril2: Cholesky factors of the covariances, ``(..., n, n)``, with positive diagonals.  What stands above
-            the diagonal is not read, and its gradient is zero.
-        backend: as in `jsg_standard_normal`; a kernel computes a batch of pairs up to n = 64, torch.linalg beyond.
+        tril1, tril2: Cholesky factors of the covariances, ``(..., n, n)``, with positive diagonals.  Entries above the
+            diagonal are ignored, and their gradient is zero.
+        backend: as in `jsg_standard_normal`.  The Triton kernels take n up to 64; above, ``"triton"`` too uses
+            torch.linalg.
 
-    The four broadcast; the other arguments, the result and the errors are those of `jsg_standard_normal`.  Gradients
-    are right between equal Gaussians too, where those of an eigenvalue decomposition do not exist.
+    The four tensors broadcast.  For the other arguments, the result and the errors see `jsg_standard_normal`.
+    Gradients are right between equal Gaussians too, where those of an eigenvalue decomposition do not exist.
 
-    Accuracy: relatively, of the order of n units of the last place times the condition of the factors; near-equal
-    Gaussians lose nothing beyond that (``tests/torch/test_full.py``).  `jsgmath.jsg` loses nothing at all.
+    Accuracy: the relative error is at most 16 + 4n eps for factors of condition up to a few hundred, and 16 eps between
+    nearly equal Gaussians; it grows with the condition.  ``tests/torch/test_full.py`` holds this.  Use `jsgmath.jsg`
+    for ill-conditioned covariances.
 
     >>> eye, mean = torch.eye(2), torch.zeros(2, requires_grad=True)
     >>> divergence = jsg_full(mean, eye, torch.ones(2), eye, 0.5)
@@ -148,9 +153,10 @@ def kl_full(
     mean1: Tensor, tril1: Tensor, mean2: Tensor, tril2: Tensor, *,
     backend: Backend = "auto", reduction: Reduction = "none",
 ) -> Tensor:  # fmt: skip
-    """KL(N1||N2) of ``N1 = N(mean1, tril1 tril1^T)`` and N2 likewise, in nats, by the kernel of JSG [1, eq. 2].
+    """KL(N1||N2) in nats [1, eq. 2], computed by the kernel of JSG.
 
-    For KL(N2||N1) exchange them.  Arguments, result and errors are those of `jsg_full`.
+    The Gaussians are ``N1 = N(mean1, tril1 tril1^T)`` and ``N2 = N(mean2, tril2 tril2^T)``.  For KL(N2||N1) exchange
+    them.  For the arguments, the result and the errors see `jsg_full`.
 
     >>> kl_full(torch.zeros(2), torch.eye(2), torch.ones(2), torch.eye(2)).item()
     1.0
@@ -162,7 +168,7 @@ def _divergence(
     names: Sequence[str], tensors: Sequence[Tensor], alpha: Alpha, dual: bool, convention: Convention,
     backend: Backend, reduction: Reduction, covariances: Literal["diagonal", "full"] = "diagonal",
 ) -> Tensor:  # fmt: skip
-    """The divergence of named tensors, which are means and scales by turns."""
+    """The divergence of the tensors with these names, which alternate between means and scales."""
     check_options(convention, backend, reduction)
     batch, (mean1, scale1, mean2, scale2), dtype = rows_of(names, tensors)
     alpha, alphas = alpha_of(alpha, batch, mean1.device)
@@ -193,7 +199,7 @@ def check_options(convention: str, backend: str, reduction: str) -> None:
 
 
 def rows_of(names: Sequence[str], tensors: Sequence[Tensor]) -> tuple[torch.Size, list[Any], torch.dtype]:
-    """The batch shape, the tensors as rows (of four, None for what is missing), and the type of the result."""
+    """The batch shape, the tensors as rows (always four, the missing ones None), and the type of the result."""
     first = tensors[0]
     for name, tensor in zip(names, tensors, strict=True):
         _check_tensor(name, tensor, names[0], first)
@@ -220,13 +226,13 @@ def rows_of(names: Sequence[str], tensors: Sequence[Tensor]) -> tuple[torch.Size
         tensors = [
             tensor.expand(batch + event).reshape(-1, *event) for tensor, event in zip(tensors, events, strict=True)
         ]
-    # The kernels step by one along the last axis.
+    # The kernels need unit stride along the last axis.
     rows = [tensor if tensor.stride(-1) == 1 else tensor.contiguous() for tensor in tensors]
     return batch, rows + [None] * (4 - len(rows)), dtype
 
 
 def reduced(value: Tensor, batch: torch.Size, reduction: Reduction, dtype: torch.dtype) -> Tensor:
-    """Values of rows as values of the batch, or their mean or sum, rounded last."""
+    """The values of rows as values of the batch, or their mean or sum; converted to ``dtype`` last."""
     if value.shape != batch:
         value = value.reshape(batch)
     if reduction != "none":
@@ -239,7 +245,7 @@ def _widest(tensors: Iterable[Tensor]) -> torch.dtype:
 
 
 def alpha_of(alpha: object, batch: torch.Size, device: torch.device) -> tuple[float, Tensor | None]:
-    """alpha as a number, or as a tensor with one entry or one per row."""
+    """alpha as a number and None, or 0 and a tensor with one entry or one per row."""
     if isinstance(alpha, torch.Tensor):
         if not alpha.is_floating_point():
             raise TypeError(f"alpha must be a float or a floating-point tensor, got {alpha.dtype}")
@@ -255,7 +261,7 @@ def alpha_of(alpha: object, batch: torch.Size, device: torch.device) -> tuple[fl
             ) from None
     if isinstance(alpha, bool) or not isinstance(alpha, int | float | torch.SymFloat):
         raise TypeError(f"alpha must be a float or a tensor, got {type(alpha).__name__}")
-    if torch.compiler.is_compiling():  # as a number, or once compared, it would be compiled in
+    if torch.compiler.is_compiling():  # a number, or the result of a comparison, would become a constant of the graph
         return 0.0, torch.ones(1, dtype=torch.float64, device=device).mul(alpha)
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha must lie in [0, 1], got {alpha}")

@@ -1,4 +1,4 @@
-"""The divergence as the regulariser of a variational autoencoder."""
+"""The divergence as a module: the regulariser of a variational autoencoder."""
 
 import math
 from collections.abc import Sequence
@@ -16,17 +16,18 @@ class JSGLoss(nn.Module):
     r"""JSG, or its dual, between ``q(z|x) = N(mean, diag(exp(logvar)))`` and a prior, in place of a VAE's KL term.
 
     Args:
-        alpha: weight of the prior in [0, 1].  By ``"deasy"``, 0 is KL(q||p), the usual term, and 1 KL(p||q).
+        alpha: weight of the prior in [0, 1].  With ``"deasy"``, 0 gives KL(q||p), the usual term, and 1 KL(p||q).
         dual: JSG* [1, eq. 10] instead of JSG [1, eq. 8].
         convention: ``"deasy"`` or ``"nielsen"``, as in `jsgmath.jsg`.
-        learnable: alpha becomes a parameter, kept within (0, 1) by a sigmoid; `alpha` says where it is, and so does
-            the representation.  With ``"deasy"`` it is drawn to where the divergence is least, not to what is best.
-        prior: None for N(0, I), or ``(mean, logvar)``, tensors that broadcast with the posterior's.  An
-            `torch.nn.Parameter` among them is learnt, a plain tensor stays as it is.
-        backend, reduction: as in `jsg_standard_normal`; ``"mean"`` over the batch is the default here.
+        learnable: whether alpha becomes a parameter, which a sigmoid keeps within (0, 1).  The property `alpha` and the
+            representation show its current value.  Training moves it to where the divergence is least, which need not
+            be where the model is best.
+        prior: None for N(0, I), or ``(mean, logvar)``, two tensors that broadcast with those of the posterior.  A
+            `torch.nn.Parameter` among them is trained; a plain tensor is a constant.
+        backend, reduction: as in `jsg_standard_normal`, except that the default reduction is ``"mean"``.
 
     Raises:
-        TypeError, ValueError: arguments that do not fit, said by name.
+        TypeError, ValueError: an argument is not valid; the message names it.
 
     References: [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
 
@@ -71,11 +72,11 @@ class JSGLoss(nn.Module):
 
     @property
     def alpha(self) -> Alpha:
-        """The weight of the prior: a number, or a tensor with a gradient if it is learnt."""
+        """The weight of the prior: a number, or if it is learnable a tensor that requires gradients."""
         return self.fixed_alpha if self.logit is None else self.logit.sigmoid()
 
     def forward(self, mean: Tensor, logvar: Tensor) -> Tensor:
-        """The divergence of ``(..., n)`` posteriors in nats, by default its mean over the batch."""
+        """The divergence in nats of posteriors of shape ``(..., n)``, by default averaged over the batch."""
         if self.prior_mean is None or self.prior_logvar is None:
             return jsg_standard_normal(mean, logvar, self.alpha, **self.options)
         return jsg_diagonal(mean, logvar, self.prior_mean, self.prior_logvar, self.alpha, **self.options)

@@ -5,9 +5,9 @@ of 64 bits, low word first.  Words 0 and 1 make two numbers, words 2 and 3 the o
 is the radius, ``r^2 = -2 log((word + 1/2) / 2^32)``, so that 6.764 is the largest; the second is the direction: 29 bits
 for the angle within an eighth of the circle, 3 for which eighth.
 
-What could lose digits is done on the integers: where the logarithm is near 0 it is taken of the distance to 2^32, and
-angles are below 45 degrees.  So float32 gives the numbers of float64 to a few units of the last place, every word.
-`box_muller` is generic like `jsgmath.formula`: the Triton kernel compiles it as it stands.
+Steps that could lose digits use integers: a logarithm near 0 is computed from the distance of the word to 2^32, and
+angles are below 45 degrees.  So float32 agrees with float64 to a few units of the last place, for every word.
+`box_muller` is generic like `jsgmath.formula`, and the Triton kernels compile its text.
 
 [1] Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 """
@@ -17,7 +17,7 @@ import torch
 from jsgmath.special import polynomial
 
 # Minimax polynomials, highest coefficient first: -2 log(1+f)/f in f, and sin(t)/t and cos(t) in t^2, t <= pi/4.
-# For float32 they are relatively 3e-8, 4e-9 and 6e-11 off, for float64 below 5e-17.
+# Their relative errors are 3e-8, 4e-9 and 6e-11 for float32, and below 5e-17 for float64.
 # fmt: off
 SERIES32 = (
     (-0.174447354, 0.287337044, -0.299045289, 0.331247812, -0.399136673, 0.500041486, -0.666683713,
@@ -60,7 +60,7 @@ def philox(c0, c1, c2, c3, key0, key1):
     """Four random words for each counter of four words; words are of 32 bits, in int64 tensors."""
     low = 0xFFFFFFFF
     for _ in range(10):
-        a, b = 0xD2511F53 * c0, 0xCD9E8D57 * c2  # modulo 2^64; the sign is of no account
+        a, b = 0xD2511F53 * c0, 0xCD9E8D57 * c2  # modulo 2^64; the sign does not matter
         c0, c1, c2, c3 = (b >> 32 & low) ^ c1 ^ key0, b & low, (a >> 32 & low) ^ c3 ^ key1, a & low
         key0, key1 = key0 + 0x9E3779B9 & low, key1 + 0xBB67AE85 & low
     return c0, c1, c2, c3
@@ -73,7 +73,7 @@ def split(x):
 
 
 def normal(seed, first_row, shape, dtype):
-    """Rows from ``first_row`` on of the matrix whose flat index is ``e``; ``shape`` is ``(rows, n)``.
+    """Random numbers of shape ``(rows, n)``: rows ``first_row`` and later of the matrix whose flat index is ``e``.
 
     ``seed`` is an int64 tensor of one entry; the numbers are computed in ``dtype``, float32 or float64.
     """

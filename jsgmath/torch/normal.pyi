@@ -1,4 +1,4 @@
-"""Hints for `normal.py`: Triton, which compiles some of its text, would evaluate what stands there."""
+"""Type hints for `normal.py`.  They cannot stand there, because Triton compiles some of its text and would run them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The latent step of a variational autoencoder: a sample and its divergence from N(0, I), one kernel each way."""
+"""The latent step of a variational autoencoder: a sample and a divergence, in one kernel forward and one backward."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,35 +18,36 @@ def sample_and_jsg(
     mean: Tensor, logvar: Tensor, alpha: Alpha, seed: int | Tensor, *, first_row: int = 0,
     dual: bool = False, convention: Convention = "deasy", backend: Backend = "auto", reduction: Reduction = "none",
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    r"""A sample of ``N(mean, diag(exp(logvar)))`` and JSG, or its dual, from there to ``N(0, I)`` [1, eqs. 23-26].
+    r"""A sample of ``q = N(mean, diag(exp(logvar)))``, and JSG or its dual from q to ``N(0, I)`` [1, eqs. 23-26].
 
     .. math:: z = mean + \exp(logvar / 2)\, \epsilon, \qquad \epsilon \sim N(0, I)
 
-    The noise is made where it is used, forward and again backward, and takes no memory.  The number at flat index
-    ``e = (first_row + row) * n + column`` is a function of seed and ``e`` alone (`jsgmath.torch.normal`): the same on
-    every device, whatever the strides and however a batch is split.  Equal seeds give equal noise, so give every call
-    another one.
+    The kernels generate the noise where they use it, once forward and once again backward, so it takes no memory.  The
+    number at flat index ``e = (first_row + row) * n + column`` depends only on the seed and ``e``
+    (`jsgmath.torch.normal`).  It is the same on every device, for all strides, and however a batch is split.  Equal
+    seeds give equal noise, so give each call a new seed.
 
     Args:
         mean, logvar: tensors of shape ``(..., n)``, of one floating type and device.  Rows may be strided, as
             ``chunk(2, -1)`` leaves them.
         alpha: weight of ``N(0, I)`` in [0, 1], as in `jsg_standard_normal`.
-        seed: an int of 64 bits, or an int64 tensor of one entry on the device.  The tensor may be advanced in place,
-            ``seed.add_(1)``, at any time, in a captured CUDA graph too: the backward uses the one of its forward.
-        first_row: where the rows begin in a larger batch, for the second part of a batch that is split.
-        dual, convention, backend, reduction: as in `jsg_standard_normal`; the reduction is of the divergence.
+        seed: an int of 64 bits, or an int64 tensor of one entry on the device.  You may change the tensor in place at
+            any time, as with ``seed.add_(1)``, also in a captured CUDA graph; the backward pass uses the seed of its
+            forward pass.
+        first_row: index of the first row in a larger batch; pass it for the later parts of a batch that you split.
+        dual, convention, backend, reduction: as in `jsg_standard_normal`; the reduction applies to the divergence.
 
     Returns:
         ``z`` of shape ``(..., n)``, and the divergence in nats, of shape ``(...)`` or a scalar.  float16 and bfloat16
-        are computed in float32.  Differentiable any number of times by mean, logvar and alpha; what is
-        differentiated again is computed as by ``backend="eager"``.  ``torch.vmap`` needs ``randomness="different"``:
-        its entries are so many batches, one after the other.
+        are computed in float32.  Derivatives of every order by mean, logvar and alpha exist; those beyond the first
+        are computed with torch operations.  ``torch.vmap`` needs ``randomness="different"``, and numbers its entries
+        like the rows of one large batch.
 
     Raises:
-        TypeError, ValueError: arguments that do not fit, said by name.
+        TypeError, ValueError: an argument is not valid; the message names it.
 
-    Accuracy: noise within 4 ulp of its exact value, at most 6.764 in size, by ``tests/torch/test_noise.py``; the
-    divergence is that of `jsg_standard_normal`, and like there log-variances are held within 87 (708).
+    Accuracy: the noise is within 4 ulp of its exact value, and at most 6.764 in size; ``tests/torch/test_noise.py``
+    holds this.  For the divergence see `jsg_standard_normal`; log-variances are clamped to 87 (708) here too.
 
     References: [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
 
@@ -82,7 +83,7 @@ def _check_first_row(first_row: object, rows: int, n: int) -> None:
 
 
 def _seed(seed: object, device: torch.device) -> tuple[int, Tensor | None]:
-    """seed as a number, or as a tensor of one entry."""
+    """seed as a number and None, or 0 and a tensor of one entry."""
     if isinstance(seed, Tensor):
         if seed.dtype != torch.int64 or seed.numel() != 1:
             raise TypeError(
@@ -112,7 +113,7 @@ def sample(
     mean: Tensor, logvar: Tensor, alphas: Tensor | None, seeds: Tensor | None, alpha: float, seed: int, first_row: int,
     dual: bool, reverse: bool, triton: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """``z``, the divergence of each row, and the seed used, as a tensor of one entry that nobody else changes."""
+    """``z``, the divergence of each row, and a copy of the seed, as a tensor of one entry."""
     if triton:
         from jsgmath.torch.triton import sampling as kernels
 
@@ -128,7 +129,7 @@ def sample_gradient(
     mean: Tensor, logvar: Tensor, alphas: Tensor | None, seed: Tensor, by_z: Tensor, by_value: Tensor, alpha: float,
     first_row: int, dual: bool, reverse: bool, triton: bool, by_alpha: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """By mean, logvar and, if asked for, alpha (one per row), with the seed that `sample` used."""
+    """The gradients by mean, logvar and, if ``by_alpha``, alpha (one per row), with the seed that `sample` used."""
     if triton:
         from jsgmath.torch.triton import sampling as kernels
 
@@ -144,7 +145,7 @@ def _eager_gradient(
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     work = work_type(mean)
     number = alpha if alphas is None else alphas
-    # In the working type, so that a sum is rounded once.
+    # In the working type, so that the sums below are rounded once.
     _, by_mean, by_logvar, _, d_alpha = diagonal.evaluate_block(
         mean.to(work), logvar.to(work), None, None, number,
         dual=dual, reverse=reverse, value=False, by_alpha=by_alpha, upstream=by_value,
@@ -215,7 +216,7 @@ class _Sample(Function):
 
 
 class _Gradients(Function):
-    """`sample_gradient`; its own derivatives are those of the eager formula."""
+    """`sample_gradient`, whose own derivatives are those of `_eager_gradient`."""
 
     @staticmethod
     def forward(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -261,8 +262,8 @@ def _batched(info: Any, x: Tensor) -> Tensor:
 def _check_vmap(info: Any, seed_dim: int | None) -> None:
     if info.randomness != "different":
         raise RuntimeError(
-            "under torch.vmap sample_and_jsg draws other noise for every entry, which it wants to be told: "
-            f'pass randomness="different" to torch.vmap, not {info.randomness!r}'
+            "sample_and_jsg draws different noise for each entry of torch.vmap; "
+            f'pass randomness="different" to torch.vmap, got {info.randomness!r}'
         )
     if seed_dim is not None:
         raise ValueError("torch.vmap over seed is not supported; pass one seed for all entries, with in_dims=None")

@@ -6,13 +6,14 @@ import re
 import shlex
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
 from distributed.cli import dask_scheduler, dask_worker
 
-from vae import evaluate
+from vae import command_line, evaluate
 from vae.data import __main__ as data
 from vae.figures import __main__ as figures
 from vae.report import __main__ as report
@@ -24,13 +25,17 @@ PAGES = [ROOT / "README.md", ROOT / "results" / "README.md", *sorted((ROOT / "do
 SWEEP = ROOT / "docs" / "sweep.md"
 
 
-# Of each program, and of each command of it, what reads the rest of the line; it raises UserError or SystemExit.
+def parser(options):
+    return partial(command_line.parse, options, "python -m vae", "")
+
+
+# The function that reads the rest of the line, for each program and command; it raises UserError or SystemExit.
 PARSERS = {
     "vae.train": settings.parse,
-    "vae.evaluate": evaluate.parse,
-    "vae.figures": figures.parse,
-    "vae.report": report.parse,
-    "vae.data": data.parse,
+    "vae.evaluate": parser(evaluate.EvaluateOptions),
+    "vae.figures": parser(figures.FigureOptions),
+    "vae.report": parser(report.ReportOptions),
+    "vae.data": parser(data.Status | data.Get),
     "vae.sweep": grid.parse,
     "vae.sweep best": best.parse,
     "vae.sweep status": status.parse,

@@ -1,4 +1,4 @@
-"""Torch results beside the NumPy reference, which `test_accuracy.py` and `test_gradients.py` hold to Arb."""
+"""Compares torch results with the NumPy reference, which `test_accuracy.py` and `test_gradients.py` hold to Arb."""
 
 import itertools
 
@@ -16,10 +16,10 @@ def divergence(tensors, alpha, **keywords):
 
 
 class Reference:
-    """Value and gradients of ``(rows, n)`` tensors, as the numbers that they hold, in float64.
+    """Values and gradients, in float64, for the numbers in ``(rows, n)`` tensors.
 
-    ``sizes`` are what errors of the gradients are measured by: the sum of the terms that are added and subtracted.  By
-    a mean, both have one sign.  By a log-variance, what the means contribute is at most twice what they contribute to
+    Errors of gradients are measured relative to ``sizes``, the sums of the sizes of their terms.  By a mean, both terms
+    have one sign.  By a log-variance, what the means contribute is at most twice what they contribute to
     the value.  By alpha, the two KL divergences are subtracted, which the Jeffreys divergence bounds.
     """
 
@@ -51,7 +51,7 @@ def unit(dtype, x):
 
 
 def errors(got, want, size, dtype):
-    """Distances in units of the last place of the size; where that leaves the range of ``dtype`` only NaN counts."""
+    """Distances in units of the last place of the size; where the size exceeds ``dtype``, only NaN is an error."""
     got = got.detach().double().numpy()
     within = size < torch.finfo(dtype).max / 4
     with np.errstate(invalid="ignore"):

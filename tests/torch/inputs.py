@@ -1,4 +1,4 @@
-"""What the tests in torch are run with: backends, variants and random tensors."""
+"""Backends, variants and random tensors for the tests in torch."""
 
 import itertools
 
@@ -9,13 +9,31 @@ from torch.distributions import LowRankMultivariateNormal
 VARIANTS = list(itertools.product((False, True), ("deasy", "nielsen")))
 variants = pytest.mark.parametrize(("dual", "convention"), VARIANTS)
 backends = pytest.mark.parametrize("backend", ["eager", "triton"])
-# torch.compile's tracing calls what it means to replace.
+# Tracing by torch.compile calls functions that it will replace, and these warn.
 traced = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
 
 def numbers(*shape, dtype=torch.float64, seed=0, grad=True):
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(shape, dtype=torch.float64, generator=generator).to(dtype).requires_grad_(grad)
+
+
+def derivatives(function, inputs):
+    """Value, gradient, and the gradient of a combination of all its entries, by every input that wants one."""
+    outputs = function(*inputs)
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    inputs = [x for x in inputs if isinstance(x, torch.Tensor) and x.requires_grad]
+    weights = [numbers(*x.shape, seed=10 + k, grad=False) for k, x in enumerate((*outputs, *inputs))]
+    first = torch.autograd.grad(outputs, inputs, weights[: len(outputs)], create_graph=True)
+    second = torch.autograd.grad(first, inputs, weights[len(outputs) :])
+    return [*outputs, *first, *second]
+
+
+def assert_same_derivatives(function, inputs):
+    """Those of the kernels are those of the eager backend: a dozen roundings of terms of order one in float64."""
+    results = [derivatives(lambda *x, b=backend: function(*x, backend=b), inputs) for backend in ("triton", "eager")]
+    for got, want in zip(*results, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-13, atol=1e-13)
 
 
 def low_rank(mean, factor, diagonal):

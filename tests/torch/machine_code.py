@@ -1,4 +1,4 @@
-"""Compile the kernels for GPUs that need not be present and print, as JSON, what the machine code is made of.
+"""Compiles the kernels for several GPUs, which need not be present, and prints counts of their machine code as JSON.
 
 python -m tests.torch.machine_code        # without TRITON_INTERPRET, which would leave nothing to compile
 """
@@ -156,7 +156,7 @@ def nvidia(assembled):
 
 
 def amd(assembled):
-    """The same from the metadata and text of the assembly.
+    """The counts of `nvidia`, from the metadata and text of the assembly.
 
     What is spilled of scalar registers goes into vector registers, not into memory, and is not counted.
     """

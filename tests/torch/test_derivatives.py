@@ -10,27 +10,40 @@ from jsgmath.torch import functions, jsg_standard_normal
 from jsgmath.torch.eager import diagonal as eager
 from jsgmath.torch.triton import diagonal as kernels
 from tests.torch.against_numpy import divergence
-from tests.torch.inputs import backends, numbers, variants
+from tests.torch.inputs import assert_same_derivatives, backends, numbers, variants
 
 
-@backends
+def pairs(gaussians):
+    """Inputs of different Gaussians and of equal ones, and an alpha for each row."""
+    different = [numbers(2, 2, seed=k) for k in range(2 * gaussians)]
+    equal = [numbers(2, 2, seed=k % 2) for k in range(4)] if gaussians == 2 else [0 * x.detach() for x in different]
+    alpha = torch.tensor([0.2, 0.9], dtype=torch.float64, requires_grad=True)
+    return (*different, alpha), (*(x.detach().requires_grad_() for x in equal), alpha)
+
+
 @variants
 @pytest.mark.parametrize("gaussians", [1, 2])
-def test_first_and_second_derivatives_are_those_of_differences(gaussians, dual, convention, backend):
-    """Every one by every other, alpha's too, between different Gaussians and between equal ones.
-
-    In the slow interpreter along random directions only.
-    """
-    tensors = [numbers(2, 2, seed=k) for k in range(2 * gaussians)]
-    equal = [numbers(2, 2, seed=k % 2) for k in range(4)] if gaussians == 2 else [torch.zeros_like(x) for x in tensors]
-    alpha = torch.tensor([0.2, 0.9], dtype=torch.float64, requires_grad=True)
+def test_first_and_second_derivatives_are_those_of_differences(gaussians, dual, convention):
+    """Every one by every other, alpha's too, between different Gaussians and between equal ones."""
 
     def function(*arguments):
+        return divergence(arguments[:-1], arguments[-1], dual=dual, convention=convention, backend="eager")
+
+    for inputs in pairs(gaussians):
+        for check in (torch.autograd.gradcheck, torch.autograd.gradgradcheck):
+            assert check(function, inputs)
+
+
+@variants
+@pytest.mark.parametrize("gaussians", [1, 2])
+def test_first_and_second_derivatives_of_the_kernel_are_those_of_the_eager_backend(gaussians, dual, convention):
+    """Differences would launch the slow interpreter hundreds of times."""
+
+    def function(*arguments, backend):
         return divergence(arguments[:-1], arguments[-1], dual=dual, convention=convention, backend=backend)
 
-    for inputs in (tensors, [x.detach().requires_grad_() for x in equal]):
-        for check in (torch.autograd.gradcheck, torch.autograd.gradgradcheck):
-            assert check(function, (*inputs, alpha), fast_mode=backend == "triton")
+    for inputs in pairs(gaussians):
+        assert_same_derivatives(function, inputs)
 
 
 @backends
@@ -45,7 +58,7 @@ def test_a_third_derivative_is_that_of_the_closed_form(backend):
 
 @backends
 def test_a_graph_of_the_gradient_changes_nothing_in_the_gradient(backend):
-    """The eager gradient that waited is multiplied once more: a rounding."""
+    """The kept eager gradient is multiplied once more, which adds a rounding."""
     mean, logvar = (numbers(3, 4, dtype=torch.float32, seed=k) for k in range(2))
     loss = jsg_standard_normal(mean, logvar, 0.3, backend=backend).square().sum()
     with_graph = torch.autograd.grad(loss, (mean, logvar), create_graph=True)
@@ -79,7 +92,7 @@ def test_backward_may_come_twice_and_with_any_gradient_from_above(reduction, dty
 
 @backends
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_gradients_from_the_forward_are_handed_over_as_they_are(reduction, backend, monkeypatch):
+def test_gradients_of_the_forward_pass_are_returned_without_a_copy(reduction, backend, monkeypatch):
     """Where the gradient from above is 1, the backward computes nothing and allocates nothing of their size."""
     module = {"eager": eager, "triton": kernels}[backend]
     held = []

@@ -16,17 +16,17 @@ import jsgmath
 from jsgmath.torch import jsg_diagonal, jsg_standard_normal
 from tests.torch.against_numpy import Reference, divergence, errors
 
-# The same examples in every run.
+# Every run has the same examples.
 FIXED = settings(max_examples=30, deadline=None, derandomize=True, database=None)
 VARIANTS = [(dual, convention) for dual in (False, True) for convention in ("deasy", "nielsen")]
 variants = pytest.mark.parametrize(("dual", "convention"), VARIANTS)
 backends = pytest.mark.parametrize("backend", ["eager", "triton"])
 
-# Units of the last place.  A term is a product of a dozen roundings and sums only add terms >= 0: 6 was measured for
-# values, 8 for derivatives by mean and log-variance, 3 by alpha.  float16 and bfloat16 are computed in float32 and
-# rounded once: half a unit, and 16 units of float32 are less than a hundredth of one of theirs.
+# Units of the last place.  A term has a dozen roundings, and sums only add terms >= 0.  6 was measured for values, 8
+# for derivatives by mean and log-variance, 3 by alpha.  float16 and bfloat16 are computed in float32 and rounded once,
+# which costs half a unit; 16 units of float32 are less than a hundredth of one of theirs.
 ULPS = {torch.float32: 16, torch.float64: 16, torch.float16: 0.51, torch.bfloat16: 0.51}
-# The largest log-ratio of variances asked of each type; float16 and bfloat16 are computed in float32.
+# The largest log-ratio of variances that is tested for each type; float16 and bfloat16 are computed in float32.
 LARGEST = {torch.float32: 80.0, torch.float64: 600.0, torch.float16: 80.0, torch.bfloat16: 80.0}
 
 
@@ -52,7 +52,7 @@ def inputs(draw, kind, gaussians):
     return [torch.tensor(x).to(dtype).requires_grad_() for x in numbers], torch.tensor(alpha, requires_grad=True)
 
 
-# Overflow is what extreme inputs ask for; the interpreter computes with NumPy, which warns of it.
+# Extreme inputs overflow, and the interpreter computes with NumPy, which warns then.
 may_overflow = pytest.mark.filterwarnings(
     "ignore:overflow encountered:RuntimeWarning", "ignore:invalid value encountered:RuntimeWarning"
 )
@@ -96,7 +96,7 @@ def assert_agrees(tensors, alpha, value, reference):
 @variants
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_each_log_variance_alone_is_right_across_the_range(dtype, dual, convention, backend):
-    """One number a row, so that no sum hides an error: the series, the logarithm, and where they meet.
+    """Each row has one number, so that no sum hides an error in the series, in the logarithm, or where they meet.
 
     Just outside the series the difference x - log(1 + x) loses two bits: there 10 units were measured.
     """
@@ -113,8 +113,8 @@ def test_each_log_variance_alone_is_right_across_the_range(dtype, dual, conventi
 @backends
 @variants
 @pytest.mark.parametrize("dtype", list(ULPS), ids=str)
-def test_no_value_is_negative_and_none_nan_however_extreme(dtype, dual, convention, backend):
-    """Log-variances of 100, beyond what float32 holds as variances, at the ends of alpha and next to them."""
+def test_extreme_inputs_give_no_negative_value_and_no_nan(dtype, dual, convention, backend):
+    """Log-variances of 100, whose variances exceed float32, at the ends of alpha and next to them."""
     logvar, other = (
         x.flatten() for x in torch.meshgrid(*[torch.tensor([-1e4, -100, -87, 0, 3, 87, 100, 1e4])] * 2, indexing="ij")
     )
@@ -144,7 +144,7 @@ def test_equal_gaussians_are_at_distance_exactly_zero_and_have_no_slope(dual, co
 @backends
 @variants
 @pytest.mark.parametrize("poison", [float("nan"), float("inf")])
-def test_a_broken_row_is_nan_or_infinite_and_leaves_the_others_alone(poison, dual, convention, backend):
+def test_a_row_with_nan_or_infinity_does_not_affect_the_others(poison, dual, convention, backend):
     torch.manual_seed(2)
     for position in range(4):
         tensors = [torch.randn(6, 10) for _ in range(4)]
@@ -202,7 +202,7 @@ def test_the_gradient_by_alpha_has_its_shape_and_type(shape, backend):
 
 
 @backends
-def test_batches_of_any_shape_are_rows(backend):
+def test_a_batch_of_any_shape_gives_the_values_of_its_rows(backend):
     torch.manual_seed(6)
     mean, logvar = torch.randn(2, 3, 4, 5, 7)
     flat = jsg_standard_normal(mean.reshape(-1, 7), logvar.reshape(-1, 7), 0.3, backend=backend)
@@ -228,7 +228,7 @@ def test_the_four_tensors_broadcast_and_their_gradients_are_summed_back(backend)
 
 
 @backends
-def test_no_rows_are_no_values(backend):
+def test_no_rows_give_no_values(backend):
     mean, logvar = (torch.zeros(0, 10, requires_grad=True) for _ in range(2))
     value = jsg_standard_normal(mean, logvar, 0.3, backend=backend)
     assert value.shape == (0,)
@@ -238,7 +238,7 @@ def test_no_rows_are_no_values(backend):
 
 
 @backends
-def test_reduction_is_that_of_the_rows_with_its_gradient(backend):
+def test_mean_and_sum_reduce_the_rows_and_have_their_gradients(backend):
     torch.manual_seed(8)
     mean, logvar = (torch.randn(4, 5, 3, dtype=torch.float64, requires_grad=True) for _ in range(2))
     rows = jsg_standard_normal(mean, logvar, 0.3, backend=backend)
@@ -250,7 +250,7 @@ def test_reduction_is_that_of_the_rows_with_its_gradient(backend):
 
 
 @backends
-def test_only_what_needs_a_gradient_gets_one(backend):
+def test_only_inputs_that_require_gradients_get_them(backend):
     torch.manual_seed(9)
     for needed in itertools.product([False, True], repeat=5):
         tensors = [torch.randn(3, 4, requires_grad=need) for need in needed[:4]]

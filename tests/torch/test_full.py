@@ -58,7 +58,7 @@ def reference(tensors, alpha, dual, convention):
 
 @functools.cache
 def results(evaluate, n, dtype, dual, convention):
-    """Pairs of every gap with every alpha, alpha, and what ``evaluate`` makes of them."""
+    """Pairs of every gap with every alpha, alpha, and the results of ``evaluate``."""
     tensors = [torch.cat(x) for x in zip(*(pairs(n, dtype, gap) for gap in GAPS), strict=True)]
     alpha = ALPHAS.repeat(len(GAPS))
     return tensors, alpha, run(evaluate, tensors, alpha, dual, convention)
@@ -76,7 +76,7 @@ sizes = pytest.mark.parametrize(
 @variants
 @sizes
 def test_values_are_those_of_the_numpy_reference(n, dtype, dual, convention, evaluate):
-    """Near-equal pairs: 5 eps was measured.  Others: 2 n eps, their condition numbers being up to a few hundred."""
+    """5 eps was measured for near-equal pairs, 2 n eps for others, whose condition numbers are up to a few hundred."""
     tensors, alpha, (value, *_) = results(evaluate, n, dtype, dual, convention)
     want = reference(tensors, alpha, dual, convention)
     assert value.dtype == dtype
@@ -120,7 +120,7 @@ def assert_gradients_close(tensors, alpha, got, want, dual, allowed):
 @variants
 @sizes
 def test_kernel_gradients_are_the_eager_ones_in_float64(n, dtype, dual, convention):
-    """Of the eager ones, further down, every one is held to the derivative of the value."""
+    """The eager gradients are compared with derivatives of the value below."""
     tensors, alpha, got = results(full_kernels.evaluate, n, dtype, dual, convention)
     want = run(full_eager.evaluate, [x.double() for x in tensors], alpha, dual, convention)
     assert all(x.dtype == dtype for x in got)
@@ -130,8 +130,8 @@ def test_kernel_gradients_are_the_eager_ones_in_float64(n, dtype, dual, conventi
 @variants
 @pytest.mark.parametrize("gap", [None, 1e-2, 0.0])
 @pytest.mark.parametrize("n", [1, 2, 5])
-def test_eager_gradients_are_those_of_the_value_and_have_right_gradients_themselves(n, gap, dual, convention):
-    """Finite differences of the values, and of the gradients: also where the Gaussians are equal, and at the ends."""
+def test_eager_gradients_and_their_gradients_agree_with_finite_differences(n, gap, dual, convention):
+    """This includes equal Gaussians and both ends of alpha."""
     alpha = torch.tensor([0.0, 0.3, 1.0], dtype=torch.float64)
     tensors = [x.tril() if x.ndim == 3 else x for x in pairs(n, torch.float64, gap, count=3)]
     inputs = [x.clone().requires_grad_() for x in tensors]
@@ -184,8 +184,8 @@ def test_one_dimension_and_diagonal_factors_are_the_diagonal_formula(dual, conve
 @variants
 @pytest.mark.parametrize("scale", [1e-3, 1e3])
 @pytest.mark.parametrize("n", [4, 12])
-def test_far_pairs_lose_no_digits_to_their_scale(n, scale, dual, convention):
-    """Covariances 1e6 apart: the differences that serve near-equal ones would leave one digit of float32."""
+def test_pairs_with_very_different_covariances_keep_their_digits(n, scale, dual, convention):
+    """The covariances differ by 1e6.  The differences that near-equal pairs need would leave one digit of float32."""
     mean1, tril1, mean2, tril2 = pairs(n, torch.float32)
     tensors = mean1, tril1 * scale, mean2, tril2
     alpha = torch.tensor([0.0, 0.1, 0.2, 0.5, 0.8, 0.9, 1.0], dtype=torch.float64)
@@ -215,7 +215,7 @@ GUARD = 4096
 @pytest.mark.parametrize("n", NS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_every_output_is_written_and_nothing_beside_it(n, dtype, monkeypatch):
-    """Blocks as on a GPU: several programs, the last one cut off; inputs and outputs between guards of NaN and 7."""
+    """Blocks are as on a GPU: several programs, the last one not full.  Inputs and outputs lie between guards."""
     tiling, blocks, empty = full_kernels.tiling, [], torch.empty
 
     def guarded(size, *, dtype, device):
@@ -261,7 +261,7 @@ def test_a_poisoned_pair_leaves_the_others_alone():
             assert torch.equal(got[others], want[others])
 
 
-def test_layouts_that_are_not_contiguous_are_taken_as_well():
+def test_tensors_that_are_not_contiguous_give_the_same_results():
     for n in (3, 12):
         mean1, tril1, mean2, tril2 = pairs(n, torch.float32)
         want = run(full_kernels.evaluate, (mean1, tril1, mean2, tril2), ALPHAS, False, "deasy")
@@ -275,7 +275,7 @@ def test_layouts_that_are_not_contiguous_are_taken_as_well():
             assert torch.equal(got, x)
 
 
-def test_one_alpha_serves_all_rows_and_no_rows_are_no_values():
+def test_one_alpha_applies_to_all_rows_and_no_rows_give_no_values():
     for n in (3, 12):
         tensors = pairs(n, torch.float32)
         one = torch.tensor([0.3], dtype=torch.float64)
@@ -289,7 +289,7 @@ def test_one_alpha_serves_all_rows_and_no_rows_are_no_values():
         assert [x.shape[0] for x in nothing] == [0] * 5
 
 
-def test_beyond_64_dimensions_torch_linalg_takes_over():
+def test_above_64_dimensions_torch_linalg_computes_the_results():
     tensors = pairs(65, torch.float32)
     for got, want in zip(
         run(full_kernels.evaluate, tensors, ALPHAS, False, "deasy"),
@@ -301,7 +301,7 @@ def test_beyond_64_dimensions_torch_linalg_takes_over():
 
 @pytest.mark.parametrize("dual", [False, True])
 @pytest.mark.parametrize("n", [3, 12])
-def test_what_comes_from_above_multiplies_the_gradients_and_nothing_else(n, dual):
+def test_the_gradient_from_above_multiplies_only_the_gradients(n, dual):
     """In both kernels and in torch: row by row, or all by one factor, or where they stand already, times another.
 
     Powers of two round nothing; for float32 the range of the terms leaves room for these.

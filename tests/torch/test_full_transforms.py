@@ -1,14 +1,16 @@
-"""Full covariances at home in torch: derivatives, torch.func, torch.compile, and errors.
+"""Full covariances: derivatives, torch.func, torch.compile, and errors.
 
 The kernel runs in its interpreter.
 """
+
+from functools import partial
 
 import pytest
 import torch
 from torch.func import grad, vmap
 
 from jsgmath.torch import jsg_full
-from tests.torch.inputs import backends, numbers, traced, variants
+from tests.torch.inputs import assert_same_derivatives, backends, numbers, traced, variants
 
 
 def factors(rows, n, seed=0, dtype=torch.float64):
@@ -21,21 +23,31 @@ def factors(rows, n, seed=0, dtype=torch.float64):
     return [mean1, tril1.requires_grad_(), mean2, tril2.requires_grad_()]
 
 
-@backends
-@variants
-def test_full_covariances_have_first_and_second_derivatives_between_equal_gaussians_too(dual, convention, backend):
-    """Below the diagonal alone: what stands above it is not read."""
+def pairs():
+    """Inputs of different Gaussians and of equal ones, and an alpha for each row."""
     different = factors(2, 2)
     equal = [x.detach().clone().requires_grad_() for x in different[:2] * 2]
     alpha = torch.tensor([0.2, 0.9], dtype=torch.float64, requires_grad=True)
+    return (*different, alpha), (*equal, alpha)
 
-    def function(mean1, tril1, mean2, tril2, alpha):
-        options = dict(dual=dual, convention=convention, backend=backend)
-        return jsg_full(mean1, tril1.tril(), mean2, tril2.tril(), alpha, **options)
 
-    for inputs in (different, equal):
+def lower(mean1, tril1, mean2, tril2, alpha, **options):
+    """What stands above the diagonal is not read, so differences must not move it."""
+    return jsg_full(mean1, tril1.tril(), mean2, tril2.tril(), alpha, **options)
+
+
+@variants
+def test_first_and_second_derivatives_are_those_of_differences(dual, convention):
+    """Every one by every other, alpha's too, between different Gaussians and between equal ones."""
+    for inputs in pairs():
         for check in (torch.autograd.gradcheck, torch.autograd.gradgradcheck):
-            assert check(function, (*inputs, alpha), fast_mode=backend == "triton")
+            assert check(partial(lower, dual=dual, convention=convention, backend="eager"), inputs)
+
+
+@variants
+def test_first_and_second_derivatives_of_the_kernel_are_those_of_the_eager_backend(dual, convention):
+    for inputs in pairs():
+        assert_same_derivatives(partial(lower, dual=dual, convention=convention), inputs)
 
 
 @traced
@@ -66,10 +78,10 @@ def test_full_covariances_broadcast_map_and_compile(backend):
 
 
 @backends
-def test_the_operators_of_full_covariance_keep_torch_s_rules(backend):
+def test_the_operators_of_full_covariance_pass_opcheck(backend):
     rows = [x.detach() for x in factors(3, 4, dtype=torch.float32)]
     for alphas in (None, torch.rand(3)):
-        arguments = (*rows, alphas, 0.3, True, False, f"full {backend}")
+        arguments = (*rows, alphas, 0.3, True, False, f"{backend}.full")
         torch.library.opcheck(torch.ops.jsgmath.divergence.default, arguments)
         torch.library.opcheck(torch.ops.jsgmath.gradient.default, (torch.rand(3), *arguments, alphas is not None))
 
@@ -88,12 +100,12 @@ MEAN, EYE = torch.zeros(3), torch.eye(3)
         ([MEAN, [[1.0]], MEAN, EYE], TypeError, "tril1 must be a torch tensor, got list"),
     ],
 )
-def test_what_does_not_fit_is_said_by_name(tensors, error, message):
+def test_invalid_arguments_are_named(tensors, error, message):
     with pytest.raises(error, match=message):
         jsg_full(*tensors, 0.3)
 
 
-def test_beyond_64_dimensions_torch_linalg_takes_over():
+def test_above_64_dimensions_torch_linalg_computes_the_results():
     tensors = factors(2, 70)
     results = [jsg_full(*tensors, 0.3, backend=backend) for backend in ("eager", "triton")]
     assert torch.equal(*results)

@@ -1,4 +1,4 @@
-"""What the Triton kernel does with memory, in the interpreter: where it reads, where it writes, and nowhere else."""
+"""The Triton kernel reads its inputs and writes its outputs, and touches no other memory (in the interpreter)."""
 
 import itertools
 import math
@@ -19,7 +19,7 @@ DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
 class Memory:
-    """Stands for ``torch.empty``: outputs full of NaN, between guards that must stay as they are."""
+    """A replacement for ``torch.empty`` that fills outputs with NaN, between guards that must not change."""
 
     def __init__(self):
         self.blocks = []
@@ -48,26 +48,26 @@ def memory(monkeypatch):
 
 @pytest.fixture
 def small_tiles(monkeypatch):
-    """Tiles as on a GPU: many programs, of which the last one is cut off.  The interpreter's own hold every row."""
+    """Tiles as on a GPU: many programs, the last one not full.  The tiles of the interpreter would hold all rows."""
     tiling = kernels.tiling
     monkeypatch.setattr(kernels, "tiling", lambda n, few, itemsize, lanes: tiling(n, few, itemsize, kernels.LANES))
 
 
 def run(tensors, alpha, *, dual=False, reverse=True, implementation=kernels.evaluate, **asked):
-    """The five results of the kernel, or of the eager rows, on two or four tensors."""
+    """The five results of the kernel, or of torch operations, for two or four tensors."""
     arguments = [*tensors, None, None] if len(tensors) == 2 else tensors
     return implementation(*arguments, alpha, dual=dual, reverse=reverse, **{"by_alpha": True, **asked})
 
 
 def guarded(values):
-    """A copy of ``values`` in memory that is NaN on either side: a read outside shows in the result."""
+    """A copy of ``values`` with NaN on both sides, so that a read outside shows in the result."""
     block = torch.full((2 * GUARD + values.numel(),), POISON, dtype=values.dtype)
     inside = block[GUARD : len(block) - GUARD].view(values.shape)
     return inside.copy_(values)
 
 
 def assert_equal_to_eager(tensors, alpha, **options):
-    """Same formula, same type: only the order of sums and the exponential differ, by a few eps of terms of order 1."""
+    """Only the order of sums and the exponential differ, by a few eps of terms of order 1."""
     results = run(tensors, alpha, **options)
     wanted = run([t.contiguous() for t in tensors], alpha, implementation=eager.evaluate, **options)
     for got, want in zip(results, wanted, strict=True):
@@ -108,7 +108,7 @@ def test_every_variant_writes_every_output(n, gaussians, reverse, dual, memory, 
 
 
 @pytest.mark.parametrize("n", [1, 10, 1025])
-def test_what_is_not_asked_for_is_not_allocated(n, memory):
+def test_only_requested_outputs_are_allocated(n, memory):
     tensors = [normal(5, n), normal(5, n, seed=1)]
     for asked in itertools.product([False, True], repeat=3):
         memory.blocks.clear()
@@ -119,13 +119,13 @@ def test_what_is_not_asked_for_is_not_allocated(n, memory):
         assert len(memory.blocks) == asked[0] + 2 * asked[1] + asked[2]
 
 
-def test_the_interpreter_s_own_tiles_are_cut_off_as_well(memory):
+def test_the_tiles_of_the_interpreter_may_be_partly_empty_too(memory):
     for rows in (1, 64, 65, 1000):
         assert_equal_to_eager([guarded(normal(rows, 20, seed=k)) for k in range(4)], torch.tensor([0.3]))
 
 
 def strided(kind, rows, n):
-    """Mean and log-variance of ``rows`` rows that do not lie one after the other."""
+    """Mean and log-variance of ``rows`` rows that are not contiguous."""
     if kind == "chunks of one output":
         return normal(rows, 2 * n).chunk(2, -1)
     if kind == "every third row":
@@ -154,8 +154,8 @@ KINDS = [
 
 @pytest.mark.parametrize("n", [1, 10, 50])
 @pytest.mark.parametrize("kind", KINDS)
-def test_inputs_of_any_stride_are_read_where_they_are(kind, n, memory, small_tiles):
-    """Against the same numbers laid out plainly; only the order of sums may differ."""
+def test_inputs_with_any_strides_give_the_results_of_contiguous_ones(kind, n, memory, small_tiles):
+    """Only the order of sums may differ."""
     pair = strided(kind, 37, n)
     other = strided(kind, 37, n)[::-1]
     for tensors in (pair, (*pair, *other)):
@@ -170,7 +170,7 @@ def test_inputs_of_any_stride_are_read_where_they_are(kind, n, memory, small_til
 
 
 def test_row_strides_are_read_without_a_copy(monkeypatch):
-    """``chunk(2, -1)``, as every VAE has it, reaches the kernel as it is."""
+    """The halves of ``chunk(2, -1)``, which VAEs use, reach the kernel without a copy."""
     seen = []
     monkeypatch.setattr(kernels, "evaluate", lambda *a, **k: seen.extend(a[:2]) or eager.evaluate(*a, **k))
     mean, logvar = normal(6, 20).chunk(2, -1)
@@ -198,7 +198,7 @@ def test_offsets_beyond_two_to_the_31_do_not_wrap_around(tmp_path, memory):
 @pytest.mark.parametrize("lanes", [32, 64])
 @pytest.mark.parametrize("itemsize", [2, 4, 8])
 def test_tiles_hold_whole_rows_and_start_on_16_bytes(itemsize, lanes):
-    """What the kernel takes for granted: powers of two, 16 bytes of an input a thread, rows that fit or are alone."""
+    """The kernel assumes powers of two, 16 bytes of each input per thread, and tiles of whole rows or of one row."""
     width = 16 // itemsize
     for n, few in itertools.product(range(1, 2000), (True, False)):
         tile, warps = kernels.tiling(n, few, itemsize, lanes)
@@ -219,8 +219,8 @@ def test_tiles_hold_whole_rows_and_start_on_16_bytes(itemsize, lanes):
             assert (rows, block) == (1, (16 if few else 4) * lanes * width)
 
 
-def test_upstream_multiplies_the_gradients_and_nothing_else(memory, small_tiles):
-    """Row by row, in place of `scale`; here in powers of two, which round nothing."""
+def test_upstream_multiplies_only_the_gradients(memory, small_tiles):
+    """Each row has a factor, which replaces `scale`; here powers of two, so that nothing is rounded."""
     tensors, alpha = [normal(131, 20, seed=k) for k in range(4)], torch.rand(131)
     upstream = 2.0 ** torch.arange(-60, 71)
     value, *gradients = run(tensors, alpha)
@@ -232,7 +232,7 @@ def test_upstream_multiplies_the_gradients_and_nothing_else(memory, small_tiles)
 
 
 def test_only_programs_whose_gradient_from_above_differs_write_again(memory, small_tiles):
-    """Gradients of 131 rows, 25 to a program, marked; one row asks for another factor than they were given."""
+    """131 rows, 25 in each program, have marked gradients; one row has another factor than ``scale``."""
     tensors, alpha = [normal(131, 20, seed=k) for k in range(2)], torch.tensor([0.3])
     wanted = run(tensors, alpha, scale=0.5)[1:]
     present = [x if x is None else torch.full_like(x, 9.0) for x in wanted]

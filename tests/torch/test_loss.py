@@ -1,4 +1,4 @@
-"""JSGLoss as users hold it: in a model, with an optimiser, saved and loaded."""
+"""JSGLoss in a model, with an optimiser, saved and loaded."""
 
 import copy
 import io
@@ -50,7 +50,7 @@ def test_a_learnable_alpha_stays_between_0_and_1_and_is_reported(dual):
     assert f"alpha={loss.alpha.item():.6g}, learnable" in repr(loss)
 
 
-def test_a_prior_of_parameters_is_learnt_and_one_of_tensors_is_not():
+def test_a_prior_of_parameters_is_trained_and_one_of_tensors_is_constant():
     """Minimised over the prior of KL(q||p), the mean goes to the mean of the posteriors' (moment matching)."""
     mean, logvar = posterior(rows=64)
     fixed = JSGLoss(prior=(torch.zeros(4), torch.zeros(4)))
@@ -117,6 +117,6 @@ def test_a_whole_training_step_compiles(backend):
         (dict(prior=(0.0, 1.0)), TypeError, r"prior must be None or \(mean, logvar\), two tensors, got tuple"),
     ],
 )
-def test_what_does_not_fit_is_said(arguments, error, message):
+def test_invalid_arguments_are_named(arguments, error, message):
     with pytest.raises(error, match=message):
         JSGLoss(**arguments)

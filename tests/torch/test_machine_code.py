@@ -1,4 +1,4 @@
-"""What the kernels compile to, without a GPU: no spilled register, wide accesses, no more instructions than before."""
+"""The machine code of the kernels: no spilled registers, wide accesses, and a budget of instructions.  Needs no GPU."""
 
 import json
 import os
@@ -12,12 +12,12 @@ from tests.torch.machine_code import CASES
 
 pytestmark = pytest.mark.slow
 
-# A multiprocessor has 65536 registers.  64 a thread leave room for 1024 threads, with 16 bytes of every input on their
-# way to each, which hides the latency of memory; 16 bytes of 16-bit numbers are twice as many, float64 twice as wide.
+# A multiprocessor has 65536 registers.  With 64 per thread, 1024 threads fit, each waiting for 16 bytes of every input,
+# which hides the latency of memory.  16 bytes hold twice as many 16-bit numbers, and a float64 takes two registers.
 REGISTERS = {"fp32": 64, "fp64": 128, "bf16": 128, "fp16": 128}
 AMD_REGISTERS = 128  # of 512: four wavefronts
 
-# Instructions per element, a twentieth above the most that was measured.  One H200 executes 33e12 a second and copies
+# Instructions per element, 5% above the largest count measured.  One H200 executes 33e12 a second and copies
 # 4.3e12 bytes: 16 bytes and 120 instructions an element, 32 bytes and 240, are done in the same time.
 INSTRUCTIONS = {
     ("jsg", "fp32", 1): 158,
@@ -45,7 +45,7 @@ def cases(wanted=lambda case: True):
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory):
-    """All cases compiled in one new process that knows nothing of the interpreter and of earlier compilations."""
+    """All cases, compiled in a new process without the interpreter and with an empty cache."""
     environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
     environment["TRITON_CACHE_DIR"] = str(tmp_path_factory.mktemp("triton"))
     root = Path(__file__).parents[2]
@@ -57,7 +57,7 @@ def reports(tmp_path_factory):
 
 @cases()
 def test_no_register_is_spilled(case, reports):
-    """But for full covariance at n = 64: of five matrices 16 entries a thread do not all fit; 192 bytes were used."""
+    """An exception is full covariance at n = 64, where five matrices do not fit; 192 bytes were measured."""
     assert reports[name(case)]["spilled"] <= (220 if case["kernel"] == "full" and case["n"] == 64 else 0)
 
 
@@ -78,9 +78,9 @@ def test_instructions_stay_within_their_budget(case, reports):
 
 @cases(lambda case: case["kernel"] != "full")
 def test_whole_tiles_are_read_and_written_128_bits_at_a_time(case, reports):
-    """Each input and each gradient, in the path of the tiles that all rows of exist; the last may be narrower.
+    """This holds for each input and each gradient of full tiles; the last tile may use narrower accesses.
 
-    With n = 10 a thread's four numbers can lie in two rows, of which the second need not be there.
+    With n = 10 a thread's four numbers can lie in two rows, and the second row need not exist.
     """
     inputs, outputs = {"jsg": (2, 2), "sample": (2, 1), "sample_backward": (3, 2)}[case["kernel"]]
     if case["gaussians"] == 2:
@@ -92,7 +92,7 @@ def test_whole_tiles_are_read_and_written_128_bits_at_a_time(case, reports):
 
 @cases(lambda case: case["kernel"] == "full" and case["n"] <= 8 and case["target"] != "gfx942")
 def test_a_lane_reads_and_writes_its_matrices_128_bits_at_a_time(case, reports):
-    """Two matrices and two vectors in, as far as they are needed; two matrices and a vector out, with their zeros."""
+    """It reads two matrices and two vectors as far as needed, and writes two whole matrices and a vector."""
     report = reports[name(case)]
     assert report["loads"]["128"] >= case["n"] ** 2 // 4
     assert report["stores"]["128"] == 2 * case["n"] ** 2 // 4 + case["n"] // 4

@@ -56,7 +56,7 @@ def test_torch_gives_the_same_with_gradients(make):
     logits = torch.tensor(WEIGHTS, dtype=torch.float64).log().requires_grad_()
     for i in (0, K + 1):
         flat[i].requires_grad_()
-    # The gradients of a second backward are computed anew, with other last bits.
+    # A second backward pass computes the gradients again, and their last bits differ.
     assert torch.autograd.gradcheck(divergence, [logits, *flat], nondet_tol=1e-12)
 
 

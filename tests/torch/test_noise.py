@@ -19,7 +19,7 @@ NOISE = 4
 
 
 def noise(rows, n, seed, *, dtype=torch.float64, backend="triton", **keywords):
-    """eps itself: the sample of N(0, I)."""
+    """The noise eps, as the sample of N(0, I)."""
     zero = torch.zeros(rows, n, dtype=dtype)
     return sample_and_jsg(zero, zero, 0.5, seed, backend=backend, **keywords)[0]
 
@@ -54,7 +54,7 @@ def exact(e, seed):
 
 
 def ulps(got, want):
-    """Of each number, its distance from the exact one in units of the last place of that."""
+    """The distance of each number from the exact one, in units of the last place of the exact one."""
     info = torch.finfo(got.dtype)
     units = [math.ldexp(info.eps, math.frexp(float(x))[1] - 1) for x in want]
     return max(float(abs(mpmath.mpf(g) - w)) / u for g, w, u in zip(got.tolist(), want, units, strict=True))
@@ -88,7 +88,7 @@ def test_each_number_is_what_its_definition_gives(first_row, n, seed, dtype, bac
 
 
 @pytest.mark.parametrize("dtype", COMPUTED, ids=str)
-def test_the_words_that_are_hard_on_the_logarithm_and_the_angle_are_as_exact(dtype):
+def test_words_near_the_limits_of_the_logarithm_and_the_angle_are_as_exact(dtype):
     """Next to 0 and to 2^32, around sqrt(1/2) 2^32 where the series changes, and each of the eight directions."""
     rng = np.random.default_rng(1)
     powers = 2 ** np.arange(32)

@@ -1,4 +1,4 @@
-"""`sample_and_jsg`: samples, divergence and gradients, however the batch is tiled, and in torch's transforms."""
+"""`sample_and_jsg`: samples, divergences and gradients, for every tiling of the batch, and under torch's transforms."""
 
 import itertools
 import math
@@ -10,7 +10,7 @@ import torch
 from jsgmath.torch import jsg_standard_normal, normal
 from jsgmath.torch.sampling import sample_and_jsg
 from jsgmath.torch.triton import sampling as kernels
-from tests.torch.inputs import backends, variants
+from tests.torch.inputs import assert_same_derivatives, backends, variants
 from tests.torch.test_kernels import guarded, memory, strided  # noqa: F401  (memory is a fixture)
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
@@ -42,7 +42,7 @@ def tensors(*shape, dtype=torch.float32, seed=0):
 
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 10, 20, 50, 64, 129, 257, 300, 1000, 1025])
 def test_a_number_is_the_same_however_the_batch_is_tiled_and_split(n, small_tiles):
-    """To the last bit, also where the second part begins within four numbers that one thread makes."""
+    """To the last bit, even where the second part begins among the four numbers of one thread."""
     rows = 700 // n + 3
     mean, logvar = tensors(rows, n)
     whole, _ = sample_and_jsg(mean, logvar, 0.3, 5, backend="triton")
@@ -59,7 +59,7 @@ def test_a_number_is_the_same_however_the_batch_is_tiled_and_split(n, small_tile
 @pytest.mark.parametrize(
     "kind", ["chunks of one output", "every third row", "transposed", "one row for all", "one number for all columns"]
 )
-def test_a_number_is_the_same_whatever_the_strides(kind, n, small_tiles):
+def test_a_number_is_the_same_for_all_strides(kind, n, small_tiles):
     small_tiles()
     mean, logvar = strided(kind, 7 if n == 300 else 37, n)
     plain = sample_and_jsg(mean.contiguous(), logvar.contiguous(), 0.3, 5, backend="triton")
@@ -68,7 +68,7 @@ def test_a_number_is_the_same_whatever_the_strides(kind, n, small_tiles):
 
 
 def expected(mean, logvar, alpha, seed, *, first_row=0, dual=False, convention="deasy"):
-    """The same by its definition, in torch operations that autograd differentiates; 16-bit types in float32."""
+    """The definition in torch operations, which autograd differentiates; 16-bit types are computed in float32."""
     work = torch.promote_types(mean.dtype, torch.float32)
     eps = normal.normal(torch.tensor([seed]), first_row, (mean.shape[:-1].numel(), mean.shape[-1]), work)
     z = mean.to(work) + torch.exp(logvar.to(work) / 2) * eps.view(mean.shape)
@@ -127,7 +127,7 @@ def test_a_seed_advanced_before_the_backward_does_not_change_it(backend):
 
 
 @backends
-def test_nothing_of_the_size_of_the_noise_is_kept_for_the_backward(backend):
+def test_the_backward_pass_keeps_only_the_inputs_and_the_seed(backend):
     """Mean and log-variance themselves, by their addresses, and the seed."""
     mean, logvar = tensors(40, 20)
     kept = []
@@ -149,21 +149,37 @@ def test_either_output_alone_has_its_gradient(backend):
             torch.testing.assert_close(got, want, rtol=1e-13, atol=1e-14)  # float64, a dozen roundings
 
 
-@backends
-@variants
-def test_derivatives_pass_gradcheck_first_and_second(dual, convention, backend):
+def inputs_of_derivatives():
+    """A number for alpha, one tensor of it for all rows, and one entry for each row."""
     mean, logvar = tensors(2, 2, dtype=torch.float64)
-    options = dict(dual=dual, convention=convention, backend=backend)
     for alpha in (torch.tensor([0.2, 0.9]), torch.tensor(0.3)):
-        inputs = mean, logvar, alpha.double().requires_grad_()
-        assert torch.autograd.gradcheck(lambda *x: sample_and_jsg(*x, 5, **options), inputs, fast_mode=True)
-        assert torch.autograd.gradgradcheck(lambda *x: sample_and_jsg(*x, 5, **options), inputs, fast_mode=True)
-    number = (mean, logvar)
-    assert torch.autograd.gradgradcheck(lambda *x: sample_and_jsg(*x, 0.3, 5, **options), number, fast_mode=True)
+        yield mean, logvar, alpha.double().requires_grad_()
+    yield mean, logvar, 0.3
+
+
+@variants
+def test_derivatives_are_those_of_differences_first_and_second(dual, convention):
+    def function(*inputs):
+        return sample_and_jsg(*inputs, 5, dual=dual, convention=convention, backend="eager")
+
+    for inputs in inputs_of_derivatives():
+        for check in (torch.autograd.gradcheck, torch.autograd.gradgradcheck):
+            assert check(function, inputs, fast_mode=True)
+
+
+@variants
+def test_derivatives_of_the_kernels_are_those_of_the_eager_backend_first_and_second(dual, convention):
+    """Differences would launch the slow interpreter hundreds of times."""
+
+    def function(*inputs, backend):
+        return sample_and_jsg(*inputs, 5, dual=dual, convention=convention, backend=backend)
+
+    for inputs in inputs_of_derivatives():
+        assert_same_derivatives(function, inputs)
 
 
 @backends
-def test_vmap_is_one_batch_after_the_other_with_its_gradients(backend):
+def test_vmap_numbers_its_entries_like_one_batch_after_the_other(backend):
     mean, logvar = (t.detach() for t in tensors(4, 3, 5, dtype=torch.float64))
     alpha, seed = torch.linspace(0.1, 0.9, 4, dtype=torch.float64), torch.tensor(9)
 
@@ -188,7 +204,7 @@ def test_vmap_is_one_batch_after_the_other_with_its_gradients(backend):
 
 @backends
 @pytest.mark.parametrize("randomness", ["error", "same"])
-def test_vmap_without_a_word_on_randomness_is_refused(randomness, backend):
+def test_vmap_without_randomness_different_is_refused(randomness, backend):
     mean, logvar = (t.detach() for t in tensors(4, 3, 5))
     with pytest.raises(RuntimeError, match=r'pass randomness="different" to torch.vmap'):
         torch.vmap(lambda m, s: sample_and_jsg(m, s, 0.3, 1, backend=backend), randomness=randomness)(mean, logvar)
@@ -215,7 +231,7 @@ def test_torch_compile_takes_forward_and_backward_whole(backend):
 
 @pytest.mark.parametrize("alpha", [None, torch.tensor([0.3]), torch.linspace(0, 1, 5)])
 @pytest.mark.parametrize("seed", [None, torch.tensor([3])])
-def test_the_operators_keep_torch_s_rules(alpha, seed):
+def test_the_operators_pass_opcheck(alpha, seed):
     for dtype in DTYPES:
         mean, logvar = (t.detach() for t in tensors(5, 12, dtype=dtype))
         mean, logvar = torch.cat([mean, logvar], -1).chunk(2, -1)
@@ -236,14 +252,14 @@ def test_the_divergence_is_that_of_jsg_standard_normal_with_its_options(backend)
         for alpha in (0, 1, 0.3, np.float64(0.3), torch.tensor(0.3), torch.linspace(0, 1, 5).expand(4, 5)):
             z, divergence = sample_and_jsg(mean, logvar, alpha, 5, **options)
             assert z.shape == (4, 5, 3)
-            # Sums in another order.
+            # The sums are added in another order.
             torch.testing.assert_close(
                 divergence, jsg_standard_normal(mean, logvar, alpha, **options), rtol=1e-14, atol=0
             )
 
 
 @backends
-def test_no_rows_are_no_samples(backend):
+def test_no_rows_give_no_samples(backend):
     mean, logvar = tensors(0, 10)
     z, divergence = sample_and_jsg(mean, logvar, 0.3, 5, backend=backend)
     assert (z.shape, divergence.shape) == ((0, 10), (0,))
@@ -253,7 +269,7 @@ def test_no_rows_are_no_samples(backend):
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")  # of NumPy, in the interpreter
 @backends
-def test_a_broken_row_leaves_the_others_alone(backend):
+def test_a_row_with_nan_does_not_affect_the_others(backend):
     mean, logvar = (t.detach() for t in tensors(60, 10))
     sound = sample_and_jsg(mean, logvar, 0.3, 5, backend=backend)
     mean[30, 7] = logvar[31, 2] = math.nan
@@ -285,6 +301,6 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("wrong", "error", "message"), WRONG)
-def test_arguments_that_do_not_fit_are_named(wrong, error, message):
+def test_invalid_arguments_are_named(wrong, error, message):
     with pytest.raises(error, match=message):
         sample_and_jsg(**(dict(mean=ZERO, logvar=ZERO, alpha=0.5, seed=1) | wrong))

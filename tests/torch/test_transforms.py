@@ -1,4 +1,4 @@
-"""At home in torch: torch.func, torch.compile, autocast, parameters.
+"""The divergences under torch.func, torch.compile and autocast, and with parameters.
 
 The kernel runs in its interpreter.
 """
@@ -65,10 +65,10 @@ def test_gradients_from_above_may_come_in_batches(backend):
 
 @backends
 @pytest.mark.parametrize("gaussians", [1, 2])
-def test_the_operators_keep_torch_s_rules(gaussians, backend):
+def test_the_operators_pass_opcheck(gaussians, backend):
     rows = [numbers(3, 4, dtype=torch.bfloat16, seed=k, grad=False) for k in range(2 * gaussians)] + [None] * 2
     for alphas in (None, torch.rand(3), torch.rand(1)):
-        arguments = (*rows[:4], alphas, 0.3, True, False, backend)
+        arguments = (*rows[:4], alphas, 0.3, True, False, f"{backend}.diagonal")
         torch.library.opcheck(torch.ops.jsgmath.divergence.default, arguments)
         torch.library.opcheck(torch.ops.jsgmath.gradient.default, (torch.rand(3), *arguments, alphas is not None))
 
@@ -95,7 +95,7 @@ def test_a_compiled_step_is_one_graph_and_gives_what_the_plain_one_gives(gaussia
 
 @traced
 @backends
-def test_what_is_compiled_is_evaluated_without_gradients_too(backend):
+def test_a_compiled_function_works_without_gradients_too(backend):
     torch._dynamo.reset()
     mean, logvar = numbers(5, 4), numbers(5, 4, seed=1)
     calls = [
@@ -112,8 +112,8 @@ def test_what_is_compiled_is_evaluated_without_gradients_too(backend):
 
 
 @traced
-def test_a_transform_of_torch_func_inside_what_is_compiled_is_refused():
-    """Dynamo traces it without gradients, which must not become zeros that nobody notices."""
+def test_a_transform_of_torch_func_inside_a_compiled_function_is_refused():
+    """Dynamo traces it without gradients; the result must not be zeros without an error."""
     torch._dynamo.reset()
     compiled = torch.compile(grad(lambda mean: jsg_standard_normal(mean, mean, 0.3).sum()), backend="aot_eager")
     with pytest.raises(torch._dynamo.exc.InternalTorchDynamoError):
@@ -121,8 +121,8 @@ def test_a_transform_of_torch_func_inside_what_is_compiled_is_refused():
 
 
 @traced
-def test_a_new_alpha_is_no_new_compilation():
-    """As a number: once for the first, which might be the only one, and once for all others."""
+def test_a_new_alpha_does_not_compile_again():
+    """A number is compiled once as a constant, and with the second value once for all others."""
     torch._dynamo.reset()
     graphs = []
 
@@ -144,7 +144,7 @@ def test_a_new_alpha_is_no_new_compilation():
 
 @backends
 def test_under_autocast_the_result_is_float32_and_types_may_differ(backend):
-    """As torch's own losses are: a value of 300 nats in bfloat16 would be known to two of them."""
+    """Torch's own losses do the same; a value of 300 nats in bfloat16 would have an error of up to one nat."""
     linear = torch.nn.Linear(6, 8)
     with torch.autocast("cpu", torch.bfloat16):
         mean, logvar = linear(torch.randn(5, 6)).chunk(2, -1)
@@ -200,8 +200,8 @@ def test_kl_is_the_same_kernel_both_ways():
 
 
 @backends
-def test_a_kl_keeps_what_log_variances_beyond_the_range_say(backend):
-    """At the ends of alpha log(k) is the log-ratio itself, and its exponential negligible."""
+def test_a_kl_is_right_for_log_variances_beyond_the_range(backend):
+    """At the ends of alpha, log(k) is the log-ratio itself, and its exponential is negligible."""
     logvar = torch.tensor([[-100.0], [-1e4], [100.0], [1e4]])
     for direction, rows in (("qp", slice(0, 2)), ("pq", slice(2, 4))):
         value = kl_standard_normal(0 * logvar, logvar, direction=direction, backend=backend)[rows]
@@ -210,7 +210,7 @@ def test_a_kl_keeps_what_log_variances_beyond_the_range_say(backend):
 
 @pytest.mark.parametrize("backend", ["eager", "triton"])
 def test_nothing_waits_for_the_device(backend, monkeypatch):
-    """A tensor on the meta device has no numbers: whoever asks for one fails, as in the capture of a CUDA graph."""
+    """A tensor on the meta device has no numbers; reading one raises, as in the capture of a CUDA graph."""
 
     class Launched:
         def __getitem__(self, grid):

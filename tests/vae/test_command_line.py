@@ -1,4 +1,4 @@
-"""The command line: mistakes end in one line and status 2, Ctrl-C in a run that can go on."""
+"""The command line: an error is one line and status 2, and Ctrl-C leaves a run that can continue."""
 
 import functools
 import json
@@ -21,7 +21,7 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "TRI
 
 
 def complaint(capsys) -> str:
-    """The one line on stderr; nothing else may be there, and nothing on stdout."""
+    """The only line on stderr; stdout must be empty."""
     output = capsys.readouterr()
     assert output.out == ""
     assert output.err.startswith("vae.train: ")
@@ -48,8 +48,8 @@ def complaint(capsys) -> str:
         (["--backend", "numpy"], "Expected one of ('auto', 'eager', 'triton', 'reference')"),
         (["--alhpa", "0.3"], "Unrecognized options: --alhpa"),
         (["--likelihood", "normal"], "Expected one of ('gaussian', 'bernoulli', 'laplace')"),
-        (["--mmd-of", "posterior-parameters"], "--mmd-of goes with --divergence mmd, got jsg"),
-        (["--learn-alpha", "--divergence", "kl-qp"], "--learn-alpha goes with --divergence jsg or jsg-dual"),
+        (["--mmd-of", "posterior-parameters"], "--mmd-of needs --divergence mmd, got jsg"),
+        (["--learn-alpha", "--divergence", "kl-qp"], "--learn-alpha needs --divergence jsg or jsg-dual"),
         (["--learn-alpha", "--alpha", "0"], "an --alpha inside (0, 1), got jsg and 0.0"),
         (["--resume"], "--resume needs --out"),
         (["--resume", "--out", "nowhere"], "nowhere holds no run to resume"),
@@ -59,7 +59,7 @@ def complaint(capsys) -> str:
         (["--dataset", "fashion", "--data", "."], "no Fashion-MNIST under ."),
     ],
 )
-@pytest.mark.parametrize("columns", ["40", "200"])  # tyro wraps its messages to the terminal
+@pytest.mark.parametrize("columns", ["40", "200"])  # tyro wraps its messages to the width of the terminal
 def test_a_mistake_ends_with_one_line_and_status_2(options, wanted, columns, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", columns)
@@ -69,7 +69,7 @@ def test_a_mistake_ends_with_one_line_and_status_2(options, wanted, columns, tmp
 
 
 def start(folder, **settings) -> None:
-    """What a run leaves in its folder right after it started."""
+    """Writes the run.json of a run that has just started."""
     defaults = {
         "dataset": "fashion-mini", "divergence": "jsg", "alpha": 0.3, "weight": 1.0, "epochs": 2, "backend": "auto",
         "batch_size": 64, "lr": 1e-4, "seed": 1234, "learn_alpha": False, "mmd_of": "z", "likelihood": "gaussian",
@@ -83,7 +83,7 @@ def test_a_folder_that_holds_a_run_is_refused_and_left_alone(tmp_path, capsys):
     start(tmp_path)
     before = (tmp_path / "run.json").read_bytes()
     assert main(["--out", str(tmp_path)]) == 2
-    assert f"{tmp_path} already holds a run; go on with --resume, or name another --out" in complaint(capsys)
+    assert f"{tmp_path} already holds a run; continue it with --resume, or choose another --out" in complaint(capsys)
     assert (tmp_path / "run.json").read_bytes() == before
     assert len(list(tmp_path.glob("[!.]*"))) == 1
 
@@ -105,7 +105,7 @@ def test_settings_that_changed_are_refused_by_name_on_resumption(tmp_path, capsy
 def test_fewer_epochs_and_other_data_are_refused_on_resumption(tmp_path, capsys):
     start(tmp_path, epochs=31)
     assert main(["--resume", "--out", str(tmp_path)]) == 2
-    assert "was started with --epochs 31, which may grow but not shrink" in complaint(capsys)
+    assert "was started with --epochs 31; --resume accepts as many or more" in complaint(capsys)
     start(tmp_path)
     assert main(["--resume", "--out", str(tmp_path)]) == 2
     assert "was trained on other data" in complaint(capsys)
@@ -127,7 +127,7 @@ def test_help_shows_every_option_and_an_example_and_loads_no_data(capsys):
     assert "python -m vae.train --divergence kl-qp --weight 4" in text
 
 
-def test_triton_without_a_gpu_says_so_in_one_line_and_trains(tmp_path):
+def test_triton_without_a_gpu_prints_one_line_and_trains(tmp_path):
     options = ["--backend", "triton", "--epochs", "1"]
     run = subprocess.run([*COMMAND, *options], env=ENVIRONMENT, cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
@@ -171,15 +171,15 @@ def test_control_c_keeps_the_last_epoch_and_prints_the_command_that_continues(tm
     status, errors = interrupt(folder, signal.SIGINT, disposition)
     assert status == 130
     assert errors.count("\n") == 1
-    assert f"to go on: python -m vae.train --epochs 100 --out '{folder}' --resume" in errors
+    assert f"to continue: python -m vae.train --epochs 100 --out '{folder}' --resume" in errors
     epochs = len((folder / "metrics.jsonl").read_text().splitlines()) // 2
     assert f"stopped after epoch {epochs};" in errors
-    # Pictures may be there: on a slow machine they are drawn on the way.  The model of a run that ended is not.
+    # A slow machine draws pictures before the end; the model is written only at the end.
     names = {path.name for path in folder.glob("[!.]*")} - {"reconstructions.png", "traversal.png", "curves.png"}
     assert names == {"run.json", "metrics.jsonl", "checkpoint.pt"}
 
 
-def test_a_reader_that_has_read_enough_ends_the_program_without_a_traceback():
+def test_a_closed_pipe_ends_the_program_without_a_traceback():
     status = subprocess.run(
         f"{sys.executable} -m vae.data status | true; exit ${{PIPESTATUS[0]}}",
         shell=True, executable="/bin/bash", env=ENVIRONMENT, capture_output=True, text=True,
@@ -188,7 +188,7 @@ def test_a_reader_that_has_read_enough_ends_the_program_without_a_traceback():
     assert status.stderr == ""
 
 
-def test_data_alone_means_one_s_own_images_and_a_named_set_stays_that_set(tmp_path):
+def test_data_without_dataset_means_own_images(tmp_path):
     assert parse(["--data", str(tmp_path)]).dataset == "own"
     assert parse([f"--data={tmp_path}"]).name() == "own-jsg-0.3"
     assert parse(["--data", str(tmp_path), "--dataset", "mnist"]).dataset == "mnist"
@@ -217,12 +217,12 @@ def test_runs_of_different_kinds_have_different_names_and_titles(options, name, 
     assert settings.title().startswith(title)
 
 
-def test_deterministic_asks_torch_for_it_and_the_default_does_not(tmp_path, monkeypatch):
+def test_only_deterministic_makes_torch_deterministic(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(torch, "use_deterministic_algorithms", asked.append)
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     for options in ([], ["--deterministic"]):
-        # Data that is nowhere ends the program right after.
+        # Missing data ends the program right afterwards.
         assert main(["--dataset", "mnist", "--data", str(tmp_path), *options]) == 2
         assert asked == [True] * len(options)
     assert os.environ.pop("CUBLAS_WORKSPACE_CONFIG") == ":4096:8"

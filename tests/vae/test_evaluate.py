@@ -1,4 +1,4 @@
-"""``python -m vae.evaluate`` keeps all that it promises of real runs."""
+"""``python -m vae.evaluate`` on real runs: its numbers, its table and its errors."""
 
 import dataclasses
 import json
@@ -28,7 +28,7 @@ RUNS = {
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A folder of tiny runs on 300 + 100 real images, which are also what they are evaluated on."""
+    """A folder of tiny runs, trained and evaluated on 300 + 100 real images."""
     whole = load("fashion-mini")
     few = dataclasses.replace(
         whole,
@@ -49,7 +49,7 @@ def runs(tmp_path_factory):
 
 
 def copy(source, target):
-    """A run's folder, to be damaged."""
+    """Copies the folder of a run, which the test then damages."""
     target.mkdir()
     for path in source.iterdir():
         (target / path.name).write_bytes(path.read_bytes())
@@ -57,7 +57,7 @@ def copy(source, target):
 
 
 def complaint(capsys) -> str:
-    """The one line on stderr."""
+    """The only line on stderr."""
     error = capsys.readouterr().err
     assert error.startswith("vae.evaluate: ")
     assert error.endswith("\n")
@@ -73,7 +73,7 @@ def results(runs):
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_what_a_run_reported_of_its_last_epoch_is_found_again_in_the_model_it_saved(name, runs, results):
+def test_the_saved_model_has_the_errors_of_the_last_epoch(name, runs, results):
     rows = [json.loads(line) for line in (runs / name / "metrics.jsonl").read_text().splitlines()]
     for row in rows:
         found = results[name][row["split"]]
@@ -92,7 +92,7 @@ def test_alpha_is_the_learnt_or_the_set_one_and_null_where_there_is_none(runs, r
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_the_squared_error_is_in_every_run_whatever_it_was_trained_with(name, runs, results):
+def test_every_evaluation_has_the_squared_error(name, runs, results):
     model = VAE()
     model.load_state_dict(load_file(runs / name / "model.safetensors"))
     images = load("fashion-mini").test_images[:100].float() / 255
@@ -132,7 +132,7 @@ def test_the_likelihood_of_the_evidence_may_be_another_than_the_runs_own(runs, r
 
 
 def test_the_posterior_of_a_binarised_image_is_that_of_the_grey_one(runs, results):
-    # The rate is the posterior's alone: of the grey test images, as the latent dimensions' divergences are.
+    # The rate depends on the posteriors of the grey test images only, like the divergences of the latent dimensions.
     found = results["bernoulli"]
     model = VAE()
     model.load_state_dict(load_file(runs / "bernoulli" / "model.safetensors"))
@@ -151,7 +151,7 @@ def test_every_key_of_evaluation_json_is_documented_and_the_table_has_its_number
     assert main([str(runs / "jsg"), *OPTIONS]) == 0
     result = json.loads((runs / "jsg" / "evaluation.json").read_text())
     result.pop("environment"), results["jsg"].pop("environment")
-    assert result == results["jsg"]  # once more, the same numbers
+    assert result == results["jsg"]  # a repetition gives the same numbers
     assert vae.evaluate.__doc__ is not None
     assert [key for key in keys(result) if f"``{key}``" not in vae.evaluate.__doc__] == []
 
@@ -189,13 +189,13 @@ def test_a_mistake_ends_with_one_line_and_status_2_before_anything_is_written(op
     }
 
 
-def test_without_a_run_the_command_says_that_it_wants_one(capsys):
+def test_a_command_without_a_run_is_refused(capsys):
     assert main([]) == 2
     assert "RUN" in complaint(capsys).upper()
 
 
 def damage(folder, how):
-    """One thing that can be wrong with a run."""
+    """Damages a run in one way."""
     run = json.loads((folder / "run.json").read_text())
     if how == "no model":
         (folder / "model.safetensors").unlink()
@@ -236,7 +236,7 @@ def damage(folder, how):
         ("unknown setting", "run.json or metrics.jsonl cannot be read"),
         ("truncated model", "model.safetensors is damaged"),
         ("a folder for a model", "model.safetensors is damaged"),
-        ("weights of another epoch", "model.safetensors is from epoch 7, wanted 1: go on with"),
+        ("weights of another epoch", "model.safetensors is from epoch 7, wanted 1; continue the run with"),
         ("weights that are no numbers", "model.safetensors is damaged"),
         ("alpha", "--alpha must lie in [0, 1], got 9"),
         ("divergence", "--divergence must be a known one, got foo"),
@@ -262,7 +262,7 @@ def test_a_run_that_is_being_trained_is_not_evaluated(runs, capsys):
     assert f"{runs / 'jsg'} is in use" in complaint(capsys)
 
 
-def test_of_several_runs_each_that_cannot_be_judged_is_named_and_the_others_are_judged(runs, results, tmp_path, capsys):
+def test_runs_that_cannot_be_evaluated_are_named_and_the_others_are_evaluated(runs, results, tmp_path, capsys):
     names = ("truncated model", "sound", "goes on", "sound too", "truncated run.json")
     folders = {name: copy(runs / "jsg", tmp_path / name) for name in names}
     for name, folder in folders.items():
@@ -271,7 +271,7 @@ def test_of_several_runs_each_that_cannot_be_judged_is_named_and_the_others_are_
     absent = tmp_path / "absent"
     assert main([*map(str, folders.values()), str(absent), *OPTIONS]) == 2
     lines = capsys.readouterr().err.splitlines()
-    # All are read before the first is evaluated; weights are read when their run's turn comes.
+    # All runs are read before the first is evaluated, and weights just before their evaluation.
     wanted = [
         f"{folders['goes on']} has not finished; ",
         f"{folders['truncated run.json']}'s run.json or metrics.jsonl cannot be read ",
@@ -286,7 +286,7 @@ def test_of_several_runs_each_that_cannot_be_judged_is_named_and_the_others_are_
     assert {**sound, "environment": None} == {**results["jsg"], "environment": None}
 
 
-def test_a_complaint_that_names_no_run_gets_its_name(runs, capsys, monkeypatch):
+def test_an_error_that_names_no_run_gets_its_name(runs, capsys, monkeypatch):
     def missing(name, path):
         raise UserError("no Fashion-MNIST here")
 

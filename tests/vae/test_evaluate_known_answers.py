@@ -63,7 +63,7 @@ def test_the_evidence_of_a_linear_gaussian_model_is_exact_from_the_bytes_of_its_
     assert found["elbo"] == pytest.approx(found["log_evidence"], abs=0.02)
 
 
-def test_the_summary_says_what_it_is_of_and_uses_no_more_batches_than_there_are(model):
+def test_the_evidence_describes_itself_and_uses_no_more_batches_than_there_are(model):
     found = model.evidence(batches=100, seed=7)
     said = {name: found[name] for name in ("likelihood", "binarised", "samples", "batches", "batch_size", "seed")}
     assert said == {
@@ -73,10 +73,10 @@ def test_the_summary_says_what_it_is_of_and_uses_no_more_batches_than_there_are(
     assert len(model.evidence(batches=3)["batch_log_evidence"]) == 3
 
 
-def test_draws_depend_on_the_seed_and_the_batch_alone():
-    same = LinearGaussian()  # 40 times the same image: batches differ by their draws alone,
+def test_draws_depend_only_on_the_seed_and_the_batch():
+    same = LinearGaussian()  # 40 times the same image: batches differ in their draws only,
     same.images, same.mean = (tensor[:1].expand_as(tensor) for tensor in (same.images, same.mean))
-    broad = same.logvar + 0.5  # and with the exact posterior every draw would say the same
+    broad = same.logvar + 0.5  # as with the exact posterior all draws have equal weights
     four, again, two, other = (
         same.evidence(logvar=broad, batches=batches, seed=seed) for batches, seed in ((4, 1), (4, 1), (2, 1), (4, 2))
     )
@@ -88,12 +88,12 @@ def test_draws_depend_on_the_seed_and_the_batch_alone():
 def test_the_images_are_chosen_at_random_by_the_seed(model):
     half, again, other = (model.evidence(batches=2, seed=seed) for seed in (1, 1, 2))
     assert half == again
-    # The posterior is exact, so these are exact and say which images they are of.
+    # The posterior is exact, so these are exact and identify their images.
     assert half["log_evidence"] != pytest.approx(other["log_evidence"], abs=1e-3)
     assert half["log_evidence"] != pytest.approx(model.log_evidence[:20].mean(), abs=1e-3)
 
 
-def test_grey_images_are_made_black_and_white_for_bernoulli_and_black_and_white_ones_left_alone(model):
+def test_only_grey_images_are_binarised_for_bernoulli(model):
     assert model.evidence("bernoulli")["binarised"]
     black_and_white = LinearGaussian()
     black_and_white.images = (black_and_white.images > 127).to(torch.uint8) * 255

@@ -20,7 +20,7 @@ PIXELS, LATENT, IMAGES = 6, 3, 50
 
 
 class LinearGaussian:
-    """The model, some images of it, and what is exactly known about them."""
+    """The model, some of its images, and their exact evidence and posterior."""
 
     def __init__(self):
         random = np.random.default_rng(0)
@@ -28,7 +28,7 @@ class LinearGaussian:
         self.W = columns * [0.5, 1.0, 2.0]
         self.b = random.standard_normal(PIXELS)
         joint = multivariate_normal(self.b, self.W @ self.W.T + np.eye(PIXELS) / 2)
-        # Not joint.rvs, whose draws are another LAPACK's own.
+        # Not joint.rvs, whose draws depend on LAPACK.
         z, noise = random.standard_normal((IMAGES, LATENT)), random.standard_normal((IMAGES, PIXELS))
         self.x = z @ self.W.T + self.b + math.sqrt(0.5) * noise
         self.log_evidence = torch.from_numpy(joint.logpdf(self.x))
@@ -38,7 +38,7 @@ class LinearGaussian:
         self.logvar = torch.from_numpy(np.log(variance)).expand(IMAGES, LATENT)
 
     def log_likelihood(self, z: torch.Tensor) -> torch.Tensor:
-        """Of each image for its own z, by a distribution that the library does not use."""
+        """log p(x|z) of each image for its z, by a distribution that the library does not use."""
         mean = z @ torch.from_numpy(self.W.T) + torch.from_numpy(self.b)
         return Normal(mean, math.sqrt(0.5)).log_prob(torch.from_numpy(self.x)).sum(-1)
 
@@ -53,7 +53,7 @@ def model():
 
 
 @pytest.mark.parametrize("samples", [1, 2, 100])
-def test_the_exact_posterior_gives_the_exact_evidence_by_any_number_of_draws_and_wastes_none(model, samples):
+def test_the_exact_posterior_gives_the_exact_evidence_with_any_number_of_draws(model, samples):
     found = model.sample(model.mean, model.logvar, samples)
     # Every weight is p(x). Float64, sums of squares below 1e3 that cancel to about 10.
     torch.testing.assert_close(found.log_evidence, model.log_evidence, rtol=0, atol=1e-11)
@@ -63,7 +63,7 @@ def test_the_exact_posterior_gives_the_exact_evidence_by_any_number_of_draws_and
 
 
 def broad(model: LinearGaussian):
-    """The exact posterior with 1.7 times its variance, as q; what its weights vary by is known."""
+    """The exact posterior with 1.7 times its variance, as q; the variance of its weights is known."""
     return model.mean, model.logvar + math.log(1.7)
 
 
@@ -74,7 +74,7 @@ def test_a_broader_posterior_gives_the_evidence_within_its_standard_error(model)
     standard_error = (1 / found.effective_samples - 1 / samples).sqrt()
     scores = (found.log_evidence - model.log_evidence) / standard_error
     assert (standard_error < 0.02).all()
-    # 50 normal deviates: none beyond 4 (p = 0.003), their mean within 4 of its deviations, their variance likewise.
+    # 50 normal deviates: none beyond 4 (p = 0.003), their mean and variance within 4 of their deviations.
     assert (scores.abs() < 4).all()
     assert abs(scores.mean().item()) < 4 / math.sqrt(IMAGES)
     assert abs(scores.var().item() - 1) < 4 * math.sqrt(2 / IMAGES)
@@ -90,7 +90,7 @@ def test_the_effective_samples_of_a_broader_posterior_are_those_of_its_closed_fo
     assert found.effective_samples.numpy() == pytest.approx(expected, rel=0.03)
 
 
-def test_the_log_evidence_grows_with_the_number_of_draws_and_never_beyond_the_exact_one(model):
+def test_the_log_evidence_grows_with_the_number_of_draws_up_to_the_exact_one(model):
     mean, logvar = torch.zeros_like(model.mean), torch.zeros_like(model.logvar)  # the prior, a bad proposal
     means = [model.sample(mean, logvar, samples).log_evidence.mean().item() for samples in (1, 16, 256)]
     assert means == sorted(means)
@@ -134,7 +134,7 @@ def test_every_likelihood_gives_the_evidence_that_quadrature_gives(likelihood):
     assert abs(found.log_evidence.item() - expected) < 4 * standard_error
 
 
-def test_weights_beyond_the_range_of_float32_are_averaged_all_the_same():
+def test_weights_beyond_the_range_of_float32_are_averaged():
     # log p(x) of 1024 grey pixels is about -600; 1e5 is what float64 could not exponentiate either.
     zero = torch.zeros(1, 1, dtype=torch.float64)
     found = importance_sampling(

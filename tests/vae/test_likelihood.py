@@ -37,7 +37,7 @@ def test_the_log_density_of_an_image_is_the_sum_of_its_pixels_log_probabilities(
 def test_the_error_is_the_log_density_without_what_the_reconstruction_cannot_change(likelihood):
     images, logits = pictures(likelihood)
     distribution = DISTRIBUTIONS[likelihood](logits)
-    # Where the reconstruction is the image, the error is 0: what is left of the density there is its constant.
+    # If the reconstruction equals the image, the error is 0 and only the constant of the density remains.
     constant = 0 if likelihood == "bernoulli" else distribution.log_prob(distribution.mean)
     expected = (constant - distribution.log_prob(images)).sum((1, 2, 3))
     # As above.

@@ -22,7 +22,7 @@ def test_encoder_and_decoder_mirror_each_other(image_size, latent):
 
     shapes = [tuple(layer.weight.shape) for layer in model.encoder if hasattr(layer, "weight")]
     mirrored = [tuple(layer.weight.shape) for layer in model.decoder if hasattr(layer, "weight")][::-1]
-    # A transposed convolution keeps its weight as the convolution's that it mirrors; a linear layer's is transposed.
+    # A transposed convolution has the weight shape of its mirror image; that of a linear layer is transposed.
     assert [shape if len(shape) == 4 else shape[::-1] for shape in mirrored[:-1]] == shapes[:-1]
     assert shapes[-1] == (2 * latent, 256)
     assert mirrored[-1] == (256, latent)
@@ -42,7 +42,7 @@ def test_the_number_of_parameters_is_that_of_the_paper_s_layers():
     assert sum(parameter.numel() for parameter in VAE().parameters()) == encoder + decoder == 469_173
 
 
-def test_the_first_weights_are_kaiming_uniform_and_follow_from_the_generator_alone():
+def test_the_initial_weights_are_kaiming_uniform_and_depend_only_on_the_generator():
     models = [VAE(), VAE(), VAE()]
     for model, seed in zip(models, (1, 1, 2), strict=True):
         model.initialise(torch.Generator().manual_seed(seed))
@@ -67,5 +67,5 @@ def test_the_sample_is_the_mean_plus_noise_times_the_standard_deviation():
         logits, z, mean, logvar = model(images, scale * noise)
         # Other operations for the same number: float32 rounding of values of a few units.
         torch.testing.assert_close(z, mean + scale * noise * logvar.exp().sqrt(), rtol=0, atol=1e-5)
-        # A convolution is free to add up in another order; grey levels below 1.
+        # A convolution may add in another order; grey levels are below 1.
         torch.testing.assert_close(logits.sigmoid(), model.decode(z), rtol=0, atol=1e-5)

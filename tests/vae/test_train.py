@@ -1,4 +1,4 @@
-"""A run leaves what it promises, goes on with the same bits after a stop, and ends when its loss is not finite."""
+"""A run writes the promised files, continues with the same bits after a stop, and ends if its loss is not finite."""
 
 import dataclasses
 import json
@@ -50,7 +50,7 @@ def metrics(folder):
 
 
 def results(folder):
-    """All that a run computes, without what it says about speed."""
+    """Everything that a run computes, without its speed."""
     rows = [{name: row[name] for name in row if name != "images_per_second"} for row in metrics(folder)]
     return rows, (folder / "model.safetensors").read_bytes()
 
@@ -128,7 +128,7 @@ def test_a_seed_means_the_same_bits_and_another_seed_means_others(tmp_path):
     assert results(tmp_path / "first") != results(tmp_path / "other")
 
 
-def test_order_and_noise_depend_on_seed_and_epoch_alone():
+def test_order_and_noise_depend_only_on_seed_and_epoch():
     images = torch.zeros(100, 1, 32, 32, dtype=torch.uint8)
     first, again, *others = (Batches(images, 64, 10, seed) for seed in (5, 5, 5, 6, 3))
     again.shuffle(7)
@@ -166,7 +166,7 @@ def test_the_steps_are_those_of_plain_adam_along_the_gradient_of_the_mean_loss(f
         torch.testing.assert_close(parameter, expected, rtol=0, atol=1e-4)
 
 
-def test_a_run_that_began_on_a_gpu_goes_on_without_one_and_counts_its_time_on(tmp_path):
+def test_a_run_that_began_on_a_gpu_continues_without_one_and_adds_its_time(tmp_path):
     straight, moved = tmp_path / "straight", tmp_path / "moved"
     assert main(["--epochs", "2", "--out", str(straight)]) == 0
     assert main(["--epochs", "1", "--out", str(moved)]) == 0
@@ -178,7 +178,7 @@ def test_a_run_that_began_on_a_gpu_goes_on_without_one_and_counts_its_time_on(tm
     assert torch.load(moved / "checkpoint.pt")["seconds"] > 1000
 
 
-def test_a_run_that_goes_on_ends_with_the_same_bits_as_one_that_was_never_stopped(tmp_path):
+def test_a_resumed_run_ends_with_the_same_bits_as_an_uninterrupted_one(tmp_path):
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     assert main(["--epochs", "3", "--out", str(straight)]) == 0
     assert main(["--epochs", "1", "--out", str(stopped)]) == 0
@@ -280,11 +280,11 @@ def test_a_damaged_checkpoint_is_named_and_nothing_of_the_run_changes(tmp_path, 
     error = capsys.readouterr().err
     assert error.startswith(f"vae.train: {tmp_path / 'checkpoint.pt'} is damaged")
     assert error.count("\n") == 1
-    RunFolder(tmp_path).close()  # which nobody holds any more
+    RunFolder(tmp_path).close()  # no process holds it any more
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_a_checkpoint_that_is_gone_is_named_rather_than_trained_again(tmp_path, capsys):
+def test_a_missing_checkpoint_is_an_error_and_nothing_is_trained_again(tmp_path, capsys):
     assert main(["--epochs", "1", "--out", str(tmp_path)]) == 0
     (tmp_path / "checkpoint.pt").unlink()
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -302,7 +302,7 @@ def test_a_folder_with_any_file_of_a_run_is_not_written_into(tmp_path, capsys, n
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated"])
-def test_going_on_repairs_the_metrics_from_the_checkpoint(tmp_path, damage):
+def test_resuming_repairs_the_metrics_from_the_checkpoint(tmp_path, damage):
     assert main(["--epochs", "1", "--out", str(tmp_path)]) == 0
     path = tmp_path / "metrics.jsonl"
     whole = path.read_bytes()
@@ -311,7 +311,7 @@ def test_going_on_repairs_the_metrics_from_the_checkpoint(tmp_path, damage):
     assert path.read_bytes() == whole
 
 
-def test_the_weights_say_what_epoch_they_are_from(tmp_path):
+def test_the_weights_name_their_epoch(tmp_path):
     assert main(["--epochs", "2", "--out", str(tmp_path)]) == 0
     with safe_open(tmp_path / "model.safetensors", "pt") as file:
         assert file.metadata() == {"epoch": "2"}

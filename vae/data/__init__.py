@@ -1,7 +1,7 @@
 """Image data sets, held in memory and verified each time they are read.
 
-Nothing is ever swapped silently: a data set is exactly what its name says, or an error of one line that says how to get
-it. ``python -m vae.data status`` shows what is here, ``python -m vae.data get NAME`` fetches.
+A data set is never replaced by another: it is exactly what its name says, or there is an error of one line that says
+how to get it. ``python -m vae.data status`` shows which data sets are here, ``python -m vae.data get NAME`` fetches.
 """
 
 from pathlib import Path
@@ -30,11 +30,11 @@ def load(name: DatasetName, path: Path | None = None) -> Dataset:
     """The data set called ``name``.
 
     Args:
-        name: ``"own"`` (``vae.data.own`` says what it may look like) or one of ``SOURCES``.
-        path: where it is; without it the usual places are searched in order (``vae.data.source``).
+        name: ``"own"`` (see ``vae.data.own``) or one of ``SOURCES``.
+        path: where it is; without it the usual places are searched in order (see ``vae.data.source``).
 
     Raises:
-        UserError: it is missing, damaged, or not what its name says.
+        UserError: it is missing, damaged, or another data set.
 
     >>> load("fashion-mini").train_images.shape
     torch.Size([5000, 1, 32, 32])

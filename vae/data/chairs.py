@@ -1,7 +1,7 @@
-"""The 3D chairs of Aubry et al. (CVPR 2014): 62 views of each of 1,393 chairs, as the user downloaded them.
+"""The 3D chairs of Aubry et al. (CVPR 2014): 62 views of each of 1,393 chairs, downloaded by the user.
 
 The middle 400 x 400 of a picture's 600 x 600 pixels become 64 x 64 grey levels on white, as is usual. (The paper's
-released code threw the result of the cropping away.) Decoding takes minutes, so its result is kept in the cache folder
+released code discards the result of its cropping.) Decoding takes minutes, so its result is kept in the cache folder
 under the hash of the pictures.
 """
 
@@ -30,7 +30,7 @@ class Chairs(Source):
         return place.is_file() or any(place.glob("*/renders/*.png"))
 
     def check(self, place: Path) -> str:
-        return "when read"  # it has no published hash, and its gigabytes would keep a table waiting
+        return "when read"  # no hash is published, and hashing gigabytes is slow
 
     def read(self, place: Path) -> Dataset:
         hashes = {name: hashlib.sha256(content).hexdigest() for name, content in renders(place, "hashing chairs")}
@@ -40,7 +40,7 @@ class Chairs(Source):
         sha256 = hash_of_list(hashes)
         images = torch.from_numpy(decoded(place, names, sha256)).unsqueeze(1)
 
-        # All views of a chair go together: else a test image's neighbour, turned by 11 degrees, would be trained on.
+        # All views of a chair are in one split, or test images would differ from training images by 11 degrees only.
         chairs, chair = np.unique([name.split("/")[0] for name in names], return_inverse=True)
         train, test = hold_out(len(chairs))
         return Dataset(
@@ -49,8 +49,8 @@ class Chairs(Source):
             images[torch.from_numpy(np.isin(chair, test))],
             None,
             {"renders": sha256},
-            f"{len(test):,} of {len(chairs):,} chairs, drawn at random once and for all, are for testing only, all "
-            "their views (the paper's released code tested on its training images)",
+            f"all views of {len(test):,} of {len(chairs):,} chairs, a fixed random choice, are for testing only "
+            "(the paper's released code tested on its training images)",
         )
 
 
@@ -59,7 +59,7 @@ CHAIRS = Chairs(
     title="3D chairs",
     images="77,748 + 8,618",
     how=f"download {URL} and pass --data FILE",
-    otherwise="or --data FOLDER where it is unpacked, or set JSGMATH_DATA to its folder; --dataset fashion-mini works "
+    otherwise="or --data FOLDER if it is unpacked, or set JSGMATH_DATA to its folder; --dataset fashion-mini works "
     "offline",
     layouts=(
         "",
@@ -69,7 +69,7 @@ CHAIRS = Chairs(
 
 
 def renders(place: Path, title: str) -> Iterator[tuple[str, bytes]]:
-    """Name, ``CHAIR/renders/VIEW.png``, and content of each picture in the tar or the folder, in whatever order."""
+    """Name, ``CHAIR/renders/VIEW.png``, and content of each picture in the tar file or folder, in any order."""
     with tqdm(total=PICTURES, desc=title, unit=" images", leave=False, disable=None) as bar:
         for name, content in tar_members(place) if place.is_file() else folder_members(place):
             yield "/".join(name.parts[-3:]), content
@@ -92,8 +92,8 @@ def folder_members(place: Path) -> Iterator[tuple[Path, bytes]]:
 
 
 def decoded(place: Path, names: list[str], sha256: str) -> np.ndarray:
-    """The pictures as ``count x 64 x 64`` grey levels, in the order of ``names``; kept for the next time."""
-    cache = cache_folder() / f"chairs-{sha256[:16]}.npz"  # an npz holds a checksum, an npy does not
+    """The pictures as ``count x 64 x 64`` grey levels, in the order of ``names``, from the cache if they are there."""
+    cache = cache_folder() / f"chairs-{sha256[:16]}.npz"  # an npz file has a checksum, an npy file has none
     if not cache.exists():
         images = np.empty((len(names), 64, 64), np.uint8)
         row = {name: number for number, name in enumerate(names)}
@@ -109,4 +109,4 @@ def decoded(place: Path, names: list[str], sha256: str) -> np.ndarray:
         with cache.open("rb") as file, np.load(file) as archive:
             return archive["images"]
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{cache} cannot be read ({error}): remove it, and it is made again") from None
+        raise ValueError(f"{cache} cannot be read ({error}); remove it, and it is made again") from None

@@ -1,4 +1,4 @@
-"""What every data set is once it is read."""
+"""A data set after it is read."""
 
 import math
 from dataclasses import dataclass, replace
@@ -13,10 +13,10 @@ DatasetName = Literal["fashion-mini", "fashion", "mnist", "dsprites", "dsprites-
 
 
 class PackedImages:
-    """Black and white images kept as bits, eight pixels a byte. What is taken out of it are bytes again, 0 or 255.
+    """Black and white images stored as bits, eight pixels in a byte. Indexing returns bytes, 0 or 255.
 
     Args:
-        bits: ``count x (size * size / 8)`` bytes, row after row of an image, the first of eight pixels the highest bit.
+        bits: ``count x (size * size / 8)`` bytes, an image row by row, the first of eight pixels in the highest bit.
 
     >>> images = PackedImages(torch.tensor([[0b01000000] + [0] * 127], dtype=torch.uint8))
     >>> images.shape, images[:1].shape
@@ -48,40 +48,40 @@ class PackedImages:
 
 
 Images: TypeAlias = Tensor | PackedImages
-"""``count x 1 x size x size`` grey levels from 0 to 255: a tensor of bytes, or bits that become one when indexed."""
+"""``count x 1 x size x size`` grey levels from 0 to 255, as a tensor of bytes or as packed bits."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images as bytes, ``size`` 32 or 64: converting a batch costs microseconds, floats would cost 4x the memory."""
+    """Images of size 32 or 64 as bytes: converting a batch takes microseconds, floats would take 4x the memory."""
 
     name: DatasetName
     train_images: Images
     test_images: Images
     test_labels: Tensor | None
     sha256: dict[str, str]
-    """Of the decompressed content, recorded with every run."""
+    """Hashes of the decompressed content, recorded with every run."""
     split: str
-    """How training and test images were told apart, in words."""
+    """How the images were split into training and test images, in words."""
 
     @property
     def splits(self) -> dict[str, Images]:
         return {"train": self.train_images, "test": self.test_images}
 
     def to(self, device: torch.device) -> "Dataset":
-        """The same with its images on a device."""
+        """The same data set with its images on a device."""
         return replace(self, train_images=self.train_images.to(device), test_images=self.test_images.to(device))
 
 
 def pad_to_32(images: Tensor) -> Tensor:
-    """MNIST's 28 x 28 pixels in a frame of zeros, so that three convolutions halve them evenly."""
+    """Pads MNIST's 28 x 28 pixels with zeros, so that three convolutions halve them evenly."""
     return pad(images, (2, 2, 2, 2))
 
 
 def hold_out(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """A tenth of ``count`` things, at least one, drawn at random: the indices of the others, and of these, ascending.
+    """Draws a tenth of ``count`` indices, at least one; returns the other indices and these, both ascending.
 
-    The draw is fixed for good: numpy promises the raw bits of its generators, not what is made of them.
+    The draw never changes: it uses the raw bits of a generator, which NumPy keeps stable between versions.
 
     >>> hold_out(12)
     (array([ 0,  1,  2,  3,  4,  5,  6,  7,  8,  9, 10]), array([11]))

@@ -1,4 +1,4 @@
-"""Picture files, decoded. Pillow is imported when the first one is."""
+"""Decodes picture files. Pillow is imported when the first one is decoded."""
 
 import contextlib
 import io
@@ -14,10 +14,10 @@ ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".
 
 @contextlib.contextmanager
 def opened(file: Path | io.BytesIO, name: str | Path) -> Iterator["Image"]:
-    """A picture; only its head is read until its pixels are wanted.
+    """A picture, of which only the header is read until its pixels are used.
 
     Raises:
-        ValueError: it cannot be decoded.
+        ValueError: the file cannot be decoded.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -25,10 +25,10 @@ def opened(file: Path | io.BytesIO, name: str | Path) -> Iterator["Image"]:
         with Image.open(file) as image:
             yield image
     except UnidentifiedImageError:
-        raise ValueError(f"{name} is no picture") from None
+        raise ValueError(f"{name} is not a picture") from None
     except Image.DecompressionBombError as error:
         raise ValueError(f"{name} is too large ({error})") from None
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises depends on where the damage is
+    except (OSError, SyntaxError, ValueError) as error:  # which one Pillow raises depends on the damage
         raise ValueError(f"{name} cannot be decoded ({error})") from None
 
 
@@ -38,7 +38,7 @@ def size_of(path: Path) -> tuple[int, int]:
 
 
 def decode_grey(content: bytes, name: str | Path) -> "Image":
-    """The picture in grey levels; what is transparent is laid on white."""
+    """The picture in grey levels, with a white background where it is transparent."""
     from PIL import Image
 
     with opened(io.BytesIO(content), name) as image:
@@ -48,7 +48,7 @@ def decode_grey(content: bytes, name: str | Path) -> "Image":
 
 
 def crop_and_resize(image: "Image", side: int, size: int) -> "Image":
-    """The middle ``side x side`` pixels, resized to ``size x size`` by Lanczos' filter."""
+    """The middle ``side x side`` pixels, resized to ``size x size`` with Lanczos' filter."""
     from PIL.Image import Resampling
 
     left, top = (image.width - side) // 2, (image.height - side) // 2

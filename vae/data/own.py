@@ -1,4 +1,4 @@
-"""Images of the user's own: ``--dataset own --data PATH``.
+"""Your own images: ``--dataset own --data PATH``.
 
 PATH is one of
 
@@ -6,14 +6,14 @@ PATH is one of
   ``t10k-labels-idx1-ubyte``, plain or .gz; or one idx file of images;
 - an npz or hdf5 file with ``x_train``, ``x_test`` and perhaps ``y_test``, or ``train_images``, ``test_images`` and
   perhaps ``test_labels``, or a single array of images;
-- a folder of pictures, with the folders ``train`` and ``test`` in it or without; folders are searched to any depth.
+- a folder of pictures, searched to any depth; if it has the folders ``train`` and ``test``, they are the two parts.
 
-Where there is no test part, a tenth is drawn at random once and for all.
+If there is no test part, it is a tenth of the images, a fixed random choice.
 
-Arrays are ``count x size x size``; an axis of length 1, the one channel, may come second or last. Bytes are grey levels
-from 0 to 255, floats must lie in [0, 1] and are rounded to 256 levels, booleans are black and white. Images of 28 x 28
-are put in a frame of zeros, 32 x 32 and 64 x 64 are taken as they are, other sizes are refused. Pictures become grey.
-If they are not all of one of these sizes, they need 64 pixels or more either way, and the middle square of each is
+Arrays are ``count x size x size``; an axis of length 1, the channel, may come second or last. Bytes are grey levels,
+floats must lie in [0, 1] and are rounded to 256 levels, booleans are black and white. Images of 28 x 28 are
+padded with zeros, 32 x 32 and 64 x 64 are used unchanged, other sizes are refused. Pictures are converted to grey. If
+they do not all have one of these sizes, each needs at least 64 pixels in both directions, and its middle square is
 resized to 64 x 64.
 """
 
@@ -47,7 +47,7 @@ def load(path: Path | None) -> Dataset:
     """The images at ``path``.
 
     Raises:
-        UserError: there are none, or they are not what this module says.
+        UserError: there are none, or they have another form than this module describes.
     """
     if path is None:
         raise UserError(f"--dataset own needs --data PATH: {ACCEPTED}")
@@ -55,7 +55,7 @@ def load(path: Path | None) -> Dataset:
         return read(path)
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from None
-    except (MemoryError, TypeError) as error:  # of a file whose header lies, or that has no array at all
+    except (MemoryError, TypeError) as error:  # a file with a wrong header, or without an array
         raise UserError(f"{path} cannot be read ({type(error).__name__}: {error})") from None
 
 
@@ -84,13 +84,13 @@ def read(path: Path) -> Dataset:
 
 
 def read_any_idx(path: Path) -> np.ndarray:
-    """The array in any idx file of images, or of labels where the name says so."""
+    """The array in an idx file of images, or of labels if the name is that of labels."""
     content = read_content(path, compressed=path.suffix == ".gz")
     return idx_array(content, path, idx_shape(content, path, 1 if IDX[2] in path.name else 3))
 
 
 def chosen(archive: Mapping[str, Any], path: Path) -> list[str]:
-    """The names of the arrays to be used."""
+    """The names of the arrays to use."""
     names = list(archive)
     for parts in PARTS:
         if parts[0] in names:
@@ -104,7 +104,7 @@ def chosen(archive: Mapping[str, Any], path: Path) -> list[str]:
 
 
 def from_arrays(arrays: dict[str, np.ndarray], path: Path) -> Dataset:
-    """Training images first, then test images and test labels where they are."""
+    """The data set of training images and, if they are there, test images and test labels."""
     sha256 = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()}
     names = next((parts for parts in PARTS if parts[0] in arrays), (*arrays, "", ""))
     images = [grey_levels(arrays[name], f"{name} in {path}") for name in names[:2] if name in arrays]
@@ -121,23 +121,25 @@ def grey_levels(array: np.ndarray, name: str) -> Tensor:
     if array.ndim == 4 and 1 in (given[1], given[3]):
         array = array.squeeze(1 if given[1] == 1 else 3)
     if array.ndim != 3 or array.shape[1] != array.shape[2] or array.shape[1] not in SIZES or not len(array):
-        raise ValueError(f"{name} has shape {given}; wanted count x size x size, grey, size 28, 32 or 64: resize them")
+        raise ValueError(
+            f"{name} has shape {given}; wanted count x size x size, grey, size 28, 32 or 64; resize the images"
+        )
     if array.dtype == bool:
         array = array * np.uint8(255)
     elif array.dtype.kind == "f":
-        if not (array.min() >= 0 and array.max() <= 1):  # false for NaN, too
+        if not (array.min() >= 0 and array.max() <= 1):  # also refuses NaN
             raise ValueError(f"{name} has floats from {array.min():g} to {array.max():g}; wanted [0, 1], or bytes")
         array = np.rint(array * 255).astype(np.uint8)
     elif array.dtype != np.uint8:
         raise ValueError(f"{name} is of type {array.dtype}; wanted bytes, floats in [0, 1] or booleans")
     elif array.max() == 1:
-        raise ValueError(f"{name} has bytes that are 0 or 1 only, of 255; save them as booleans, or times 255")
+        raise ValueError(f"{name} has bytes that are 0 or 1 only; save booleans, or multiply by 255")
     images = torch.from_numpy(np.ascontiguousarray(array)).unsqueeze(1)
     return pad_to_32(images) if images.shape[-1] == 28 else images
 
 
 def pictures(path: Path) -> Dataset:
-    """All pictures in a folder."""
+    """The data set of all pictures in a folder."""
     split = (path / "train").is_dir() and (path / "test").is_dir()
     parts = [
         sorted(file for file in folder.rglob("*") if file.suffix.lower() in ENDINGS)
@@ -161,7 +163,7 @@ def pictures(path: Path) -> Dataset:
                 if side < 64:
                     raise ValueError(
                         f"{file} has {image.width} x {image.height} pixels; wanted all pictures of 28 x 28, 32 x 32 or "
-                        "64 x 64, or all of 64 or more either way"
+                        "64 x 64, or all with at least 64 pixels in both directions"
                     )
                 image = crop_and_resize(image, side, 64)
             arrays.append(np.asarray(image))
@@ -171,15 +173,15 @@ def pictures(path: Path) -> Dataset:
 
 
 def dataset(images: list[Tensor], labels: Tensor | None, sha256: dict[str, str], path: Path, note: str = "") -> Dataset:
-    """Training images, and test images where there are any."""
+    """The data set of training images and, if there are any, test images."""
     if len(images) == 2:
         train, test = images
         if train.shape[1:] != test.shape[1:]:
             sizes = f"{train.shape[-1]} x {train.shape[-1]} pixels, test images {test.shape[-1]} x {test.shape[-1]}"
-            raise ValueError(f"training images in {path} have {sizes}; wanted the same")
-        return Dataset("own", train, test, labels, sha256, f"as it is in {path.name}{note}")
+            raise ValueError(f"training images in {path} have {sizes}; wanted equal sizes")
+        return Dataset("own", train, test, labels, sha256, f"as in {path.name}{note}")
     if len(images[0]) < 2:
-        raise ValueError(f"{path} holds one image only: nothing is left for testing")
+        raise ValueError(f"{path} holds one image only; wanted at least two, one for testing")
     train, test = (images[0][torch.from_numpy(indices)] for indices in hold_out(len(images[0])))
-    split = f"{len(test):,} of {len(images[0]):,} images, drawn at random once and for all, are for testing only{note}"
+    split = f"{len(test):,} of {len(images[0]):,} images, a fixed random choice, are for testing only{note}"
     return Dataset("own", train, test, None, sha256, split)

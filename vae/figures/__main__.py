@@ -16,7 +16,7 @@ from vae.style import style
 
 THEORY = ("fig1", "fig2")
 
-# Each is made from the folder of runs, in which the two of theory do not look.
+# Each takes the folder of runs; fig1 and fig2 ignore it.
 FIGURES: dict[str, Callable[[Path], Result]] = {
     "fig1": fig1.fig1,
     "fig2": fig2.fig2,
@@ -30,23 +30,23 @@ FIGURES: dict[str, Callable[[Path], Result]] = {
 }
 
 DESCRIPTION = """\
-Make the paper's figures and tables, and beside each the numbers in it (CSV) and its caption (txt).
+Make the paper's figures and tables, each with its numbers (CSV) and its caption (txt).
 
-  python -m vae.figures fig1 fig2     the figures of theory, from nothing
-  python -m vae.figures all           these, and the others as far as the runs are there
+  python -m vae.figures fig1 fig2     the figures that need no runs
+  python -m vae.figures all           all figures and tables for which there are runs
 """
 
 
 @dataclass(frozen=True)
 class FigureOptions:
     names: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="NAME ...")]
-    """Which."""
+    """Figures and tables to make, or all."""
 
     runs: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs")
-    """Where the folders of the runs are."""
+    """The folder with the runs, at any depth."""
 
     out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("figures")
-    """Where the files go."""
+    """The folder for the files."""
 
 
 def make_figures(options: FigureOptions) -> None:
@@ -60,7 +60,7 @@ def make_figures(options: FigureOptions) -> None:
         raise UserError(f"name at least one of {known}")
     for name in options.names:
         if name not in FIGURES and name != "all":
-            raise UserError(f"there is no {name}; there are {known}")
+            raise UserError(f"there is no {name}; name one of {known}")
     names = list(FIGURES) if "all" in options.names else list(dict.fromkeys(options.names))
     if "all" in options.names and not options.runs.is_dir():
         print(f"{options.runs} is not a folder, so only the figures that need no runs are made; name it with --runs")
@@ -79,7 +79,7 @@ def make_figures(options: FigureOptions) -> None:
             empty.append(name)
     for run, wanting in missing.items():
         print(f"missing ({', '.join(wanting)}): {run}")
-    nothing = f"nothing in {options.runs} to make {', '.join(empty)} from"
+    nothing = f"{options.runs} has no runs for {', '.join(empty)}"
     if empty and "all" not in options.names:
         raise UserError(nothing)
     if empty:

@@ -25,7 +25,7 @@ PAPER_SYMBOLS: dict[str, Any] = {"markerfacecolor": "none", "markeredgewidth": 0
 
 @dataclass(frozen=True)
 class Series:
-    """One curve, or without a marker one level, and which rows it is made of."""
+    """A curve, or without a marker a level, and the columns by which its rows are chosen."""
 
     of: Mapping[str, Any]
     colour: Any
@@ -56,31 +56,33 @@ BETA_GRID = [trained("kl-qp", weight=beta) for beta in paper.BETAS]
 UNITS = {"reconstruction": "squared error", "divergence": "nats"}
 WHAT = (
     "Reconstruction is the sum over the pixels of an image of squared differences, z = mean, averaged over the images; "
-    "divergence the one that was minimised, without its weight. Bars are the sd over seeds; one seed has none. Open "
-    "symbols and dotted levels, where there are any, are the paper's numbers: one seed, epochs not stated (its code's "
-    "default is 30)."
+    "divergence is the one that was minimised, without its weight. Bars are the sd over seeds; one seed has none. Open "
+    "symbols and dotted levels, if any, are the paper's numbers: one seed, epochs not stated (its code's default is "
+    "30)."
 )
 SKEW = (
     "JSG goes from KL(q||p) at alpha 0 to KL(p||q) at 1, its dual JSG* the other way; their divergences at different "
     "alpha are different measures."
 )
 ERRATA = (
-    "How far single runs can be compared: at alpha 0.5, where the two conventions of the mean coincide, the paper's "
-    "code left two runs on MNIST for each divergence, 9.87 and 9.71 for JSG, 7.56 and 8.26 for JSG*. Its dSprites and "
-    "Chairs were tested on training images; ours have a test set of their own."
+    "Single runs vary: at alpha 0.5, where the two conventions of the mean coincide, the paper's code has two runs on "
+    "MNIST for each divergence, 9.87 and 9.71 for JSG, 7.56 and 8.26 for JSG*. The paper tested dSprites and Chairs on "
+    "training images; we use separate test images."
 )
 
 
 def fig3(folder: Path) -> Result:
-    """Reconstruction and divergence against alpha: Fig. 3, for every data set there is."""
+    """Fig. 3: reconstruction and divergence against alpha, for every data set that has runs."""
     panels = [("test_reconstruction", "train_reconstruction"), ("test_divergence", "train_divergence")]
-    heading = "Figure 3. Reconstruction and divergence of test images (full) and training images (dashed) against alpha"
+    heading = (
+        "Figure 3. Reconstruction and divergence of test images (solid) and training images (dashed) against alpha"
+    )
     selection = read_runs(folder).select(GRID, other_alphas=True)
     return draw_rows(selection, GRID, "alpha", panels, BY_ALPHA, f"{heading}. {SKEW} {WHAT} {ERRATA}")
 
 
 def app_b(folder: Path) -> Result:
-    """The same for all data sets of the paper, training and test images apart: Appendix B."""
+    """Appendix B: the same for all data sets of the paper, with training and test images apart."""
     panels = [("train_reconstruction",), ("test_reconstruction",), ("test_divergence",)]
     heading = "Appendix B. Reconstruction of training and of test images, and divergence of test images, against alpha"
     selection = read_runs(folder).select(GRID, paper.DATASETS, other_alphas=True)
@@ -88,7 +90,7 @@ def app_b(folder: Path) -> Result:
 
 
 def app_e(folder: Path) -> Result:
-    """The weight of the divergence, lambda: Appendix E."""
+    """Appendix E: the weight of the divergence, lambda."""
     panels = [("test_reconstruction",), ("test_divergence",)]
     heading = "Appendix E. Reconstruction and divergence of test images against alpha, JSG, with a weight lambda"
     selection = read_runs(folder).select(LAMBDA_GRID, enough=several_weights, other_alphas=True)
@@ -96,7 +98,7 @@ def app_e(folder: Path) -> Result:
 
 
 def app_f(folder: Path) -> Result:
-    """A beta-VAE's beta, the weight of KL(q||p): Appendix F."""
+    """Appendix F: the beta of a beta-VAE, which is the weight of KL(q||p)."""
     panels = [("test_reconstruction", "train_reconstruction"), ("test_divergence", "train_divergence")]
     heading = "Appendix F. Reconstruction and divergence of a beta-VAE, KL(q||p) with weight beta, against beta"
     selection = read_runs(folder).select(BETA_GRID, enough=several_weights)
@@ -114,9 +116,9 @@ def draw_rows(
     """A row of panels for each data set.
 
     Args:
-        wanted: what belongs in the figure, for what the paper has of it.
-        x: the column that the curves are drawn against.
-        panels: the columns in each: the first full and with the paper's numbers, the second dashed.
+        wanted: the settings in the figure, for the paper's numbers of them.
+        x: the column on the horizontal axis.
+        panels: the columns in each panel: the first solid and with the paper's numbers, the second dashed.
     """
     rows = [row for choice in selection.choices for row in choice.rows(wanted)]
     if not rows:
@@ -168,7 +170,7 @@ def draw_level(axes: Axes, rows: Sequence[Row], x: str, columns: Sequence[str], 
 
 
 def name_row(axes: Axes, name: str) -> None:
-    """Left of the axis' own label."""
+    """Writes the name of a row to the left of the axis label."""
     axes.annotate(
         name,
         (0, 0.5),
@@ -195,7 +197,7 @@ def set_ticks(axes: Axes, x: str, panels: int) -> None:
 
 
 def key(series: Sequence[Series], rows: Sequence[Row], panels: Sequence[tuple[str, ...]]) -> list[Line2D]:
-    """The legend."""
+    """The entries of the legend."""
     handles = [Line2D([], [], color=one.colour, marker=one.marker, label=one.label) for one in series]
     if any(len(columns) > 1 for columns in panels):
         handles += [Line2D([], [], color=INK, linestyle="-", label="test")]

@@ -1,4 +1,4 @@
-"""Figure 5: the log evidence that ``python -m vae.evaluate`` found, against alpha."""
+"""Figure 5: the log evidence from ``python -m vae.evaluate``, against alpha."""
 
 import math
 import shlex
@@ -27,16 +27,16 @@ VALUES = ("log_evidence", "low", "high")
 
 CAPTION = (
     f"Figure 5. Log evidence of test images against alpha: importance sampling with q(z|x), {SAMPLES} draws for each "
-    "image, Bernoulli likelihood of binarised images, by models that were trained with squared errors. Bars and bands: "
-    "95 % of 1000 bootstrap resamples of the batches' evidence. They say nothing about other seeds; of several seeds "
-    "each is a dot, and mean and interval are means over them. MMD, of weight 500, compares draws of z with the prior, "
-    "as InfoVAE does. The paper prints no numbers to compare with. Its code takes the log-variance for a log "
-    "standard deviation and adds 1e-9 inside logs; not so here."
+    "image, Bernoulli likelihood of binarised images, for models trained with squared errors. Bars and bands: "
+    "95 % of 1000 bootstrap resamples of the batches' evidence. They say nothing about other seeds. With several seeds "
+    "each is a dot, and mean and interval are means over them. MMD, with weight 500, compares draws of z with the "
+    "prior, as InfoVAE does. The paper prints no numbers to compare with. Its code uses the log-variance as log "
+    "standard deviation and adds 1e-9 inside logs; ours does not."
 )
 
 
 def fig5(folder: Path) -> Result:
-    """Log evidence against alpha: Fig. 5."""
+    """Fig. 5: log evidence against alpha."""
     selection = read_runs(folder).select(WANTED, DATASETS, other_alphas=True)
     panels: dict[str, list[dict[str, Any]]] = {}
     missing = list(selection.missing)
@@ -63,7 +63,7 @@ def read_comparable(run: Run) -> dict[str, Any]:
     """The log evidence of a run and its interval, estimated as in the figure.
 
     Raises:
-        Unusable: there is none, it is damaged, or it was estimated in another way.
+        Unusable: there is no evaluation, it is damaged, or it was estimated in another way.
     """
     found = read_evidence(run)
     if (found["likelihood"], found["samples"]) != (LIKELIHOOD, SAMPLES):
@@ -89,7 +89,7 @@ def draw_evidence(panels: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
 
 
 def draw_interval_curve(axes: Axes, rows: Sequence[Mapping[str, Any]], series: Series) -> None:
-    """Mean and interval over the seeds, and the seeds themselves where there are several."""
+    """Draws mean and interval over the seeds, and each seed if there are several."""
     alphas = sorted({row["alpha"] for row in rows})
     at_alpha = [[row for row in rows if row["alpha"] == alpha] for alpha in alphas]
     value, low, high = ([statistics.fmean(row[name] for row in same) for same in at_alpha] for name in VALUES)

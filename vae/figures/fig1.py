@@ -1,4 +1,4 @@
-"""Figure 1: the mean distributions of JS, JSG and JSG*, and what they integrate, for two pairs of Gaussians."""
+"""Figure 1: the mean distributions and the integrands of JS, JSG and JSG*, for two pairs of Gaussians."""
 
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from jsgmath import Gaussian
 from vae.figures.output import WIDTH, Result
 from vae.style import COLOURS, INK, LABELS
 
-ALPHA = 0.5  # the conventions do not differ here: G weighs p and q alike
+ALPHA = 0.5  # at 1/2 both conventions agree, as G weighs p and q equally
 X = np.linspace(-5, 5, 500)
 Pair = tuple[tuple[float, float], tuple[float, float]]
-# Mean and variance of p and of q. The paper writes N(mu, sigma^2) in its section 1, and defines no other notation.
+# Mean and variance of p and of q. Section 1 of the paper writes N(mu, sigma^2) and defines no other notation.
 PAIRS: list[Pair] = [((-2.0, 1.0), (2.0, 2.0)), ((0.0, 0.5), (0.0, 3.0))]
 
 CAPTION = """\
@@ -24,9 +24,9 @@ Figure 1. Mean distributions (left) and integrands (right) of the Jensen-Shannon
 alpha = 1/2, for p = N(-2, 1) and q = N(2, 2) (top), p = N(0, 0.5) and q = N(0, 3) (bottom). The arithmetic mean is the
 mixture m = (p + q)/2, the geometric mean the normalised g = sqrt(p q)/Z, a Gaussian by eqs. 12-13. The integrands are
 (p log(p/m) + q log(q/m))/2 of JS, (p log(p/g) + q log(q/g))/2 of JSG and g (log(g/p) + log(g/q))/2 of JSG*; above them
-stand the divergences, their integrals over the whole line, in nats. Unlike here, the released code takes the second
-parameter for a standard deviation, which the paper's N(mu, sigma^2) makes a variance, and averages standard deviations
-harmonically where eq. 12 averages covariances so, which is not the geometric mean."""
+are the divergences, their integrals over the whole line, in nats. The released code differs: it uses the second
+parameter as a standard deviation, while the paper's N(mu, sigma^2) makes it a variance, and it takes the harmonic mean
+of standard deviations, while eq. 12 takes that of covariances, so its mean is not the geometric mean."""
 
 
 def gaussian_log_density(gaussian: Gaussian, x: ArrayLike) -> NDArray:
@@ -44,7 +44,7 @@ def curves(p: Gaussian, q: Gaussian, x: ArrayLike) -> dict[str, NDArray]:
     densities = {name: np.exp(log) for name, log in logs.items()}
 
     def term(first: str, second: str) -> NDArray:
-        """What KL(first || second) integrates."""
+        """The integrand of KL(first || second)."""
         return densities[first] * (logs[first] - logs[second])
 
     def skew(to_p: NDArray, to_q: NDArray) -> NDArray:
@@ -67,7 +67,7 @@ def totals(p: Gaussian, q: Gaussian) -> dict[str, float]:
 
 
 def fig1(runs: Path) -> Result:
-    """The figure; the CSV has a row for each pair and each ``x``."""
+    """Fig. 1; the CSV has a row for each pair and each ``x``."""
     figure = Figure(figsize=(WIDTH, 3.8), layout="constrained")
     panels = figure.subplots(len(PAIRS), 2, sharex=True)
     rows = []

@@ -1,9 +1,10 @@
-"""Figure 2: the Gaussian nearest to a mixture of Gaussians, in each of five divergences.
+"""Figure 2: the Gaussian closest to a mixture of Gaussians in each of five divergences.
 
-Between a mixture and a Gaussian they have no closed form, but for the optimum of KL(p||q), and the geometric mean of
-the two densities is no Gaussian. They are integrated by the trapezoidal rule over a box that holds all mass: for smooth
-densities it converges faster than any power of the step. A Gaussian is five numbers ``theta``: its mean, and of its
-Cholesky factor the logarithm of the first diagonal element, the element below, and the logarithm of the second.
+The divergences between a mixture and a Gaussian have no closed form, except the optimum of KL(p||q), and the geometric
+mean of the two densities is not a Gaussian. They are integrated by the trapezoidal rule over a box that holds all mass;
+for smooth densities it converges faster than any power of the step. A Gaussian is five numbers ``theta``: its mean and,
+from its Cholesky factor, the logarithm of the first diagonal element, the element below it, and the logarithm of the
+second diagonal element.
 """
 
 import math
@@ -23,27 +24,27 @@ from torch.nn.functional import logsigmoid
 from vae.figures.output import WIDTH, Result
 from vae.style import COLOURS, LABELS
 
-ALPHA = 0.5  # the conventions do not differ here: G weighs p and q alike
+ALPHA = 0.5  # at 1/2 both conventions agree, as G weighs p and q equally
 SEED, COMPONENTS = 22, 10
-STEP = 0.1  # of the integrals; ROUGH is good enough to come near a minimum
+STEP = 0.1  # of the integrals; ROUGH suffices to come close to a minimum
 ROUGH = 0.2
-REACH = 9  # standard deviations from a mean to the box's edge, behind which less than 1e-18 lies
-STARTS = 5  # at the components of largest weight, one more at the mean
-POLISH = 2  # steps of Newton: from 1e-6 away the first comes within 1e-12
+REACH = 9  # standard deviations from a mean to the edge of the box; less than 1e-18 of the mass is outside
+STARTS = 5  # at the components of largest weight; one more start has the mixture's moments
+POLISH = 2  # Newton steps; from a distance of 1e-6 the first comes within 1e-12
 X_RANGE, Y_RANGE = (-3.0, 3.0), (-5.0, 5.0)
 SHADES = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1)  # of the target's highest density
-HELD = (0.95, 0.75, 0.5, 0.25)  # of q, by its level sets
+HELD = (0.95, 0.75, 0.5, 0.25)  # fractions of q inside its level sets
 NAMES = ("kl-pq", "kl-qp", "js", "jsg", "jsg-dual")
 
 CAPTION = """\
-Figure 2. The Gaussian q nearest to a mixture p of ten Gaussians (grey) by KL(p||q), KL(q||p), JS, and JSG and JSG* at
+Figure 2. The Gaussian q closest to a mixture p of ten Gaussians (grey) in KL(p||q), KL(q||p), JS, and JSG and JSG* at
 alpha = 1/2: level sets that hold 25, 50, 75 and 95 % of q, and above them the minimum, in nats. KL(p||q) covers all of
-p, KL(q||p) takes the heavier mode alone. JSG lies between: drawn to that mode, it reaches for the other. JS and JSG*
-seek the mode as KL(q||p) does, though the paper has JS in between. Each divergence is minimised over the mean and the
-full covariance: KL(p||q) by matching moments, the others from six starts by BFGS and Newton's steps. They are integrals
-over a grid of step {step:g}; half the step changes none of them, at any optimum, by more than {error:.0e}. The
-geometric mean of JSG and JSG* is the normalised sqrt(p q), no Gaussian here. The paper does not name its mixture; this
-is the one that the released code draws by default (NumPy's legacy generator, seed {seed}). Unlike here, the released
+p; KL(q||p) covers the heavier mode only. JSG lies between: it is close to that mode and extends to the other. JS and
+JSG* fit the mode as KL(q||p) does, though in the paper JS lies in between. Each divergence is minimised over the mean
+and the full covariance: KL(p||q) by matching moments, the others from six starts by BFGS and Newton steps. They are
+integrated on a grid of step {step:g}; half the step changes none of them, at any optimum, by more than {error:.0e}. The
+geometric mean of JSG and JSG* is the normalised sqrt(p q), which is not a Gaussian here. The paper does not name its
+mixture; this is the one that the released code draws by default (NumPy's legacy generator, seed {seed}). The released
 code minimises none of these divergences: it weighs samples of a density by that density once more, in JS and JSG it
 compares p and q at unrelated points, and it fits diagonal covariances only."""
 
@@ -51,7 +52,7 @@ compares p and q at unrelated points, and it fits diagonal covariances only."""
 def mixture(seed: int = SEED) -> MixtureSameFamily:
     """Weights Dirichlet(1/2), variances 1/(1 + U)^2 and means 1.5 N(0, I), drawn in the order of the released code.
 
-    NumPy keeps the legacy generator's stream as it was, so that a seed means there what it means here.
+    NumPy never changes the legacy generator, so a seed gives the same mixture as in the released code.
     """
     random = np.random.RandomState(seed)
     weights = random.dirichlet([0.5] * COMPONENTS)
@@ -62,7 +63,7 @@ def mixture(seed: int = SEED) -> MixtureSameFamily:
 
 
 class IntegrationGrid(NamedTuple):
-    """Points, ``count x 2``, that hold all mass of a target p and of what is no wider, log p there, a cell's area."""
+    """Points, ``count x 2``, that cover a target p and Gaussians as wide as it, log p there, and a cell's area."""
 
     points: Tensor
     log_p: Tensor
@@ -86,9 +87,9 @@ def gaussian(theta: Tensor) -> MultivariateNormal:
 
 
 def divergences(grid: IntegrationGrid, theta: Tensor) -> dict[str, Tensor]:
-    """All five between the grid's target p and the Gaussian q of ``theta``, eqs. 5, 8 and 10, in nats."""
+    """All five divergences between the target p and the Gaussian q of ``theta``, eqs. 5, 8 and 10, in nats."""
     log_p, log_q = grid.log_p, gaussian(theta).log_prob(grid.points)
-    # Not by logaddexp, whose second derivative is nan where one of the two is 1e300 times the other.
+    # Not logaddexp, whose second derivative is NaN where one density is 1e300 times the other.
     log_m = log_p + math.log(1 - ALPHA) - logsigmoid(log_p - log_q + math.log(1 / ALPHA - 1))
     log_g = ALPHA * log_p + (1 - ALPHA) * log_q  # Proposition 1's weights
     log_g = log_g - torch.logsumexp(log_g, 0) - math.log(grid.cell)
@@ -119,7 +120,7 @@ def starts(target: MixtureSameFamily) -> list[Tensor]:
 
 
 def fit(target: MixtureSameFamily, name: str, starts: list[Tensor]) -> Tensor:
-    """The ``theta`` of the smallest among the minima of one divergence that are found from the starts."""
+    """The ``theta`` of the smallest minimum of one divergence, among those found from the starts."""
     rough, grid = (IntegrationGrid.around(target, step) for step in (ROUGH, STEP))
 
     def value_and_gradient(array: NDArray) -> tuple[float, NDArray]:
@@ -138,7 +139,7 @@ def fit(target: MixtureSameFamily, name: str, starts: list[Tensor]) -> Tensor:
 
 
 def fig2(runs: Path) -> Result:
-    """The figure; the CSV has a row for each component of the target and each optimum, with all divergences there."""
+    """Fig. 2; the CSV has a row for each component of the target, and one for each optimum with all divergences."""
     target = mixture()
     grid, finer = (IntegrationGrid.around(target, step) for step in (STEP, STEP / 2))
     begin = starts(target)
@@ -166,19 +167,19 @@ def fig2(runs: Path) -> Result:
 
 
 def csv_row(name: str, normal: MultivariateNormal, **numbers: float) -> dict[str, str | float]:
-    """Of the CSV, to digits that neither the integrals' nor the minimisation's error reaches."""
+    """A row of the CSV, rounded to digits that the errors of integration and minimisation do not reach."""
     (mean_1, mean_2), ((var_1, cov), (_, var_2)) = normal.mean.tolist(), normal.covariance_matrix.tolist()
     numbers = {"mean_1": mean_1, "mean_2": mean_2, "var_1": var_1, "var_2": var_2, "cov": cov, **numbers}
     return {"gaussian": name, **{key: round(value, 10) for key, value in numbers.items()}}
 
 
 def draw_optimum(axes: Axes, target: MixtureSameFamily, normal: MultivariateNormal, colour: str) -> None:
-    """The target's density in grey and level sets of the Gaussian."""
+    """Draws the target's density in grey and level sets of the Gaussian."""
     x, y = torch.linspace(*X_RANGE, 200), torch.linspace(*Y_RANGE, 200)
     points = torch.cartesian_prod(x, y).double()
     log_p, log_q = (density.log_prob(points).unflatten(0, (200, 200)).T for density in (target, normal))
     axes.contourf(x, y, (log_p - log_p.max()).exp(), levels=SHADES, cmap="Greys", vmax=1.3)
-    # A level set of a bivariate Gaussian that holds the fraction c of it lies at the fraction 1 - c of the peak.
+    # The level set that holds the fraction c of a bivariate Gaussian is at the fraction 1 - c of its peak.
     peak = normal.log_prob(normal.mean).item()
     axes.contour(x, y, (log_q - peak).exp(), levels=[1 - held for held in HELD], colors=[colour], linewidths=1)
     axes.plot(*normal.mean.tolist(), "+", color=colour)

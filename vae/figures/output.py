@@ -17,7 +17,7 @@ WIDTH = 5.5  # inches: a text column of the paper
 
 @dataclass(frozen=True)
 class Result:
-    """A figure or table with the numbers in it and what must be known to read it."""
+    """A figure or table with its numbers and its caption."""
 
     figure: Figure | None
     rows: Sequence[Mapping[str, Any]]
@@ -25,16 +25,16 @@ class Result:
 
     caption: str
     missing: Sequence[str] = ()
-    """Runs that are wanted and not there, each as the user should read it."""
+    """A line for the user for each run that is missing."""
 
     tables: Mapping[str, str] | None = None
-    """The same as text by suffix: ``md``, ``tex``."""
+    """The table as text, by suffix: ``md``, ``tex``."""
 
 
 def write(result: Result, folder: Path, name: str) -> list[Path]:
-    """Writes name.png, .pdf, .csv, .md, .tex and .txt, the caption, as far as there is anything, and returns the paths.
+    """Writes NAME.png, .pdf, .csv, .md, .tex and the caption as .txt, without the empty ones; returns the paths.
 
-    Written again, every file has the same bytes.
+    The same result always gives the same bytes.
 
     Raises:
         UserError: the folder cannot be written.
@@ -63,7 +63,7 @@ def write(result: Result, folder: Path, name: str) -> list[Path]:
 
 
 def fix_layout(figure: Figure) -> None:
-    """Else constrained layout would move everything by a hair each time the figure is written."""
+    """Fixes the layout, as constrained layout would move everything a little each time the figure is written."""
     with style():
         figure.draw_without_rendering()
     figure.set_layout_engine("none")

@@ -1,4 +1,4 @@
-"""Table 1: the reconstruction of test images, ours above the paper's, as Markdown and as LaTeX."""
+"""Table 1: the reconstruction of test images, our numbers above the paper's, as Markdown and as LaTeX."""
 
 import re
 from collections.abc import Sequence
@@ -16,27 +16,26 @@ TRAIN, TEST = "train_reconstruction", "test_reconstruction"
 
 HEADING = (
     "Reconstruction of test images: squared differences summed over the pixels of an image, z = mean, averaged over "
-    "the images; mean ± sd over seeds, of which a single one has no sd. Bold is the lowest of ours if its mean + sd is "
-    "below the mean - sd of each other. The paper's numbers are of one seed, their epochs not stated (its code's "
-    "default is 30)."
+    "the images; mean ± sd over seeds; a single seed has no sd. Bold is our lowest number if its mean + sd is below "
+    "the mean - sd of all others. The paper's numbers come from one seed, epochs not stated (its code's default is 30)."
 )
 NOTES = {
-    "mmd": "Ours compares draws of z with the prior, as InfoVAE does; the paper's code compares the mean and the "
+    "mmd": "We compare draws of z with the prior, as InfoVAE does; the paper's code compares the mean and the "
     "log-variance with draws of N(0, I).",
-    "half": "At alpha = 0.5 the two conventions of the mean coincide, and the paper's code left two runs of each on "
+    "half": "At alpha = 0.5 the two conventions of the mean coincide, and the paper's code has two runs of each on "
     "MNIST: 9.87 and 9.71 for JSG, 7.56 and 8.26 for JSG*. Single runs that differ by less may differ by chance.",
-    "best": "In brackets alpha: ours has the best reconstruction of training images, the paper's that of the very test "
+    "best": "In brackets: alpha, chosen by the reconstruction of training images; the paper chose it by that of test "
     "images.",
-    "tested": "The paper's test images are its training images; ours are apart.",
-    "printed": "Printed as 5.54, which is the dual's run at alpha = 0.1.",
-    "drawn": "Drawn here from the factors of dSprites, whose numbers the paper's are.",
+    "tested": "The paper tested on its training images; we use separate test images.",
+    "printed": "The paper prints 5.54, which is the dual's run at alpha = 0.1.",
+    "drawn": "We draw these images with the factors of dSprites; the paper's numbers are those of dSprites.",
 }
 DATASET_NOTES = {"dsprites": ["tested"], "dsprites-synth": ["drawn", "tested"], "chairs": ["tested"]}
 
 
 @dataclass(frozen=True)
 class Line:
-    """What one line of the table is about: one objective, or the best of several that differ in alpha."""
+    """One line of the table: one objective, or the best of several that differ in alpha."""
 
     name: str
     objectives: Sequence[Settings]
@@ -60,13 +59,13 @@ WANTED = list(dict.fromkeys(objective for line in LINES for objective in line.ob
 
 
 class Notes:
-    """Footnotes, lettered in the order in which they are referred to."""
+    """Footnotes, with letters in the order of their first use."""
 
     def __init__(self):
         self.used: list[str] = []
 
     def mark(self, *notes: str) -> str:
-        """The letters of these notes, between two carets."""
+        """The letters of the notes, between two carets."""
         self.used += [note for note in notes if note not in self.used]
         letters = sorted("abcdef"[self.used.index(note)] for note in notes)
         return f"^{','.join(letters)}^" if letters else ""
@@ -77,22 +76,22 @@ class Notes:
 
 @dataclass(frozen=True)
 class TableCell:
-    """A line's numbers for one data set, ours and the paper's, with the settings that they belong to."""
+    """The numbers of a line for one data set, ours and the paper's, with their settings."""
 
     line: Line
     choice: DatasetChoice
     candidates: Sequence[tuple[Settings, SeedGroup]]
-    """What was trained."""
+    """The settings that were trained, with their runs."""
 
     theirs: tuple[Settings, float] | None
 
     @property
     def ours(self) -> tuple[Settings, SeedGroup] | None:
-        """The candidate of the best reconstruction of training images: the test images have no say in it."""
+        """The candidate with the best reconstruction of training images; test images have no influence on it."""
         return min(self.candidates, key=lambda pair: pair[1].mean(TRAIN), default=None)
 
     def row(self) -> dict[str, Any]:
-        """For the CSV file."""
+        """The cell's row in the CSV file."""
         settings, group = self.ours or (None, None)
         paper_settings, number = self.theirs or (None, None)
         return {
@@ -109,7 +108,7 @@ class TableCell:
         }
 
     def tried(self) -> list[str]:
-        """A sentence where the best alpha was chosen among others than in the paper."""
+        """A sentence with our alphas, if they are not those of the paper."""
         alphas = sorted(settings.alpha for settings, _ in self.candidates)
         if not self.line.best or not alphas or alphas == list(paper.ALPHAS):
             return []
@@ -119,7 +118,7 @@ class TableCell:
         ]
 
     def text(self, column: Sequence["TableCell"]) -> str:
-        """Ours as it stands in that column, bold between two pairs of asterisks."""
+        """Our number for the column; two pairs of asterisks make it bold."""
         if self.ours is None:
             return "-"
         settings, group = self.ours
@@ -144,13 +143,13 @@ class TableCell:
 
 
 def clearly_below(one: SeedGroup, other: SeedGroup) -> bool:
-    """Whether mean + sd of the one is below mean - sd of the other; a single seed has no sd, so nothing is clear."""
+    """Whether mean + sd of one is below mean - sd of the other; never, if either has a single seed and so no sd."""
     sd, other_sd = one.sd(TEST), other.sd(TEST)
     return sd is not None and other_sd is not None and one.mean(TEST) + sd < other.mean(TEST) - other_sd
 
 
 def table1(folder: Path) -> Result:
-    """The reconstruction of test images under each objective: Table 1."""
+    """Table 1: the reconstruction of test images for each objective."""
     selection = read_runs(folder).select(WANTED, paper.DATASETS, other_alphas=True)
     if not selection.choices:
         return Result(None, (), f"Table 1. {HEADING}", selection.missing)
@@ -171,7 +170,7 @@ def table1(folder: Path) -> Result:
 def cell(line: Line, choice: DatasetChoice) -> TableCell:
     wanted = [on(choice.dataset, objective) for objective in line.objectives]
     candidates = [(one, group) for one, group in choice.groups.items() if one in wanted]
-    if line.best:  # Other alphas than the paper's compete too, but not the ends, which are the KLs.
+    if line.best:  # Alphas other than the paper's compete too, except 0 and 1, which are the KLs.
         inside = [(one, group) for one, group in choice.groups.items() if 0 < one.alpha < 1]
         candidates = [(one, group) for one, group in inside if replace(one, alpha=wanted[0].alpha) == wanted[0]]
     theirs = [(one, number) for one in wanted if (number := paper.published(TEST, one)) is not None]
@@ -179,7 +178,7 @@ def cell(line: Line, choice: DatasetChoice) -> TableCell:
 
 
 def text_lines(columns: Sequence[Sequence[TableCell]], notes: Notes) -> list[list[str]]:
-    """The lines of the table, of which two are its head."""
+    """The lines of the table; the first two are its head."""
     choices = [column[0].choice for column in columns]
     lines = [
         ["", "", *(dataset_title(one.dataset) + notes.mark(*DATASET_NOTES.get(one.dataset, ())) for one in choices)],
@@ -245,6 +244,6 @@ def latex(lines: Sequence[Sequence[str]], remarks: Sequence[str]) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """Plain text, with the marks of bold and of notes, as LaTeX."""
+    """Converts plain text, with the marks of bold and of notes, to LaTeX."""
     text = re.sub("|".join(map(re.escape, SYMBOLS)), lambda found: SYMBOLS[found[0]], text)
     return re.sub(r"\^([\w,]+)\^", r"\\textsuperscript{\1}", re.sub(r"\*\*(.+?)\*\*", r"\\textbf{\1}", text))

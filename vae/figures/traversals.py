@@ -1,4 +1,4 @@
-"""Figure 4: what the latent dimensions of models of Fashion-MNIST stand for."""
+"""Figure 4: latent traversals of models of Fashion-MNIST."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ CAPTION = (
 
 
 def fig4(folder: Path) -> Result:
-    """Five latent dimensions of three models, each moved alone: Fig. 4."""
+    """Fig. 4: five latent dimensions of three models, each moved alone."""
     runs = read_runs(folder)
     choice = runs.choose(DATASET, list(PANELS), other_alphas=False)
     missing = [*choice.missing, *runs.damaged]
@@ -67,7 +67,7 @@ def fig4(folder: Path) -> Result:
 
 @torch.no_grad()
 def draw_panel(axes: Axes, model: VAE, images: Images) -> list[dict[str, Any]]:
-    """Returns a row of numbers for each row of images: its dimension, and where all ten are while they stay."""
+    """Draws a model's traversal; returns a row of numbers for each row of images: its dimension and the fixed z."""
     mean, logvar = encode(model, images)
     order, activity = by_activity(mean, logvar)
     start = mean[0].float()

@@ -1,1 +1,1 @@
-"""One page, of one file, on the divergences and on runs."""
+"""One HTML page about the divergences and about runs."""

@@ -1,4 +1,4 @@
-"""Makes a page of runs: ``python -m vae.report --help``."""
+"""Makes a page about runs: ``python -m vae.report --help``."""
 
 import sys
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from vae import command_line
+from vae.command_line import place
 from vae.errors import UserError
 from vae.files import replacing
 from vae.report.collect import collect
@@ -36,6 +37,9 @@ class ReportOptions:
     out: Annotated[Path, tyro.conf.arg(metavar="FILE", aliases=["-o"])] = Path("report.html")
     """The file to write."""
 
+    data: Annotated[Path | None, place("the usual places are searched")] = None
+    """Where the images of the runs' data set are, for runs that left a model but no pictures."""
+
 
 def write_report(options: ReportOptions) -> int:
     """Writes the page, and names damaged and omitted runs on stderr.
@@ -44,13 +48,13 @@ def write_report(options: ReportOptions) -> int:
         2 if a run is damaged, otherwise 0.
 
     Raises:
-        UserError: runs were named and there is none that can be shown, or the page cannot be written.
+        UserError: none of the named runs can be shown, or the page cannot be written.
     """
-    contents = collect(options.runs)
+    contents = collect(options.runs, options.data)
     for line in [*contents.damaged, *contents.left_out]:
         print(f"vae.report: {line}", file=sys.stderr, flush=True)
     if options.runs and not contents.sections:
-        raise UserError(f"{', '.join(map(str, options.runs))}: no run that has finished")
+        raise UserError(f"{', '.join(map(str, options.runs))}: no finished run can be shown")
     page = build_page(contents)
     try:
         with replacing(options.out) as path:

@@ -2,19 +2,23 @@
 
 import json
 import math
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from tqdm import tqdm
 
+from vae.data import load
 from vae.errors import UserError
 from vae.runs.comparisons import compare
 from vae.runs.evaluation import Unusable, read_evidence
 from vae.runs.groups import read_runs
-from vae.runs.run import DAMAGE, Run
+from vae.runs.run import DAMAGE, WEIGHTS, Run, load_model
 from vae.runs.statistics import SeedMean
+from vae.training.pictures import draw_all
 from vae.training.settings import Settings
 
 TERMS = ("reconstruction", "divergence")
@@ -31,7 +35,7 @@ class ShownRun:
 
     evidence: dict[str, Any] | None
     pictures: dict[str, bytes]
-    """The PNG files of ``PICTURES`` that are in the run's folder, by name."""
+    """The PNG files by their names in ``PICTURES``, as far as there are any."""
 
     def row(self) -> dict[str, Any]:
         """The run's row in runs.csv."""
@@ -121,8 +125,11 @@ def way(evidence: Mapping[str, Any]) -> str:
     return f"{evidence['likelihood']} likelihood, {evidence['samples']} draws"
 
 
-def collect(folders: Sequence[Path]) -> Contents:
+def collect(folders: Sequence[Path], data: Path | None = None) -> Contents:
     """Reads all finished runs in the folders.
+
+    Args:
+        data: where the images are, for runs whose folders lack pictures.
 
     Raises:
         UserError: one of them is not a folder.
@@ -133,7 +140,7 @@ def collect(folders: Sequence[Path]) -> Contents:
     shown: dict[Path, ShownRun] = {}
     for run in tqdm(finished, unit=" runs", leave=False, disable=None):
         try:
-            shown[run.path] = read_shown(run, damaged)
+            shown[run.path] = read_shown(run, data, damaged)
         except UserError as error:
             damaged.append(str(error))
     kept = {settings: [run for run in same if run.path in shown] for settings, same in found.runs.items()}
@@ -150,8 +157,8 @@ def collect(folders: Sequence[Path]) -> Contents:
     return Contents(tuple(sections), [*found.unfinished, *found.left_out], damaged)
 
 
-def read_shown(run: Run, damaged: list[str]) -> ShownRun:
-    """Reads the files of a run; if its evaluation is damaged, adds a line to the list and leaves the evidence out.
+def read_shown(run: Run, data: Path | None, damaged: list[str]) -> ShownRun:
+    """Reads the files of a run; adds a line to the list if its evaluation or model is damaged, and shows the rest.
 
     Raises:
         UserError: its metrics cannot be read.
@@ -161,9 +168,33 @@ def read_shown(run: Run, damaged: list[str]) -> ShownRun:
         evidence = read_evidence(run) if (run.path / "evaluation.json").exists() else None
     except Unusable as error:
         damaged.append(str(error) if str(run.path) in str(error) else f"{run.path}: {error}")
-    paths = {name: run.path / f"{name}.png" for name in PICTURES}
-    pictures = {name: path.read_bytes() for name, path in paths.items() if path.exists()}
-    return ShownRun(run, read_history(run), evidence, pictures)
+    history, pictures = read_history(run), read_pictures(run.path)
+    if len(pictures) < len(PICTURES) and (run.path / WEIGHTS).exists():
+        try:
+            pictures = draw_pictures(run, history, data)
+        except UserError as error:
+            damaged.append(str(error) if str(run.path) in str(error) else f"{run.path}: {error}")
+    return ShownRun(run, history, evidence, pictures)
+
+
+def read_pictures(folder: Path) -> dict[str, bytes]:
+    paths = {name: folder / f"{name}.png" for name in PICTURES}
+    return {name: path.read_bytes() for name, path in paths.items() if path.exists()}
+
+
+def draw_pictures(run: Run, history: list[dict[str, Any]], data: Path | None) -> dict[str, bytes]:
+    """Draws the pictures of a run whose folder has the model, but lacks pictures.
+
+    Raises:
+        UserError: the model is damaged, or its images are not there.
+    """
+    dataset = load(run.settings.dataset, data)
+    if dataset.sha256 != run.sha256:
+        raise UserError(f"{run.path} was trained on other data: the sha256 in its run.json differ; pass it with --data")
+    model = load_model(run, dataset.test_images.shape[-1], torch.device("cpu"))
+    with tempfile.TemporaryDirectory() as folder:
+        draw_all(Path(folder), model, dataset, history, run.settings.title())
+        return read_pictures(Path(folder))
 
 
 def read_history(run: Run) -> list[dict[str, Any]]:

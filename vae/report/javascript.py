@@ -1,8 +1,8 @@
-"""The formula's functions as JavaScript: translated from their Python text, so that it is the same one.
+"""Translates the functions of the formula from Python to JavaScript, so that both compute the same.
 
-The translator knows the little that `jsgmath/formula.py` and `jsgmath/special.py` use, where the two languages mean the
-same: sums, products and quotients of numbers, comparisons, calls by position, tuples, ``if`` of a truth value, ``for``
-over ``range(n)``. Whatever else it meets is an error.
+The translator knows only what `jsgmath/formula.py` and `jsgmath/special.py` use and what means the same in both
+languages: sums, products and quotients of numbers, comparisons, calls by position, tuples, ``if`` with a truth value,
+``for`` over ``range(n)``. Anything else is an error.
 """
 
 import ast
@@ -26,7 +26,7 @@ class Unknown(ValueError):
 
 
 def translate(*functions: Callable) -> str:
-    """The functions as JavaScript of the same names; they may call one another and what they are given.
+    """The functions as JavaScript with the same names. They may call each other and their arguments.
 
     >>> def skew(w1, w2, kl1, kl2):
     ...     return w1 * kl1 + w2 * kl2
@@ -36,7 +36,7 @@ def translate(*functions: Callable) -> str:
     }
 
     Raises:
-        Unknown: a function uses what is not translated.
+        Unknown: a function uses syntax that is not translated.
     """
     names = {function.__name__ for function in functions}
     return "\n\n".join(Translator(names).function(definition(function)) for function in functions)
@@ -45,12 +45,12 @@ def translate(*functions: Callable) -> str:
 def definition(function: Callable) -> ast.FunctionDef:
     (found,) = ast.parse(inspect.cleandoc("\n" + inspect.getsource(function))).body
     if not isinstance(found, ast.FunctionDef) or found.decorator_list:
-        raise Unknown(f"{ast.unparse(found)} is no plain function")
+        raise Unknown(f"{ast.unparse(found)} is not a plain function")
     return found
 
 
 class Translator:
-    """Of one function, which sees these names of others."""
+    """Translates one function, which may use the given names of other functions."""
 
     def __init__(self, names: set[str]):
         self.names = set(names)
@@ -58,7 +58,7 @@ class Translator:
     def function(self, found: ast.FunctionDef) -> str:
         parameters = [argument.arg for argument in found.args.args]
         if ast.unparse(found.args) != ", ".join(parameters).strip():
-            raise Unknown(f"{found.name}({ast.unparse(found.args)}) has other than plain parameters")
+            raise Unknown(f"{found.name}({ast.unparse(found.args)}) has parameters that are not plain names")
         stored = [one.id for one in ast.walk(found) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)]
         local = sorted(set(stored) - set(parameters))
         self.names |= {*parameters, *local}

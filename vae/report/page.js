@@ -1,4 +1,4 @@
-// The divergences. `formula`, TERMS and FLOOR are Python's (vae/report/page.py); here is only what it takes.
+// The divergences. vae/report/page.py translates `formula`, TERMS and FLOOR from Python; this file only calls them.
 
 const where = (condition, yes, no) => (condition ? yes : no);
 const kernel = (f) => (x, k, otherK, logR) => f(x, k, otherK, logR, Math.log, where, 1, TERMS, FLOOR);
@@ -40,7 +40,7 @@ function geometricMean(pair, alpha, convention) {
 
 const logDensity = (mean, variance) => (x) => -((x - mean) ** 2 / variance + Math.log(2 * Math.PI * variance)) / 2;
 
-// What is drawn over x: log densities, and the integrands of JSG and JSG*.
+// The curves over x: densities, and the integrands of JSG and JSG*.
 function integrands(pair, alpha, convention) {
   const { mean, variance } = geometricMean(pair, alpha, convention);
   const [log1, log2] = [logDensity(pair.mean1, pair.var1), logDensity(pair.mean2, pair.var2)];
@@ -74,7 +74,7 @@ function element(name, attributes, parent) {
   return made;
 }
 
-// Round numbers in a domain, about so many.
+// About so many round numbers in a domain.
 function ticks([low, high], about) {
   const rough = (high - low) / about;
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -95,7 +95,7 @@ function extent(values, { zero = false, room = 0.06 } = {}) {
   return [zero && low === 0 ? 0 : low - more, high + more];
 }
 
-// Draws axes into a group that is emptied before, and returns the scales: `box` is the rectangle between the axes.
+// Empties a group, draws axes into it and returns the scales; `box` is the rectangle between the axes.
 function axes(group, box, x, y, { xTicks = 6, yTicks = 4, title = "" } = {}) {
   group.replaceChildren();
   const scale = (domain, from, to) => (value) => from + ((value - domain[0]) / (domain[1] - domain[0])) * (to - from);
@@ -140,14 +140,14 @@ const mark = (group, name, x, y, { sx, sy }, r = 5) =>
 const upright = (group, x, box, { sx }) =>
   element("line", { class: "now", x1: sx(x), x2: sx(x), y1: box.top, y2: box.bottom }, group);
 
-// A chart has the size that the page gives it; on paper it is scaled.
+// A chart has the size that the page gives it; in print it is scaled.
 function size(svg) {
   const { width, height } = svg.getBoundingClientRect();
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   return { width, height };
 }
 
-// A chart's first group is what `axes` draws in.
+// `axes` draws in the first group of a chart.
 function canvas(svg, { left = 44, right = 8, top = 8 } = {}) {
   const group = svg.querySelector(".plot") ?? element("g", { class: "plot" });
   svg.prepend(group);
@@ -158,7 +158,7 @@ function canvas(svg, { left = 44, right = 8, top = 8 } = {}) {
 const signed = (value, digits) => value.toFixed(digits).replace("-", "−");
 const digits = (value) => (value === 0 ? "0" : Number(value.toPrecision(6)).toString().replace("-", "−"));
 
-// The state, which the page's address keeps
+// The state, which is kept in the page's address
 
 const MEANS = [-4, 4];
 const SPREADS = [0.2, 3];
@@ -172,7 +172,7 @@ function restore() {
   }
 }
 
-// Browsers allow only so many changes of the address in a time, and listeners only so many words.
+// Delayed, as browsers limit how often the address changes, and a screen reader should not read every step.
 let pause;
 function afterwards() {
   clearTimeout(pause);
@@ -263,7 +263,7 @@ function drawTexts() {
     `${state.convention === "deasy" ? "" : ', convention="nielsen"'}) = ${now.jsg}`;
 }
 
-// A handle that is dragged and that the arrow keys move.
+// A handle that the mouse, a finger or the arrow keys move.
 class Handle {
   constructor(index, kind) {
     Object.assign(this, { index, kind, side: index === 1 ? -1 : 1 });
@@ -285,7 +285,7 @@ class Handle {
       this.node.focus({ preventScroll: true });
       event.preventDefault();
     });
-    // Chromium heeds no touch-action of an element inside SVG.
+    // Chromium ignores touch-action on elements inside SVG.
     this.node.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
     this.node.addEventListener("pointermove", (event) => {
       if (!this.node.hasPointerCapture(event.pointerId)) return;
@@ -310,7 +310,7 @@ class Handle {
     return this.kind === "mean" ? state[`mean${this.index}`] : Math.sqrt(state[`var${this.index}`]);
   }
 
-  // To hundredths, of which the page's address is not too long.
+  // Rounded to hundredths, so that the page's address stays short.
   set value(wanted) {
     const value = Number(clamp(wanted, this.kind === "mean" ? MEANS : SPREADS).toFixed(2));
     set(this.kind === "mean" ? { [`mean${this.index}`]: value } : { [`var${this.index}`]: Number((value * value).toFixed(4)) });
@@ -335,7 +335,7 @@ function draw() {
   drawTexts();
 }
 
-// Everything that is moved
+// Events
 
 const handles = [1, 2].flatMap((index) => [new Handle(index, "mean"), new Handle(index, "spread")]);
 
@@ -344,7 +344,7 @@ byId("parameters").addEventListener("input", ({ target }) => {
   if (target.name === "convention") set({ convention: target.value });
   else if (target.value !== "" && target.validity.valid) set({ [target.id]: Number(target.value) });
 });
-byId("parameters").addEventListener("focusout", drawTexts); // what was refused is shown no longer
+byId("parameters").addEventListener("focusout", drawTexts); // a refused number disappears
 for (const form of document.forms) form.addEventListener("submit", (event) => event.preventDefault());
 
 const divergences = byId("divergences");
@@ -366,7 +366,7 @@ window.addEventListener("hashchange", () => {
 });
 let drawnWidth = innerWidth;
 window.addEventListener("resize", () => {
-  if (innerWidth === drawnWidth) return; // a phone's bars come and go
+  if (innerWidth === drawnWidth) return; // only the height changed, as when a phone shows its toolbar
   drawnWidth = innerWidth;
   draw();
 });

@@ -50,7 +50,7 @@ def build_page(contents: Contents) -> str:
 
 
 def library() -> str:
-    """The formula as JavaScript, in the scope of one function."""
+    """The formula as JavaScript, inside one function."""
     constants = "\n".join(f"const {constant} = {value!r};" for constant, value in CONSTANTS.items())
     names = ", ".join(function.__name__ for function in FUNCTIONS)
     functions = f"(() => {{\n{translate(*FUNCTIONS)}\n\nreturn {{ {names} }};\n}})()"
@@ -62,5 +62,5 @@ def source(name: str) -> str:
 
 
 def digest(text: str) -> str:
-    """How a policy names the one script or style that it allows."""
+    """The hash by which the policy allows a script or style."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

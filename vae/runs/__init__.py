@@ -1,1 +1,1 @@
-"""Runs read back from their folders: metrics, comparisons, statistics and the numbers of the paper."""
+"""Runs, read from their folders, with their comparisons and statistics, and the numbers of the paper."""

@@ -15,7 +15,7 @@ def read_evidence(run: Run) -> dict[str, Any]:
     """The log evidence of a run and its interval, and how they were estimated.
 
     Raises:
-        Unusable: there is none, or it is damaged.
+        Unusable: there is no evaluation, or it is damaged.
     """
     path = run.path / "evaluation.json"
     try:

@@ -1,4 +1,4 @@
-"""Runs on disk: read, brought together by what was trained, chosen for a figure, and named where one is missing."""
+"""Runs on disk, grouped by their settings and chosen for a figure, with the commands for missing ones."""
 
 import shlex
 import statistics
@@ -15,13 +15,13 @@ from vae.training.settings import Settings
 
 NAMES = {"mnist": "MNIST", "fashion": "Fashion-MNIST", "dsprites": "dSprites", "chairs": "Chairs"}
 
-# Settings that say how and where something was trained, not what.
+# Settings that do not change what is trained, only how, where and for how long.
 INCIDENTAL = ("epochs", "backend", "seed", "data", "out", "resume", "deterministic")
 
 
 @dataclass(frozen=True)
 class SeedGroup:
-    """Finished runs that differ in their seeds alone."""
+    """Finished runs that differ in their seeds only."""
 
     runs: tuple[Run, ...]
 
@@ -36,27 +36,27 @@ class SeedGroup:
         return statistics.fmean(self.column(column))
 
     def sd(self, column: str) -> float | None:
-        """The sample standard deviation over the seeds; one seed has none."""
+        """The sample standard deviation over the seeds; None for one seed."""
         return statistics.stdev(self.column(column)) if len(self.runs) > 1 else None
 
 
 @dataclass(frozen=True)
 class DatasetChoice:
-    """The runs of one data set that a figure shows, all of the same number of epochs."""
+    """The runs of one data set that a figure shows, all with the same number of epochs."""
 
     dataset: str
     epochs: int
     groups: dict[Settings, SeedGroup]
-    """By what was trained."""
+    """The groups by their settings."""
 
     missing: list[str]
-    """A line for each run that is wanted and not there, or not finished, with the command that makes it."""
+    """A line for each run that is missing or unfinished, with the command that makes it."""
 
     others: Counter[int]
-    """How many finished runs were left out, by their numbers of epochs."""
+    """How many finished runs are left out, by number of epochs."""
 
     def rows(self, wanted: Sequence[Settings]) -> list[dict[str, Any]]:
-        """For all that was trained or is in the paper: each column's mean and sd, and the paper's number."""
+        """Mean, sd and the paper's number of each column, for all settings that were trained or are in the paper."""
         rows = []
         for settings in dict.fromkeys([*(on(self.dataset, one) for one in wanted), *self.groups]):
             group = self.groups.get(settings)
@@ -74,41 +74,37 @@ class DatasetChoice:
         return rows
 
     def extent(self) -> str:
-        """How long and how often the runs were trained."""
+        """The numbers of epochs and of seeds, in words."""
         seeds = {len(group.runs) for group in self.groups.values()}
         spread = f"{min(seeds)} to {max(seeds)}" if len(seeds) > 1 else f"{max(seeds)}"
-        return f"{self.epochs} epochs, {spread} {'seed' if seeds == {1} else 'seeds'}"
+        return f"{self.epochs} epoch{'s' * (self.epochs != 1)}, {spread} {'seed' if seeds == {1} else 'seeds'}"
 
     def sentence(self) -> str:
-        """What a caption must say of the runs."""
+        """A sentence about the runs, for the caption."""
         others = "".join(f"; left out: {count} of {epochs} epochs" for epochs, count in sorted(self.others.items()))
         stands = paper.COUNTERPARTS.get(self.dataset)
-        beside = (
-            f"; the paper's numbers beside it are those of {dataset_title(stands)}, for which it stands"
-            if stands
-            else ""
-        )
+        beside = f"; the paper's numbers are those of {dataset_title(stands)}" if stands else ""
         return f"{dataset_title(self.dataset)}: {self.extent()}{others}{beside}."
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What a figure shows, and what it cannot."""
+    """The runs that a figure shows, and those that it lacks."""
 
     choices: list[DatasetChoice]
-    """One for each data set that is shown."""
+    """One entry for each data set that is shown."""
 
     missing: list[str]
     left_out: list[str]
 
     @property
     def notes(self) -> str:
-        """What the caption must say of these runs."""
+        """Sentences about the runs, for the caption."""
         return " ".join([*(choice.sentence() for choice in self.choices), *self.left_out])
 
 
 def several(settings: Collection[Settings]) -> bool:
-    """A single point compares nothing."""
+    """Whether there is more than one point, as a single one compares nothing."""
     return len(settings) > 1
 
 
@@ -121,13 +117,13 @@ class RunCollection:
     """All runs below a folder."""
 
     runs: dict[Settings, list[Run]]
-    """By what was trained."""
+    """The runs by their settings, without the ones in ``INCIDENTAL``."""
 
     damaged: list[str]
     """A line for each folder that cannot be read."""
 
     left_out: list[str]
-    """A sentence for each run that would count something twice, or mix what differs."""
+    """A sentence for each run that repeats another, or has other images than the rest."""
 
     @property
     def unfinished(self) -> list[str]:
@@ -143,13 +139,13 @@ class RunCollection:
         enough: Callable[[Collection[Settings]], bool] = several,
         other_alphas: bool = False,
     ) -> Selection:
-        """What there is of the wanted settings on every data set.
+        """Chooses the runs with the wanted settings on every data set.
 
         Args:
-            wanted: what is to be trained; of what data set these say does not matter.
-            datasets: those that are wanted even if nothing was trained on them.
-            enough: whether a data set of which these settings are there is worth showing.
-            other_alphas: take JSG and JSG* of other alphas too, if they are there.
+            wanted: the settings that the figure shows; their data set is ignored.
+            datasets: data sets that are wanted even if nothing was trained on them.
+            enough: whether a data set is worth showing, given the settings that were trained on it.
+            other_alphas: whether to add runs of JSG and JSG* with other alphas.
         """
         there = {one.dataset for one in self.runs if on(wanted[0].dataset, one) in wanted}
         stood_for = {paper.COUNTERPARTS.get(dataset) for dataset in there}
@@ -165,7 +161,7 @@ class RunCollection:
         return Selection(shown, missing + self.damaged, self.left_out)
 
     def choose(self, dataset: str, wanted: Sequence[Settings], other_alphas: bool) -> DatasetChoice:
-        """The runs of one data set, of the number of epochs of which there is most; of two equals the larger."""
+        """The runs of one data set with its commonest number of epochs, or the larger of two equally common ones."""
         wanted = [on(dataset, settings) for settings in wanted]
         lengths: dict[Settings, set[int]] = {
             settings: {run.epochs for run in self.runs.get(settings, ()) if run.finished}
@@ -183,11 +179,11 @@ class RunCollection:
         return DatasetChoice(dataset, epochs, groups, missing, others)
 
     def alphas(self, wanted: Sequence[Settings]) -> list[Settings]:
-        """What differs from the wanted settings of JSG and JSG* in its alpha alone."""
+        """The settings of JSG and JSG* that differ from the wanted ones in alpha only."""
         return [one for one in self.runs if one.skewed and any(replace(one, alpha=two.alpha) == two for two in wanted)]
 
     def missing(self, settings: Settings, epochs: int, there: bool) -> list[str]:
-        """What has to be run for these settings: what began and did not end, and one run if there is none."""
+        """Lines for the unfinished runs with these settings, or for one run if there is none."""
         lines = []
         for run in self.runs.get(settings, ()):
             if not run.finished or (run.epochs < epochs and not there):
@@ -198,14 +194,14 @@ class RunCollection:
 
 
 def read_runs(*folders: Path) -> RunCollection:
-    """Reads every folder below these, at any depth, and these themselves, that holds run.json.
+    """Reads all runs in the folders and below them, at any depth.
 
     Raises:
-        UserError: there is no such folder.
+        UserError: one of them is not a folder.
     """
     for folder in folders:
         if not folder.is_dir():
-            raise UserError(f"{folder} is no folder; name the one that holds the runs")
+            raise UserError(f"{folder} is not a folder; name the folder that holds the runs")
     runs: dict[Settings, list[Run]] = {}
     first: dict[str, Run] = {}
     damaged, left_out = [], []
@@ -219,7 +215,7 @@ def read_runs(*folders: Path) -> RunCollection:
         reference = first.setdefault(run.settings.dataset, run)
         twin = next((one for one in same if (one.settings.seed, one.epochs) == (run.settings.seed, run.epochs)), None)
         if run.sha256 != reference.sha256:
-            left_out.append(f"{path} is left out: its images are not those of {reference.path}, though named the same.")
+            left_out.append(f"{path} is left out: its images differ from those of {reference.path}.")
         elif twin and twin.finished and run.finished:
             left_out.append(f"{path} is left out: it repeats the settings and the seed of {twin.path}.")
         else:
@@ -228,27 +224,27 @@ def read_runs(*folders: Path) -> RunCollection:
 
 
 def what(settings: Settings) -> Settings:
-    """The settings with everything at its default that does not say what is trained."""
+    """The settings with those in ``INCIDENTAL``, and alpha if it has no effect, at their defaults."""
     defaults = {field.name: field.default for field in fields(Settings)}
     ignored = {key: defaults[key] for key in INCIDENTAL} | ({} if settings.skewed else {"alpha": defaults["alpha"]})
-    # 0.1 + 0.2 is not 0.3 to the last bit, but a loop that computed it meant that.
+    # Rounded, as a loop may compute 0.1 + 0.2, which is not 0.3 to the last bit.
     return replace(settings, **({"alpha": round(settings.alpha, 9)} | ignored))
 
 
 def trained(divergence: str, **options: Any) -> Settings:
-    """What a figure wants trained, on whatever data set."""
+    """Settings that a figure shows, on any data set."""
     options = {"dataset": "mnist", "divergence": divergence} | options
     return Settings(**options)
 
 
 def on(dataset: str, settings: Settings) -> Settings:
-    """The same on another data set."""
+    """The same settings on another data set."""
     options: dict[str, Any] = vars(settings) | {"dataset": dataset}
     return Settings(**options)
 
 
 def settings_columns(settings: Settings) -> dict[str, Any]:
-    """What was trained, as columns."""
+    """Data set, divergence, alpha and weight, as columns of a CSV file."""
     return {
         "dataset": settings.dataset,
         "divergence": settings.divergence,
@@ -269,26 +265,26 @@ def command(settings: Settings) -> str:
             if value is not True:
                 words.append(f"{value:.12g}" if isinstance(value, float) else str(value))
     if settings.dataset == "own":
-        words += ["--data", "PATH"]  # which no run records
+        words += ["--data", "PATH"]  # no run records its path
     return shlex.join(words)
 
 
 def settings_label(settings: Settings) -> str:
-    """Data set and objective in a few words."""
+    """Data set and objective, in a few words."""
     return f"{settings.dataset} {settings.title()}"
 
 
 def first_missing(dataset: str, lines: Sequence[str]) -> list[str]:
-    """One line for many: those about a data set that nobody tried would hide the others."""
-    return [f"{dataset}, {len(lines)} runs, the first being {lines[0]}"] if lines else []
+    """One line instead of many, for a data set on which too little was trained."""
+    return [f"{dataset}, {len(lines)} runs, the first: {lines[0]}"] if lines else []
 
 
 def dataset_title(dataset: str) -> str:
-    """As a figure's reader knows the data set."""
+    """The published name of a data set."""
     return NAMES.get(dataset, dataset)
 
 
 def dataset_order(dataset: str) -> tuple[int, str]:
-    """The paper's data sets in its order, one that stands for one of them beside it, then others by name."""
+    """The sort key of a data set: the paper's and their replacements in its order, then others by name."""
     name = paper.COUNTERPARTS.get(dataset, dataset)
     return (paper.DATASETS.index(name) if name in paper.DATASETS else len(paper.DATASETS)), dataset

@@ -1,7 +1,8 @@
-"""The paper's own numbers, to stand beside ours (Deasy, Simidjievski and Liò 2020, https://arxiv.org/abs/2006.10599).
+"""The paper's numbers, for comparison (Deasy, Simidjievski and Liò 2020, https://arxiv.org/abs/2006.10599).
 
-Those with two digits after the point are printed in Table 1. Those with three are the authors' released results, which
-Table 1 rounds and Fig. 3 and Appendices B, E and F draw. All are of one seed. Of evidence (Fig. 5) there are none.
+Numbers with two digits after the point are printed in Table 1. Numbers with three digits are the authors' released
+results, which Table 1 rounds and Fig. 3 and Appendices B, E and F show. All come from one seed. The evidence (Fig. 5)
+has no published numbers.
 """
 
 from collections.abc import Sequence
@@ -13,11 +14,11 @@ ALPHAS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 LAMBDAS, LAMBDA_ALPHAS = (1.0, 2.0, 3.0, 4.0), (0.1, 0.3, 0.5, 0.7, 0.9)
 BETAS = (0.25, 0.5, 0.75, 1.0, 2.0, 3.0, 4.0)
 
-# What stands for one of the paper's data sets that is not to be had, and should give much the same numbers.
+# Data sets that replace one of the paper's and should give similar numbers.
 COUNTERPARTS = {"dsprites-synth": "dsprites"}
 
 Key = tuple[str, str, float | None, float]
-"""Data set, divergence, alpha where it means anything, weight."""
+"""Data set, divergence, alpha (None if the divergence has none), weight."""
 
 NUMBERS: dict[str, dict[Key, float]] = {"test_reconstruction": {}, "train_reconstruction": {}, "test_divergence": {}}
 
@@ -77,7 +78,7 @@ for beta, value in zip((0.25, 0.5, 0.75, 2.0, 3.0), ("8.094", "8.293", "8.311", 
 
 
 def published(column: str, settings: Settings) -> float | None:
-    """The paper's number for these settings, if it has one; ``column`` is a key of ``NUMBERS``."""
+    """The paper's number for these settings, or None; ``column`` is a key of ``NUMBERS``."""
     alpha = settings.alpha if settings.skewed else None
     dataset = COUNTERPARTS.get(settings.dataset, settings.dataset)
     return NUMBERS.get(column, {}).get((dataset, settings.divergence, alpha, settings.weight))

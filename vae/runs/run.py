@@ -1,4 +1,4 @@
-"""What the folder of a run says, read for those who judge or draw it."""
+"""A run, read from its folder."""
 
 import json
 import math
@@ -17,27 +17,27 @@ from vae.training.settings import Settings, check
 WEIGHTS = "model.safetensors"
 COLUMNS = ("train_reconstruction", "test_reconstruction", "train_divergence", "test_divergence")
 
-# What reading raises: a number too large is an ArithmeticError, brackets in brackets a RecursionError.
+# The errors of reading damaged files: a huge number is an ArithmeticError, deep nesting a RecursionError.
 DAMAGE = (UserError, OSError, ValueError, LookupError, ArithmeticError, TypeError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one folder holds."""
+    """The settings and the last metrics of one run."""
 
     path: Path
     settings: Settings
     sha256: dict[str, str]
-    """Of the images."""
+    """Hashes of the images."""
 
     epochs: int
-    """Those that are done: a run that ended has as many as its settings want."""
+    """The number of epochs that are done; a finished run has done all of its settings."""
 
     alpha: float
-    """Where it was set, or where learning has brought it."""
+    """The alpha that was set, or that has been learnt."""
 
     values: dict[str, float]
-    """By column, after the last epoch."""
+    """The values of ``COLUMNS`` after the last epoch."""
 
     @property
     def finished(self) -> bool:
@@ -48,7 +48,7 @@ def read_run(path: Path) -> Run:
     """Reads run.json and metrics.jsonl.
 
     Raises:
-        UserError: the folder holds no run, one before the end of its first epoch, or a damaged one.
+        UserError: the folder holds no run, or the run is damaged or has not finished its first epoch.
     """
     if not (path / "run.json").is_file():
         raise UserError(f"{path} holds no run (no run.json)")
@@ -95,7 +95,9 @@ def load_model(run: Run, size: int, device: torch.device) -> VAE:
             raise ValueError("it has weights that are not finite")
         model.load_state_dict(tensors)
     except (SafetensorError, OSError, RuntimeError, ValueError) as error:  # RuntimeError: other names or shapes
-        raise UserError(f"{path} is damaged or no model for these images ({type(error).__name__})") from None
+        raise UserError(f"{path} is damaged or not a model for these images ({type(error).__name__})") from None
     if epoch != str(run.epochs):
-        raise UserError(f"{path} is from epoch {epoch}, wanted {run.epochs}: go on with python -m vae.train --resume")
+        raise UserError(
+            f"{path} is from epoch {epoch}, wanted {run.epochs}; continue the run with python -m vae.train --resume"
+        )
     return model.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

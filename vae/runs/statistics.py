@@ -1,4 +1,4 @@
-"""Which alpha is best, and how much of that may be chance: means over seeds, and differences seed by seed."""
+"""The best alpha and its uncertainty: means over seeds and differences seed by seed."""
 
 import statistics
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ SPLITS = {"train": "train_reconstruction", "test": "test_reconstruction"}
 
 @dataclass(frozen=True)
 class SeedMean:
-    """Of a number that each seed has."""
+    """The mean of one number per seed."""
 
     value: float
     half_width: float | None
-    """Of Student's interval; one seed has none."""
+    """Half the width of Student's interval; None for one seed."""
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "SeedMean":
@@ -30,7 +30,7 @@ class SeedMean:
         """
         if len(values) == 1:
             return cls(values[0], None)
-        # Not scipy's t.interval, which is nan for equal values, nor ttest_1samp, which warns of them.
+        # For equal values scipy's t.interval is NaN and ttest_1samp warns, so neither is used.
         half_width = t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * sem(values)
         return cls(statistics.fmean(values), float(half_width))
 
@@ -46,13 +46,13 @@ class SeedMean:
 
 @dataclass(frozen=True)
 class AlphaGrid:
-    """A skewed divergence of one weight at several alphas, all with the same seeds."""
+    """The runs of a skewed divergence with one weight at several alphas, all with the same seeds."""
 
     groups: dict[float, SeedGroup]
-    """By alpha, in its order; each in the order of its seeds."""
+    """The groups by alpha, both in ascending order; each group is sorted by seed."""
 
     left_out: list[str]
-    """What could not be compared because the seeds differ."""
+    """A phrase for each alpha or seed that cannot be compared, because the seeds differ."""
 
     @property
     def alphas(self) -> list[float]:
@@ -63,39 +63,40 @@ class AlphaGrid:
         return self.groups[self.alphas[0]].seeds
 
     def best(self, split: str) -> float:
-        """The alpha of the least mean error; of two equals the smaller."""
+        """The alpha with the smallest mean error; the smaller alpha if two are equal."""
         return min(self.groups, key=lambda alpha: self.groups[alpha].mean(SPLITS[split]))
 
     def difference(self, alpha: float, other: float, split: str) -> SeedMean:
-        """Seed by seed, for runs of one seed share first weights, order of the images and noise."""
+        """The mean difference seed by seed, as runs of one seed share initial weights, order of images and noise."""
         pairs = zip(*(self.groups[one].column(SPLITS[split]) for one in (alpha, other)), strict=True)
         return SeedMean.of([one - two for one, two in pairs])
 
     def as_good(self, split: str) -> list[float] | None:
-        """The alphas that cannot be told from the best one; one seed says nothing of them."""
+        """The alphas whose difference from the best is within its interval; None for one seed."""
         if len(self.seeds) == 1:
             return None
         differences = {alpha: self.difference(alpha, self.best(split), split) for alpha in self.groups}
         return [alpha for alpha, found in differences.items() if found.value <= (found.half_width or 0)]
 
     def regret(self) -> SeedMean:
-        """What the alpha chosen by training images loses on test images to the one that these choose."""
+        """The loss on test images of the alpha chosen by training images against the alpha chosen by test images."""
         return self.difference(self.best("train"), self.best("test"), "test")
 
     def remarks(self) -> list[str]:
-        """What to know of the choice."""
+        """Phrases about the choice of alpha."""
         if len(self.groups) == 1:
-            return ["one alpha alone, so nothing was chosen", *self.left_out]
+            return ["there is only one alpha, so nothing was chosen", *self.left_out]
         train, test = (self.best(split) for split in SPLITS)
         chosen = (
             "train and test choose the same"
             if train == test
-            else f"train chooses {train:g}, test {test:g}, than which it is worse on test by {self.regret().text()}"
+            else f"train chooses {train:g} and test {test:g}; {train:g} is worse on test by {self.regret().text()}"
         )
         said = [f"of {', '.join(f'{alpha:g}' for alpha in self.groups)} {chosen}"]
-        ends = {self.alphas[0]: "least", self.alphas[-1]: "largest"}
+        ends = {self.alphas[0]: "smallest", self.alphas[-1]: "largest"}
+        beyond = {self.alphas[0]: "smaller", self.alphas[-1]: "larger"}
         said += [
-            f"{alpha:g} is the {ends[alpha]} that was tried, and the best may lie beyond"
+            f"{alpha:g} is the {ends[alpha]} alpha tried, so the best may be {beyond[alpha]}"
             for alpha in dict.fromkeys((train, test))
             if alpha in ends and 0 < alpha < 1
         ]
@@ -103,19 +104,19 @@ class AlphaGrid:
 
 
 def share(groups: dict[float, SeedGroup]) -> AlphaGrid:
-    """The most alphas that have a seed in common, with all seeds that these have in common: the rest has no pairs."""
+    """Keeps the largest set of alphas that share a seed, and all seeds that they share; differences need pairs."""
     every = sorted({seed for group in groups.values() for seed in group.seeds})
     having = {seed: [alpha for alpha in groups if seed in groups[alpha].seeds] for seed in every}
     shared = {seed: [one for one in every if set(having[seed]) <= set(having[one])] for seed in every}
     first = max(every, key=lambda seed: (len(having[seed]), len(shared[seed]), -seed))
     alphas, seeds = having[first], shared[first]
     left_out = [
-        f"alpha {alpha:g} is left out, for it lacks seeds that the others share"
+        f"alpha {alpha:g} is left out, as it lacks seeds that the others share"
         for alpha in groups
         if alpha not in alphas
     ]
     left_out += [
-        f"seed {seed} is left out, for only alpha {listed(having[seed], list(groups))} has it"
+        f"seed {seed} is left out, as only alpha {listed(having[seed], list(groups))} has it"
         for seed in every
         if seed not in seeds and set(having[seed]) & set(alphas)
     ]
@@ -126,7 +127,7 @@ def share(groups: dict[float, SeedGroup]) -> AlphaGrid:
 
 
 def listed(alphas: Sequence[float], grid: Sequence[float]) -> str:
-    """Alphas in a few words: where three or more are neighbours in the grid, the first and the last.
+    """Lists alphas; of three or more neighbours in the grid, only the first and the last.
 
     >>> listed([0.1, 0.3, 0.4, 0.6, 0.8], [0.1, 0.2, 0.3, 0.4, 0.6, 0.8])
     '0.1, 0.3 to 0.8'

@@ -1,4 +1,4 @@
-"""``python -m vae.sweep [status | best]``: many trainings; without a word it starts or continues them."""
+"""``python -m vae.sweep``: trains many models; ``status`` and ``best`` after it show how far and how good they are."""
 
 import functools
 import shlex
@@ -21,18 +21,14 @@ from vae.training.settings import Settings
 QUIET = 60.0  # seconds without an ended run after which the number of epochs is told
 
 
-def sweep(arguments: list[str]) -> None:
-    """Trains what is to be trained and has not been.
-
-    Raises:
-        SystemExit: runs failed; the status is 1.
-    """
+def sweep(arguments: list[str]) -> int:
+    """Trains the cells that have not finished; returns the exit status, which is 1 if some failed."""
     options = parse(arguments)
     out = options.out or unused_folder(options.dataset)
     wanted = [replace(cell, data=absolute(cell.data), out=absolute(out / cell.name())) for cell in cells(options)]
     missing = [cell for cell in wanted if not folders.finished(cell)]
-    for dataset, data in {(cell.dataset, cell.data) for cell in missing} if not options.scheduler else ():
-        load(dataset, data)  # images that are missing are missed before anything is written
+    for cell in {cell.dataset: cell for cell in missing}.values() if not options.scheduler else ():
+        load(cell.dataset, cell.data)  # so that missing images are noticed before anything is written
     folders.record(out, wanted)
     for cell in wanted:
         folders.forgive(cell)
@@ -44,18 +40,18 @@ def sweep(arguments: list[str]) -> None:
         command += [] if options.out else ["--out", str(out)]
         raise KeyboardInterrupt(f"stopped; to go on: {shlex.join(command)}") from None
     if failed:
-        raise SystemExit(
-            f"vae.sweep: {len(failed)} of {len(wanted)} runs failed, the first because {failed[0]}; "
-            "the same command tries them again"
-        )
+        count = f"{len(failed)} of {len(wanted)} runs failed"
+        print(f"vae.sweep: {count}, the first because {failed[0]}; the same command tries them again", file=sys.stderr)
+        return 1
     if gone := [cell for cell in wanted if not folders.finished(cell)]:
         raise UserError(f"{gone[0].name()} was trained, but is not in {out} here; all machines must share that folder")
     folder = shlex.quote(str(out))
     print(f"done; next: python -m vae.sweep best {folder}, python -m vae.figures all --runs {folder}")
+    return 0
 
 
 def train_all(missing: list[Settings], options: Sweep, count: int) -> list[str]:
-    """Trains the cells that are missing of so many; returns why some of them failed."""
+    """Trains the missing ones of ``count`` cells and prints a line for each; returns why some of them failed."""
     gpu = torch.cuda.is_available() and not options.scheduler
     together = 1 if options.backend == "reference" else options.together or (TOGETHER if gpu else 1)
     groups = grouped(missing, together)

@@ -142,8 +142,13 @@ def start(processes: int) -> Any:
     resource_tracker.ensure_running()  # here, for it unblocks SIGINT when it starts
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        options: dict[str, Any] = {"dashboard_address": None, "memory_limit": 0, "silence_logs": SILENT}
-        return LocalCluster(n_workers=processes, threads_per_worker=1, **options)
+        return LocalCluster(
+            n_workers=processes,
+            threads_per_worker=1,
+            memory_limit=0,  # none
+            dashboard_address="127.0.0.1:0",  # a free port; the default one may be another sweep's
+            silence_logs=SILENT,
+        )
     except RuntimeError as error:
         raise UserError(f"the workers did not start ({error.__cause__ or error}); try the same command again") from None
     finally:

@@ -1,4 +1,4 @@
-"""The state of a sweep, which is what its folder holds: ``sweep.json`` names its runs, each of which has a folder."""
+"""The state of a sweep, kept in its folder: ``sweep.json`` lists its runs, and each run has a folder in it."""
 
 import json
 from dataclasses import replace

@@ -21,7 +21,7 @@ from vae.sweep.stacked import train_together
 from vae.training.settings import Settings
 from vae.training.training import Training, prepare
 
-TOGETHER = 32  # models that a GPU trains as one program; small ones, of which one alone leaves it idle
+TOGETHER = 32  # models that a GPU trains as one program, for they are small and one alone leaves it idle
 PAUSE = 1.0  # seconds until a run that another process works on is tried again
 
 

@@ -1,4 +1,4 @@
-"""What machine, versions and commit a number comes from."""
+"""The machine, versions and commit that a run was made with."""
 
 import importlib.metadata
 import platform
@@ -14,7 +14,7 @@ PACKAGES = ("jsgmath", "numpy", "scipy", "torch", "triton", "safetensors", "matp
 
 
 def describe_environment(device: torch.device, backend: str, processes: int = 1) -> dict[str, Any]:
-    """What one needs to know to repeat the run, apart from its settings and its data."""
+    """The facts needed to repeat a run, apart from its settings and its data."""
     return {
         "command": [Path(sys.executable).name, *map(without_password, sys.orig_argv[1:])],
         "git_commit": git_commit(),
@@ -39,7 +39,7 @@ def without_password(argument: str) -> str:
 
 
 def processor() -> str:
-    """The processor's name where Linux tells it; Python knows the architecture only."""
+    """The processor's name on Linux, elsewhere its architecture, as Python does not know the name."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -51,12 +51,12 @@ def processor() -> str:
 def version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:  # run from a checkout that is not installed
+    except importlib.metadata.PackageNotFoundError:  # the program runs from a checkout that is not installed
         return None
 
 
 def git_commit() -> str | None:
-    """The checkout's commit, ending in -dirty when files differ from it; nothing when this is no checkout."""
+    """The checkout's commit, with -dirty if files differ from it; None if this is not a checkout."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None

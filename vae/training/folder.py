@@ -1,4 +1,4 @@
-"""A run's folder and the files in it, none of which is ever half there."""
+"""A run's folder and its files, each written whole."""
 
 import io
 import json
@@ -17,13 +17,13 @@ from vae.files import LEFTOVERS, replacing
 from vae.training.settings import Settings
 
 FILES = ("run.json", "metrics.jsonl", "checkpoint.pt", "model.safetensors")
-ELSEWHERE = ("data", "out", "resume")  # say where and how, not what; the data's content is recorded as hashes
+ELSEWHERE = ("data", "out", "resume")  # settings that do not change the result; the data is recorded by its hashes
 
 
 class RunFolder:
-    """Where one run keeps ``run.json``, ``metrics.jsonl``, ``checkpoint.pt``, the model and the pictures.
+    """The folder of one run, with ``run.json``, ``metrics.jsonl``, ``checkpoint.pt``, the model and the pictures.
 
-    It belongs to one process until it is closed, or until that process ends, however it ends.
+    One process holds it, by a lock on the file ``.lock``, until it closes it or ends, also if it is killed.
     """
 
     def __init__(self, path: Path):
@@ -33,7 +33,7 @@ class RunFolder:
             self.lock.acquire(timeout=0)
         except Timeout:
             raise InUse(f"{path} is in use: another process works on this run") from None
-        for leftover in path.glob(LEFTOVERS):  # of a process that was killed
+        for leftover in path.glob(LEFTOVERS):
             leftover.unlink()
 
     def __enter__(self) -> "RunFolder":
@@ -47,7 +47,11 @@ class RunFolder:
 
     @classmethod
     def open(cls, settings: Settings) -> "RunFolder":
-        """The folder of a new run, which must hold none, or with ``resume`` of the one to go on with."""
+        """Opens the folder of a new run, which must not hold a run yet, or with ``resume`` of the run to continue.
+
+        Raises:
+            UserError: the folder holds a run, or with ``resume`` none, is in use, or cannot be written.
+        """
         path = settings.out or unused_folder(settings)
         if settings.resume and not path.is_dir():
             raise UserError(f"{path} holds no run to resume (no such folder)")
@@ -58,15 +62,19 @@ class RunFolder:
             raise UserError(f"cannot write in {path}: {error.strerror}") from None
         if not settings.resume and any((path / name).exists() for name in FILES):
             folder.close()
-            raise UserError(f"{path} already holds a run; go on with --resume, or name another --out")
+            raise UserError(f"{path} already holds a run; continue it with --resume, or choose another --out")
         return folder
 
     def start(self, settings: Settings, facts: dict[str, Any]) -> None:
-        """Writes the facts of a new run."""
+        """Writes run.json for a new run."""
         self.write_facts("run.json", {"settings": plain(settings), **facts, "resumed": []})
 
     def check_resumption(self, settings: Settings, facts: dict[str, Any]) -> dict[str, Any]:
-        """The facts of the run that is to go on; refuses to do so under other settings than it was started with."""
+        """The contents of run.json, for a run that continues.
+
+        Raises:
+            UserError: there is no run, or it was started with other settings or other data.
+        """
         try:
             run = read_facts(self.path)
             before, epochs, sha256 = run["settings"], int(run["settings"]["epochs"]), run["data"]["sha256"]
@@ -80,54 +88,58 @@ class RunFolder:
         changed = [name for name in now if name != "epochs" and now[name] != before.get(name)]
         if changed:
             said = ", ".join(f"--{name.replace('_', '-')} {before.get(name)} (now {now[name]})" for name in changed)
-            raise UserError(f"{self.path} was started with {said}; --resume goes on with the same settings only")
+            raise UserError(f"{self.path} was started with {said}; --resume needs the same settings")
         if now["epochs"] < epochs:
-            raise UserError(f"{self.path} was started with --epochs {epochs}, which may grow but not shrink")
+            raise UserError(f"{self.path} was started with --epochs {epochs}; --resume accepts as many or more")
         if sha256 != facts["data"]["sha256"]:
             raise UserError(f"{self.path} was trained on other data: the sha256 in its run.json differ")
         return run
 
     def resume(self, run: dict[str, Any], settings: Settings, facts: dict[str, Any]) -> None:
-        """Notes that the run goes on, and sets it up as it was."""
+        """Records in run.json that the run continues, and restores its number of threads."""
         run["settings"]["epochs"] = settings.epochs
         run["resumed"].append(facts["environment"])
         self.write_facts("run.json", run)
-        # Sums over a batch are split among the threads: another number of them means other last bits. So does another
-        # number of processes, with which the threads are to be as many as there is room for now.
+        # Sums over a batch are split among the threads, so another number of threads changes the last bits. Another
+        # number of processes changes them anyway, and then the number of threads stays what it is now.
         if run["environment"].get("processes", 1) == facts["environment"]["processes"]:
             torch.set_num_threads(max(1, min(run["environment"]["threads"], os.cpu_count() or 1)))
 
     def write_facts(self, name: str, facts: dict[str, Any]) -> None:
-        """As JSON, a line for each group of facts."""
+        """Writes facts as JSON, one line for each key."""
         lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in facts.items())
         with replacing(self.path / name) as path:
             path.write_text(f"{{\n{lines}\n}}\n")
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
-        """All rows each time, so that a run that was cut off and goes on never holds an epoch twice."""
+        """Writes all rows each time, so that a run that was stopped and continues never has an epoch twice."""
         with replacing(self.path / "metrics.jsonl") as path:
             path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
     def write_tensors(self, name: str, tensors: dict[str, Tensor], epoch: int) -> Path:
-        """In the format of safetensors, which says what epoch they are from."""
+        """Writes tensors in the format of safetensors, with the number of their epoch."""
         contiguous = {key: tensor.contiguous() for key, tensor in tensors.items()}
         with replacing(self.path / name) as path:
             path.write_bytes(save(contiguous, {"epoch": str(epoch)}))
         return self.path / name
 
     def write_checkpoint(self, state: dict[str, Any]) -> None:
-        content = io.BytesIO()  # torch reports a full disk in words of its own
+        content = io.BytesIO()  # torch.save to a file would report a full disk as a RuntimeError
         torch.save(state, content)
         with replacing(self.path / "checkpoint.pt") as path:
             path.write_bytes(content.getbuffer())
 
     def restore(self, stateful: dict[str, Any], device: torch.device) -> dict[str, Any]:
-        """Puts model, optimiser and objective back to the last full epoch, and returns its number, time and metrics."""
+        """Restores model, optimiser and objective after the last full epoch; returns its number, time and metrics.
+
+        Raises:
+            UserError: the checkpoint is missing or damaged.
+        """
         path = self.path / "checkpoint.pt"
         if not path.exists():
             if (self.path / "metrics.jsonl").exists():
                 raise UserError(f"{path} is missing, though metrics.jsonl is there; start again in another --out")
-            return {"epoch": 0, "seconds": 0.0, "metrics": []}  # cut off before its first epoch ended
+            return {"epoch": 0, "seconds": 0.0, "metrics": []}  # the run stopped before its first epoch ended
         try:
             checkpoint = torch.load(path, map_location=device, weights_only=True)
             for name, part in stateful.items():
@@ -135,22 +147,22 @@ class RunFolder:
             state = {name: checkpoint[name] for name in ("epoch", "seconds", "metrics")}
             if state["epoch"] != state["metrics"][-1]["epoch"]:
                 raise ValueError("its metrics are of another epoch")
-        except Exception as error:  # torch raises whatever the damage makes it stumble over
+        except Exception as error:  # which exception torch raises depends on the damage
             raise UserError(f"{path} is damaged ({type(error).__name__}); start again in another --out") from None
         return state
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """What run.json in a run's folder says.
+    """The contents of run.json in a run's folder.
 
     Raises:
-        OSError, ValueError: there is none, or it is damaged.
+        OSError, ValueError: the file is missing or damaged.
     """
     return json.loads((path / "run.json").read_text())
 
 
 def unused_folder(settings: Settings) -> Path:
-    """runs/NAME, NAME saying what is trained; a number follows where that run exists."""
+    """runs/NAME, where NAME is that of the settings; with a number at its end if that folder exists."""
     number = 1
     while (path := Path("runs") / (settings.name() if number == 1 else f"{settings.name()}-{number}")).exists():
         number += 1
@@ -158,5 +170,5 @@ def unused_folder(settings: Settings) -> Path:
 
 
 def plain(settings: Settings) -> dict[str, Any]:
-    """The settings that make the result, as JSON holds them."""
+    """The settings that determine the result, as they stand in JSON."""
     return {name: value for name, value in asdict(settings).items() if name not in ELSEWHERE}

@@ -1,4 +1,4 @@
-"""What a model makes of images: its errors, its posterior, the use of each latent dimension."""
+"""Measurements of a model on images: errors, posteriors and the activity of each latent dimension."""
 
 from typing import Any
 
@@ -12,25 +12,25 @@ from vae.model import VAE, reparametrise
 from vae.objective import TERMS, Objective
 from vae.training.processes import ALONE, Processes
 
-CHUNK = 250  # images at a time: what fits a CPU's cache is decoded half again as fast as 500
-ACTIVE = 0.01  # Burda et al. 2016 call a unit active whose posterior mean varies by more than that over the images
+CHUNK = 250  # images at a time: they fit a CPU's cache and are decoded 1.5 times as fast as 500
+ACTIVE = 0.01  # Burda et al. 2016: a unit is active if the variance of its posterior mean over the images is larger
 
 
 def evaluate(model: VAE, objective: Objective, images: Images, processes: Processes = ALONE) -> dict[str, float]:
-    """Reconstruction, divergence and loss as the paper reports them: z = mean, pixels summed, mean over all images.
+    """Reconstruction, divergence and loss as in the paper: z = mean, summed over pixels, mean over all images.
 
     Args:
         images: bytes, ``count x 1 x size x size``, on the model's device.
-        processes: share the work; each gets the result.
+        processes: the processes that share the work; each returns the result.
     """
     return dict(zip(TERMS, mean_terms(model, objective, images, processes).tolist(), strict=True))
 
 
 @torch.no_grad()
 def mean_terms(model: Any, objective: Any, images: Images, processes: Processes = ALONE) -> Tensor:
-    """What `evaluate` returns, as float64: ``3``, or ``3 x models`` of a stack of them."""
-    generator = torch.Generator().manual_seed(0)  # MMD alone compares draws, the same ones each time
-    total = torch.zeros(len(TERMS), dtype=torch.float64, device=images.device)  # of a stack ``models x 3``
+    """The values of `evaluate` as float64: ``3``, or ``3 x models`` for a stack of models."""
+    generator = torch.Generator().manual_seed(0)  # only MMD uses draws, the same ones each time
+    total = torch.zeros(len(TERMS), dtype=torch.float64, device=images.device)  # ``models x 3`` for a stack
     chunks = range(0, len(images), CHUNK)
     own = processes.share(chunks)
     for start in chunks:
@@ -53,18 +53,18 @@ def encode(model: VAE, images: Images) -> tuple[Tensor, Tensor]:
 
 
 def kl_per_dimension(mean: Tensor, logvar: Tensor, direction: Direction) -> Tensor:
-    """The mean over the images of KL(q||p), direction qp, or KL(p||q), pq, of each latent dimension on its own."""
+    """KL(q||p), direction qp, or KL(p||q), direction pq, of each latent dimension, as a mean over the images."""
     return kl_standard_normal(mean[..., None], logvar[..., None], direction=direction, backend="eager").mean(0)
 
 
 def by_activity(mean: Tensor, logvar: Tensor) -> tuple[list[int], Tensor]:
-    """The latent dimensions, the one used most first, and what each is used for: its mean KL(q||p), in nats."""
+    """The latent dimensions sorted by falling activity, and the activity of each: its mean KL(q||p), in nats."""
     activity = kl_per_dimension(mean, logvar, "qp")
     return activity.argsort(descending=True).tolist(), activity
 
 
 def describe_latent(mean: Tensor, logvar: Tensor) -> dict[str, list[Any]]:
-    """What the posterior, ``images x latent``, makes of each dimension."""
+    """Divergences, variance of the mean and activity of each dimension of the posteriors, ``images x latent``."""
     variance = mean.var(0)
     return {
         "kl_qp": kl_per_dimension(mean, logvar, "qp").tolist(),

@@ -1,4 +1,4 @@
-"""The three pictures of a run. They use matplotlib's Figure alone: no pyplot, so no global state and no display."""
+"""The three pictures of a run, drawn with matplotlib's Figure and without pyplot, so without global state."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ from vae.training.measure import by_activity, encode
 
 COLOURS = {"reconstruction": "#0b6e99", "divergence": "#c4562f"}
 GAP = 3  # pixels between two images
-STEPS = torch.linspace(-2, 2, 10)  # the range in which the prior has 95 % of its mass
+STEPS = torch.linspace(-2, 2, 10)  # the range that holds 95 % of the prior
 
 
 @torch.no_grad()
@@ -38,20 +38,20 @@ def draw_all(folder: Path, model: VAE, dataset: Dataset, metrics: list[dict[str,
 
 
 def draw_reconstructions(model: VAE, images: Images, mean: Tensor, labels: Tensor | None, title: str) -> Figure:
-    """Test images in two rows, and below each what the model makes of it with z = mean."""
+    """Test images in two rows, and below each row its reconstructions with z = mean."""
     names = ["test image", "reconstruction"] * 2
     return draw_grid(reconstruct(model, images, mean, labels), names, f"{title}: reconstructions of test images")
 
 
 def reconstruct(model: VAE, images: Images, mean: Tensor, labels: Tensor | None) -> Tensor:
-    """``4 x columns x 1 x size x size``: chosen test images in two rows, and below each what the model makes of it."""
+    """Two rows of test images, each followed by the row of its reconstructions: ``4 x columns x 1 x size x size``."""
     chosen = choose(labels, len(images))
     rows = [row for index in chosen for row in (images[index].float() / 255, model.decode(mean[index].float()))]
     return torch.stack(rows)
 
 
 def choose(labels: Tensor | None, count: int) -> Tensor:
-    """Indices of two images of each of ten classes, ``2 x 10``; or of images from all over, where there are none."""
+    """Indices of two images of each of ten classes, ``2 x 10``; without ten classes, of evenly spaced images."""
     if labels is not None:
         classes = [(labels == label).nonzero()[:2, 0] for label in labels.unique()]
         if len(classes) == 10 and all(len(indices) == 2 for indices in classes):
@@ -61,7 +61,7 @@ def choose(labels: Tensor | None, count: int) -> Tensor:
 
 
 def draw_traversal(model: VAE, mean: Tensor, logvar: Tensor, title: str) -> Figure:
-    """Each row moves one latent dimension from -2 to 2 and leaves the others where the encoder puts the first image."""
+    """Each row moves one latent dimension from -2 to 2; the others stay where the encoder puts the first image."""
     order, activity = by_activity(mean, logvar)
     names = [f"z{dimension + 1}   {activity[dimension]:.2f} nats" for dimension in order]
     values = [f"{step:.1f}" for step in STEPS.tolist()]
@@ -70,7 +70,7 @@ def draw_traversal(model: VAE, mean: Tensor, logvar: Tensor, title: str) -> Figu
 
 
 def traverse(model: VAE, z: Tensor, dimensions: Sequence[int]) -> Tensor:
-    """Images of the decoder, ``dimensions x steps x 1 x size x size``: each row moves one dimension of ``z`` alone."""
+    """Decoded images, ``dimensions x steps x 1 x size x size``: each row moves one dimension of ``z``."""
     points = z.repeat(len(dimensions), len(STEPS), 1)
     for row, dimension in enumerate(dimensions):
         points[row, :, dimension] = STEPS.to(z.device)
@@ -78,7 +78,7 @@ def traverse(model: VAE, z: Tensor, dimensions: Sequence[int]) -> Tensor:
 
 
 def draw_grid(rows: Tensor, names: list[str], title: str, values: Sequence[str] = ()) -> Figure:
-    """Rows of images, ``rows x columns x 1 x size x size``, with names on the left and values below the columns."""
+    """A figure of images, ``rows x columns x 1 x size x size``, with names on the left and values below."""
     count, columns = rows.shape[:2]
     figure = Figure(figsize=(0.62 * columns + 1.6, 0.62 * count + 0.5), layout="constrained", facecolor="white")
     axes = figure.add_subplot()
@@ -97,7 +97,7 @@ def fill_grid(axes: Axes, rows: Tensor, names: list[str], values: Sequence[str] 
 
 
 def tile(rows: Tensor) -> Tensor:
-    """Rows of images, ``rows x columns x 1 x size x size``, as one image with gaps of zeros."""
+    """Images, ``rows x columns x 1 x size x size``, joined into one, with gaps of zeros between them."""
     count, columns, _, size, _ = rows.shape
     cell = size + GAP
     canvas = pad(rows, (0, GAP, 0, GAP)).squeeze(2).transpose(1, 2).reshape(count * cell, columns * cell)
@@ -105,7 +105,7 @@ def tile(rows: Tensor) -> Tensor:
 
 
 def draw_curves(metrics: list[dict[str, Any]], title: str) -> Figure:
-    """Reconstruction and divergence over the epochs; as in the paper, train is dashed and test is a full line."""
+    """Reconstruction and divergence after each epoch; as in the paper, train is dashed and test is solid."""
     figure = Figure(figsize=(8, 3.2), layout="constrained", facecolor="white")
     panels = figure.subplots(1, 2)
     figure.suptitle(title, color=INK, fontsize=11)

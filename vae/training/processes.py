@@ -1,8 +1,7 @@
 """One model over several processes: ``torchrun --nproc-per-node 2 -m vae.train --out runs/x``.
 
-Each process computes its share of every batch's rows, and its share of the evaluation. How many there are changes the
-rounding of a run and nothing else, so that it may go on with more or fewer. The first process alone reads and writes
-the run's folder, and speaks.
+Each process computes its share of every batch and of the evaluation. The number of processes changes only the rounding,
+so a run may continue with more or fewer of them. Only the first process reads and writes the run's folder and prints.
 """
 
 import os
@@ -24,13 +23,13 @@ from vae.errors import UserError
 
 T = TypeVar("T")
 
-# Others may wait for the first while it reads data for the first time. If it dies, torchrun ends them at once.
+# How long the others wait for the first, which may have to read data. If it dies, torchrun ends them at once.
 PATIENCE = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
 class Processes:
-    """Those that train one model together, seen from one of them.
+    """The processes that train one model together, seen from one of them.
 
     >>> Processes(rank=1, count=2).share(range(10, 15))
     range(11, 15, 2)
@@ -39,32 +38,32 @@ class Processes:
     rank: int = 0
     count: int = 1
     memory: Store | None = None
-    """torchrun's, which outlives the processes that it starts again."""
+    """torchrun's store, which survives when torchrun restarts the processes."""
 
     @property
     def first(self) -> bool:
         return self.rank == 0
 
     def share(self, rows: range) -> range:
-        """Which of the rows are this process's: every ``count``-th, maybe none."""
+        """The rows of this process: every ``count``-th, which may be none."""
         return rows[self.rank :: self.count]
 
     def sum(self, tensor: Tensor) -> Tensor:
-        """The tensor, now its sum over the processes."""
+        """Replaces the tensor by its sum over the processes and returns it."""
         if self.count > 1:
             dist.all_reduce(tensor)
         return tensor
 
     def copy_from_first(self, tensors: Iterable[Tensor]) -> None:
-        """Gives the tensors the first process's values."""
+        """Copies the values of the first process into the tensors."""
         if self.count > 1:
             for tensor in tensors:
-                values = tensor.contiguous()  # not all may lie in memory alike
+                values = tensor.contiguous()  # memory layouts may differ
                 dist.broadcast(values, 0)
                 tensor.copy_(values)
 
     def from_first(self, work: Callable[[], T]) -> T:
-        """What ``work`` returns, which the first process alone does; where it fails there, all end."""
+        """Does the work in the first process only and returns its result in all; if it fails, all end."""
         if self.count == 1:
             return work()
         if not self.first:
@@ -74,21 +73,21 @@ class Processes:
             return value if status is None else follow(status)
         try:
             value = work()
-        except (Exception, SystemExit) as error:  # SystemExit: of --help
+        except (Exception, SystemExit) as error:  # --help raises SystemExit
             dist.broadcast_object_list([None, error.code if isinstance(error, SystemExit) else 2])
             raise
         dist.broadcast_object_list([value, None])
         return value
 
     def after_first(self, work: Callable[[], T]) -> T:
-        """What ``work`` returns, which the others do after the first, so that what fails everywhere is said once."""
+        """Does the work in the first process, then in the others, so that an error in all is reported once."""
         done = []
         self.from_first(lambda: done.append(work()))
         return done[0] if self.first else work()
 
     @property
     def begun(self) -> bool:
-        """Whether processes that this torchrun started before took the run up."""
+        """Whether earlier processes of this torchrun have begun the run."""
         return self.memory is not None and self.memory.check(["vae.train"])
 
     def begin(self) -> None:
@@ -100,16 +99,16 @@ ALONE = Processes()
 
 
 def follow(status: int) -> NoReturn:
-    """Ends this process after one that says why: torchrun names the one that ended first, and ends the others."""
+    """Ends this process after the one that reports the error, as torchrun names the first that ended."""
     time.sleep(10 if status else 0)
     raise SystemExit(status)
 
 
 def leave(status: int) -> NoReturn:
-    """Ends this process with that status."""
+    """Ends this process with the status."""
     if not dist.is_torchelastic_launched():
         sys.exit(status)
-    # As Python says goodbye, it aborts a process in which a thread of gloo's has something of Python's to let go of.
+    # At exit Python aborts a process if a thread of gloo still has to release a Python object.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
@@ -117,7 +116,7 @@ def leave(status: int) -> NoReturn:
 
 @contextmanager
 def joined() -> Iterator[Processes]:
-    """The processes that torchrun started together with this one, each with a GPU of its own where there are any."""
+    """Joins the processes that torchrun started together; if there are GPUs, each process uses one of them."""
     if not dist.is_torchelastic_launched():
         yield ALONE
         return
@@ -131,13 +130,13 @@ def joined() -> Iterator[Processes]:
         if started > gpus:
             if local:
                 follow(2)
-            raise UserError(f"{started} processes need a GPU each, and here are {gpus}; use --nproc-per-node {gpus}")
+            raise UserError(f"{started} processes need a GPU each, got {gpus}; use --nproc-per-node {gpus}")
         torch.cuda.set_device(local)
     memory = today = None
     if os.environ["TORCHELASTIC_USE_AGENT_STORE"] == "True":
         memory = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
         if os.environ["GROUP_WORLD_SIZE"] == "1":
-            # Else torch may take the addresses of processes that died for those of today's.
+            # A new prefix, or torch may use the addresses of processes that died.
             today = PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], memory)
     try:
         if count > 1:
@@ -148,25 +147,25 @@ def joined() -> Iterator[Processes]:
     except RuntimeError as error:
         if not (isinstance(error, dist.DistError) or "/gloo/" in str(error)):
             raise
-        raise UserError(f"lost another process: {str(error).splitlines()[0].partition('. ')[0]}") from None
+        raise UserError(f"another process was lost: {str(error).splitlines()[0].partition('. ')[0]}") from None
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
 
 
 class Share(nn.Module):
-    """What one process computes of a step: the module that torch's DistributedDataParallel wraps."""
+    """One process's share of a step, as the module that torch's DistributedDataParallel wraps."""
 
     def __init__(self, model: nn.Module, objective: nn.Module, processes: Processes):
         super().__init__()
         self.model, self.objective, self.processes = model, objective, processes
 
     def forward(self, images: Tensor, noise: Tensor, rows: int) -> Tensor:
-        """Terms whose mean over the processes is that over the batch. Of gradients, too, the mean is taken.
+        """Terms whose mean over the processes is the mean over the batch; the gradients are averaged as well.
 
         Args:
-            images, noise: of this process's share of the batch, which may be empty.
-            rows: of the whole batch.
+            images, noise: this process's share of the batch, which may be empty.
+            rows: number of rows in the whole batch.
         """
 
         def gather(points: Tensor) -> Tensor:
@@ -179,7 +178,7 @@ class Share(nn.Module):
 
 
 class Sum(torch.autograd.Function):
-    """The sum over the processes, on each; the gradient is that of the sum of all processes' losses."""
+    """The sum over the processes; its gradient is that of the sum of the losses of all processes."""
 
     @staticmethod
     def forward(ctx, tensor: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What the command line of ``python -m vae.train`` says, checked."""
+"""The settings of a training run, read from the command line of ``python -m vae.train`` and checked."""
 
 import math
 from dataclasses import dataclass, replace
@@ -15,14 +15,14 @@ from vae.objective import Backend, Divergence, MMDOf
 DESCRIPTION = """\
 Train the paper's variational auto-encoder on images and watch it learn.
 
-loss = error of the reconstruction, summed over pixels + weight * divergence from q(z|x) to the prior N(0, I)
+loss = reconstruction error, summed over pixels + weight * divergence from q(z|x) to the prior N(0, I)
 
   python -m vae.train                                      the paper's divergence, embedded images, a minute or two
   python -m vae.train --divergence jsg-dual --alpha 0.4    the paper's best on Fashion-MNIST
   python -m vae.train --divergence kl-qp --weight 4        a beta-VAE
   python -m vae.train --divergence mmd --weight 500        InfoVAE's MMD
-  python -m vae.train --data PICTURES                      one's own images
-  python -m vae.train --out runs/x --epochs 60 --resume    go on with a run, for longer
+  python -m vae.train --data PICTURES                      your own images
+  python -m vae.train --out runs/x --epochs 60 --resume    continue a run, for longer
   torchrun --nproc-per-node 2 -m vae.train --out runs/x    one model over two processes
 """
 
@@ -32,8 +32,8 @@ class Settings:
     """One training run."""
 
     dataset: DatasetName = "fashion-mini"
-    """fashion-mini: 5,000 + 1,000 images of Fashion-MNIST, embedded. own: one's own; --data alone means them. The
-    others: python -m vae.data status."""
+    """fashion-mini: 5,000 + 1,000 images of Fashion-MNIST, embedded. own: your own images, the default with --data.
+    For the others see python -m vae.data status."""
 
     divergence: Divergence = "jsg"
     """jsg, jsg-dual: skew-geometric Jensen-Shannon and its dual. kl-qp: KL(q(z|x)||p(z)). kl-pq: KL(p(z)||q(z|x)).
@@ -43,22 +43,23 @@ class Settings:
     """Skew of jsg and jsg-dual in [0, 1]: jsg is kl-qp at 0 and kl-pq at 1, jsg-dual the other way round."""
 
     learn_alpha: bool = False
-    """Alpha is a parameter, learnt together with the model from where --alpha puts it."""
+    """Learn alpha together with the model, starting from --alpha."""
 
     weight: float = 1.0
     """Factor of the divergence in the loss: the paper's lambda, a beta-VAE's beta."""
 
     mmd_of: MMDOf = "z"
-    """What mmd compares with normal draws: z of q(z|x), or the mean and log-variance of q(z|x), as the paper's code."""
+    """What mmd compares with normal draws: z of q(z|x), or its mean and log-variance, as the paper's code does."""
 
     likelihood: Likelihood = "gaussian"
-    """Error of the reconstruction. gaussian: sum of squares. bernoulli: cross-entropy. laplace: sum of magnitudes."""
+    """Reconstruction error. gaussian: sum of squares. bernoulli: cross-entropy. laplace: sum of absolute values."""
 
     epochs: int = 30
     """Passes over the training images."""
 
     backend: Backend = "auto"
-    """Computes the divergence. triton: fused kernel, interpreted without a GPU. reference: NumPy, slow, for checks."""
+    """How the divergence is computed. triton: fused kernel, interpreted without a GPU. reference: NumPy, slow, for
+    checks."""
 
     batch_size: int = 64
     """Images per step."""
@@ -70,19 +71,19 @@ class Settings:
     """Fixes the initial weights, the order of the images and the noise."""
 
     data: Annotated[Path | None, place("the usual places are searched")] = None
-    """Where the images are: those of --dataset, or one's own in idx, npz or hdf5 files or a folder of pictures."""
+    """Where the images of --dataset are, or your own, in idx, npz or hdf5 files or a folder of pictures."""
 
     out: Annotated[Path | None, place("a new one under runs/")] = None
-    """Where the results go."""
+    """The folder for the results."""
 
     resume: bool = False
-    """Go on with the run in --out from its last full epoch."""
+    """Continue the run in --out after its last full epoch."""
 
     deterministic: bool = False
-    """Use only operations that give the same bits each time, on a GPU too, where it costs speed."""
+    """Use only operations that give the same bits each time, also on a GPU, where they are slower."""
 
     def title(self) -> str:
-        """What is minimised, in the field's notation."""
+        """The objective, in the notation of the field."""
         name = {"jsg": "JSG", "jsg-dual": "JSG*", "kl-qp": "KL(q||p)", "kl-pq": "KL(p||q)", "mmd": "MMD"}
         parts = [name[self.divergence]]
         if self.skewed:
@@ -96,7 +97,7 @@ class Settings:
         return ", ".join(parts)
 
     def name(self) -> str:
-        """A short name for the run: what its options say that the defaults do not."""
+        """A short name for the run, made of the options that differ from the defaults."""
         skew = ("-learnt" if self.learn_alpha else f"-{self.alpha:g}") if self.skewed else ""
         of = f"-{self.mmd_of}" if self.divergence == "mmd" and self.mmd_of != "z" else ""
         weight = f"-weight-{self.weight:g}" if self.weight != 1 else ""
@@ -106,12 +107,16 @@ class Settings:
 
     @property
     def skewed(self) -> bool:
-        """Whether alpha means anything."""
+        """Whether the divergence depends on alpha."""
         return self.divergence in ("jsg", "jsg-dual")
 
 
 def parse(arguments: list[str]) -> Settings:
-    """Reads the command line; the first mistake in it is a UserError of one line."""
+    """Reads and checks the command line.
+
+    Raises:
+        UserError: one line about the first mistake in it.
+    """
     settings = command_line.parse(Settings, "python -m vae.train", DESCRIPTION, arguments)
     if settings.data and not any(argument.partition("=")[0] == "--dataset" for argument in arguments):
         settings = replace(settings, dataset="own")
@@ -120,9 +125,9 @@ def parse(arguments: list[str]) -> Settings:
 
 
 def check(settings: Settings) -> None:
-    """Refuses values that the types allow and that make no sense."""
+    """Refuses values that have the right type but make no sense."""
     command_line.require(
-        # A command line cannot get these wrong, a run.json can.
+        # tyro checks these on a command line; a run.json may have any value.
         (settings.dataset in get_args(DatasetName), "--dataset must be a known one", settings.dataset),
         (settings.divergence in get_args(Divergence), "--divergence must be a known one", settings.divergence),
         (settings.likelihood in get_args(Likelihood), "--likelihood must be a known one", settings.likelihood),
@@ -136,10 +141,10 @@ def check(settings: Settings) -> None:
     )
     if settings.learn_alpha and not (settings.skewed and 0 < settings.alpha < 1):
         raise UserError(
-            "--learn-alpha goes with --divergence jsg or jsg-dual and an --alpha inside (0, 1), "
+            "--learn-alpha needs --divergence jsg or jsg-dual and an --alpha inside (0, 1), "
             f"got {settings.divergence} and {settings.alpha}"
         )
     if settings.mmd_of != "z" and settings.divergence != "mmd":
-        raise UserError(f"--mmd-of goes with --divergence mmd, got {settings.divergence}")
+        raise UserError(f"--mmd-of needs --divergence mmd, got {settings.divergence}")
     if settings.resume and settings.out is None:
-        raise UserError("--resume needs --out: which run shall go on?")
+        raise UserError("--resume needs --out, the folder of the run to continue")

@@ -1,7 +1,7 @@
-"""The steps of an epoch: their batches, one step, all of them.
+"""The steps of an epoch: their batches, one step, and all steps of an epoch.
 
-Nothing here asks whether it trains one model or a stack of several: with a stack, order, noise and terms have an axis
-more, the models' (``vae/sweep/stacked.py``).
+The code is the same for one model and for a stack of models (``vae/sweep/stacked.py``): with a stack, order, noise and
+terms have one more axis, that of the models.
 """
 
 import copy
@@ -20,7 +20,7 @@ from vae.data import Images
 from vae.objective import TERMS
 from vae.training.processes import ALONE, Processes, Share
 
-CHECK_EVERY = 50  # steps between two looks at the loss, for each makes the host wait for the device
+CHECK_EVERY = 50  # steps between two checks of the loss; each check makes the host wait for the device
 
 
 class Batch(NamedTuple):
@@ -30,25 +30,25 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """The batches of one epoch after another. Any can be made again, as the report of a failure needs.
+    """The batches of one epoch after another. Each can be made again, for the report of a failure.
 
     Args:
-        images: all of them, on the device that trains.
-        batch_size: images per step; the last step of an epoch takes what is left.
+        images: all training images, on the device that trains.
+        batch_size: images per step; the last step of an epoch takes the rest.
         latent: the dimension of the noise.
-        seeds: of the model; or of each model of a stack, whose order and noise then are ``models x count ...``.
+        seeds: the seed of the model, or a list for a stack, whose order and noise are then ``models x count ...``.
     """
 
     def __init__(self, images: Images, batch_size: int, latent: int, seeds: int | list[int]):
         self.images, self.batch_size, self.seeds = images, batch_size, seeds
         models = (len(seeds),) if isinstance(seeds, list) else ()
-        # One piece of memory for all epochs, for a CUDA graph reads what was there when it was recorded.
+        # The same memory for all epochs, as a CUDA graph reads the addresses that it was recorded with.
         self.order = torch.zeros(*models, len(images), dtype=torch.long, device=images.device)
         self.noise = torch.zeros(*models, len(images), latent, device=images.device)
 
     def shuffle(self, epoch: int) -> None:
-        """Draws the order of the images and the noise of that epoch."""
-        # On the CPU whatever the device is, so that a seed means the same run everywhere; once for each seed.
+        """Draws the order of the images and the noise for an epoch."""
+        # On the CPU for every device, so that a seed means the same run everywhere; once for each seed.
         drawn = {seed: self.draw(seed, epoch) for seed in np.unique(self.seeds).tolist()}
         for index, seed in np.ndenumerate(self.seeds):
             order, noise = drawn[int(seed)]
@@ -67,46 +67,46 @@ class Batches:
         return self.take(slice(step * self.batch_size, (step + 1) * self.batch_size))
 
     def rows(self, step: int) -> range:
-        """The places in the order that belong to a step."""
+        """The positions in the order that belong to a step."""
         return range(len(self.images))[step * self.batch_size : (step + 1) * self.batch_size]
 
     def take(self, part: slice | Tensor) -> Batch:
-        """The images that stand at these places of the order."""
+        """The images at these positions in the order."""
         indices = self.order[..., part]
         return Batch(indices, self.images[indices].float() / 255, self.noise[..., part, :])
 
 
 def random_numbers(seed: int, epoch: int) -> torch.Generator:
-    """Those that belong to one epoch of one seed; epoch 0 is the drawing of the first weights."""
+    """The random numbers of one epoch of one seed; epoch 0 draws the initial weights."""
     return torch.Generator().manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
 
 
 class NotFinite(Exception):
-    """A loss that is not finite, after the step of that number."""
+    """A loss is not finite after a step, which is counted from 0."""
 
     def __init__(self, terms: list[float], step: int):
         bad = [name for name, value in zip(TERMS, terms, strict=True) if not math.isfinite(value)]
-        # The loss never is when a term is not; it is named alone where weight * divergence overflows.
+        # If a term is not finite, neither is the loss. The loss is named only where weight * divergence overflows.
         super().__init__(" and ".join(bad[:-1] or bad))
         self.step = step
 
     @staticmethod
     def check(terms: list[list[float]], first: int = 0) -> None:
-        """Refuses the terms of the steps from that one on if a loss among them is not finite."""
+        """Raises NotFinite if a loss is not finite; ``first`` is the step of the first row."""
         for step, values in enumerate(terms, first):
             if not math.isfinite(values[-1]):
                 raise NotFinite(values, step)
 
 
 def train_step(model: nn.Module, optimizer: torch.optim.Optimizer, objective: nn.Module, batch: Batch) -> Tensor:
-    """Takes one step and returns the mean terms of its batch before it, ``3`` or ``3 x models``."""
+    """Takes one step and returns the mean terms of its batch before the step, ``3`` or ``3 x models``."""
     return descend(optimizer, objective(batch.images, *model(batch.images, batch.noise)).mean(-1))
 
 
 def descend(optimizer: torch.optim.Optimizer, means: Tensor) -> Tensor:
-    """Takes a step down the gradient of the loss, the last of the terms, and returns them."""
+    """Takes a step down the gradient of the loss, which is the last term, and returns the terms."""
     optimizer.zero_grad()
-    # Models of a stack share nothing: the gradient of the sum is for each of them that of its own loss.
+    # Models of a stack share nothing, so each gets the gradient of its own loss from the sum.
     means[-1].sum().backward()
     optimizer.step()
     return means.detach()
@@ -131,7 +131,7 @@ class Shared:
         self.optimizer, self.batches, self.processes = optimizer, batches, processes
 
     def take_step(self, step: int) -> Tensor:
-        """Takes that step and returns terms whose mean over the processes is the batch's."""
+        """Takes a step and returns terms whose mean over the processes is the mean over the batch."""
         rows = self.batches.rows(step)
         own = self.processes.share(rows)
         batch = self.batches.take(slice(own.start, own.stop, own.step))
@@ -144,7 +144,7 @@ def train_epoch(
     """Takes one step per batch and returns the mean terms of every step, ``steps x 3``.
 
     Args:
-        take_step: takes the step of a number and returns its terms, whose mean over the processes counts.
+        take_step: takes the step with the given number and returns its terms; they are averaged over the processes.
 
     Raises:
         NotFinite: naming the first step whose loss was not finite, up to ``CHECK_EVERY`` steps late.
@@ -163,9 +163,9 @@ def train_epoch(
 
 
 class Recorded:
-    """The steps of an epoch as CUDA graphs, one for full batches and one for the last: no step waits for the host.
+    """The steps of an epoch as CUDA graphs, so that no step waits for the host: one for full batches, one for the last.
 
-    They read and write where their arguments keep numbers now, so nothing of these may be replaced after.
+    The graphs keep the addresses of the arguments' tensors, so these tensors must not be replaced afterwards.
     """
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, objective: nn.Module, batches: Batches):
@@ -184,7 +184,7 @@ class Recorded:
         self.replay = {size: record(functools.partial(self.take_step, size)) for size in kinds}
 
     def take_step(self, size: int) -> None:
-        """The next step, which one being read on the device."""
+        """Takes the next step; its number is read on the device."""
         rows = self.step * self.batches.batch_size + torch.arange(size, device=self.step.device)
         self.terms.index_copy_(0, self.step, train_step(*self.parts, self.batches.take(rows)).unsqueeze(0))
         self.step += 1
@@ -198,7 +198,7 @@ class Recorded:
 
 
 def warm_up(steps: list[Callable[[], object]]) -> None:
-    """Runs them thrice on a stream of their own: libraries set themselves up, which no graph can record."""
+    """Runs the steps three times on another stream, as libraries initialise themselves, which no graph can record."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -208,7 +208,7 @@ def warm_up(steps: list[Callable[[], object]]) -> None:
 
 
 def record(step: Callable[[], None]) -> Callable[[], None]:
-    """What does on the device all that the step would do, without Python."""
+    """A function that repeats the step on the device without running its Python code."""
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         step()

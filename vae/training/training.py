@@ -1,7 +1,7 @@
-"""A run under way: what is trained, how far it has come, and the folder that keeps it.
+"""A training run: the model, its progress and its folder.
 
-A run is a function of its settings alone: the order of the images and the noise of an epoch follow from the seed and
-the epoch's number, so that a run which was cut off and goes on ends, on the same CPU, with the same bits.
+A run depends on its settings only: the order of the images and the noise of an epoch follow from the seed and the
+number of the epoch. A run that was stopped and continues ends, on the same CPU, with the same bits.
 """
 
 import functools
@@ -29,7 +29,7 @@ from vae.training.steps import Batches, NotFinite, Recorded, Shared, random_numb
 
 
 def prepare(settings: Settings, processes: Processes = ALONE) -> tuple[Dataset, str]:
-    """The images, on the device that is to train, and the backend, ready for it."""
+    """Loads the images onto the device that trains, and prepares the backend; returns both."""
     if settings.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS refuses
         torch.use_deterministic_algorithms(True)
@@ -40,10 +40,10 @@ def prepare(settings: Settings, processes: Processes = ALONE) -> tuple[Dataset, 
 
 
 def build(settings: Settings, device: torch.device, size: int = 32) -> tuple[VAE, torch.optim.Adam, Objective]:
-    """The model for images of that size and its optimiser before the first step, and what they are to minimise."""
+    """The model for images of ``size x size`` pixels, its optimiser before the first step, and the objective."""
     model = VAE(size)
     model.initialise(random_numbers(settings.seed, epoch=0))
-    # On a CPU channels_last evaluates 1.4 times as fast and trains as fast, and the fused Adam takes 5 % off a step.
+    # On a CPU channels_last evaluates 1.4 times as fast and trains as fast, and the fused Adam saves 5 % of a step.
     model.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     objective = Objective(
         settings.divergence,
@@ -58,7 +58,7 @@ def build(settings: Settings, device: torch.device, size: int = 32) -> tuple[VAE
 
 
 def adam(parameters: list[torch.nn.Parameter], lr: float) -> torch.optim.Adam:
-    """The optimiser, its moments in place: a CUDA graph would else record that they start from zero."""
+    """Adam with its moments already allocated, as a CUDA graph would otherwise record their initialisation."""
     optimizer = torch.optim.Adam(parameters, lr=lr, fused=True)
     for parameter in parameters:
         optimizer.state[parameter] = {
@@ -70,10 +70,10 @@ def adam(parameters: list[torch.nn.Parameter], lr: float) -> torch.optim.Adam:
 
 
 class Training:
-    """A run under way: what is trained, how far it has come, and the folder that keeps it.
+    """A training run: the model, its progress and its folder.
 
-    It begins before the first step or, with ``settings.resume``, after the last epoch that the folder holds. Where
-    several processes train it together, each has all of it but the folder, which only the first opens.
+    It starts before the first step or, with ``settings.resume``, after the last epoch in the folder. If several
+    processes train it together, only the first opens the folder.
     """
 
     def __init__(self, settings: Settings, dataset: Dataset, backend: str, processes: Processes = ALONE):
@@ -99,7 +99,7 @@ class Training:
             self.folder.close()
 
     def open(self) -> tuple[Path, dict[str, Any], int]:
-        """Opens the folder; the path of it, the state that it holds and the number of threads to go on with."""
+        """Opens the folder; returns its path, its state and the number of threads to use."""
         self.folder = RunFolder.open(self.settings)
         self.processes.begin()
         try:
@@ -121,7 +121,7 @@ class Training:
         run = self.folder.check_resumption(self.settings, facts)
         state = self.folder.restore(self.parts, self.dataset.train_images.device)
         if state["epoch"]:
-            self.folder.write_metrics(state["metrics"])  # a run that was killed may have come to its checkpoint only
+            self.folder.write_metrics(state["metrics"])  # a killed run may have written only its checkpoint
         self.folder.resume(run, self.settings, facts)
         return state
 
@@ -130,7 +130,7 @@ class Training:
         return self.epoch == self.settings.epochs
 
     def record(self, rows: list[dict[str, Any]], seconds: float) -> None:
-        """Keeps an epoch that was trained: its rows of metrics, and the model as it is after it."""
+        """Saves a trained epoch: its rows of metrics and the model after it."""
         self.epoch += 1
         self.seconds += seconds
         self.metrics = self.metrics + [{"epoch": self.epoch, **row} for row in rows]
@@ -145,7 +145,7 @@ class Training:
         draw_all(self.path, self.model, self.dataset, self.metrics, self.settings.title())
 
     def finish(self) -> None:
-        """Saves pictures of what was learnt, and last the model, by which a sweep knows that the run has finished."""
+        """Saves the pictures and last the model, by which a sweep knows that the run has finished."""
         self.draw()
         self.folder.write_tensors("model.safetensors", self.model.state_dict(), self.epoch)
 
@@ -153,7 +153,7 @@ class Training:
         raise self.stop(error) from None
 
     def stop(self, error: NotFinite) -> UserError:
-        """Saves the batch of a step whose loss was not finite, and says so."""
+        """Saves the batch of a step whose loss was not finite; returns the error that names it."""
         epoch = self.epoch + 1
         self.batches.shuffle(epoch)
         path = self.folder.write_tensors("not_finite.safetensors", self.batches[error.step]._asdict(), epoch)
@@ -179,7 +179,7 @@ class Training:
         return train_step(self.model, self.optimizer, self.objective, self.batches[step])
 
     def epochs(self, bar: tqdm) -> Iterator[list[dict[str, Any]]]:
-        """Trains what is left to train, and yields the rows of each epoch once they are kept.
+        """Trains the remaining epochs, and yields the rows of each epoch after they are saved.
 
         Raises:
             UserError: the loss was not finite.
@@ -196,9 +196,9 @@ class Training:
                 yield rows
 
     def run_epoch(self, bar: tqdm) -> list[dict[str, Any]]:
-        """Trains for one epoch and evaluates the model on all images of each split: one row of metrics for each.
+        """Trains one epoch, evaluates the model on all images of each split and returns a row of metrics for each.
 
-        The speed in train's row is that of training, in test's row that of evaluation.
+        The speed in the row of train is that of training, in the row of test that of evaluation.
 
         Raises:
             NotFinite: naming the step after which the loss was not finite.
@@ -224,6 +224,6 @@ class Training:
 
 
 def row(split: str, values: dict[str, float], objective: Objective, images_per_second: float) -> dict[str, Any]:
-    """What metrics.jsonl says of a model, an epoch and a split."""
+    """A row of metrics.jsonl, without the number of the epoch."""
     learnt = {"alpha": torch.as_tensor(objective.jsg.alpha).item()} if objective.jsg.logit is not None else {}
     return {"split": split, **values, **learnt, "images_per_second": round(images_per_second, 1)}

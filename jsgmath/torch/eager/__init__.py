@@ -1,1 +1,1 @@
-"""The computation of the Triton kernels in plain torch operations: any device, one operation at a time."""
+"""The computations of the Triton kernels in plain torch operations, on any device."""

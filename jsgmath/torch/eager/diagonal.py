@@ -1,4 +1,4 @@
-"""The computation of the Triton kernel in plain torch operations: any device, one operation at a time."""
+"""The computation of `triton/diagonal.py` in plain torch operations, on any device."""
 
 from collections.abc import Callable
 from functools import cache
@@ -10,8 +10,8 @@ from torch import Tensor
 from jsgmath import formula, special
 from jsgmath.torch.typed import Alpha, Asked, work_type
 
-WIDEST = {torch.float32: 87.0, torch.float64: 708.0}  # log-variances and differences of them
-# Numbers of a block on a CPU, so that it stays in the cache from one operation to the next.
+WIDEST = {torch.float32: 87.0, torch.float64: 708.0}  # limits of log-variances and of their differences
+# So many numbers form a block on a CPU, so that it stays in the cache from one operation to the next.
 BLOCK = 2**16
 
 
@@ -20,7 +20,7 @@ def evaluate(
     dual: bool, reverse: bool, value: bool = True, grad: bool = True, by_alpha: bool = False,
     scale: float = 1.0, upstream: Tensor | None = None,
 ) -> Asked:  # fmt: skip
-    """What `triton.diagonal.evaluate` returns, computed here."""
+    """Returns what `triton.diagonal.evaluate` returns."""
     count, n = mean1.shape
     work = work_type(mean1)
     values, d_alpha = (mean1.new_empty(count, dtype=work) if needed else None for needed in (value, by_alpha))
@@ -46,17 +46,17 @@ def rescaled(
     gradients: Asked, *pair: Any,
     upstream: Tensor, scale: float, compute: Callable[..., Asked] | None = None, **options: Any,
 ) -> Asked:  # fmt: skip
-    """``gradients``, which were multiplied by ``scale``, multiplied by ``upstream`` instead."""
+    """The gradients, which were multiplied by ``scale``, multiplied by ``upstream`` instead."""
     if upstream.device.type == "cpu" and (upstream == scale).all():
         return gradients
-    if gradients[0].dtype != upstream.dtype:  # to be rounded once
+    if gradients[0].dtype != upstream.dtype:  # computed again, so that they are rounded once
         compute = compute or evaluate
         return compute(*pair, value=False, by_alpha=gradients[3] is not None, upstream=upstream, **options)[1:]
     return [x if x is None else times(x, upstream / scale) for x in gradients]
 
 
 def times(x: Tensor, factor: Tensor) -> Tensor:
-    """``x`` with every row multiplied by its factor."""
+    """``x``, with each row multiplied by its factor."""
     return x * factor.reshape(-1, *[1] * (x.ndim - 1))
 
 
@@ -65,7 +65,7 @@ def evaluate_block(
     dual: bool, reverse: bool, value: bool = True, grad: bool = True, by_alpha: bool = False,
     scale: float = 1.0, upstream: Tensor | None = None,
 ) -> Asked:  # fmt: skip
-    """`evaluate` at once, in operations that torch can differentiate."""
+    """`evaluate` without blocks, in operations that torch can differentiate."""
     dtype = mean1.dtype
     work = work_type(mean1)
     largest = torch.finfo(work).max
@@ -76,11 +76,13 @@ def evaluate_block(
     w1, w2 = (w.to(work).reshape(-1, 1) for w in (1 - alpha.double(), alpha))
     g1, g2, slope = formula.mean_weights(w1, w2, reverse)
 
-    operands = (x if x is None else x.to(work) for x in (mean1, logvar1, mean2, logvar2))
+    mean1, logvar1 = mean1.to(work), logvar1.to(work)
+    mean2, logvar2 = (x if x is None else x.to(work) for x in (mean2, logvar2))
     ends = reverse and not inside
-    beyond, *pair, i1, i2 = special.log_variance_pair(
-        *operands, w1, w2, ends, widest, furthest, torch.exp, exp_and_expm1, within, torch.where
+    beyond, r1, r2, e1, e2, d1, d2, i1, i2 = special.log_variance_pair(
+        mean1, logvar1, mean2, logvar2, w1, w2, ends, widest, furthest, torch.exp, exp_and_expm1, within, torch.where
     )
+    pair = r1, r2, e1, e2, d1, d2
     terms, kernel = (formula.from_mean, gs) if dual else (formula.to_mean, g)
     kl1, kl2 = (kl.clamp(max=largest) for kl in terms(g1, g2, beyond, *pair, kernel))
     results: list[Tensor | None] = [formula.skew(w1, w2, kl1, kl2).sum(-1) if value else None, None, None, None, None]
@@ -109,7 +111,7 @@ def exp_and_expm1(x: Tensor) -> tuple[Tensor, Tensor]:
 
 @cache
 def coefficients(dtype: torch.dtype, device: torch.device) -> list[Tensor]:
-    """The coefficients of `tail` as tensors, which `torch.addcmul` wants."""
+    """The coefficients of `tail` as tensors, for `torch.addcmul`."""
     terms = 13 if dtype == torch.float64 else 6
     return [torch.tensor(c, dtype=dtype, device=device) for c in special.split_tail(terms)]
 

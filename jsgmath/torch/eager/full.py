@@ -22,10 +22,10 @@ def evaluate(
     dual: bool, reverse: bool, value: bool = True, grad: bool = True, by_alpha: bool = False,
     scale: float = 1.0, upstream: Tensor | None = None,
 ) -> Asked:  # fmt: skip
-    """What `triton.diagonal.evaluate` returns, for full covariances.
+    """Returns what `triton.diagonal.evaluate` returns, for full covariances.
 
-    Means ``(rows, n)`` and Cholesky factors ``(rows, n, n)`` of equal type, of which the lower triangles are read.
-    Every result is a differentiable function of every input, so that second derivatives are those of these.
+    Means have shape ``(rows, n)``, Cholesky factors ``(rows, n, n)``; all have one type, and only the lower triangles
+    are read.  Torch can differentiate every result by every input, which gives the second derivatives.
     """
     dtype = mean1.dtype
     work = work_type(mean1)
@@ -44,9 +44,9 @@ def evaluate(
     kappa = torch.cholesky_solve(solve_triangular(tril2, difference, upper=False), R)
     p, s = W.mT @ kappa, V @ kappa
     zeta, eta = W @ p, V.mT @ s  # A kappa and A^-1 kappa
-    kl1, kl2, quadratic1, quadratic2 = terms.kl_terms(
-        g1, g2, *map(_square, (kappa, p, zeta, s)), trace1, trace2, dual, torch.finfo(work).max
-    )
+    kappa2, p2, zeta2, s2 = _square(kappa), _square(p), _square(zeta), _square(s)
+    largest = torch.finfo(work).max
+    kl1, kl2, quadratic1, quadratic2 = terms.kl_terms(g1, g2, kappa2, p2, zeta2, s2, trace1, trace2, dual, largest)
     results: list[Tensor | None] = [formula.skew(w1, w2, kl1, kl2).flatten() if value else None, None, None, None, None]
     if not (grad or by_alpha):
         return results
@@ -84,15 +84,14 @@ def evaluate(
     return results
 
 
-evaluate_block = evaluate  # `torch.linalg` takes all at once
+evaluate_block = evaluate  # `torch.linalg` computes all rows together
 rescaled: Callable[..., Asked] = partial(diagonal.rescaled, compute=evaluate)
 
 
 def _quotient(tril: Tensor, by: Tensor) -> tuple[Tensor, Tensor]:
     """``by^-1 tril``, and its diagonal minus one.
 
-    Below the diagonal, the column j of ``tril - ratio_j by`` is formed as ``(tril - by) - (ratio_j - 1) by`` where the
-    factors are close.
+    Column j of the right side is that of ``tril - ratio_j by``, where ratio is the diagonal of the result.
     """
     diagonal, by_diagonal = (x.diagonal(dim1=-2, dim2=-1)[..., None, :] for x in (tril, by))
     ratio, excess = diagonal / by_diagonal, (diagonal - by_diagonal) / by_diagonal
@@ -109,9 +108,10 @@ def _gram(matrix: Tensor, excess: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _factor(A: Tensor, X: Tensor, other: Tensor, weight: Tensor, dual: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Of ``K = I + weight X = other I + weight A``: its factor R, ``X K^-1``, ``K^-1``, and a sum over its pivots.
+    """The Cholesky factor R of K, ``X K^-1``, ``K^-1`` and the sum over the pivots of K.
 
-    ``R = I + weight C`` and ``R^-1 = I + weight H``, with ``C R' + C' = X``.
+    Here ``K = I + weight X = other I + weight A``, ``R = I + weight C`` and ``R^-1 = I + weight H``, so that
+    ``C R' + C' = X``.
     """
     identity = torch.eye(X.shape[-1], dtype=X.dtype, device=X.device)
     R, _ = cholesky_ex(other * identity + weight * A)

@@ -1,7 +1,7 @@
-"""Triton kernel: values and gradients of JSG and JSG* for rows of diagonal Gaussians, one pass, one launch.
+"""A Triton kernel for values and gradients of JSG and JSG* between diagonal Gaussians, in one pass and one launch.
 
-A tile is a power of two of consecutive numbers, and holds as many whole rows as fit.  So at any usual n nearly all
-lanes work and every access is 128 bits wide; sums over rows are formed after what a thread holds has been added.
+A tile is a power of two of consecutive numbers and holds as many whole rows as fit.  So for all common n nearly all
+lanes work, and every access is 128 bits wide.  Each thread adds its own numbers before the sums of rows are formed.
 """
 
 import math
@@ -211,12 +211,12 @@ def evaluate(
     dual: bool, reverse: bool, value: bool = True, grad: bool = True, by_alpha: bool = False,
     scale: float = 1.0, upstream: Tensor | None = None,
 ) -> Asked:  # fmt: skip
-    """Values per row, and derivatives by mean1, logvar1, logvar2 and alpha, or None for what is not asked for.
+    """The value of each row, and the derivatives by mean1, logvar1, logvar2 and alpha; None for those not asked for.
 
-    Rows ``(rows, n)`` of equal type with unit stride along n, ``mean2 = logvar2 = None`` for N(0, I).  alpha is a
-    number or a tensor with one entry or one per row.  Derivatives are multiplied by ``upstream``, which has an entry
-    per row, or else by ``scale``.  The computation is in float32, for float64 input in float64, and so are the values
-    and the derivatives by alpha.
+    All inputs have shape ``(rows, n)``, one type, and unit stride along n; ``mean2 = logvar2 = None`` stands for
+    N(0, I).  alpha is a number, or a tensor with one entry or one per row.  Derivatives are multiplied by ``upstream``,
+    which has an entry per row, or if it is None by ``scale``.  The computation, the values and the derivatives by alpha
+    are in float32, or in float64 for float64 input.
     """
     count, n = mean1.shape
     work = work_type(mean1)
@@ -234,9 +234,9 @@ def rescaled(
     gradients: Asked, mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None, alpha: Alpha, *,
     dual: bool, reverse: bool, scale: float, upstream: Tensor,
 ) -> Asked:  # fmt: skip
-    """``gradients``, which were multiplied by ``scale``, multiplied by ``upstream`` instead, in place.
+    """The gradients, which were multiplied by ``scale``, multiplied by ``upstream`` instead, in place.
 
-    To compute them again takes as much of the device's memory bandwidth as to multiply them, and rounds once.
+    They are computed again, which needs as much memory bandwidth as a multiplication, and rounds only once.
     """
     if INTERPRETED and mean1.dtype == torch.bfloat16:
         options = dict(dual=dual, reverse=reverse, upstream=upstream, value=False, by_alpha=gradients[3] is not None)
@@ -255,7 +255,7 @@ def launch(
     if not count:
         return
     lanes = LANES
-    if INTERPRETED:  # it takes as long for a program as for a hundred thousand numbers
+    if INTERPRETED:  # a program costs as much time there as a hundred thousand numbers
         lanes = max(lanes, triton.next_power_of_2(min(count * n, 65536)) * mean1.element_size() // 64)
     tile, warps = tiling(n, count < FEW, mean1.element_size(), lanes)
     number, alphas = (0.0, alpha) if isinstance(alpha, torch.Tensor) else (float(alpha), None)
@@ -277,15 +277,15 @@ def check_device(x: Tensor) -> None:
 
 
 def on_device(x: Tensor) -> AbstractContextManager[object]:
-    """Where a kernel on x is launched: a context that is entered only if another device is the current one."""
+    """A context in which the device of x is the current one; kernels are launched on the current device."""
     elsewhere = x.is_cuda and x.device.index != torch.cuda.current_device()
     return torch.cuda.device(x.device) if elsewhere else nullcontext()
 
 
 def stored_type(x: Tensor) -> torch.dtype:
-    """The type in which a kernel stores what is to be of x's.
+    """The type of a kernel's outputs that are to have the type of x.
 
-    The interpreter truncates where hardware rounds to bfloat16: there float32 is stored and torch rounds.
+    It is float32 where x is bfloat16 in the interpreter, which truncates instead of rounding; torch rounds afterwards.
     """
     return torch.float32 if INTERPRETED and x.dtype == torch.bfloat16 else x.dtype
 

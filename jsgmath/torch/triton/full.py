@@ -1,4 +1,4 @@
-"""Triton kernels: loss and gradients of JSG and JSG* for rows of Gaussians with full covariances, in one launch.
+"""Triton kernels for values and gradients of JSG and JSG* between Gaussians with full covariances, in one launch.
 
 `torch/full_terms.py` has the notation and the formulas.  Here ``Y = X K^-1``, the pivots of K and the squares of C and
 H all come out of one Gauss-Jordan elimination of X: step p replaces it by
@@ -7,7 +7,7 @@ H all come out of one Gauss-Jordan elimination of X: step p replaces it by
 
 but for row and column p, ``y / k_p``.  There ``g2 y_i / sqrt(k_p)`` is ``C_ip`` where i > p, and ``-H_pi`` where i < p.
 
-Two kernels: up to n = 8 (float64: 3) `full_lanes.py`, above `full_tiles.py`.
+There are two kernels: `full_lanes.py` up to n = 8 (3 in float64), and `full_tiles.py` above.
 """
 
 import math
@@ -30,9 +30,9 @@ LARGEST_TILE = 64
 
 
 def tiling(count: int, n: int, itemsize: int, lanes: int) -> tuple[Any, dict[str, int], int]:
-    """The kernel for ``count`` pairs of ``n`` dimensions, its constants and its warps: no tuning at run time.
+    """The kernel for ``count`` pairs of ``n`` dimensions, its constants and its number of warps, by a static rule.
 
-    ``lanes`` is how many threads a warp has.  What fits in registers was found by compiling.
+    ``lanes`` is the number of threads of a warp.  Compiling showed which sizes fit in registers.
     """
     if n <= (3 if itemsize == 8 else 8):
         block = 64
@@ -53,10 +53,10 @@ def evaluate(
     dual: bool, reverse: bool, value: bool = True, grad: bool = True, by_alpha: bool = False,
     scale: float = 1.0, upstream: Tensor | None = None,
 ) -> Asked:  # fmt: skip
-    """What `triton.diagonal.evaluate` returns, for full covariances.
+    """Returns what `triton.diagonal.evaluate` returns, for full covariances.
 
-    Means ``(rows, n)`` and Cholesky factors ``(rows, n, n)`` of equal type, of which the lower triangles are read.
-    Beyond n = 64 the computation is that of `eager.evaluate`, with torch.linalg.
+    Means have shape ``(rows, n)``, Cholesky factors ``(rows, n, n)``; all have one type, and only the lower triangles
+    are read.  Above n = 64, `eager.full.evaluate` computes the results.
     """
     check_device(mean1)
     pair = mean1, tril1, mean2, tril2
@@ -76,7 +76,7 @@ def rescaled(
     gradients: Asked, mean1: Tensor, tril1: Tensor, mean2: Tensor, tril2: Tensor, alpha: Alpha, *,
     dual: bool, reverse: bool, scale: float, upstream: Tensor,
 ) -> Asked:  # fmt: skip
-    """As `triton.diagonal.rescaled`."""
+    """See `triton.diagonal.rescaled`."""
     pair, options = (mean1, tril1, mean2, tril2, alpha), dict(dual=dual, reverse=reverse, upstream=upstream)
     if mean1.shape[-1] > LARGEST_TILE:
         return eager.rescaled(gradients, *pair, scale=scale, **options)

@@ -1,6 +1,6 @@
-"""Full covariances up to n = 8 in Triton: one pair to a lane, every entry in a register of its own, no loop left.
+"""Full covariances up to n = 8 in Triton: each lane takes one pair, with all entries in registers and loops unrolled.
 
-A vector is a tuple of n tensors, a lower triangle a tuple of its rows.  `triton/full.py` has the elimination.
+A vector is a tuple of n tensors, a lower triangle a tuple of its rows.  `triton/full.py` explains the elimination.
 """
 
 import triton
@@ -28,8 +28,8 @@ from jsgmath.torch.triton.scalar import device, skew
 def _lane_pointers(pointer, first, rows, COUNT, BLOCK: tl.constexpr, WIDTH: tl.constexpr, SIZE: tl.constexpr):
     """Pointers to ``COUNT`` consecutive numbers of each pair, and which of them exist.
 
-    Shape ``[SIZE / WIDTH * BLOCK, WIDTH]``, the pairs of a block one after the other for every ``WIDTH`` numbers: as a
-    block has as many pairs as there are threads, each gets those of its own pair, and no data has to move.
+    The shape is ``[SIZE / WIDTH * BLOCK, WIDTH]``: for every ``WIDTH`` numbers, all pairs of the block in turn.  A
+    block has as many pairs as there are threads, so each thread loads the numbers of its own pair, and no data moves.
     """
     line = tl.arange(0, SIZE // WIDTH * BLOCK)[:, None]
     lane = line % BLOCK
@@ -181,7 +181,7 @@ def _lane_gram(matrix, excess, N: tl.constexpr):
 
 @device
 def _lane_back(matrix, excess, N: tl.constexpr):
-    """``M' M - I`` for such a matrix."""
+    """``M' M - I`` for a triangular M with diagonal ``1 + excess``."""
     rows = ()
     for i in tl.static_range(N):
         row = ()
@@ -199,7 +199,7 @@ def _lane_back(matrix, excess, N: tl.constexpr):
 
 @device
 def _lane_eliminate(Y, squares, kappa, other, weight, N: tl.constexpr, DUAL: tl.constexpr):
-    """``X K^-1``, the diagonal of ``K^-1``, ``K^-1 kappa``, the sum of squares, and the pivots; see the top of this."""
+    """``X K^-1``, the diagonal of ``K^-1``, ``K^-1 kappa``, the sum of squares, and the pivots."""
     pivots = ()
     for i in tl.static_range(N):
         pivots = pivots + (other + weight * squares[i],)
@@ -280,7 +280,7 @@ def _lane_transpose_times(matrix, vector, N: tl.constexpr):
 
 @device
 def _lane_inverse_times(Y, diagonal, weight, vector, N: tl.constexpr):
-    """``K^-1`` times a vector, ``K^-1`` being ``-weight Y`` off its diagonal."""
+    """``K^-1`` times a vector; off its diagonal, ``K^-1`` is ``-weight Y``."""
     product = ()
     for i in tl.static_range(N):
         x = 0 * weight
@@ -358,7 +358,7 @@ def _lane_add_outer(matrix, x, y, N: tl.constexpr):
 
 @device
 def _lane_times_transpose(matrix, V, N: tl.constexpr):
-    """The lower triangle of ``matrix V'``, V being lower."""
+    """The lower triangle of ``matrix V'``, for a lower triangle V."""
     rows = ()
     for i in tl.static_range(N):
         row = ()
@@ -370,7 +370,7 @@ def _lane_times_transpose(matrix, V, N: tl.constexpr):
 
 @device
 def _lane_transpose_solve(tril, inverses, right, N: tl.constexpr):
-    """The lower triangle of ``tril'^-1 right``, from which nothing above the diagonal is needed."""
+    """The lower triangle of ``tril'^-1 right``; it depends only on the lower triangle of ``right``."""
     minus = _lane_negative(tril, N)
     rows = ()
     for i in tl.static_range(N - 1, -1, -1):
@@ -397,7 +397,7 @@ def _lane_transpose_solve_vector(tril, inverses, right, N: tl.constexpr):
 
 @device
 def _pivot_sums(t1, t2, k1, k2, N: tl.constexpr, SIZE: tl.constexpr, DUAL: tl.constexpr):
-    """Both sums over the pivots; one formula for all of them, which compiles faster."""
+    """Both sums over the pivots, with all pivots in one tensor, which compiles faster."""
     t = ()
     k = ()
     for i in tl.static_range(SIZE):
@@ -509,7 +509,7 @@ def _lane_pairs(
                 w1, w2, g1, g2, _lane_inner(X, Y, N), _lane_inner(back, Y, N), quadratic1, quadratic2)
         if d_alpha is not None:
             tl.store(d_alpha + at, by_alpha(factor, slope, kl1, kl2, by_weight), mask=mask)
-        # Read again rather than kept: so many registers there are not.
+        # Loaded again, because the registers do not suffice to keep it.
         L2 = _lane_rows(_lane_load(tril2, first, rows, N * N, BLOCK, WIDTH, SIZE, FLOAT), N)
         inverses = _lane_inverses(L2, N)
         by_1 = _lane_transpose_solve(L2, inverses, by_1, N)

@@ -1,4 +1,4 @@
-"""What both kernels of full covariance compute alike: `torch/full_terms.py` as Triton functions, and the weights."""
+"""The parts that both kernels of full covariance share: `torch/full_terms.py` as Triton functions, and the weights."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ by_alpha: Any = shared(full_terms.by_alpha)
 
 @device
 def pair_weights(alpha, alphas, upstream, scale, at, mask, S_ALPHA, S_UPSTREAM, FLOAT: tl.constexpr, REVERSE):
-    """``w1, w2, g1, g2, slope`` of the pairs ``at``, and what their gradients are multiplied by."""
+    """``w1, w2, g1, g2, slope`` of the pairs ``at``, and the factor of their gradients."""
     if alphas is None:
         a = tl.full(at.shape, alpha, tl.float64)
     else:
@@ -38,6 +38,7 @@ def pair_weights(alpha, alphas, upstream, scale, at, mask, S_ALPHA, S_UPSTREAM, 
 
 @device
 def pivot_terms(t, k, DUAL):
+    """g or gs of the pivots ``k = 1 + t``."""
     if DUAL:
         terms = gs(t, k, k, 0 * k)
     else:

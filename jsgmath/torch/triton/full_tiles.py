@@ -1,8 +1,8 @@
 """Full covariances up to n = 64 in Triton: a program holds tiles ``[PAIRS, SIZE, SIZE]`` and works through their rows.
 
-SIZE is n rounded up to a power of two; what lies beyond n is the identity.  A vector along the rows has shape
-``[PAIRS, SIZE, 1]``, one along the columns, of which a thread holds fewer, ``[PAIRS, 1, SIZE]``; where both are needed,
-the name of the second ends in an underscore.  `triton/full.py` has the elimination.
+SIZE is n rounded up to a power of two; beyond n the matrices are the identity.  A vector along the rows has shape
+``[PAIRS, SIZE, 1]``, a vector along the columns ``[PAIRS, 1, SIZE]``, which takes fewer registers of a thread.  Where
+both are needed, the name of the second ends in an underscore.  `triton/full.py` explains the elimination.
 """
 
 import triton
@@ -61,9 +61,9 @@ def _tile_solve(tril, mean1, mean2, mask, column, N: tl.constexpr, SIZE: tl.cons
 
 @device
 def _tile_eliminate(Y, pivots, kappa, weight, row, column, N: tl.constexpr, DUAL: tl.constexpr):
-    """``X K^-1``, the diagonal of ``K^-1``, ``K^-1 kappa`` and the sum over the pivots; see the top of this file.
+    """``X K^-1``, the diagonal of ``K^-1``, ``K^-1 kappa`` and the sum over the pivots; `triton/full.py` explains how.
 
-    ``pivots`` come as the diagonal of K; those that are passed become the diagonal of the inverse.
+    ``pivots`` is the diagonal of K at first; each step replaces one entry by that of the inverse.
     """
     t = 0 * pivots
     k = t + 1.0
@@ -103,7 +103,7 @@ def _tile_transpose_solve(tril, right, mask, column, N: tl.constexpr, FLOAT: tl.
 
 @device
 def _times_transpose(x, y, SIZE: tl.constexpr):
-    """``x y'``.  Large tiles are multiplied a column at a time: tl.dot would want all of them in registers."""
+    """``x y'``.  Large tiles are multiplied column by column, because tl.dot would need all of both in registers."""
     if SIZE * x.dtype.primitive_bitwidth > 16 * 32:
         column = tl.arange(0, SIZE)[None, None, :]
         product = 0 * x
@@ -118,7 +118,7 @@ def _times_transpose(x, y, SIZE: tl.constexpr):
 
 @device
 def _tile_gram(matrix, excess, on_diagonal):
-    """``M M' - I`` for a triangular M with diagonal ``1 + excess``, and its diagonal without what the excess gives."""
+    """``M M' - I`` for a triangular M with diagonal ``1 + excess``, and the sums of squares beside its diagonal."""
     strict = tl.where(on_diagonal, 0.0, matrix)
     squares = tl.permute(tl.sum(strict * strict, 2, keep_dims=True), (0, 2, 1))
     product = _times_transpose(matrix, matrix, matrix.shape[1])
@@ -221,7 +221,7 @@ def tile_kernel(
     S_ALPHA: tl.constexpr, S_UPSTREAM: tl.constexpr, FLOAT: tl.constexpr, DUAL: tl.constexpr, REVERSE: tl.constexpr,
     GRAD: tl.constexpr, LARGEST: tl.constexpr, STORED: tl.constexpr,
 ):
-    """Each program takes ``PAIRS`` pairs.  STORED is explained in `triton.diagonal.jsg_kernel`."""
+    """Each program takes ``PAIRS`` pairs; STORED is explained in `triton.diagonal.jsg_kernel`."""
     at = tl.program_id(0).to(tl.int64) * PAIRS + tl.arange(0, PAIRS)
     if must_compute(upstream, at, at < rows, scale, S_UPSTREAM, FLOAT, STORED):
         _tile_pairs(

@@ -1,8 +1,8 @@
-"""Triton kernels of `sampling.py`: sample and divergence in one pass forward, and one backward.
+"""Triton kernels of `torch/sampling.py`: sample and divergence in one pass forward and one backward.
 
-A tile is T consecutive numbers of the batch, four to a thread, which evaluates Philox once for them; it holds whole
-rows, or part of one that is longer.  Where its first row does not begin at a multiple of four of the flat index ``e``,
-it begins up to three numbers earlier (``phase``), which are masked.
+A tile is T consecutive numbers of the batch.  A thread has four of them, from one evaluation of Philox.  A tile holds
+whole rows, or part of a longer row.  If the flat index ``e`` of its first row is not a multiple of four, the tile
+begins up to three numbers earlier (``phase``), and these are masked.
 """
 
 import math
@@ -23,7 +23,7 @@ shared_box_muller: Any = shared(normal.box_muller)
 
 
 def _constant(numbers: Any) -> Any:
-    """Nested tuples of numbers as compiled functions take them."""
+    """Nested tuples of numbers as constants of compiled functions."""
     if isinstance(numbers, tuple):
         return tuple(_constant(number) for number in numbers)
     return tl.constexpr(numbers)
@@ -36,7 +36,7 @@ SERIES32, SERIES64 = (
 
 @device
 def _split32(x):
-    """``k, f``, ``x = 2^(32-k) (1+f)``: k counts from the bits of ``2^32 sqrt(1/2)`` downwards, rounded up."""
+    """``k, f`` with ``x = 2^(32-k) (1+f)``: k counts powers of two down from ``2^32 sqrt(1/2)``, rounded up."""
     bits = x.to(tl.int32, bitcast=True)
     k = (0x3F3504F3 + (33 << 23) - 1 - bits) >> 23
     return k.to(tl.float32), (bits + (k << 23)).to(tl.float32, bitcast=True) * 2.0**-32 - 1.0
@@ -86,14 +86,14 @@ def _normal(seed, start, T: tl.constexpr, FLOAT: tl.constexpr):
 
 @device
 def std(logvar):
-    """``exp(logvar / 2)``, as `scalar.element` computes it, so that the compiler need not do it twice."""
+    """``exp(logvar / 2)`` as in `special.log_variance_pair`, so that the compiler computes it only once."""
     return exp(0.5 * within(logvar, 708.0 if logvar.dtype == tl.float64 else 87.0))
 
 
 # fmt: off
 @device
 def _numbers(phase, live, block, ALIGNED: tl.constexpr, N: tl.constexpr, BLOCKS: tl.constexpr, T: tl.constexpr):
-    """Of a block of T numbers: the place after the start of the tile's first row, whether it exists, and the row."""
+    """The places of a block of T numbers, counted from the tile's first row; which of them exist; and their rows."""
     place = block - phase + tl.arange(0, T)
     mask = place < live * N
     if not ALIGNED:
@@ -107,7 +107,7 @@ def _numbers(phase, live, block, ALIGNED: tl.constexpr, N: tl.constexpr, BLOCKS:
 
 @device
 def _at(first, place, row, N: tl.constexpr, S: tl.constexpr):
-    """Where these numbers are in a matrix whose rows are S apart."""
+    """The offsets of these numbers in a matrix with row stride S."""
     at = first * S + place
     if S != N:
         at += row.to(tl.int64) * (S - N)
@@ -116,7 +116,7 @@ def _at(first, place, row, N: tl.constexpr, S: tl.constexpr):
 
 @device
 def _alpha(alpha, number, row, mask, S_ALPHA: tl.constexpr):
-    """alpha in float64: ``number``, or what the tensor has, for all rows or for each."""
+    """alpha in float64: ``number``, or the tensor's one entry, or its entry for each row."""
     if alpha is None:
         a = tl.full([1], number, tl.float64)
     elif S_ALPHA == 0:
@@ -132,7 +132,7 @@ def _forward(
     N: tl.constexpr, R: tl.constexpr, ROWS: tl.constexpr, GROUP: tl.constexpr, PARTS: tl.constexpr,
     BLOCKS: tl.constexpr, T: tl.constexpr, S_MEAN, S_LOGVAR, S_ALPHA, FLOAT: tl.constexpr, DUAL, REVERSE,
 ):
-    """``live`` rows from ``first`` on."""
+    """Computes ``live`` rows, from ``first`` on."""
     if ALIGNED:
         phase = 0
     else:
@@ -162,7 +162,7 @@ def sample_kernel(
     GROUP: tl.constexpr, PARTS: tl.constexpr, BLOCKS: tl.constexpr, T: tl.constexpr, S_MEAN: tl.constexpr,
     S_LOGVAR: tl.constexpr, S_ALPHA: tl.constexpr, FLOAT: tl.constexpr, DUAL: tl.constexpr, REVERSE: tl.constexpr,
 ):
-    """Each program takes R rows; all but the last need no mask along the rows."""
+    """Each program takes R rows; only the last one needs a mask along the rows."""
     first = tl.program_id(0).to(tl.int64) * R
     if seed is None:
         key = tl.full([1], seed_number, tl.int64)
@@ -186,7 +186,7 @@ def _backward(
     PARTS: tl.constexpr, BLOCKS: tl.constexpr, T: tl.constexpr, S_MEAN, S_LOGVAR, S_ALPHA, S_BY_Z, S_BY_VALUE,
     ALPHA_GRAD: tl.constexpr, FLOAT: tl.constexpr, DUAL, REVERSE,
 ):
-    """``live`` rows from ``first`` on."""
+    """Computes ``live`` rows, from ``first`` on."""
     if ALIGNED:
         phase = 0
     else:
@@ -241,12 +241,13 @@ def sample_backward_kernel(
 
 
 def tiling(count: int, n: int, lanes: int) -> tuple[dict[str, int], int]:
-    """Constants of the tiles for ``count`` rows of ``n`` numbers, and warps: 4, or 8 if far fewer lanes are idle then.
+    """The constants of the tiles for ``count`` rows of ``n`` numbers, and the number of warps.
 
-    The interpreter takes as long for a program as for a hundred thousand numbers, so there tiles are large.
+    There are 4 warps, or 8 if that leaves far fewer lanes idle.  In the interpreter tiles are large, because a program
+    costs as much time there as a hundred thousand numbers.
     """
     group = math.gcd(n, 4)
-    span = n + 4 - group  # of one row, wherever it begins
+    span = n + 4 - group  # the most numbers that a row takes, with those before it
 
     def rows(size: int) -> int:
         fit = (size - 4 + group) // n
@@ -281,7 +282,7 @@ def _launch(kernel: Any, operands: Sequence[Any], first_row: int, rows: int, n: 
 
 
 def _like(mean: Tensor, shape: Sequence[int]) -> Tensor:
-    """An empty tensor for a kernel to write."""
+    """An empty tensor for the output of a kernel."""
     return torch.empty(shape, dtype=stored_type(mean), device=mean.device)
 
 
@@ -291,8 +292,8 @@ def sample(
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """``z``, the divergence of each row, and the seed used, as a tensor of one entry.
 
-    Rows ``(rows, n)`` with unit stride along n; alphas has one entry or one per row, or is None for alpha; seeds
-    likewise.
+    Inputs have shape ``(rows, n)`` and unit stride along n.  alphas has one entry or one per row, seeds one entry;
+    where one of them is None, the number alpha or seed is used.
     """
     check_device(mean)
     rows, n = mean.shape
@@ -311,7 +312,7 @@ def sample_gradient(
     mean: Tensor, logvar: Tensor, alphas: Tensor | None, seed: Tensor, by_z: Tensor, by_value: Tensor, alpha: float,
     first_row: int, dual: bool, reverse: bool, by_alpha: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """Gradients by mean, logvar and, if asked for, alpha (one per row), of `sample` with the seed it used."""
+    """The gradients by mean, logvar and, if ``by_alpha``, alpha (one per row), with the seed that `sample` used."""
     rows, n = mean.shape
     by_mean, by_logvar = _like(mean, (rows, n)), _like(mean, (rows, n))
     d_alpha = torch.empty(rows if by_alpha else 0, dtype=work_type(mean), device=mean.device)

@@ -1,6 +1,7 @@
-"""One scalar pair in registers: `formula.py` as Triton functions, and the exponential and logarithm it needs.
+"""`formula.py` and `special.py` as Triton functions for tiles of scalar pairs, with their exponential and logarithm.
 
-Written so that float32 keeps up with the memory of the device, which leaves about a hundred instructions an element.
+In float32 the kernels are to be as fast as the memory of the device, which allows about a hundred instructions for each
+element.
 """
 
 import types
@@ -17,17 +18,17 @@ INTERPRETED: bool = knobs.runtime.interpret
 
 
 def device(function: Any) -> Any:
-    """A function that kernels call; the interpreter takes it unmarked, and ten times faster."""
+    """Marks a function that kernels call.  The interpreter runs unmarked functions ten times faster."""
     return function if INTERPRETED else triton.jit(function)
 
 
 def constant(number: Any) -> Any:
-    """Compiled functions read only such globals; the interpreter wants plain numbers."""
+    """A global that kernels read: a constexpr for compiled functions, a plain number for the interpreter."""
     return number if INTERPRETED else tl.constexpr(number)
 
 
 def shared(function: Any, **names: Any) -> Any:
-    """A function of the shared text as a Triton function, its free names bound to Triton ones."""
+    """A function of a generic text as a Triton function; ``names`` replace the functions that it calls."""
     if not INTERPRETED:
         names["range"] = tl.static_range
     bound = types.FunctionType(function.__code__, {"tl": tl, "len": len, **names}, function.__name__)
@@ -41,7 +42,7 @@ else:
 
     @triton.jit
     def ratio(x, y):
-        """``x / y`` for ``2^-126 <= |y| <= 2^126``: in float32 within 2 ulp, at a third of the price of a division."""
+        """``x / y`` for ``2^-126 <= |y| <= 2^126``: in float32 within 2 ulp, at a third of the cost of a division."""
         if y.dtype == tl.float64:
             quotient = x / y
         else:
@@ -85,9 +86,9 @@ def tail(w):
 
 @device
 def split(x, k):
-    """``f, 1 + f, log(k_rest)`` of `special.split_g`, k_rest being the power of two next to k, or 1 from 3/8 to 2.
+    """`special.split`, where k_rest is 1 from 3/8 to 2, and elsewhere the power of two nearest to k.
 
-    Subtracting the bits of 2/3 leaves that power in the exponent's place.
+    Subtracting the bits of 2/3 from those of k leaves this power in the bits of the exponent.
     """
     if k.dtype == tl.float64:
         bits = k.to(tl.int64, bitcast=True)
@@ -124,7 +125,7 @@ def where(condition, x, y):
 @device
 def within(x, limit):
     """``x`` within ``[-limit, limit]``; NaN stays NaN."""
-    if x.dtype == tl.float64:  # of which Triton's symmetric clamp asks an instruction that there is not
+    if x.dtype == tl.float64:  # for float64 there is no instruction for Triton's symmetric clamp
         held = tl.maximum(below(x, limit), -limit, propagate_nan=tl.PropagateNan.ALL)
     else:
         held = tl.clamp(x, -limit, limit, propagate_nan=tl.PropagateNan.ALL)
@@ -141,8 +142,8 @@ def below(x, limit):
 def exp_and_expm1(x):
     """``exp(x)`` and ``expm1(x)`` for ``|x| <= 87`` (708).
 
-    ``x = k log(2) + f`` with log(2) in two parts, the first short enough for an exact product with k.  Adding 3 * 2^22
-    (2^51) rounds to an integer k, which then stands in the last bits.
+    ``x = k log(2) + f``, with log(2) in two parts, the first so short that its product with k is exact.  Adding
+    3 * 2^22 (3 * 2^51) rounds to an integer k and leaves it in the last bits.
     """
     if x.dtype == tl.float64:
         shifted = x * 1.4426950408889634 + 6755399441055744.0

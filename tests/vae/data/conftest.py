@@ -1,4 +1,4 @@
-"""Fixtures of the tests of data sets: none of them reads a folder or a server of the world."""
+"""Fixtures of the tests of data sets; no test reads a folder or a server outside it."""
 
 import dataclasses
 import hashlib
@@ -25,7 +25,7 @@ def server():
 
 @pytest.fixture
 def small_mnist(monkeypatch, tmp_path):
-    """Stands a set of 50 + 20 images in MNIST's place, and no folder or server of the world among those asked."""
+    """Replaces MNIST by a set of 50 + 20 images, and all folders and servers by those of the test."""
     files = tuple(
         IdxFile(name, array.shape, hashlib.sha256(idx_content(array)).hexdigest()) for name, array in ARRAYS.items()
     )
@@ -41,7 +41,7 @@ def small_mnist(monkeypatch, tmp_path):
 
 @pytest.fixture
 def elsewhere(monkeypatch, tmp_path):
-    """No folder of this machine is searched or written."""
+    """Lets no test search or write a folder of this machine."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("JSGMATH_DATA", raising=False)
     monkeypatch.chdir(tmp_path)

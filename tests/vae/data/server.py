@@ -1,4 +1,4 @@
-"""A small MNIST, a server on this machine that offers it, and a look at what arrived."""
+"""A small MNIST, a local server that offers it, and functions that read the results."""
 
 import gzip
 import http.server
@@ -59,7 +59,7 @@ def folder_content(folder):
 
 
 def complaint(capsys) -> str:
-    """The one line on stderr."""
+    """The only line on stderr."""
     error = capsys.readouterr().err
     assert error.startswith("vae.data: ")
     assert error.count("\n") == 1

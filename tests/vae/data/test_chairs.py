@@ -35,7 +35,7 @@ def renders():
 
 @pytest.fixture
 def few_chairs(monkeypatch, tmp_path, renders):
-    """11 chairs of two views in the place of 1,393 of 62: unpacked, and as a tar, in another order."""
+    """11 chairs with two views instead of 1,393 with 62, unpacked and as a tar in another order."""
     monkeypatch.setattr(chairs, "PICTURES", 22)
     with tarfile.open(tmp_path / "rendered_chairs.tar", "w") as archive:
         archive.addfile(tarfile.TarInfo("rendered_chairs/all_chair_names.mat"), io.BytesIO())
@@ -96,8 +96,8 @@ def test_chairs_that_lack_a_picture_or_hold_a_damaged_one_are_refused(few_chairs
     content = path.read_bytes()
     for damaged, complaint in [
         (content[:-300], r"03ab/renders/image_001.png cannot be decoded"),
-        (b"", r"03ab/renders/image_001.png is no picture"),
-        (b"GIF87a", r"03ab/renders/image_001.png (is no picture|cannot be decoded)"),
+        (b"", r"03ab/renders/image_001.png is not a picture"),
+        (b"GIF87a", r"03ab/renders/image_001.png (is not a picture|cannot be decoded)"),
     ]:
         path.write_bytes(damaged)
         with pytest.raises(UserError, match=complaint) as error:
@@ -133,7 +133,7 @@ def test_a_damaged_cache_is_refused_and_left_alone(few_chairs):
         assert cache.read_bytes() == damaged
 
 
-def test_chairs_that_are_nowhere_say_how_to_get_them_in_one_line():
+def test_missing_chairs_are_one_line_that_says_how_to_get_them():
     with pytest.raises(
         UserError, match=r"no 3D chairs under data, .*download https.*rendered_chairs.tar.*--data FOLDER"
     ):

@@ -16,9 +16,7 @@ from vae.data.idx import idx_content
 pytestmark = pytest.mark.usefixtures("small_mnist")
 
 
-def test_files_are_fetched_verified_and_found_by_the_next_one_who_asks(
-    server, small_mnist, monkeypatch, tmp_path, capsys
-):
+def test_files_are_fetched_once_and_verified(server, small_mnist, monkeypatch, tmp_path, capsys):
     mirror(server, small_mnist, monkeypatch)
     said = f"mnist: 60,000 + 10,000 images in {tmp_path / 'data' / 'mnist'}, verified: sha256\n"
     assert main(["get", "mnist"]) == 0
@@ -46,7 +44,7 @@ def test_a_connection_that_is_cut_keeps_the_files_that_arrived_and_the_same_comm
     assert main(["get", "mnist"]) == 2
     output = capsys.readouterr()
     assert re.search(r"^127.0.0.1:\d+: Connection broken: IncompleteRead\(\d+ bytes read, \d+ more.*\n$", output.out)
-    assert output.err.startswith("vae.data: none of these had MNIST; pass --data FOLDER with the four idx files")
+    assert output.err.startswith("vae.data: no origin has MNIST; pass --data FOLDER with the four idx files")
     assert output.err.count("\n") == 1
     assert folder_content(tmp_path / "data" / "mnist") == {
         name: content for name, content in CONTENT.items() if name != last
@@ -62,13 +60,16 @@ def test_a_connection_that_is_cut_keeps_the_files_that_arrived_and_the_same_comm
     [
         (b"<html>please log in</html>", "cannot be read .*Not a gzipped file"),
         (CONTENT[FIRST][:-9], "cannot be read"),
-        (gzip.compress(idx_content(255 - ARRAYS[NAMES[0]])), "has sha256 .*, wanted .*: another data set, or damaged"),
+        (
+            gzip.compress(idx_content(255 - ARRAYS[NAMES[0]])),
+            "has sha256 .*, wanted .*: it is another data set, or damaged",
+        ),
         (gzip.compress(idx_content(ARRAYS[NAMES[0]][1:])), r"has shape \(49, 28, 28\), wanted \(50, 28, 28\)"),
         (None, "404 Client Error: Not Found for url: http://127.0.0.1"),
     ],
     ids=["a web page", "truncated", "other images", "another shape", "nothing"],
 )
-def test_wrong_content_is_told_and_thrown_away_and_the_next_origin_is_tried(
+def test_wrong_content_is_reported_and_deleted_and_the_next_origin_is_tried(
     server, small_mnist, monkeypatch, tmp_path, capsys, content, said
 ):
     server.content[FIRST] = content

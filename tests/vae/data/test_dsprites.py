@@ -32,14 +32,14 @@ def test_packed_images_give_the_bytes_that_were_packed():
     assert images.to("meta").device == torch.device("meta")
 
 
-def test_a_tenth_is_held_out_once_and_for_all():
+def test_the_tenth_that_is_held_out_never_changes():
     train, test = hold_out(737280)
     assert len(test) == 73728
     assert np.array_equal(np.sort(np.concatenate([train, test])), np.arange(737280))
-    # Of 73,728 places drawn at random the mean is 368,640 within 5 standard errors of 784: neither the first nor the
-    # last tenth, whose means differ from it by 331,776.
+    # The mean of 73,728 random indices is 368,640 within 5 standard errors of 784; the means of the first and the last
+    # tenth differ from it by 331,776.
     assert abs(test.mean() - 368640) < 5 * 784
-    # The draw must never change: these are PCG64(0)'s, whose bits numpy promises to keep.
+    # The draw must never change: NumPy keeps the bits of PCG64(0).
     assert test[:5].tolist() == [2, 3, 11, 13, 20]
     assert hold_out(2)[1].size == 1
 
@@ -60,7 +60,7 @@ def hdf5(path, images, name="imgs"):
 
 @pytest.fixture
 def small_dsprites(monkeypatch, tmp_path):
-    """Stands 50 sprites in the place of dSprites' 737,280, and what is written in that of its published hashes."""
+    """Replaces the 737,280 sprites by 50, and the published hashes by those of the written files."""
     monkeypatch.setattr(dsprites, "SHAPE", SPRITES.shape)
     monkeypatch.setattr(dsprites, "PIECE", 20)
 
@@ -86,7 +86,7 @@ def test_dsprites_are_read_piece_by_piece_and_split(small_dsprites, ending):
         assert isinstance(dataset.train_images, PackedImages)
         np.testing.assert_array_equal(dataset.train_images[:][:, 0].numpy(), SPRITES[train] * 255)
         np.testing.assert_array_equal(dataset.test_images[:][:, 0].numpy(), SPRITES[test] * 255)
-        # One hash for the npz and the hdf5, for they hold the same images.
+        # The npz and the hdf5 file hold the same images, so they have one hash.
         assert list(dataset.sha256.values()) == [hashlib.sha256(np.packbits(SPRITES).tobytes()).hexdigest()]
         assert "5 of 50 images" in dataset.split
         assert "released code tested on its training images" in dataset.split
@@ -109,7 +109,7 @@ def test_dsprites_that_are_truncated_or_another_file_are_refused_by_their_hash(s
     for content in (whole[:-100], whole[:1000], b"", whole.replace(whole[500:510], b"0123456789")):
         path.write_bytes(content)
         with pytest.raises(
-            UserError, match=r"has md5 .*, wanted .*: another file, or truncated or damaged; .*get dspr"
+            UserError, match=r"has md5 .*, wanted .*: it is another file, truncated or damaged; .*get dspr"
         ):
             load("dsprites")
         assert path.read_bytes() == content
@@ -158,14 +158,14 @@ def test_an_npz_that_ends_early_inside_is_refused(small_dsprites):
         load("dsprites")
 
 
-def test_dsprites_that_are_nowhere_say_how_to_get_them_in_one_line(tmp_path):
+def test_missing_dsprites_are_one_line_that_says_how_to_get_them(tmp_path):
     with pytest.raises(
         UserError, match=r"no dSprites under data, .*get dsprites.*--data FILE.*dsprites-synth"
     ) as error:
         load("dsprites")
     assert "\n" not in str(error.value)
     (tmp_path / "x.tar").touch()
-    with pytest.raises(UserError, match="neither of the official files"):
+    with pytest.raises(UserError, match="not one of the official files"):
         load("dsprites", tmp_path / "x.tar")
 
 

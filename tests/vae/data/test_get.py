@@ -1,4 +1,4 @@
-"""``python -m vae.data``: what it shows, what it fetches, and what it leaves alone."""
+"""``python -m vae.data`` shows and fetches data sets, and never overwrites files."""
 
 import contextlib
 import dataclasses
@@ -38,18 +38,18 @@ sys.exit(main(["get", "mnist"]))
 """
 
 
-def test_of_two_processes_at_once_one_fetches_and_the_other_waits(server, small_mnist, tmp_path):
-    server.delay = 0.5  # so that the second surely starts while the first is at it
+def test_if_two_processes_fetch_at_once_one_waits(server, small_mnist, tmp_path):
+    server.delay = 0.5  # so that the second starts while the first is fetching
     script = GET.format(files=[dataclasses.astuple(file) for file in small_mnist.files], url=server.url)
     command = [sys.executable, "-c", script]
     with contextlib.ExitStack() as stack:
-        # Both are held at the lock until both have come to it.
+        # The test holds the lock until both wait for it.
         (tmp_path / "data").mkdir()
         with FileLock(tmp_path / "data" / ".mnist.lock"):
             pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             both = [stack.enter_context(subprocess.Popen(command, **pipes)) for _ in range(2)]
             for process in both:
-                assert process.stdout.readline() == "another process is getting mnist: waiting for it\n"
+                assert process.stdout.readline() == "another process is fetching mnist; waiting for it\n"
         outputs = [process.communicate(timeout=60) for process in both]
     said = f"mnist: 60,000 + 10,000 images in {tmp_path / 'data' / 'mnist'}, verified: sha256\n"
     assert [(process.returncode, *output) for process, output in zip(both, outputs, strict=True)] == [(0, said, "")] * 2
@@ -59,7 +59,7 @@ def test_of_two_processes_at_once_one_fetches_and_the_other_waits(server, small_
 
 @pytest.fixture
 def small_dsprites(monkeypatch):
-    """The content of an npz file that stands in dSprites' place."""
+    """The content of an npz file that replaces dSprites."""
     file = io.BytesIO()
     np.savez_compressed(file, imgs=np.random.default_rng(6).integers(0, 2, (30, 64, 64)).astype(np.uint8))
     monkeypatch.setattr(dsprites, "SHAPE", (30, 64, 64))
@@ -67,14 +67,14 @@ def small_dsprites(monkeypatch):
     return file.getvalue()
 
 
-def test_what_another_process_got_meanwhile_is_not_fetched_again(small_dsprites, monkeypatch, tmp_path):
+def test_a_set_that_another_process_fetched_meanwhile_is_not_fetched_again(small_dsprites, monkeypatch, tmp_path):
     @contextlib.contextmanager
-    def alone(name):
+    def locked(name):
         (tmp_path / "data" / name).mkdir(parents=True)
         (tmp_path / "data" / name / f"{dsprites.FILE}.npz").write_bytes(small_dsprites)
         yield
 
-    monkeypatch.setattr(getting, "alone", alone)
+    monkeypatch.setattr(getting, "locked", locked)
     monkeypatch.setitem(getting.ORIGINS, "dsprites", [("none", lambda folder: pytest.fail("fetched again"))])
     assert main(["get", "dsprites"]) == 0
 
@@ -99,9 +99,9 @@ def test_the_origins_are_the_ones_of_the_documentation():
     assert set(origins) == {"mnist", "fashion", "dsprites", "dsprites-synth"}
 
 
-def test_files_that_are_damaged_are_told_and_left_alone(server, small_mnist, monkeypatch, tmp_path, capsys):
+def test_damaged_files_are_reported_and_left_alone(server, small_mnist, monkeypatch, tmp_path, capsys):
     mirror(server, small_mnist, monkeypatch)
-    for folder in ("data/mnist", "data"):  # the second is searched, too, but is not where files are put
+    for folder in ("data/mnist", "data"):  # the second is searched too, but files are not fetched into it
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
         for name, content in CONTENT.items():
             (tmp_path / folder / name).write_bytes(content)
@@ -109,7 +109,7 @@ def test_files_that_are_damaged_are_told_and_left_alone(server, small_mnist, mon
         assert main(["get", "mnist"]) == 2
         error = complaint(capsys)
         assert f"{tmp_path / folder / FIRST} cannot be read" in error
-        assert f"remove what is in {tmp_path / folder} to get it anew" in error
+        assert f"remove the files in {tmp_path / folder} to fetch it again" in error
         assert (tmp_path / folder / FIRST).read_bytes() == b"damaged"
         if folder == "data/mnist":
             shutil.rmtree(tmp_path / folder)
@@ -125,7 +125,7 @@ def test_files_that_are_missing_are_fetched_and_the_others_kept(server, small_mn
     (tmp_path / "data" / "mnist" / NAMES[0]).write_bytes(b"damaged")
     (tmp_path / "data" / "mnist" / f"{NAMES[1]}.gz").unlink()
     assert main(["get", "mnist"]) == 2
-    assert f"{NAMES[0]} is no such idx file" in complaint(capsys)
+    assert f"{NAMES[0]} is not an idx file of" in complaint(capsys)
     assert (tmp_path / "data" / "mnist" / NAMES[0]).read_bytes() == b"damaged"
 
 
@@ -151,7 +151,7 @@ def test_sprites_are_drawn_by_get(monkeypatch, tmp_path, capsys):
     assert f"in {tmp_path / 'cache' / 'jsgmath' / 'dsprites-synth.npy'}, verified: sha256" in capsys.readouterr().out
 
 
-def test_status_is_a_table_that_tells_what_is_here_verified_and_how_to_get_the_rest(tmp_path, capsys):
+def test_status_is_a_table_of_what_is_here_and_how_to_get_the_rest(tmp_path, capsys):
     (tmp_path / "data" / "mnist").mkdir(parents=True)
     for name, content in CONTENT.items():
         (tmp_path / "data" / "mnist" / name).write_bytes(content)
@@ -172,7 +172,7 @@ def test_status_is_a_table_that_tells_what_is_here_verified_and_how_to_get_the_r
     assert all(line[column - 1] == " " != line[column] for line in lines)
 
 
-def test_status_says_what_is_wrong_with_what_it_finds(tmp_path, capsys):
+def test_status_names_damaged_files(tmp_path, capsys):
     (tmp_path / "data" / "mnist").mkdir(parents=True)
     for name, content in CONTENT.items():
         (tmp_path / "data" / "mnist" / name).write_bytes(content[:-20])
@@ -191,8 +191,8 @@ def test_status_says_what_is_wrong_with_what_it_finds(tmp_path, capsys):
         ([], "Expected one of {status, get}"),
         (["get"], "Missing from python -m vae.data get: {fashion-mini,fashion,mnist,"),
         (["get", "imagenet"], "Expected one of ('fashion-mini', 'fashion', 'mnist'"),
-        (["get", "chairs"], "chairs is not fetched; download https://"),
-        (["get", "own"], "own stands for images of yours: pass --data PATH"),
+        (["get", "chairs"], "chairs cannot be fetched; download https://"),
+        (["get", "own"], "own stands for your own images; pass --data PATH"),
         (["status", "--quick"], "Unrecognized options: --quick"),
     ],
 )
@@ -202,17 +202,17 @@ def test_a_mistake_ends_with_one_line_and_status_2(arguments, wanted, tmp_path, 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_embedded_need_not_be_fetched(capsys):
+def test_the_embedded_set_is_not_fetched(capsys):
     assert main(["get", "fashion-mini"]) == 0
     assert capsys.readouterr().out.startswith("fashion-mini: 5,000 + 1,000 images in ")
 
 
-def test_help_says_where_things_are_looked_for_and_what_images_of_ones_own_may_be(tmp_path, capsys):
+def test_help_says_where_data_is_searched_for_and_what_own_images_may_be(tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         main(["--help"])
     assert stop.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert f"goes to {tmp_path / 'data'}" in text
+    assert f"Fetched files go to {tmp_path / 'data'}" in text
     assert "a folder of pictures" in text
 
 

@@ -1,4 +1,4 @@
-"""Images of one's own: each format is read as its documentation says, and what is not that is refused in one line."""
+"""Own images: each documented format is read, and anything else is refused in one line."""
 
 import gzip
 import hashlib
@@ -41,7 +41,7 @@ def check(dataset, train, test):
 
 
 def refused(path) -> str:
-    """What is said about it, which is one line; nothing is written."""
+    """The error about a path, which is one line; nothing is written."""
     before = sorted(path.parent.rglob("*"))
     with pytest.raises(UserError) as error:
         load("own", path)
@@ -54,25 +54,25 @@ def refused(path) -> str:
 @pytest.mark.parametrize(
     "names", [("x_train", "x_test", "y_test"), ("train_images", "test_images", "test_labels")], ids=["x", "images"]
 )
-def test_arrays_with_a_test_part_are_taken_as_they_are(tmp_path, ending, names):
+def test_arrays_with_a_test_part_keep_their_split(tmp_path, ending, names):
     path = write(tmp_path / f"mine{ending}", **dict(zip(names, (IMAGES, MORE, LABELS), strict=True)), other=LABELS)
     dataset = load("own", path)
     check(dataset, IMAGES, MORE)
     assert dataset.test_labels.tolist() == LABELS.tolist()
-    assert dataset.split == f"as it is in mine{ending}"
+    assert dataset.split == f"as in mine{ending}"
     assert dataset.sha256[names[0]] == hashlib.sha256(IMAGES.tobytes()).hexdigest()
     assert set(dataset.sha256) == set(names)
 
 
 @pytest.mark.parametrize("ending", [".npz", ".hdf5"])
 @pytest.mark.parametrize("shape", [(20, 32, 32), (20, 1, 32, 32), (20, 32, 32, 1)])
-def test_a_single_array_is_split_once_and_for_all_wherever_its_channel_is(tmp_path, ending, shape):
+def test_a_single_array_has_a_fixed_split_wherever_its_channel_is(tmp_path, ending, shape):
     path = write(tmp_path / f"mine{ending}", faces=IMAGES.reshape(shape))
     train, test = hold_out(20)
     dataset = load("own", path)
     check(dataset, IMAGES[train], IMAGES[test])
     assert dataset.test_labels is None
-    assert dataset.split == "2 of 20 images, drawn at random once and for all, are for testing only"
+    assert dataset.split == "2 of 20 images, a fixed random choice, are for testing only"
 
 
 @pytest.mark.parametrize("size", [28, 32, 64])
@@ -90,7 +90,7 @@ def test_28_is_padded_to_32_and_32_and_64_stay(tmp_path, size):
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])
 def test_floats_are_rounded_to_256_levels_and_booleans_are_black_and_white(tmp_path, dtype):
-    # Half precision has 11 bits: k / 255 comes back to k, for its error of 2^-12 is far below half a level.
+    # Half precision has 11 bits, so k / 255 is rounded back to k: its error of 2^-12 is far below half a level.
     path = write(tmp_path / "mine.npz", x_train=(IMAGES / 255).astype(dtype), x_test=MORE > 99)
     check(load("own", path), IMAGES, (MORE > 99) * 255)
     path = write(tmp_path / "between.npz", x_train=np.full_like(IMAGES, 100.7 / 255, dtype), x_test=MORE)
@@ -115,7 +115,7 @@ def test_floats_are_rounded_to_256_levels_and_booleans_are_black_and_white(tmp_p
         (np.array([None]), "cannot be read (Object arrays cannot be loaded"),
     ],
 )
-def test_arrays_that_are_no_such_images_are_refused_by_name(tmp_path, array, complaint):
+def test_arrays_that_are_not_images_are_refused_by_name(tmp_path, array, complaint):
     complaint, said = complaint.split(".* "), refused(write(tmp_path / "mine.npz", images=array))
     assert all(part in said for part in complaint)
     assert "mine.npz" in said
@@ -221,23 +221,23 @@ def picture(path, array, **options):
     Image.fromarray(array).save(path, **options)
 
 
-def test_pictures_of_one_size_are_taken_as_they_are_with_their_own_split_or_a_drawn_one(tmp_path):
+def test_pictures_of_one_size_are_not_resized_and_keep_their_split(tmp_path):
     for number, image in enumerate(IMAGES):
         picture(tmp_path / "whole" / f"class{number % 3}" / f"{number:02}.png", image)
         picture(tmp_path / "split" / ("train" if number < 15 else "test") / f"{number:02}.PNG", image)
     (tmp_path / "whole" / "notes.txt").write_text("not a picture")
     dataset = load("own", tmp_path / "split")
     check(dataset, IMAGES[:15], IMAGES[15:])
-    assert dataset.split == "as it is in split"
+    assert dataset.split == "as in split"
     order = sorted(range(20), key=lambda number: (number % 3, number))
     train, test = hold_out(20)
     dataset = load("own", tmp_path / "whole")
     check(dataset, IMAGES[order][train], IMAGES[order][test])
-    assert dataset.split == "2 of 20 images, drawn at random once and for all, are for testing only"
+    assert dataset.split == "2 of 20 images, a fixed random choice, are for testing only"
 
 
-def test_larger_pictures_are_cut_to_the_middle_square_and_resized_and_the_split_says_so(tmp_path):
-    # Left and right of the middle square is white, in the square a level of grey of its own, in colour.
+def test_larger_pictures_are_cropped_and_resized_and_the_split_says_so(tmp_path):
+    # The picture is white outside the middle square; each square has another grey level, in colour.
     for number in range(10):
         array = np.full((128, 200, 3), 255, np.uint8)
         array[:, 36:164] = 20 * number
@@ -250,7 +250,7 @@ def test_larger_pictures_are_cut_to_the_middle_square_and_resized_and_the_split_
     assert dataset.split.endswith("are for testing only; the middle square of each picture was resized to 64 x 64")
 
 
-def test_what_is_transparent_is_white(tmp_path):
+def test_transparent_pixels_are_white(tmp_path):
     array = np.zeros((32, 32, 4), np.uint8)
     array[:16, :, 3] = 255
     for number in range(2):
@@ -265,15 +265,14 @@ def test_pictures_that_are_too_small_damaged_or_absent_are_named(tmp_path):
     picture(tmp_path / "a.png", IMAGES[0])
     assert "holds one image only" in refused(tmp_path)
     picture(tmp_path / "b.png", IMAGES[1][:28, :28])
-    assert "a.png has 32 x 32 pixels; wanted all pictures of 28 x 28, 32 x 32 or 64 x 64, or all of 64" in refused(
-        tmp_path
-    )
+    wanted = "wanted all pictures of 28 x 28, 32 x 32 or 64 x 64, or all with at least 64"
+    assert f"a.png has 32 x 32 pixels; {wanted}" in refused(tmp_path)
     content = (tmp_path / "a.png").read_bytes()
     for damaged in (content[:-400], content[:400] + bytes(100) + content[500:]):
         (tmp_path / "b.png").write_bytes(damaged)
         assert f"{tmp_path / 'b.png'} cannot be decoded" in refused(tmp_path)
     (tmp_path / "b.png").write_bytes(b"")
-    assert f"{tmp_path / 'b.png'} is no picture" in refused(tmp_path)
+    assert f"{tmp_path / 'b.png'} is not a picture" in refused(tmp_path)
     (tmp_path / "train").mkdir()
     (tmp_path / "test").mkdir()
     picture(tmp_path / "train" / "a.png", IMAGES[0])

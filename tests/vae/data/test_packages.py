@@ -1,4 +1,4 @@
-"""Data sets out of packages for pip and for Debian, made here."""
+"""Data sets from packages for pip and for Debian, which the tests make."""
 
 import gzip
 import hashlib
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("small_mnist")
 
 
 class Python2Pickler(pickle._Pickler):
-    """Writes bytes as Python 2 did, and as the real wheel has them."""
+    """Writes bytes as Python 2 did, as in the real wheel."""
 
     def save_string(self, content):
         self.write(pickle.BINSTRING + struct.pack("<i", len(content)) + content)
@@ -58,7 +58,7 @@ def wheel(folder, arrays) -> str:
 
 @pytest.fixture
 def pip(small_mnist, monkeypatch, tmp_path):
-    """Lets pip find a wheel made here and nothing else."""
+    """Lets pip find only the wheel of the test."""
     (tmp_path / "wheels").mkdir()
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
@@ -91,7 +91,7 @@ def test_a_wheel_with_another_hash_or_other_images_is_refused(pip, monkeypatch, 
     output = capsys.readouterr()
     assert output.out.startswith("a package: ")
     assert output.out.count("\n") == 1
-    assert "none of these had MNIST" in output.err
+    assert "no origin has MNIST" in output.err
     assert folder_content(tmp_path / "data" / "mnist") == {}
 
 
@@ -105,14 +105,14 @@ def test_the_unpickler_makes_arrays_and_nothing_else(dumps, tmp_path):
     array = np.arange(6, dtype="<f4").reshape(2, 3)
     np.testing.assert_array_equal(ArrayUnpickler(dumps(array)).load(), array)
     for evil in (Evil(), [array, Evil()], np.array([Evil()])):
-        with pytest.raises(ValueError, match=r"the pickle asks for posix.mkdir, which is no array"):
+        with pytest.raises(ValueError, match=r"the pickle names posix.mkdir; wanted arrays only"):
             ArrayUnpickler(dumps(evil)).load()
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture
 def debian(small_mnist, monkeypatch, tmp_path):
-    """Puts an apt-get and a dpkg-deb in the path that do what theirs do with a package made here."""
+    """Puts an apt-get and a dpkg-deb into PATH that handle the package of the test."""
     source = tmp_path / "package" / packages.DEBIAN.relative_to("/")
     source.mkdir(parents=True)
     for name, content in CONTENT.items():
@@ -137,7 +137,7 @@ def test_fashion_is_unpacked_from_debians_package(debian, capsys):
     assert folder_content(debian / "data" / "fashion") == CONTENT
 
 
-def test_a_package_manager_that_fails_or_is_absent_is_told_in_one_line(debian, monkeypatch, capsys):
+def test_a_failing_or_absent_package_manager_is_reported_in_one_line(debian, monkeypatch, capsys):
     (debian / "bin" / "apt-get").write_text("#!/bin/sh\necho first >&2\necho E: no such package >&2\nexit 100\n")
     assert main(["get", "fashion"]) == 2
     assert capsys.readouterr().out == "a package: E: no such package\n"

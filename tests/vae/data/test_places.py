@@ -1,4 +1,4 @@
-"""The data sets are what their names say, or an error of one line says why not and what to do."""
+"""A data set is exactly what its name says, or an error of one line says why not and what to do."""
 
 import dataclasses
 import gzip
@@ -32,7 +32,7 @@ def expected(name: str, array: np.ndarray) -> IdxFile:
 
 @pytest.fixture
 def small_fashion(monkeypatch, tmp_path):
-    """Stands a set of 7 + 7 images in Fashion-MNIST's place, and no folder of this machine among those searched."""
+    """Replaces Fashion-MNIST by a set of 7 + 7 images, and searches no folder of this machine."""
     arrays = dict(zip(NAMES, (IMAGES, IMAGES, LABELS, LABELS), strict=True))
     files = tuple(expected(name, array) for name, array in arrays.items())
     small = dataclasses.replace(FASHION, files=files, packaged=(tmp_path / "debian",))
@@ -88,7 +88,7 @@ def test_plain_and_compressed_files_read_the_same(tmp_path, ending):
         (idx(IMAGES[:6]), r"has shape \(6, 28, 28\), wanted \(7, 28, 28\)"),
         (idx(IMAGES)[:-1], "holds 5,503 bytes, wanted 5,504"),
         (idx(IMAGES) + b"x", "holds 5,505 bytes, wanted 5,504"),
-        (idx(255 - IMAGES), "has sha256 .*, wanted .*: another data set, or damaged"),
+        (idx(255 - IMAGES), "has sha256 .*, wanted .*: it is another data set, or damaged"),
     ],
 )
 def test_a_damaged_or_foreign_file_is_named_with_what_is_wrong(tmp_path, content, complaint):
@@ -110,7 +110,7 @@ def test_a_broken_compressed_file_is_named(tmp_path, content):
 
 
 def test_fashion_is_found_in_the_documented_order(small_fashion, monkeypatch, tmp_path):
-    # From the last place to the first: each newly filled place must win over all that follow it.
+    # From the last place to the first: each newly filled place must take precedence over the later ones.
     for folder in ("cache/jsgmath/fashion", "debian", "data", "data/FashionMNIST/raw", "data/fashion"):
         assert small_fashion(folder) == vae.data.SOURCES["fashion"].place().resolve()
     monkeypatch.setenv("JSGMATH_DATA", str(tmp_path / "named"))
@@ -126,14 +126,14 @@ def test_a_folder_that_the_user_names_is_not_replaced_by_another(small_fashion, 
             load("fashion", tmp_path / folder)
 
 
-def test_a_folder_with_some_of_the_files_is_an_error_and_not_passed_by(small_fashion, tmp_path):
+def test_a_folder_with_only_some_of_the_files_is_an_error(small_fashion, tmp_path):
     small_fashion("debian")
     (small_fashion("data") / "t10k-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(UserError, match=r"data/t10k-labels-idx1-ubyte\[\.gz\] is missing; .* pass --data"):
         load("fashion")
 
 
-def test_fashion_that_is_nowhere_says_how_to_get_it_in_one_line(small_fashion):
+def test_missing_fashion_is_one_line_that_says_how_to_get_it(small_fashion):
     with pytest.raises(
         UserError, match=r"vae.data get fashion.*--data FOLDER.*JSGMATH_DATA.*Debian package.*--dataset fashion-mini"
     ) as error:
@@ -149,7 +149,7 @@ def test_fashion_reads_the_files_it_finds(small_fashion):
 
 
 def test_mnist_has_its_own_folders_and_fashions_files_are_not_taken_for_it(small_fashion, tmp_path):
-    # The names of the files are the same; MNIST's pinned hashes tell, and its error names its own ways.
+    # The files have the same names; the hashes differ, and the error names the ways to get MNIST.
     assert MNIST.layouts[:2] == ("mnist", "MNIST/raw")
     folder = small_fashion("somewhere")
     with pytest.raises(UserError, match=r"has shape \(7, 28, 28\), wanted \(60000, 28, 28\); .*vae.data get mnist"):

@@ -1,4 +1,4 @@
-"""Sprites drawn here: every pixel, the file that keeps them, and its damage."""
+"""Drawn sprites: every pixel, their file, and damage to it."""
 
 import hashlib
 import math
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def inside(shape: int, x: float, y: float) -> bool:
-    """The outlines again, as complex numbers and polar coordinates have them; no code shared."""
+    """The outlines again, in complex numbers and polar coordinates, without shared code."""
     if shape == 0:
         return -9.6 <= x <= 9.6 and -9.6 <= y <= 9.6
     if shape == 1:  # the distances to the two foci add up to the long axis
@@ -43,9 +43,9 @@ def test_a_pixel_is_white_where_its_centre_lies_inside_the_rotated_scaled_outlin
             np.testing.assert_array_equal(images[32 * column + row, 0].numpy() == 255, expected)
 
 
-def test_no_pixel_comes_so_near_to_an_outline_that_rounding_decides():
-    # Rounding: 13 pixels x a few units of 1.1e-16, thrice in a cube, below 1e-14. One in 20 of all rotations and scales
-    # here; over all of them the smallest value is 1.7e-11.
+def test_no_pixel_is_so_close_to_an_outline_that_rounding_decides():
+    # Rounding: 13 pixels x a few units of 1.1e-16, three times in a cube, below 1e-14. This is one case in twenty;
+    # over all of them the smallest value is 1.7e-11.
     combinations = [(scale, rotation) for scale in synth.SCALES[::3] for rotation in synth.ROTATIONS[3::8]]
     for outline in synth.OUTLINES:
         for scale, rotation in combinations[:6]:
@@ -92,7 +92,7 @@ def test_sprites_are_drawn_once_and_then_read(few_sprites, tmp_path, monkeypatch
         (lambda content: content[:-1], "cannot be read"),
         (lambda content: content[:50], "cannot be read"),
         (lambda content: b"", "cannot be read"),
-        (lambda content: content[:-1] + b"\1", "has sha256 .*, wanted .*: damaged"),
+        (lambda content: content[:-1] + b"\1", "has sha256 .*, wanted .*: it is damaged"),
         (lambda content: content.replace(b"(1024, 512)", b"(512, 1024)"), r"has shape \(512, 1024\) and type uint8"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Runs on a grid of divergences and alphas, and how to find them in a figure or its rows."""
+"""Runs on a grid of divergences and alphas, and functions that find them in a figure or its rows."""
 
 from tests.vae.runs.add_run import add_run
 
@@ -9,12 +9,12 @@ GRID = [{"divergence": d, "alpha": a} for d in ("jsg", "jsg-dual") for a in (0.1
 
 
 def add_grid(folder, **options):
-    """JSG and JSG* at two alphas and both KLs, each with another number."""
+    """JSG and JSG* at two alphas and both KLs, each with a different number."""
     return [add_run(folder, 10.0 + number, **(one | options)) for number, one in enumerate(GRID)]
 
 
 def lines(axes, colour, style, marker="None"):
-    """The data of the lines that look so, as (x, y) lists."""
+    """The data of the lines with this look, as (x, y) lists."""
     found = [
         line for line in axes.get_lines()
         if (line.get_color(), line.get_linestyle(), line.get_marker()) == (colour, style, marker)

@@ -1,4 +1,4 @@
-"""Figure 3 and appendices B, E and F show what the runs say."""
+"""Figure 3 and appendices B, E and F show the numbers of the runs."""
 
 import re
 import statistics
@@ -12,7 +12,7 @@ from vae.figures import curves
 from vae.style import COLOURS
 
 
-def test_figure_3_draws_test_full_train_dashed_the_kls_as_levels_and_the_paper_open(tmp_path):
+def test_figure_3_draws_test_solid_train_dashed_the_kls_as_levels_and_the_paper_open(tmp_path):
     add_grid(tmp_path)
     reconstruction, divergence = curves.fig3(tmp_path).figure.axes
     for number, one in enumerate(("jsg", "jsg-dual")):
@@ -81,7 +81,7 @@ def test_appendix_f_draws_the_beta_vae_against_beta(tmp_path):
 
 
 @pytest.mark.parametrize("figure", [curves.app_e, curves.app_f])
-def test_one_weight_alone_compares_nothing_and_all_others_are_named(figure, tmp_path):
+def test_a_single_weight_is_not_drawn_and_the_missing_ones_are_named(figure, tmp_path):
     add_grid(tmp_path)
     result = figure(tmp_path)
     assert (result.figure, len(result.rows)) == (None, 0)

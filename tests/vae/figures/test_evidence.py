@@ -39,7 +39,7 @@ def test_figure_5_draws_the_evidence_with_its_intervals(tmp_path):
     assert sorted((patch.get_y(), patch.get_height()) for patch in axes.patches) == [(-108, 3), (-107, 3), (-106, 3)]
 
 
-def test_the_evidence_of_several_seeds_is_their_mean_and_each_is_a_dot(tmp_path):
+def test_the_evidence_of_several_seeds_is_their_mean_with_a_dot_for_each(tmp_path):
     for path in add_grid(tmp_path):
         add_evaluation(path, -100.0)
     add_evaluation(add_run(tmp_path, 1.0, divergence="jsg", alpha=0.1, seed=2), -104.0)
@@ -59,7 +59,7 @@ def test_the_evidence_of_several_seeds_is_their_mean_and_each_is_a_dot(tmp_path)
         ("epoch", "evaluated after epoch 2 of 3"),
     ],
 )
-def test_a_run_whose_evidence_is_not_there_or_not_comparable_is_named_and_not_drawn(changes, reason, tmp_path):
+def test_a_run_without_comparable_evidence_is_named_and_not_drawn(changes, reason, tmp_path):
     first, *paths = add_grid(tmp_path)
     for path in paths:
         add_evaluation(path, -100.0)

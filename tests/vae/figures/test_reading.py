@@ -12,7 +12,7 @@ from vae.style import COLOURS
 from vae.training.settings import Settings, parse
 
 
-def test_seeds_come_together_as_mean_and_sample_sd_and_one_seed_has_no_sd(tmp_path):
+def test_seeds_are_summarised_by_mean_and_sample_sd_and_one_seed_has_no_sd(tmp_path):
     for seed, value in ((1234, 10.0), (1, 11.0), (2, 15.0)):
         add_run(tmp_path / "deep" / str(seed), value, divergence="jsg", alpha=0.3, seed=seed)
     add_run(tmp_path, 9.0, divergence="kl-qp")
@@ -40,7 +40,7 @@ def test_a_missing_run_is_named_with_the_command_that_makes_it_and_is_not_drawn(
     assert (alphas, values) == ([0.1, 0.3], [10.0, 11.0])
 
 
-def test_a_run_that_did_not_end_is_left_out_and_named_with_the_command_to_go_on(tmp_path):
+def test_an_unfinished_run_is_left_out_and_named_with_the_command_that_continues_it(tmp_path):
     add_grid(tmp_path)
     path = add_run(tmp_path, 1.0, done=2, divergence="jsg", alpha=0.5, lr=1e-4, seed=7, backend="eager")
     result = curves.fig3(tmp_path)
@@ -51,7 +51,7 @@ def test_a_run_that_did_not_end_is_left_out_and_named_with_the_command_to_go_on(
     assert row_of(result, divergence="jsg", alpha=0.5)["test_reconstruction"] is None
 
 
-def test_a_seed_that_did_not_end_is_named_though_others_did(tmp_path):
+def test_an_unfinished_seed_is_named_even_if_others_finished(tmp_path):
     add_grid(tmp_path)
     path = add_run(tmp_path, 1.0, done=2, divergence="jsg", alpha=0.3, seed=7)
     result = curves.fig3(tmp_path)
@@ -59,7 +59,7 @@ def test_a_seed_that_did_not_end_is_named_though_others_did(tmp_path):
     assert row_of(result, divergence="jsg", alpha=0.3)["seeds"] == 1
 
 
-def test_a_shorter_run_is_to_be_prolonged_rather_than_done_again(tmp_path):
+def test_a_shorter_run_is_continued_instead_of_repeated(tmp_path):
     add_grid(tmp_path)
     path = add_run(tmp_path, 20.0, divergence="jsg", alpha=0.5, epochs=2)
     (line,) = [line for line in curves.fig3(tmp_path).missing if "JSG, alpha 0.5" in line]
@@ -77,7 +77,7 @@ def test_runs_of_other_epochs_are_never_mixed_in_and_the_caption_counts_them(mor
     assert f"MNIST: {more} epochs, 1 seed; left out: 2 of {fewer} epochs." in result.caption
 
 
-def test_of_two_complete_sets_the_longer_trained_is_shown(tmp_path):
+def test_if_two_sets_are_complete_the_longer_trained_is_shown(tmp_path):
     add_grid(tmp_path, epochs=3)
     add_grid(tmp_path, epochs=5)
     assert {row["epochs"] for row in curves.fig3(tmp_path).rows} == {5, None}
@@ -123,21 +123,21 @@ def test_the_same_seed_twice_counts_once_and_other_images_are_not_mixed_in(tmp_p
     row = row_of(result, divergence="jsg", alpha=0.1)
     assert (row["seeds"], row["test_reconstruction"]) == (1, 10.0)
     assert f"{again} is left out: it repeats the settings and the seed of " in result.caption
-    assert f"{other} is left out: its images are not those of " in result.caption
+    assert f"{other} is left out: its images differ from those of " in result.caption
 
 
 @pytest.mark.parametrize(
     "options",
     [{"lr": 1e-3}, {"batch_size": 128}, {"likelihood": "laplace"}, {"learn_alpha": True}, {"weight": 2.0}],
 )
-def test_runs_of_other_settings_are_no_seeds_of_these(options, tmp_path):
+def test_runs_with_other_settings_are_not_grouped_with_these(options, tmp_path):
     add_grid(tmp_path)
     add_run(tmp_path / "x", 50.0, divergence="jsg", alpha=0.3, seed=5, **options)
     row = row_of(curves.fig3(tmp_path), divergence="jsg", alpha=0.3)
     assert (row["seeds"], row["test_reconstruction"]) == (1, 11.0)
 
 
-def test_an_alpha_that_a_loop_computed_is_the_one_it_meant(tmp_path):
+def test_an_alpha_with_a_rounding_error_is_the_intended_one(tmp_path):
     add_run(tmp_path, 10.0, divergence="jsg", alpha=0.3)
     add_run(tmp_path, 12.0, divergence="jsg", alpha=0.1 + 0.2, seed=5)
     add_run(tmp_path, 9.0, divergence="kl-qp")
@@ -161,6 +161,6 @@ def test_a_data_set_without_runs_is_one_line_and_without_several_no_row_of_panel
     about = [line for line in result.missing if not line.startswith("mnist ")]
     assert [line.partition(",")[0] for line in about] == ["fashion", "dsprites", "chairs", "fashion-mini"]
     assert about[0] == (
-        "fashion, 20 runs, the first being fashion JSG, alpha 0.1: "
+        "fashion, 20 runs, the first: fashion JSG, alpha 0.1: "
         "python -m vae.train --dataset fashion --divergence jsg --alpha 0.1 --epochs 30"
     )

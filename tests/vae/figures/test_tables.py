@@ -12,7 +12,7 @@ from vae.figures.output import write
 
 
 def cells(markdown):
-    """The table's lines as lists, the marks of notes taken away."""
+    """The lines of the table as lists, without the marks of notes."""
     rows = [line for line in markdown.splitlines() if line.startswith("|")]
     return [[re.sub(r"<sup>.*?</sup>", "", cell).strip() for cell in row.strip("|").split("|")] for row in rows]
 
@@ -20,7 +20,7 @@ def cells(markdown):
 def test_alpha_is_chosen_on_the_training_images(tmp_path):
     add_run(tmp_path, 7.0, train=6.0, divergence="jsg", alpha=0.2)
     add_run(tmp_path, 8.0, train=5.0, divergence="jsg", alpha=0.7)
-    add_run(tmp_path, 1.0, train=1.0, divergence="jsg", alpha=0.0)  # KL, no JSG
+    add_run(tmp_path, 1.0, train=1.0, divergence="jsg", alpha=0.0)  # is a KL, not JSG
     result = tables.table1(tmp_path)
     row = row_of(result, line="JSG, best alpha")
     assert (row["alpha"], row["test_reconstruction"], row["train_reconstruction"]) == (0.7, 8.0, 5.0)
@@ -61,7 +61,7 @@ def test_bold_is_the_lowest_only_if_it_is_so_beyond_the_sd_of_several_seeds(runn
     for seed, value in enumerate(runner_up):
         add_run(tmp_path, value, divergence="kl-qp", seed=seed)
     result = tables.table1(tmp_path)
-    # JSG at 0.5 is JSG at its best here: one and the same, so both lines or none.
+    # Here the best alpha of JSG is 0.5, so both lines have the same runs, and both are bold or neither is.
     assert result.tables["md"].count("**10.15 ± 0.21**") == 2 * bold
     assert result.tables["tex"].count(r"\textbf{10.15 $\pm$ 0.21}") == 2 * bold
     assert ("n = 1" in result.tables["md"]) == (len(runner_up) == 1)
@@ -73,13 +73,12 @@ def test_the_errata_are_footnotes_of_the_columns_that_they_concern(tmp_path):
     add_grid(tmp_path, dataset="dsprites-synth")
     table = tables.table1(tmp_path).tables["md"]
     assert "| dsprites-synth<sup>a,b</sup> |" in table
-    assert (
-        re.search(r"\| 6\.63 \(0\.1\)<sup>(\w)</sup> \|", table)[1] == re.search(r"\((\w)\) Printed as 5\.54", table)[1]
-    )
-    assert "(a) Drawn here from the factors of dSprites" in table
-    assert "the paper's numbers beside it are those of dSprites" in curves.fig3(tmp_path).caption
+    mark = re.search(r"\| 6\.63 \(0\.1\)<sup>(\w)</sup> \|", table)[1]
+    assert mark == re.search(r"\((\w)\) The paper prints 5\.54", table)[1]
+    assert "(a) We draw these images with the factors of dSprites" in table
+    assert "the paper's numbers are those of dSprites" in curves.fig3(tmp_path).caption
     assert "9.87 and 9.71 for JSG, 7.56 and 8.26 for JSG" in table
-    add_grid(tmp_path, dataset="dsprites")  # whose letters come first then
+    add_grid(tmp_path, dataset="dsprites")  # whose letters then come first
     assert "| dSprites<sup>a</sup> | dsprites-synth<sup>a,b</sup> |" in tables.table1(tmp_path).tables["md"]
 
 

@@ -134,7 +134,7 @@ def optima(result: Result):
 
 
 def test_the_target_is_the_mixture_that_the_released_code_draws(figure2):
-    # Its order: weights, then the variances, then means in a hundred dimensions of which two are kept.
+    # Its order: weights, variances, then means, of whose hundred dimensions it keeps two.
     random = np.random.RandomState(22)
     weights, uniform, normal = random.dirichlet([0.5] * 10), random.rand(10), random.randn(100, 10)
     components = [row for row in figure2.rows if row["gaussian"] == "component"]
@@ -181,7 +181,7 @@ def test_the_integrals_agree_with_an_adaptive_quadrature_of_the_definitions(figu
 
 @pytest.mark.parametrize("seed", [2, 3])
 def test_for_a_single_gaussian_the_integrals_are_the_closed_forms(seed):
-    # Wider than any of the others, for the grid holds what is no wider than its target.
+    # The target is wider than the others, as the grid covers Gaussians as wide as its target.
     mean, std = torch.tensor([[0.3, -0.5]]).double(), torch.tensor([[2.0, 2.5]]).double()
     target = MixtureSameFamily(Categorical(torch.ones(1).double()), Independent(Normal(mean, std), 1))
     theta = random_theta(seed)
@@ -208,10 +208,10 @@ def test_every_optimum_is_best_in_its_own_divergence(figure2):
         assert rows[name][name] < min(others)
 
 
-def test_moving_any_parameter_of_an_optimum_either_way_makes_it_worse(figure2):
+def test_changing_any_parameter_of_an_optimum_makes_it_worse(figure2):
     grid = fig2.IntegrationGrid.around(fig2.mixture(), fig2.STEP)
-    # A gradient of 1e-5 would already make one of the two ways better; curvatures are of order 0.1 to 10, so that the
-    # divergence grows by 1e-11 at least, a hundred times its rounding.
+    # A gradient of 1e-5 would make one of the two directions better; with curvatures of 0.1 to 10 the divergence grows
+    # by at least 1e-11, a hundred times its rounding.
     move = 2e-5
     for name, row in optima(figure2).items():
         theta = theta_of(row)
@@ -233,7 +233,7 @@ def test_the_minimum_of_kl_pq_is_at_the_moments_and_the_minimisation_finds_it(fi
     row = optima(figure2)["kl-pq"]
     assert parameters_of(row)[0] == pytest.approx(mean.tolist(), abs=1e-9)  # the table's ten decimals
     np.testing.assert_allclose(parameters_of(row)[1], cov, atol=1e-9)
-    # Newton ends within rounding, which the curvature, of order 1, leaves as it is.
+    # Newton ends within rounding, and the curvature is of order 1.
     np.testing.assert_allclose(fig2.fit(target, "kl-pq", components[:1]), moments, atol=1e-10)
     assert len(components) == fig2.STARTS
 
@@ -301,7 +301,7 @@ def test_both_figures_are_made_from_nothing_and_always_the_same(tmp_path, figure
             assert path.read_bytes() == (empty / "figures" / path.name).read_bytes(), path.name
 
 
-def test_the_users_own_style_does_not_show(tmp_path, figure1):
+def test_the_users_style_has_no_effect(tmp_path, figure1):
     with matplotlib.rc_context({"font.size": 30, "savefig.bbox": "tight", "pdf.fonttype": 3, "axes.grid": True}):
         assert command.main(["fig1", "--out", str(tmp_path / "mine")]) == 0
     for path in write(figure1, tmp_path, "fig1"):
@@ -309,7 +309,7 @@ def test_the_users_own_style_does_not_show(tmp_path, figure1):
 
 
 def complaint(capsys) -> str:
-    """The one line on stderr."""
+    """The only line on stderr."""
     error = capsys.readouterr().err
     assert error.startswith("vae.figures: ")
     assert error.endswith("\n")
@@ -321,7 +321,7 @@ def complaint(capsys) -> str:
     ("options", "wanted"),
     [
         ([], "name at least one of fig1, "),
-        (["fig0"], "there is no fig0; there are fig1, "),
+        (["fig0"], "there is no fig0; name one of fig1, "),
         (["fig1", "--alpha", "1"], "Unrecognized options: --alpha"),
         (["fig1", "--out"], "--out"),
         (["fig1", "--out", "file"], "cannot write in file: File exists"),
@@ -352,12 +352,12 @@ def test_missing_runs_are_named_and_what_can_be_made_is_made(tmp_path, monkeypat
     output = capsys.readouterr()
     runs = ["missing (empty): those/jsg", "missing (empty): those/kl-qp", "missing (partial): those/mmd"]
     assert output.out.splitlines() == [*files, *runs]
-    assert output.err == "vae.figures: nothing in those to make empty from\n"
-    # All means all that there are runs for, if there is a folder of runs.
+    assert output.err == "vae.figures: those has no runs for empty\n"
+    # With a folder of runs, all means the figures that have runs.
     assert command.main(["all", "--runs", str(tmp_path), "--out", str(tmp_path)]) == 0
     output = capsys.readouterr()
     runs = [run.replace("those", str(tmp_path)) for run in runs]
-    assert output.out.splitlines() == [*files, *runs, f"nothing in {tmp_path} to make empty from"]
+    assert output.out.splitlines() == [*files, *runs, f"{tmp_path} has no runs for empty"]
     assert output.err == ""
 
 

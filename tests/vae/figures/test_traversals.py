@@ -14,7 +14,7 @@ from vae.model import VAE
 
 @pytest.fixture
 def fashion(monkeypatch):
-    """Images that are read fast, in place of Fashion-MNIST; what the model is given is compared with the same."""
+    """Images that are read quickly, instead of Fashion-MNIST."""
     mini = load("fashion-mini")
     images = dataclasses.replace(mini, test_images=mini.test_images[:50])
     monkeypatch.setattr(traversals, "load", lambda name: {"fashion": images}[name])
@@ -56,7 +56,7 @@ def test_traversals_are_the_models_images_at_those_z(fashion, tmp_path):
                 torch.testing.assert_close(cell, model.decode(z)[0, 0], rtol=0, atol=1e-5)  # as above; values below 1
 
 
-def test_a_missing_model_is_named_and_none_takes_its_place(fashion, tmp_path):
+def test_a_missing_model_is_named_and_not_replaced(fashion, tmp_path):
     add_model(tmp_path, 1, divergence="jsg-dual", alpha=0.3)
     path, _ = add_model(tmp_path, 2, divergence="kl-qp")
     bare = add_run(tmp_path, 10.0, dataset="fashion", divergence="mmd", weight=500.0)

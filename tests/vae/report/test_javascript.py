@@ -19,7 +19,7 @@ def sums(a, b, flag):
     return total, (total & flag)
 
 
-def test_python_that_means_the_same_is_translated():
+def test_supported_python_is_translated():
     assert translate(sums) == (
         "function sums(a, b, flag) {\n"
         "  let _, i, total;\n"
@@ -128,6 +128,6 @@ REFUSED = [power, floor, free, attribute, keyword, default, starred, chained, ei
 
 
 @pytest.mark.parametrize("function", REFUSED, ids=lambda function: function.__name__)
-def test_whatever_else_is_refused(function):
+def test_other_syntax_is_refused(function):
     with pytest.raises(Unknown):
         translate(function)

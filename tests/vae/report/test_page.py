@@ -1,4 +1,4 @@
-"""The page in a real browser: the same numbers as Python's, nothing asked of anybody, keys, mouse, fingers, small and
+"""The page in a real browser: the same numbers as in Python, no network, keys, mouse, fingers, small and
 dark screens."""
 
 import json
@@ -49,7 +49,7 @@ def pairs():
 
 
 def numbers(chromium, function, *arguments):
-    """What a function of the page gives for each of all pairs, alphas and conventions."""
+    """The values of a function of the page for all pairs, alphas and conventions."""
     names = "mean1", "var1", "mean2", "var2"
     given = json.dumps([dict(zip(names, pair, strict=True)) for pair in pairs()])
     return np.array(
@@ -118,7 +118,7 @@ def value(chromium, divergence="jsg"):
     return float(text(chromium, f"#value-{divergence}").replace("\N{MINUS SIGN}", "-"))
 
 
-def test_what_is_shown_is_what_python_computes(chromium, page):
+def test_the_page_shows_the_numbers_that_python_computes(chromium, page):
     chromium.open(page, hash="#mean1=0.5&var1=2&mean2=-1&var2=0.3&alpha=0.4&convention=nielsen")
     N1, N2 = Gaussian(mean=[0.5], var=[2.0]), Gaussian(mean=[-1.0], var=[0.3])
     shown = {
@@ -166,12 +166,12 @@ def test_no_request_leaves_the_page_and_none_could(chromium, page):
     assert set(blocked) == {"connect-src", "img-src", "script-src-elem", "style-src-elem"}
 
 
-def test_the_page_names_no_other_place(page):
+def test_the_page_contains_no_other_address(page):
     written = re.sub(r"base64,[\w+/=]+", "", page.read_text())
     assert set(re.findall(r"\w+://[^\s\"'<]*", written)) == {"http://www.w3.org/2000/svg"}  # a name, no address
 
 
-# Moving things
+# Controls
 
 
 def aria(chromium, handle):
@@ -195,7 +195,7 @@ def test_the_handles_are_sliders_for_the_keyboard(chromium, page):
             assert value(chromium) != before
 
 
-def test_all_that_is_moved_is_reached_by_the_tab_key_and_shows_that_it_is(chromium, page):
+def test_the_tab_key_reaches_all_controls_and_shows_the_focus(chromium, page):
     chromium.open(page)
     reached, outlined = [], []
     for _ in range(14):
@@ -289,7 +289,7 @@ def test_without_javascript_tables_plots_and_all_runs_are_there(chromium, page):
 
 @pytest.mark.parametrize("name", ["page", "seeds"])
 @pytest.mark.parametrize("width", [320, 360, 768])
-def test_nothing_sticks_out_of_a_small_screen(chromium, request, name, width):
+def test_nothing_overflows_a_small_screen(chromium, request, name, width):
     chromium.open(request.getfixturevalue(name), width, 740)
     assert chromium.run("[document.documentElement.scrollWidth, innerWidth]") == [width, width]
     out = chromium.run(
@@ -307,7 +307,7 @@ def luminance(colour):
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_text_stands_out_on_light_and_on_dark_pages(chromium, page, dark):
+def test_text_has_contrast_on_light_and_dark_pages(chromium, page, dark):
     chromium.open(page, dark=dark)
     found = chromium.run(
         """[...document.querySelectorAll("body *")].filter(one => one.checkVisibility() && one.textContent.trim()

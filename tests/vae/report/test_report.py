@@ -1,4 +1,4 @@
-"""``python -m vae.report``: what is collected of runs, and the file that is written."""
+"""``python -m vae.report``: the runs that it reads, their plots, and the file that it writes."""
 
 import base64
 import csv
@@ -12,8 +12,11 @@ from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
+from safetensors.torch import save_file
 
 from tests.vae.runs.add_run import add_run
+from vae.data import load
+from vae.model import VAE
 from vae.report.__main__ import main
 from vae.report.collect import ShownGroup, ShownRun
 from vae.report.plots import by_alpha, reconstruction
@@ -86,7 +89,7 @@ def test_the_committed_runs_are_all_shown(tmp_path, capsys):
     } == by_epoch
 
 
-def test_several_seeds_have_students_interval_and_learnt_alphas_stand_apart(tmp_path, runs):
+def test_several_seeds_have_students_interval_and_learnt_alphas_are_separate(tmp_path, runs):
     for seed, error in ((1, 10.0), (2, 11.0), (3, 12.0)):
         add_run(runs, error, alpha=0.5, seed=seed)
     add_run(runs, 9.0, alpha=0.5, learn_alpha=True, ended=0.25)
@@ -98,11 +101,11 @@ def test_several_seeds_have_students_interval_and_learnt_alphas_stand_apart(tmp_
     assert ["JSG", "0.5", "3", "10.00 ± 2.48", "11.00 ± 2.48", "6.000 ± 0.000", "5.000 ± 0.000"] in cells(page)
     assert ["JSG", "0.250 (learnt)", "1", "8.00", "9.00", "6.000", "5.000"] in cells(page)
     assert ["JSG, weight 2", "0.5", "1", "8.00", "9.00", "6.000", "5.000"] in cells(page)
-    assert page.count("<table>") == 2  # what was trained for 4 epochs is compared with none of 3
+    assert page.count("<table>") == 2  # runs of 4 epochs are not compared with runs of 3
     assert "± is Student&#x27;s 95 % interval of a mean over seeds. A number without ± comes from one seed" in page
 
 
-def test_evidence_over_seeds_has_an_interval_of_its_own_and_other_ways_are_told_apart(tmp_path, runs):
+def test_evidence_has_an_interval_over_seeds_and_names_how_it_was_estimated_if_that_differs(tmp_path, runs):
     for seed, value in ((1, -100.0), (2, -102.0)):
         evaluate(add_run(runs, 10.0, alpha=0.5, seed=seed), value)
     evaluate(add_run(runs, 10.0, alpha=0.7), -90.0, samples=16)
@@ -130,6 +133,47 @@ def test_the_pictures_that_a_run_left_are_shown_and_missing_ones_are_named(tmp_p
     by_alpha, curves = images(page, "svg+xml")  # there is no log evidence, and the first run has curves.png
     assert {"alpha", "squared error", "JSG"} <= texts(by_alpha)
     assert {"JSG, alpha 0.2", "train  9.00", "test  10.00"} <= texts(curves)
+
+
+@pytest.fixture
+def trained(runs):
+    """A run on the embedded images that left its model, but no pictures."""
+    path = add_run(runs, 10.0, dataset="fashion-mini", alpha=0.1)
+    facts = json.loads((path / "run.json").read_text())
+    facts["data"]["sha256"] = load("fashion-mini").sha256
+    (path / "run.json").write_text(json.dumps(facts))
+    save_file(VAE().state_dict(), path / "model.safetensors", {"epoch": "3"})
+    return path
+
+
+def test_pictures_that_are_missing_are_drawn_from_the_model(tmp_path, runs, trained):
+    status, page = report(tmp_path, runs)
+    assert status == 0
+    sizes = [Image.open(io.BytesIO(one)).size for one in images(page, "png")]
+    assert sizes == [(1280, 512), (1248, 476), (1248, 1072)]  # curves, reconstructions, traversal, at 160 dpi
+    assert list(trained.glob("*.png")) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("model.safetensors", "nonsense", "model.safetensors is damaged or not a model for these images"),
+        ("run.json", None, "was trained on other data: the sha256 in its run.json differ"),
+    ],
+)
+def test_a_damaged_model_or_other_data_is_named_and_the_rest_of_the_run_is_shown(
+    tmp_path, runs, trained, capsys, file, content, said
+):
+    if content is None:
+        content = (trained / file).read_text().replace(load("fashion-mini").sha256.popitem()[1], "0")
+    (trained / file).write_text(content)
+    status, page = report(tmp_path, runs)
+    assert status == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"vae.report: {trained}")
+    assert said in line
+    assert page.count('<article class="card"') == 1
+    assert said in page
 
 
 def test_a_page_made_again_has_the_same_bytes(tmp_path, runs):
@@ -164,7 +208,7 @@ def drawn(*groups):
     return found
 
 
-def test_a_level_that_would_flatten_the_curves_is_told_instead():
+def test_a_level_that_would_flatten_the_curves_is_named_instead_of_drawn():
     curve = [shown(Settings(alpha=alpha), 10 + alpha) for alpha in (0.1, 0.5, 0.9)]
     near, far = (shown(Settings(divergence="kl-qp", weight=weight), 9 + weight) for weight in (1.0, 40.0))
     plot, told = drawn(*curve, near, far)
@@ -174,12 +218,12 @@ def test_a_level_that_would_flatten_the_curves_is_told_instead():
     assert drawn(near, far)[1] == ""  # without a curve there is nothing to flatten
 
 
-def test_one_value_alone_is_not_plotted():
+def test_a_single_value_is_not_plotted():
     assert by_alpha([shown(Settings(), 10.0)], reconstruction, "") is None
     assert by_alpha([shown(Settings(), 10.0), shown(Settings(alpha=0.5), 11.0)], lambda group: None, "") is None
 
 
-def test_points_have_the_interval_over_seeds_and_learnt_alphas_stand_apart():
+def test_points_have_the_interval_over_seeds_and_learnt_alphas_are_separate():
     assert reconstruction(shown(Settings(), 10.0)) == (10.0, 10.0, 10.0)
     # 12.706, Student's quantile for one degree of freedom, times the standard error 1.
     assert reconstruction(shown(Settings(), 9.0, 11.0)) == pytest.approx((10.0, 10 - 12.706, 10 + 12.706), abs=1e-3)
@@ -205,7 +249,7 @@ def test_a_damaged_run_is_named_and_left_out(tmp_path, runs, capsys):
     assert "<h3>Not shown</h3>" in page
 
 
-def test_a_run_that_has_not_finished_is_no_mistake(tmp_path, runs, capsys):
+def test_an_unfinished_run_is_left_out_without_an_error(tmp_path, runs, capsys):
     add_run(runs, 10.0, alpha=0.1)
     path = add_run(runs, 10.0, alpha=0.2, done=2)
     status, page = report(tmp_path, runs)
@@ -225,7 +269,7 @@ def test_an_epoch_that_was_not_finite_is_a_gap(tmp_path, runs):
     assert values == ["", "5.0", "5.0"]
 
 
-def test_names_are_no_markup(tmp_path):
+def test_names_are_escaped(tmp_path):
     folder = tmp_path / "<script>alert(1)<"
     add_run(folder, 10.0, alpha=0.1)
     status, page = report(tmp_path, folder)
@@ -234,7 +278,7 @@ def test_names_are_no_markup(tmp_path):
     assert "&lt;script&gt;alert(1)&lt;" in page
 
 
-def test_runs_and_folders_of_runs_may_be_named_twice(tmp_path, runs, capsys):
+def test_a_run_that_is_named_twice_is_shown_once(tmp_path, runs, capsys):
     one = add_run(runs, 10.0, alpha=0.1)
     add_run(runs, 10.0, alpha=0.2)
     other = add_run(tmp_path / "others", 10.0, alpha=0.3)
@@ -246,7 +290,7 @@ def test_runs_and_folders_of_runs_may_be_named_twice(tmp_path, runs, capsys):
 # The program
 
 
-def test_without_runs_the_page_has_the_live_part_alone(tmp_path, capsys):
+def test_without_runs_the_page_has_the_live_part_only(tmp_path, capsys):
     status, page = report(tmp_path)
     said, complaints = capsys.readouterr()
     assert (status, complaints) == (0, "")
@@ -258,8 +302,8 @@ def test_without_runs_the_page_has_the_live_part_alone(tmp_path, capsys):
 def test_a_mistake_is_one_line_and_writes_nothing(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     for arguments, said in (
-        ([tmp_path / "empty"], f"{tmp_path / 'empty'}: no run that has finished"),
-        ([tmp_path / "none"], f"{tmp_path / 'none'} is no folder; name the one that holds the runs"),
+        ([tmp_path / "empty"], f"{tmp_path / 'empty'}: no finished run can be shown"),
+        ([tmp_path / "none"], f"{tmp_path / 'none'} is not a folder; name the folder that holds the runs"),
         (["--nonsense"], "Unrecognized options: --nonsense; see --help"),
     ):
         assert report(tmp_path, *arguments) == (2, None)
@@ -270,7 +314,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(tmp_path, capsys):
     )
 
 
-def test_a_page_is_never_half_there(tmp_path, monkeypatch, capsys):
+def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch, capsys):
     (tmp_path / "report.html").write_text("before")
     write_text = Path.write_text
 

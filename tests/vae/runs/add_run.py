@@ -1,4 +1,4 @@
-"""Folders as runs leave them, with numbers that a test chooses."""
+"""Folders of runs with numbers that a test chooses."""
 
 import json
 
@@ -6,9 +6,9 @@ from vae.training.settings import Settings
 
 
 def add_run(folder, test, train=None, done=None, images="a", ended=None, **options):
-    """A run's folder below ``folder`` with this final reconstruction; of training images 1 less unless it is said.
+    """Writes the folder of a run with this final reconstruction, by default 1 less for training images.
 
-    ``ended`` is where a learnt alpha has come to.
+    ``ended`` is the alpha that was learnt.
     """
     settings = Settings(**({"dataset": "mnist", "epochs": 3} | options))
     path = folder / f"{settings.name()}-{settings.epochs}"

@@ -19,7 +19,7 @@ def test_the_papers_numbers_round_to_its_table_1():
         singles = {("kl-qp", 1): kl_qp, ("kl-pq", 1): kl_pq, ("kl-qp", 4): beta, ("mmd", 500): mmd, ("jsg", 1): half}
         for (divergence, weight), value in singles.items():
             settings = trained(divergence, dataset=dataset, weight=float(weight), alpha=0.5)
-            # Half a unit of the last digit that is printed, and no more than a rounding beyond.
+            # Half a unit of the last printed digit, plus a rounding error.
             assert paper.published(column, settings) == pytest.approx(value, abs=0.005 + 1e-9)
         for divergence, (value, alpha) in zip(("jsg", "jsg-dual"), best, strict=True):
             at = {a: paper.published(column, trained(divergence, dataset=dataset, alpha=a)) for a in paper.ALPHAS}
@@ -27,6 +27,6 @@ def test_the_papers_numbers_round_to_its_table_1():
             assert at[alpha] == pytest.approx(value, abs=0.005 + 1e-9)
 
 
-def test_images_that_stand_for_the_papers_have_its_numbers_and_others_none():
+def test_replacements_of_the_papers_data_sets_have_its_numbers():
     for name, wanted in (("dsprites-synth", 13.551), ("fashion-mini", None), ("own", None)):
         assert paper.published("test_reconstruction", trained("kl-qp", dataset=name)) == wanted

@@ -101,7 +101,7 @@ def test_the_table_has_the_numbers_that_a_printed_t_table_gives(tmp_path, capsys
         ["JSG", "train", "0.2", "3", "11.00 ± 2.48", "12.50 ± 2.37", "0.2, 0.3"],
         ["JSG", "test", "0.3", "3", "11.10 ± 2.37", "12.20 ± 2.48", "0.3"],
     ]
-    said = "JSG: of 0.2, 0.3, 0.9 train chooses 0.2, test 0.3, than which it is worse on test by 0.30 ± 0.25."
+    said = "JSG: of 0.2, 0.3, 0.9 train chooses 0.2 and test 0.3; 0.2 is worse on test by 0.30 ± 0.25."
     assert said in text
     assert "One seed" not in text
 
@@ -123,7 +123,7 @@ def test_one_seed_has_no_interval_and_the_output_says_so(tmp_path, capsys):
         ["JSG", "test", "0.3", "1", "10.10", "11.20", "-"],
     ]
     assert "One seed has no interval" in text
-    assert "train chooses 0.2, test 0.3, than which it is worse on test by 0.30." in text
+    assert "train chooses 0.2 and test 0.3; 0.2 is worse on test by 0.30." in text
     (grid,) = comparisons(capsys, tmp_path)[0]["grids"]
     assert grid["best"]["train"] == {"alpha": 0.2, "as_good": None}
     assert grid["regret"]["interval"] is grid["alphas"][0]["test"]["interval"] is None
@@ -232,8 +232,8 @@ def test_only_seeds_that_all_alphas_have_are_compared_and_the_others_are_named(t
     add_run(tmp_path, 2.0, divergence="jsg", alpha=0.9, seed=7)
     text = show(capsys, tmp_path)
     assert rows(text)[0] == ["JSG", "train", "0.3", "2", "9.00 ± 0.00", "9.00 ± 0.00", "0.3"]
-    assert "JSG: alpha 0.9 is left out, for it lacks seeds that the others share." in text
-    assert "JSG: seed 3 is left out, for only alpha 0.2 has it." in text
+    assert "JSG: alpha 0.9 is left out, as it lacks seeds that the others share." in text
+    assert "JSG: seed 3 is left out, as only alpha 0.2 has it." in text
     (grid,) = comparisons(capsys, tmp_path)[0]["grids"]
     assert [(one["alpha"], one["seeds"]) for one in grid["alphas"]] == [(0.2, [1, 2]), (0.3, [1, 2])]
     assert len(grid["left_out"]) == 2
@@ -276,7 +276,7 @@ def test_unfinished_damaged_and_foreign_runs_are_left_out_and_named(tmp_path, ca
         (begun, "has not finished its first epoch (no metrics.jsonl)."),
         (damaged, "'s run.json or metrics.jsonl cannot be read (JSONDecodeError"),
         (again, "is left out: it repeats the settings"),
-        (foreign, "is left out: its images are not those of"),
+        (foreign, "is left out: its images differ from those of"),
     ):
         assert len([line for line in lines if line.startswith(str(path)) and reason in line]) == 1, reason
     show(capsys, tmp_path, "--json", str(tmp_path / "best.json"))
@@ -286,8 +286,8 @@ def test_unfinished_damaged_and_foreign_runs_are_left_out_and_named(tmp_path, ca
 @pytest.mark.parametrize(
     ("errors", "said"),
     [
-        ({0.2: 10.0, 0.3: 11.0, 0.4: 12.0}, "JSG: 0.2 is the least that was tried, and the best may lie beyond."),
-        ({0.2: 12.0, 0.3: 11.0, 0.4: 10.0}, "JSG: 0.4 is the largest that was tried, and the best may lie beyond."),
+        ({0.2: 10.0, 0.3: 11.0, 0.4: 12.0}, "JSG: 0.2 is the smallest alpha tried, so the best may be smaller."),
+        ({0.2: 12.0, 0.3: 11.0, 0.4: 10.0}, "JSG: 0.4 is the largest alpha tried, so the best may be larger."),
         ({0.2: 12.0, 0.3: 11.0, 0.4: 13.0}, None),
         ({0.0: 10.0, 0.3: 11.0, 1.0: 12.0}, None),
         ({0.0: 12.0, 0.3: 11.0, 1.0: 10.0}, None),
@@ -303,7 +303,7 @@ def test_a_best_alpha_at_the_end_of_the_grid_is_pointed_out_unless_none_lie_beyo
 def test_of_one_alpha_nothing_is_said_to_be_chosen(tmp_path, capsys):
     add_alphas(tmp_path, {0.2: [(10.0, 10.0)]})
     text = show(capsys, tmp_path)
-    assert "JSG: one alpha alone, so nothing was chosen." in text
+    assert "JSG: there is only one alpha, so nothing was chosen." in text
     assert "tried" not in text
 
 
@@ -357,4 +357,4 @@ def test_a_folder_without_a_run_that_has_finished_is_one_line(tmp_path, capsys):
         show(capsys, tmp_path, status=2)
         == f"vae.sweep: {tmp_path} holds no run that has finished (1 begun or damaged)\n"
     )
-    assert show(capsys, tmp_path / "x", status=2).startswith(f"vae.sweep: {tmp_path / 'x'} is no folder")
+    assert show(capsys, tmp_path / "x", status=2).startswith(f"vae.sweep: {tmp_path / 'x'} is not a folder")

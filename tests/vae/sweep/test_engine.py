@@ -108,6 +108,11 @@ def test_no_process_outlives_the_program(number, to_all, ignored, early, log):
         assert (started.returncode, complaint) == (130, "")
 
 
+def test_two_programs_on_one_machine_do_not_get_in_each_other_s_way():
+    with engine.start(0) as one, engine.start(0) as other:
+        assert one.scheduler_address != other.scheduler_address
+
+
 def test_workers_elsewhere_learn_that_nobody_waits_for_their_work(log, scheduler):
     events = engine.run(work.until_abandoned, [items(log, 1)], scheduler=scheduler)
     wait_until(lambda: next(events) is None and work.tries(log)[0])

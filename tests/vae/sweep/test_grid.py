@@ -20,7 +20,7 @@ def described(*arguments):
 
 def test_the_default_is_the_paper_s_figure_3_on_the_embedded_images():
     sweep = parse([])
-    assert (sweep.out, sweep.storage, sweep.workers, sweep.seeds) == (None, None, None, 1)
+    assert (sweep.out, sweep.scheduler, sweep.workers, sweep.seeds) == (None, None, None, 1)
     made = cells(sweep)
     grid = [Settings(divergence=name, alpha=tenths / 10) for name in ("jsg", "jsg-dual") for tenths in range(1, 10)]
     assert made == [*grid, Settings(divergence="kl-qp"), Settings(divergence="kl-pq")]
@@ -73,8 +73,8 @@ def test_what_all_trainings_share_is_what_the_trainer_makes_of_the_same_words(tm
 
 
 def test_no_training_says_where_it_goes_for_that_is_its_name_in_the_folder_of_the_sweep(tmp_path):
-    sweep = parse(["--out", str(tmp_path), "--storage", "postgresql://host/sweep", "--workers", "0"])
-    assert (sweep.out, sweep.storage, sweep.workers) == (tmp_path, "postgresql://host/sweep", 0)
+    sweep = parse(["--out", str(tmp_path), "--scheduler", "tcp://host:8786", "--together", "8"])
+    assert (sweep.out, sweep.scheduler, sweep.together) == (tmp_path, "tcp://host:8786", 8)
     made = cells(sweep)
     assert {cell.out for cell in made} == {None}
     assert len({cell.name() for cell in made}) == len(made) == 20
@@ -138,8 +138,9 @@ def test_tenths_are_the_doubles_that_one_would_write():
         (["--divergences", "", "--learn-alpha"], "--learn-alpha needs --divergences"),
         (["--divergences", "", "--baselines", ""], "--divergences or --baselines must name at least one"),
         (["--seeds", "0"], "--seeds must be at least 1, got 0"),
-        (["--workers", "-1"], "--workers must not be negative, got -1"),
-        (["--workers", "0"], "--workers 0 needs the --storage of other workers"),
+        (["--workers", "0"], "--workers must be at least 1, got 0"),
+        (["--together", "0"], "--together must be at least 1, got 0"),
+        (["--workers", "2", "--scheduler", "tcp://a:1"], "--workers cannot be used with --scheduler, got 2"),
         (["--epochs", "0"], "--epochs must be at least 1, got 0"),
         (["--lr", "0"], "--lr must be finite and positive, got 0.0"),
         (["--batch-size", "0"], "--batch-size must be at least 1, got 0"),

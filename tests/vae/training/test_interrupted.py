@@ -1,4 +1,4 @@
-"""A run that is killed, whenever that happens, goes on to the same bits, and no file of it is ever half there."""
+"""A run that is killed at any moment continues to the same bits, and each of its files is whole at all times."""
 
 import json
 import os
@@ -73,7 +73,7 @@ def results(folder):
     return rows, (folder / "model.safetensors").read_bytes()
 
 
-def test_a_run_killed_before_or_after_any_of_its_renames_goes_on_to_the_same_bits(tmp_path):
+def test_a_run_killed_before_or_after_any_rename_ends_with_the_same_bits(tmp_path):
     subprocess.run([sys.executable, "-c", KILLED_AT_EACH_RENAME, tmp_path], check=True)
     straight = results(tmp_path / "straight")
     stopped = [folder for folder in tmp_path.iterdir() if folder.name != "straight"]
@@ -124,7 +124,7 @@ for line in sys.stdin:
 
 @pytest.fixture
 def trainer():
-    """The process that trains, and two functions: one starts a run, one waits for its end and says its status."""
+    """A process that trains, a function that starts a run in it, and one that waits for the run's exit status."""
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with subprocess.Popen([sys.executable, "-c", TRAINER], **pipes) as process:
 
@@ -141,7 +141,7 @@ def trainer():
 
 
 @pytest.mark.slow
-def test_a_run_killed_at_random_moments_leaves_whole_files_and_goes_on_to_the_same_bits(tmp_path, trainer):
+def test_a_run_killed_at_random_moments_leaves_whole_files_and_ends_with_the_same_bits(tmp_path, trainer):
     process, start, end = trainer
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     start("--epochs", "20", "--out", straight)
@@ -181,7 +181,7 @@ def test_a_folder_in_use_is_refused_until_its_process_ends(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
-def test_what_a_killed_process_was_writing_is_swept_away_and_nothing_else(tmp_path):
+def test_only_the_temporary_files_of_a_killed_process_are_removed(tmp_path):
     for name in (".checkpoint.writing123.pt", ".run.writing7.json", "checkpoint.pt", ".hidden"):
         (tmp_path / name).touch()
     with RunFolder(tmp_path):
@@ -200,7 +200,7 @@ print(torch.get_num_threads())
 )
 
 
-def test_a_run_goes_on_with_the_number_of_threads_it_was_started_with(tmp_path):
+def test_a_run_continues_with_the_number_of_threads_it_was_started_with(tmp_path):
     if (os.cpu_count() or 1) < 2:
         pytest.fail("this test needs two processors")
     command = [sys.executable, "-c", TWO_THREADS, tmp_path]

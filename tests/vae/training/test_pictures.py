@@ -43,7 +43,7 @@ def test_reconstructions_stand_below_two_images_of_each_class(trained):
             close(cell(figure, 2 * which + 1, label), model.decode(mean[index : index + 1])[0, 0])
 
 
-def test_without_ten_classes_the_images_come_from_all_over_the_set():
+def test_without_ten_classes_the_images_are_evenly_spaced():
     ten = torch.arange(40) % 10
     assert choose(ten, 40).tolist() == [list(range(10)), list(range(10, 20))]
     for labels in (None, torch.arange(40) % 9, torch.arange(40).clamp(max=9)):  # the last: one image of most classes
@@ -72,7 +72,7 @@ def test_the_traversal_moves_one_dimension_a_row_the_most_active_first(trained):
     assert STEPS.tolist() == pytest.approx([-2 + 4 * step / 9 for step in range(10)], abs=1e-6)
 
 
-def test_the_curves_are_dashed_for_train_and_full_for_test():
+def test_the_curves_are_dashed_for_train_and_solid_for_test():
     rows = [
         {"epoch": epoch, "split": split, "reconstruction": offset + 10 / epoch, "divergence": offset + epoch}
         for epoch in (1, 2, 3)

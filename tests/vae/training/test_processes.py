@@ -1,4 +1,4 @@
-"""Processes that torchrun starts train one model as one process does, however many they are and whoever of them dies.
+"""Any number of processes that torchrun starts train one model as a single process does, even if some die.
 
 A start costs seconds, so that one start of two processes does most of what is looked at here.
 """
@@ -47,7 +47,7 @@ from vae.training.settings import Settings
 root, options, runs = Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])
 # Four chunks of training images; one of test images, so that the second process has none.
 vae.training.measure.CHUNK = 40
-vae.training.processes.follow.__globals__["time"].sleep = lambda seconds: None  # torchrun is not to end anyone here
+vae.training.processes.follow.__globals__["time"].sleep = lambda seconds: None  # here torchrun should end no process
 
 said, taken = {}, []
 take = vae.training.steps.Batches.take
@@ -66,7 +66,7 @@ def train(name, processes, *arguments):
 def gradients(processes, divergence, learn_alpha, size):
     # And the mean terms, of a batch of that size, by these processes.
     settings = Settings(divergence=divergence, weight=3.0, learn_alpha=learn_alpha)
-    model, optimizer, objective = vae.training.build(settings, torch.device("cpu"))
+    model, optimizer, objective = vae.training.training.build(settings, torch.device("cpu"))
     batches = vae.training.steps.Batches(few.train_images[:size], size, model.latent, settings.seed)
     batches.shuffle(1)
     optimizer.step = lambda: None
@@ -119,7 +119,7 @@ with joined() as processes:
             gradients(them, divergence, learn_alpha, size) for them in (together, ALONE)
         ]
     for divergence in ("jsg", "mmd"):
-        model, _, objective = vae.training.build(Settings(divergence=divergence), torch.device("cpu"))
+        model, _, objective = vae.training.training.build(Settings(divergence=divergence), torch.device("cpu"))
         for split, images in few.splits.items():
             compared[f"{split} {divergence}"] = [
                 vae.training.measure.mean_terms(model, objective, images, them) for them in (together, ALONE)
@@ -219,7 +219,7 @@ def test_evaluation_takes_each_image_once_and_draws_the_same_noise(two):
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_with_more_or_fewer_processes_to_the_same_curve(two):
+def test_a_run_that_continues_with_more_or_fewer_processes_has_the_same_curve(two):
     root, (said, _), _ = two
     assert [said[name][0] for name in ("begun by one", "resumed by two", "resumed by one")] == [0, 0, 0]
     check_curves(root / "changing", root / "alone" / "jsg")
@@ -228,7 +228,7 @@ def test_a_run_goes_on_with_more_or_fewer_processes_to_the_same_curve(two):
 
 
 @pytest.mark.slow
-def test_each_epoch_takes_every_image_once_in_an_order_of_its_own(two):
+def test_each_epoch_takes_every_image_once_in_a_new_order(two):
     steps = list(zip(*(said["jsg by two"][3] for said, _ in two[1:]), strict=True))
     epochs = [steps[:4], steps[4:8], steps[8:]]
     assert [[len(part) for part in step] for step in epochs[0]] == [[22, 21], [22, 21], [22, 21], [1, 0]]
@@ -238,7 +238,7 @@ def test_each_epoch_takes_every_image_once_in_an_order_of_its_own(two):
 
 
 @pytest.mark.slow
-def test_the_first_process_says_how_many_they_are(two):
+def test_the_first_process_prints_the_number_of_processes(two):
     root, (said, _), _ = two
     assert "eager on cpu, 2 processes, each of 1 threads" in said["jsg by two"][1]
     assert "eager on cpu, 1 threads" in said["jsg"][1]
@@ -258,7 +258,7 @@ def test_the_first_process_says_how_many_they_are(two):
         "breaks": "the reconstruction and divergence is not finite at epoch 1, step 1 of 1",
     }.items(),
 )
-def test_a_failure_ends_all_processes_and_only_the_first_says_why(two, name, error):
+def test_a_failure_ends_all_processes_and_only_the_first_reports_it(two, name, error):
     _, (said, _), (said_by_second, _) = two
     status, _, line, _ = said[name]
     assert status == 2
@@ -268,7 +268,7 @@ def test_a_failure_ends_all_processes_and_only_the_first_says_why(two, name, err
 
 
 @pytest.mark.slow
-def test_after_a_process_was_killed_torchrun_goes_on_by_itself_to_the_same_bits(two, tmp_path):
+def test_torchrun_restarts_after_a_kill_and_ends_with_the_same_bits(two, tmp_path):
     (tmp_path / "script.py").write_text(FIRST_IS_KILLED)
     ended = torchrun("--max-restarts", "1", tmp_path / "script.py", *OPTIONS, *RUNS["jsg"], "--out", tmp_path / "run")
     assert ended.returncode == 0, ended.stderr
@@ -288,13 +288,13 @@ def test_torchrun_ends_with_the_line_of_the_first_process(tmp_path):
     ended = torchrun(tmp_path / "script.py", "--out", run)
     assert ended.returncode == 1
     lines = [line for line in ended.stderr.splitlines() if line.startswith("vae.train:")]
-    assert lines == [f"vae.train: {run} already holds a run; go on with --resume, or name another --out"]
+    assert lines == [f"vae.train: {run} already holds a run; continue it with --resume, or choose another --out"]
     assert re.search(r"Root Cause.*rank +: 0 .*exitcode +: 2 ", ended.stderr, re.DOTALL)
     assert [(path.name, path.read_text()) for path in run.glob("[!.]*")] == [("metrics.jsonl", "precious")]
 
 
 @pytest.mark.parametrize("begun", [False, True])
-def test_processes_started_again_go_on_with_the_run_they_had_begun_and_no_other(tmp_path, begun):
+def test_restarted_processes_continue_only_the_run_that_they_began(tmp_path, begun):
     settings = Settings(out=tmp_path)
     processes = Processes(memory=HashStore())
     assert settle(settings, processes) == settings
@@ -305,7 +305,7 @@ def test_processes_started_again_go_on_with_the_run_they_had_begun_and_no_other(
 
 
 @pytest.mark.parametrize(("processes", "threads"), [(None, 2), (1, 2), (3, 1)])
-def test_threads_are_as_many_as_before_where_processes_are(tmp_path, processes, threads):
+def test_the_number_of_threads_is_restored_if_that_of_processes_is_the_same(tmp_path, processes, threads):
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     environment = {"threads": 2} | ({} if processes is None else {"processes": processes})
@@ -325,7 +325,7 @@ def test_more_processes_than_gpus_are_refused(monkeypatch):
         monkeypatch.setenv(name, "0")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with (
-        pytest.raises(UserError, match="2 processes need a GPU each, and here are 1; use --nproc-per-node 1"),
+        pytest.raises(UserError, match="2 processes need a GPU each, got 1; use --nproc-per-node 1"),
         joined(),
     ):
         pass
