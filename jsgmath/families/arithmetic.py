@@ -148,6 +148,11 @@ class Arithmetic(ABC):
         largest = self.xp.finfo(x.dtype).max
         return self.clamp(x, -largest, largest)
 
+    def normal(self, x: Array) -> Array:
+        """A positive number, within the range of normal numbers."""
+        info = self.xp.finfo(x.dtype)
+        return self.clamp(x, info.tiny, info.max)
+
     def used(self, weight: Weight, x: Array) -> Array:
         """``x``, but 0 where its weight is 0."""
         if isinstance(weight, float):
@@ -156,6 +161,8 @@ class Arithmetic(ABC):
 
     def at_largest(self, x: Array, y: Array) -> tuple[Array, Array]:
         """The maximum of x over the last axis, which is kept with length 1, and y at its place."""
+        shape = np.broadcast_shapes(tuple(x.shape), tuple(y.shape))
+        x, y = self.broadcast(x, shape), self.broadcast(y, shape)
         place = self.xp.argmax(self.constant(x), -1)[..., None]
         return self.taken(x, place), self.taken(y, place)
 
@@ -166,7 +173,7 @@ class Arithmetic(ABC):
     def log_ratio(self, excess: Array, y: Array, x: Array) -> Array:
         """``log(y/x)`` of positive numbers, given ``excess = y/x - 1``; ``y/x`` itself may leave the range."""
         k = y / x
-        f, m, log_rest = special.split(excess, k, self.clamp, self.log)
+        f, _, log_rest = special.split(excess, k, self.clamp, self.log)
         sound = (k > float(self.xp.finfo(k.dtype).tiny)) & (k < INFINITE)
         return self.where(sound, self.log1p(f) + log_rest, 2 * self.log(y**0.5 / x**0.5))
 

@@ -133,12 +133,15 @@ class Discrete(Family):
         moderate = (log_k < LARGE) & (log_k > -LARGE)
         k = m.exp(m.where(moderate, log_k, 0.0))
         calm = near & (t < LARGE)
-        excess = m.where(calm, (growth - lost) / m.where(near, 1 + lost, 1.0), k - 1)
         if isinstance(own, float) and own == 0:
             probs = second.probs
         else:
-            far = m.power(p1, own) * m.power(second.probs, weight) * m.exp(-weight * shift - log_z)
-            probs = m.where(moderate & ~zero, p1 * k, far)
+            product = m.where(gone, 0.0, m.power(p1, own) * m.power(second.probs, weight))
+            whole = product.sum(-1)[..., None]
+            there = whole > self.arithmetic.xp.finfo(whole.dtype).tiny ** 0.75
+            far = m.where(there, product / m.where(there, whole, 1.0), m.exp(log_product - log_z))
+            probs = m.where(calm & moderate & ~zero, p1 * k, far)
+        excess = m.where(calm, (growth - lost) / m.where(near, 1 + lost, 1.0), probs / m.where(zero, 1.0, p1) - 1)
         return Mean(p1, zero, m.where(gone, 0.0, probs), gone, log_k, moderate, k, excess)
 
     def to_mean(self, other: Any, own: Weight, weight: Weight) -> Array:
@@ -154,7 +157,6 @@ class Discrete(Family):
         value = m.where(moderate, G * m.gs_of(excess, k), p1 - G + G * log_k)
         value = m.where(gone, p1, m.where(zero, INFINITE, value)).sum(-1)
         return m.where(gone.all(-1), INFINITE, value)  # the two have no common outcome
-
 
     def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
         """The sum of a few products; those of a weight that is the number 0 are not computed."""

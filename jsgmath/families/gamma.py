@@ -93,7 +93,7 @@ class Exponential(Rated):
         m = self.arithmetic
         (high2, low2), (high1, low1) = self.rate_ratio(other)
         difference = (high2 - high1) + (low2 - low1)
-        r1, r2 = (m.finite(x) for x in (high2 / high1, high1 / high2))
+        r1, r2 = (m.normal(x) for x in (high2 / high1, high1 / high2))
         return m.log(high2) - m.log(high1), r1, r2, difference / high1, -difference / high2
 
     def to_mean(self, other: Any, own: Weight, weight: Weight) -> Array:
@@ -109,10 +109,13 @@ class Exponential(Rated):
     def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
         """As `formula.to_mean_grad` and `formula.from_mean_grad`, without the means."""
         (high2, low2), (high1, low1) = self.rate_ratio(other)
-        r1, r2 = (self.arithmetic.finite(x) for x in (high2 / high1, high1 / high2))
+        r1, r2 = (self.arithmetic.normal(x) for x in (high2 / high1, high1 / high2))
         _, _, p1, p2 = formula.shares(own, weight, r1, r2)
-        first, second = (w2 * p1 * p1, w1 * p2 * p2) if dual else (w1 * weight * p2, w2 * own * p1)
-        return self.by_rate(-first, high1, -second, high2, (high2 - high1) + (low2 - low1))
+        difference = (high2 - high1) + (low2 - low1)
+        if dual:
+            high = own * high1 + weight * high2
+            return self.by_rate(-(w1 * weight * p2 + w2 * own * p1), high, 0.0, high, difference)
+        return self.by_rate(-w1 * weight * p2, high1, -w2 * own * p1, high2, difference)
 
     def slope_of_weight(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> Array:
         _, r1, r2, e1, e2 = self.pair(other)
@@ -181,7 +184,7 @@ class Gamma(Rated):
     def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
         m = self.arithmetic
         a1, a2, a, d, high1, high2, difference, cross = self.parts(other, own, weight)
-        _, _, p1, p2 = formula.shares(own, weight, *(m.finite(x) for x in (high2 / high1, high1 / high2)))
+        _, _, p1, p2 = formula.shares(own, weight, *(m.normal(x) for x in (high2 / high1, high1 / high2)))
         high = own * high1 + weight * high2
         from1, from2 = self.log_differences(a1, a2, a, d, high1, high2, difference, own, weight)
         if dual:
@@ -196,14 +199,16 @@ class Gamma(Rated):
         a1, a2, a, d, high1, high2, difference, cross = self.parts(other, own, weight)
         high = own * high1 + weight * high2
         if dual:
-            along = d * (trigamma_times(m, a, d) - difference / high) - (d - a * (difference / high)) * (difference / high)
+            along = d * (trigamma_times(m, a, d) - difference / high) - (d - a * (difference / high)) * (
+                difference / high
+            )
             return (w1 * weight - w2 * own) * along
         from1, from2 = self.log_differences(a1, a2, a, d, high1, high2, difference, own, weight)
         means = (w1 * weight / high1 - w2 * own / high2) * cross * (difference / high)
         return (w1 * from1 + w2 * from2) * d + means
 
     def parts(self, other: Self, own: Weight, weight: Weight) -> tuple[Array, ...]:
-        """Shapes of self, other and G, ``a2 - a1``, two numbers in the ratio of the rates, ``b2 - b1`` and ``a1 b2 - a2 b1``."""
+        """The three shapes, ``a2 - a1``, ``b1``, ``b2``, ``b2 - b1`` and ``a1 b2 - a2 b1``; the b have the rates' ratio."""
         m = self.arithmetic
         a1, a2 = m.work(self.parameters["shape"]), m.work(other.parameters["shape"])
         (high2, low2), (high1, low1) = self.rate_ratio(other)
@@ -212,7 +217,16 @@ class Gamma(Rated):
         return a1, a2, own * a1 + weight * a2, a2 - a1, high1, high2, (high2 - high1) + (low2 - low1), cross
 
     def log_differences(
-        self, a1: Array, a2: Array, a: Array, d: Array, b1: Array, b2: Array, difference: Array, own: Weight, weight: Weight
+        self,
+        a1: Array,
+        a2: Array,
+        a: Array,
+        d: Array,
+        b1: Array,
+        b2: Array,
+        difference: Array,
+        own: Weight,
+        weight: Weight,
     ) -> tuple[Array, Array]:
         """What the expectation of log x under G exceeds those under self and other by."""
         m = self.arithmetic

@@ -23,7 +23,7 @@ class Normal(Family):
         q1, q2, delta, total, mean = s1 / s2, s2 / s1, s1 - s2, s1 + s2, m1 - m2
         e1, e2 = delta / s2 * (total / s2), -delta / s1 * (total / s1)
         log_r1 = 2 * m.log_ratio(delta / s2, s1, s2)
-        return log_r1, m.finite(q1 * q1), m.finite(q2 * q2), e1, e2, mean / s1, mean / s2
+        return log_r1, m.normal(q1 * q1), m.normal(q2 * q2), e1, e2, mean / s1, mean / s2
 
     def terms(self, other: Any, g1: Weight, g2: Weight, dual: bool) -> tuple[Array, Array]:
         m = self.arithmetic

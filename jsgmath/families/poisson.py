@@ -81,7 +81,7 @@ class Poisson(Family):
         if dual:
             by_mean = m.weighted(own * (w1 * weight - w2 * own), mean / divisor * log_ratio)
             return {"rate": by_mean - w1 * m.where(nothing, -1.0, from1 / divisor)}
-        by_mean = w1 * own * m.where(nothing, 0.0, from1 / divisor) + w2 * own * (from2 / divisor)
+        by_mean = m.weighted(w1 * own, m.where(nothing, 0.0, from1 / divisor)) + m.weighted(w2 * own, from2 / divisor)
         return {"rate": by_mean - m.weighted(w1 * weight, log_ratio)}
 
     def slope_of_weight(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> Array:
@@ -89,5 +89,6 @@ class Poisson(Family):
         if dual:
             return (w1 * weight - w2 * own) * (mean * log_ratio) * log_ratio
         return (w1 * from1 + w2 * from2) * log_ratio
+
     def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         return self.like(other, rate=self.rates(other, own, weight)[3])

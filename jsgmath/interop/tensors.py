@@ -86,7 +86,9 @@ def numpyro_low_rank_normal(distribution: Any) -> Any:
 
 def distrax_low_rank_normal(distribution: Any) -> Any:
     """``D + U V^T``: with V = U it has a low-rank form, which needs the square of the scale; otherwise it is dense."""
-    factor = concrete(distribution.scale.to_dense() if hasattr(distribution.scale, "to_dense") else distribution.scale.matrix)
+    factor = concrete(
+        distribution.scale.to_dense() if hasattr(distribution.scale, "to_dense") else distribution.scale.matrix
+    )
     return of_factor(concrete(distribution.loc), factor, not np.triu(factor, 1).any())
 
 
@@ -106,7 +108,12 @@ def numpyro_wishart(distribution: Any) -> Composite:
 
 
 def tfp_wishart(distribution: Any) -> Composite:
-    return wishart(concrete(distribution.scale.to_dense() if hasattr(distribution.scale, "to_dense") else distribution._scale.to_dense()), distribution.df)
+    return wishart(
+        concrete(
+            distribution.scale.to_dense() if hasattr(distribution.scale, "to_dense") else distribution._scale.to_dense()
+        ),
+        distribution.df,
+    )
 
 
 def by_parameters(family: Callable[..., families.Family], **names: str) -> Converter:

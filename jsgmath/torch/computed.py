@@ -9,7 +9,6 @@ from torch import Tensor
 from jsgmath.families.arithmetic import Computation
 from jsgmath.torch.typed import Function, broadcast_shapes
 
-
 # Numbers of a block on a CPU, so that it stays in the cache from one operation to the next.
 BLOCK = 2**14
 
