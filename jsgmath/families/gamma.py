@@ -208,7 +208,7 @@ class Gamma(Rated):
         return (w1 * from1 + w2 * from2) * d + means
 
     def parts(self, other: Self, own: Weight, weight: Weight) -> tuple[Array, ...]:
-        """The three shapes, ``a2 - a1``, ``b1``, ``b2``, ``b2 - b1`` and ``a1 b2 - a2 b1``; the b have the rates' ratio."""
+        """The three shapes, ``a2 - a1``, ``b1``, ``b2``, ``b2 - b1`` and ``a1 b2 - a2 b1``; b is the rate, scaled."""
         m = self.arithmetic
         a1, a2 = m.work(self.parameters["shape"]), m.work(other.parameters["shape"])
         (high2, low2), (high1, low1) = self.rate_ratio(other)
