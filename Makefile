@@ -1,6 +1,7 @@
 # The two main commands are `make train` and `make test`.  Each target sets up .venv first, unless that is done.
 PYTHON ?= python3
 BIN := .venv/bin
+CORE := jsgmath/formula.py jsgmath/special.py $(wildcard jsgmath/native/*.?pp jsgmath/native/*.py)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: help train test lint docs
@@ -34,7 +35,7 @@ docs: .venv/docs.installed
 	@echo 'Creating .venv'
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 2; }
 
-.venv/%.installed: pyproject.toml constraints.txt | .venv/bin/python
+.venv/%.installed: pyproject.toml constraints.txt $(CORE) | .venv/bin/python
 	@echo 'Installing jsgmath[$*] into .venv (a few minutes the first time)'
 	@$(PIP) --editable '.[$*]'
 	@touch $@

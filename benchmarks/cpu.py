@@ -87,17 +87,26 @@ def test_compiled(measure, name, functions, count, rows, n):
     torch_step(measure, name, "torch.compile of the textbook", compiled, count, rows, n)
 
 
+@pytest.mark.parametrize("rows_n", [(1, 1), (1, 10), (1000, 20), (10000, 50)], ids=lambda x: f"{x[0]}x{x[1]}")
+@pytest.mark.parametrize("form", ["var", "std", "logvar"])
 @pytest.mark.parametrize("implementation", ["jsgmath", "textbook"])
-def test_numpy_diagonal(measure, implementation):
-    m1, logvar1, m2, logvar2 = np.random.default_rng(1).normal(size=(4, 1000, 20))
+def test_numpy_diagonal(measure, implementation, form, rows_n):
+    """The textbook takes the form that is given: log-variances as the paper's code does, else variances."""
+    m1, logvar1, m2, logvar2 = np.random.default_rng(1).normal(size=(4, *rows_n))
+    scales = [{"var": np.exp(x), "std": np.exp(x / 2), "logvar": x}[form] for x in (logvar1, logvar2)]
 
     def ours():
-        return jsgmath.jsg(jsgmath.Gaussian(m1, logvar=logvar1), jsgmath.Gaussian(m2, logvar=logvar2), ALPHA)
+        N1, N2 = (jsgmath.Gaussian(m, **{form: s}) for m, s in zip((m1, m2), scales, strict=True))
+        return jsgmath.jsg(N1, N2, ALPHA)
 
     def other():
-        return peers.diagonal_loss(m1, logvar1, m2, logvar2, ALPHA, dual=False)
+        if form == "logvar":
+            return peers.diagonal_loss(m1, scales[0], m2, scales[1], ALPHA, dual=False)
+        v1, v2 = scales if form == "var" else (s * s for s in scales)
+        return peers.diagonal_variances(m1, v1, m2, v2, ALPHA)
 
-    measure("JSG of two diagonal, NumPy, 1000 x 20", implementation, ours if implementation == "jsgmath" else other)
+    group = f"JSG of two diagonal, NumPy, {form}, {rows_n[0]} x {rows_n[1]}"
+    measure(group, implementation, ours if implementation == "jsgmath" else other)
 
 
 @pytest.mark.parametrize(("count", "n"), [(1, 10), (100, 10), (10, 50)])

@@ -16,7 +16,7 @@ from jsgmath.hints import CONVENTIONS
 
 def real_array(name: str, value: ArrayLike) -> np.ndarray:
     """Converts ``value`` to an array of real floating-point numbers."""
-    if type(value).__module__.partition(".")[0] == "torch":
+    if not isinstance(value, np.ndarray) and type(value).__module__.partition(".")[0] == "torch":
         raise TypeError(f"{name} must be NumPy or plain numbers, got a torch tensor; tensors go to jsgmath.torch")
     try:
         array = np.asarray(value)
@@ -31,10 +31,15 @@ def real_array(name: str, value: ArrayLike) -> np.ndarray:
 
 def as_weight(name: str, alpha: ArrayLike) -> np.ndarray:
     """Converts a weight in [0, 1], or an array of weights, to the working precision."""
+    return weight_array(name, alpha).astype(special.WORK)
+
+
+def weight_array(name: str, alpha: ArrayLike) -> np.ndarray:
+    """Converts a weight in [0, 1], or an array of weights, to an array of the same numbers."""
     weight = real_array(name, alpha)
-    if not ((weight >= 0) & (weight <= 1)).all():
+    if np.count_nonzero((weight >= 0) & (weight <= 1)) != weight.size:
         raise ValueError(f"{name} must lie in [0, 1], got {weight[~((weight >= 0) & (weight <= 1))].flat[0]}")
-    return weight.astype(special.WORK)
+    return weight
 
 
 def number_between_0_and_1(name: str, alpha: object) -> float:
@@ -59,8 +64,11 @@ def check_dimensions(n1: int, n2: int) -> None:
 
 def common_shape(what: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
     """Returns the shape to which all ``shapes`` broadcast; the keys name their owners in the message."""
+    different = set(shapes.values())
+    if len(different) == 1:
+        return different.pop()
     try:
-        return np.broadcast_shapes(*shapes.values())
+        return np.broadcast_shapes(*different)
     except ValueError:
         found = [f"{shape} of {name}" for name, shape in shapes.items() if shape]  # () broadcasts with every shape
         listed = f"{', '.join(found[:-1])} and {found[-1]}"

@@ -71,8 +71,8 @@ class Gaussian:
         if self._form == "cov" and type(cov).__module__.startswith("scipy.stats."):
             self._form, scale, factor = _of_scipy(cov)
         mean, scale = real_array("mean", mean), real_array(self._form, scale)
-        dtype = np.result_type(mean, scale)
-        if not np.isfinite(mean).all():
+        dtype = mean.dtype if mean.dtype == scale.dtype else np.result_type(mean, scale)
+        if np.count_nonzero(np.isfinite(mean)) != mean.size:
             raise ValueError(f"mean must be finite, got {_first(mean, ~np.isfinite(mean))}")
         if self._form in DIAGONAL:
             _check_diagonal(self._form, scale)
@@ -141,7 +141,8 @@ class Gaussian:
     @property
     def batch_shape(self) -> tuple[int, ...]:
         scale_batch = self._scale.shape[: -1 if self.is_diagonal else -2]
-        return np.broadcast_shapes(self._mean.shape[:-1], scale_batch)
+        mean_batch = self._mean.shape[:-1]
+        return mean_batch if mean_batch == scale_batch else np.broadcast_shapes(mean_batch, scale_batch)
 
     @property
     def is_diagonal(self) -> bool:
@@ -205,11 +206,11 @@ def inverse_of_tril(factor: np.ndarray) -> np.ndarray:
 
 
 def _check_diagonal(form: str, scale: np.ndarray) -> None:
-    wanted, bad = "positive and finite", ~((scale > 0) & (scale < np.inf))
+    wanted, good = "positive and finite", (scale > 0) & (scale < np.inf)
     if form == "logvar":
-        wanted, bad = "finite", ~np.isfinite(scale)
-    if bad.any():
-        raise ValueError(f"{form} must be {wanted}, got {_first(scale, bad)}")
+        wanted, good = "finite", np.isfinite(scale)
+    if np.count_nonzero(good) != good.size:
+        raise ValueError(f"{form} must be {wanted}, got {_first(scale, ~good)}")
 
 
 def _check_square(form: str, matrix: np.ndarray) -> None:
@@ -306,7 +307,7 @@ def _first(array: np.ndarray, where: np.ndarray) -> Any:
 
 
 def _freeze(array: np.ndarray) -> np.ndarray:
-    array.flags.writeable = False
+    array.setflags(write=False)
     return array
 
 

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import jsgmath
+from jsgmath.native.build import compiler
 
 ROOT = Path(__file__).parent.parent
 
@@ -84,6 +85,28 @@ numpy.savez("images.npz", images=vae.data.load("fashion-mini").train_images[:200
     assert "fashion-mini" in run(python, "-m", "vae.data", "status", cwd=tmp_path)
     run(python, "-m", "vae.train", "--data", "images.npz", "--epochs", "1", "--out", "run", cwd=tmp_path)
     assert (tmp_path / "run" / "model.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_core_where_it_was_built_with_a_compiler(wheel, python, tmp_path):
+    """Without one it is a wheel for any platform, in which NumPy computes the same value."""
+    script = "import jsgmath; print(jsgmath.kl(jsgmath.Gaussian(1.0, var=2.0), jsgmath.Gaussian(0.0, std=3.0)).hex())"
+    if compiler() is not None:
+        assert not wheel.name.endswith("-none-any.whl")
+        assert "core for diagonal Gaussians: compiled C++" in run(python, "-m", "jsgmath", cwd=tmp_path)
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    result = subprocess.run(build, env=os.environ | {"CXX": "no-such-compiler"}, capture_output=True, text=True)
+    assert "jsgmath without its compiled core: no C++ compiler" in result.stdout + result.stderr
+    (plain,) = tmp_path.glob("*-none-any.whl")
+    with zipfile.ZipFile(plain) as archive:
+        archive.extractall(tmp_path / "plain")
+    for program in (["-m", "jsgmath"], ["-c", script]):
+        environment = os.environ | {"PYTHONPATH": str(tmp_path / "plain")}
+        result = subprocess.run(
+            [sys.executable, *program], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        wanted = "core for diagonal Gaussians: NumPy" if "-m" in program else run(python, "-c", script, cwd=tmp_path)
+        assert wanted in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -140,3 +140,19 @@ def distance(got, ball, unit):
         return np.inf
     with ctx.workprec(2400):  # the bits of all float64 span 2098 bits, so the difference is exact
         return abs(float(((arb(float(got)) - ball) / unit).mid()))
+
+
+def is_nearest(got, ball):
+    """Whether a float of its type is nearest to the number in the ball, as far as the ball tells."""
+    dtype = np.asarray(got).dtype.type
+    largest = np.finfo(dtype).max
+    with ctx.workprec(2400):
+        step = arb(float(largest)) - arb(float(np.nextafter(largest, dtype(0))))
+
+        def number(x):  # for infinity the float that would come next
+            return arb(float(x)) if np.isfinite(x) else arb(float(largest)) + step
+
+        below, above = np.nextafter(got, dtype(0)), np.nextafter(got, dtype(np.inf))
+        too_small = np.isfinite(got) and ball > (number(got) + number(above)) / 2
+        too_large = got > 0 and ball < (number(got) + number(below)) / 2
+        return not (too_small or too_large)

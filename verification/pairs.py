@@ -7,6 +7,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 import jsgmath
+from jsgmath import rounding
+from jsgmath.nearest import Divergence
+from jsgmath.reduction.diagonal import diagonal_pairs
 from verification import oracles
 
 DIVERGENCES = [(dual, convention) for dual in (False, True) for convention in ("deasy", "nielsen")]
@@ -54,6 +57,18 @@ def exact(G):
 
 def divergence(dual):
     return jsgmath.jsg_dual if dual else jsgmath.jsg
+
+
+def in_working_precision(dual):
+    """The divergence of diagonal Gaussians as NumPy computes it, before it is rounded to the nearest float."""
+
+    def function(N1, N2, alpha, *, convention="deasy"):
+        kind = Divergence.JSG_DUAL if dual else Divergence.JSG
+        with np.errstate(all="ignore"):
+            pairs = diagonal_pairs(N1, N2)
+            return rounding.bounded(kind, convention == "deasy", N1, N2, pairs, np.asarray(alpha))[0]
+
+    return function
 
 
 def scalar_pairs(*sizes):

@@ -206,3 +206,14 @@ def test_economised_coefficients_are_nearly_the_best():
         off = [special.polynomial(mp.mpf(j) / 1000, coefficients) - (mp.mpf(j) / 1000) ** 4 for j in range(1001)]
         assert mp.almosteq(max(off), mp.mpf(1) / 128, mp.mpf(10) ** -4)
         assert mp.almosteq(min(off), -mp.mpf(1) / 128, mp.mpf(10) ** -4)
+
+
+def test_beyond_the_exponent_range_a_logarithm_is_that_of_the_other_ratio():
+    """Between the limits log(k) counts, beyond them ``log(other_k) + log_r``; both differ here on purpose."""
+    work, tiny = special.WORK, np.finfo(special.WORK).tiny
+    other_k, log_r = work(3), work(7)
+    for exponent, cut_off in ((0.999, True), (0.8, True), (0.7, False), (0.1, False)):
+        for k in (tiny ** work(exponent), tiny ** work(-exponent)):
+            x = k - 1
+            got = special.numpy_kernel(special.g)(x, k, other_k, log_r)
+            assert got == x - (np.log(other_k) + log_r if cut_off else np.log(k if x < 0 else 1 + x))

@@ -1,5 +1,6 @@
 """Distributions whose divergences are sums, or multiples, of those of other distributions."""
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -30,16 +31,17 @@ class Composite(Distribution):
         return shape[: len(shape) - self.axes]
 
     def skew(self, other: Self, alpha: Any, convention: Convention, dual: bool) -> Any:
-        from jsgmath import divergences  # which imports this module
+        raise TypeError("independent multivariate Gaussians are taken by the divergences of two distributions only")
 
+    def combined(self, other: Self, divergence: Callable[[Any, Any, Any], Any], alpha: Any) -> Any:
+        """The sum of the divergences of the parts, times the degrees of freedom."""
         check_pair(self, other)
         if self.degrees is not other.degrees and not np.all(np.asarray(self.degrees == other.degrees)):
             raise ValueError(
                 f"N1 is a Wishart distribution of {self.degrees} degrees of freedom but N2 of {other.degrees}; "
                 "they are taken only if these numbers are equal"
             )
-        function = divergences.jsg_dual if dual else divergences.jsg
-        value = function(self.base, other.base, self.for_parts(alpha), convention=convention) * self.degrees
+        value = divergence(self.base, other.base, self.for_parts(alpha)) * self.degrees
         return value.sum(tuple(range(-self.axes, 0))) if self.axes else value
 
     def geometric_mean(self, other: Self, weight: Any) -> Self:

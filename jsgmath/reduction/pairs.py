@@ -62,4 +62,4 @@ def pair_weights(
 
 def common_dtype(N1: Gaussian, N2: Gaussian) -> np.dtype[Any]:
     """The type to which results for N1 and N2 are rounded."""
-    return np.result_type(N1.dtype, N2.dtype)
+    return N1.dtype if N1.dtype == N2.dtype else np.result_type(N1.dtype, N2.dtype)

@@ -11,8 +11,8 @@ from string import Template
 import numpy as np
 
 from jsgmath import __version__, formula, special
+from jsgmath.native.translate import javascript
 from vae.report.collect import Contents
-from vae.report.javascript import translate
 from vae.report.sections import numbers_html, section_html, swatch
 from vae.style import COLOURS
 
@@ -53,7 +53,7 @@ def library() -> str:
     """The formula as JavaScript, inside one function."""
     constants = "\n".join(f"const {constant} = {value!r};" for constant, value in CONSTANTS.items())
     names = ", ".join(function.__name__ for function in FUNCTIONS)
-    functions = f"(() => {{\n{translate(*FUNCTIONS)}\n\nreturn {{ {names} }};\n}})()"
+    functions = f"(() => {{\n{javascript(*FUNCTIONS)}\n\nreturn {{ {names} }};\n}})()"
     return f'"use strict";\n{constants}\n\nconst formula = {functions};\n'
 
 

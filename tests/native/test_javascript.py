@@ -4,7 +4,7 @@ from functools import cache
 
 import pytest
 
-from vae.report.javascript import Unknown, translate
+from jsgmath.native.translate import Unknown, javascript
 
 
 def sums(a, b, flag):
@@ -20,7 +20,7 @@ def sums(a, b, flag):
 
 
 def test_supported_python_is_translated():
-    assert translate(sums) == (
+    assert javascript(sums) == (
         "function sums(a, b, flag) {\n"
         "  let _, i, total;\n"
         "  total = (0 * a);\n"
@@ -130,4 +130,4 @@ REFUSED = [power, floor, free, attribute, keyword, default, starred, chained, ei
 @pytest.mark.parametrize("function", REFUSED, ids=lambda function: function.__name__)
 def test_other_syntax_is_refused(function):
     with pytest.raises(Unknown):
-        translate(function)
+        javascript(function)

@@ -1,0 +1,133 @@
+"""The compiled core: divergences of diagonal Gaussians, computed by `formula.py` as C++ and correctly rounded.
+
+It is optional. Without it, NumPy computes the same bits more slowly. ``python -m jsgmath`` tells which of the two runs.
+
+The environment variable ``JSGMATH_NATIVE`` chooses: ``0`` turns the core off; ``plain``, ``avx2`` or ``avx512`` turns
+on that instruction set alone, and is an error where the machine or the core lacks it.
+"""
+
+import ctypes
+import math
+import os
+import struct
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jsgmath.native.sources import HERE, LIBRARY, sources
+
+FORMS = {"var": 0, "logvar": 1, "std": 2}
+# The struct Shape of diagonal.hpp: strides of five arrays, rows and n, and five numbers.
+SHAPE = struct.Struct("@7q5i")
+SMALL = 64  # of so few numbers a copy is passed, which takes less time than asking for the address
+ELEMENTS_PER_THREAD = 50_000  # a thread costs as much as some thousand elements
+
+
+class Core(NamedTuple):
+    """The library, and the instruction set it uses: its place in the library's list, and its name."""
+
+    function: Any
+    place: int
+    instruction_set: str
+
+
+def open_core(path: Path = HERE / LIBRARY, wanted: str = "") -> tuple[Core | None, str]:
+    """The compiled core, or None; and what can be said of it. ``wanted`` names the only instruction set allowed."""
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError as error:
+        return None, f"the compiled one cannot be loaded ({error}); python -m jsgmath.native compiles it"
+    library.jsgmath_sources.restype = library.jsgmath_instruction_set.restype = ctypes.c_char_p
+    if library.jsgmath_sources() != sources().encode():
+        return None, "the compiled one was made from other sources; run python -m jsgmath.native"
+    names: list[str] = []
+    while name := library.jsgmath_instruction_set(len(names)):
+        names.append(name.decode())
+    if wanted and wanted not in names:
+        return None, f"the compiled one has no {wanted} here, but {', '.join(names)}"
+    function = library.jsgmath_diagonal
+    function.argtypes = [ctypes.c_char_p, *6 * [ctypes.c_void_p], ctypes.c_int32, ctypes.c_int32]
+    function.restype = ctypes.c_int64
+    place = names.index(wanted) if wanted else 0
+    return Core(function, place, names[place]), f"instruction set {names[place]}, of {', '.join(names)}"
+
+
+def chosen_core() -> tuple[Core | None, str]:
+    """The core by the environment variable."""
+    wanted = os.environ.get("JSGMATH_NATIVE", "")
+    if wanted == "0":
+        return None, "JSGMATH_NATIVE=0 turns the compiled one off"
+    core, reason = open_core(wanted=wanted)
+    if wanted and core is None:
+        raise ImportError(f"JSGMATH_NATIVE={wanted}: {reason}")
+    return core, reason
+
+
+CORE, REASON = chosen_core()
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def diagonal(
+    divergence: int,
+    reverse: bool,
+    forms: tuple[str, str],
+    arrays: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    alpha: np.ndarray,
+    shape: tuple[int, ...],
+    n: int,
+    single: bool,
+    core: Core | None = None,
+) -> tuple[np.ndarray, int]:
+    """Values of shape ``shape``, and how many are left open.
+
+    A value is the nearest float64, or float32 if ``single``; it is NaN if the core leaves open which that is.
+
+    Args:
+        divergence, reverse: a `nearest.Divergence`, and the argument of `formula.mean_weights`.
+        arrays: mean1, scale1, mean2, scale2, which broadcast to ``(*shape, n)``.
+        alpha: broadcasts to ``shape``.
+        core: another than the one that is in use.
+    """
+    core = core or CORE
+    assert core is not None
+    rows = math.prod(shape)
+    if rows == 0:
+        return np.empty(shape), 0
+    held = [_rows(array, (*shape, n)) for array in arrays]
+    alpha = alpha if alpha.size == 1 else np.broadcast_to(alpha, shape)
+    held.append(np.ascontiguousarray(alpha, np.float64))
+    strides = [0 if array.size == n < rows * n else n for array in held[:4]]
+    description = SHAPE.pack(
+        *strides,
+        int(alpha.size > 1),
+        rows,
+        n,
+        *(FORMS[form] for form in forms),
+        divergence,
+        reverse,
+        single,
+    )
+    pointers = [array.tobytes() if array.size <= SMALL else array.ctypes.data for array in held]
+    threads = 1
+    if rows * n >= 2 * ELEMENTS_PER_THREAD:
+        threads = min(cores(), rows, rows * n // ELEMENTS_PER_THREAD)
+    if rows == 1:
+        value = ctypes.c_double()
+        left = core.function(description, *pointers, ctypes.byref(value), core.place, 1)
+        return np.array(value.value).reshape(shape), left
+    values = np.empty(shape)
+    return values, core.function(description, *pointers, values.ctypes.data, core.place, threads)
+
+
+def _rows(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """``array`` in float64, one row after the other; a single row where all are the same."""
+    if array.shape != shape and array.size != shape[-1]:
+        array = np.broadcast_to(array, shape)
+    return np.ascontiguousarray(array, np.float64)

@@ -1,0 +1,140 @@
+"""Compiles the core with the system's C++ compiler; ``python -m jsgmath.native`` does it where the sources are.
+
+The environment variable ``CXX`` names another compiler than ``c++``, with options if need be.  A build of the package
+runs this file before the package can be imported, so it imports nothing of it, and finds the two files that it needs by
+their place.
+"""
+
+import ast
+import importlib.util
+import math
+import os
+import platform
+import shlex
+import shutil
+import struct
+import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+
+
+def _beside(name: str) -> ModuleType:
+    """The module in the file of this name in this folder."""
+    spec = importlib.util.spec_from_file_location(f"_core_{name}", Path(__file__).with_name(f"{name}.py"))
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_sources = _beside("sources")
+HERE, LIBRARY = _sources.HERE, _sources.LIBRARY
+TRANSLATED = ["ratio", "split_g", "split_gs", "mean_weights", "shares", "to_mean", "from_mean", "skew"]
+# The bounds need sums and products as they stand; the two others let the compiler make vectors of a choice.
+STRICT = ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+OPTIONS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", *STRICT]
+PLAIN: dict[str, list[str]] = {"plain": []}
+X86 = PLAIN | {
+    "avx2": ["-mavx2", "-mfma"],
+    "avx512": ["-mavx2", "-mfma", "-mavx512f", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"],
+}
+
+# Terms of the series, first those whose coefficients are pairs; verification/README.md has what they leave out.
+TAIL_PAIRS, TAIL = 3, 11
+EXP_PAIRS, EXP = 6, 10
+
+
+def compiler() -> list[str] | None:
+    """The command of the C++ compiler, or None where there is none."""
+    command = shlex.split(os.environ.get("CXX", "c++"))
+    return command if command and shutil.which(command[0]) else None
+
+
+def build(target: Path = HERE / LIBRARY, command: list[str] | None = None, machine: str | None = None) -> Path:
+    """Compiles the library and puts it in ``target``.
+
+    Raises:
+        FileNotFoundError: no C++ compiler.
+        subprocess.CalledProcessError: it failed; ``stderr`` has its messages.
+    """
+    command = command or compiler()
+    if command is None:
+        raise FileNotFoundError("no C++ compiler: install one, or name it in the environment variable CXX")
+    machine = machine or platform.machine()
+    sets = X86 if machine.lower() in ("x86_64", "amd64") else PLAIN
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        (work / "formula.hpp").write_text(formula_header())
+        (work / "constants.hpp").write_text(constants_header())
+        (work / "sources.hpp").write_text(f'#define SOURCES "{_sources.sources()}"\n')
+
+        tasks = [("interface", "interface.cpp", ["-DX86"] if sets is X86 else [])]
+        tasks += [(name, "diagonal.cpp", [*options, f"-DNAME=diagonal_{name}"]) for name, options in sets.items()]
+
+        def compiled(task: tuple[str, str, list[str]]) -> Path:
+            name, source, options = task
+            made = work / f"{name}.o"
+            _run([*command, *OPTIONS, *options, f"-I{work}", f"-I{HERE}", "-c", str(HERE / source), "-o", str(made)])
+            return made
+
+        with ThreadPoolExecutor(len(tasks)) as pool:
+            objects = list(pool.map(compiled, tasks))
+        made = work / target.name
+        _run([*command, "-shared", "-pthread", *map(str, objects), "-o", str(made)])
+        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        shutil.copyfile(made, temporary)
+        temporary.replace(target)
+    return target
+
+
+def _run(command: list[str]) -> None:
+    subprocess.run(command, check=True, capture_output=True, text=True)
+
+
+def formula_header() -> str:
+    """The formula and the kernels as C++."""
+    found = {
+        node.name: node
+        for path in _sources.FORMULAS
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.FunctionDef)
+    }
+    return _beside("translate").cpp(*(found[name] for name in TRANSLATED)) + "\n"
+
+
+def constants_header() -> str:
+    """Coefficients of the series, the highest power first, and log(2)."""
+    tail = [Fraction(2, 2 * k + 3) for k in range(TAIL_PAIRS + TAIL)]
+    exp = [Fraction(1, math.factorial(k + 2)) for k in range(EXP_PAIRS + EXP)]
+    log2 = log_of_2()
+    high = Fraction(math.floor(log2 * 2**42), 2**42)  # 42 digits: times 10 bits it is exact
+    lines = ["#pragma once", '#include "pair.hpp"']
+    for name, series, pairs in (("TAIL", tail, TAIL_PAIRS), ("EXP", exp, EXP_PAIRS)):
+        lines += [f"const int {name}_PAIRS_COUNT = {pairs}, {name}_COUNT = {len(series) - pairs};"]
+        lines += [f"constexpr Pair {name}_PAIRS[] = {{{', '.join(map(_pair, reversed(series[:pairs])))}}};"]
+        lines += [f"constexpr double {name}[] = {{{', '.join(float(c).hex() for c in reversed(series[pairs:]))}}};"]
+    lines += [
+        f"const Pair LOG2 = {_pair(log2)};",
+        f"const double LOG2_HIGH = {float(high).hex()}, LOG2_LOW = {float(log2 - high).hex()};",
+        f"const double INVERSE_LOG2 = {float(1 / log2).hex()};",
+        f"const uint64_t SQRT_HALF = {_bits(math.sqrt(0.5)):#x};",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def log_of_2() -> Fraction:
+    """To 200 bits: ``2 artanh(1/3)``."""
+    return sum((Fraction(2, (2 * k + 1) * 3 ** (2 * k + 1)) for k in range(70)), Fraction(0))
+
+
+def _bits(x: float) -> int:
+    return struct.unpack("<q", struct.pack("<d", x))[0]
+
+
+def _pair(x: Fraction) -> str:
+    high = float(x)
+    return f"{{{high.hex()}, {float(x - Fraction(high)).hex()}}}"

@@ -1,0 +1,23 @@
+// What the C interface (interface.cpp) and the loops (diagonal.cpp) have in common.
+#pragma once
+
+#include <cstdint>
+
+enum Form { VAR, LOGVAR, STD };
+enum Divergence { JSG, JSG_DUAL, JEFFREYS };
+
+// A batch of pairs of diagonal Gaussians.  Row i of an array begins at i times its stride, which is n, or 0 if all
+// rows are the same; alpha has a stride of 1 or 0.
+struct Shape {
+  int64_t mean1_stride, scale1_stride, mean2_stride, scale2_stride, alpha_stride;
+  int64_t rows, n;
+  int32_t form1, form2, divergence, reversed, single;
+};
+struct Batch : Shape {
+  const double *mean1, *scale1, *mean2, *scale2, *alpha;
+  double *values;
+};
+
+// The values of some rows, each the nearest double (of those that a float holds, if `single`), or NaN where the error
+// bound leaves that open; how many are open.
+typedef int64_t Evaluate(const Batch &batch, int64_t first, int64_t last);

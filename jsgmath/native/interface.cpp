@@ -1,0 +1,81 @@
+// The C interface of the core: chooses the instruction set, and shares the rows of a batch among threads.
+#include <atomic>
+#include <cstdint>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#include "diagonal.hpp"
+#include "sources.hpp"
+
+extern "C" {
+Evaluate diagonal_plain;
+#ifdef X86
+Evaluate diagonal_avx2, diagonal_avx512;
+#endif
+}
+
+namespace {
+
+struct InstructionSet {
+  const char *name;
+  Evaluate *evaluate;
+};
+
+// Those of this binary that this processor has, the best first.
+std::vector<InstructionSet> available() {
+  std::vector<InstructionSet> sets;
+#ifdef X86
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vl"))
+    sets.push_back({"avx512", diagonal_avx512});
+  if (avx2) sets.push_back({"avx2", diagonal_avx2});
+#endif
+  sets.push_back({"plain", diagonal_plain});
+  return sets;
+}
+
+const std::vector<InstructionSet> &sets() {
+  static const std::vector<InstructionSet> found = available();
+  return found;
+}
+
+}  // namespace
+
+#ifdef _WIN32
+#define EXPORT extern "C" __declspec(dllexport)
+#else
+#define EXPORT extern "C" __attribute__((visibility("default")))
+#endif
+
+// What the library was made from, for its loader to compare.
+EXPORT const char *jsgmath_sources() { return SOURCES; }
+
+// The name of an instruction set by its place among those available, or null.
+EXPORT const char *jsgmath_instruction_set(int32_t place) {
+  return place < int32_t(sets().size()) ? sets()[place].name : nullptr;
+}
+
+// Computes a batch by so many threads; returns how many rows the error bound leaves open.
+EXPORT int64_t jsgmath_diagonal(const Shape *shape, const double *mean1, const double *scale1, const double *mean2,
+                                const double *scale2, const double *alpha, double *values, int32_t place,
+                                int32_t threads) {
+  Batch batch;
+  std::memcpy(static_cast<Shape *>(&batch), shape, sizeof *shape);  // Python's bytes may not be aligned
+  batch.mean1 = mean1, batch.scale1 = scale1, batch.mean2 = mean2, batch.scale2 = scale2;
+  batch.alpha = alpha, batch.values = values;
+  Evaluate *evaluate = sets()[place].evaluate;
+  if (threads < 2) return evaluate(batch, 0, batch.rows);
+  std::atomic<int64_t> next{0}, open{0};
+  const int64_t step = batch.rows / (8 * threads) + 1;
+  auto work = [&] {
+    for (int64_t first; (first = next.fetch_add(step)) < batch.rows;)
+      open += evaluate(batch, first, first + step < batch.rows ? first + step : batch.rows);
+  };
+  std::vector<std::thread> others;
+  for (int32_t i = 1; i < threads; i++) others.emplace_back(work);
+  work();
+  for (std::thread &other : others) other.join();
+  return open;
+}

@@ -1,0 +1,148 @@
+// Numbers of twice the precision of a double: an unevaluated sum of two doubles, computed with + - * / alone.
+//
+// A pair's low part is at most some hundred units of the last place of its high part; it is not brought below one unit
+// after every operation, which would double the work.  The relative error of an operation is then below 2^-85
+// (verification/README.md, "Pairs of doubles"); the compiler must not contract or reorder, so -ffp-contract=off.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#define INLINE static inline __attribute__((always_inline))
+#define INLINE_MEMBER __attribute__((always_inline))
+
+// a * b + c, rounded once where the processor has an instruction for it, else twice; the bounds hold for both.
+INLINE double multiply_add(double a, double b, double c) {
+#if defined(__FMA__) || defined(__aarch64__)
+  return __builtin_fma(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
+struct Pair {
+  double high, low;
+};
+
+// a + b exactly [Knuth].
+INLINE Pair two_sum(double a, double b) {
+  double sum = a + b, part = sum - a;
+  return {sum, (a - (sum - part)) + (b - part)};
+}
+
+// The same where |a| >= |b| or a is 0 [Dekker].
+INLINE Pair fast_two_sum(double a, double b) {
+  double sum = a + b;
+  return {sum, b - (sum - a)};
+}
+
+// a * b exactly.
+INLINE Pair two_product(double a, double b) {
+  double product = a * b;
+#if defined(__FMA__) || defined(__aarch64__)
+  return {product, __builtin_fma(a, b, -product)};
+#else
+  const double splitter = 134217729.0;  // 2^27 + 1: halves of 26 bits, whose products are exact [Veltkamp, Dekker]
+  double wide_a = splitter * a, high_a = wide_a - (wide_a - a), low_a = a - high_a;
+  double wide_b = splitter * b, high_b = wide_b - (wide_b - b), low_b = b - high_b;
+  return {product, ((high_a * high_b - product) + high_a * low_b + low_a * high_b) + low_a * low_b};
+#endif
+}
+
+// a - q b for a quotient q, but for a rounding of what remains.
+INLINE double remainder(double a, double q, double b) {
+#if defined(__FMA__) || defined(__aarch64__)
+  return __builtin_fma(-q, b, a);
+#else
+  Pair product = two_product(q, b);
+  return (a - product.high) - product.low;
+#endif
+}
+
+INLINE Pair operator-(Pair a) { return {-a.high, -a.low}; }
+
+INLINE Pair operator+(Pair a, Pair b) {
+  Pair sum = two_sum(a.high, b.high);
+  return {sum.high, sum.low + (a.low + b.low)};
+}
+INLINE Pair operator+(Pair a, double b) {
+  Pair sum = two_sum(a.high, b);
+  return {sum.high, sum.low + a.low};
+}
+INLINE Pair operator-(Pair a, Pair b) { return a + -b; }
+INLINE Pair operator-(Pair a, double b) { return a + -b; }
+
+INLINE Pair operator*(Pair a, Pair b) {
+  Pair product = two_product(a.high, b.high);
+  return {product.high, multiply_add(a.low, b.high, multiply_add(a.high, b.low, product.low))};
+}
+INLINE Pair operator*(Pair a, double b) {
+  Pair product = two_product(a.high, b);
+  return {product.high, multiply_add(a.low, b, product.low)};
+}
+
+INLINE Pair operator/(Pair a, Pair b) {
+  double inverse = 1.0 / b.high, quotient = a.high * inverse;
+  double rest = remainder(a.high, quotient, b.high) + a.low;
+  return {quotient, multiply_add(-quotient, b.low, rest) * inverse};
+}
+INLINE Pair operator/(Pair a, double b) {
+  double inverse = 1.0 / b, quotient = a.high * inverse;
+  return {quotient, (remainder(a.high, quotient, b) + a.low) * inverse};
+}
+INLINE Pair operator/(double a, Pair b) { return Pair{a, 0.0} / b; }
+
+// a - b to a rounding, however much cancels, of two exact numbers one of which is a double.
+INLINE Pair difference(Pair a, Pair b) {
+  Pair high = two_sum(a.high, -b.high);
+  return two_sum(high.high, high.low + (a.low - b.low));
+}
+
+// A whole number in the text of a formula.  Halves are exact; no other number is needed so far.
+template <int value>
+struct Whole {};
+template <int value>
+constexpr Whole<value> whole{};
+INLINE Pair operator/(Pair a, Whole<2>) { return {0.5 * a.high, 0.5 * a.low}; }
+
+// A square root that is never taken: the formula multiplies each displacement by itself in the end.
+struct Root {
+  Pair square;
+};
+struct Multiple {
+  Pair factor, square;
+};
+INLINE Multiple operator*(Pair factor, Root root) { return {factor, root.square}; }
+INLINE Pair operator*(Multiple a, Multiple b) { return (a.factor * b.factor) * a.square; }
+
+// What a function of the formula returns, if that is more than one number.
+template <class A, class B>
+struct Two {
+  A first;
+  B second;
+};
+template <class A, class B, class C>
+struct Three {
+  A first;
+  B second;
+  C third;
+};
+template <class A, class B, class C, class D>
+struct Four {
+  A first;
+  B second;
+  C third;
+  D fourth;
+};
+template <class A, class B>
+INLINE Two<A, B> many(A a, B b) {
+  return {a, b};
+}
+template <class A, class B, class C>
+INLINE Three<A, B, C> many(A a, B b, C c) {
+  return {a, b, c};
+}
+template <class A, class B, class C, class D>
+INLINE Four<A, B, C, D> many(A a, B b, C c, D d) {
+  return {a, b, c, d};
+}

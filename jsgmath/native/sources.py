@@ -1,0 +1,17 @@
+"""Which files the core is made from, and where it lies; imports little, since `import jsgmath` waits for it."""
+
+import hashlib
+import os
+from pathlib import Path
+
+HERE = Path(__file__).parent
+LIBRARY = "core.dll" if os.name == "nt" else "core.so"
+FORMULAS = [HERE.parent / "formula.py", HERE.parent / "special.py"]
+
+
+def sources() -> str:
+    """A hash of everything that the library is made from."""
+    digest = hashlib.sha256()
+    for path in [*sorted(HERE.glob("*.[ch]pp")), HERE / "build.py", HERE / "translate.py", *FORMULAS]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,141 @@
+"""Divergences of diagonal Gaussians, correctly rounded: each value is the float nearest to the truth.
+
+Fast arithmetic gives a value and a bound on its error.  Where all numbers within the bound round to the same float,
+that float is the result (Ziv's rounding test).  `nearest.py` computes the few others.  So the bits do not depend on the
+fast arithmetic, which is the compiled core (`native`), or NumPy in the longest float that the machine has.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jsgmath import formula, native, special
+from jsgmath.checks import check_convention, check_dimensions, common_shape, weight_array
+from jsgmath.gaussian import Gaussian
+from jsgmath.hints import Convention
+from jsgmath.nearest import Divergence, nearest
+from jsgmath.reduction.diagonal import diagonal_pairs
+from jsgmath.reduction.pairs import ScalarPairs, common_dtype, finite
+from jsgmath.special import g, gs, numpy_kernel
+
+# NumPy's bound is proved within these limits (diagonal.hpp has wider ones of the core): of variances and displacements,
+# and of alpha.
+LARGEST, LEAST_ALPHA = 2.0**100, 2.0**-60
+# Variances of two forms must differ by this share: the difference of closer ones has lost too many digits.
+APART = 0.125
+
+
+def diagonal_divergence(
+    divergence: Divergence,
+    N1: Gaussian,
+    N2: Gaussian,
+    alpha: ArrayLike,
+    convention: Convention,
+    return_error: bool,
+) -> Any:
+    """The nearest floats, in the common type of both Gaussians; with ``return_error`` a bound on their error as well.
+
+    Raises:
+        ValueError: the convention, alpha, or shapes that do not fit.
+        ArithmeticError: a value so near to the middle of two floats that `nearest` does not decide it.
+    """
+    check_convention(convention)
+    weight = weight_array("alpha", alpha)
+    check_dimensions(N1.dim, N2.dim)
+    shape = common_shape("batch shapes", {"N1": N1.batch_shape, "N2": N2.batch_shape, "alpha": weight.shape})
+    values = _nearest(divergence, convention == "deasy", N1, N2, weight, shape)[()]
+    if not return_error:
+        return values
+    with np.errstate(all="ignore"):
+        half_unit = np.maximum(np.spacing(values) / 2, np.finfo(values.dtype).smallest_subnormal)
+    return values, np.where(np.isfinite(values), half_unit, np.inf).astype(values.dtype)[()]
+
+
+def _nearest(
+    divergence: Divergence, reverse: bool, N1: Gaussian, N2: Gaussian, alpha: np.ndarray, shape: tuple[int, ...]
+) -> np.ndarray:
+    dtype = common_dtype(N1, N2)
+    single = dtype == np.float32
+    if native.CORE is not None:
+        arrays = N1.mean, N1.scale, N2.mean, N2.scale
+        values, left = native.diagonal(divergence, reverse, (N1.form, N2.form), arrays, alpha, shape, N1.dim, single)
+    else:
+        values = _by_numpy(divergence, reverse, N1, N2, alpha, shape, dtype)
+        left = np.count_nonzero(np.isnan(values))
+    if left:
+        _decide(values, divergence, reverse, N1, N2, alpha, single)
+    return values if dtype == np.float64 else values.astype(dtype)
+
+
+def _decide(
+    values: np.ndarray,
+    divergence: Divergence,
+    reverse: bool,
+    N1: Gaussian,
+    N2: Gaussian,
+    alpha: np.ndarray,
+    single: bool,
+) -> None:
+    """Replaces NaN by the nearest float."""
+    shape, forms = values.shape, (N1.form, N2.form)
+    arrays = [np.broadcast_to(x, (*shape, N1.dim)) for x in (N1.mean, N1.scale, N2.mean, N2.scale)]
+    alpha = np.broadcast_to(alpha, shape)
+    for i in map(tuple, np.argwhere(np.isnan(values))):
+        coordinates = list(zip(*(x[i].tolist() for x in arrays), strict=True))
+        values[i] = nearest(divergence, reverse, forms, coordinates, float(alpha[i]), single)
+
+
+def _by_numpy(
+    divergence: Divergence,
+    reverse: bool,
+    N1: Gaussian,
+    N2: Gaussian,
+    alpha: np.ndarray,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+) -> np.ndarray:
+    """Values in float64, NaN where the bound leaves open which float is the nearest."""
+    with np.errstate(all="ignore"):
+        pairs = diagonal_pairs(N1, N2)
+        value, error = bounded(divergence, reverse, N1, N2, pairs, alpha)
+        lower, upper = (x.astype(dtype).astype(np.float64) for x in (value - error, value + error))
+        decided = (lower == upper) & _within_limits(N1, N2, alpha)
+        if N1.form != N2.form:
+            decided &= (np.abs(pairs.e1) >= APART).all(-1)
+        return np.broadcast_to(np.where(decided, lower, np.nan), shape).copy()
+
+
+def bounded(
+    divergence: Divergence, reverse: bool, N1: Gaussian, N2: Gaussian, pairs: ScalarPairs, alpha: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The divergence in the working precision, and a bound on its error within the limits."""
+    ends = (0.0, 1.0) if divergence is Divergence.JEFFREYS else (alpha,)
+    terms, kernel = (formula.from_mean, gs) if divergence is Divergence.JSG_DUAL else (formula.to_mean, g)
+    value = np.zeros((), special.WORK)
+    for end in ends:
+        w2 = np.asarray(end, special.WORK)[..., None]
+        w1 = 1 - w2
+        g1, g2, _ = formula.mean_weights(w1, w2, reverse or len(ends) == 2)
+        kl1, kl2 = map(finite, terms(g1, g2, *pairs, numpy_kernel(kernel)))
+        value = value + formula.skew(w1, w2, kl1, kl2).sum(-1)
+    # A difference of variances of two forms has up to twice the error of those of one.
+    units = special.ROUNDING * (1 if N1.form == N2.form else 2) + N1.dim
+    return value, units * np.finfo(special.WORK).eps * value
+
+
+def _within_limits(N1: Gaussian, N2: Gaussian, alpha: np.ndarray) -> np.ndarray:
+    sound = (alpha == 0) | (alpha >= LEAST_ALPHA)
+    for N in (N1, N2):
+        scale = N.scale.astype(special.WORK)
+        logvar = scale if N.form == "logvar" else np.log(scale) * (2 if N.form == "std" else 1)
+        sound = sound & (np.abs(logvar) < np.log(LARGEST)).all(-1)
+    if N1.form == N2.form == "logvar":
+        sound = sound & _zero_or_sound(N1.scale, N2.scale)
+    return sound & _zero_or_sound(N1.mean, N2.mean)
+
+
+def _zero_or_sound(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Whether ``a - b`` is 0, or within the limits."""
+    size = np.abs(a.astype(special.WORK) - b.astype(special.WORK))
+    return ((size == 0) | ((size >= 1 / LARGEST) & (size <= LARGEST))).all(-1)

@@ -1,0 +1,84 @@
+"""Broken C++ gives broken bits: each change below is noticed at random points.
+
+Slighter ones, of a series or of the bound on the error, break the proof in verification/test_pair_arithmetic.py.
+"""
+
+import importlib.util
+import shutil
+
+import numpy as np
+import pytest
+
+from jsgmath import native
+from jsgmath.native import build
+from jsgmath.nearest import Divergence
+
+MUTANTS = {
+    "a sign": ("pair.hpp", "(a - (sum - part)) + (b - part)", "(a - (sum - part)) - (b - part)"),
+    "a low part dropped from a product": ("pair.hpp", "multiply_add(a.high, b.low, product.low))", "product.low)"),
+    "a low part dropped from a sum": ("pair.hpp", "sum.low + (a.low + b.low)};", "sum.low + a.low};"),
+    "a quotient not corrected": ("pair.hpp", "multiply_add(-quotient, b.low, rest)", "rest"),
+    "a difference not renormalised": ("pair.hpp", "return two_sum(high.high, high.low + (a.low - b.low));",
+                                      "return {high.high, high.low + (a.low - b.low)};"),
+    "a shorter series": ("build.py", "TAIL_PAIRS, TAIL = 3, 11", "TAIL_PAIRS, TAIL = 3, 5"),
+    "a shorter exponential": ("build.py", "EXP_PAIRS, EXP = 6, 10", "EXP_PAIRS, EXP = 6, 7"),
+    "a coefficient in double alone": ("elementary.hpp", "sum.low + (c.low + product.low)", "sum.low + product.low"),
+    "exp(x) - 1 without the 1 beyond 2^53": ("elementary.hpp", "y + two_sum(power, -1.0)", "y + (power - 1.0)"),
+}  # fmt: skip
+
+
+def points():
+    """Ordinary pairs, near ones, and log-variances beyond 53 log(2) apart, in every two forms; one a row."""
+    rng = np.random.default_rng(11)
+    count = 60_000
+    logvar1 = rng.normal(size=count) * rng.choice([1.0, 12.0], size=count)
+    logvar2 = np.where(rng.random(count) < 0.5, rng.normal(size=count) * 12, logvar1 + rng.normal(size=count) * 1e-3)
+    means = rng.normal(size=(2, count))
+    for form1 in native.FORMS:
+        for form2 in native.FORMS:
+            scales = [
+                {"var": np.exp(s), "std": np.exp(s / 2), "logvar": s}[form]
+                for form, s in ((form1, logvar1), (form2, logvar2))
+            ]
+            if (form1, form2) == ("std", "var"):  # some as near to the square as a double can be
+                scales[1] = np.where(rng.random(count) < 0.5, scales[0] ** 2, scales[1])
+            yield (form1, form2), (means[0][:, None], scales[0][:, None], means[1][:, None], scales[1][:, None])
+
+
+def values(library):
+    """What a core decides, and NaN, at the points."""
+    core, reason = native.open_core(library)
+    assert core, reason
+    found = []
+    for forms, arrays in points():
+        for divergence in Divergence:
+            count = len(arrays[0])
+            found.append(native.diagonal(divergence, True, forms, arrays, np.array(0.3), (count,), 1, False, core)[0])
+    return np.array(found)
+
+
+@pytest.fixture(scope="module")
+def right(core):
+    return values(core)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_broken_core_is_noticed(name, right, tmp_path, monkeypatch):
+    file, before, after = MUTANTS[name]
+    package = tmp_path / "jsgmath"
+    shutil.copytree(build.HERE, package / "native")
+    for source in ("formula.py", "special.py"):
+        shutil.copy(build.HERE.parent / source, package)
+    text = (package / "native" / file).read_text()
+    assert text.count(before) == 1
+    (package / "native" / file).write_text(text.replace(before, after))
+    spec = importlib.util.spec_from_file_location("mutated_build", package / "native" / "build.py")
+    mutated = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(mutated)
+    library = mutated.build(tmp_path / build.LIBRARY, machine="any other")
+    monkeypatch.setattr(native, "sources", mutated._sources.sources)
+    wrong = values(library)
+    both = ~np.isnan(wrong) & ~np.isnan(right)
+    undecided = np.isnan(wrong).sum() > 2 * np.isnan(right).sum()
+    assert (wrong != right)[both].any() or undecided
