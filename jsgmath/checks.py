@@ -3,9 +3,9 @@
 Each check exists once, and its message says what was got, what was wanted and what to do.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,18 +15,33 @@ from jsgmath.hints import CONVENTIONS
 
 
 def real_array(name: str, value: ArrayLike) -> np.ndarray:
-    """Converts ``value`` to an array of real floating-point numbers."""
+    """Converts ``value`` to an array of float32 or float64, in which results are then given, too.
+
+    float16 becomes float32, because few divergences fit into it, and integers become float64.
+    """
     if not isinstance(value, np.ndarray) and type(value).__module__.partition(".")[0] == "torch":
         raise TypeError(f"{name} must be NumPy or plain numbers, got a torch tensor; tensors go to jsgmath.torch")
+    if _has_mask(value):
+        raise ValueError(f"{name} must not have masked entries; leave them out, or fill them with numbers")
     try:
         array = np.asarray(value)
     except ValueError:
         raise ValueError(f"{name} must be an array of real numbers, got rows of unequal length") from None
     if array.dtype.kind in "iu":
         array = array.astype(np.float64)
+    if array.dtype == np.float16:
+        array = array.astype(np.float32)
     if array.dtype.kind != "f" or array.dtype.itemsize > 8:
         raise TypeError(f"{name} must be real numbers up to float64, got dtype {array.dtype}; convert it first")
     return array
+
+
+def _has_mask(value: object) -> bool:
+    """Whether an entry is masked in a masked array, or in a list of some; NumPy would drop the mask."""
+    if isinstance(value, list | tuple):
+        return any(map(_has_mask, cast(Sequence[object], value)))
+    array: Any = value
+    return isinstance(value, np.ma.MaskedArray) and bool(np.ma.getmaskarray(array).any())
 
 
 def as_weight(name: str, alpha: ArrayLike) -> np.ndarray:

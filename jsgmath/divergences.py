@@ -214,7 +214,7 @@ def _gaussian_geometric_mean(N1: Gaussian, N2: Gaussian, weight: Weight) -> Gaus
         k1 = g1 + g2 * pair.r1
         half = basis * np.sqrt(pair.r1 / k1).astype(float)[..., None, :]
         shift = (basis @ (g1 / k1 * pair.d2).astype(float)[..., None])[..., 0]
-        return Gaussian((N2.mean + shift).astype(dtype), cov=(half @ half.swapaxes(-1, -2)).astype(dtype))
+        return full_mean((N2.mean + shift).astype(dtype), "cov", (half @ half.swapaxes(-1, -2)).astype(dtype))
     pair = diagonal_pairs(N1, N2)
     k1, k2 = g1 + g2 * pair.r1, g2 + g1 * pair.r2
     mean = (g1 / k1 * N1.mean + g2 / k2 * N2.mean).astype(dtype)
@@ -223,21 +223,35 @@ def _gaussian_geometric_mean(N1: Gaussian, N2: Gaussian, weight: Weight) -> Gaus
     return Gaussian(mean, var=(spread(N1)[0] / k1).astype(dtype))
 
 
+def full_mean(mean: np.ndarray, form: str, scale: np.ndarray) -> Gaussian:
+    """A geometric mean of full covariances, whose scale has been rounded to its type."""
+    try:
+        return Gaussian(mean, **{form: scale})
+    except ValueError:
+        raise ValueError(
+            f"the geometric mean is too ill-conditioned for {scale.dtype}: rounded to it, its {form} is singular; "
+            "give the Gaussians in float64, or add jitter * I to their covariances"
+        ) from None
+
+
 def evaluated(
     N1: Gaussian, N2: Gaussian, w1: np.ndarray, w2: np.ndarray, g1: np.ndarray, g2: np.ndarray, dual: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """The divergence for any weights, in the working precision, and a bound on its error."""
-    terms, kernel = (formula.from_mean, gs) if dual else (formula.to_mean, g)
-
-    def divergence(pair: ScalarPairs) -> np.ndarray:
-        kl1, kl2 = map(finite, terms(g1, g2, *pair, numpy_kernel(kernel)))
-        return formula.skew(w1, w2, kl1, kl2).sum(-1)
-
     with np.errstate(all="ignore"):
         pair, relative, slack = reduced(N1, N2)
-        value = divergence(pair)
+        value = divergence_of(pair, w1, w2, g1, g2, dual)
         rounding = (special.ROUNDING + N1.dim) * np.finfo(special.WORK).eps
-        return value, (rounding + relative) * value + divergence(slack)
+        return value, (rounding + relative) * value + divergence_of(slack, w1, w2, g1, g2, dual)
+
+
+def divergence_of(
+    pair: ScalarPairs, w1: np.ndarray, w2: np.ndarray, g1: np.ndarray, g2: np.ndarray, dual: bool
+) -> np.ndarray:
+    """The sum of the divergences of scalar pairs."""
+    terms, kernel = (formula.from_mean, gs) if dual else (formula.to_mean, g)
+    kl1, kl2 = map(finite, terms(g1, g2, *pair, numpy_kernel(kernel)))
+    return formula.skew(w1, w2, kl1, kl2).sum(-1)
 
 
 def _with_error(exact: np.ndarray, error: np.ndarray, dtype: np.dtype[Any], return_error: bool) -> Any:

@@ -19,19 +19,22 @@ class Gaussian:
 
     Args:
         mean: shape ``(..., n)``, finite; a scalar is the mean of every dimension.
-        var: variances of a diagonal covariance, shape ``(..., n)``, positive and finite.
+        var: variances of a diagonal covariance, shape ``(..., n)``, positive and finite.  A last axis of length 1
+            stands for equal variances, here and in the next two forms.
         logvar: natural logarithms of the variances, finite.
         std: standard deviations, positive and finite.
         cov: covariance matrix, shape ``(..., n, n)``, symmetric and positive definite; or a `scipy.stats.Covariance`,
-            whose factor is used.
+            whose factor is used.  In one dimension a scalar will do, as `numpy.cov` returns it.
         scale_tril: lower Cholesky factor of the covariance, with a positive diagonal.
         precision: inverse of the covariance, symmetric and positive definite.
 
-    Leading axes are batch axes and broadcast.  float32 and float64 are kept; integers become float64.
+    Leading axes are batch axes and broadcast.  float32 and float64 are kept; float16 becomes float32, and integers
+    become float64.  A ``cov`` or ``precision`` that is symmetric except for rounding, also that of the inversion of a
+    matrix of its condition, is replaced by its symmetric part.
 
     Raises:
         TypeError: the number of scales is not one, or an array is not of real numbers.
-        ValueError: the shapes do not match, or a value is outside the range given above.
+        ValueError: the shapes do not match, a value is outside the range given above, or an entry is masked.
 
     >>> Gaussian(mean=[1.0, 0.0], var=[0.5, 2.0])
     Gaussian(mean=[1.0, 0.0], var=[0.5, 2.0])
@@ -76,8 +79,11 @@ class Gaussian:
             raise ValueError(f"mean must be finite, got {_first(mean, ~np.isfinite(mean))}")
         if self._form in DIAGONAL:
             _check_diagonal(self._form, scale)
-            scale = scale if scale.ndim else np.broadcast_to(scale, mean.shape[-1:] or (1,))
+            if scale.shape[-1:] in ((), (1,)):  # one number for every dimension
+                scale = np.broadcast_to(scale, (*scale.shape[:-1], *(mean.shape[-1:] or (1,))))
         else:
+            if scale.ndim == 0 and mean.size == np.prod(mean.shape[:-1]):  # in one dimension
+                scale = scale.reshape(1, 1)
             _check_square(self._form, scale)
             scale = scale if self._form == "scale_tril" else _symmetric(self._form, scale)
         self._mean = _freeze(_match_dimension(mean, scale, self._form).astype(dtype))
@@ -257,17 +263,28 @@ def _of_scipy(covariance: Any) -> tuple[str, np.ndarray, np.ndarray | None]:
 
 
 def _symmetric(form: str, matrix: np.ndarray) -> np.ndarray:
-    """Removes asymmetry that comes from rounding in a product; raises if there is more."""
+    """Removes asymmetry that comes from rounding in a product or an inversion; raises if there is more."""
     transpose = matrix.swapaxes(-1, -2)
     size = np.sqrt(np.abs(np.diagonal(matrix, axis1=-2, axis2=-1)))
-    rounding = 100 * matrix.shape[-1] * np.finfo(matrix.dtype).eps
+    size = size[..., :, None] * size[..., None, :]
+    rounding = matrix.shape[-1] * np.finfo(matrix.dtype).eps
     difference = np.abs(matrix - transpose)
-    if (difference > rounding * size[..., :, None] * size[..., None, :]).any():
+    if (difference > 100 * rounding * size).any() and not _inverted(matrix / size, rounding):
         raise ValueError(
             f"{form} is not symmetric (entries differ by {difference.max():.2g}); "
             f"pass ({form} + {form}.T) / 2 if that is intended"
         )
     return np.where(matrix == transpose, matrix, matrix / 2 + transpose / 2)  # matrix + transpose might overflow
+
+
+def _inverted(matrix: np.ndarray, rounding: float) -> bool:
+    """Whether a matrix of unit diagonal is as asymmetric at most as rounding in the inversion of another leaves it."""
+    transpose = matrix.swapaxes(-1, -2)
+    if not np.isfinite(matrix).all():
+        return False
+    eigenvalues = np.linalg.eigvalsh((matrix + transpose) / 2)
+    asymmetry = np.abs(matrix - transpose).max((-2, -1))
+    return bool((asymmetry * eigenvalues[..., 0] <= rounding * eigenvalues[..., -1]).all() & (eigenvalues > 0).all())
 
 
 def _factor(form: str, matrix: np.ndarray) -> np.ndarray:

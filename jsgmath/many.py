@@ -6,9 +6,8 @@ In one dimension, with ``r_kj = v_k/v_j`` and ``e_kj = r_kj - 1``, the scalars o
 
     r = sum_j g_j r_kj,    e = sum_j g_j e_kj,    (m_k - m_G)/sqrt(v_k) = sum_j g_j r_kj (m_k - m_j)/sqrt(v_k) / r
 
-so that Gaussians that are close lose nothing.  More than two full covariances cannot be diagonalised together.  For
-them the precision of G is summed in twice the precision of float64 and rounded once.  If G has the weights of the sum,
-the relative error is a few ulp times the condition of G.
+so that Gaussians that are close lose nothing.  For more than two full covariances, `reduction.product` computes the
+difference of the precisions of N_k and G in twice the precision of float64, with the same effect.
 
 [4] As the mean of several experts: Sutter, Daunhawer, Vogt 2020, https://arxiv.org/abs/2006.08242
 """
@@ -23,14 +22,14 @@ import numpy as np
 
 from jsgmath import special
 from jsgmath.checks import check_dimensions, common_shape, number_between_0_and_1, real_array
-from jsgmath.divergences import evaluated
+from jsgmath.divergences import divergence_of, evaluated, full_mean
 from jsgmath.families.arithmetic import Array, arithmetic, library_of, total
 from jsgmath.families.distribution import Distribution
 from jsgmath.families.normal import terms_to_mean
 from jsgmath.gaussian import Gaussian
 from jsgmath.interop.batches import members
-from jsgmath.reduction.diagonal import diagonal_pairs
-from jsgmath.reduction.full import precision_of
+from jsgmath.reduction.diagonal import diagonal_pairs, spread
+from jsgmath.reduction.product import pairs_with_product, product_of
 
 ROUNDED = 1e-6  # allowed difference of a sum of weights from 1, for weights in float32
 
@@ -56,8 +55,8 @@ def jsg_many(gaussians: Any, weights: Any, *, mean_weights: Any = None, dual: bo
     Raises:
         TypeError, ValueError: as in `jsg`; or the number, signs or sum of the weights are wrong.
 
-    Accuracy: that of `jsg` for K = 2; within 4 ulp for diagonal Gaussians (``tests/test_many.py``).  For more than two
-    full covariances the error in ulp is about the condition of G.
+    Accuracy: that of `jsg` for K = 2; within 4 ulp for more Gaussians, diagonal or of full covariance, however close,
+    with any weights (``tests/test_many.py``).  A Gaussian whose weights are zero is left out.
 
     References:
         [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
@@ -70,7 +69,7 @@ def jsg_many(gaussians: Any, weights: Any, *, mean_weights: Any = None, dual: bo
     found = members("gaussians", gaussians)
     w = weights_of("weights", weights, found)
     g = w if mean_weights is None else weights_of("mean_weights", mean_weights, found)
-    return _divergence(found[0], found, w, g, dual)
+    return _divergence(*_counted(found, w, g), dual, found)
 
 
 def geometric_mean_many(gaussians: Any, weights: Any) -> Any:
@@ -84,11 +83,13 @@ def geometric_mean_many(gaussians: Any, weights: Any) -> Any:
     Gaussian(mean=[1.5], var=[2.0])
     """
     found = members("gaussians", gaussians)
-    return _geometric_mean(found[0], found, weights_of("weights", weights, found))
+    w = weights_of("weights", weights, found)
+    first, counted, _, g = _counted(found, w, w)
+    return _geometric_mean(first, counted, g, found)
 
 
 def weights_of(name: str, weights: Any, found: list[Any]) -> list[Array]:
-    """One array of weights for each member.  Weights that are tensors are not checked."""
+    """One array of weights, or a plain number, for each member.  Weights that are tensors are not checked."""
     library = found[0].library
     if len(weights) != len(found):
         raise ValueError(f"{name} must be as many as the Gaussians, got {len(weights)} for {len(found)}")
@@ -97,7 +98,7 @@ def weights_of(name: str, weights: Any, found: list[Any]) -> list[Array]:
             raise TypeError(f"{name} are of {library_of(weights)} but the Gaussians of {library}; convert one of them")
         return list(weights)
     if library != "NumPy":
-        return [arithmetic(library).array(x, found[0].mean) for x in _numbers(name, weights)]
+        return _numbers(name, weights)
     w = real_array(name, weights)
     if not (w >= 0).all():
         raise ValueError(f"{name} must not be negative, got {w[~(w >= 0)].flat[0]}")
@@ -105,10 +106,11 @@ def weights_of(name: str, weights: Any, found: list[Any]) -> list[Array]:
     if not (abs(total - 1) < ROUNDED).all():
         raise ValueError(f"{name} must sum to 1, got a sum of {float(np.ravel(total)[np.argmax(abs(total - 1))]):.6g}")
     w = w.astype(special.WORK)
-    # If the sum is 1 except for rounding, the first weight is computed from the others, as 1 - alpha is.
-    rounded = abs(total - 1) <= len(w) * np.finfo(float).eps
-    w = np.where(rounded, np.concatenate([1 - w[1:].sum(0, keepdims=True), w[1:]]), w / total)
-    return list(w)
+    # If the sum is 1 except for rounding, the largest weight is computed from the others, as 1 - alpha is.  Being the
+    # largest, it stays positive, and rounding changes it least.
+    rounded, largest = abs(total - 1) <= len(w) * np.finfo(float).eps, w == w.max(0)
+    rest = (1 - np.where(largest, 0, w).sum(0)) / largest.sum(0)
+    return list(np.where(rounded, np.where(largest, rest, w), w / total))
 
 
 def _numbers(name: str, weights: Any) -> list[float]:
@@ -120,75 +122,104 @@ def _numbers(name: str, weights: Any) -> list[float]:
     return [x / whole for x in numbers]
 
 
+def _counted(found: list[Any], w: list[Array], g: list[Array]) -> tuple[Any, list[Any], list[Array], list[Array]]:
+    """The first, all, and their weights in the sum and in the mean, without those of which both weights are zero.
+
+    Weights that are tensors are not read.  Plain numbers become arrays of the library.
+    """
+    kept = [(N, *pair) for N, *pair in zip(found, w, g, strict=True) if not all(map(_is_zero, pair))]
+    first, m = kept[0][0], arithmetic(found[0].library)
+    rows = [(N, *(m.array(x, first.mean) if isinstance(x, float) else x for x in pair)) for N, *pair in kept]
+    members, sums, means = map(list, zip(*rows, strict=True))
+    return first, members, sums, means
+
+
+def _is_zero(weight: Array) -> bool:
+    if isinstance(weight, float):
+        return weight == 0.0
+    return isinstance(weight, np.ndarray | np.generic) and not weight.any()
+
+
 @singledispatch
-def _divergence(first: Distribution, found: list[Any], w: list[Array], g: list[Array], dual: bool) -> Array:
-    """The weighted sum of the divergences of ``found`` from their mean; ``first`` is ``found[0]``."""
-    return first.jsg_many(found, w, g, dual)
+def _divergence(
+    first: Distribution, found: list[Any], w: list[Array], g: list[Array], dual: bool, everyone: list[Any]
+) -> Array:
+    """The weighted sum of the divergences of ``found`` from their mean; ``first`` is ``found[0]``.
+
+    ``everyone`` are the Gaussians before those of weight zero were left out; the result has their batch shape.
+    """
+    value = first.jsg_many(found, w, g, dual)
+    return first.arithmetic.broadcast(value, np.broadcast_shapes(value.shape, *(N.batch_shape for N in everyone)))
 
 
 @_divergence.register
 def _gaussian_divergence(
-    first: Gaussian, found: list[Gaussian], w: list[np.ndarray], g: list[np.ndarray], dual: bool
+    first: Gaussian,
+    found: list[Gaussian],
+    w: list[np.ndarray],
+    g: list[np.ndarray],
+    dual: bool,
+    everyone: list[Gaussian],
 ) -> Any:
-    _check_shapes(found)
-    dtype = np.result_type(*(N.dtype for N in found))
+    batch = _check_shapes(everyone, weights=w, mean_weights=g)
+    dtype = np.result_type(*(N.dtype for N in everyone))
+    axis = [x[..., None] for x in g]
     with np.errstate(all="ignore"):
         if len(found) == 2:
-            (N1, N2), (w1, w2, g1, g2) = found, (x[..., None] for x in (*w, *g))
-            value, _ = evaluated(N1, N2, w1, w2, g1, g2, dual)
-        elif all(N.is_diagonal for N in found):
-            pairs = [[diagonal_pairs(x, y) for y in found] for x in found]
-            terms = terms_to_mean(pairs, [x[..., None] for x in g], arithmetic("NumPy"), dual)
-            value = total(weight * term.sum(-1) for weight, term in zip(w, terms, strict=True))
+            (N1, N2), (w1, w2) = found, (x[..., None] for x in w)
+            value, _ = evaluated(N1, N2, w1, w2, axis[0], axis[1], dual)
         else:
-            G, origin = _dense_product(found, g)
-            value = np.zeros((), special.WORK)
-            one, zero = np.array([[1], [0]], special.WORK)
-            for weight, N in zip(w, found, strict=True):
-                near = Gaussian.checked(N.form, N.mean - origin, N.scale, N.factor if not N.is_diagonal else None)
-                value = value + weight * evaluated(near, G, one, zero, zero, one, dual)[0]
-        return np.asarray(value).astype(dtype)[()]
+            if all(N.is_diagonal for N in found):
+                pairs = [[diagonal_pairs(x, y) for y in found] for x in found]
+                terms = [term.sum(-1) for term in terms_to_mean(pairs, axis, arithmetic("NumPy"), dual)]
+            else:
+                one, zero = np.array([[1], [0]], special.WORK)
+                pairs = [reduced.pair for reduced in pairs_with_product(found, g)]
+                terms = [divergence_of(pair, one, zero, zero, one, dual) for pair in pairs]
+            value = total(np.where(x == 0, 0, x * term) for x, term in zip(w, terms, strict=True))
+        return np.broadcast_to(value, batch).astype(dtype)[()]
 
 
 @singledispatch
-def _geometric_mean(first: Distribution, found: list[Any], g: list[Array]) -> Any:
+def _geometric_mean(first: Distribution, found: list[Any], g: list[Array], everyone: list[Any]) -> Any:
+    """The mean of ``found``, with the other arguments of `_divergence`."""
     return first.product(found, g).to_library()
 
 
 @_geometric_mean.register
-def _gaussian_geometric_mean(first: Gaussian, found: list[Gaussian], g: list[np.ndarray]) -> Gaussian:
-    _check_shapes(found)
-    dtype = np.result_type(*(N.dtype for N in found))
-    if not all(N.is_diagonal for N in found):
-        with np.errstate(all="ignore"):
-            G, origin = _dense_product(found, g)
-            mean, precision = (G.mean + origin).astype(dtype), G.precision.astype(dtype)
-        return Gaussian(mean, precision=precision)
-    g = [x[..., None] for x in g]
+def _gaussian_geometric_mean(
+    first: Gaussian, found: list[Gaussian], g: list[np.ndarray], everyone: list[Gaussian]
+) -> Gaussian:
+    _check_shapes(everyone, weights=g)
+    dtype = np.result_type(*(N.dtype for N in everyone))
     with np.errstate(all="ignore"):
-        pairs = [diagonal_pairs(first, N) for N in found]
-        k = total(weight * pair.r1 for weight, pair in zip(g, pairs, strict=True))
-        mean = total(weight * pair.r1 / k * N.mean for weight, pair, N in zip(g, pairs, found, strict=True))
-        if all(N.form == "logvar" for N in found):
-            return Gaussian(mean.astype(dtype), logvar=(first.scale - np.log(k)).astype(dtype))
-        return Gaussian(mean.astype(dtype), var=(first.var.astype(special.WORK) / k).astype(dtype))
+        if all(N.is_diagonal for N in found):
+            mean, form, scale = _diagonal_product(found, [x[..., None] for x in g])
+            return Gaussian(mean.astype(dtype), **{form: scale.astype(dtype)})
+        mean, precision = (x.astype(dtype) for x in product_of(found, g))
+    return full_mean(mean, "precision", precision)
 
 
-def _check_shapes(found: list[Gaussian]) -> None:
+def _diagonal_product(found: list[Gaussian], g: list[np.ndarray]) -> tuple[np.ndarray, str, np.ndarray]:
+    """Mean, form and scale of G.  The ratios of variances are taken to that of the largest share in the precision."""
+    form = "logvar" if all(N.form == "logvar" for N in found) else "var"
+    keys = np.broadcast_arrays(*(np.log(weight) - np.log(spread(N)[0]) for weight, N in zip(g, found, strict=True)))
+    largest = np.argmax(keys, axis=0)
+    mean = scale = np.zeros((), special.WORK)
+    for i, N in enumerate(found):
+        if not (largest == i).any():
+            continue
+        shares = [weight * diagonal_pairs(N, other).r1 for weight, other in zip(g, found, strict=True)]
+        k = total(shares)
+        mean = np.where(largest == i, total(x / k * M.mean for x, M in zip(shares, found, strict=True)), mean)
+        own = N.scale - np.log(k) if form == "logvar" else spread(N)[0] / k
+        scale = np.where(largest == i, own, scale)
+    return mean, form, scale
+
+
+def _check_shapes(found: list[Gaussian], **weights: list[np.ndarray]) -> tuple[int, ...]:
+    """Checks dimensions and batch shapes; returns the batch shape of the result."""
     for N in found[1:]:
         check_dimensions(found[0].dim, N.dim)
-    common_shape("batch shapes", {f"gaussians[{i}]": N.batch_shape for i, N in enumerate(found)})
-
-
-def _dense_product(found: list[Gaussian], g: list[np.ndarray]) -> tuple[Gaussian, np.ndarray]:
-    """G, and the mean of largest weight as the origin of its coordinates, so that a mean far away costs no digits."""
-    means, shares = (np.stack(np.broadcast_arrays(*x)) for x in ([N.mean for N in found], [w[..., None] for w in g]))
-    means, shares = np.broadcast_arrays(means.astype(float), shares)
-    origin = np.take_along_axis(means, shares.argmax(0)[None], 0)[0]
-    precisions = [weight[..., None, None] * precision_of(N) for weight, N in zip(g, found, strict=True)]
-    P: np.ndarray = total(precisions)
-    force: np.ndarray = total(S @ (N.mean - origin)[..., None] for S, N in zip(precisions, found, strict=True))
-    rounded = P.astype(float)
-    mean = np.linalg.solve(rounded, force.astype(float))
-    mean = mean + np.linalg.solve(rounded, (force - P @ mean).astype(float))
-    return Gaussian(mean[..., 0], precision=rounded), origin
+    named = [("gaussians", [N.batch_shape for N in found]), *((x, [w.shape for w in y]) for x, y in weights.items())]
+    return common_shape("batch shapes", {f"{x}[{i}]": shape for x, y in named for i, shape in enumerate(y)})

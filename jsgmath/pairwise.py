@@ -21,14 +21,14 @@ import numpy as np
 from jsgmath import formula, special
 from jsgmath.checks import as_weight, check_convention, check_dimensions
 from jsgmath.divergences import jsg, jsg_dual
-from jsgmath.families import Family
 from jsgmath.families.arithmetic import Array, arithmetic, library_of
+from jsgmath.families.distribution import Distribution
 from jsgmath.gaussian import Gaussian
 from jsgmath.hints import Convention
 from jsgmath.interop.batches import batch_of, members, stacked
 from jsgmath.reduction.diagonal import diagonal_pairs, spread
 
-Batch = Gaussian | Family
+Batch = Gaussian | Distribution
 
 RELATIVE = 1e-12  # largest error of an entry that is not computed again
 BLOCK = 2**15  # entries that are computed together, so that they stay in the cache

@@ -12,7 +12,7 @@ import pytest
 import scipy.stats
 
 import jsgmath
-from jsgmath import Gaussian
+from jsgmath import Gaussian, families, jsg, kl
 
 EPS = 2.0**-52
 VALUES = [
@@ -231,3 +231,50 @@ def loaded_by(statement):
 
 def test_import_jsgmath_loads_neither_torch_nor_triton_nor_scipy_stats():
     assert not loaded_by("import jsgmath") & {"torch", "triton", "scipy.stats", "jsgmath.torch"}
+
+
+@pytest.mark.parametrize("form", ["var", "logvar", "std"])
+def test_one_number_stands_for_equal_variances(form):
+    means, scales = np.arange(6.0).reshape(2, 3), np.array([[0.5], [2.0]])
+    short, long = Gaussian(means, **{form: scales}), Gaussian(means, **{form: np.repeat(scales, 3, 1)})
+    assert short.scale.tolist() == long.scale.tolist()
+    assert (jsg(short, Gaussian(0.0, var=[1.0] * 3), 0.3) == jsg(long, Gaussian(0.0, var=[1.0] * 3), 0.3)).all()
+
+
+@pytest.mark.parametrize("form", ["cov", "scale_tril", "precision"])
+@pytest.mark.parametrize("mean", [1.0, [1.0], [[1.0], [2.0]]])
+def test_in_one_dimension_a_full_scale_may_be_a_scalar(form, mean):
+    assert Gaussian(mean, **{form: np.float64(4.0)}).scale.tolist() == [[4.0]]
+
+
+@pytest.mark.parametrize("condition", [1e8, 1e13])
+def test_an_inverse_of_large_condition_is_taken_with_its_rounding(condition):
+    """The asymmetry that inversion leaves is at most n eps times the condition of the correlations."""
+    rng = np.random.default_rng(3)
+    q = np.linalg.qr(rng.normal(size=(6, 6)))[0]
+    cov = (q * np.geomspace(1, 1 / condition, 6)) @ q.T
+    inverse = np.linalg.inv((cov + cov.T) / 2)
+    size = np.sqrt(np.diagonal(inverse))
+    asymmetry = np.abs((inverse - inverse.T) / size[:, None] / size).max()
+    assert asymmetry > 600 * np.finfo(float).eps  # more than a product of matrices leaves
+    N = Gaussian(0.0, precision=inverse)
+    np.testing.assert_allclose(N.scale, (inverse + inverse.T) / 2, rtol=2 * np.finfo(float).eps)
+    bad = inverse.copy()
+    bad[0, 1] += 10 * len(cov) * np.finfo(float).eps * np.linalg.cond(cov) * size[0] * size[1]
+    with pytest.raises(ValueError, match="precision is not symmetric"):
+        Gaussian(0.0, precision=bad)
+
+
+def test_float16_is_computed_and_returned_in_float32():
+    """The divergence, 300^2 / 8e-3, exceeds the largest float16; alpha and the families are the same."""
+    N1, N2 = (Gaussian(np.float16([m]), var=np.float16([1e-3])) for m in (300.0, 0.0))
+    value = jsg(N1, N2, np.float16(0.5))
+    assert N1.dtype == value.dtype == np.float32
+    assert value == pytest.approx(300**2 / 8 / float(np.float16(1e-3)), rel=1e-7)
+    members = [families.Poisson(np.float16([rate])) for rate in (3e4, 1e-3)]
+    assert kl(*members).dtype == np.float32
+    assert np.isfinite(kl(*members))
+
+
+def test_an_array_without_masked_entries_is_taken():
+    assert Gaussian(np.ma.masked_values([1.0, 2.0], 9.0), var=1.0).mean.tolist() == [1.0, 2.0]

@@ -14,6 +14,8 @@ BATCH2, BATCH3 = (Gaussian(np.zeros((size, 2)), var=1.0) for size in (2, 3))
 VECTOR = np.array([0.3, 1.7, -0.4])
 SINGULAR32 = np.outer(VECTOR, VECTOR).astype(np.float32) + np.float32(1e-8) * np.eye(3, dtype=np.float32)
 
+MASKED = "must not have masked entries | fill"
+
 # name: (call, exception, texts that its message must contain, separated by |)
 ALPHA = {
     "alpha above 1": (lambda: jsg(N, N, 1.2), ValueError, "alpha | [0, 1] | 1.2"),
@@ -69,6 +71,21 @@ MEAN = {
     "mean of dates": (lambda: Gaussian(np.array(["2020"], "M8[Y]"), var=[1.0]), TypeError, "mean | real | datetime64"),
     "mean ragged": (lambda: Gaussian([[1.0], [1.0, 2.0]], var=1.0), ValueError, "mean | unequal length"),
     "mean too large an integer": (lambda: Gaussian([10**400], var=1.0), TypeError, "mean | real numbers"),
+    "mean masked": (lambda: Gaussian(np.ma.masked_values([0.0, -9999.0], -9999.0), var=1.0), ValueError, MASKED),
+    "mean of masked rows": (lambda: Gaussian([np.ma.masked_values([-9.0], -9.0)], var=1.0), ValueError, MASKED),
+    "var masked": (lambda: Gaussian([0.0, 0.0], var=np.ma.masked_values([1.0, 2.0], 2.0)), ValueError, MASKED),
+    "rate masked": (lambda: jsgmath.families.Poisson(np.ma.masked_values([1.0, 9.0], 9.0)), ValueError, MASKED),
+    "SciPy's loc masked": (
+        lambda: kl(scipy.stats.norm(np.ma.masked_values([1.0, 9.0], 9.0)), N),
+        ValueError,
+        MASKED,
+    ),
+    "alpha masked": (lambda: jsg(N, N, np.ma.masked_values([0.2, 0.5], 0.5)), ValueError, MASKED),
+    "weights masked": (
+        lambda: jsgmath.jsg_many([N, N], np.ma.masked_values([0.5, 0.5], 0.5)),
+        ValueError,
+        MASKED,
+    ),
     "mean empty": (lambda: Gaussian([], var=[]), ValueError, "at least one dimension | 0"),
 }
 MATRIX = {
@@ -114,7 +131,7 @@ MATRIX = {
     ),
     "cov not square": (lambda: Gaussian([0.0, 0.0], cov=np.ones((2, 3))), ValueError, "cov | (..., n, n) | (2, 3)"),
     "cov a vector": (lambda: Gaussian([0.0, 0.0], cov=[1.0, 2.0]), ValueError, "cov | (..., n, n) | (2,) | var="),
-    "cov a number": (lambda: Gaussian([0.0], cov=1.0), ValueError, "cov | (..., n, n) | () | var="),
+    "cov a number": (lambda: Gaussian([0.0, 0.0], cov=1.0), ValueError, "cov | (..., n, n) | () | var="),
     "cov NaN": (lambda: Gaussian(0.0, cov=[[np.nan]]), ValueError, "cov | finite | nan"),
     "cov infinite": (lambda: Gaussian(0.0, cov=np.diag([1.0, np.inf])), ValueError, "cov | finite | inf"),
     "cov complex": (lambda: Gaussian(0.0, cov=np.eye(2) * 1j), TypeError, "cov | real numbers | complex128"),

@@ -49,6 +49,9 @@ REASONS = {
     "one term fewer changes the result by less than 2^-68": [
         "special.numpy_kernel: terms = series_terms(info.nmant - 1)",
     ],
+    "the two types are equal there": [
+        "pairs.common_dtype: return N2.dtype if N1.dtype == N2.dtype else np.result_type(N1.dtype, N2.dtype)",
+    ],
     "it adds one more term than needed": [
         "special.numpy_kernel: terms = series_terms(info.nmant + 2)",
     ],

@@ -7,7 +7,7 @@ import pytest
 from mpmath import mp
 
 from jsgmath import Gaussian, special
-from jsgmath.reduction.full import precision_of
+from jsgmath.reduction.product import product_of
 from jsgmath.reduction.twofold import EPS, Twofold
 from verification.oracles import DIGITS
 from verification.oracles import exact as moments
@@ -88,6 +88,19 @@ def test_a_sum_errs_no_more_than_it_says_and_of_single_floats_not_at_all(n, spre
     assert (exact(single) == exact(Twofold(a.high)) - exact(Twofold(near.high))).all()
 
 
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("spread", [0, 10])
+def test_products_of_entries_err_no_more_than_they_say(spread, sign):
+    rng = np.random.default_rng(15)
+    a, b = matrix(rng, 20, spread), matrix(rng, 20, spread)
+    product = a.times(b)
+    assert shares(product, exact(a) * exact(b)).max() <= ONE
+    assert (product.error <= ONE * 4 * EPS**2 * np.abs(product.high)).all()
+    erring = matrix(rng, 20, spread, 1e-12)
+    got = shares(erring.times(b), exact(erring, sign) * exact(b))
+    assert 0.99 <= got.min() <= got.max() <= ONE
+
+
 @pytest.mark.parametrize(("n", "units"), [(1, 0), (3, 0), (5, 60), (8, 140)])
 def test_an_inverse_errs_no_more_than_it_says(n, units):
     """Rows and columns have any units; the residual in rational numbers gives the true error."""
@@ -123,7 +136,9 @@ def test_a_precision_has_all_its_digits(form):
     with mp.workdps(DIGITS):
         _, S = moments(form, N.mean, N.scale)
         truth = S**-1
-        found = [[mp.mpf(float(x)) + mp.mpf(float(x - float(x))) for x in row] for row in precision_of(N)]
+        found = [
+            [mp.mpf(float(x)) + mp.mpf(float(x - float(x))) for x in row] for row in product_of([N], [np.ones(())])[1]
+        ]
         size = max(abs(x) for x in truth)
         error = max(abs(found[i][j] - truth[i, j]) for i in range(4) for j in range(4)) / size
     assert error <= 8 * float(np.finfo(special.WORK).eps)

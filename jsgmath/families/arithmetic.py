@@ -81,6 +81,11 @@ class Arithmetic(ABC):
         """
         return alpha if library_of(alpha) == self.library else number_between_0_and_1(name, alpha)
 
+    def check_kind(self, name: str, x: Array) -> None:
+        """Checks that an array holds floating-point numbers of 16 to 64 bits."""
+        if str(x.dtype) not in ("float16", "bfloat16", "float32", "float64"):
+            raise TypeError(f"{name} must be of a floating type of 16, 32 or 64 bits, got {x.dtype}; convert it first")
+
     def constant(self, x: Array) -> Array:
         """Returns ``x`` without derivatives."""
         return x
@@ -124,6 +129,11 @@ class Arithmetic(ABC):
         """``compute.value(arrays)``, whose derivatives are ``compute.derivatives(arrays, needed)``."""
         return compute.value(arrays)
 
+    def finite(self, x: Array) -> Array:
+        """``x``, but a number that is finite instead of an infinite one."""
+        largest = self.xp.finfo(x.dtype).max
+        return self.clamp(x, -largest, largest)
+
     def largest(self, x: Array) -> Array:
         """The maximum over the last axis, which is kept with length 1."""
         return self.xp.amax(x, axis=-1, keepdims=True)
@@ -142,11 +152,6 @@ class Arithmetic(ABC):
     def for_outcomes(self, weight: Weight) -> Weight:
         """A weight with an axis of length 1 for the components of a vector."""
         return weight if isinstance(weight, float) else weight[..., None]
-
-    def finite(self, x: Array) -> Array:
-        """``x``, but a number that is finite instead of an infinite one."""
-        largest = self.xp.finfo(x.dtype).max
-        return self.clamp(x, -largest, largest)
 
     def normal(self, x: Array) -> Array:
         """A positive number, within the range of normal numbers."""
@@ -266,11 +271,15 @@ class TorchArithmetic(Arithmetic):
     def weight(self, name: str, alpha: Any, like: Array) -> Any:
         if not isinstance(alpha, self.xp.Tensor):
             return number_between_0_and_1(name, alpha)
-        if not alpha.is_floating_point():
-            raise TypeError(f"{name} must be a float or a floating-point tensor, got {alpha.dtype}")
+        self.check_kind(name, alpha)
         if alpha.device != like.device:
             raise ValueError(f"{name} is on {alpha.device} but the distributions on {like.device}; move it there")
         return alpha.double()
+
+    def check_kind(self, name: str, x: Array) -> None:
+        from jsgmath.torch.typed import check_kind  # imports torch
+
+        check_kind(name, x)
 
     def constant(self, x: Array) -> Array:
         return x.detach()

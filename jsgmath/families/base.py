@@ -60,8 +60,7 @@ class Family(Distribution):
             like = next(x for x in parameters.values() if library_of(x))
             self.parameters = {name: self.arithmetic.array(x, like) for name, x in parameters.items()}
             for name, x in self.parameters.items():
-                if "float" not in str(x.dtype):
-                    raise TypeError(f"{name} must be of a floating type, got {x.dtype}; convert it first")
+                self.arithmetic.check_kind(name, x)
         common_shape("shapes", {name: tuple(x.shape) for name, x in self.parameters.items()})
 
     def check(self, name: str, wanted: str, good: Callable[[Array], Array]) -> None:

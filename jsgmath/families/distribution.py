@@ -21,6 +21,15 @@ class Distribution(ABC):
         """The functions of the library."""
         return arithmetic(self.library)
 
+    @property
+    @abstractmethod
+    def batch_shape(self) -> tuple[int, ...]:
+        """The shape of the batch."""
+
+    @abstractmethod
+    def indexed(self, index: Any) -> Self:
+        """A part of the batch."""
+
     @abstractmethod
     def skew(self, other: Any, alpha: Any, convention: Convention, dual: bool) -> Array:
         """JSG or JSG* between two batches of one class and library."""
@@ -40,7 +49,9 @@ class Distribution(ABC):
     ) -> Array:
         """JSG, or JSG*, of any number of Gaussians from their mean."""
         G = cls.product(members, mean_weights)
-        return total(w * N.skew(G, 0.0, "deasy", dual) for w, N in zip(weights, members, strict=True))
+        terms = [N.skew(G, 0.0, "deasy", dual) for N in members]
+        m = members[0].arithmetic
+        return m.rounded(total(w * term for w, term in zip(weights, terms, strict=True)), m.result_type(*terms))
 
     @classmethod
     def from_other(cls, other: Any) -> Any:

@@ -15,7 +15,8 @@ determinant lemma, with ``Z = I + w E`` and ``A = w T Y^T Z^-1 Y``,
 and no terms of first order in the difference cancel.  For Gaussians that are far apart these sums lose digits, and the
 trace and the determinants are computed directly instead.
 
-Accuracy: the relative error is the epsilon of float64 times at most ``max(W^2/D)``, or its square root.  For
+Accuracy: the relative error is the epsilon of float64 times at most ``max(W^2/D)``, or its square root; with at least
+as many columns as rows it is a small multiple of epsilon (`twice_kl_of_wide`).  For
 covariances that are nearly equal although their factors differ, the error is relative to the difference of the factors
 (``tests/torch/test_low_rank.py``).
 
@@ -25,6 +26,7 @@ covariances that are nearly equal although their factors differ, the error is re
 # pyright: reportConstantRedefinition=false
 
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -64,6 +66,26 @@ def size(m: Arithmetic, matrix: Array) -> Array:
 
 def logdet(m: Arithmetic, matrix: Array) -> Array:
     return m.xp.linalg.slogdet(matrix)[1]
+
+
+def triangular(m: Arithmetic, root: Array) -> Array:
+    """The lower triangular L of positive diagonal with ``L L^T = root root^T``."""
+    R = m.xp.linalg.qr(root.mT)[1]
+    pivots = (R * eye(m, R.shape[-1], R)).sum(-1)
+    return (R * m.where(pivots < 0, -1.0, 1.0)[..., None]).mT
+
+
+def solve_triangular(m: Arithmetic, T: Array, X: Array, upper: bool) -> Array:
+    if m.library == "torch":
+        return m.xp.linalg.solve_triangular(T, X, upper=upper)
+    from scipy.linalg import solve_triangular  # here, because the import takes long
+
+    if 0 in X.shape:
+        return X
+    batch = np.broadcast_shapes(T.shape[:-2], X.shape[:-2])
+    T, X = (np.broadcast_to(x, (*batch, *x.shape[-2:])) for x in (T, X))
+    solved: Array = solve_triangular(T, X, lower=not upper)
+    return solved
 
 
 def column(x: Array) -> Array:
@@ -157,6 +179,45 @@ def twice_kl(m: Arithmetic, spectral: Spectral, first: Parts, second: Parts, g1:
     return m.where(far, diagonal + g2 * trace - logdet_K, diagonal + small + crossed) + quadratic
 
 
+def twice_kl_of_wide(
+    m: Arithmetic, spectral: Spectral, first: Parts, second: Parts, g1: Array, g2: Array, dual: bool
+) -> Array:
+    """`twice_kl` for factors with at least as many columns as rows, by n-by-n matrices.
+
+    With the Cholesky factor L of S2 in units of its D, ``M = L^-1 (S1 - S2) L^-T`` and ``P P^T = I + M``.  A factor of
+    ``g1 I + g2 P P^T`` comes from ``[sqrt(g1) I, sqrt(g2) P]``, which keeps its digits at any condition.
+    """
+    (mean1, W1, D1), (mean2, W2, D2) = first, second
+    unit = column(D2**-0.5)
+    identity = eye(m, W1.shape[-2], W1) + 0 * W1[..., :1]
+    E, U, V = column((D1 - D2) / D2), unit * W1, unit * W2
+    L = triangular(m, concatenate(m, [V, identity]))
+
+    def mapped(X: Array) -> Array:
+        return solve_triangular(m, L, X, upper=False)
+
+    z = mapped(unit * column(mean1 - mean2))
+    half = mapped(unit * (W1 - W2)) @ mapped(U + V).mT / 2
+    M = half + half.mT + mapped(mapped(E * identity).mT).mT
+    P = mapped(concatenate(m, [U, column((D1 / D2) ** 0.5) * identity]))
+    root1, root2 = column(g1**0.5), column(g2**0.5)
+    R = triangular(m, concatenate(m, [root1 * identity, root2 * P]))
+    pivots = (R * identity).sum(-1)
+    near = spectral(column(g2) * M, identity, identity, dual)
+    logdet_K, n = 2 * m.log(pivots).sum(-1), W1.shape[-2]
+    kappa = solve_triangular(m, R.mT, solve_triangular(m, R, z, upper=False), upper=True)
+    p = P.mT @ kappa
+    g1, g2 = g1[..., 0], g2[..., 0]
+    inner = (p * p).sum((-2, -1))
+    if dual:
+        far, quadratic = (solve_triangular(m, R, identity, upper=False) ** 2).sum((-2, -1)) - n + logdet_K, inner
+    else:
+        far = g2 * ((P * P).sum((-2, -1)) - n) - logdet_K
+        moved = P @ p
+        quadratic = g1 * inner + g2 * (moved * moved).sum((-2, -1))
+    return m.where(near > FAR, far, near) + g2 * (g2 * quadratic)
+
+
 def leverage(m: Arithmetic, V: Array) -> Array:
     """The diagonal of ``V (I + V^T V)^-1 V^T``."""
     return (V * m.xp.linalg.solve(eye(m, V.shape[-1], V) + V.mT @ V, V.mT).mT).sum(-1)
@@ -175,12 +236,15 @@ def pair_product(m: Arithmetic, first: Parts, second: Parts, g1: Array, g2: Arra
     N = concatenate(m, [root2 * W1, -root1 * W2])
     L = m.xp.linalg.cholesky(eye(m, N.shape[-1], N) + N.mT @ (N / column(t)))
     Q = concatenate(m, [root1 * (column(D2 / t) * W1), root2 * (column(D1 / t) * W2)])
-    # The mean is m1 + g2 S1 kappa with kappa = (g1 S2 + g2 S1)^-1 (m2 - m1).
+    # The mean is m1 + g2 S1 kappa = m2 - g1 S2 kappa with kappa = (g1 S2 + g2 S1)^-1 (m2 - m1).
     R, weights = concatenate(m, [W2, W1]), column(concatenate(m, [0 * W2[..., 0, :] + g1, 0 * W1[..., 0, :] + g2]))
     delta, RT = column(mean2 - mean1), R / column(t)
     onto = m.xp.linalg.solve(eye(m, R.shape[-1], R) + (R.mT @ RT) * weights.mT, RT.mT @ delta)
     kappa = (delta - R @ (weights * onto)) / column(t)
-    mean = mean1 + g2 * (column(D1) * kappa + W1 @ onto[..., W2.shape[-1] :, :])[..., 0]
+    rank = W2.shape[-1]
+    from_1 = mean1 + g2 * (column(D1) * kappa + W1 @ onto[..., rank:, :])[..., 0]
+    from_2 = mean2 - g1 * (column(D2) * kappa + W2 @ onto[..., :rank, :])[..., 0]
+    mean = m.where(g1 < g2, from_2, from_1)
     return mean, m.xp.linalg.solve(L, Q.mT).mT, D1 * D2 / t
 
 
@@ -209,10 +273,14 @@ class LowRankMultivariateNormal(Distribution):
             return other
         return cls(other.mean, 0 * other.std[..., None][..., :0], other.std * other.std)
 
-    def covariance(self) -> Array:
-        """The covariance matrices, ``(..., n, n)``."""
-        identity = eye(self.arithmetic, self.dim, self.diagonal)
-        return self.factor @ self.factor.mT + self.diagonal[..., None] * identity
+    def scale_tril(self) -> Array:
+        """Lower Cholesky factors of the covariances, ``(..., n, n)``, in float64.
+
+        Computed from ``[W, sqrt(D)]``; the covariance itself would lose twice as many digits.
+        """
+        m = self.arithmetic
+        _, W, D = self.expanded(self.batch_shape, 0)
+        return triangular(m, concatenate(m, [W, column(D**0.5) * eye(m, self.dim, D)]))
 
     @property
     def dim(self) -> int:
@@ -221,6 +289,12 @@ class LowRankMultivariateNormal(Distribution):
     @property
     def batch_shape(self) -> tuple[int, ...]:
         return np.broadcast_shapes(self.mean.shape[:-1], self.factor.shape[:-2], self.diagonal.shape[:-1])
+
+    def indexed(self, index: Any) -> Self:
+        """A part of the batch."""
+        m, batch = self.arithmetic, self.batch_shape
+        arrays = zip(self.arrays(), (1, 2, 1), strict=True)
+        return type(self)(*(m.broadcast(x, (*batch, *x.shape[-axes:]))[index] for x, axes in arrays))
 
     def expanded(self, batch: tuple[int, ...], rank: int) -> Parts:
         """Mean, factor and diagonal in float64, in that batch shape; the factor has zero columns up to that rank."""
@@ -242,9 +316,16 @@ class LowRankMultivariateNormal(Distribution):
         )
         rank = max(self.factor.shape[-1], other.factor.shape[-1])
         first, second = self.expanded(batch, rank), other.expanded(batch, rank)
+        # The roots of the weights, which the latter takes, have no derivatives at 0.
+        thin = rank < self.dim or getattr(w1, "requires_grad", False)
+        compute = twice_kl if thin else twice_kl_of_wide
         with m.quiet():
-            twice1 = twice_kl(m, self.spectral, first, second, column(g1), column(g2), dual)
-            twice2 = twice_kl(m, self.spectral, second, first, column(g2), column(g1), dual)
+            # At alpha 0 and 1 one of the two has weight zero.
+            twice1 = twice2 = 0.0
+            if not isinstance(alpha, Real) or alpha != 1:
+                twice1 = compute(m, self.spectral, first, second, column(g1), column(g2), dual)
+            if not isinstance(alpha, Real) or alpha != 0:
+                twice2 = compute(m, self.spectral, second, first, column(g2), column(g1), dual)
             value = formula.skew(w1, w2, twice1 / 2, twice2 / 2)
         value = m.where(value < 0, 0.0, value)  # rounding may make the divergence of equal Gaussians negative
         return m.rounded(value, m.result_type(*self.arrays(), *other.arrays()))

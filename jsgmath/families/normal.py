@@ -72,13 +72,22 @@ class Normal(Family):
         return first.mean_of(members, [first.arithmetic.work(first.with_event_axes(w)) for w in weights])
 
     def mean_of(self, members: Sequence[Self], weights: Sequence[Array]) -> Self:
-        """As `product`, for weights that have axes for the components; self is the first member."""
+        """As `product`, for weights that have axes for the components; self is the first member.
+
+        Ratios are taken to the member of the largest share in the precision, so that none of weight above 0 overflows.
+        """
         m = self.arithmetic
-        ratios = [w * self.canonical(N)[1] for w, N in zip(weights, members, strict=True)]
-        k = sum(ratios)
-        mean = sum(r / k * m.work(N.mean) for r, N in zip(ratios, members, strict=True))
+        stds = [m.work(N.std) for N in members]
+        shares = [m.constant(w**0.5 / s) for w, s in zip(weights, stds, strict=True)]
+        largest, std = shares[0] + 0 * stds[0], stds[0] + 0 * shares[0]
+        for share, s in zip(shares[1:], stds[1:], strict=True):
+            better = share > largest
+            largest, std = m.where(better, share, largest), m.where(better, s, std)
+        ratios = [w * m.finite((std / s) ** 2) for w, s in zip(weights, stds, strict=True)]
+        k = total(ratios)
+        mean = total(r / k * m.work(N.mean) for r, N in zip(ratios, members, strict=True))
         dtype = m.result_type(*(x for N in members for x in N.parameters.values()))
-        return type(self)(m.rounded(mean, dtype), m.rounded(m.work(self.std) / k**0.5, dtype), self.event_dim)
+        return type(self)(m.rounded(mean, dtype), m.rounded(std / k**0.5, dtype), self.event_dim)
 
     @classmethod
     def jsg_many(
@@ -89,6 +98,8 @@ class Normal(Family):
         m = first.arithmetic
         w, g = ([m.work(first.with_event_axes(x)) for x in y] for y in (weights, mean_weights))
         terms = terms_to_mean([[x.canonical(y) for y in members] for x in members], g, m, dual)
+        # A Gaussian of weight zero does not count, even if its divergence overflows.
+        terms = [m.where((x != 0) | (term < float("inf")), term, 0 * x) for x, term in zip(w, terms, strict=True)]
         value = total(weight * term for weight, term in zip(w, terms, strict=True))
         value = value.sum(tuple(range(-first.event_dim, 0))) if first.event_dim else value
         return m.rounded(value, m.result_type(*(x for N in members for x in N.parameters.values())))
@@ -109,7 +120,8 @@ def terms_to_mean(pairs: list[list[Any]], g: list[Array], m: Arithmetic, dual: b
         r, e, shift = g[k], 0.0, 0.0
         for j, (_, r1, _, e1, _, d1, _) in enumerate(row):
             if j != k:
-                r, e, shift = r + g[j] * r1, e + g[j] * e1, shift + g[j] * r1 * d1
+                weighted = g[j] * m.finite(r1)
+                r, e, shift = r + weighted, e + g[j] * m.finite(e1), shift + weighted * m.finite(d1)
         pair = m.log(r), r, 1 / r, e, -e / r, shift / r, shift / r**0.5
         formulas, kernel = (formula.from_mean, m.gs) if dual else (formula.to_mean, m.g)
         terms.append(formulas(0.0, 1.0, *pair, kernel)[0])

@@ -156,7 +156,7 @@ def normal_to_gaussian(distribution: Normal) -> Gaussian:
 
 @to_gaussian.register
 def low_rank_to_gaussian(distribution: LowRankMultivariateNormal) -> Gaussian:
-    return Gaussian(distribution.mean, cov=distribution.covariance())
+    return tensors.of_triangular_factor(distribution.mean, distribution.scale_tril())
 
 
 def independent(distribution: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from jsgmath.families import Family
+from jsgmath.families.distribution import Distribution
 from jsgmath.gaussian import Gaussian
 from jsgmath.interop.base import adapted, pair_of
 from jsgmath.interop.images import Image, bases
@@ -30,11 +31,11 @@ def members(name: str, distributions: Any) -> list[Any]:
     return [pair_of(x, common)[0] for x in found]
 
 
-def batch_of(name: str, distributions: object) -> Gaussian | Family:
+def batch_of(name: str, distributions: object) -> Gaussian | Distribution:
     """Converts one object that is a batch of at least one distribution."""
     batch = adapted(name, distributions)
     batch = batch.base if isinstance(batch, Image) else batch
-    if not isinstance(batch, Gaussian | Family) or not batch.batch_shape:
+    if not batch.batch_shape:
         kind = type(distributions).__name__
         raise TypeError(f"{name} must be a sequence of distributions or a batch of them, got a single {kind}")
     if batch.batch_shape[0] == 0:

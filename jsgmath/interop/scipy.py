@@ -29,7 +29,7 @@ def shifted_scaled(distribution: Any) -> Gaussian | None:
     base = distribution._dist
     if type(base).__name__ not in ("Normal", "StandardNormal"):
         return None
-    loc, scale = np.asarray(distribution.loc), np.asarray(distribution.scale)
+    loc, scale = real_array("loc", distribution.loc), real_array("scale", distribution.scale)
     return univariate(loc + scale * base.mu, abs(scale) * base.sigma)
 
 

@@ -54,7 +54,7 @@ def torch_multivariate_normal(distribution: Any) -> Any:
 
 
 def numpyro_multivariate_normal(distribution: Any) -> Gaussian:
-    return Gaussian(concrete(distribution.loc), scale_tril=concrete(distribution.scale_tril))
+    return of_factor(concrete(distribution.loc), concrete(distribution.scale_tril), lower=True)
 
 
 def distrax_multivariate_normal(distribution: Any) -> Gaussian:
@@ -67,10 +67,20 @@ def tfp_multivariate_normal(distribution: Any) -> Gaussian:
 
 
 def of_factor(mean: np.ndarray, factor: np.ndarray, lower: bool) -> Gaussian:
-    """A Gaussian with covariance ``factor @ factor.T``; a Cholesky factor is kept."""
-    if lower and (np.diagonal(factor, axis1=-2, axis2=-1) > 0).all():
-        return Gaussian(mean, scale_tril=factor)
-    return Gaussian(mean, cov=factor @ factor.swapaxes(-1, -2))
+    """A Gaussian with covariance ``factor @ factor.T``, which does not depend on the signs of the columns.
+
+    A factor that is not lower triangular is made so in float64.
+    """
+    if not lower:
+        return of_triangular_factor(mean, low_rank.triangular(arithmetic("NumPy"), factor.astype(np.float64)))
+    signs = np.where(np.diagonal(factor, axis1=-2, axis2=-1) < 0, -1, 1).astype(factor.dtype)
+    return Gaussian(mean, scale_tril=factor * signs[..., None, :])
+
+
+def of_triangular_factor(mean: np.ndarray, factor: np.ndarray) -> Gaussian:
+    """A Gaussian whose Cholesky factor stays in float64; results have the type of the mean."""
+    N = Gaussian(mean, scale_tril=factor)
+    return Gaussian.checked(N.form, N.mean.astype(np.asarray(mean).dtype), N.scale, N.factor)
 
 
 def torch_low_rank_normal(distribution: Any) -> Any:

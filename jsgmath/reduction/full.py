@@ -16,7 +16,7 @@ import numpy as np
 from jsgmath import special
 from jsgmath.gaussian import Gaussian
 from jsgmath.reduction.pairs import Reduced, ScalarPairs, finite, positive
-from jsgmath.reduction.scaling import FlatBatch, ScaledPair, given_covariance, scaled_pair
+from jsgmath.reduction.scaling import FlatBatch, ScaledPair, scaled_pair
 from jsgmath.reduction.twofold import EPS, Twofold
 
 STEPS, TURNS = 8, 3
@@ -30,30 +30,28 @@ def full_pairs(N1: Gaussian, N2: Gaussian) -> tuple[Reduced, np.ndarray]:
     """The pairs, and a basis ``A`` with ``S1 = A diag(r1) A^T``, ``S2 = A A^T`` and ``m1 - m2 = A d2``."""
     batch, n = np.broadcast_shapes(N1.batch_shape, N2.batch_shape), N1.dim
     count, step = int(np.prod(batch)), max(1, AT_ONCE // n**2)
-    sides = [_side(N, batch) for N in (N1, N2)]
+    sides = [flat(N, batch) for N in (N1, N2)]
     if not count:  # LAPACK refuses an empty batch; one pair gives the shapes
         sides = 2 * [FlatBatch("cov", np.zeros((1, n)), *2 * [np.eye(n)[None]])]
     starts = range(0, max(count, 1), step)
-    parts = [_reduce(*(FlatBatch(s.form, *(x[i : i + step] for x in s[1:])) for s in sides)) for i in starts]
-    whole = (np.concatenate(arrays)[:count] for arrays in zip(*parts, strict=True))
-    joined = [x.reshape((*batch, *x.shape[1:])) for x in whole]
-    size = len(ScalarPairs._fields)
-    return Reduced(ScalarPairs(*joined[:size]), joined[size], ScalarPairs(*joined[size + 1 : -1])), joined[-1]
+    return joined(
+        [_reduce(*(FlatBatch(s.form, *(x[i : i + step] for x in s[1:])) for s in sides)) for i in starts], batch
+    )
 
 
-def _side(N: Gaussian, batch: tuple[int, ...]) -> FlatBatch:
+def flat(N: Gaussian, batch: tuple[int, ...]) -> FlatBatch:
+    """A Gaussian, broadcast to a batch shape, with a single batch axis."""
     arrays = [(N.mean, 1), (N.scale, 1 if N.is_diagonal else 2), (N.factor, 2)]
     shaped = (np.broadcast_to(x, (*batch, *x.shape[-axes:])) for x, axes in arrays)
     return FlatBatch(N.form, *(x.reshape((-1, *x.shape[len(batch) :])).astype(np.float64) for x in shaped))
 
 
-def precision_of(N: Gaussian) -> np.ndarray:
-    """The inverse of a covariance, accurate to the working precision."""
-    matrix = given_covariance(_side(N, N.batch_shape), swapped=False)
-    inverse = matrix.given if matrix.kind == "inverse" else matrix.given.inverse()
-    if matrix.kind == "factor":
-        inverse = inverse.T @ inverse
-    return (inverse.high.astype(special.WORK) + inverse.low).reshape((*N.batch_shape, N.dim, N.dim))
+def joined(parts: list[tuple[np.ndarray, ...]], batch: tuple[int, ...]) -> tuple[Reduced, np.ndarray]:
+    """The pairs and the basis of a batch, from those of its parts."""
+    whole = (np.concatenate(arrays)[: int(np.prod(batch))] for arrays in zip(*parts, strict=True))
+    shaped = [x.reshape((*batch, *x.shape[1:])) for x in whole]
+    size = len(ScalarPairs._fields)
+    return Reduced(ScalarPairs(*shaped[:size]), shaped[size], ScalarPairs(*shaped[size + 1 : -1])), shaped[-1]
 
 
 class _Transformed:
@@ -69,7 +67,7 @@ class _Transformed:
             self.difference = part @ half1.T + half2 @ part.T
         else:
             self.difference = W @ given.difference @ W.T
-        self.displacement = (half2 if given.swapped else W) @ given.displacement
+        self.displacement = (half2 if given.swapped and not given.mapped else W) @ given.displacement
         self.columns = (W if given.swapped else half2).high.swapaxes(1, 2)
         if given.second.kind == "factor":
             self.columns = given.second.given.high @ self.columns
@@ -147,17 +145,23 @@ def _turn(matrix: np.ndarray) -> np.ndarray:
     return jacobi(matrix, joba=2, jobu=0, jobv=3, jobr=0)[1].T
 
 
-@np.errstate(all="ignore")
 def _reduce(side1: FlatBatch, side2: FlatBatch) -> tuple[np.ndarray, ...]:
-    """The arrays of a `Reduced`, then the basis."""
+    """`diagonalised_pair` of two batches of equal size."""
     try:
-        given = scaled_pair(side1, side2)
-        transformed = _diagonalised(given)
+        with np.errstate(all="ignore"):
+            given = scaled_pair(side1, side2)
+        return diagonalised_pair(given)
     except np.linalg.LinAlgError:
         raise ValueError(
             "N1 and N2 cannot be diagonalised together in float64: their scales are too ill-conditioned, or too far "
             "apart; jsgmath.certified has no such limit"
         ) from None
+
+
+@np.errstate(all="ignore")
+def diagonalised_pair(given: ScaledPair) -> tuple[np.ndarray, ...]:
+    """The arrays of a `Reduced`, then the basis."""
+    transformed = _diagonalised(given)
     (c1, error1), (c2, error2), (e, e_error) = (
         x.diagonal(special.WORK) for x in (transformed.S1, transformed.S2, transformed.difference)
     )

@@ -49,6 +49,7 @@ class ScaledPair(NamedTuple):
     difference: Twofold | None  # first - second if they are of one kind; used where unit1 is 0
     swapped: bool  # whether precisions take the place of the covariances
     displacement: Twofold  # m1 - m2, as a column
+    mapped: bool  # whether the displacement is given as ``S2^-1 (m1 - m2)``; only if swapped
     unit: np.ndarray  # of the coordinates, (batch, n)
     unit1: np.ndarray  # of N1 relative to N2, (batch,)
     unit_displacement: np.ndarray  # of the displacement, (batch,)
@@ -59,10 +60,9 @@ def scaled_pair(side1: FlatBatch, side2: FlatBatch) -> ScaledPair:
     swapped = side1.form == side2.form == "precision"
     (half, _), (half2, whitening) = (_halves(side, swapped) for side in (side1, side2))
 
-    unit, size = (np.frexp(np.abs(x).max(2))[1] for x in (half2, half))
+    unit = exponents(half2)
     rows, columns = -unit[:, :, None], -unit[:, None, :]
-    size = np.max(size - unit, axis=1)
-    unit1 = np.where(np.abs(size) > FAR, size, 0)
+    unit1 = own_unit(half, unit)
     own = -unit1[:, None, None]
 
     def matrix(side: FlatBatch, own: np.ndarray) -> GivenCovariance:
@@ -82,11 +82,23 @@ def scaled_pair(side1: FlatBatch, side2: FlatBatch) -> ScaledPair:
         second=second,
         difference=first.given + -second.given if first.kind == second.kind else None,
         swapped=swapped,
+        mapped=False,
         displacement=delta.scaled((toward - unit_displacement[:, None])[:, :, None]),
         unit=unit,
         unit1=unit1,
         unit_displacement=unit_displacement + 1,
     )
+
+
+def exponents(half: np.ndarray) -> np.ndarray:
+    """The exponent of the largest entry of each row."""
+    return np.frexp(np.abs(half).max(2))[1]
+
+
+def own_unit(half: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """The exponent that is taken out of N1, given its half and the exponents of the half of N2; mostly 0."""
+    size = np.max(exponents(half) - unit, axis=1)
+    return np.where(np.abs(size) > FAR, size, 0)
 
 
 def _halves(side: FlatBatch, swapped: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -19,6 +19,20 @@ PIECES = 5
 EPS = 2.0**-52
 
 
+def two_product(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``a * b``, and what rounding took off it [Dekker], for numbers up to about 1e300."""
+    high = a * b
+    (a1, a2), (b1, b2) = _halved(a), _halved(b)
+    return high, ((a1 * b1 - high) + a1 * b2 + a2 * b1) + a2 * b2
+
+
+def _halved(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two numbers with half as many bits whose sum is ``x`` [Veltkamp]."""
+    scaled = x * (2.0**27 + 1)
+    high = scaled - (scaled - x)
+    return high, x - high
+
+
 class Twofold:
     """Matrices ``high + low``, shape ``(..., n, m)``; each entry is within ``error`` of the exact one."""
 
@@ -73,6 +87,13 @@ class Twofold:
         rounding = np.where(low == 0, 0, EPS * (np.abs(low) + np.abs(lost)))
         rounding = rounding + EPS * (np.abs(self.low) + np.abs(other.low))
         return Twofold(*two_sum(high, lost + low), rounding + self.error + other.error)
+
+    def times(self, other: "Twofold") -> "Twofold":
+        """The product of the entries, which broadcast; ``other`` is exact."""
+        high, lost = two_product(self.high, other.high)
+        low = lost + (self.high * other.low + self.low * other.high)
+        error = self.error * np.abs(other.high + other.low) + 4 * EPS**2 * np.abs(high)
+        return Twofold(*two_sum(high, low), error)
 
     def __neg__(self) -> "Twofold":
         return Twofold(-self.high, -self.low, self.error)

@@ -17,7 +17,7 @@ from jsgmath.torch.typed import broadcast_shapes, broadcast_tensors, cholesky, s
 
 
 class MultivariateNormal(Distribution):
-    """Means ``(..., n)`` and Cholesky factors ``(..., n, n)``."""
+    """Means ``(..., n)`` and Cholesky factors ``(..., n, n)``; results have the type of the means."""
 
     library = "torch"
     event_dim = 1
@@ -31,7 +31,7 @@ class MultivariateNormal(Distribution):
     def from_other(cls, other: Any) -> Any:
         """Converts a diagonal or a low-rank Gaussian; any other distribution is returned unchanged."""
         if isinstance(other, LowRankMultivariateNormal):
-            return cls(other.mean, cholesky(other.covariance()))
+            return cls(other.mean, other.scale_tril())
         if not isinstance(other, Normal):
             return other
         mean, std = broadcast_tensors(*other.parameters.values())
@@ -45,17 +45,22 @@ class MultivariateNormal(Distribution):
     def batch_shape(self) -> torch.Size:
         return broadcast_shapes(self.mean.shape[:-1], self.scale_tril.shape[:-2])
 
+    def indexed(self, index: Any) -> Self:
+        """A part of the batch."""
+        mean, tril, batch = self.mean, self.scale_tril, self.batch_shape
+        return type(self)(mean.expand(*batch, -1)[index], tril.expand(*batch, -1, -1)[index])
+
     def skew(self, other: Self, alpha: Any, convention: Convention, dual: bool) -> Tensor:
         """JSG or JSG* between two batches."""
         check_pair(self, other)
         check_dimensions(self.mean.shape[-1], other.mean.shape[-1])
-        dtype = self.arithmetic.result_type(self.mean, other.mean)
-        tensors = self.mean, self.scale_tril, other.mean, other.scale_tril
-        mean1, tril1, mean2, tril2 = (x.to(dtype) for x in tensors)
+        m, tensors = self.arithmetic, (self.mean, self.scale_tril, other.mean, other.scale_tril)
+        dtype, work = m.result_type(self.mean, other.mean), m.result_type(*tensors)
+        mean1, tril1, mean2, tril2 = (x.to(work) for x in tensors)
         if isinstance(alpha, Tensor) and alpha.ndim:  # jsg_full takes one alpha per row
             batch = broadcast_shapes(mean1.shape[:-1], mean2.shape[:-1], alpha.shape)
             mean1, alpha = mean1.expand(*batch, -1), alpha.expand(batch)
-        return jsg_full(mean1, tril1, mean2, tril2, alpha, dual=dual, convention=convention)
+        return jsg_full(mean1, tril1, mean2, tril2, alpha, dual=dual, convention=convention).to(dtype)
 
     def geometric_mean(self, other: Self, weight: Any) -> Self:
         """The normalised geometric mean [1, eqs. 12-13]."""
@@ -65,10 +70,15 @@ class MultivariateNormal(Distribution):
 
     @classmethod
     def product(cls, members: Sequence[Self], weights: Sequence[Tensor]) -> Self:
-        """The normalised geometric mean of any number of members."""
-        origin, dtype = members[0].mean, members[0].arithmetic.result_type(*(N.mean for N in members))
+        """The normalised geometric mean of any number of members.  The mean of largest weight is the origin."""
+        m = members[0].arithmetic
+        dtype = m.result_type(*(N.mean for N in members), *(N.scale_tril for N in members))
+        origin, largest = members[0].mean, weights[0][..., None]
+        for N, w in zip(members[1:], weights[1:], strict=True):
+            origin = torch.where(w[..., None] > largest, N.mean, origin)
+            largest = torch.maximum(w[..., None], largest)
         weights = [w.to(dtype)[..., None, None] for w in weights]
-        precisions = [w * torch.cholesky_inverse(N.scale_tril) for w, N in zip(weights, members, strict=True)]
+        precisions = [w * torch.cholesky_inverse(N.scale_tril.to(dtype)) for w, N in zip(weights, members, strict=True)]
         P = torch.stack(broadcast_tensors(*precisions)).sum(0)
         force = total(S @ (N.mean - origin)[..., None] for S, N in zip(precisions, members, strict=True))
         # The factor of the covariance comes from that of the precision with rows and columns reversed.

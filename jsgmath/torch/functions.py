@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from functools import reduce
+from numbers import Real
 from typing import Any, Literal
 
 import torch
@@ -10,7 +11,7 @@ from torch._C import _are_functorch_transforms_active  # pyright: ignore[reportP
 
 from jsgmath.hints import CONVENTIONS, Convention
 from jsgmath.torch.autograd import Divergence, OnePass, compiled_plainly, divergence, wants_gradients
-from jsgmath.torch.typed import Alpha, broadcast_shapes
+from jsgmath.torch.typed import Alpha, broadcast_shapes, check_kind
 
 Backend = Literal["auto", "eager", "triton"]
 Reduction = Literal["none", "mean", "sum"]
@@ -247,8 +248,7 @@ def _widest(tensors: Iterable[Tensor]) -> torch.dtype:
 def alpha_of(alpha: object, batch: torch.Size, device: torch.device) -> tuple[float, Tensor | None]:
     """alpha as a number and None, or 0 and a tensor with one entry or one per row."""
     if isinstance(alpha, torch.Tensor):
-        if not alpha.is_floating_point():
-            raise TypeError(f"alpha must be a float or a floating-point tensor, got {alpha.dtype}")
+        check_kind("alpha", alpha)
         if alpha.device != device:
             raise ValueError(f"alpha is on {alpha.device} but mean on {device}; move it there")
         if alpha.numel() == 1:
@@ -259,20 +259,20 @@ def alpha_of(alpha: object, batch: torch.Size, device: torch.device) -> tuple[fl
             raise ValueError(
                 f"alpha of shape {tuple(alpha.shape)} must have one entry or one per row {tuple(batch)}"
             ) from None
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float | torch.SymFloat):
+    if isinstance(alpha, bool) or not isinstance(alpha, Real | torch.SymFloat):
         raise TypeError(f"alpha must be a float or a tensor, got {type(alpha).__name__}")
+    number: Any = alpha  # Real has no type hints for arithmetic
     if torch.compiler.is_compiling():  # a number, or the result of a comparison, would become a constant of the graph
-        return 0.0, torch.ones(1, dtype=torch.float64, device=device).mul(alpha)
-    if not 0 <= alpha <= 1:
+        return 0.0, torch.ones(1, dtype=torch.float64, device=device).mul(number)
+    if not 0 <= number <= 1:
         raise ValueError(f"alpha must lie in [0, 1], got {alpha}")
-    return float(alpha), None
+    return float(number), None
 
 
 def _check_tensor(name: str, tensor: object, first_name: str, first: Tensor) -> None:
     if not isinstance(tensor, torch.Tensor):
         raise TypeError(f"{name} must be a torch tensor, got {type(tensor).__name__}; jsgmath.jsg takes NumPy")
-    if not tensor.is_floating_point():
-        raise TypeError(f"{name} must be a floating-point tensor, got {tensor.dtype}")
+    check_kind(name, tensor)
     axes = 2 if name.startswith("tril") else 1
     if tensor.ndim < axes or tensor.shape[-1] == 0 or tensor.shape[-axes] != tensor.shape[-1]:
         wanted = "(..., n)" if axes == 1 else "(..., n, n)"

@@ -1,6 +1,7 @@
 """The latent step of a variational autoencoder: a sample and a divergence, in one kernel forward and one backward."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -74,8 +75,9 @@ def sample_and_jsg(
 
 
 def _check_first_row(first_row: object, rows: int, n: int) -> None:
-    if isinstance(first_row, bool) or not isinstance(first_row, int):
+    if isinstance(first_row, bool) or not isinstance(first_row, Integral):
         raise TypeError(f"first_row must be an int, got {type(first_row).__name__}")
+    first_row = int(first_row)
     if first_row < 0:
         raise ValueError(f"first_row must not be negative, got {first_row}")
     if (first_row + rows) * n > 2**63 - 1:
@@ -92,8 +94,9 @@ def _seed(seed: object, device: torch.device) -> tuple[int, Tensor | None]:
         if seed.device != device:
             raise ValueError(f"seed is on {seed.device} but mean on {device}; move it there")
         return 0, seed.reshape(1)
-    if isinstance(seed, bool) or not isinstance(seed, int):
+    if isinstance(seed, bool) or not isinstance(seed, Integral):
         raise TypeError(f"seed must be an int or an int64 tensor of one entry, got {type(seed).__name__}")
+    seed = int(seed)
     if not -(2**63) <= seed < 2**63:
         raise ValueError(f"seed must fit in 64 bits with its sign, got {seed}")
     return seed, None

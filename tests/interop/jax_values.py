@@ -96,6 +96,10 @@ print(
             "plain numbers": float(jsgmath.kl(nd.Normal(0.0, 1.0), nd.Normal(1.0, 1.0))),
             "diagonal and full": float(jsgmath.kl(expanded, nd.MultivariateNormal(jnp.ones(2), scale_tril=jnp.eye(2)))),
             "many": float(jsgmath.jsg_many([nd.Normal(m, 1.0) for m in (0.0, 1.0, 2.0)], [0.25, 0.5, 0.25])),
+            "far": [
+                float(jsgmath.jsg_many([nd.Normal(m, 1.0) for m in (1e9, 0.0, 1.0, 2.0)], weights))
+                for weights in ([0.0, 0.1, 0.8, 0.1], jnp.array([0.0, 0.1, 0.2, 0.7]))
+            ],
             "float32": str(jsgmath.kl(*(nd.Normal(jnp.float32(m), jnp.float32(1)) for m in (0, 1))).dtype),
             "traced dense": refusal(lambda: jax.grad(dense_loss)(jnp.zeros(2))),
             "mean": [

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 import scipy.stats as st
 import torch
+from mpmath import mp
 from torch import distributions as td
 
 import jsgmath
 from jsgmath import Gaussian, bhattacharyya, geometric_mean, jeffreys, js, jsg, jsg_dual, kl
+from jsgmath.interop.tensors import of_factor
 from tests.torch.inputs import low_rank
+from verification.oracles import DIGITS
 
 RNG = np.random.default_rng(1)
 A = RNG.normal(size=(2, 3, 3))
@@ -311,3 +314,18 @@ def test_importing_jsgmath_imports_no_other_library_of_distributions():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("lower", [True, False])
+def test_the_signs_of_the_columns_of_a_triangular_factor_do_not_matter(lower):
+    """As in distrax and TFP; ``factor @ factor.T`` would lose the square of the factor's condition in float32."""
+    factor = np.float32([[1e-3, 0.0, 0.0], [1.0, -1e-3, 0.0], [0.5, 0.25, -1.0]])
+    factor = factor if lower else factor.T
+    N = of_factor(np.zeros(3, np.float32), factor, lower)
+    with mp.workdps(DIGITS):
+        S = mp.matrix(factor.tolist()) * mp.matrix(factor.tolist()).T
+        inverse = S**-1
+        expected = float((sum(inverse[i, i] for i in range(3)) - 3 + mp.log(mp.det(S))) / 2)
+    value = kl(Gaussian(np.zeros(3, np.float32), cov=np.eye(3, dtype=np.float32)), N)
+    assert value.dtype == np.float32
+    assert value == pytest.approx(expected, rel=1.2e-7)  # one rounding to float32

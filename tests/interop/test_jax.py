@@ -65,6 +65,7 @@ def test_numpyro_distributions_of_plain_numbers_and_expanded_ones_are_accepted(f
     assert found["expanded"] == 1.0
     assert found["diagonal and full"] == 1.0
     assert found["many"] == 0.25
+    assert found["far"] == pytest.approx([0.1, 0.22], rel=1e-15)  # the first has weight zero
     assert found["mean"] == [1.5, 1.0]
     assert found["float32"] == "float32"
 

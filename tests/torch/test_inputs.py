@@ -1,10 +1,13 @@
 """Bad input to the functions of jsgmath.torch, and tensors given to those of NumPy."""
 
+from fractions import Fraction
+
 import numpy as np
+import pytest
 import torch
 
-from jsgmath import Gaussian, jsg, kl
-from jsgmath.torch import jsg_diagonal, jsg_standard_normal
+from jsgmath import Gaussian, families, jsg, kl
+from jsgmath.torch import JSGLoss, jsg_diagonal, jsg_full, jsg_standard_normal, sample_and_jsg
 from tests.test_inputs import N, assert_refused, table
 
 NUMPY = {
@@ -13,6 +16,7 @@ NUMPY = {
     "cov a tensor": (lambda: Gaussian([0.0, 0.0], cov=torch.eye(2)), TypeError, "cov | torch tensor | jsgmath.torch"),
     "a tensor": (lambda: kl(torch.zeros(2), N), TypeError, "N1 | Gaussian | Tensor | jsgmath.torch"),
 }
+FLOAT8 = torch.float8_e4m3fn
 x, y = torch.zeros(4, 3), torch.zeros(4, 3)
 TORCH = {
     "an array as mean": (
@@ -50,6 +54,16 @@ TORCH = {
     "alpha text": (lambda: jsg_standard_normal(x, y, "0.5"), TypeError, "alpha | float or a tensor | str"),
     "alpha a truth value": (lambda: jsg_standard_normal(x, y, True), TypeError, "alpha | float or a tensor | bool"),
     "alpha of integers": (lambda: jsg_standard_normal(x, y, torch.tensor(1)), TypeError, "alpha | floating | int64"),
+    "float8": (lambda: jsg_standard_normal(x.to(FLOAT8), y.to(FLOAT8), 0.5), TypeError, "mean | float8 | convert it"),
+    "alpha of float8": (lambda: jsg_standard_normal(x, y, y[:, 0].to(FLOAT8)), TypeError, "alpha | float8"),
+    "sparse": (lambda: jsg_standard_normal(x.to_sparse(), y, 0.5), TypeError, "mean | dense | sparse_coo | to_dense"),
+    "a sparse factor": (
+        lambda: jsg_full(x[:, :2], torch.eye(2).to_sparse(), x[:, :2], torch.eye(2), 0.5),
+        TypeError,
+        "tril1 | dense | to_dense",
+    ),
+    "float8 in a family": (lambda: kl(*2 * [families.Poisson(y[0].to(FLOAT8))]), TypeError, "rate | float8"),
+    "a sparse parameter": (lambda: kl(*2 * [families.Poisson(y.to_sparse())]), TypeError, "rate | dense | to_dense"),
     "alpha of other length": (lambda: jsg_standard_normal(x, y, torch.zeros(3)), ValueError, "alpha | (3,) | (4,)"),
     "alpha on another device": (
         lambda: jsg_standard_normal(x, y, torch.zeros(1, device="meta")),
@@ -69,3 +83,16 @@ TORCH = {
 @table(NUMPY, TORCH)
 def test_bad_tensors_are_refused_with_their_reason(call, exception, fragments):
     assert_refused(call, exception, fragments)
+
+
+@pytest.mark.parametrize("number", [np.float32(0.5), np.float16(0.5), np.float64(0.5), Fraction(1, 2)])
+def test_a_weight_may_be_any_real_number(number):
+    value = jsg_standard_normal(x + 1, y, number)
+    assert (value == jsg_standard_normal(x + 1, y, 0.5)).all()
+    assert JSGLoss(alpha=number)(x + 1, y) == JSGLoss(alpha=0.5)(x + 1, y)
+
+
+@pytest.mark.parametrize("integer", [np.int64(3), np.uint8(3)])
+def test_a_seed_and_a_row_may_be_any_integers(integer):
+    sample, _ = sample_and_jsg(x, y, 0.5, integer, first_row=integer)
+    assert (sample == sample_and_jsg(x, y, 0.5, 3, first_row=3)[0]).all()

@@ -3,12 +3,13 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from mpmath import mp
 from torch import distributions as td
 
-from jsgmath import jsg, jsg_dual
+from jsgmath import Gaussian, families, jsg, jsg_dual, kl
 from tests.torch.inputs import low_rank
 from verification.oracles import DIGITS, textbook_jsg
 
@@ -136,3 +137,49 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, time.process_
     kilobytes, seconds = map(float, done.stdout.split())
     assert kilobytes < 100_000
     assert seconds < 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("diagonal", [1e-6, 1e-9])
+def test_low_rank_and_full_normals_use_the_factor_that_was_given(diagonal, dtype):
+    """In float32 the covariance ``W W^T + D`` would be singular: W^2/D is 1e6 or 1e9."""
+    W = torch.tensor([[1.0], [1.0], [0.5]], dtype=dtype)
+    low = td.LowRankMultivariateNormal(torch.zeros(3, dtype=dtype), W, torch.full((3,), diagonal, dtype=dtype))
+    identity = td.MultivariateNormal(torch.zeros(3, dtype=dtype), torch.eye(3, dtype=dtype))
+    same = low_rank(torch.zeros(3), torch.zeros(3, 1), torch.ones(3))
+    for pair, exact in (((identity, low), (same, low)), ((low, identity), (low, same))):
+        (expected, _), value = mpmath_divergences(*exact, 0.0), kl(*pair)
+        assert value.dtype == dtype
+        # `jsg_full` computes in float64, whose epsilon times the squared condition of the factors, 1e9, is 2e-7.
+        assert value.item() == pytest.approx(expected, rel=2e-7)
+    arrays = (x.numpy() for x in (low.loc, low.cov_factor, low.cov_diag))
+    numpy = families.low_rank.LowRankMultivariateNormal(*arrays)
+    value = kl(Gaussian(np.zeros(3, str(dtype)[6:]), cov=np.eye(3, dtype=str(dtype)[6:])), numpy)
+    assert value.dtype == str(dtype)[6:]
+    assert value == pytest.approx(mpmath_divergences(same, low, 0.0)[0], rel=1e-7 if dtype == torch.float32 else 1e-12)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e3, 1e6])
+@pytest.mark.parametrize(("n", "k"), [(2, 3), (4, 4), (3, 9)])
+@pytest.mark.parametrize("gap", [None, 1e-3, 1e-8])
+def test_low_rank_normals_of_many_columns_lose_no_digits(n, k, size, gap):
+    """``W^2/D`` is 1 to 1e12; with the inverse of ``I + W^T W/D`` no digit would be left."""
+    torch.manual_seed(5)
+    noise = [[torch.randn(shape).double() for shape in ((n,), (n, k), (n,))] for _ in range(2)]
+    (mean, W, D), change = noise
+    W, D = size * W, D.exp()
+    if gap is None:
+        other = size * change[0], size * change[1], change[2].exp()
+    else:
+        other = [x * (1 + gap * y) for x, y in zip((mean, W, D), change, strict=True)]
+    N1, N2 = low_rank(mean, W, D), low_rank(*other)
+    numpy = [
+        families.low_rank.LowRankMultivariateNormal(*(x.numpy() for x in (N.loc, N.cov_factor, N.cov_diag)))
+        for N in (N1, N2)
+    ]
+    for alpha in (0.0, 0.3, 1.0):
+        for function, value in zip((jsg, jsg_dual), mpmath_divergences(N1, N2, alpha), strict=True):
+            # The largest error of some hundred was 4e-14.
+            assert function(N1, N2, alpha).item() == pytest.approx(value, rel=2e-13, abs=0)
+            assert function(*numpy, alpha) == pytest.approx(value, rel=2e-13, abs=0)
+    assert jsg(N1, N1, 0.3).item() == jsg_dual(*2 * [numpy[0]], 0.3) == 0

@@ -60,6 +60,41 @@ def test_torch_gives_the_same_with_gradients(make):
     assert torch.autograd.gradcheck(divergence, [logits, *flat], nondet_tol=1e-12)
 
 
+NARROW = {
+    "Normal": lambda mean: td.Normal(mean, mean * 0 + 1),
+    "MultivariateNormal": lambda mean: td.MultivariateNormal(mean[None], torch.eye(1, dtype=mean.dtype)),
+    "LowRankMultivariateNormal": lambda mean: td.LowRankMultivariateNormal(
+        mean[None], 0 * mean[None, None], 1 + 0 * mean[None]
+    ),
+}
+
+
+@pytest.mark.parametrize("make", NARROW.values(), ids=NARROW)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("place", range(4))
+def test_a_gaussian_of_weight_zero_counts_nowhere(make, dtype, place):
+    """Means 0, 1, 2 of variance 1: the divergence is half the variance of the means."""
+    means, weights = [0.0, 1.0, 2.0], [0.1, 0.2, 0.7]
+    means.insert(place, 1e9)
+    weights.insert(place, 0.0)
+    held = [make(torch.tensor(m, dtype=dtype)) for m in means]
+    tensor = torch.tensor(weights, dtype=dtype)
+    for given in (weights, tensor, tensor.requires_grad_()):
+        value, mean = jsg_many(held, given), geometric_mean_many(held, given).mean
+        rel = 4 * torch.finfo(dtype).eps  # a few roundings of numbers of about one
+        assert value.dtype == dtype
+        assert value.item() == pytest.approx(0.22, rel=rel)
+        assert mean.item() == pytest.approx(1.6, rel=rel)
+
+
+@pytest.mark.parametrize("given", [[0.0, 0.5, 0.5, 0.0], torch.tensor([0.0, 0.5, 0.5, 0.0])], ids=["numbers", "tensor"])
+def test_a_normal_of_weight_zero_whose_ratios_overflow_counts_nowhere(given):
+    held = [td.Normal(*map(torch.tensor, x)) for x in ((0.0, 1e-25), (0.0, 1.0), (1.0, 1.0), (1e30, 1e25))]
+    assert jsg_many(held, given).item() == jsg_many(held, given, dual=True).item() == 0.125
+    G = geometric_mean_many(held, given)
+    assert (G.loc.item(), G.scale.item()) == (0.5, 1.0)
+
+
 REFUSED = {
     "weights of torch": (
         lambda: jsg_many(DIAGONAL[:2], torch.tensor([0.5, 0.5])),

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import distributions as td
 
-from jsgmath import jsg, pairwise
+from jsgmath import geometric_mean_many, jsg, jsg_many, pairwise
 
 RNG = np.random.default_rng(6)
 
@@ -41,3 +41,19 @@ def test_a_batch_of_two_axes_is_refused():
 def test_a_batch_in_a_list_is_refused():
     with pytest.raises(ValueError, match=r"gaussians\[0\] has batch shape \(2,\), wanted \(\)"):
         pairwise([td.MultivariateNormal(torch.zeros(2, 3), torch.eye(3))], 0.5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("kind", ["MultivariateNormal", "LowRankMultivariateNormal"])
+def test_a_batch_of_full_covariances_is_a_collection(kind, dtype):
+    """The same as a list of its members, for `pairwise`, `jsg_many` and `geometric_mean_many`."""
+    means = torch.tensor(RNG.normal(size=(3, 2)), dtype=dtype)
+    scales = (2 * torch.eye(2),) if kind == "MultivariateNormal" else (torch.ones(2, 1), torch.ones(2))
+    batch = getattr(td, kind)(means, *(x.to(dtype) for x in scales))
+    alone = [getattr(td, kind)(m, *(x.to(dtype) for x in scales)) for m in means]
+    tolerance = {"rtol": 8 * torch.finfo(dtype).eps, "atol": 0}  # batched products may add in another order
+    for others in (None, alone, batch):
+        torch.testing.assert_close(pairwise(batch, 0.3, others), pairwise(alone, 0.3, others), **tolerance)
+    weights = [0.25, 0.25, 0.5]
+    torch.testing.assert_close(jsg_many(batch, weights), jsg_many(alone, weights), **tolerance)
+    torch.testing.assert_close(geometric_mean_many(batch, weights).mean, geometric_mean_many(alone, weights).mean)
