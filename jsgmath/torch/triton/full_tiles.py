@@ -171,8 +171,8 @@ def _tile_pairs(
     delta = tl.permute(delta_, (0, 2, 1))
     half = delta + g2 * tl.sum(H * delta_, 2, keep_dims=True)  # R^-1 delta
     kappa_ = tl.permute(half, (0, 2, 1)) + g2 * tl.sum(H * half, 1, keep_dims=True)
-    # Computed again, because the registers do not suffice to keep it.
-    V, _, f = _tile_quotient(L2, L1, mask, row, column, N, SIZE, FLOAT)
+    if not DUAL:  # computed again, because the registers do not suffice to keep it
+        V, _, f = _tile_quotient(L2, L1, mask, row, column, N, SIZE, FLOAT)
     kappa = tl.permute(kappa_, (0, 2, 1))
     p_ = tl.sum(W * kappa, 1, keep_dims=True)
     zeta = mean_product(g1, g2, delta, kappa, tl.sum(W * p_, 2, keep_dims=True))
