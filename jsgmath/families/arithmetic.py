@@ -7,12 +7,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from jsgmath import special
 from jsgmath.checks import as_weight, number_between_0_and_1
+from jsgmath.families.computation import Computation
 
 Array = Any  # an array of NumPy, torch or JAX
 Weight = Any  # an array, or a float
@@ -21,21 +22,6 @@ INFINITE = float("inf")
 
 SPLIT_TAILS = {24: special.split_tail(6), 53: special.split_tail(13)}
 """The coefficients of `Arithmetic.tail`, by the number of bits."""
-
-
-class Computation(Protocol):
-    """A function of arrays and its derivatives."""
-
-    vectors: Sequence[bool]
-    """For each array, whether its last axis is that of a vector of parameters."""
-
-    def value(self, arrays: Sequence[Array]) -> Array:
-        """One value per component."""
-        ...
-
-    def derivatives(self, arrays: Sequence[Array], needed: Sequence[bool]) -> list[Array | None]:
-        """The derivatives of the value of each component by each array, or None for those that are not needed."""
-        ...
 
 
 class Arithmetic(ABC):
@@ -125,7 +111,7 @@ class Arithmetic(ABC):
     def clamp(self, x: Array, low: float, high: float) -> Array:
         """``x``, but at least ``low`` and at most ``high``; NaN stays NaN."""
 
-    def differentiable(self, compute: "Computation", arrays: Sequence[Array]) -> Array:
+    def differentiable(self, compute: Computation, arrays: Sequence[Array]) -> Array:
         """``compute.value(arrays)``, whose derivatives are ``compute.derivatives(arrays, needed)``."""
         return compute.value(arrays)
 
@@ -290,8 +276,8 @@ class TorchArithmetic(Arithmetic):
     def clamp(self, x: Array, low: float, high: float) -> Array:
         return x.clamp(low, high)
 
-    def differentiable(self, compute: "Computation", arrays: Sequence[Array]) -> Array:
-        from jsgmath.torch import computed
+    def differentiable(self, compute: Computation, arrays: Sequence[Array]) -> Array:
+        from jsgmath.families import computed
 
         kind = computed.Compiled if self.xp.compiler.is_compiling() else computed.Computed
         return kind.apply(compute, *arrays)
@@ -319,7 +305,7 @@ class JaxArithmetic(Arithmetic):
     def clamp(self, x: Array, low: float, high: float) -> Array:
         return self.xp.clip(x, low, high)
 
-    def differentiable(self, compute: "Computation", arrays: Sequence[Array]) -> Array:
+    def differentiable(self, compute: Computation, arrays: Sequence[Array]) -> Array:
         import jax
         from jax.custom_derivatives import SymbolicZero
 

@@ -6,8 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jsgmath.families.arithmetic import Computation
-from jsgmath.torch.typed import Function, broadcast_shapes
+from jsgmath.families.computation import Computation
+
+Function: Any = torch.autograd.Function
+broadcast_shapes: Any = torch.functional.broadcast_shapes
 
 # Numbers of a block on a CPU, so that it stays in the cache from one operation to the next.
 BLOCK = 2**14
