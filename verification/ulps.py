@@ -228,12 +228,10 @@ def draw():
 
 
 def main(folder=HERE):
-    from vae.files import write
-
     text, picture = report(), io.BytesIO()
     draw().savefig(picture)
-    write(folder / "ulps.md", text)
-    write(folder / "ulps.png", picture.getvalue())
+    (folder / "ulps.md").write_text(text, encoding="utf-8")
+    (folder / "ulps.png").write_bytes(picture.getvalue())
     print(text, end="")
 
 
