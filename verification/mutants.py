@@ -96,26 +96,30 @@ REASONS = {
         "full.full_pairs: count, step = (int(np.prod(batch)), max(1, AT_ONCE * n ** 2))",
     ],
     "it changes a term of the error bound; the other terms are larger, and all are below a rounding": [
-        "divergences.evaluated: return (value, (rounding + relative) * value - divergence(slack))",
+        (
+            "divergences.evaluated: return (value, (rounding + relative) * value - "
+            "divergence_of(slack, w1, w2, g1, g2, dual))"
+        ),
         "full._Transformed.__init__: share = sum(((np.abs(x.high) - x.error) / sizes for x, sizes in sides))",
         (
-            "full._reduce: share = np.maximum(error1 / c1, error2 / c2) - np.where(near[:, None], 0, e_error / n"
+            "full.diagonalised_pair: share = np.maximum(error1 / c1, error2 / c2) - "
+            "np.where(near[:, None], 0, e_error / n"
             "p.maximum(c1, c2))"
         ),
         (
-            "full._reduce: relative = 4 * transformed.weighted + np.where(near, 64, 8 / n) * (share + "
+            "full.diagonalised_pair: relative = 4 * transformed.weighted + np.where(near, 64, 8 / n) * (share + "
             "_ratio(noise, transformed.length))"
         ),
         (
-            "full._reduce: relative = special.WORK(1) * (relative - 256 * n * (transformed.weighted + "
+            "full.diagonalised_pair: relative = special.WORK(1) * (relative - 256 * n * (transformed.weighted + "
             "transformed.rest) ** 2)"
         ),
         (
-            "full._reduce: relative = special.WORK(1) * (relative + 256 / n * (transformed.weighted + "
+            "full.diagonalised_pair: relative = special.WORK(1) * (relative + 256 / n * (transformed.weighted + "
             "transformed.rest) ** 2)"
         ),
         (
-            "full._reduce: relative = special.WORK(1) * (relative + 256 * n * (transformed.weighted - "
+            "full.diagonalised_pair: relative = special.WORK(1) * (relative + 256 * n * (transformed.weighted - "
             "transformed.rest) ** 2)"
         ),
         "full._slack: moved = ScalarPairs(pair.log_r1, pair.r1, pair.r2, none, none, d2 * np.sqrt(pair.r1), d2)",
@@ -127,10 +131,11 @@ REASONS = {
     "c2 is 1 there, up to a rounding": [
         "full._Transformed.__init__: r = self.c1 * self.c2",
         (
-            "full._reduce: share = np.maximum(error1 / c1, error2 * c2) + np.where(near[:, None], 0, e_error / n"
+            "full.diagonalised_pair: share = np.maximum(error1 / c1, error2 * c2) + "
+            "np.where(near[:, None], 0, e_error / n"
             "p.maximum(c1, c2))"
         ),
-        "full._reduce: basis = transformed.columns * np.sqrt(c2).astype(float)[:, None, :]",
+        "full.diagonalised_pair: basis = transformed.columns * np.sqrt(c2).astype(float)[:, None, :]",
     ],
     "e1 is so small that only its square matters": [
         "full._slack: scaled = ScalarPairs(np.log1p(e1), 1 - e1, 1 / (1 + e1), e1, -e1 / (1 + e1), still, still)",
@@ -147,7 +152,8 @@ REASONS = {
         (
             "scaling.scaled_pair: return ScaledPair(half=np.ldexp(half, rows - own), whitening=np.ldexp(whitening, -c"
             "olumns), first=first, second=second, difference=first.given + -second.given if first.kind == second."
-            "kind else None, swapped=swapped, displacement=delta.scaled((toward - unit_displacement[:, None])[:, "
+            "kind else None, swapped=swapped, mapped=False, displacement=delta.scaled((toward - "
+            "unit_displacement[:, None])[:, "
             ":, None]), unit=unit, unit1=unit1, unit_displacement=unit_displacement + 1)"
         ),
     ],
