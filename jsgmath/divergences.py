@@ -156,15 +156,9 @@ def _skew(N1: Distribution, N2: Any, alpha: Any, convention: Convention, dual: b
     check_convention(convention)
     if return_error:
         raise TypeError("return_error=True needs Gaussians of NumPy, because only their error is bounded")
+    if isinstance(N1, Composite):  # not registered: torch.compile cannot trace the registry of abstract classes
+        return N1.combined(N2, partial(jsg_dual if dual else jsg, convention=convention), alpha)
     return N1.skew(N2, alpha, convention, dual)
-
-
-@_skew.register
-def _composite_skew(
-    N1: Composite, N2: Composite, alpha: Any, convention: Convention, dual: bool, return_error: bool
-) -> Any:
-    function = partial(jsg_dual if dual else jsg, convention=convention, return_error=return_error)
-    return N1.combined(N2, function, alpha)
 
 
 @_skew.register

@@ -175,7 +175,7 @@ class Arithmetic(ABC):
 
     def power(self, x: Array, weight: Weight) -> Array:
         """``x ** weight``"""
-        return x if isinstance(weight, float) and weight == 1 else x**weight
+        return x if isinstance(weight, float) and weight == 1.0 else x**weight
 
     def product(self, x: Array, y: Array) -> tuple[Array, Array]:
         """The rounded product ``x * y`` and its rounding error [Dekker]."""

@@ -230,7 +230,7 @@ class Divergence:
             kind.parameters = {}  # a graph of torch would keep them
         self.alpha, self.reverse, self.dual = alpha, convention == "deasy", dual
         one = bool(first.parameter_axes)
-        self.vectors = [one for names in self.names for _ in names] + [False] * (alpha is None)
+        self.vectors: Sequence[bool] = [one for names in self.names for _ in names] + [False] * (alpha is None)
 
     def operands(self, arrays: Sequence[Array]) -> tuple[Family, Family, Weight, Weight, Weight, Weight, int]:
         """The two batches, ``w1, w2, g1, g2``, and the derivative of ``g2`` by alpha."""
@@ -262,12 +262,12 @@ class Divergence:
         first, second, w1, w2, g1, g2, slope = self.operands(arrays)
         found: list[Array | None] = []
         asked = iter(needed)
-        for names, N, M, *weights in (
+        for names, N, M, own_w, other_w, own, weight in (
             (self.names[0], first, second, w1, w2, g1, g2),
             (self.names[1], second, first, w2, w1, g2, g1),
         ):
             wanted = [next(asked) for _ in names]
-            slopes = N.slopes(M, *weights, self.dual) if any(wanted) else {}
+            slopes: dict[str, Array] = N.slopes(M, own_w, other_w, own, weight, self.dual) if any(wanted) else {}
             found += [slopes[name] if one else None for name, one in zip(names, wanted, strict=True)]
         if self.alpha is None:
             by_alpha = None

@@ -1,15 +1,23 @@
 """Values of torch whose derivatives are given by formulas of their own, as exponential families have them."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from jsgmath.families.computation import Computation
 
-Function: Any = torch.autograd.Function
-broadcast_shapes: Any = torch.functional.broadcast_shapes
+if TYPE_CHECKING:
+
+    class Function:  # torch's own hints do not fit methods with so many tensors
+        apply: ClassVar[Callable[..., Any]]
+
+else:
+    Function = torch.autograd.Function
+
+functional: Any = torch.functional
+broadcast_shapes: Callable[..., torch.Size] = functional.broadcast_shapes
 
 # Numbers of a block on a CPU, so that it stays in the cache from one operation to the next.
 BLOCK = 2**14
@@ -79,4 +87,4 @@ class Computed(Compiled):
             for derivative, x, vector in zip(derivatives, tangents, compute.vectors, strict=True)
             if x is not None
         ]
-        return torch.stack(torch.broadcast_tensors(*terms)).sum(0)
+        return torch.stack(functional.broadcast_tensors(*terms)).sum(0)

@@ -122,7 +122,7 @@ class Discrete(Family):
         # Z - 1 is a sum of differences; if Z is below 1/2, log Z is computed from the logarithms of its terms.
         lost = m.where(gone, -p1, m.where(zero | (t >= LARGE), m.exp(log_product) - p1, p1 * growth)).sum(-1)[..., None]
         near = lost > -0.5
-        if isinstance(own, float) and own == 0 and self.library != "NumPy":  # Z is 1 but for the shift
+        if isinstance(own, float) and own == 0.0 and self.library != "NumPy":  # Z is 1 but for the shift
             log_z = m.log1p(m.where(near, lost, 0.0))
         else:
             top = m.largest(m.where(gone, -INFINITE, log_product))
@@ -133,7 +133,7 @@ class Discrete(Family):
         moderate = (log_k < LARGE) & (log_k > -LARGE)
         k = m.exp(m.where(moderate, log_k, 0.0))
         calm = near & (t < LARGE)
-        if isinstance(own, float) and own == 0:
+        if isinstance(own, float) and own == 0.0:
             probs = second.probs
         else:
             product = m.where(gone, 0.0, m.power(p1, own) * m.power(second.probs, weight))
@@ -174,9 +174,9 @@ class Discrete(Family):
         *differences, (w, centred) = [(m.for_outcomes(w), f) for w, f in terms]
         found = [0 * first.probs]
         for w_difference, difference in differences:
-            if not (isinstance(w_difference, float) and w_difference == 0):
+            if not (isinstance(w_difference, float) and w_difference == 0.0):
                 found.append(m.weighted(w_difference, self.per_weight(difference(), first.probs)))
-        if not (isinstance(w, float) and w == 0):
+        if not (isinstance(w, float) and w == 0.0):
             factor = self.per_weight(probs, first.probs) if dual or self.has_logits else 1.0
             term = factor * centred()
             found.append(m.weighted(w, m.where(probs == 0, 0.0, term) if self.has_logits else term))

@@ -37,8 +37,9 @@ class Normal(Family):
         m = self.arithmetic
         s1, s2 = m.work(self.std), m.work(other.std)
         _, *pair = self.canonical(other)
+        r1, r2, e1, e2, d1, d2 = map(m.finite, pair)
         grad = formula.from_mean_grad if dual else formula.to_mean_grad
-        by_mean, by_log_var = grad(w1, w2, own, weight, *map(m.finite, pair), 1 / s1, 1 / s2)
+        by_mean, by_log_var = grad(w1, w2, own, weight, r1, r2, e1, e2, d1, d2, 1 / s1, 1 / s2)
         return {"mean": by_mean, "std": 2 * by_log_var / s1}
 
     def slope_of_weight(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> Array:

@@ -217,7 +217,7 @@ def transformed(distribution: Any) -> Image | None:
         base = adapted("the base", base)
     except TypeError:
         return None  # the message names the transformed distribution
-    kind = type(distribution)
+    kind: Any = type(distribution)
 
     def image(mean: Any) -> Any:
         return kind.__mro__[names.index("TransformedDistribution")](mean, maps)

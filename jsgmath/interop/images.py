@@ -1,11 +1,9 @@
 """Distributions that are images of others under one invertible map, which changes no divergence."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
-
-from jsgmath.families.arithmetic import library_of
 
 
 class Image(NamedTuple):
@@ -45,11 +43,12 @@ def same(x: Any, y: Any) -> bool:
     """Whether two parameters or maps are equal."""
     if x is y:
         return True
-    if isinstance(x, list | tuple) and isinstance(y, list | tuple):
-        return len(x) == len(y) and all(map(same, x, y))
-    if library_of(x) == "torch" and hasattr(x, "detach"):
-        x = x.detach().cpu().numpy()
-    if library_of(y) == "torch" and hasattr(y, "detach"):
-        y = y.detach().cpu().numpy()
-    equal = x == y
-    return bool(np.all(np.asarray(equal)))
+    if isinstance(x, list) and isinstance(y, list):
+        first, second = cast(list[Any], x), cast(list[Any], y)
+        return len(first) == len(second) and all(map(same, first, second))
+    return bool(np.all(np.asarray(plain(x) == plain(y))))
+
+
+def plain(x: Any) -> Any:
+    """A tensor of torch as an array of NumPy; anything else is returned unchanged."""
+    return x.detach().cpu().numpy() if hasattr(x, "detach") else x

@@ -4,7 +4,7 @@ Classes are matched by name, so that no library is imported.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -157,8 +157,8 @@ def given_parameter(distribution: Any) -> str:
     for kind in type(distribution).__mro__:
         if kind.__name__.endswith(("Probs", "Logits")):
             return "probs" if kind.__name__.endswith("Probs") else "logits"
-    names = ("_probs", "_logits", "probs", "logits")
-    return next(name for name, value in vars(distribution).items() if name in names and value is not None)
+    names, attributes = ("_probs", "_logits", "probs", "logits"), cast(dict[str, Any], vars(distribution))
+    return next(name for name, value in attributes.items() if name in names and value is not None)
 
 
 def has_derivatives(*values: Any) -> bool:
@@ -182,14 +182,14 @@ def repeated(family: Callable[..., families.Family]) -> Converter:
     """A converter of distributions of ``total_count`` draws from a member of ``family``."""
 
     def converter(distribution: Any) -> families.Family:
-        one_hot = vars(distribution).get("_categorical", distribution)  # torch keeps the parameters there
+        one_hot = getattr(distribution, "_categorical", distribution)  # torch keeps the parameters there
         return by_probs_or_logits(family)(one_hot).repeated(distribution.total_count)
 
     return converter
 
 
 def one_hot(distribution: Any) -> families.Family:
-    return by_probs_or_logits(families.Categorical)(vars(distribution).get("_categorical", distribution))
+    return by_probs_or_logits(families.Categorical)(getattr(distribution, "_categorical", distribution))
 
 
 def negative_binomial(distribution: Any) -> families.Family:
