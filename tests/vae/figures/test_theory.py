@@ -378,7 +378,7 @@ def test_a_table_is_written_with_all_digits_and_empty_where_a_row_has_no_value(t
 def test_a_file_that_cannot_be_finished_leaves_the_old_one(tmp_path):
     class Broken(Figure):
         def savefig(self, fname, **options):
-            Path(fname).write_text("half")
+            fname.write(b"half")
             raise OSError(28, "No space left on device")
 
     (tmp_path / "fig1.png").write_text("old")

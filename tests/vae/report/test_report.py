@@ -317,13 +317,12 @@ def test_a_mistake_is_one_line_and_writes_nothing(tmp_path, capsys):
 
 def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch, capsys):
     (tmp_path / "report.html").write_text("before")
-    write_text = Path.write_text
 
-    def full(path, text, **options):
-        write_text(path, text[:1000], **options)
+    def full(file, before):
+        file.write(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr("vae.files.take_over", full)
     assert report(tmp_path) == (2, "before")
     assert capsys.readouterr().err.endswith("report.html: No space left on device\n")
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
