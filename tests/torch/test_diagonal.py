@@ -246,7 +246,11 @@ def test_mean_and_sum_reduce_the_rows_and_have_their_gradients(backend):
         value = jsg_standard_normal(mean, logvar, 0.3, backend=backend, reduction=reduction)
         assert torch.equal(value, expected)
         slopes = [torch.autograd.grad(v.sum(), (mean, logvar), retain_graph=True) for v in (value, expected)]
-        assert all(torch.equal(a, b) for a, b in zip(*slopes, strict=True))
+        for a, b in zip(*slopes, strict=True):
+            if reduction == "mean":  # 1/20 multiplies weights here and gradients there: other roundings
+                torch.testing.assert_close(a, b, rtol=1e-14, atol=1e-16)
+            else:
+                assert torch.equal(a, b)
 
 
 @backends

@@ -117,7 +117,8 @@ class Root(Function):
     """The Cholesky factor of ``K = other I + weight W W' = I + M``, as a function of M.
 
     It is the triangular factor of a QR decomposition of ``sqrt(weight) W'`` on top of ``sqrt(other) I``: forming K
-    would square the condition.  ``M`` carries the derivatives.
+    would square the condition.  Where M is small, K is well conditioned and is factored itself, so that the factor is
+    exactly I where M vanishes.  ``M`` carries the derivatives.
     """
 
     generate_vmap_rule = True
@@ -127,7 +128,9 @@ class Root(Function):
         identity = torch.eye(W.shape[-1], dtype=W.dtype, device=W.device)
         stack = torch.cat([weight.sqrt() * W.mT, (other.sqrt() * identity).expand_as(W)], -2)
         R: Tensor = linalg.qr(stack, mode="r").R
-        return (R * torch.where(R.diagonal(dim1=-2, dim2=-1) < 0, -1.0, 1.0)[..., None]).mT.contiguous()
+        R = (R * torch.where(R.diagonal(dim1=-2, dim2=-1) < 0, -1.0, 1.0)[..., None]).mT
+        near = _inner(M, M) < 0.25
+        return torch.where(near, torch.linalg.cholesky_ex(identity + torch.where(near, M, 0.0)).L, R).contiguous()
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
