@@ -131,6 +131,21 @@ class Symbolic(Arithmetic):
     def __init__(self):
         self.log, self.exp, self.where = sp.log, sp.exp, choose
 
+    def clamp(self, x, low, high):
+        return x
+
+    def normal(self, x):
+        return x
+
+    def log_ratio(self, excess, y, x):
+        return sp.log(y / x)
+
+    def excess(self, y, x):
+        return y / x - 1
+
+    def g_of(self, x, k):
+        return x - sp.log(k)
+
     def g(self, x, k, other_k, log_r):
         return x - sp.log(k)
 

@@ -263,7 +263,7 @@ class TorchArithmetic(Arithmetic):
         return alpha.double()
 
     def check_kind(self, name: str, x: Array) -> None:
-        from jsgmath.torch.typed import check_kind  # imports torch
+        from jsgmath.families.tensors import check_kind  # imports torch
 
         check_kind(name, x)
 

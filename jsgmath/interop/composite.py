@@ -30,6 +30,12 @@ class Composite(Distribution):
         shape = tuple(self.base.batch_shape)
         return shape[: len(shape) - self.axes]
 
+    def indexed(self, index: Any) -> Self:
+        raise TypeError(
+            "independent multivariate Gaussians, or Wishart distributions, are not taken as a batch here; "
+            "pass a list of them"
+        )
+
     def skew(self, other: Self, alpha: Any, convention: Convention, dual: bool) -> Any:
         raise TypeError("independent multivariate Gaussians are taken by the divergences of two distributions only")
 

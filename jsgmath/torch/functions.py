@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch._C import _are_functorch_transforms_active  # pyright: ignore[reportPrivateUsage]
 
+from jsgmath.families.tensors import check_kind
 from jsgmath.hints import CONVENTIONS, Convention
 from jsgmath.torch.autograd import Divergence, OnePass, compiled_plainly, divergence, wants_gradients
-from jsgmath.torch.typed import Alpha, broadcast_shapes, check_kind
+from jsgmath.torch.typed import Alpha, broadcast_shapes
 
 Backend = Literal["auto", "eager", "triton"]
 Reduction = Literal["none", "mean", "sum"]
