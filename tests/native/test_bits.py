@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import jsgmath
-from jsgmath import Gaussian, native, rounding
+from jsgmath import Gaussian, native, rounding, special
 from jsgmath.native import build
 from jsgmath.nearest import nearest
 from tests.native import points
@@ -164,3 +164,17 @@ def test_the_environment_chooses_the_core(chosen):
     result = subprocess.run(command, env=environment, cwd=build.HERE.parents[1], capture_output=True, text=True)
     value = jsgmath.kl(Gaussian(1.0, var=2.0), Gaussian(0.0, std=3.0))
     assert result.stdout.strip() == value.hex()
+
+
+@pytest.mark.parametrize(("form", "eps"), [("var", 12), ("std", 30)])
+def test_an_error_within_the_bound_of_numpy_changes_no_bit(form, eps, monkeypatch):
+    """More than half of the bound is added: it is 23 epsilons, and 46 between two forms; the rest covers rounding."""
+    rng = np.random.default_rng(7)
+    mean, v1, v2 = rng.normal(size=2000), *np.exp(rng.normal(size=(2, 2000)))
+    N1, N2 = Gaussian(mean[:, None], var=v1[:, None]), Gaussian(mean[:, None], **{form: v2[:, None]})
+    monkeypatch.setattr(native, "CORE", None)
+    exact, kernel = jsgmath.jsg(N1, N2, 0.3), rounding.numpy_kernel
+    for sign in (-1, 1):
+        factor = 1 + sign * eps * np.finfo(special.WORK).eps
+        monkeypatch.setattr(rounding, "numpy_kernel", lambda g, f=factor: lambda *x: f * kernel(g)(*x))
+        np.testing.assert_array_equal(jsgmath.jsg(N1, N2, 0.3), exact)

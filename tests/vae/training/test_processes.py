@@ -15,7 +15,6 @@ import pytest
 import torch
 from torch.distributed import HashStore
 
-import vae.training.folder
 from tests.vae.training.test_interrupted import FEW_IMAGES, results
 from vae.errors import UserError
 from vae.train import settle
@@ -306,14 +305,13 @@ def test_restarted_processes_continue_only_the_run_that_they_began(tmp_path, beg
 
 
 @pytest.mark.parametrize(("processes", "threads"), [(None, 2), (1, 2), (3, 1)])
-def test_the_number_of_threads_is_restored_if_that_of_processes_is_the_same(tmp_path, monkeypatch, processes, threads):
-    monkeypatch.setattr(vae.training.folder, "processors", lambda: 2)  # whatever this machine has
+def test_the_number_of_threads_is_restored_if_that_of_processes_is_the_same(tmp_path, processes, threads):
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     environment = {"threads": 2} | ({} if processes is None else {"processes": processes})
     try:
         with RunFolder(tmp_path) as folder:
-            run = {"settings": {}, "data": {"sha256": ""}, "environment": environment, "resumed": []}
+            run = {"settings": {}, "data": {"sha256": {}}, "environment": environment, "resumed": []}
             folder.resume(run, Settings(), {"environment": {"processes": 1, "threads": 1}})
         assert torch.get_num_threads() == threads
     finally:
