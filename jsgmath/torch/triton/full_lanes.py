@@ -250,18 +250,18 @@ def _lane_factor(W, excess, g1, g2, N: tl.constexpr, DUAL: tl.constexpr, INVERSE
 
 
 @device
-def _lane_ratio(H, weight, N: tl.constexpr):
-    """``X K^-1`` from ``R^-1 = I + weight H``."""
+def _lane_ratio(H, inverses, weight, N: tl.constexpr):
+    """``X K^-1`` from ``R^-1 = I + weight H``, whose diagonal is given too."""
     rows = ()
     for i in tl.static_range(N):
         row = ()
         for j in tl.static_range(i + 1):
-            x = H[i][i] * H[i][j]
+            x = 0 * weight
             for k in tl.static_range(i + 1, N):
                 x = tl.fma(H[k][i], H[k][j], x)
-            y = H[i][j]
+            y = inverses[i] * H[i][j]  # H_ij + weight H_ii H_ij
             if i == j:
-                y = 2.0 * y
+                y += H[i][j]
             row = row + (-tl.fma(weight, x, y),)
         rows = rows + (row,)
     return rows
@@ -280,12 +280,15 @@ def _lane_inverse_diagonal(H, inverses, weight, N: tl.constexpr):
 
 
 @device
-def _lane_add(x, weight, y, N: tl.constexpr):
-    """``x + weight y`` for vectors."""
-    total = ()
+def _lane_root(H, inverses, weight, N: tl.constexpr):
+    """``R^-1 = I + weight H`` from its diagonal and the rest of H: adding 1 would lose digits where K is large."""
+    rows = ()
     for i in tl.static_range(N):
-        total = total + (tl.fma(weight, y[i], x[i]),)
-    return total
+        row = ()
+        for j in tl.static_range(i):
+            row = row + (weight * H[i][j],)
+        rows = rows + (row + (inverses[i],),)
+    return rows
 
 
 @device
@@ -497,8 +500,8 @@ def _lane_pairs(
 
     _, _, trace2, t2, k2 = _lane_factor(V, f, g2, g1, N, DUAL, DUAL)
     H, inverses, trace1, t1, k1 = _lane_factor(W, e, g1, g2, N, DUAL, True)
-    half = _lane_add(delta, g2, _lane_times(H, delta, N), N)  # R^-1 delta
-    kappa = _lane_add(half, g2, _lane_transpose_times(H, half, N), N)
+    root = _lane_root(H, inverses, g2, N)
+    kappa = _lane_transpose_times(root, _lane_times(root, delta, N), N)
     pivots1, pivots2 = _pivot_sums(t1, t2, k1, k2, N, MEAN_SIZE, DUAL)
     trace1 += pivots1
     trace2 += pivots2
@@ -525,7 +528,7 @@ def _lane_pairs(
         y0 = ()
         y1 = ()
         y2 = ()
-        Y = _lane_ratio(H, g2, N)
+        Y = _lane_ratio(H, inverses, g2, N)
         if DUAL:
             diagonal = _lane_inverse_diagonal(H, inverses, g2, N)
             theta = _lane_inverse_times(Y, diagonal, g2, zeta, N)

@@ -139,10 +139,12 @@ def _tile_gram(matrix, excess, on_diagonal):
 
 
 @device
-def _tile_ratio(H, g2):
-    """``X K^-1`` from ``R^-1 = I + g2 H``."""
-    transpose = tl.permute(H, (0, 2, 1))
-    return -(H + transpose + g2 * _times_transpose(transpose, transpose, H.shape[1]))
+def _tile_ratio(H, inverses, g2, on_diagonal):
+    """``X K^-1`` from ``R^-1 = I + g2 H``, whose diagonal is given too, along the columns."""
+    strict = tl.permute(tl.where(on_diagonal, 0.0, H), (0, 2, 1))
+    part = strict * inverses  # what H_ij + g2 H_ii H_ij is
+    part = tl.where(on_diagonal, H * (1.0 + inverses), part + tl.permute(part, (0, 2, 1)))
+    return -(part + g2 * _times_transpose(strict, strict, H.shape[1]))
 
 
 @device
@@ -169,8 +171,9 @@ def _tile_pairs(
     H, pivots, trace1 = _tile_factor(W, ratio, e, g1, g2, row, column, N, DUAL, True)
 
     delta = tl.permute(delta_, (0, 2, 1))
-    half = delta + g2 * tl.sum(H * delta_, 2, keep_dims=True)  # R^-1 delta
-    kappa_ = tl.permute(half, (0, 2, 1)) + g2 * tl.sum(H * half, 1, keep_dims=True)
+    inverses = 1.0 / tl.sqrt(pivots)
+    root = tl.where(on_diagonal, inverses, g2 * H)  # R^-1; adding 1 to g2 H would lose digits where K is large
+    kappa_ = tl.sum(root * tl.sum(root * delta_, 2, keep_dims=True), 1, keep_dims=True)
     if not DUAL:  # computed again, because the registers do not suffice to keep it
         V, _, f = _tile_quotient(L2, L1, mask, row, column, N, SIZE, FLOAT)
     kappa = tl.permute(kappa_, (0, 2, 1))
@@ -189,7 +192,7 @@ def _tile_pairs(
     if GRAD:  # derivatives are linear in the weights and the two divergences
         w1 *= factor
         w2 *= factor
-        Y = _tile_ratio(H, g2)
+        Y = _tile_ratio(H, inverses, g2, on_diagonal)
         if DUAL:
             strict = tl.where(on_diagonal, 0.0, H)
             diagonal = 1.0 / pivots + (g2 * g2) * tl.sum(strict * strict, 1, keep_dims=True)
