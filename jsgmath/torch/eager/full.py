@@ -160,13 +160,15 @@ def _factor(W: Tensor, X: Tensor, other: Tensor, weight: Tensor, dual: bool) -> 
     c = C.diagonal(dim1=-2, dim2=-1) * (r / (1 + r))
     C = torch.where(near, C.tril(-1) + torch.diag_embed(c), (R - identity) / torch.where(near, 1.0, weight))
     H = -solve_triangular(R, C, upper=False)
-    Y = -(H + H.mT + weight * (H.mT @ H))
+    strict = H.tril(-1)
+    part = strict / r[..., None]  # H_ij + weight H_ii H_ij, where the sum would cancel if K is large
+    Y = torch.diag_embed(H.diagonal(dim1=-2, dim2=-1) * (1 + 1 / r)) + part + part.mT + weight * (strict.mT @ strict)
     root = solve_triangular(R, identity.expand_as(R), upper=False)
     c = weight[..., 0] * C.diagonal(dim1=-2, dim2=-1)
     k = r * r
     pivots = (diagonal.gs if dual else diagonal.g)(c * (2 + c), k, k, 0.0).sum(-1)[..., None, None]
-    strict = (weight * (H if dual else C)).tril(-1)
-    return R, Y, root.mT @ root, pivots + strict.square().sum((-2, -1), keepdim=True)
+    strict = weight * (strict if dual else C.tril(-1))
+    return R, -Y, root.mT @ root, pivots + strict.square().sum((-2, -1), keepdim=True)
 
 
 def _square(vector: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ def _tile_solve(tril, mean1, mean2, mask, column, N: tl.constexpr, SIZE: tl.cons
 
 @device
 def _tile_factor(W, ratio, excess, g1, g2, row, column, N: tl.constexpr, DUAL: tl.constexpr, INVERSE: tl.constexpr):
-    """H, the pivots of K and the sum over them; `triton/full.py` explains how.
+    """H below its diagonal, its diagonal, that of R^-1, and the sum over the pivots; `triton/full.py` explains how.
 
     Without INVERSE, H is zero.
     """
@@ -70,19 +70,18 @@ def _tile_factor(W, ratio, excess, g1, g2, row, column, N: tl.constexpr, DUAL: t
     F = 0 * W
     H = 0 * W
     total = 0 * g1
-    t = 0 * ratio
-    k = t + 1.0
+    x = 0 * ratio
+    k = x + 1.0
     for p in range(N):
         here = column == p
         f = tl.sum(tl.where(row == p, F, 0.0), 1, keep_dims=True)
         square = g1 * tl.sum(f * f, 2, keep_dims=True)
         w = tl.sum(tl.where(here, ratio, 0.0), 2, keep_dims=True)
         e = tl.sum(tl.where(here, excess, 0.0), 2, keep_dims=True)
-        x = e * (2.0 + e) + square
         pivot = g2 * (w * w) + (g1 + g2 * square)
         norm = tl.sqrt(pivot)
         inverse = 1.0 / norm
-        t = tl.where(here, g2 * x, t)
+        x = tl.where(here, e * (2.0 + e) + square, x)
         k = tl.where(here, pivot, k)
         below = tl.sum(tl.where(here & (row > p), W, 0.0), 2, keep_dims=True)
         dot = tl.where(row > p, tl.sum(F * f, 2, keep_dims=True), 0.0)
@@ -94,12 +93,13 @@ def _tile_factor(W, ratio, excess, g1, g2, row, column, N: tl.constexpr, DUAL: t
         F += u * tl.where(here, 1.0, root2 * f)
         if INVERSE:
             h = tl.sum(tl.where(row == p, H, 0.0), 1, keep_dims=True) * inverse
-            h = tl.where(here, -x / (1.0 + norm) * inverse, h)
             H = tl.where(row == p, h, H - C * tl.where(here, inverse, g2 * h))
     if DUAL:
-        strict = tl.where(row > column, H, 0.0)
-        total += tl.sum(tl.sum(strict * strict, 1, keep_dims=True), 2, keep_dims=True)
-    return H, k, (g2 * g2) * total + tl.sum(pivot_terms(t, k, DUAL), 2, keep_dims=True)
+        total += tl.sum(tl.sum(H * H, 1, keep_dims=True), 2, keep_dims=True)
+    norm = tl.sqrt(k)
+    inverses = 1.0 / norm
+    total = (g2 * g2) * total + tl.sum(pivot_terms(g2 * x, k, DUAL), 2, keep_dims=True)
+    return H, -x / (1.0 + norm) * inverses, inverses, total
 
 
 @device
@@ -139,12 +139,12 @@ def _tile_gram(matrix, excess, on_diagonal):
 
 
 @device
-def _tile_ratio(H, inverses, g2, on_diagonal):
-    """``X K^-1`` from ``R^-1 = I + g2 H``, whose diagonal is given too, along the columns."""
-    strict = tl.permute(tl.where(on_diagonal, 0.0, H), (0, 2, 1))
-    part = strict * inverses  # what H_ij + g2 H_ii H_ij is
-    part = tl.where(on_diagonal, H * (1.0 + inverses), part + tl.permute(part, (0, 2, 1)))
-    return -(part + g2 * _times_transpose(strict, strict, H.shape[1]))
+def _tile_ratio(H, diagonal, inverses, g2, on_diagonal):
+    """``X K^-1`` from ``R^-1 = I + g2 H``: H below its diagonal, its diagonal and that of R^-1."""
+    transpose = tl.permute(H, (0, 2, 1))
+    part = transpose * inverses  # H_ij + g2 H_ii H_ij
+    part = tl.where(on_diagonal, diagonal * (1.0 + inverses), part + tl.permute(part, (0, 2, 1)))
+    return -(part + g2 * _times_transpose(transpose, transpose, H.shape[1]))
 
 
 @device
@@ -166,14 +166,14 @@ def _tile_pairs(
 
     delta_ = _tile_solve(L2, mean1 + at * N, mean2 + at * N, mask, column, N, SIZE, FLOAT)
     V, ratio, f = _tile_quotient(L2, L1, mask, row, column, N, SIZE, FLOAT)
-    _, _, trace2 = _tile_factor(V, ratio, f, g2, g1, row, column, N, DUAL, DUAL)
+    _, _, _, trace2 = _tile_factor(V, ratio, f, g2, g1, row, column, N, DUAL, DUAL)
     W, ratio, e = _tile_quotient(L1, L2, mask, row, column, N, SIZE, FLOAT)
-    H, pivots, trace1 = _tile_factor(W, ratio, e, g1, g2, row, column, N, DUAL, True)
+    H, diagonal, inverses, trace1 = _tile_factor(W, ratio, e, g1, g2, row, column, N, DUAL, True)
 
     delta = tl.permute(delta_, (0, 2, 1))
-    inverses = 1.0 / tl.sqrt(pivots)
-    root = tl.where(on_diagonal, inverses, g2 * H)  # R^-1; adding 1 to g2 H would lose digits where K is large
-    kappa_ = tl.sum(root * tl.sum(root * delta_, 2, keep_dims=True), 1, keep_dims=True)
+    # R^-1 delta, with the diagonal of R^-1: adding 1 to g2 H would lose digits where K is large.
+    half = tl.permute(inverses * delta_, (0, 2, 1)) + g2 * tl.sum(H * delta_, 2, keep_dims=True)
+    kappa_ = inverses * tl.permute(half, (0, 2, 1)) + g2 * tl.sum(H * half, 1, keep_dims=True)
     if not DUAL:  # computed again, because the registers do not suffice to keep it
         V, _, f = _tile_quotient(L2, L1, mask, row, column, N, SIZE, FLOAT)
     kappa = tl.permute(kappa_, (0, 2, 1))
@@ -192,10 +192,9 @@ def _tile_pairs(
     if GRAD:  # derivatives are linear in the weights and the two divergences
         w1 *= factor
         w2 *= factor
-        Y = _tile_ratio(H, inverses, g2, on_diagonal)
+        Y = _tile_ratio(H, diagonal, inverses, g2, on_diagonal)
         if DUAL:
-            strict = tl.where(on_diagonal, 0.0, H)
-            diagonal = 1.0 / pivots + (g2 * g2) * tl.sum(strict * strict, 1, keep_dims=True)
+            diagonal = inverses * inverses + (g2 * g2) * tl.sum(H * H, 1, keep_dims=True)
             inverse_K = tl.where(on_diagonal, diagonal, -g2 * Y)
             theta = tl.sum(inverse_K * zeta_, 2, keep_dims=True)
             phi = tl.sum(inverse_K * kappa_, 2, keep_dims=True)
