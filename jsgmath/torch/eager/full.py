@@ -26,10 +26,10 @@ def evaluate(
     """Returns what `triton.diagonal.evaluate` returns, for full covariances.
 
     Means have shape ``(rows, n)``, Cholesky factors ``(rows, n, n)``; all have one type, and only the lower triangles
-    are read.  Torch can differentiate every result by every input, which gives the second derivatives.
+    are read.  All is computed in float64, because the squares of ratios of scales, which are in the matrices, leave
+    the range of float32.  Torch can differentiate every result by every input, which gives the second derivatives.
     """
-    dtype = mean1.dtype
-    work = work_type(mean1)
+    dtype, result, work = mean1.dtype, work_type(mean1), torch.float64
     difference = (mean1.to(work) - mean2.to(work))[..., None]
     tril1, tril2 = tril1.to(work).tril(), tril2.to(work).tril()
     if not isinstance(alpha, torch.Tensor):
@@ -48,14 +48,16 @@ def evaluate(
     zeta = terms.mean_product(g1, g2, delta, kappa, W @ p)  # A kappa
     eta = V.mT @ s  # A^-1 kappa
     kappa2, p2, zeta2, s2 = _square(kappa), _square(p), _square(zeta), _square(s)
-    largest = torch.finfo(work).max
+    largest = torch.finfo(result).max
     kl1, kl2, quadratic1, quadratic2 = terms.kl_terms(g1, g2, kappa2, p2, zeta2, s2, trace1, trace2, dual, largest)
-    results: list[Tensor | None] = [formula.skew(w1, w2, kl1, kl2).flatten() if value else None, None, None, None, None]
+    results: list[Tensor | None] = [None] * 5
+    if value:
+        results[0] = formula.skew(w1, w2, kl1, kl2).flatten().to(result)
     if not (grad or by_alpha):
         return results
 
     # Derivatives are linear in the weights and the two divergences.
-    factor = scale if upstream is None else upstream.reshape(-1, 1, 1)
+    factor = scale if upstream is None else upstream.to(work).reshape(-1, 1, 1)
     w1, w2 = factor * w1, factor * w2
     weights = w1, w2, g1, g2
     if dual:
@@ -84,9 +86,11 @@ def evaluate(
         by_mean1, by_tril1, by_tril2 = (
             solve_triangular(tril2.mT, x, upper=True) for x in (by_delta, by_1.tril(), -by_2.tril())
         )
-        results[1:4] = by_mean1[..., 0].to(dtype), by_tril1.tril().to(dtype), by_tril2.tril().to(dtype)
+        results[1:4] = (
+            x.to(result).to(dtype) for x in (by_mean1[..., 0], by_tril1.tril(), by_tril2.tril())
+        )
     if by_alpha:
-        results[4] = terms.by_alpha(factor, slope, kl1, kl2, by_weight).flatten()
+        results[4] = terms.by_alpha(factor, slope, kl1, kl2, by_weight).flatten().to(result)
     return results
 
 
