@@ -86,9 +86,7 @@ def evaluate(
         by_mean1, by_tril1, by_tril2 = (
             solve_triangular(tril2.mT, x, upper=True) for x in (by_delta, by_1.tril(), -by_2.tril())
         )
-        results[1:4] = (
-            x.to(result).to(dtype) for x in (by_mean1[..., 0], by_tril1.tril(), by_tril2.tril())
-        )
+        results[1:4] = (x.to(result).to(dtype) for x in (by_mean1[..., 0], by_tril1.tril(), by_tril2.tril()))
     if by_alpha:
         results[4] = terms.by_alpha(factor, slope, kl1, kl2, by_weight).flatten().to(result)
     return results
