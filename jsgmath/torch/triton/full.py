@@ -36,12 +36,13 @@ from jsgmath.torch.typed import Alpha, Asked, work_type
 LARGEST_TILE = 64
 
 
-def tiling(count: int, n: int, itemsize: int, lanes: int) -> tuple[Any, dict[str, int], int]:
+def tiling(count: int, n: int, itemsize: int, lanes: int, again: bool = False) -> tuple[Any, dict[str, int], int]:
     """The kernel for ``count`` pairs of ``n`` dimensions, its constants and its number of warps, by a static rule.
 
-    ``lanes`` is the number of threads of a warp.  Compiling showed which sizes fit in registers.
+    ``lanes`` is the number of threads of a warp.  Compiling showed which sizes fit in registers.  The second launch for
+    float32 (``again``) has few programs, because almost all end at once: each lane takes a pair, even if it spills.
     """
-    if n <= (3 if itemsize == 8 else 8):
+    if n <= (3 if itemsize == 8 and not again else 8):
         block = 64
         if INTERPRETED:
             block = min(4096, triton.next_power_of_2(count))
@@ -98,19 +99,28 @@ def launch(
     by_mean1: Tensor | None, by_tril1: Tensor | None, by_tril2: Tensor | None, by_alpha: Tensor | None,
     dual: bool, reverse: bool, scale: float, upstream: Tensor | None, stored: bool,
 ) -> None:  # fmt: skip
+    """Launches the kernel; for float32 twice.
+
+    The first launch marks the pairs that are hard for float32: its squares of ratios of scales would leave the range or
+    lose digits.  The second (AGAIN) computes these in float64.  Nothing waits for the device.
+    """
     count, n = mean1.shape
     if not count:
         return
-    work = work_type(mean1)
-    kernel, constants, warps = tiling(count, n, work.itemsize, LANES)
-    programs = triton.cdiv(count, constants.get("BLOCK") or constants["PAIRS"])
     per_row = isinstance(alpha, torch.Tensor)
-    with on_device(mean1):
-        kernel[(programs,)](
-            *(x.contiguous() for x in (mean1, tril1, mean2, tril2)),
-            0.0 if per_row else float(alpha), alpha if per_row else None, upstream,
-            values, by_mean1, by_tril1, by_tril2, by_alpha, count, float(scale), n, **constants,
-            S_ALPHA=row_stride(alpha) if per_row else 0, S_UPSTREAM=0 if upstream is None else row_stride(upstream),
-            FLOAT=tl.float64 if work == torch.float64 else tl.float32, DUAL=dual, REVERSE=reverse,
-            GRAD=by_mean1 is not None, LARGEST=torch.finfo(work).max, STORED=stored, num_warps=warps,
-        )  # fmt: skip
+    single = work_type(mean1) == torch.float32
+    hard = torch.empty(count, dtype=torch.int8, device=mean1.device) if single else None
+    pair = [x.contiguous() for x in (mean1, tril1, mean2, tril2)]
+    for again in (False, True) if single else (False,):
+        work = torch.float32 if single and not again else torch.float64
+        kernel, constants, warps = tiling(count, n, work.itemsize, LANES, again)
+        programs = triton.cdiv(count, constants.get("BLOCK") or constants["PAIRS"])
+        with on_device(mean1):
+            kernel[(programs,)](
+                *pair, 0.0 if per_row else float(alpha), alpha if per_row else None, upstream,
+                values, by_mean1, by_tril1, by_tril2, by_alpha, hard, count, float(scale), n, **constants,
+                S_ALPHA=row_stride(alpha) if per_row else 0, S_UPSTREAM=0 if upstream is None else row_stride(upstream),
+                FLOAT=tl.float32 if work == torch.float32 else tl.float64, DUAL=dual, REVERSE=reverse,
+                GRAD=by_mean1 is not None, LARGEST=torch.finfo(work_type(mean1)).max, STORED=stored, AGAIN=again,
+                num_warps=warps,
+            )  # fmt: skip

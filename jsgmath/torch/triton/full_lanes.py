@@ -6,14 +6,15 @@ A vector is a tuple of n tensors, a lower triangle a tuple of its rows.  `triton
 import triton
 import triton.language as tl
 
-from jsgmath.torch.triton.diagonal import must_compute
 from jsgmath.torch.triton.full_terms import (
     by_alpha,
     by_displacement,
+    is_hard,
     kl_terms,
     matrix_from_mean,
     matrix_to_mean,
     mean_product,
+    must_compute_pairs,
     outer_from_mean,
     outer_to_mean,
     pair_weights,
@@ -65,9 +66,13 @@ def _lane_load(
 
 @device
 def _lane_store(
-    pointer, first, rows, numbers, COUNT: tl.constexpr, BLOCK: tl.constexpr, WIDTH: tl.constexpr, SIZE: tl.constexpr
-):
+    pointer, first, rows, hard, numbers,
+    COUNT: tl.constexpr, BLOCK: tl.constexpr, WIDTH: tl.constexpr, SIZE: tl.constexpr, AGAIN: tl.constexpr
+):  # fmt: skip
     at, mask = _lane_pointers(pointer, first, rows, COUNT, BLOCK, WIDTH, SIZE)
+    if AGAIN:
+        lane = tl.arange(0, SIZE // WIDTH * BLOCK)[:, None] % BLOCK
+        mask &= tl.load(hard + first + lane, mask=lane < rows - first, other=0) != 0
     parts = numbers
     for _ in tl.static_range(COUNT, SIZE):
         parts = parts + (numbers[0],)
@@ -81,7 +86,10 @@ def _lane_store(
                 joined = joined + (x,)
             parts = joined
     x = tl.permute(tl.reshape(parts[0], (BLOCK, SIZE // WIDTH, WIDTH)), (1, 0, 2))
-    tl.store(at, tl.reshape(x, at.shape), mask=mask)
+    x = tl.reshape(x, at.shape)
+    if AGAIN:
+        x = x.to(tl.float32)
+    tl.store(at, x, mask=mask)
 
 
 @device
@@ -475,15 +483,18 @@ def _pivot_sums(t1, t2, k1, k2, N: tl.constexpr, SIZE: tl.constexpr, DUAL: tl.co
 # fmt: off
 @device
 def _lane_pairs(
-    mean1, tril1, mean2, tril2, alpha, alphas, upstream, value, d_mean1, d_tril1, d_tril2, d_alpha, rows, scale,
+    mean1, tril1, mean2, tril2, alpha, alphas, upstream, value, d_mean1, d_tril1, d_tril2, d_alpha, hard, rows, scale,
     N: tl.constexpr, BLOCK: tl.constexpr, WIDTH: tl.constexpr, SIZE: tl.constexpr,
     MEAN_WIDTH: tl.constexpr, MEAN_SIZE: tl.constexpr, S_ALPHA, S_UPSTREAM,
     FLOAT: tl.constexpr, DUAL: tl.constexpr, REVERSE: tl.constexpr, GRAD: tl.constexpr, LARGEST: tl.constexpr,
+    AGAIN: tl.constexpr,
 ):
     """Each lane takes one pair."""
     first = tl.program_id(0).to(tl.int64) * BLOCK
     at = first + tl.arange(0, BLOCK)
     mask = at < rows
+    if AGAIN:
+        mask &= tl.load(hard + at, mask=mask, other=0) != 0
     w1, w2, g1, g2, slope, factor = pair_weights(
         alpha, alphas, upstream, scale, at, mask, S_ALPHA, S_UPSTREAM, FLOAT, REVERSE)
     L1 = _lane_rows(_lane_load(tril1, first, rows, N * N, BLOCK, WIDTH, SIZE, FLOAT), N)
@@ -515,6 +526,11 @@ def _lane_pairs(
     kl1, kl2, quadratic1, quadratic2 = kl_terms(
         g1, g2, _lane_dot(kappa, kappa, N), _lane_dot(p, p, N), _lane_dot(zeta, zeta, N),
         _lane_dot(s, s, N), trace1, trace2, DUAL, LARGEST)
+    if hard is not None and not AGAIN:
+        squares = 0 * g1
+        for i in tl.static_range(N):
+            squares += _lane_dot(W[i], W[i], i + 1) + _lane_dot(V[i], V[i], i + 1)
+        tl.store(hard + at, is_hard(squares, kl1, kl2).to(tl.int8), mask=mask)
     if value is not None:
         tl.store(value + at, skew(w1, w2, kl1, kl2), mask=mask)
 
@@ -569,27 +585,29 @@ def _lane_pairs(
         L2 = _lane_rows(_lane_load(tril2, first, rows, N * N, BLOCK, WIDTH, SIZE, FLOAT), N)
         inverses = _lane_inverses(L2, N)
         by_1 = _lane_transpose_solve(L2, inverses, by_1, N)
-        _lane_store(d_tril1, first, rows, _lane_numbers(by_1, N), N * N, BLOCK, WIDTH, SIZE)
+        _lane_store(d_tril1, first, rows, hard, _lane_numbers(by_1, N), N * N, BLOCK, WIDTH, SIZE, AGAIN)
         by_2 = _lane_transpose_solve(L2, inverses, _lane_sum(-1.0, by_2, 0 * g1, by_2, 0 * g1, by_2, N), N)
-        _lane_store(d_tril2, first, rows, _lane_numbers(by_2, N), N * N, BLOCK, WIDTH, SIZE)
+        _lane_store(d_tril2, first, rows, hard, _lane_numbers(by_2, N), N * N, BLOCK, WIDTH, SIZE, AGAIN)
         by_mean1 = _lane_transpose_solve_vector(L2, inverses, by_delta, N)
-        _lane_store(d_mean1, first, rows, by_mean1, N, BLOCK, MEAN_WIDTH, MEAN_SIZE)
+        _lane_store(d_mean1, first, rows, hard, by_mean1, N, BLOCK, MEAN_WIDTH, MEAN_SIZE, AGAIN)
 
 
 @triton.jit
 def lane_kernel(
     mean1, tril1, mean2, tril2, alpha: tl.float64, alphas, upstream,
-    value, d_mean1, d_tril1, d_tril2, d_alpha, rows, scale: tl.float64,
+    value, d_mean1, d_tril1, d_tril2, d_alpha, hard, rows, scale: tl.float64,
     N: tl.constexpr, BLOCK: tl.constexpr, WIDTH: tl.constexpr, SIZE: tl.constexpr,
     MEAN_WIDTH: tl.constexpr, MEAN_SIZE: tl.constexpr,
     S_ALPHA: tl.constexpr, S_UPSTREAM: tl.constexpr, FLOAT: tl.constexpr, DUAL: tl.constexpr, REVERSE: tl.constexpr,
-    GRAD: tl.constexpr, LARGEST: tl.constexpr, STORED: tl.constexpr,
+    GRAD: tl.constexpr, LARGEST: tl.constexpr, STORED: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """Each lane takes one pair.  STORED is explained in `triton.diagonal.jsg_kernel`."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    if must_compute(upstream, at, at < rows, scale, S_UPSTREAM, FLOAT, STORED):
+    _, needed = must_compute_pairs(
+        upstream, at, at < rows, scale, hard, S_UPSTREAM, FLOAT, STORED, AGAIN)
+    if needed:
         _lane_pairs(
             mean1, tril1, mean2, tril2, alpha, alphas, upstream,
-            value, d_mean1, d_tril1, d_tril2, d_alpha, rows, scale,
-            N, BLOCK, WIDTH, SIZE, MEAN_WIDTH, MEAN_SIZE, S_ALPHA, S_UPSTREAM, FLOAT, DUAL, REVERSE, GRAD, LARGEST)
+            value, d_mean1, d_tril1, d_tril2, d_alpha, hard, rows, scale,
+            N, BLOCK, WIDTH, SIZE, MEAN_WIDTH, MEAN_SIZE, S_ALPHA, S_UPSTREAM, FLOAT, DUAL, REVERSE, GRAD, LARGEST, AGAIN)
 # fmt: on

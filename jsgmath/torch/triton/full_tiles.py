@@ -8,14 +8,15 @@ both are needed, the name of the second ends in an underscore.  `triton/full.py`
 import triton
 import triton.language as tl
 
-from jsgmath.torch.triton.diagonal import must_compute
 from jsgmath.torch.triton.full_terms import (
     by_alpha,
     by_displacement,
+    is_hard,
     kl_terms,
     matrix_from_mean,
     matrix_to_mean,
     mean_product,
+    must_compute_pairs,
     outer_from_mean,
     outer_to_mean,
     pair_weights,
@@ -149,13 +150,16 @@ def _tile_ratio(H, diagonal, inverses, g2, on_diagonal):
 
 @device
 def _tile_pairs(
-    mean1, tril1, mean2, tril2, alpha, alphas, upstream, value, d_mean1, d_tril1, d_tril2, d_alpha, rows, scale,
+    mean1, tril1, mean2, tril2, alpha, alphas, upstream, value, d_mean1, d_tril1, d_tril2, d_alpha, hard, rows, scale,
     N: tl.constexpr, PAIRS: tl.constexpr, SIZE: tl.constexpr, S_ALPHA, S_UPSTREAM,
     FLOAT: tl.constexpr, DUAL: tl.constexpr, REVERSE: tl.constexpr, GRAD: tl.constexpr, LARGEST: tl.constexpr,
+    AGAIN: tl.constexpr,
 ):
     """Each program takes ``PAIRS`` pairs."""
     at = (tl.program_id(0).to(tl.int64) * PAIRS + tl.arange(0, PAIRS))[:, None, None]
     mask = at < rows
+    if AGAIN:
+        mask &= tl.load(hard + at, mask=mask, other=0) != 0
     row = tl.arange(0, SIZE)[None, :, None]
     column = tl.arange(0, SIZE)[None, None, :]
     on_diagonal = row == column
@@ -186,6 +190,9 @@ def _tile_pairs(
     kl1, kl2, quadratic1, quadratic2 = kl_terms(
         g1, g2, tl.sum(kappa_ * kappa_, 2, keep_dims=True), tl.sum(p_ * p_, 2, keep_dims=True),
         tl.sum(zeta_ * zeta_, 2, keep_dims=True), tl.sum(s_ * s_, 2, keep_dims=True), trace1, trace2, DUAL, LARGEST)
+    if hard is not None and not AGAIN:
+        squares = tl.sum(tl.sum(W * W + V * V, 2, keep_dims=True), 1, keep_dims=True)
+        tl.store(hard + at, is_hard(squares, kl1, kl2).to(tl.int8), mask=mask)
     if value is not None:
         tl.store(value + at, skew(w1, w2, kl1, kl2), mask=mask)
 
@@ -238,25 +245,32 @@ def _tile_pairs(
             by_1 = tl.where(here, tl.sum(part * by_1, 1, keep_dims=True), by_1)
             by_2 = tl.where(here, tl.sum(part * by_2, 1, keep_dims=True), by_2)
         inside = mask & (row < N) & (column < N)
+        if AGAIN:
+            by_1 = by_1.to(tl.float32)
+            by_2 = by_2.to(tl.float32)
         tl.store(d_tril1 + at * (N * N) + row * N + column, tl.where(row >= column, by_1, 0.0), mask=inside)
         tl.store(d_tril2 + at * (N * N) + row * N + column, tl.where(row >= column, -by_2, 0.0), mask=inside)
         by_delta = _tile_transpose_solve(L2, by_delta, mask, column, N, FLOAT)
+        if AGAIN:
+            by_delta = by_delta.to(tl.float32)
         tl.store(d_mean1 + at * N + column, by_delta, mask=mask & (column < N))
 
 
 @triton.jit
 def tile_kernel(
     mean1, tril1, mean2, tril2, alpha: tl.float64, alphas, upstream,
-    value, d_mean1, d_tril1, d_tril2, d_alpha, rows, scale: tl.float64,
+    value, d_mean1, d_tril1, d_tril2, d_alpha, hard, rows, scale: tl.float64,
     N: tl.constexpr, PAIRS: tl.constexpr, SIZE: tl.constexpr,
     S_ALPHA: tl.constexpr, S_UPSTREAM: tl.constexpr, FLOAT: tl.constexpr, DUAL: tl.constexpr, REVERSE: tl.constexpr,
-    GRAD: tl.constexpr, LARGEST: tl.constexpr, STORED: tl.constexpr,
+    GRAD: tl.constexpr, LARGEST: tl.constexpr, STORED: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """Each program takes ``PAIRS`` pairs; STORED is explained in `triton.diagonal.jsg_kernel`."""
     at = tl.program_id(0).to(tl.int64) * PAIRS + tl.arange(0, PAIRS)
-    if must_compute(upstream, at, at < rows, scale, S_UPSTREAM, FLOAT, STORED):
+    _, needed = must_compute_pairs(
+        upstream, at, at < rows, scale, hard, S_UPSTREAM, FLOAT, STORED, AGAIN)
+    if needed:
         _tile_pairs(
             mean1, tril1, mean2, tril2, alpha, alphas, upstream,
-            value, d_mean1, d_tril1, d_tril2, d_alpha, rows, scale,
-            N, PAIRS, SIZE, S_ALPHA, S_UPSTREAM, FLOAT, DUAL, REVERSE, GRAD, LARGEST)
+            value, d_mean1, d_tril1, d_tril2, d_alpha, hard, rows, scale,
+            N, PAIRS, SIZE, S_ALPHA, S_UPSTREAM, FLOAT, DUAL, REVERSE, GRAD, LARGEST, AGAIN)
 # fmt: on
