@@ -111,12 +111,16 @@ def test_gradients_of_the_forward_pass_are_returned_without_a_copy(reduction, ba
 
 
 @backends
-@pytest.mark.parametrize("kind", ["diagonal", "full"])
+@pytest.mark.parametrize("kind", ["loss", "diagonal", "full"])
 def test_every_backward_pass_gives_the_same_bits(kind, backend):
     """This holds for float32 and for a gradient from above that is not a power of two; gradcheck calls it reentrant."""
     mean, scale = (numbers(3, 4, seed=k, dtype=torch.float32) for k in range(2))
 
+    loss = JSGLoss(0.3, backend=backend)
+
     def value(mean, scale):
+        if kind == "loss":
+            return loss(mean, scale)
         if kind == "diagonal":
             return jsg_standard_normal(mean, scale, 0.3, backend=backend, reduction="mean")
         tril = torch.diag_embed(scale.exp())
@@ -132,13 +136,22 @@ def test_every_backward_pass_gives_the_same_bits(kind, backend):
     assert torch.autograd.gradcheck(value, doubles, fast_mode=True)
 
 
-def test_a_fake_tensor_mode_leaves_nothing_behind():
-    loss, inputs = JSGLoss(0.3, backend="eager"), (torch.zeros(3, 4), torch.ones(3, 4))
+@pytest.mark.parametrize("kind", ["loss", "diagonal", "full"])
+def test_a_fake_tensor_mode_leaves_nothing_behind(kind):
+    loss = JSGLoss(0.3, backend="eager")
+    tril = 2 * torch.eye(4).expand(3, 4, 4)
+    inputs = [torch.zeros(3, 4), tril, torch.ones(3, 4), tril / 2] if kind == "full" else [torch.zeros(3, 4)] * 2
+
+    def value(*x):
+        if kind == "loss":
+            return loss(*x)
+        return (jsg_full if kind == "full" else jsg_standard_normal)(*x, 0.3, backend="eager", reduction="mean")
+
     eager.coefficients.cache_clear()
     wanted = []
     for _ in range(2):
         with FakeTensorMode() as mode:
-            assert loss(*(mode.from_tensor(x) for x in inputs)).shape == ()
-        wanted.append(loss(*inputs))
-        wanted.append(make_fx(lambda *x: loss(*x))(*inputs)(*inputs))
+            assert value(*(mode.from_tensor(x) for x in inputs)).shape == ()
+        wanted.append(value(*inputs))
+        wanted.append(make_fx(lambda *x: value(*x))(*inputs)(*inputs))
     assert all(torch.equal(x, wanted[0]) for x in wanted)

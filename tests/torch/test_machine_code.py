@@ -60,11 +60,11 @@ def reports(tmp_path_factory):
 def test_no_register_is_spilled(case, reports):
     """An exception is full covariance at n = 64, where the matrices do not fit in the registers.
 
-    572 bytes were measured, of stack and of instructions that access it.  A step of a reflection holds three matrices
+    544 bytes were measured, of stack and of instructions that access it.  A step of a reflection holds three matrices
     and five vectors along the rows, 16 numbers of each in every thread.  With 512 threads 1292 are spilled, and another
     order of the steps makes n = 16 spill.
     """
-    assert reports[name(case)]["spilled"] <= (600 if case["kernel"] == "full" and case["n"] == 64 else 0)
+    assert reports[name(case)]["spilled"] <= (570 if case["kernel"] == "full" and case["n"] == 64 else 0)
 
 
 @cases(lambda case: case["kernel"] != "full")

@@ -609,5 +609,6 @@ def lane_kernel(
         _lane_pairs(
             mean1, tril1, mean2, tril2, alpha, alphas, upstream,
             value, d_mean1, d_tril1, d_tril2, d_alpha, hard, rows, scale,
-            N, BLOCK, WIDTH, SIZE, MEAN_WIDTH, MEAN_SIZE, S_ALPHA, S_UPSTREAM, FLOAT, DUAL, REVERSE, GRAD, LARGEST, AGAIN)
+            N, BLOCK, WIDTH, SIZE, MEAN_WIDTH, MEAN_SIZE, S_ALPHA, S_UPSTREAM, FLOAT, DUAL, REVERSE, GRAD, LARGEST,
+            AGAIN)
 # fmt: on
