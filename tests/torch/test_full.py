@@ -128,6 +128,34 @@ def test_an_almost_singular_factor_gives_the_right_kl(evaluate):
 
 
 @implementations
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("n", [2, 12])
+def test_scales_whose_squares_leave_the_range_of_float32_give_no_nan(n, dtype, evaluate):
+    """KL from ``c ((1, 0), (1, s))`` to N(0, I), of which the dual with alpha 1 is the same, and its derivatives.
+
+    They are ``L1 - L1'^-1`` and ``I - L1 L1'``.  4 eps of the largest entry were measured.
+    """
+    eye = torch.eye(n, dtype=dtype)[None]
+    mean = torch.zeros(1, n, dtype=dtype)
+    for c, s in itertools.product((1e-15, 1e-3, 1.0, 1e3, 1e15), (1e-1, 1e-6, 1e-12, 1e-20, 1e-30)):
+        if c * s < 1e-36:  # not a normal number of float32
+            continue
+        tril = c * eye.clone()
+        tril[0, 1, :2] = torch.tensor([c, c * s], dtype=dtype)
+        got = run(evaluate, (mean, tril, mean, eye), 0.0, False, "deasy")
+        L = tril[0].double()
+        logs = L.diagonal().log().sum().item()
+        want = (L.square().sum().item() - n) / 2 - logs
+        assert abs(got[0].item() - want) <= 16 * torch.finfo(dtype).eps * (abs(want) + abs(logs))
+        inverse = torch.eye(n).double() / c
+        inverse[1, 0], inverse[1, 1] = -1 / (L[1, 1].item()), 1 / L[1, 1].item()
+        by_1 = (L - inverse.mT).tril()[None]
+        by_2 = (eye[0].double() - L @ L.mT).tril()[None]
+        for x, y in ((got[2], by_1), (got[3], by_2)):
+            assert_close(x, y, y.abs().amax((1, 2)), 8)
+
+
+@implementations
 @variants
 @sizes
 def test_equal_gaussians_are_at_distance_exactly_zero_and_have_no_slope(n, dtype, dual, convention, evaluate):
@@ -262,7 +290,7 @@ def test_every_output_is_written_and_nothing_beside_it(n, dtype, monkeypatch):
         shape = (size,) if isinstance(size, int) else tuple(size)
         block = torch.full((2 * GUARD + math.prod(shape),), 7.0, dtype=dtype, device=device)
         blocks.append(block)
-        return block[GUARD : len(block) - GUARD].fill_(float("nan")).view(shape)
+        return block[GUARD : len(block) - GUARD].fill_(float("nan") if dtype.is_floating_point else 1).view(shape)
 
     def compiled(*arguments):
         with monkeypatch.context() as patch:

@@ -21,6 +21,7 @@ import math
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 import triton
 import triton.language as tl
@@ -115,7 +116,7 @@ def launch(
         work = torch.float32 if single and not again else torch.float64
         kernel, constants, warps = tiling(count, n, work.itemsize, LANES, again)
         programs = triton.cdiv(count, constants.get("BLOCK") or constants["PAIRS"])
-        with on_device(mean1):
+        with on_device(mean1), np.errstate(all="ignore"):  # the interpreter computes with NumPy, which would warn
             kernel[(programs,)](
                 *pair, 0.0 if per_row else float(alpha), alpha if per_row else None, upstream,
                 values, by_mean1, by_tril1, by_tril2, by_alpha, hard, count, float(scale), n, **constants,
