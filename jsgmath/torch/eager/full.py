@@ -15,7 +15,7 @@ from torch import Tensor
 from jsgmath import formula
 from jsgmath.torch import full_terms as terms
 from jsgmath.torch.eager import diagonal
-from jsgmath.torch.typed import Alpha, Asked, Function, linalg, solve_triangular, work_type
+from jsgmath.torch.typed import Alpha, Asked, Function, cholesky_ex, linalg, solve_triangular, work_type
 
 
 def evaluate(
@@ -132,7 +132,7 @@ class Root(Function):
         R: Tensor = linalg.qr(stack, mode="r").R
         R = (R * torch.where(R.diagonal(dim1=-2, dim2=-1) < 0, -1.0, 1.0)[..., None]).mT
         near = _inner(M, M) < 0.25
-        return torch.where(near, torch.linalg.cholesky_ex(identity + torch.where(near, M, 0.0)).L, R).contiguous()
+        return torch.where(near, cholesky_ex(identity + torch.where(near, M, 0.0))[0], R).contiguous()
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
