@@ -100,7 +100,8 @@ class Arithmetic(ABC):
     def gs(self, x: Array, k: Array, other_k: Array, log_r: Array) -> Array:
         """``gs(x)`` as `formula.py` calls it."""
         sound, log_k = self.log_k(k, other_k, log_r)
-        return self.where(sound, self.gs_of(x, k), log_k + (1 / k - 1))
+        normal = k > float(self.xp.finfo(k.dtype).tiny)
+        return self.where(sound, self.gs_of(x, k), log_k + (self.where(normal, 1 / k, self.exp(-log_k)) - 1))
 
     def log_k(self, k: Array, other_k: Array, log_r: Array) -> tuple[Array, Array]:
         """Whether k is far from overflow and underflow, and ``log(k)`` for the k that are not."""
@@ -173,9 +174,15 @@ class Arithmetic(ABC):
         scale = self.where(x < self.xp.finfo(x.dtype).tiny * 2.0 ** (2 * self.bits(x)), 2.0 ** (2 * self.bits(x)), 1.0)
         return (y * scale - x * scale) / (x * scale)
 
+    def choice(self, condition: Any, x: Any, y: Any) -> Any:
+        """`where` for a condition that may be a plain truth value, as that of a weight is."""
+        return (x if condition else y) if isinstance(condition, bool) else self.where(condition, x, y)
+
     def power(self, x: Array, weight: Weight) -> Array:
         """``x ** weight``"""
-        return x if isinstance(weight, float) and weight == 1.0 else x**weight
+        if isinstance(weight, float) and weight in (0.0, 1.0):
+            return x if weight else 1.0
+        return x**weight
 
     def product(self, x: Array, y: Array) -> tuple[Array, Array]:
         """The rounded product ``x * y`` and its rounding error [Dekker]."""

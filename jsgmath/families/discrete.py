@@ -264,7 +264,9 @@ class Categorical(Discrete):
         return (given2 - high) - low, high
 
     def by_given(self, derivative: Array) -> dict[str, Array]:
-        return {next(iter(self.parameters)): derivative}
+        # By a weight of zero the derivative may be infinite.  It is the largest number instead, so that a product with
+        # the weight, as where weights are normalised or come from a softmax, is 0 and does not spoil the others.
+        return {next(iter(self.parameters)): self.arithmetic.finite(derivative)}
 
     def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         mean = self.mean(other, own, weight)

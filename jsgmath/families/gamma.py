@@ -189,9 +189,10 @@ class Gamma(Rated):
         from1, from2 = self.log_differences(a1, a2, a, d, high1, high2, difference, own, weight)
         if dual:
             along = trigamma_times(m, a, d) - difference / high
-            by_shape = own * (w1 * weight - w2 * own) * along - w1 * from1
+            by_shape = m.weighted(own * (w1 * weight - w2 * own), along) - m.weighted(w1, from1)
             return {"shape": by_shape, **self.by_rate(-(w1 * weight * p2 + w2 * own * p1), high, 0.0, high, cross)}
-        by_shape = own * (w1 * from1 + w2 * from2) - w1 * weight * (trigamma_times(m, a1, d) - difference / high1)
+        by_mean = m.weighted(own * w1, from1) + m.weighted(own * w2, from2)
+        by_shape = by_mean - m.weighted(w1 * weight, trigamma_times(m, a1, d) - difference / high1)
         return {"shape": by_shape, **self.by_rate(-w1 * weight * p2, high1, -w2 * own * p1, high2, cross)}
 
     def slope_of_weight(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> Array:
