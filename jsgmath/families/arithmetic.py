@@ -80,17 +80,22 @@ class Arithmetic(ABC):
         """Silences the warnings of NumPy about intermediate overflows; the other libraries give none."""
         return nullcontext()
 
+    def log_rest(self, x: Array) -> Array:
+        """The logarithm of a quotient that is mostly 1, for `special.split`."""
+        return self.log(x)
+
     def tail(self, w: Array) -> Array:
         """``2 P(w)`` of `special.split_g`."""
         return special.polynomial(w, SPLIT_TAILS[self.bits(w)])
 
     def g_of(self, x: Array, k: Array) -> Array:
-        """``g(x)``, where ``k = 1 + x`` neither overflows nor underflows."""
-        return special.split_kernels(self.clamp, self.log, self.tail)[0](x, k, k, 0.0)
+        """``g(x)``, where ``k = 1 + x`` does not underflow."""
+        k = self.normal(k)
+        return special.split_kernels(self.clamp, self.log_rest, self.tail)[0](x, k, k, 0.0)
 
     def gs_of(self, x: Array, k: Array) -> Array:
         """``gs(x)``, where ``k = 1 + x`` neither overflows nor underflows."""
-        return special.split_kernels(self.clamp, self.log, self.tail)[1](x, k, k, 0.0)
+        return special.split_kernels(self.clamp, self.log_rest, self.tail)[1](x, k, k, 0.0)
 
     def g(self, x: Array, k: Array, other_k: Array, log_r: Array) -> Array:
         """``g(x)`` as `formula.py` calls it."""
@@ -165,7 +170,7 @@ class Arithmetic(ABC):
     def log_ratio(self, excess: Array, y: Array, x: Array) -> Array:
         """``log(y/x)`` of positive numbers, given ``excess = y/x - 1``; ``y/x`` itself may leave the range."""
         k = y / x
-        f, _, log_rest = special.split(excess, k, self.clamp, self.log)
+        f, _, log_rest = special.split(excess, k, self.clamp, self.log_rest)
         sound = (k > float(self.xp.finfo(k.dtype).tiny)) & (k < INFINITE)
         return self.where(sound, self.log1p(f) + log_rest, 2 * self.log(y**0.5 / x**0.5))
 
@@ -311,6 +316,10 @@ class JaxArithmetic(Arithmetic):
 
     def clamp(self, x: Array, low: float, high: float) -> Array:
         return self.xp.clip(x, low, high)
+
+    def log_rest(self, x: Array) -> Array:
+        # A quotient of equal numbers is not always 1 in compiled code.
+        return self.where(abs(x - 1) < 4 * float(self.xp.finfo(x.dtype).eps), 0.0, self.log(x))
 
     def differentiable(self, compute: Computation, arrays: Sequence[Array]) -> Array:
         import jax

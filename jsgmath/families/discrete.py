@@ -181,6 +181,11 @@ class Discrete(Family):
             term = factor * centred()
             found.append(m.weighted(w, m.where(probs == 0, 0.0, term) if self.has_logits else term))
         derivative = total(found)
+        if dual and not self.has_logits:
+            # G/p1 and its logarithm are infinite at p1 = 0; of their products the one with the logarithm is the larger.
+            infinite, w1, own = 0 * first.probs + INFINITE, m.for_outcomes(w1), m.for_outcomes(own)
+            limit = m.choice(w == 0.0, -m.weighted(w1 * (own < 1), infinite), m.weighted(w, infinite))
+            derivative = m.where(first.zero & ~second.zero, limit, derivative)
         return self.by_given(derivative if self.has_logits else derivative / m.exp(first.log_total))
 
     def slope_of_weight(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> Array:
