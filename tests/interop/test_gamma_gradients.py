@@ -58,8 +58,8 @@ def sizes(terms, N, alpha, convention, dual):
         by_mean, by_member = reversed(terms(N[k], G)) if not dual else terms(G, N[k])
         for place in range(len(G)):
             found[k][place] += w * mp.fsum(map(abs, by_member[place]))
-            for member in (0, 1):
-                found[member][place] += g[member] * w * mp.fsum(map(abs, by_mean[place]))
+            for i in (0, 1):
+                found[i][place] += g[i] * w * mp.fsum(map(abs, by_mean[place]))
     return [*found[0], *found[1]]
 
 
