@@ -138,10 +138,14 @@ class Discrete(Family):
         else:
             product = m.where(gone, 0.0, m.power(p1, own) * m.power(second.probs, weight))
             whole = product.sum(-1)[..., None]
-            there = whole > self.arithmetic.xp.finfo(whole.dtype).tiny ** 0.75
+            # A probability from logits may underflow although its power does not.
+            tiny = m.xp.finfo(whole.dtype).tiny
+            under = (~zero & (p1 < tiny)) | (~second.zero & (second.probs < tiny))
+            under = (under & ~gone & (log_product - top > -60)).any(-1)[..., None]
+            there = (whole > tiny**0.75) & ~under
             far = m.where(there, product / m.where(there, whole, 1.0), m.exp(log_product - log_z))
             probs = m.where(calm & moderate & ~zero, p1 * k, far)
-        excess = m.where(calm, (growth - lost) / m.where(near, 1 + lost, 1.0), probs / m.where(zero, 1.0, p1) - 1)
+        excess = m.where(calm, (growth - lost) / m.where(near, 1 + lost, 1.0), probs / m.where(p1 == 0, 1.0, p1) - 1)
         return Mean(p1, zero, m.where(gone, 0.0, probs), gone, log_k, moderate, k, excess)
 
     def to_mean(self, other: Any, own: Weight, weight: Weight) -> Array:
