@@ -9,9 +9,11 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
 import jsgmath
 from benchmarks import textbook
+from jsgmath import native
 from jsgmath.torch import jsg_diagonal, jsg_standard_normal
 from verification import peers
 
@@ -21,10 +23,13 @@ sizes = pytest.mark.parametrize(("rows", "n"), [(128, 20), (4096, 256)])
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
+def one_thread(monkeypatch):
+    """Leaves one thread to torch, to NumPy's BLAS and to the compiled core."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    monkeypatch.setattr(native, "cores", lambda: 1)
+    with threadpool_limits(1):
+        yield
     torch.set_num_threads(threads)
 
 

@@ -15,7 +15,7 @@ from jsgmath.hints import CONVENTIONS
 
 
 def real_array(name: str, value: ArrayLike) -> np.ndarray:
-    """Converts ``value`` to an array of float32 or float64, in which results are then given, too.
+    """Converts ``value`` to an array of float32 or float64, which is also the type of the results.
 
     float16 becomes float32, because few divergences fit into it, and integers become float64.
     """
@@ -36,12 +36,11 @@ def real_array(name: str, value: ArrayLike) -> np.ndarray:
     return array
 
 
-def _has_mask(value: object) -> bool:
+def _has_mask(value: Any) -> bool:
     """Whether an entry is masked in a masked array, or in a list of some; NumPy would drop the mask."""
     if isinstance(value, list | tuple):
-        return any(map(_has_mask, cast(Sequence[object], value)))
-    array: Any = value
-    return isinstance(value, np.ma.MaskedArray) and bool(np.ma.getmaskarray(array).any())
+        return any(map(_has_mask, cast(Sequence[Any], value)))
+    return bool(np.ma.is_masked(value))
 
 
 def as_weight(name: str, alpha: ArrayLike) -> np.ndarray:

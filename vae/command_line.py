@@ -21,17 +21,21 @@ def place(default: str):
     return tyro.conf.arg(metavar="PATH", help_behavior_hint=f"(default: {default})")
 
 
-def main(program: str, options: Any, description: str, work: Callable[[Any], int | None], arguments: list[str]) -> int:
+def run_command(
+    program: str, options: Any, description: str, work: Callable[[Any], int | None], arguments: list[str]
+) -> int:
     """Reads the options of ``python -m PROGRAM``, does the work and returns the exit status.
 
     Args:
         options: the dataclass of the options, or a union of dataclasses for a program with subcommands.
         work: is called with the options, and returns an exit status or None, which stands for 0.
     """
-    return run(program, lambda given: work(parse(options, f"python -m {program}", description, given)), arguments)
+    return run_program(
+        program, lambda given: work(parse_options(options, f"python -m {program}", description, given)), arguments
+    )
 
 
-def parse(kind: type[T], program: str, description: str, arguments: list[str]) -> T:
+def parse_options(kind: type[T], program: str, description: str, arguments: list[str]) -> T:
     """Reads a command line into the dataclass ``kind``.
 
     Raises:
@@ -55,7 +59,7 @@ def first_paragraph(box: str) -> str:
     return " ".join("\n".join(rows).strip().split("\n\n")[0].split()).rstrip(".")
 
 
-def run(program: str, work: Callable[[list[str]], int | None], arguments: list[str]) -> int:
+def run_program(program: str, work: Callable[[list[str]], int | None], arguments: list[str]) -> int:
     """Calls ``work`` with the arguments and returns the program's exit status.
 
     The status is that of ``work`` (None stands for 0), 2 after an error, which is printed as one line, or 130 after

@@ -136,7 +136,7 @@ def evaluate_run(run: Run, options: EvaluateOptions) -> dict[str, Any]:
         likelihood=settings.likelihood,
     )
     likelihood = settings.likelihood if options.likelihood == "own" else options.likelihood
-    found = {split: errors(model, objective, images) for split, images in dataset.splits.items()}
+    found = {split: measure_errors(model, objective, images) for split, images in dataset.splits.items()}
     check_measured(run, found)
     mean, logvar = encode(model, test_images)
     latent = describe_latent(mean, logvar)
@@ -166,7 +166,7 @@ def check_measured(run: Run, found: dict[str, dict[str, float]]) -> None:
             )
 
 
-def errors(model: VAE, objective: Objective, images: Images) -> dict[str, float]:
+def measure_errors(model: VAE, objective: Objective, images: Images) -> dict[str, float]:
     """The terms of ``evaluate``, and the squared error for a model trained with any likelihood."""
     terms = evaluate(model, objective, images)
     squares = terms if objective.likelihood == "gaussian" else evaluate(model, Objective("kl-qp", 0, 1, "auto"), images)
@@ -303,7 +303,7 @@ def evaluate_runs(options: EvaluateOptions) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    return command_line.main("vae.evaluate", EvaluateOptions, DESCRIPTION, evaluate_runs, arguments)
+    return command_line.run_command("vae.evaluate", EvaluateOptions, DESCRIPTION, evaluate_runs, arguments)
 
 
 if __name__ == "__main__":

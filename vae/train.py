@@ -16,13 +16,13 @@ from vae.errors import UserError
 from vae.objective import TERMS
 from vae.threads import choose_threads
 from vae.training.processes import ALONE, Processes, joined, leave
-from vae.training.settings import Settings, parse
+from vae.training.settings import Settings, parse_settings
 from vae.training.training import Training, prepare
 
 REDRAW_AFTER = 60.0  # seconds between pictures of a long run; drawing them takes one or two
 
 
-def train(settings: Settings, arguments: list[str], processes: Processes = ALONE) -> None:
+def train_one(settings: Settings, arguments: list[str], processes: Processes = ALONE) -> None:
     """Trains one model and writes everything about it to the run's folder."""
     dataset, backend = prepare(settings, processes)
     with Training(settings, dataset, backend, processes) as training:
@@ -84,14 +84,14 @@ def settle(settings: Settings, processes: Processes) -> Settings:
     return settings
 
 
-def start(arguments: list[str]) -> None:
+def start_training(arguments: list[str]) -> None:
     with joined() as processes:
-        settings = processes.from_first(lambda: settle(parse(arguments), processes))
-        train(settings, arguments, processes)
+        settings = processes.from_first(lambda: settle(parse_settings(arguments), processes))
+        train_one(settings, arguments, processes)
 
 
 def main(arguments: list[str]) -> int:
-    return command_line.run("vae.train", start, arguments)
+    return command_line.run_program("vae.train", start_training, arguments)
 
 
 if __name__ == "__main__":

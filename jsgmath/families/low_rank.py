@@ -78,14 +78,14 @@ def triangular(m: Arithmetic, root: Array) -> Array:
 def solve_triangular(m: Arithmetic, T: Array, X: Array, upper: bool) -> Array:
     if m.library == "torch":
         return m.xp.linalg.solve_triangular(T, X, upper=upper)
-    from scipy.linalg import solve_triangular  # here, because the import takes long
+    import scipy.linalg  # here, because it takes long
 
     if 0 in X.shape:
         return X
     batch = np.broadcast_shapes(T.shape[:-2], X.shape[:-2])
     T, X = (np.broadcast_to(x, (*batch, *x.shape[-2:])) for x in (T, X))
-    solved: Array = solve_triangular(T, X, lower=not upper)
-    return solved
+    solve: Any = scipy.linalg.solve_triangular
+    return solve(T, X, lower=not upper)
 
 
 def column(x: Array) -> Array:

@@ -26,19 +26,19 @@ SWEEP = ROOT / "docs" / "sweep.md"
 
 
 def parser(options):
-    return partial(command_line.parse, options, "python -m vae", "")
+    return partial(command_line.parse_options, options, "python -m vae", "")
 
 
 # The function that reads the rest of the line, for each program and command; it raises UserError or SystemExit.
 PARSERS = {
-    "vae.train": settings.parse,
+    "vae.train": settings.parse_settings,
     "vae.evaluate": parser(evaluate.EvaluateOptions),
     "vae.figures": parser(figures.FigureOptions),
     "vae.report": parser(report.ReportOptions),
     "vae.data": parser(data.Status | data.Get),
-    "vae.sweep": grid.parse,
-    "vae.sweep best": best.parse,
-    "vae.sweep status": status.parse,
+    "vae.sweep": grid.parse_sweep,
+    "vae.sweep best": best.parse_best,
+    "vae.sweep status": status.parse_status,
 }
 
 
@@ -109,7 +109,7 @@ def test_the_page_on_sweeps_shows_every_program_that_it_is_about():
 def test_the_output_that_is_shown_is_what_is_printed(capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     (shown,) = blocks(SWEEP, "text")
-    best.show(best.parse(["results/runs"]))
+    best.show_best(best.parse_best(["results/runs"]))
     assert capsys.readouterr().out.startswith(shown)
     assert shown.startswith("mnist")
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from vae.train import main
-from vae.training.settings import parse
+from vae.training.settings import parse_settings
 
 COMMAND = [sys.executable, "-m", "vae.train"]
 # One thread: on a busy machine two mostly wait for each other.
@@ -155,7 +155,7 @@ def interrupt(folder, number, disposition):
                 break
         run.send_signal(number)
         try:
-            _, errors = run.communicate(timeout=30)
+            _, errors = run.communicate(timeout=300)  # a hang; where others run, seconds become a minute
         finally:
             run.kill()
     return run.returncode, errors
@@ -189,11 +189,11 @@ def test_a_closed_pipe_ends_the_program_without_a_traceback():
 
 
 def test_data_without_dataset_means_own_images(tmp_path):
-    assert parse(["--data", str(tmp_path)]).dataset == "own"
-    assert parse([f"--data={tmp_path}"]).name() == "own-jsg-0.3"
-    assert parse(["--data", str(tmp_path), "--dataset", "mnist"]).dataset == "mnist"
-    assert parse([f"--data={tmp_path}", "--dataset=fashion"]).dataset == "fashion"
-    assert parse([]).dataset == "fashion-mini"
+    assert parse_settings(["--data", str(tmp_path)]).dataset == "own"
+    assert parse_settings([f"--data={tmp_path}"]).name() == "own-jsg-0.3"
+    assert parse_settings(["--data", str(tmp_path), "--dataset", "mnist"]).dataset == "mnist"
+    assert parse_settings([f"--data={tmp_path}", "--dataset=fashion"]).dataset == "fashion"
+    assert parse_settings([]).dataset == "fashion-mini"
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_data_without_dataset_means_own_images(tmp_path):
     ],
 )
 def test_runs_of_different_kinds_have_different_names_and_titles(options, name, title):
-    settings = parse(options)
+    settings = parse_settings(options)
     assert settings.name() == name
     assert settings.title().startswith(title)
 

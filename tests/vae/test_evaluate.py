@@ -312,10 +312,10 @@ def test_files_that_do_not_belong_together_are_refused(change, wanted, runs, tmp
 
 
 def test_a_model_that_measures_otherwise_than_its_metrics_is_refused(runs, capsys, monkeypatch):
-    errors = vae.evaluate.errors
+    errors = vae.evaluate.measure_errors
     monkeypatch.setattr(
         vae.evaluate,
-        "errors",
+        "measure_errors",
         lambda *what: {**errors(*what), "reconstruction": 1.01 * errors(*what)["reconstruction"]},
     )
     assert main([str(runs / "jsg"), *OPTIONS]) == 2

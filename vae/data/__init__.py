@@ -39,4 +39,4 @@ def load(name: DatasetName, path: Path | None = None) -> Dataset:
     >>> load("fashion-mini").train_images.shape
     torch.Size([5000, 1, 32, 32])
     """
-    return own.load(path) if name == "own" else SOURCES[name].load(path)
+    return own.load_own(path) if name == "own" else SOURCES[name].load(path)

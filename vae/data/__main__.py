@@ -58,7 +58,7 @@ def work(command: Status | Get) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    return command_line.main("vae.data", Status | Get, description(), work, arguments)
+    return command_line.run_command("vae.data", Status | Get, description(), work, arguments)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ GZIP = b"\x1f\x8b"
 ACCEPTED = "wanted an idx, npz or hdf5 file, or a folder with idx files or pictures (see python -m vae.data --help)"
 
 
-def load(path: Path | None) -> Dataset:
+def load_own(path: Path | None) -> Dataset:
     """The images at ``path``.
 
     Raises:
@@ -203,7 +203,7 @@ def split_folders(path: Path) -> list[Path]:
     """The folders of training and of test pictures, or nothing if one of them is not there.
 
     Raises:
-        ValueError: there are two of one name, in capitals and not.
+        ValueError: two folders have the same name but for the case of its letters.
     """
     found: dict[str, Path] = {}
     for folder in sorted(path.iterdir()):

@@ -33,7 +33,7 @@ def write_files(arguments: list[str]) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    return command_line.run("vae.fashion_mini", write_files, arguments)
+    return command_line.run_program("vae.fashion_mini", write_files, arguments)
 
 
 if __name__ == "__main__":

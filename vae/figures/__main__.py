@@ -10,8 +10,8 @@ import tyro
 
 from vae import command_line
 from vae.errors import UserError
-from vae.figures import curves, evidence, fig1, fig2, tables, traversals
-from vae.figures.output import Result, write
+from vae.figures import curves, evidence, fig1, fig2, learning, tables, traversals
+from vae.figures.output import Result, write_result
 from vae.style import style
 from vae.threads import choose_threads
 
@@ -28,6 +28,7 @@ FIGURES: dict[str, Callable[[Path], Result]] = {
     "appB": curves.app_b,
     "appE": curves.app_e,
     "appF": curves.app_f,
+    "curves": learning.learning_curves,
 }
 
 DESCRIPTION = """\
@@ -73,7 +74,7 @@ def make_figures(options: FigureOptions) -> None:
             result = FIGURES[name](options.runs)
         for run in result.missing:
             missing.setdefault(run, []).append(name)
-        paths = write(result, options.out, name)
+        paths = write_result(result, options.out, name)
         for path in paths:
             print(path, flush=True)
         if not paths:
@@ -88,7 +89,7 @@ def make_figures(options: FigureOptions) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    return command_line.main("vae.figures", FigureOptions, DESCRIPTION, make_figures, arguments)
+    return command_line.run_command("vae.figures", FigureOptions, DESCRIPTION, make_figures, arguments)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def gaussian_log_density(gaussian: Gaussian, x: ArrayLike) -> NDArray:
     return np.asarray(norm.logpdf(np.asarray(x), gaussian.mean, np.sqrt(gaussian.var)))
 
 
-def curves(p: Gaussian, q: Gaussian, x: ArrayLike) -> dict[str, NDArray]:
+def densities(p: Gaussian, q: Gaussian, x: ArrayLike) -> dict[str, NDArray]:
     """Densities of p, q and their means at ``x``, and the divergences' integrands, by the CSV's columns."""
     logs = {
         "p": gaussian_log_density(p, x),
@@ -73,7 +73,7 @@ def fig1(runs: Path) -> Result:
     rows = []
     for (left, right), parameters in zip(panels, PAIRS, strict=True):
         p, q = (Gaussian(mean=[mean], var=[var]) for mean, var in parameters)
-        values = curves(p, q, X)
+        values = densities(p, q, X)
         draw_means(left, values, parameters)
         draw_integrands(right, values, totals(p, q))
         (p_mean, p_var), (q_mean, q_var) = parameters

@@ -9,8 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from vae.errors import UserError
-from vae.files import csv_text, replacing
-from vae.files import write as write_file
+from vae.files import csv_text, replacing, write
 from vae.style import style
 
 WIDTH = 5.5  # inches: a text column of the paper
@@ -32,7 +31,7 @@ class Result:
     """The table as text, by suffix: ``md``, ``tex``."""
 
 
-def write(result: Result, folder: Path, name: str) -> list[Path]:
+def write_result(result: Result, folder: Path, name: str) -> list[Path]:
     """Writes NAME.png, .pdf, .csv, .md, .tex and the caption as .txt, without the empty ones; returns the paths.
 
     The same result always gives the same bytes.
@@ -52,10 +51,10 @@ def write(result: Result, folder: Path, name: str) -> list[Path]:
                     result.figure.savefig(file, format=suffix, metadata=metadata)
         if result.rows:
             paths.append(folder / f"{name}.csv")
-            write_file(paths[-1], csv_text(result.rows))
+            write(paths[-1], csv_text(result.rows))
         for suffix, text in texts.items() if paths or result.tables else ():
             paths.append(folder / f"{name}.{suffix}")
-            write_file(paths[-1], text)
+            write(paths[-1], text)
     except OSError as error:
         raise UserError(f"cannot write in {folder}: {error.strerror}") from None
     return paths

@@ -67,7 +67,7 @@ def write_report(options: ReportOptions) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    return command_line.main("vae.report", ReportOptions, DESCRIPTION, write_report, arguments)
+    return command_line.run_command("vae.report", ReportOptions, DESCRIPTION, write_report, arguments)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def build_page(contents: Contents) -> str:
     colours = "\n".join(f"  --{divergence}: {colour};" for divergence, colour in COLOURS.items())
     style = f":root {{\n{colours}\n}}\n{source('page.css')}"
     script = f"{library()}\n{source('page.js')}"
-    policy = f"default-src 'none'; script-src {digest(script)}; style-src {digest(style)}; img-src data:"
+    policy = f"default-src 'none'; script-src {policy_hash(script)}; style-src {policy_hash(style)}; img-src data:"
     return Template(source("page.html")).substitute(
         policy=f"{policy}; base-uri 'none'; form-action 'none'",
         style=style,
@@ -61,6 +61,6 @@ def source(name: str) -> str:
     return (SOURCES / name).read_text(encoding="utf-8")
 
 
-def digest(text: str) -> str:
+def policy_hash(text: str) -> str:
     """The hash by which the policy allows a script or style."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

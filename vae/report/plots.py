@@ -32,7 +32,7 @@ def svg(draw: Callable[[], Figure]) -> bytes:
     return file.getvalue()
 
 
-def curves(history: list[dict[str, Any]], title: str) -> bytes:
+def curves_picture(history: list[dict[str, Any]], title: str) -> bytes:
     """The picture that a run leaves as curves.png, for a run whose folder lacks it."""
     return svg(lambda: draw_curves(history, title))
 
@@ -79,10 +79,10 @@ def by_alpha(
         for group, (middle, low, high) in near:
             colour = COLOURS[group.settings.divergence]
             axes.axhspan(low, high, color=colour, alpha=0.15, linewidth=0)
-            axes.axhline(middle, color=colour, linestyle=DASHES[drawn[colour] % 4], label=objective(group))
+            axes.axhline(middle, color=colour, linestyle=DASHES[drawn[colour] % 4], label=objective_label(group))
             drawn[colour] += 1
-        for index, label_of in enumerate(dict.fromkeys(objective(group) for group, _ in points)):
-            draw_points(axes, [point for point in points if objective(point[0]) == label_of], MARKERS[index % 8])
+        for index, label_of in enumerate(dict.fromkeys(objective_label(group) for group, _ in points)):
+            draw_points(axes, [point for point in points if objective_label(point[0]) == label_of], MARKERS[index % 8])
         axes.set_xlim(-0.03, 1.03)
         axes.set_xlabel("alpha")
         axes.set_ylabel(label)
@@ -91,11 +91,11 @@ def by_alpha(
         figure.legend(loc="outside upper left", ncols=min(handles, 3), labelcolor=INK)
         return figure
 
-    beyond = "; ".join(f"{objective(group)}: {found[0]:.2f}" for group, found in far)
+    beyond = "; ".join(f"{objective_label(group)}: {found[0]:.2f}" for group, found in far)
     return svg(draw), f"Outside the plot: {beyond}." if far else ""
 
 
-def objective(group: ShownGroup) -> str:
+def objective_label(group: ShownGroup) -> str:
     return name(group.settings).replace("||", "‖") + ", learnt" * group.settings.learn_alpha
 
 
@@ -115,5 +115,5 @@ def draw_points(axes: Axes, points: Sequence[tuple[ShownGroup, Interval]], marke
         markerfacecolor="white" if learnt else None,
         elinewidth=0.8,
         capsize=1.5,
-        label=objective(points[0][0]),
+        label=objective_label(points[0][0]),
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from vae.files import csv_text
 from vae.report.collect import TERMS, Contents, Section, ShownGroup, ShownRun, way
-from vae.report.plots import by_alpha, curves, log_evidence, reconstruction
+from vae.report.plots import by_alpha, curves_picture, log_evidence, reconstruction
 from vae.runs.comparisons import heading, name
 from vae.runs.groups import command, dataset_title
 from vae.runs.statistics import CONFIDENCE
@@ -70,7 +70,7 @@ def card(shown: ShownRun) -> str:
     if "curves" in pictures:
         parts = [picture(pictures["curves"], "png", caption)]
     else:
-        parts = [picture(curves(shown.history, run.settings.title()), "svg+xml", caption)]
+        parts = [picture(curves_picture(shown.history, run.settings.title()), "svg+xml", caption)]
     parts += [picture(pictures[file], "png", text) for file, text in CAPTIONS.items() if file in pictures]
     if not CAPTIONS.keys() <= pictures.keys():
         parts.append(lacking(shown))
@@ -155,7 +155,7 @@ def numbers_html(contents: Contents) -> str:
         return ""
     links = [
         csv_link("runs.csv", "last epoch of every run", (one.row() for one in contents.shown)),
-        csv_link("epochs.csv", "every epoch of every run", (row for one in contents.shown for row in epochs(one))),
+        csv_link("epochs.csv", "every epoch of every run", (row for one in contents.shown for row in epoch_rows(one))),
     ]
     unshown = "".join(f"<li>{escape_html(line)}</li>" for line in [*contents.damaged, *contents.left_out])
     listed = f"<h3>Not shown</h3>\n<ul>{unshown}</ul>" if unshown else ""
@@ -168,7 +168,7 @@ def numbers_html(contents: Contents) -> str:
 </section>"""
 
 
-def epochs(shown: ShownRun) -> Iterable[dict[str, Any]]:
+def epoch_rows(shown: ShownRun) -> Iterable[dict[str, Any]]:
     for row in shown.history:
         yield {"run": str(shown.run.path)} | {key: None if value != value else value for key, value in row.items()}
 

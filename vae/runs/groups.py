@@ -237,9 +237,9 @@ def trained(divergence: str, **options: Any) -> Settings:
     return Settings(**options)
 
 
-def on(dataset: str, settings: Settings) -> Settings:
+def on(dataset: str, settings: Settings, **changes: Any) -> Settings:
     """The same settings on another data set."""
-    options: dict[str, Any] = vars(settings) | {"dataset": dataset}
+    options: dict[str, Any] = vars(settings) | {"dataset": dataset} | changes
     return Settings(**options)
 
 

@@ -13,8 +13,8 @@ from vae import command_line
 from vae.data import load
 from vae.errors import UserError
 from vae.sweep import best, engine, folders, status
-from vae.sweep.grid import Sweep, cells, parse
-from vae.sweep.train import TOGETHER, grouped, train
+from vae.sweep.grid import Sweep, cells, parse_sweep
+from vae.sweep.train import TOGETHER, grouped, train_cells
 from vae.threads import processors
 from vae.training.environment import without_password
 from vae.training.settings import Settings
@@ -24,13 +24,13 @@ QUIET = 60.0  # seconds without an ended run after which the number of epochs is
 
 def sweep(arguments: list[str]) -> int:
     """Trains the cells that have not finished; returns the exit status, which is 1 if some failed."""
-    options = parse(arguments)
-    out = options.out or unused_folder(options.dataset)
+    options = parse_sweep(arguments)
+    out = options.out or unused_sweep_folder(options.dataset)
     wanted = [replace(cell, data=absolute(cell.data), out=absolute(out / cell.name())) for cell in cells(options)]
     missing = [cell for cell in wanted if not folders.finished(cell)]
     for cell in {cell.dataset: cell for cell in missing}.values() if not options.scheduler else ():
         load(cell.dataset, cell.data)  # so that missing images are noticed before anything is written
-    folders.record(out, wanted)
+    folders.record_cells(out, wanted)
     for cell in wanted:
         folders.forgive(cell)
     print(f"{out}: {len(wanted)} runs, {len(missing)} of them to train", flush=True)
@@ -57,13 +57,13 @@ def train_all(missing: list[Settings], options: Sweep, count: int) -> list[str]:
     together = 1 if options.backend == "reference" else options.together or (TOGETHER if gpu else 1)
     groups = grouped(missing, together)
     processes = min(len(groups), options.workers or (1 if gpu else processors()))
-    work = functools.partial(train, command=list(map(without_password, sys.orig_argv)))
+    work = functools.partial(train_cells, command=list(map(without_password, sys.orig_argv)))
     failed, ended, said = [], count - len(missing), time.monotonic()
-    for event in engine.run(work, groups, options.scheduler, processes) if missing else ():
+    for event in engine.run_groups(work, groups, options.scheduler, processes) if missing else ():
         if event is None and time.monotonic() - said < QUIET:
             continue
         if event is None:
-            line = f"{sum(map(folders.epochs, missing))} of {sum(cell.epochs for cell in missing)} epochs"
+            line = f"{sum(map(folders.epochs_done, missing))} of {sum(cell.epochs for cell in missing)} epochs"
         else:
             cell, result = event
             ended += 1
@@ -90,7 +90,7 @@ def absolute(path: Path | None) -> Path | None:
     return path and path.absolute()
 
 
-def unused_folder(datasets: str) -> Path:
+def unused_sweep_folder(datasets: str) -> Path:
     """sweeps/DATASETS, with a number where that sweep exists."""
     name, number = datasets.replace(",", "-").replace(" ", ""), 1
     while (path := Path("sweeps") / (name if number == 1 else f"{name}-{number}")).exists():
@@ -99,15 +99,15 @@ def unused_folder(datasets: str) -> Path:
 
 
 COMMANDS = {
-    "status": lambda arguments: status.show(status.parse(arguments)),
-    "best": lambda arguments: best.show(best.parse(arguments)),
+    "status": lambda arguments: status.show_status(status.parse_status(arguments)),
+    "best": lambda arguments: best.show_best(best.parse_best(arguments)),
 }
 
 
 def main(arguments: list[str]) -> int:
     if arguments and arguments[0] in COMMANDS:
-        return command_line.run(f"vae.sweep {arguments[0]}", COMMANDS[arguments[0]], arguments[1:])
-    return command_line.run("vae.sweep", sweep, arguments)
+        return command_line.run_program(f"vae.sweep {arguments[0]}", COMMANDS[arguments[0]], arguments[1:])
+    return command_line.run_program("vae.sweep", sweep, arguments)
 
 
 if __name__ == "__main__":

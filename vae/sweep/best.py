@@ -1,4 +1,4 @@
-"""What ``python -m vae.sweep best`` prints: the best alphas of the runs in a folder, and what stands beside them."""
+"""What ``python -m vae.sweep best`` prints: the best alphas of the runs, with learnt alphas and baselines."""
 
 import json
 import textwrap
@@ -27,13 +27,13 @@ and noise. It is right for an alpha named beforehand; the lowest of several mean
 choice by train loses to it too high. As good: alphas whose difference from the chosen one, seed by seed, has an \
 interval with 0 in it, each taken by itself."""
 ONE_SEED = "One seed has no interval: whether an alpha is better or had better luck cannot be told. Train more seeds."
-LEARNT = "A learnt alpha lowers the whole loss, of which the divergence is a part, not the reconstruction alone."
+LEARNT = "A learnt alpha lowers the whole loss, reconstruction and divergence, not the reconstruction alone."
 
 
 @dataclass(frozen=True)
 class Best:
     """Show the best alpha of each skewed divergence by training images, for which no others are needed, and by test
-    images, with intervals over seeds; learnt alphas and baselines beside them."""
+    images, with intervals over seeds, followed by learnt alphas and baselines."""
 
     folder: Annotated[Path, tyro.conf.Positional] = Path("sweeps")
     """Where the folders of the runs are, at any depth."""
@@ -42,12 +42,12 @@ class Best:
     """A file for all numbers."""
 
 
-def parse(arguments: list[str]) -> Best:
+def parse_best(arguments: list[str]) -> Best:
     """Reads the command line; the first mistake in it is a UserError of one line."""
-    return command_line.parse(Best, "python -m vae.sweep best", Best.__doc__ or "", arguments)
+    return command_line.parse_options(Best, "python -m vae.sweep best", Best.__doc__ or "", arguments)
 
 
-def show(options: Best) -> None:
+def show_best(options: Best) -> None:
     """Prints a table for each data set, and for each number of epochs and all else that must not be mixed.
 
     Raises:
@@ -77,7 +77,7 @@ def comparison_table(found: Comparison) -> str:
     for settings, group in found.learnt.items():
         alpha = SeedMean.of([run.alpha for run in group.runs]).text(3)
         rows.append((without_alpha(settings), [f"learnt from {settings.alpha:g}", alpha, *columns(group), ""]))
-    rows.sort(key=lambda row: rank(row[0]))  # puts what was learnt beside its grid
+    rows.sort(key=lambda row: rank(row[0]))  # puts a learnt alpha next to its grid
     rows += [(settings, ["", "", *columns(group), ""]) for settings, group in found.baselines.items()]
     remarks = [f"{name(settings)}: {said}." for settings, grid in found.grids.items() for said in grid.remarks()]
     lines = lay_out([HEAD, *([name(settings), *cells] for settings, cells in rows)])
@@ -94,7 +94,7 @@ def columns(group: SeedGroup) -> list[str]:
 
 
 def lay_out(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Aligns the columns, the last of which is folded; a name with nothing beside it reaches as far as nothing is."""
+    """Aligns the columns and folds the last one; a name extends over the empty columns to its right."""
     widths = [max(len(row[column]) for row in rows if row[1] or column) for column in range(len(HEAD) - 1)]
     start = sum(widths) + 2 * len(widths)
     lines = []
@@ -116,21 +116,21 @@ def comparison_facts(found: Comparison) -> dict[str, Any]:
     common = {name: getattr(found.common, name) for name in ("dataset", "epochs", "likelihood", "batch_size", "lr")}
     return common | {
         "unit": UNITS[found.common.likelihood],
-        "grids": [objective(settings) | grid_facts(grid) for settings, grid in found.grids.items()],
+        "grids": [objective_columns(settings) | grid_facts(grid) for settings, grid in found.grids.items()],
         "learnt": [
-            objective(settings)
+            objective_columns(settings)
             | {"start": settings.alpha, "end": seed_values([run.alpha for run in group.runs])}
             | group_facts(group)
             for settings, group in found.learnt.items()
         ],
         "baselines": [
-            objective(settings) | {"mmd_of": settings.mmd_of} | group_facts(group)
+            objective_columns(settings) | {"mmd_of": settings.mmd_of} | group_facts(group)
             for settings, group in found.baselines.items()
         ],
     }
 
 
-def objective(settings: Settings) -> dict[str, Any]:
+def objective_columns(settings: Settings) -> dict[str, Any]:
     return {"divergence": settings.divergence, "weight": settings.weight}
 
 

@@ -28,7 +28,7 @@ CONFIG = {
 }
 
 
-def run(
+def run_groups(
     work: Callable[[list[Item]], list[Result | Exception]],
     groups: Iterable[list[Item]],
     scheduler: str | None = None,
@@ -122,7 +122,7 @@ def workers(scheduler: str | None, processes: int) -> Iterator[Any]:
         with connect(scheduler) as client:
             yield client
     else:
-        with dask.config.set(CONFIG), start(processes) as cluster, Client(cluster) as client:
+        with dask.config.set(CONFIG), start_cluster(processes) as cluster, Client(cluster) as client:
             try:
                 yield client
             finally:
@@ -137,7 +137,7 @@ def connect(scheduler: str) -> Client:
         raise UserError(said) from None
 
 
-def start(processes: int) -> Any:
+def start_cluster(processes: int) -> Any:
     # A terminal sends Ctrl-C to all processes; it is for this one, which ends the others.
     resource_tracker.ensure_running()  # here, for it unblocks SIGINT when it starts
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

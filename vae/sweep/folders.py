@@ -16,7 +16,7 @@ SWEEP = "sweep.json"
 FAILED = "failed.txt"  # in the folder of a run: why it failed
 
 
-def record(out: Path, cells: list[Settings]) -> None:
+def record_cells(out: Path, cells: list[Settings]) -> None:
     """Adds the cells to those that the sweep's folder names.
 
     Raises:
@@ -64,7 +64,7 @@ def finished(cell: Settings) -> bool:
         return False
 
 
-def epochs(cell: Settings) -> int:
+def epochs_done(cell: Settings) -> int:
     """How many epochs of the cell's run are done."""
     try:
         return read_run(folder(cell)).epochs

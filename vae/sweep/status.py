@@ -10,7 +10,7 @@ import tyro
 
 from vae import command_line
 from vae.errors import UserError
-from vae.sweep.folders import SWEEP, epochs, failure, finished, folder, recorded
+from vae.sweep.folders import SWEEP, epochs_done, failure, finished, folder, recorded
 from vae.training.settings import Settings
 
 
@@ -22,12 +22,12 @@ class Which:
     """The folder of a sweep, or one that holds such folders."""
 
 
-def parse(arguments: list[str]) -> Which:
+def parse_status(arguments: list[str]) -> Which:
     """Reads the command line; the first mistake in it is a UserError of one line."""
-    return command_line.parse(Which, "python -m vae.sweep status", Which.__doc__ or "", arguments)
+    return command_line.parse_options(Which, "python -m vae.sweep status", Which.__doc__ or "", arguments)
 
 
-def show(options: Which) -> None:
+def show_status(options: Which) -> None:
     """Prints a line for each sweep, and one for each of its runs that has begun or failed.
 
     Raises:
@@ -49,7 +49,7 @@ def lines(out: Path) -> list[str]:
     said = [f"{out}: {len(cells)} runs, {counts}"]
     for cell, name in states.items():
         if name == "begun":
-            said.append(f"  begun    {cell.name()}, {epochs(cell)} of {cell.epochs} epochs; {last_written(cell)}")
+            said.append(f"  begun    {cell.name()}, {epochs_done(cell)} of {cell.epochs} epochs; {last_written(cell)}")
         if name == "failed":
             said.append(f"  failed   {cell.name()}: {failure(cell)}")
     return said

@@ -57,7 +57,7 @@ class RunFolder:
         Raises:
             UserError: the folder holds a run, or with ``resume`` none, is in use, or cannot be written.
         """
-        path = settings.out or unused_folder(settings)
+        path = settings.out or unused_run_folder(settings)
         if settings.resume and not path.is_dir():
             raise UserError(f"{path} holds no run to resume (no such folder)")
         try:
@@ -211,7 +211,7 @@ def check_digest(path: Path, run: dict[str, Any]) -> None:
         )
 
 
-def unused_folder(settings: Settings) -> Path:
+def unused_run_folder(settings: Settings) -> Path:
     """runs/NAME, where NAME is that of the settings; with a number at its end if that folder exists."""
     number = 1
     while (path := Path("runs") / (settings.name() if number == 1 else f"{settings.name()}-{number}")).exists():

@@ -111,13 +111,13 @@ class Settings:
         return self.divergence in ("jsg", "jsg-dual")
 
 
-def parse(arguments: list[str]) -> Settings:
+def parse_settings(arguments: list[str]) -> Settings:
     """Reads and checks the command line.
 
     Raises:
         UserError: one line about the first mistake in it.
     """
-    settings = command_line.parse(Settings, "python -m vae.train", DESCRIPTION, arguments)
+    settings = command_line.parse_options(Settings, "python -m vae.train", DESCRIPTION, arguments)
     if settings.data and not any(argument.partition("=")[0] == "--dataset" for argument in arguments):
         settings = replace(settings, dataset="own")
     check(settings)

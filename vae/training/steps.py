@@ -85,10 +85,13 @@ class NotFinite(Exception):
     """A loss is not finite after a step, which is counted from 0."""
 
     def __init__(self, terms: list[float], step: int):
-        bad = [name for name, value in zip(TERMS, terms, strict=True) if not math.isfinite(value)]
+        super().__init__(terms, step)  # both, since pickle makes it again from them, for another process of a sweep
+        self.terms, self.step = terms, step
+
+    def __str__(self) -> str:
+        bad = [name for name, value in zip(TERMS, self.terms, strict=True) if not math.isfinite(value)]
         # If a term is not finite, neither is the loss. The loss is named only where weight * divergence overflows.
-        super().__init__(" and ".join(bad[:-1] or bad))
-        self.step = step
+        return " and ".join(bad[:-1] or bad)
 
     @staticmethod
     def check(terms: list[list[float]], first: int = 0) -> None:
@@ -181,7 +184,7 @@ class Recorded:
             part.load_state_dict(state)
         for group in optimizer.param_groups:
             group["capturable"] = True
-        self.replay = {size: record(functools.partial(self.take_step, size)) for size in kinds}
+        self.replay = {size: record_graph(functools.partial(self.take_step, size)) for size in kinds}
 
     def take_step(self, size: int) -> None:
         """Takes the next step; its number is read on the device."""
@@ -207,7 +210,7 @@ def warm_up(steps: list[Callable[[], object]]) -> None:
     torch.cuda.current_stream().wait_stream(stream)
 
 
-def record(step: Callable[[], None]) -> Callable[[], None]:
+def record_graph(step: Callable[[], None]) -> Callable[[], None]:
     """A function that repeats the step on the device without running its Python code."""
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):

@@ -24,7 +24,7 @@ def test_the_command_writes_what_can_be_made_and_names_the_rest(tmp_path, capsys
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["fig3", "fig4", "fig5", "table1", "appB", "appE", "appF"])
+@pytest.mark.parametrize("name", ["fig3", "fig4", "fig5", "table1", "appB", "appE", "appF", "curves"])
 def test_without_runs_nothing_is_written_and_the_missing_runs_are_named(name, tmp_path, capsys):
     (tmp_path / "runs").mkdir()
     assert main([name, "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")]) == 2

@@ -9,7 +9,7 @@ from tests.vae.runs.add_run import add_run
 from vae.figures import curves, tables
 from vae.runs.groups import read_runs
 from vae.style import COLOURS
-from vae.training.settings import Settings, parse
+from vae.training.settings import Settings, parse_settings
 
 
 def test_seeds_are_summarised_by_mean_and_sample_sd_and_one_seed_has_no_sd(tmp_path):
@@ -33,7 +33,7 @@ def test_a_missing_run_is_named_with_the_command_that_makes_it_and_is_not_drawn(
     assert line in result.missing
     assert len(result.missing) == 20 - len(GRID)
     for line in result.missing:
-        settings = parse(shlex.split(line.partition(": ")[2])[3:])
+        settings = parse_settings(shlex.split(line.partition(": ")[2])[3:])
         assert (settings.epochs, settings.seed, settings.weight) == (3, 1234, 1.0)
         assert row_of(result, divergence=settings.divergence, alpha=settings.alpha)["test_reconstruction"] is None
     ((alphas, values),) = lines(result.figure.axes[0], COLOURS["jsg"], "-", "o")
@@ -46,7 +46,7 @@ def test_an_unfinished_run_is_left_out_and_named_with_the_command_that_continues
     result = curves.fig3(tmp_path)
     (line,) = [line for line in result.missing if "alpha 0.5" in line and "JSG," in line]
     assert line.startswith(f"mnist JSG, alpha 0.5 ({path} has 2 of 3 epochs): python -m vae.train ")
-    settings = parse(shlex.split(line.partition("): ")[2])[3:])
+    settings = parse_settings(shlex.split(line.partition("): ")[2])[3:])
     assert settings == Settings("mnist", "jsg", 0.5, seed=7, backend="eager", epochs=3, out=path, resume=True)
     assert row_of(result, divergence="jsg", alpha=0.5)["test_reconstruction"] is None
 

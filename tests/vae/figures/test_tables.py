@@ -8,7 +8,7 @@ import pytest
 from tests.vae.figures.grid import add_grid, row_of
 from tests.vae.runs.add_run import add_run
 from vae.figures import curves, tables
-from vae.figures.output import write
+from vae.figures.output import write_result
 
 
 def cells(markdown):
@@ -34,7 +34,7 @@ def test_csv_markdown_and_latex_hold_the_numbers_of_the_runs(tmp_path):
     add_run(tmp_path / "runs", 16.5, divergence="kl-qp", weight=4.0)
     add_run(tmp_path / "runs", 17.5, divergence="mmd", weight=500.0)
     add_run(tmp_path / "runs", 18.126, divergence="jsg", alpha=0.5)
-    write(tables.table1(tmp_path / "runs"), tmp_path / "out", "table1")
+    write_result(tables.table1(tmp_path / "runs"), tmp_path / "out", "table1")
     with (tmp_path / "out" / "table1.csv").open() as file:
         rows = list(csv.DictReader(file))
     ours = [14.0, 15.0, 16.5, 17.5, 18.126, 10.0, 12.0]

@@ -21,7 +21,7 @@ from jsgmath import Gaussian
 from vae.errors import UserError
 from vae.figures import __main__ as command
 from vae.figures import fig1, fig2
-from vae.figures.output import Result, write
+from vae.figures.output import Result, write_result
 from vae.style import style
 
 NOWHERE = Path("nowhere")
@@ -81,9 +81,9 @@ def test_the_plotted_integrands_are_the_definitions_and_integrate_to_the_diverge
     wanted = {"js": jsgmath.js(N1, N2)[0], "jsg": jsgmath.jsg(N1, N2, 0.5), "jsg-dual": jsgmath.jsg_dual(N1, N2, 0.5)}
     for name, divergence in wanted.items():
         # 12 standard deviations of the widest, where the integrands are below 1e-28.
-        total = quad(lambda x, name=name: fig1.curves(N1, N2, [x])[name][0], -22, 22, epsabs=1e-12, limit=200)[0]
+        total = quad(lambda x, name=name: fig1.densities(N1, N2, [x])[name][0], -22, 22, epsabs=1e-12, limit=200)[0]
         assert total == pytest.approx(divergence, abs=1e-11)  # ten times the quadrature's tolerance
-        np.testing.assert_array_equal(values[name], fig1.curves(N1, N2, fig1.X)[name])
+        np.testing.assert_array_equal(values[name], fig1.densities(N1, N2, fig1.X)[name])
     # JS is not negative at any point, nor is JSG* where the mean is geometric: log(g/sqrt(p q)) is constant.
     np.testing.assert_allclose(values["jsg-dual"], jsgmath.bhattacharyya(N1, N2, 0.5) * values["geometric_mean"], 1e-12)
     ratio = p.pdf(fig1.X) / values["arithmetic_mean"], q.pdf(fig1.X) / values["arithmetic_mean"]
@@ -297,14 +297,14 @@ def test_both_figures_are_made_from_nothing_and_always_the_same(tmp_path, figure
     assert run.stdout.splitlines() == [str(Path("figures") / name) for name in names]
     assert sorted(path.name for path in (empty / "figures").iterdir()) == sorted(names)
     for name, result in (("fig1", figure1), ("fig2", figure2)):
-        for path in write(result, tmp_path / "again", name):
+        for path in write_result(result, tmp_path / "again", name):
             assert path.read_bytes() == (empty / "figures" / path.name).read_bytes(), path.name
 
 
 def test_the_users_style_has_no_effect(tmp_path, figure1):
     with matplotlib.rc_context({"font.size": 30, "savefig.bbox": "tight", "pdf.fonttype": 3, "axes.grid": True}):
         assert command.main(["fig1", "--out", str(tmp_path / "mine")]) == 0
-    for path in write(figure1, tmp_path, "fig1"):
+    for path in write_result(figure1, tmp_path, "fig1"):
         assert path.read_bytes() == (tmp_path / "mine" / path.name).read_bytes(), path.name
 
 
@@ -364,7 +364,7 @@ def test_missing_runs_are_named_and_what_can_be_made_is_made(tmp_path, monkeypat
 def test_a_table_is_written_with_all_digits_and_empty_where_a_row_has_no_value(tmp_path):
     rows = [{"name": "a, b", "value": 0.1 + 0.2}, {"name": "c", "other": 7}]
     result = Result(None, rows, "one " * 40, tables={"md": "| a |\n", "tex": r"a \\" + "\n"})
-    paths = write(result, tmp_path / "deep" / "er", "table1")
+    paths = write_result(result, tmp_path / "deep" / "er", "table1")
     assert [path.name for path in paths] == ["table1.csv", "table1.md", "table1.tex", "table1.txt"]
     assert paths[0].read_text() == 'name,value,other\n"a, b",0.30000000000000004,\nc,,7\n'
     with paths[0].open(newline="") as file:
@@ -383,6 +383,6 @@ def test_a_file_that_cannot_be_finished_leaves_the_old_one(tmp_path):
 
     (tmp_path / "fig1.png").write_text("old")
     with pytest.raises(UserError, match=r"cannot write in .*: No space left on device"):
-        write(Result(Broken(), [{"x": 1}], "caption"), tmp_path, "fig1")
+        write_result(Result(Broken(), [{"x": 1}], "caption"), tmp_path, "fig1")
     assert [path.name for path in tmp_path.iterdir()] == ["fig1.png"]
     assert (tmp_path / "fig1.png").read_text() == "old"

@@ -68,7 +68,7 @@ def gaussians():
 def test_the_values_of_the_page_are_those_of_python(chromium, page, function, reference, convention):
     chromium.open(page)
     found = numbers(chromium, f"jsgmath.{function}", *([alpha, convention] for alpha in ALPHAS))
-    # 20 operations on doubles, none of which cancels, leave 1e-14; the page promises 1e-12.
+    # 20 operations on doubles that do not cancel leave 1e-14; the page promises 1e-12.
     np.testing.assert_allclose(found, reference(*gaussians(), ALPHAS, convention=convention), rtol=1e-13)
     assert (found[0] == 0).all()
 
@@ -93,7 +93,7 @@ def test_the_curves_over_x_are_those_of_figure_1(chromium, page):
         pair = {"mean1": mean1, "var1": var1, "mean2": mean2, "var2": var2}
         curves = f"Object.values(jsgmath.integrands({json.dumps(pair)}, 0.5, 'deasy'))"
         found = chromium.run(f"{curves}.map(curve => {json.dumps(fig1.X.tolist())}.map(curve))")
-        wanted = fig1.curves(Gaussian(mean=[mean1], var=[var1]), Gaussian(mean=[mean2], var=[var2]), fig1.X)
+        wanted = fig1.densities(Gaussian(mean=[mean1], var=[var1]), Gaussian(mean=[mean2], var=[var2]), fig1.X)
         for values, name in zip(found, names.values(), strict=True):
             # Logs of densities up to 50, whose differences are multiplied by densities below 1.
             np.testing.assert_allclose(values, wanted[name], rtol=1e-12, atol=1e-14)

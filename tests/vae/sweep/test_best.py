@@ -22,9 +22,9 @@ def show(capsys, folder, *options, status=0):
     """What the command prints, on stdout where it succeeds and on stderr where it does not."""
 
     def work(arguments):
-        best.show(best.parse(arguments))
+        best.show_best(best.parse_best(arguments))
 
-    assert command_line.run("vae.sweep", work, [str(folder), *options]) == status
+    assert command_line.run_program("vae.sweep", work, [str(folder), *options]) == status
     output = capsys.readouterr()
     assert (output.out if status else output.err) == ""
     return output.err if status else output.out

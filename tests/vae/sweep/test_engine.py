@@ -30,7 +30,7 @@ def items(log, count):
 
 def results(function, groups, **options):
     """The result of each number, in the order in which they came."""
-    found = [event for event in engine.run(function, groups, **options) if event]
+    found = [event for event in engine.run_groups(function, groups, **options) if event]
     assert len({number for (_, number), _ in found}) == len(found), "an item has two results"
     return {number: result for (_, number), result in found}
 
@@ -39,7 +39,7 @@ def test_each_of_200_items_has_one_result_though_workers_are_killed_at_random(lo
     chance = random.Random(7)
     kill_at = {*chance.sample(range(10, 190, 15), 5)}
     found = []
-    for event in engine.run(work.short, [[item] for item in items(log, 200)], processes=3):
+    for event in engine.run_groups(work.short, [[item] for item in items(log, 200)], processes=3):
         if event:
             found.append(event)
             alive = multiprocessing.active_children()
@@ -109,12 +109,12 @@ def test_no_process_outlives_the_program(number, to_all, ignored, early, log):
 
 
 def test_two_programs_on_one_machine_do_not_get_in_each_other_s_way():
-    with engine.start(0) as one, engine.start(0) as other:
+    with engine.start_cluster(0) as one, engine.start_cluster(0) as other:
         assert one.scheduler_address != other.scheduler_address
 
 
 def test_workers_elsewhere_learn_that_nobody_waits_for_their_work(log, scheduler):
-    events = engine.run(work.until_abandoned, [items(log, 1)], scheduler=scheduler)
+    events = engine.run_groups(work.until_abandoned, [items(log, 1)], scheduler=scheduler)
     wait_until(lambda: next(events) is None and work.tries(log)[0])
     assert work.tries(log)[-1] == 0
     events.close()
@@ -122,8 +122,8 @@ def test_workers_elsewhere_learn_that_nobody_waits_for_their_work(log, scheduler
 
 
 def test_a_scheduler_that_goes_away_or_is_not_there_is_one_line(log, monkeypatch):
-    with engine.start(1) as cluster:
-        events = engine.run(work.endless, [items(log, 1)], scheduler=cluster.scheduler_address)
+    with engine.start_cluster(1) as cluster:
+        events = engine.run_groups(work.endless, [items(log, 1)], scheduler=cluster.scheduler_address)
         assert next(events) is None
         cluster.sync(engine.end, cluster)
     with pytest.raises(UserError, match="the scheduler has gone; the same command goes on"):
@@ -131,4 +131,4 @@ def test_a_scheduler_that_goes_away_or_is_not_there_is_one_line(log, monkeypatch
     monkeypatch.setattr(engine, "PATIENCE", 0.1)
     for address in (cluster.scheduler_address, "nonsense://host", "tcp://host:port"):
         with pytest.raises(UserError, match="cannot reach the scheduler; start `dask scheduler`"):
-            next(engine.run(work.note, [items(log, 1)], scheduler=address))
+            next(engine.run_groups(work.note, [items(log, 1)], scheduler=address))

@@ -1,4 +1,4 @@
-"""The command line of a sweep as a list of trainings: all that is wanted, each once, and nothing that is not."""
+"""The command line of a sweep becomes a list of trainings: those that it names, each once."""
 
 import shlex
 from fractions import Fraction
@@ -9,17 +9,19 @@ from hypothesis import strategies as st
 
 from vae import command_line
 from vae.errors import UserError
-from vae.sweep.grid import Sweep, cells, numbers, parse
+from vae.sweep.grid import Sweep, cells, numbers, parse_sweep
 from vae.training.settings import Settings
-from vae.training.settings import parse as parse_settings
+from vae.training.settings import parse_settings as parse_settings
 
 
 def described(*arguments):
-    return [(cell.divergence, cell.alpha, cell.learn_alpha, cell.weight) for cell in cells(parse(list(arguments)))]
+    return [
+        (cell.divergence, cell.alpha, cell.learn_alpha, cell.weight) for cell in cells(parse_sweep(list(arguments)))
+    ]
 
 
 def test_the_default_is_the_paper_s_figure_3_on_the_embedded_images():
-    sweep = parse([])
+    sweep = parse_sweep([])
     assert (sweep.out, sweep.scheduler, sweep.workers, sweep.seeds) == (None, None, None, 1)
     made = cells(sweep)
     grid = [Settings(divergence=name, alpha=tenths / 10) for name in ("jsg", "jsg-dual") for tenths in range(1, 10)]
@@ -27,7 +29,7 @@ def test_the_default_is_the_paper_s_figure_3_on_the_embedded_images():
 
 
 def test_the_first_seed_of_everything_comes_before_the_second_of_anything():
-    made = cells(parse(["--dataset", "mnist,fashion", "--alphas", ".3", "--baselines", "kl-qp", "--seeds", "3"]))
+    made = cells(parse_sweep(["--dataset", "mnist,fashion", "--alphas", ".3", "--baselines", "kl-qp", "--seeds", "3"]))
     assert [cell.name() for cell in made] == [
         f"{dataset}-{objective}{seed}"
         for seed in ("", "-seed-1235", "-seed-1236")
@@ -65,15 +67,15 @@ def test_alphas_may_be_learnt_without_a_grid():
 
 def test_what_all_trainings_share_is_what_the_trainer_makes_of_the_same_words(tmp_path):
     words = shlex.split("--epochs 7 --backend eager --batch-size 32 --lr .01 --likelihood laplace --deterministic")
-    words += ["--data", str(tmp_path)]  # which alone means one's own images
-    (cell,) = cells(parse(["--divergences", "", "--baselines", "kl-qp:2", *words]))
+    words += ["--data", str(tmp_path)]  # --data alone means own images
+    (cell,) = cells(parse_sweep(["--divergences", "", "--baselines", "kl-qp:2", *words]))
     assert cell == parse_settings(["--divergence", "kl-qp", "--weight", "2", *words])
-    (cell,) = cells(parse(["--divergences", "", "--baselines", "kl-qp:2", "--dataset=mnist", *words]))
+    (cell,) = cells(parse_sweep(["--divergences", "", "--baselines", "kl-qp:2", "--dataset=mnist", *words]))
     assert cell == parse_settings(["--divergence", "kl-qp", "--weight", "2", "--dataset", "mnist", *words])
 
 
 def test_no_training_says_where_it_goes_for_that_is_its_name_in_the_folder_of_the_sweep(tmp_path):
-    sweep = parse(["--out", str(tmp_path), "--scheduler", "tcp://host:8786", "--together", "8"])
+    sweep = parse_sweep(["--out", str(tmp_path), "--scheduler", "tcp://host:8786", "--together", "8"])
     assert (sweep.out, sweep.scheduler, sweep.together) == (tmp_path, "tcp://host:8786", 8)
     made = cells(sweep)
     assert {cell.out for cell in made} == {None}
@@ -113,10 +115,10 @@ def test_tenths_are_the_doubles_that_one_would_write():
         (["--baselines", "kl-qp:"], "--baselines: '' is no number"),
         (["--baselines", "kl-qp:1:4:1"], "--baselines: '1:4:1' is no number"),
         (["--baselines", "kl-qp:-1"], "--baselines: numbers must be finite and not negative, got -1"),
-        (["--baselines", "kl-qp,kl-qp:1"], "fashion-mini-kl-qp is wanted 2 times; name each value once"),
+        (["--baselines", "kl-qp,kl-qp:1"], "fashion-mini-kl-qp is named 2 times; name each value once"),
         (["--dataset", "mnist,imagenet"], "--dataset: there is no 'imagenet'; there are fashion-mini, fashion, mnist"),
         (["--dataset", ""], "--dataset must name at least one"),
-        (["--dataset", "mnist,mnist"], "mnist-jsg-0.1 is wanted 2 times"),
+        (["--dataset", "mnist,mnist"], "mnist-jsg-0.1 is named 2 times"),
         (["--alphas", "1.2"], "--alphas must lie in [0, 1], got 1.2"),
         (["--alphas", "0:2:.5"], "--alphas must lie in [0, 1], got 1.5"),
         (["--alphas", "-.1:.9:.1"], "--alphas: numbers must be finite and not negative, got -.1"),
@@ -130,8 +132,8 @@ def test_tenths_are_the_doubles_that_one_would_write():
         (["--alphas", ".1:.9:.3"], "--alphas: the steps of .1:.9:.3 go past its stop, from 0.7 on"),
         (["--alphas", "0:1:.001"], "--alphas: a range has at most 1,000 values, 0:1:.001 has more"),
         (["--alphas", "0:1:1e-999999"], "--alphas: a range has at most 1,000 values"),
-        (["--alphas", ".3,.2:.4:.1"], "fashion-mini-jsg-0.3 is wanted 2 times; name each value once"),
-        (["--alphas", ".1234567,.1234568"], "fashion-mini-jsg-0.123457 is wanted 2 times"),
+        (["--alphas", ".3,.2:.4:.1"], "fashion-mini-jsg-0.3 is named 2 times; name each value once"),
+        (["--alphas", ".1234567,.1234568"], "fashion-mini-jsg-0.123457 is named 2 times"),
         (["--alphas", ""], "--divergences need --alphas or --learn-alpha"),
         (["--weights", ""], "--divergences need --weights"),
         (["--weights", "1,inf"], "--weights: numbers must be finite and not negative, got inf"),
@@ -150,7 +152,7 @@ def test_tenths_are_the_doubles_that_one_would_write():
     ],
 )
 def test_a_mistake_is_told_in_one_line(options, wanted, capsys):
-    assert command_line.run("vae.sweep", lambda arguments: print(parse(arguments)), options) == 2
+    assert command_line.run_program("vae.sweep", lambda arguments: print(parse_sweep(arguments)), options) == 2
     output = capsys.readouterr()
     assert output.out == ""
     assert output.err.count("\n") == 1

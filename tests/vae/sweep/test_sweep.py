@@ -21,7 +21,7 @@ import vae.training.training
 from tests.vae.sweep.work import wait_until
 from vae.data import load
 from vae.runs.run import read_run
-from vae.sweep.__main__ import main, unused_folder
+from vae.sweep.__main__ import main, unused_sweep_folder
 from vae.sweep.status import lines
 from vae.sweep.train import grouped
 from vae.training.folder import RunFolder
@@ -276,7 +276,7 @@ def test_a_stopped_sweep_shows_the_command_to_go_on_with_but_no_password(tmp_pat
     def stopped(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(vae.sweep.__main__.engine, "run", stopped)
+    monkeypatch.setattr(vae.sweep.__main__.engine, "run_groups", stopped)
     monkeypatch.chdir(tmp_path)
     assert main([*SWEEP, "--data", images, "--scheduler", "tls://me:sec/r@t@host:8786"]) == 130
     said = capsys.readouterr()
@@ -291,7 +291,7 @@ def test_a_sweep_says_how_far_it_is_and_misses_runs_that_are_elsewhere(tmp_path,
         for (cell,) in groups:
             yield cell, {"train_reconstruction": 1.0, "test_reconstruction": 2.0}
 
-    monkeypatch.setattr(vae.sweep.__main__.engine, "run", elsewhere)
+    monkeypatch.setattr(vae.sweep.__main__.engine, "run_groups", elsewhere)
     monkeypatch.setattr(vae.sweep.__main__, "QUIET", 0.0)
     monkeypatch.chdir(tmp_path)
     assert main([*SWEEP, "--epochs", "5", "--data", images, "--out", "few"]) == 2
@@ -323,7 +323,7 @@ def test_status_shows_what_has_begun_and_finds_all_sweeps(sweep, tmp_path, capfd
 def test_a_new_sweep_has_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for expected in ("mnist-fashion", "mnist-fashion-2", "mnist-fashion-3"):
-        assert unused_folder("mnist, fashion") == Path("sweeps") / expected
+        assert unused_sweep_folder("mnist, fashion") == Path("sweeps") / expected
         (tmp_path / "sweeps" / expected).mkdir(parents=True)
 
 

@@ -90,7 +90,7 @@ def main(log):
     """A program whose two workers have work without an end."""
     print("begun", flush=True)
     try:
-        for _ in engine.run(endless, [[(log, 0)], [(log, 1)]], processes=2):
+        for _ in engine.run_groups(endless, [[(log, 0)], [(log, 1)]], processes=2):
             pass
     except KeyboardInterrupt:
         sys.exit(130)
