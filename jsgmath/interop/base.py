@@ -7,7 +7,7 @@ Classes are matched by name, so that no library is imported.  Users add their ow
 
 from collections.abc import Callable
 from functools import singledispatch
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -221,7 +221,7 @@ def transformed(distribution: Any) -> Image | None:
         base = adapted("the base", base)
     except TypeError:
         return None  # the message names the transformed distribution
-    kind: Any = type(distribution)
+    kind = cast(Any, type(distribution))
 
     def image(mean: Any) -> Any:
         return kind.__mro__[names.index("TransformedDistribution")](mean, maps)

@@ -46,8 +46,9 @@ def same(x: Any, y: Any) -> bool:
     if isinstance(x, list) and isinstance(y, list):
         first, second = cast(list[Any], x), cast(list[Any], y)
         return len(first) == len(second) and all(map(same, first, second))
-    if hasattr(x, "same_as"):  # a bijector of distrax
-        return bool(x.same_as(y))
+    same_as: Any = getattr(cast(Any, x), "same_as", None)  # of a bijector of distrax
+    if same_as is not None:
+        return bool(same_as(y))
     return bool(np.all(np.asarray(plain(x) == plain(y))))
 
 
