@@ -96,6 +96,8 @@ def load_model(run: Run, size: int, device: torch.device) -> VAE:
             the metrics: a run that was continued keeps its old model until it ends.
     """
     path, model = run.path / WEIGHTS, VAE(size).requires_grad_(False)
+    if any("\ud800" <= letter <= "\udfff" for letter in str(path)):
+        raise UserError(f"the name of {path} is not UTF-8, and safetensors reads no other names; rename the folder")
     try:
         with safe_open(path, "pt") as file:
             about = file.metadata() or {}
