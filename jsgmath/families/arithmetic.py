@@ -80,17 +80,22 @@ class Arithmetic(ABC):
         """Silences the warnings of NumPy about intermediate overflows; the other libraries give none."""
         return nullcontext()
 
+    def log_rest(self, x: Array) -> Array:
+        """The logarithm of a quotient that is mostly 1, for `special.split`."""
+        return self.log(x)
+
     def tail(self, w: Array) -> Array:
         """``2 P(w)`` of `special.split_g`."""
         return special.polynomial(w, SPLIT_TAILS[self.bits(w)])
 
     def g_of(self, x: Array, k: Array) -> Array:
-        """``g(x)``, where ``k = 1 + x`` neither overflows nor underflows."""
-        return special.split_kernels(self.clamp, self.log, self.tail)[0](x, k, k, 0.0)
+        """``g(x)``, where ``k = 1 + x`` does not underflow."""
+        k = self.normal(k)
+        return special.split_kernels(self.clamp, self.log_rest, self.tail)[0](x, k, k, 0.0)
 
     def gs_of(self, x: Array, k: Array) -> Array:
         """``gs(x)``, where ``k = 1 + x`` neither overflows nor underflows."""
-        return special.split_kernels(self.clamp, self.log, self.tail)[1](x, k, k, 0.0)
+        return special.split_kernels(self.clamp, self.log_rest, self.tail)[1](x, k, k, 0.0)
 
     def g(self, x: Array, k: Array, other_k: Array, log_r: Array) -> Array:
         """``g(x)`` as `formula.py` calls it."""
@@ -100,7 +105,8 @@ class Arithmetic(ABC):
     def gs(self, x: Array, k: Array, other_k: Array, log_r: Array) -> Array:
         """``gs(x)`` as `formula.py` calls it."""
         sound, log_k = self.log_k(k, other_k, log_r)
-        return self.where(sound, self.gs_of(x, k), log_k + (1 / k - 1))
+        normal = k > float(self.xp.finfo(k.dtype).tiny)
+        return self.where(sound, self.gs_of(x, k), log_k + (self.where(normal, 1 / k, self.exp(-log_k)) - 1))
 
     def log_k(self, k: Array, other_k: Array, log_r: Array) -> tuple[Array, Array]:
         """Whether k is far from overflow and underflow, and ``log(k)`` for the k that are not."""
@@ -164,7 +170,7 @@ class Arithmetic(ABC):
     def log_ratio(self, excess: Array, y: Array, x: Array) -> Array:
         """``log(y/x)`` of positive numbers, given ``excess = y/x - 1``; ``y/x`` itself may leave the range."""
         k = y / x
-        f, _, log_rest = special.split(excess, k, self.clamp, self.log)
+        f, _, log_rest = special.split(excess, k, self.clamp, self.log_rest)
         sound = (k > float(self.xp.finfo(k.dtype).tiny)) & (k < INFINITE)
         return self.where(sound, self.log1p(f) + log_rest, 2 * self.log(y**0.5 / x**0.5))
 
@@ -173,9 +179,15 @@ class Arithmetic(ABC):
         scale = self.where(x < self.xp.finfo(x.dtype).tiny * 2.0 ** (2 * self.bits(x)), 2.0 ** (2 * self.bits(x)), 1.0)
         return (y * scale - x * scale) / (x * scale)
 
+    def choice(self, condition: Any, x: Any, y: Any) -> Any:
+        """`where` for a condition that may be a plain truth value, as that of a weight is."""
+        return (x if condition else y) if isinstance(condition, bool) else self.where(condition, x, y)
+
     def power(self, x: Array, weight: Weight) -> Array:
         """``x ** weight``"""
-        return x if isinstance(weight, float) and weight == 1.0 else x**weight
+        if isinstance(weight, float) and weight in (0.0, 1.0):
+            return x if weight else 1.0
+        return x**weight
 
     def product(self, x: Array, y: Array) -> tuple[Array, Array]:
         """The rounded product ``x * y`` and its rounding error [Dekker]."""
@@ -304,6 +316,10 @@ class JaxArithmetic(Arithmetic):
 
     def clamp(self, x: Array, low: float, high: float) -> Array:
         return self.xp.clip(x, low, high)
+
+    def log_rest(self, x: Array) -> Array:
+        # A quotient of equal numbers is not always 1 in compiled code.
+        return self.where(abs(x - 1) < 4 * float(self.xp.finfo(x.dtype).eps), 0.0, self.log(x))
 
     def differentiable(self, compute: Computation, arrays: Sequence[Array]) -> Array:
         import jax

@@ -89,10 +89,11 @@ class Dirichlet(Family):
         a1, a2, a, d = self.parts(other, own, weight)
         from1 = self.log_difference(a1, a, weight * d)
         if dual:
-            derivative = own * (w1 * weight - w2 * own) * self.spread(a, d) - w1 * from1
+            derivative = m.weighted(own * (w1 * weight - w2 * own), self.spread(a, d)) - m.weighted(w1, from1)
         else:
             from2 = self.log_difference(a2, a, -own * d)
-            derivative = own * (w1 * from1 + w2 * from2) - w1 * weight * self.spread(a1, d)
+            by_mean = m.weighted(own * w1, from1) + m.weighted(own * w2, from2)
+            derivative = by_mean - m.weighted(w1 * weight, self.spread(a1, d))
         return self.by_parameter(derivative)
 
     def slope_of_weight(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> Array:
@@ -118,7 +119,8 @@ class Dirichlet(Family):
     def spread(self, x: Array, d: Array) -> Array:
         """The covariance matrix of the logarithms under x, times d."""
         m = self.arithmetic
-        return trigamma_times(m, x, d) - trigamma_times(m, x.sum(-1)[..., None], d.sum(-1)[..., None])
+        of_total = trigamma_times(m, x.sum(-1)[..., None], d.sum(-1)[..., None])
+        return trigamma_times(m, x, d) - m.finite(of_total)  # of two infinite terms the first is the larger
 
     def by_parameter(self, derivative: Array) -> dict[str, Array]:
         """A derivative by the concentration as those by the parameters."""

@@ -121,7 +121,7 @@ class Discrete(Family):
         log_product = m.where(zero, second_log, first_log)
         # Z - 1 is a sum of differences; if Z is below 1/2, log Z is computed from the logarithms of its terms.
         lost = m.where(gone, -p1, m.where(zero | (t >= LARGE), m.exp(log_product) - p1, p1 * growth)).sum(-1)[..., None]
-        near = lost > -0.5
+        near, top = lost > -0.5, 0.0
         if isinstance(own, float) and own == 0.0 and self.library != "NumPy":  # Z is 1 but for the shift
             log_z = m.log1p(m.where(near, lost, 0.0))
         else:
@@ -138,10 +138,14 @@ class Discrete(Family):
         else:
             product = m.where(gone, 0.0, m.power(p1, own) * m.power(second.probs, weight))
             whole = product.sum(-1)[..., None]
-            there = whole > self.arithmetic.xp.finfo(whole.dtype).tiny ** 0.75
+            # A probability from logits may underflow although its power does not.
+            tiny = m.xp.finfo(whole.dtype).tiny
+            under = (~zero & (p1 < tiny)) | (~second.zero & (second.probs < tiny))
+            under = (under & ~gone & (log_product - top > -60)).any(-1)[..., None]
+            there = (whole > tiny**0.75) & ~under
             far = m.where(there, product / m.where(there, whole, 1.0), m.exp(log_product - log_z))
             probs = m.where(calm & moderate & ~zero, p1 * k, far)
-        excess = m.where(calm, (growth - lost) / m.where(near, 1 + lost, 1.0), probs / m.where(zero, 1.0, p1) - 1)
+        excess = m.where(calm, (growth - lost) / m.where(near, 1 + lost, 1.0), probs / m.where(p1 == 0, 1.0, p1) - 1)
         return Mean(p1, zero, m.where(gone, 0.0, probs), gone, log_k, moderate, k, excess)
 
     def to_mean(self, other: Any, own: Weight, weight: Weight) -> Array:
@@ -181,6 +185,11 @@ class Discrete(Family):
             term = factor * centred()
             found.append(m.weighted(w, m.where(probs == 0, 0.0, term) if self.has_logits else term))
         derivative = total(found)
+        if dual and not self.has_logits:
+            # G/p1 and its logarithm are infinite at p1 = 0; of their products the one with the logarithm is the larger.
+            infinite, w1, own = 0 * first.probs + INFINITE, m.for_outcomes(w1), m.for_outcomes(own)
+            limit = m.choice(w == 0.0, -m.weighted(w1 * (own < 1), infinite), m.weighted(w, infinite))
+            derivative = m.where(first.zero & ~second.zero, limit, derivative)
         return self.by_given(derivative if self.has_logits else derivative / m.exp(first.log_total))
 
     def slope_of_weight(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> Array:
@@ -264,7 +273,9 @@ class Categorical(Discrete):
         return (given2 - high) - low, high
 
     def by_given(self, derivative: Array) -> dict[str, Array]:
-        return {next(iter(self.parameters)): derivative}
+        # By a weight of zero the derivative may be infinite.  It is the largest number instead, so that a product with
+        # the weight, as where weights are normalised or come from a softmax, is 0 and does not spoil the others.
+        return {next(iter(self.parameters)): self.arithmetic.finite(derivative)}
 
     def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         mean = self.mean(other, own, weight)

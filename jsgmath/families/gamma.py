@@ -167,19 +167,21 @@ class Gamma(Rated):
         return cls(0 * x + 1, **{name: x}).repeated(other.copies).independent(other.event_dim)
 
     def mean(self, other: Any, own: Weight, weight: Weight) -> tuple[Array, ...]:
-        """The shapes of self and G, their difference, ``b_G/b1``, and ``b_G/b1 - a_G/a1`` times a1."""
+        """The shapes of self and G, their difference, ``b_G/b1``, its logarithm, and ``b_G/b1 - a_G/a1`` times a1."""
         a1, _, a, d, high1, high2, _, cross = self.parts(other, own, weight)
-        return a1, a, weight * d, own + weight * (high2 / high1), weight * (cross / high1)
+        m, ratio = self.arithmetic, own + weight * (high2 / high1)
+        log_ratio = m.log(own * high1 + weight * high2) - m.log(high1)
+        return a1, a, weight * d, ratio, log_ratio, weight * (cross / high1)
 
     def to_mean(self, other: Any, own: Array, weight: Array) -> Array:
         m = self.arithmetic
-        a1, a, difference, ratio, cross = self.mean(other, own, weight)
-        return bregman(m, a1, a, difference) + a * m.g_of(cross / a, a1 / a * ratio)
+        a1, a, difference, ratio, log_ratio, cross = self.mean(other, own, weight)
+        return bregman(m, a1, a, difference) + a * m.g(cross / a, a1 / a * ratio, a1 / a, log_ratio)
 
     def from_mean(self, other: Any, own: Array, weight: Array) -> Array:
         m = self.arithmetic
-        a1, a, difference, ratio, cross = self.mean(other, own, weight)
-        return bregman(m, a, a1, -difference) + a1 * m.g_of(-cross / (a1 * ratio), a / a1 / ratio)
+        a1, a, difference, ratio, log_ratio, cross = self.mean(other, own, weight)
+        return bregman(m, a, a1, -difference) + a1 * m.g(-cross / (a1 * ratio), a / a1 / ratio, a / a1, -log_ratio)
 
     def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
         m = self.arithmetic
@@ -189,9 +191,10 @@ class Gamma(Rated):
         from1, from2 = self.log_differences(a1, a2, a, d, high1, high2, difference, own, weight)
         if dual:
             along = trigamma_times(m, a, d) - difference / high
-            by_shape = own * (w1 * weight - w2 * own) * along - w1 * from1
+            by_shape = m.weighted(own * (w1 * weight - w2 * own), along) - m.weighted(w1, from1)
             return {"shape": by_shape, **self.by_rate(-(w1 * weight * p2 + w2 * own * p1), high, 0.0, high, cross)}
-        by_shape = own * (w1 * from1 + w2 * from2) - w1 * weight * (trigamma_times(m, a1, d) - difference / high1)
+        by_mean = m.weighted(own * w1, from1) + m.weighted(own * w2, from2)
+        by_shape = by_mean - m.weighted(w1 * weight, trigamma_times(m, a1, d) - difference / high1)
         return {"shape": by_shape, **self.by_rate(-w1 * weight * p2, high1, -w2 * own * p1, high2, cross)}
 
     def slope_of_weight(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> Array:

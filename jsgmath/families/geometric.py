@@ -83,7 +83,7 @@ class Geometric(Family):
         p1, q1, p, q, t, difference, zero, gone = self.mean(other, own, weight)
         near, small = m.near(t)
         failures = m.where(near, q1 * m.g_of(m.expm1(small), m.exp(small)), q - q1 - q1 * t) / p1
-        value = m.g_of(-difference / p1, p / p1) + failures
+        value = m.g_of(m.finite(-difference / p1), m.finite(p / p1)) + failures
         return m.where(zero, -m.log(p), m.where(gone, INFINITE, value))
 
     def from_mean(self, other: Any, own: Weight, weight: Weight) -> Array:
@@ -110,7 +110,8 @@ class Geometric(Family):
         else:
             unit = p1 * q1 if self.has_logits else 1.0
             along = m.weighted(w1 * weight, unit * log_ratio)
-            by_mean = w1 * own * (by_parameter(from1) / p1) + w2 * own * (by_parameter(from2) / p2)
+            by_mean1, by_mean2 = by_parameter(from1) / p1, by_parameter(from2) / p2
+            by_mean = m.weighted(w1 * own, by_mean1) + m.weighted(w2 * own, by_mean2)
             derivative = along / p1 / p1 - by_mean / p
         return {next(iter(self.parameters)): derivative}
 

@@ -34,13 +34,30 @@ class Normal(Family):
         return formula.to_mean(g1, g2, log_r1, r1, r2, e1, e2, m.used(g1, d1), m.used(g2, d2), g=m.g)
 
     def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
+        """By `formula.py`, in a unit of length in which nothing leaves the range before the derivatives do.
+
+        The formulas are linear in e and quadratic in d.  In the dual, a share that is as small as e is large makes up
+        for it, unless ``own`` is 0, and the unit is 1.
+        """
         m = self.arithmetic
         s1, s2 = m.work(self.std), m.work(other.std)
-        _, *pair = self.canonical(other)
-        r1, r2, e1, e2, d1, d2 = map(m.finite, pair)
+        _, r1, r2, *_ = self.canonical(other)
+        delta, mean = s1 - s2, m.work(self.mean) - m.work(other.mean)
+        d1, d2 = m.finite(mean / s1), m.finite(mean / s2)
+        interior = dual and own > 0
+        limit = 2.0 ** (59 if m.bits(s1) == 24 else 500)
+        root = m.xp.maximum(s1**0.5, m.clamp(m.xp.maximum(abs(d1), abs(d2)) / limit, 0.0, limit))
+        root = m.choice(interior, 1.0, root)
+        unit = root * root
+        e1, e2 = delta / s2 * m.finite((s1 / s2 + 1) / unit), -(delta / s1) * m.finite((s2 / s1 + 1) / unit)
+        if dual:
+            e1, e2 = m.used(own, m.finite(e1)), m.choice(interior, m.finite(e2), m.used(w1, e2))
+        else:
+            e1, e2 = m.used(w1 * weight, e1), m.used(w2 * own, e2)
+        i1, i2 = m.finite(root / s1), m.finite(root / s2)
         grad = formula.from_mean_grad if dual else formula.to_mean_grad
-        by_mean, by_log_var = grad(w1, w2, own, weight, r1, r2, e1, e2, d1, d2, 1 / s1, 1 / s2)
-        return {"mean": by_mean, "std": 2 * by_log_var / s1}
+        by_mean, by_log_var = grad(w1, w2, own, weight, r1, r2, e1, e2, d1 / root, d2 / root, i1, i2)
+        return {"mean": by_mean, "std": by_log_var * (2 * unit / s1)}
 
     def slope_of_weight(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> Array:
         m = self.arithmetic

@@ -76,12 +76,17 @@ class Poisson(Family):
     def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
         m = self.arithmetic
         l1, _, mean, from1, from2, log_ratio = self.differences(other, own, weight)
-        divisor = m.where((l1 == 0) & (from2 == 0), 1.0, l1)
-        nothing = (l1 == 0) & (mean == 0)
+        zero1 = l1 == 0
+        divisor = m.where(zero1, 1.0, l1)
         if dual:
-            by_mean = m.weighted(own * (w1 * weight - w2 * own), mean / divisor * log_ratio)
-            return {"rate": by_mean - w1 * m.where(nothing, -1.0, from1 / divisor)}
-        by_mean = m.weighted(w1 * own, m.where(nothing, 0.0, from1 / divisor)) + m.weighted(w2 * own, from2 / divisor)
+            w = own * (w1 * weight - w2 * own)
+            value = (m.weighted(w, mean * log_ratio) - w1 * from1) / divisor
+            # mean/l1 and its logarithm are infinite at l1 = 0; of their products that with the logarithm is the larger.
+            infinite = 0 * value + INFINITE
+            limit = m.choice(w == 0.0, -m.weighted(w1 * (own < 1), infinite), m.weighted(w, infinite))
+            return {"rate": m.where(zero1, m.where(from2 == 0, w1 + 0 * l1, limit), value)}
+        difference = m.weighted(w1 * own, from1) + m.weighted(w2 * own, from2)
+        by_mean = m.where(zero1 & (difference < 0), -INFINITE, difference / divisor)
         return {"rate": by_mean - m.weighted(w1 * weight, log_ratio)}
 
     def slope_of_weight(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> Array:

@@ -7,7 +7,7 @@ Classes are matched by name, so that no library is imported.  Users add their ow
 
 from collections.abc import Callable
 from functools import singledispatch
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -75,9 +75,11 @@ def adapted(name: str, distribution: object) -> Any:
             )
         if result is not None:
             return adapted(name, result)
-    if class_name(distribution) in NEAREST:
-        nearest = NEAREST[class_name(distribution)]
-        raise TypeError(f"{name} is a {class_name(distribution)}, which is no exponential family here; {nearest}")
+    nearest = NEAREST.get(class_name(distribution).rpartition(".")[2].lower())
+    if nearest is None and (hasattr(distribution, "log_prob") or hasattr(distribution, "dist")):
+        nearest = "the nearest Gaussian has the same mean and variance: pass Gaussian(mean=..., var=...)"
+    if nearest:
+        raise TypeError(f"{name} is a {class_name(distribution)}, which has no closed form here; {nearest}")
     wanted = "a jsgmath.Gaussian or a normal distribution of scipy.stats, torch, NumPyro, distrax or TFP"
     hint = (
         "pass Gaussian(mean=..., var=...), in which the scale is named (var, logvar, std or cov), or "
@@ -90,18 +92,20 @@ def adapted(name: str, distribution: object) -> Any:
     raise TypeError(f"{name} must be {wanted}, or of a family in jsgmath.families, got {got}; {hint}")
 
 
-NEAREST = {
-    **dict.fromkeys(
-        ("StudentT", "Cauchy", "scipy.stats.t", "scipy.stats.cauchy"),
-        "the nearest one with a closed form is Normal; otherwise integrate numerically",
-    ),
-    **dict.fromkeys(("Gumbel", "scipy.stats.gumbel_r"), "exp(-x/scale) has an Exponential distribution; pass that"),
-    **dict.fromkeys(("Uniform", "scipy.stats.uniform"), "the nearest one is Beta, on an interval that both share"),
-    **dict.fromkeys(
-        ("MixtureSameFamily", "Mixture", "MixtureGeneral"), "jsgmath.js bounds the divergence between mixtures' parts"
-    ),
+NEAREST: dict[str, str] = {
+    **dict.fromkeys(("gumbel", "gumbel_r"), "exp(-x/scale) has an Exponential distribution; pass that"),
+    **dict.fromkeys(("uniform", "continuousbernoulli", "kumaraswamy"), "the nearest family is Beta"),
+    **dict.fromkeys(("logistic", "softlaplace", "asymmetriclaplace"), "the nearest one is Laplace of one location"),
+    **dict.fromkeys(("halfcauchy", "levy", "inversegaussian", "invgauss"), "the nearest family is InverseGamma"),
+    **dict.fromkeys(("relaxedbernoulli", "logitrelaxedbernoulli"), "the nearest family is Bernoulli"),
+    **dict.fromkeys(("relaxedonehotcategorical", "exprelaxedonehotcategorical"), "the nearest family is Categorical"),
+    **dict.fromkeys(("studentt", "multivariatestudentt", "t", "cauchy"), "the nearest family is Normal"),
+    **dict.fromkeys(("mixturesamefamily", "mixture", "mixturegeneral"), "compare the components of the mixtures"),
+    "sample": "pass its distribution, and multiply the divergence by the number of draws",
+    "jointdistributionsequential": "pass its parts, and add their divergences",
+    "jointdistributionnamed": "pass its parts, and add their divergences",
 }
-"""What to pass instead of a distribution that people often have, by the name of its class."""
+"""What to pass instead of a distribution that people often have, by the name of its class in lower case."""
 
 
 def class_name(distribution: object) -> str:
@@ -217,7 +221,7 @@ def transformed(distribution: Any) -> Image | None:
         base = adapted("the base", base)
     except TypeError:
         return None  # the message names the transformed distribution
-    kind: Any = type(distribution)
+    kind = cast(Any, type(distribution))
 
     def image(mean: Any) -> Any:
         return kind.__mro__[names.index("TransformedDistribution")](mean, maps)

@@ -34,7 +34,7 @@ def bases(first: Any, second: Any, name1: str, name2: str) -> tuple[Any, Any]:
         if not same(value, second.constants[constant]):
             raise ValueError(
                 f"{name1} and {name2} are {first.name} distributions of different {constant}; "
-                f"they are of one exponential family only if their {constant} is equal"
+                "they are of one exponential family only if these are equal"
             )
     return first.base, second.base
 
@@ -46,6 +46,9 @@ def same(x: Any, y: Any) -> bool:
     if isinstance(x, list) and isinstance(y, list):
         first, second = cast(list[Any], x), cast(list[Any], y)
         return len(first) == len(second) and all(map(same, first, second))
+    same_as: Any = getattr(cast(Any, x), "same_as", None)  # of a bijector of distrax
+    if same_as is not None:
+        return bool(same_as(y))
     return bool(np.all(np.asarray(plain(x) == plain(y))))
 
 

@@ -219,13 +219,51 @@ def weibull(distribution: Any) -> families.Exponential:
     return families.Exponential(scale=scale**shape)
 
 
+def rate_of(distribution: Any) -> Any:
+    """The rate; TFP's distributions may have its logarithm instead."""
+    if getattr(distribution, "rate", None) is not None:
+        return distribution.rate
+    log_rate = distribution.log_rate
+    return arithmetic(library_of(log_rate) or "NumPy").exp(log_rate)
+
+
+def poisson(distribution: Any) -> families.Poisson:
+    (rate,) = arrays(distribution, rate_of(distribution))
+    return families.Poisson(rate if has_derivatives(rate) else np.asarray(rate))
+
+
+def gamma(distribution: Any) -> families.Gamma:
+    values = arrays(distribution, distribution.concentration, rate_of(distribution))
+    return families.Gamma(*(values if has_derivatives(*values) else map(np.asarray, values)))
+
+
+def exp_inverse_gamma(distribution: Any) -> families.Gamma:
+    """The logarithm of an inverse gamma variable; TFP may keep the logarithm of the scale."""
+    scale = distribution.scale
+    if scale is None:
+        scale = arithmetic(library_of(distribution.log_scale) or "NumPy").exp(distribution.log_scale)
+    values = [distribution.concentration, scale]
+    return families.Gamma(*(values if has_derivatives(*values) else map(np.asarray, values)))
+
+
+def tfp_low_rank_covariance(distribution: Any) -> Any:
+    parts = (distribution.loc, distribution.cov_perturb_factor, distribution.cov_diag_factor)
+    return low_rank.LowRankMultivariateNormal(*map(concrete, parts))
+
+
+def gamma_poisson(distribution: Any) -> families.Geometric:
+    """A negative binomial distribution, also of NumPyro's ``NegativeBinomial2``."""
+    count, rate = arrays(distribution, distribution.concentration, distribution.rate)
+    return families.Geometric(logits=arithmetic("JAX").log(rate)).repeated(count)
+
+
 def parametric(root: str, *suffixes: str) -> dict[tuple[str, str], Converter]:
     """Converters of one library; NumPyro has classes with two suffixes for probs and logits."""
     beta = {"a": "alpha", "b": "beta"} if root == "distrax" else {"a": "concentration1", "b": "concentration0"}
     found: dict[tuple[str, str], Converter] = {
-        (root, "Poisson"): by_parameters(families.Poisson, rate="rate"),
+        (root, "Poisson"): poisson,
         (root, "Exponential"): by_parameters(families.Exponential, rate="rate"),
-        (root, "Gamma"): by_parameters(families.Gamma, shape="concentration", rate="rate"),
+        (root, "Gamma"): gamma,
         (root, "Dirichlet"): by_parameters(families.Dirichlet, concentration="concentration"),
         (root, "Beta"): by_parameters(families.Beta, **beta),
         (root, "Laplace"): image("Laplace", by_parameters(families.Exponential, scale="scale"), "loc"),
@@ -248,6 +286,7 @@ ADAPTERS: dict[tuple[str, str], Converter] = {
     ("numpyro", "MultivariateNormal"): numpyro_multivariate_normal,
     ("distrax", "MultivariateNormalTri"): distrax_multivariate_normal,
     ("tensorflow_probability", "MultivariateNormalLinearOperator"): tfp_multivariate_normal,
+    ("tensorflow_probability", "MultivariateNormalDiagPlusLowRankCovariance"): tfp_low_rank_covariance,
     ("torch", "LowRankMultivariateNormal"): torch_low_rank_normal,
     ("numpyro", "LowRankMultivariateNormal"): numpyro_low_rank_normal,
     ("distrax", "MultivariateNormalDiag"): diagonal_normal,
@@ -257,6 +296,7 @@ ADAPTERS: dict[tuple[str, str], Converter] = {
     **parametric("numpyro", "Probs", "Logits"),
     ("numpyro", "Pareto"): image("Pareto", by_parameters(families.Exponential, rate="alpha"), "scale"),
     ("torch", "Wishart"): torch_wishart,
+    ("numpyro", "GammaPoisson"): gamma_poisson,
     ("numpyro", "Wishart"): numpyro_wishart,
     ("tensorflow_probability", "WishartTriL"): tfp_wishart,
     **parametric("distrax", ""),
@@ -267,6 +307,8 @@ ADAPTERS: dict[tuple[str, str], Converter] = {
     ("tensorflow_probability", "Pareto"): image(
         "Pareto", by_parameters(families.Exponential, rate="concentration"), "scale"
     ),
+    ("tensorflow_probability", "ExpGamma"): image("ExpGamma", gamma),
+    ("tensorflow_probability", "ExpInverseGamma"): image("ExpInverseGamma", exp_inverse_gamma),
     ("tensorflow_probability", "Chi2"): lambda x: families.Gamma(shape=x.df / 2, rate=0 * x.df + 0.5),
     ("distrax", "MultivariateNormalDiagPlusLowRank"): distrax_low_rank_normal,
 }

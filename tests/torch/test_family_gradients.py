@@ -97,6 +97,8 @@ RANGE = {
     "far rates": (td.Exponential, (1e20,), (1e-20,), 91.1034037197618),
     "far means": (td.Poisson, (1e-30,), (1e30,), 1e30),
     "an infinite one": (td.Exponential, (1e-20,), (1e20,), INF),
+    "an infinite normal": (td.Normal, (0.5, 1e20), (0.0, 1.0), INF),
+    "far rates of a gamma distribution": (td.Gamma, (1.0, 1e20), (1.0, 1e-20), 91.1034037197618),
 }
 
 
@@ -115,6 +117,24 @@ def test_an_independent_normal_with_one_tiny_scale_has_its_value_and_gradients()
     by_mean, by_scale = torch.autograd.grad(value, (mean, scale))
     torch.testing.assert_close(by_mean, torch.zeros(3), rtol=0, atol=0)
     torch.testing.assert_close(by_scale, torch.tensor([0.0, 0.5 - 2.0, -1e22]))
+
+
+@pytest.mark.parametrize(
+    ("scale", "divergence", "by_mean", "by_scale"),
+    [
+        (1e20, kl, 0.5, 1e20),  # s - 1/s, of a value that is infinite
+        (1e-38, kl, 0.5, -INF),
+        (1e-20, lambda p, q: jsg_dual(p, q, 0.3), 0.15, -3e19),
+        (1e38, lambda p, q: kl(q, p), 0.0, 1e-38),
+    ],
+)
+def test_derivatives_of_a_normal_are_finite_where_they_are_although_a_square_is_not(
+    scale, divergence, by_mean, by_scale
+):
+    given = [torch.tensor(x, requires_grad=True) for x in (0.5, scale)]
+    value = divergence(td.Normal(*given), td.Normal(torch.tensor(0.0), torch.tensor(1.0)))
+    expected = torch.tensor([by_mean, by_scale])
+    torch.testing.assert_close(torch.stack(torch.autograd.grad(value, given)), expected, rtol=1e-6, atol=1e-37)
 
 
 def test_a_probability_of_zero_has_an_infinite_gradient_and_nan_stays_nan():
