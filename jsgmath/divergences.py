@@ -2,7 +2,7 @@
 
 # pyright: reportConstantRedefinition=false
 
-from functools import singledispatch
+from functools import partial, singledispatch
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from jsgmath.families.distribution import Distribution
 from jsgmath.gaussian import Gaussian, GaussianLike
 from jsgmath.hints import Convention, Weight
 from jsgmath.interop import pair_of
+from jsgmath.interop.base import image_of
+from jsgmath.interop.composite import Composite
 from jsgmath.nearest import Divergence
 from jsgmath.reduction import reduced
 from jsgmath.reduction.diagonal import diagonal_pairs, spread
@@ -146,7 +148,7 @@ def geometric_mean(N1: GaussianLike, N2: GaussianLike, weight: Weight) -> Any:
     >>> geometric_mean(Gaussian(mean=[0.0], var=[1.0]), Gaussian(mean=[3.0], var=[0.5]), 0.5)
     Gaussian(mean=[2.0], var=[0.6666666666666666])
     """
-    return _geometric_mean(*pair_of(N1, N2), weight)
+    return image_of(N1, _geometric_mean(*pair_of(N1, N2), weight))
 
 
 @singledispatch
@@ -154,6 +156,8 @@ def _skew(N1: Distribution, N2: Any, alpha: Any, convention: Convention, dual: b
     check_convention(convention)
     if return_error:
         raise TypeError("return_error=True needs Gaussians of NumPy, because only their error is bounded")
+    if isinstance(N1, Composite):  # not registered: torch.compile cannot trace the registry of abstract classes
+        return N1.combined(N2, partial(jsg_dual if dual else jsg, convention=convention), alpha)
     return N1.skew(N2, alpha, convention, dual)
 
 

@@ -87,3 +87,24 @@ def converted(pairs, forms, dtype):
         s1, s2 = map(CONVERSIONS[form, forms[0]], (s1, s2))
         form = forms[0]
     return Pairs(form, *(x.astype(dtype) for x in (m1, s1, m2, s2)))
+
+
+def factors(dtype):
+    """Kind of input -> (groups of pairs of lower triangular factors, alphas), for KL of full covariances in torch."""
+    rng, tiny = np.random.default_rng(3), -15 if dtype == np.float64 else -7
+    result = {}
+    for n, count in ((2, 1000), (10, 1000)):
+        samples = rng.normal(size=(count, 2 * n, n))
+        samples -= samples.mean(1, keepdims=True)
+        tril = np.linalg.cholesky(samples.mT @ samples / (2 * n - 1))
+        mean, eye = rng.normal(size=(count, n)), np.broadcast_to(np.eye(n), tril.shape)
+        result[f"sample covariances, to N(0, I), n = {n}"] = Pairs("scale_tril", mean, tril, 0 * mean, eye)
+        other = tril * (1 + 10.0 ** rng.uniform(tiny, -1, size=(count, 1, 1)) * rng.normal(size=tril.shape))
+        moved = mean + 10.0 ** rng.uniform(tiny, -1, size=(count, 1)) * rng.normal(size=mean.shape)
+        result[f"sample covariances, near, n = {n}"] = Pairs("scale_tril", mean, tril, moved, other)
+    last = 10.0 ** rng.uniform(tiny, -1, size=1000)
+    singular = np.array([[[1, 0], [1, s]] for s in last])
+    result["factors ((1, 0), (1, s)), to N(0, I)"] = Pairs(
+        "scale_tril", np.zeros((1000, 2)), singular, np.zeros((1000, 2)), np.broadcast_to(np.eye(2), singular.shape)
+    )
+    return {name: ([pairs], ALPHAS) for name, pairs in result.items()}

@@ -91,6 +91,12 @@ REASONS = {
     "both Gaussians have the same dimension": [
         "divergences.evaluated: rounding = (special.ROUNDING + N2.dim) * np.finfo(special.WORK).eps",
     ],
+    "both distributions have one class": [
+        "divergences._skew: if isinstance(N2, Composite):",
+    ],
+    "both distributions are images under one map, or neither is": [
+        "divergences.geometric_mean: return image_of(N2, _geometric_mean(*pair_of(N1, N2), weight))",
+    ],
     "only the amount of memory depends on it": [
         "full.full_pairs: count, step = (int(np.prod(batch)), max(1, AT_ONCE // (n * 2)))",
         "full.full_pairs: count, step = (int(np.prod(batch)), max(1, AT_ONCE * n ** 2))",

@@ -89,6 +89,16 @@ def torch_kl(m1, scale1, m2, scale2):
     return kl_divergence(N1, N2).numpy()
 
 
+def torch_kl_full(mean1, tril1, mean2, tril2):
+    """``torch.distributions.kl_divergence`` of full covariances from their lower triangular factors."""
+    import torch
+    from torch.distributions import MultivariateNormal, kl_divergence
+
+    mean1, tril1, mean2, tril2 = map(torch.from_numpy, (mean1, tril1, mean2, tril2))
+    N1, N2 = (MultivariateNormal(mean, scale_tril=tril) for mean, tril in ((mean1, tril1), (mean2, tril2)))
+    return kl_divergence(N1, N2).numpy()
+
+
 def product(P, x):
     return (P @ x[..., None])[..., 0]
 

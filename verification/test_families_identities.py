@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+import scipy.stats as st
 import sympy as sp
 from hypothesis import given, settings
 from mpmath import mp
 
-from jsgmath import bhattacharyya, families, formula, jeffreys, kl
+from jsgmath import Gaussian, bhattacharyya, families, formula, jeffreys, jsg, jsg_dual, kl
 from jsgmath.families.arithmetic import Arithmetic
 from verification import family_oracles, members
 from verification.pairs import DIVERGENCES, interior, seeds
@@ -131,6 +132,21 @@ class Symbolic(Arithmetic):
     def __init__(self):
         self.log, self.exp, self.where = sp.log, sp.exp, choose
 
+    def clamp(self, x, low, high):
+        return x
+
+    def normal(self, x):
+        return x
+
+    def log_ratio(self, excess, y, x):
+        return sp.log(y / x)
+
+    def excess(self, y, x):
+        return y / x - 1
+
+    def g_of(self, x, k):
+        return x - sp.log(k)
+
     def g(self, x, k, other_k, log_r):
         return x - sp.log(k)
 
@@ -183,3 +199,14 @@ def test_the_shipped_text_has_the_two_kls_or_zero_at_the_ends(family, dual):
             if family is families.Exponential:
                 limit = sp.limit(sp.nsimplify(value, rational=True), a, end, "+" if end == 0 else "-")
                 assert vanishes(limit - expected)
+
+
+def test_a_wishart_divergence_is_that_of_its_scale_times_the_degrees_of_freedom():
+    """A Wishart variable of integer degrees is the scatter of that many draws from N(0, scale)."""
+    scales = np.array([[2.0, 0.5], [0.5, 1.0]]), np.eye(2)
+    wisharts = [st.wishart(5, S) for S in scales]
+    gaussians = [Gaussian(np.zeros(2), cov=S) for S in scales]
+    for divergence in (jsg, jsg_dual):
+        value, one = divergence(*wisharts, 0.3), divergence(*gaussians, 0.3)
+        assert one > 0.01
+        assert value == pytest.approx(5 * one, rel=1e-15)

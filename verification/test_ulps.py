@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from verification import balls, ulps
-from verification.inputs import Pairs, inputs
+from verification.inputs import Pairs, factors, inputs
 
 OWN = ("`jsg`", "`jsg_dual`", "`kl`")
 PEERS = [name for name in ("eq. 9", "eq. 11", "torch KL", "released loss") if name in ulps.IMPLEMENTATIONS]
@@ -107,8 +107,10 @@ def test_the_committed_table_is_what_the_command_says(tmp_path):
     measured, committed = (rows((folder / "ulps.md").read_text(encoding="utf-8")) for folder in (tmp_path, ulps.HERE))
     first = [key for key in measured if key[1] == 1]
     assert len(ulps.IMPLEMENTATIONS) == 8 if ulps.TORCH else 6
-    assert len(first) == len(ulps.IMPLEMENTATIONS) * (len(SCALAR) + len(DENSE))
-    assert first == [key for key in committed if key[1] == 1 and key[3] in ulps.IMPLEMENTATIONS]
+    columns = ulps.IMPLEMENTATIONS | ulps.OF_FACTORS
+    of_factors = len(ulps.OF_FACTORS) * len(DTYPES) * len(factors(np.float64))
+    assert len(first) == len(ulps.IMPLEMENTATIONS) * (len(SCALAR) + len(DENSE)) + of_factors
+    assert first == [key for key in committed if key[1] == 1 and key[3] in columns]
     for key in measured.keys() & committed.keys():
         _, table, _, column = key
         got, want = np.array(measured[key]), np.array(committed[key])

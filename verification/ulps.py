@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 import jsgmath
 from verification import balls, peers
-from verification.inputs import ALPHAS, COUNT, Pairs, converted, inputs
+from verification.inputs import ALPHAS, COUNT, Pairs, converted, factors, inputs
 
 HERE = Path(__file__).parent
 TORCH = importlib.util.find_spec("torch") is not None
@@ -35,7 +35,8 @@ that the implementation received.
   their input.  As documented, they limit log-ratios of variances to 708 (87 in float32); the last row of ratios is
   beyond this limit.
 - eq. 9, eq. 11: the closed forms as printed; eq. 9 also with the reversed mean, for which eq. 11 does not hold.
-- torch KL: `torch.distributions.kl_divergence`.
+- torch KL: `torch.distributions.kl_divergence`; the last tables have its KL of full covariances from their factors,
+  and `kl_full` of `jsgmath.torch` in plain torch operations.
 - released loss: JSG and the dual as the paper's code computes them for N2 = N(0, I); each pair is first transformed so
   that its N2 is N(0, I).
 
@@ -66,6 +67,14 @@ def eager(pairs, alpha, dual, convention):
     ).numpy()
 
 
+def kl_full(*pair):
+    import torch
+
+    from jsgmath import torch as ours
+
+    return ours.kl_full(*map(torch.from_numpy, pair), backend="eager").numpy()
+
+
 JSG, DUAL = ([(dual, convention) for convention in ("deasy", "nielsen")] for dual in (False, True))
 IMPLEMENTATIONS = {
     "`jsg`": Implementation(
@@ -83,13 +92,19 @@ IMPLEMENTATIONS = {
         ("to standard",), [JSG[0], DUAL[0]], lambda p, a, dual, _: peers.released_loss(*p[1:3], a, dual)
     ),
 }
+# KL of full covariances in torch, from lower triangular factors.
+OF_FACTORS = {
+    "`jsgmath.torch.kl_full`": Implementation(("scale_tril",), JSG[:1], lambda p, *_: kl_full(*p[1:]), (0.0,)),
+    "torch KL of factors": Implementation(("scale_tril",), JSG[:1], lambda p, *_: peers.torch_kl_full(*p[1:]), (0.0,)),
+}
 if not TORCH:
+    OF_FACTORS = {}
     IMPLEMENTATIONS = {name: one for name, one in IMPLEMENTATIONS.items() if name not in OF_TORCH}
 
 
 def values(implementation, groups, alphas, dtype):
     """Yields the implementation's value for each pair, alpha and variant, and the ball around the true value."""
-    forms, variants, compute, own_alphas = IMPLEMENTATIONS[implementation]
+    forms, variants, compute, own_alphas = (IMPLEMENTATIONS | OF_FACTORS)[implementation]
     if own_alphas and alphas != ALPHAS:
         return
     for pairs in filter(None, (converted(pairs, forms, dtype) for pairs in groups)):
@@ -155,8 +170,18 @@ def measure_all(dtype):
     }
 
 
+@functools.cache
+def measure_factors(dtype):
+    """`measure_all` for KL of full covariances in torch."""
+    return {
+        name: {implementation: measure(implementation, *kind, dtype) for implementation in OF_FACTORS}
+        for name, kind in factors(dtype).items()
+    }
+
+
 def table(rows, show):
-    lines = [["inputs", *IMPLEMENTATIONS], ["---"] * (1 + len(IMPLEMENTATIONS))]
+    columns = list(next(iter(rows.values()), IMPLEMENTATIONS))
+    lines = [["inputs", *columns], ["---"] * (1 + len(columns))]
     lines += [[name, *(show(cell) if cell else "" for cell in cells.values())] for name, cells in rows.items()]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
@@ -175,6 +200,10 @@ def report():
         bad = {name: cells for name, cells in rows.items() if any(cell and any(cell[2:5]) for cell in cells.values())}
         text += f"\n## {dtype.__name__}\n\nLargest / mean error, in ulp:\n\n{table(rows, Cell.errors)}"
         text += f"\nHow many values are negative, NaN, or wrongly infinite:\n\n{table(bad, Cell.wrong)}"
+    for dtype in (np.float64, np.float32) if TORCH else ():
+        text += f"\n## Full covariances in torch, {dtype.__name__}\n\n"
+        text += "Largest / mean error of KL from lower triangular factors, in ulp, of 1000 pairs a row:\n\n"
+        text += table(measure_factors(dtype), Cell.errors)
     return text
 
 

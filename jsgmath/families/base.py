@@ -11,16 +11,26 @@ vanish if the members are equal.
 
 import copy
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from jsgmath import formula
 from jsgmath.checks import check_dimensions, check_pair, common_shape, real_array
-from jsgmath.families.arithmetic import Array, library_of
+from jsgmath.families.arithmetic import Array, Weight, library_of, total
 from jsgmath.families.distribution import Distribution
 from jsgmath.hints import Convention
+
+
+def one_of(family: object, **parameters: Any) -> dict[str, Any]:
+    """The one of two parameters that is given."""
+    given = {name: x for name, x in parameters.items() if x is not None}
+    if len(given) != 1:
+        first, second = parameters
+        kind = type(family).__name__
+        raise TypeError(f"{kind} takes either {first}= or {second}=, got {'both' if given else 'neither'}")
+    return given
 
 
 class Family(Distribution):
@@ -33,6 +43,10 @@ class Family(Distribution):
     """1 if a member has a vector of parameters, whose axis is the last of the parameter's array."""
 
     parameters: dict[str, Array]
+    copies: Any = 1
+    """How many independent draws make one; the divergences are multiplied by it."""
+    kept: dict[str, Any] | None = None
+    """Intermediate results of one computation, if this is a copy made for it."""
 
     def __init__(self, event_dim: int = 0, **parameters: Any):
         libraries = {library for library in map(library_of, parameters.values()) if library}
@@ -66,18 +80,20 @@ class Family(Distribution):
         m = self.arithmetic
         dtype = m.result_type(*self.parameters.values(), *other.parameters.values())
         member = type(self)(**{name: m.rounded(x, dtype) for name, x in parameters.items()})
-        return member.independent(self.event_dim)
+        return member.repeated(self.copies).independent(self.event_dim)
 
     def __repr__(self) -> str:
         parameters = ", ".join(f"{name}={x.tolist()}" for name, x in self.parameters.items())
         events = f".independent({self.event_dim})" if self.event_dim else ""
-        return f"{type(self).__name__}({parameters}){events}"
+        copies = "" if isinstance(self.copies, int) and self.copies == 1 else f".repeated({self.copies})"
+        return f"{type(self).__name__}({parameters}){copies}{events}"
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Batch axes and event axes, without the axis of a vector of parameters."""
         shape = np.broadcast_shapes(*(tuple(x.shape) for x in self.parameters.values()))
-        return shape[: len(shape) - self.parameter_axes]
+        shape = shape[: len(shape) - self.parameter_axes]
+        return np.broadcast_shapes(shape, tuple(np.shape(self.copies)))
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
@@ -92,6 +108,18 @@ class Family(Distribution):
         """The same members, with ``axes`` more trailing axes of the batch as independent components."""
         other = copy.copy(self)
         other.event_dim = self.event_dim + axes
+        return other
+
+    def repeated(self, copies: Any) -> Self:
+        """The distributions of so many independent draws, for instance a binomial one of Bernoulli's draws.
+
+        >>> from jsgmath import families, kl
+        >>> first, second = (families.Bernoulli(probs=p) for p in (0.25, 0.5))
+        >>> print(kl(first.repeated(4), second.repeated(4)) / kl(first, second))
+        4.0
+        """
+        other = copy.copy(self)
+        other.copies = copies
         return other
 
     def expanded(self, shape: tuple[int, ...]) -> Self:
@@ -110,18 +138,38 @@ class Family(Distribution):
         return other
 
     @abstractmethod
-    def to_mean(self, other: Any, own: Array, weight: Array) -> Array:
+    def to_mean(self, other: Any, own: Weight, weight: Weight) -> Array:
         """``KL(self||G)`` per member; in G self has the weight ``own`` and other has ``weight``."""
 
     @abstractmethod
-    def from_mean(self, other: Any, own: Array, weight: Array) -> Array:
+    def from_mean(self, other: Any, own: Weight, weight: Weight) -> Array:
         """``KL(G||self)`` per member, with the arguments of `to_mean`."""
 
     @abstractmethod
     def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         """``G``, with the arguments of `to_mean`."""
 
-    def terms(self, other: Any, g1: Array, g2: Array, dual: bool) -> tuple[Array, Array]:
+    @abstractmethod
+    def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
+        """Derivatives of JSG or JSG* per component by each parameter of self.
+
+        ``w1`` is the weight of the divergence between self and G, and ``w2`` that of the one between other and G.
+        Let eta be the expectation that belongs to theta, and H its derivative.  By the natural parameter theta of self
+        the derivatives are
+
+            own (w1 (eta_G - eta_1) + w2 (eta_G - eta_2)) - w1 weight H_1 (theta_2 - theta_1)      of JSG
+            w1 (eta_1 - eta_G) + own (w1 weight - w2 own) H_G (theta_2 - theta_1)                  of JSG*
+        """
+
+    @abstractmethod
+    def slope_of_weight(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> Array:
+        """The derivative by ``weight = 1 - own``, with the arguments of `slopes`.
+
+        It is the product of ``theta_2 - theta_1`` with ``w1 (eta_G - eta_1) + w2 (eta_G - eta_2)`` for JSG, and with
+        ``(w1 weight - w2 own) H_G (theta_2 - theta_1)`` for JSG*.
+        """
+
+    def terms(self, other: Any, g1: Weight, g2: Weight, dual: bool) -> tuple[Array, Array]:
         """The two KL divergences whose weighted sum is JSG or JSG* [1, eqs. 8, 10]."""
         if dual:
             return self.from_mean(other, g1, g2), other.from_mean(self, g2, g1)
@@ -129,14 +177,16 @@ class Family(Distribution):
 
     def skew(self, other: Self, alpha: Any, convention: Convention, dual: bool) -> Array:
         """JSG or JSG* between two batches of one class and library."""
-        m = self.arithmetic
-        w1, w2, g1, g2 = self.weights(other, "alpha", alpha, convention)
+        m, alpha = self.arithmetic, self.checked_weight(other, "alpha", alpha)
+        arrays = [*self.parameters.values(), *other.parameters.values()]
+        number = isinstance(alpha, float)
+        divergence = Divergence(self, other, alpha if number else None, convention, dual)
         with m.quiet():
-            kl1, kl2 = self.terms(other, g1, g2, dual)
-            value = formula.skew(w1, w2, m.where(w1 == 0, 0 * w1, kl1), m.where(w2 == 0, 0 * w2, kl2))
+            value = m.differentiable(divergence, arrays if number else [*arrays, alpha])
+            value = value if isinstance(self.copies, int) and self.copies == 1 else value * self.copies
             if self.event_dim:
                 value = value.sum(tuple(range(-self.event_dim, 0)))
-            return m.rounded(value, m.result_type(*self.parameters.values(), *other.parameters.values()))
+            return m.rounded(value, m.result_type(*arrays))
 
     def geometric_mean(self, other: Self, weight: Any) -> Self:
         """The member that is the normalised geometric mean, in which ``other`` has the weight ``weight``."""
@@ -146,15 +196,83 @@ class Family(Distribution):
 
     def weights(self, other: Self, name: str, alpha: Any, convention: Convention) -> tuple[Array, Array, Array, Array]:
         """``w1, w2, g1, g2`` with axes for the components, after all checks of the pair."""
+        m, like, alpha = self.arithmetic, next(iter(self.parameters.values())), self.checked_weight(other, name, alpha)
+        w1, w2 = (m.work(m.array(w, like)) for w in (1 - alpha, alpha))
+        return w1, w2, *formula.mean_weights(w1, w2, convention == "deasy")[:2]
+
+    def checked_weight(self, other: Self, name: str, alpha: Any) -> Weight:
+        """Alpha as a float, or as an array with axes for the components, after all checks of the pair."""
         check_pair(self, other)
         check_dimensions(self.dim, other.dim)
-        m, like = self.arithmetic, next(iter(self.parameters.values()))
-        alpha = m.weight(name, alpha, like)
-        w1, w2 = (self.with_event_axes(m.work(m.array(w, like))) for w in (1 - alpha, alpha))
-        common_shape("shapes", {"N1": self.shape, "N2": other.shape, name: tuple(w2.shape)})
-        g1, g2, _ = formula.mean_weights(w1, w2, convention == "deasy")
-        return w1, w2, g1, g2
+        if self.copies is not other.copies and not np.all(np.asarray(self.copies == other.copies)):
+            raise ValueError(
+                f"N1 is of {self.copies} draws but N2 of {other.copies}; "
+                "they are of one exponential family only if these numbers are equal"
+            )
+        alpha = self.arithmetic.weight(name, alpha, next(iter(self.parameters.values())))
+        alpha = alpha if isinstance(alpha, float) else self.with_event_axes(alpha)
+        shape = () if isinstance(alpha, float) else tuple(alpha.shape)
+        common_shape("shapes", {"N1": self.shape, "N2": other.shape, name: shape})
+        return alpha
 
     def with_event_axes(self, weight: Array) -> Array:
         """A weight of the batch, with axes of length 1 for the components."""
         return weight.reshape(tuple(weight.shape) + (1,) * self.event_dim)
+
+
+class Divergence:
+    """JSG or JSG* between two batches, as a function of their parameters, and of alpha if it is not a number."""
+
+    def __init__(self, first: Family, second: Family, alpha: float | None, convention: Convention, dual: bool):
+        self.kinds = [copy.copy(first), copy.copy(second)]
+        self.names = [list(first.parameters), list(second.parameters)]
+        for kind in self.kinds:
+            kind.parameters = {}  # a graph of torch would keep them
+        self.alpha, self.reverse, self.dual = alpha, convention == "deasy", dual
+        one = bool(first.parameter_axes)
+        self.vectors: Sequence[bool] = [one for names in self.names for _ in names] + [False] * (alpha is None)
+
+    def operands(self, arrays: Sequence[Array]) -> tuple[Family, Family, Weight, Weight, Weight, Weight, int]:
+        """The two batches, ``w1, w2, g1, g2``, and the derivative of ``g2`` by alpha."""
+        members = [copy.copy(kind) for kind in self.kinds]
+        found = iter(arrays)
+        for member, names in zip(members, self.names, strict=True):
+            member.parameters, member.kept = {name: next(found) for name in names}, {}
+        alpha: Weight = self.alpha
+        if alpha is None:
+            alpha = members[0].arithmetic.work(arrays[-1])
+        g1, g2, slope = formula.mean_weights(1 - alpha, alpha, self.reverse)
+        return members[0], members[1], 1 - alpha, alpha, g1, g2, slope
+
+    def value(self, arrays: Sequence[Array]) -> Array:
+        first, second, w1, w2, g1, g2, _ = self.operands(arrays)
+        if self.alpha is None:
+            m = first.arithmetic
+            kl1, kl2 = first.terms(second, g1, g2, self.dual)
+            return formula.skew(w1, w2, m.where(w1 == 0, 0 * w1, kl1), m.where(w2 == 0, 0 * w2, kl2))
+        pairs = ((w1, first, second, g1, g2), (w2, second, first, g2, g1))
+        needed = [
+            w * (N.from_mean(M, own, weight) if self.dual else N.to_mean(M, own, weight))
+            for w, N, M, own, weight in pairs
+            if w
+        ]
+        return total(needed)
+
+    def derivatives(self, arrays: Sequence[Array], needed: Sequence[bool]) -> list[Array | None]:
+        first, second, w1, w2, g1, g2, slope = self.operands(arrays)
+        found: list[Array | None] = []
+        asked = iter(needed)
+        for names, N, M, own_w, other_w, own, weight in (
+            (self.names[0], first, second, w1, w2, g1, g2),
+            (self.names[1], second, first, w2, w1, g2, g1),
+        ):
+            wanted = [next(asked) for _ in names]
+            slopes: dict[str, Array] = N.slopes(M, own_w, other_w, own, weight, self.dual) if any(wanted) else {}
+            found += [slopes[name] if one else None for name, one in zip(names, wanted, strict=True)]
+        if self.alpha is None:
+            by_alpha = None
+            if next(asked):
+                kl1, kl2 = first.terms(second, g1, g2, self.dual)
+                by_alpha = kl2 - kl1 + slope * first.slope_of_weight(second, w1, w2, g1, g2, self.dual)
+            found.append(by_alpha)
+        return found

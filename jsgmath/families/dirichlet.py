@@ -2,9 +2,9 @@
 
 from typing import Any, Self
 
-from jsgmath.families.arithmetic import Array
+from jsgmath.families.arithmetic import Array, Weight
 from jsgmath.families.base import Family
-from jsgmath.families.log_gamma import bregman, bregman_less
+from jsgmath.families.log_gamma import bregman, bregman_less, digamma_less, trigamma_times
 
 
 class Dirichlet(Family):
@@ -39,13 +39,20 @@ class Dirichlet(Family):
         self.check_vector("concentration", least=2)
         self.check("concentration", "positive and finite", lambda x: (x > 0) & (x < float("inf")))
 
+    @classmethod
+    def from_other(cls, other: Any) -> Any:
+        """Converts a beta distribution; any other distribution is returned unchanged."""
+        if cls is not Dirichlet or not isinstance(other, Beta):
+            return other
+        return cls(other.concentration()).repeated(other.copies).independent(other.event_dim)
+
     def concentration(self) -> Array:
         return self.arithmetic.work(self.parameters["concentration"])
 
-    def mean(self, other: Any, own: Array, weight: Array) -> tuple[Array, Array, Array, Array]:
+    def mean(self, other: Any, own: Weight, weight: Weight) -> tuple[Array, Array, Array, Array]:
         """The concentrations of self and G, their difference, and ``a_G A1 - a1 A_G``."""
         m = self.arithmetic
-        own, weight = own[..., None], weight[..., None]
+        own, weight = m.for_outcomes(own), m.for_outcomes(weight)
         a1, a2 = self.concentration(), other.concentration()
         d, total = a2 - a1, a1.sum(-1)[..., None]
         near = ((2 * d < a1) & (2 * d > -a1)).all(-1)[..., None]
@@ -53,11 +60,11 @@ class Dirichlet(Family):
         (high1, low1), (high2, low2) = m.product(first, total), m.product(a1, second)
         return a1, own * a1 + weight * a2, weight * d, weight * ((high1 - high2) + (low1 - low2))
 
-    def to_mean(self, other: Any, own: Array, weight: Array) -> Array:
+    def to_mean(self, other: Any, own: Weight, weight: Weight) -> Array:
         a1, a, difference, cross = self.mean(other, own, weight)
         return self.divergence(a1, a, difference, cross)
 
-    def from_mean(self, other: Any, own: Array, weight: Array) -> Array:
+    def from_mean(self, other: Any, own: Weight, weight: Weight) -> Array:
         a1, a, difference, cross = self.mean(other, own, weight)
         return self.divergence(a, a1, -difference, -cross)
 
@@ -76,7 +83,50 @@ class Dirichlet(Family):
         of_total = m.where(some, bregman_less(m, *one, *rest), -bregman(m, total_x, total_y, total_d))
         return (shares + m.where(largest, 0.0, bregman(m, x, y, d))).sum(-1) + of_total[..., 0]
 
-    def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
+    def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
+        m = self.arithmetic
+        w1, w2, own, weight = map(m.for_outcomes, (w1, w2, own, weight))
+        a1, a2, a, d = self.parts(other, own, weight)
+        from1 = self.log_difference(a1, a, weight * d)
+        if dual:
+            derivative = m.weighted(own * (w1 * weight - w2 * own), self.spread(a, d)) - m.weighted(w1, from1)
+        else:
+            from2 = self.log_difference(a2, a, -own * d)
+            by_mean = m.weighted(own * w1, from1) + m.weighted(own * w2, from2)
+            derivative = by_mean - m.weighted(w1 * weight, self.spread(a1, d))
+        return self.by_parameter(derivative)
+
+    def slope_of_weight(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> Array:
+        m = self.arithmetic
+        w1, w2, own, weight = map(m.for_outcomes, (w1, w2, own, weight))
+        a1, a2, a, d = self.parts(other, own, weight)
+        if dual:
+            return ((w1 * weight - w2 * own) * self.spread(a, d) * d).sum(-1)
+        from1, from2 = self.log_difference(a1, a, weight * d), self.log_difference(a2, a, -own * d)
+        return ((w1 * from1 + w2 * from2) * d).sum(-1)
+
+    def parts(self, other: Any, own: Weight, weight: Weight) -> tuple[Array, Array, Array, Array]:
+        """The concentrations of self, other and G, and what other's exceeds self's by."""
+        a1, a2 = self.concentration(), other.concentration()
+        return a1, a2, own * a1 + weight * a2, a2 - a1
+
+    def log_difference(self, x: Array, y: Array, d: Array) -> Array:
+        """What the expectation of the logarithms under y exceeds that under x by."""
+        m = self.arithmetic
+        total_x, total_y, total_d = (z.sum(-1)[..., None] for z in (x, y, d))
+        return digamma_less(m, x, y, d) - digamma_less(m, total_x, total_y, total_d)
+
+    def spread(self, x: Array, d: Array) -> Array:
+        """The covariance matrix of the logarithms under x, times d."""
+        m = self.arithmetic
+        of_total = trigamma_times(m, x.sum(-1)[..., None], d.sum(-1)[..., None])
+        return trigamma_times(m, x, d) - m.finite(of_total)  # of two infinite terms the first is the larger
+
+    def by_parameter(self, derivative: Array) -> dict[str, Array]:
+        """A derivative by the concentration as those by the parameters."""
+        return {"concentration": derivative}
+
+    def mean_with(self, other: Any, own: Weight, weight: Weight) -> Self:
         return self.like(other, concentration=self.mean(other, own, weight)[1])
 
 
@@ -107,6 +157,9 @@ class Beta(Dirichlet):
         a, b = (m.work(self.parameters[name]) for name in ("a", "b"))
         return m.stack([a + 0 * b, 0 * a + b], -1)
 
-    def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
+    def mean_with(self, other: Any, own: Weight, weight: Weight) -> Self:
         concentration = self.mean(other, own, weight)[1]
         return self.like(other, a=concentration[..., 0], b=concentration[..., 1])
+
+    def by_parameter(self, derivative: Array) -> dict[str, Array]:
+        return {"a": derivative[..., 0], "b": derivative[..., 1]}

@@ -3,10 +3,10 @@
 from abc import abstractmethod
 from typing import Any, NamedTuple, Self
 
-from jsgmath.families.arithmetic import Array
-from jsgmath.families.base import Family
+from jsgmath import special
+from jsgmath.families.arithmetic import INFINITE, Arithmetic, Array, Weight, total
+from jsgmath.families.base import Family, one_of
 
-INFINITE = float("inf")
 LARGE = 2.0
 """If the logarithm of k is larger in size, g and gs are written out, where nothing cancels and k cannot overflow."""
 
@@ -41,6 +41,10 @@ class Mean(NamedTuple):
     excess: Array
     """``k - 1``"""
 
+    def beyond(self, m: Arithmetic) -> Array:
+        """``G - p1``"""
+        return m.where(self.moderate & ~self.zero & ~self.gone, self.p1 * self.excess, self.probs - self.p1)
+
 
 class Discrete(Family):
     r"""Distributions with finitely many outcomes, in the form in which they were given.
@@ -54,12 +58,7 @@ class Discrete(Family):
     """
 
     def __init__(self, probs: Any, logits: Any):
-        given = {name: x for name, x in (("probs", probs), ("logits", logits)) if x is not None}
-        if len(given) != 1:
-            raise TypeError(
-                f"{type(self).__name__} takes either probs= or logits=, got {'both' if given else 'neither'}"
-            )
-        super().__init__(**given)
+        super().__init__(**one_of(self, probs=probs, logits=logits))
 
     @abstractmethod
     def given(self) -> Array:
@@ -74,6 +73,13 @@ class Discrete(Family):
         return "logits" in self.parameters
 
     def outcomes(self) -> Outcomes:
+        if self.kept is None:
+            return self.new_outcomes()
+        if "outcomes" not in self.kept:
+            self.kept["outcomes"] = self.new_outcomes()
+        return self.kept["outcomes"]
+
+    def new_outcomes(self) -> Outcomes:
         m, given = self.arithmetic, self.given()
         if not self.has_logits:
             zero, total = given == 0, given.sum(-1)[..., None]
@@ -81,7 +87,8 @@ class Discrete(Family):
             return Outcomes(given, m.log(total), probs, m.log(given) - m.log(total), zero)
         zero, top = given == -INFINITE, m.largest(given)
         given = m.where(zero, top, given)
-        probs = m.where(zero, 0.0, m.exp(given - top))
+        high, low = special.two_sum(given, -top)
+        probs = m.where(zero, 0.0, m.exp(high) * (1 + low))
         total = probs.sum(-1)[..., None]
         return Outcomes(given, top + m.log(total), probs / total, given - top - m.log(total), zero)
 
@@ -97,42 +104,123 @@ class Discrete(Family):
         difference, scaled = self.difference(other, first.given, second.given, ratio)
         return m.log_ratio(difference / scaled, second.given, scaled)
 
-    def mean(self, other: Any, own: Array, weight: Array) -> Mean:
+    def mean(self, other: Any, own: Weight, weight: Weight) -> Mean:
         m = self.arithmetic
-        own, weight = own[..., None], weight[..., None]
+        own, weight = m.for_outcomes(own), m.for_outcomes(weight)
         first, second = self.outcomes(), other.outcomes()
         p1, zero = first.probs, first.zero
         gone = (zero & (second.zero | (own > 0))) | (second.zero & (weight > 0))
-        t = weight * self.log_ratio(other, first, second)
-        log_product = m.where(zero, second.log_probs, first.log_probs + t)
+        # A common factor of all ratios cancels in k.  With one likely outcome its ratio is made 1, so that the sums
+        # below consist of the others.
+        log_ratio = m.where(zero | second.zero, 0.0, self.log_ratio(other, first, second))
+        likely, shift = m.at_largest(p1, log_ratio)
+        shift = m.where((likely > 0.5) & (weight * shift > -50), shift, 0.0)
+        t = weight * (log_ratio - shift)
+        growth = m.expm1(m.clamp(t, -INFINITE, LARGE))
+        first_log, second_log = first.log_probs + t, second.log_probs - weight * shift
+        log_product = m.where(zero, second_log, first_log)
         # Z - 1 is a sum of differences; if Z is below 1/2, log Z is computed from the logarithms of its terms.
-        growth = m.expm1(m.where(t < LARGE, t, 0.0))
         lost = m.where(gone, -p1, m.where(zero | (t >= LARGE), m.exp(log_product) - p1, p1 * growth)).sum(-1)[..., None]
-        near = lost > -0.5
-        top = m.largest(m.where(gone, -INFINITE, log_product))
-        top = m.where(top == -INFINITE, 0.0, top)
-        total = m.where(gone, 0.0, m.exp(m.where(gone, top, log_product) - top)).sum(-1)[..., None]
-        log_z = m.where(near, m.log1p(m.where(near, lost, 0.0)), m.log(total) + top)
+        near, top = lost > -0.5, 0.0
+        if isinstance(own, float) and own == 0.0 and self.library != "NumPy":  # Z is 1 but for the shift
+            log_z = m.log1p(m.where(near, lost, 0.0))
+        else:
+            top = m.largest(m.where(gone, -INFINITE, log_product))
+            top = m.where(top == -INFINITE, 0.0, top)
+            total = m.where(gone, 0.0, m.exp(m.where(gone, top, log_product) - top)).sum(-1)[..., None]
+            log_z = m.where(near, m.log1p(m.where(near, lost, 0.0)), m.log(total) + top)
         log_k = t - log_z
         moderate = (log_k < LARGE) & (log_k > -LARGE)
         k = m.exp(m.where(moderate, log_k, 0.0))
-        excess = m.where(near, (growth - lost) / m.where(near, 1 + lost, 1.0), k - 1)
-        probs = m.where(moderate & ~zero, p1 * k, m.exp(log_product - log_z))
+        calm = near & (t < LARGE)
+        if isinstance(own, float) and own == 0.0:
+            probs = second.probs
+        else:
+            product = m.where(gone, 0.0, m.power(p1, own) * m.power(second.probs, weight))
+            whole = product.sum(-1)[..., None]
+            # A probability from logits may underflow although its power does not.
+            tiny = m.xp.finfo(whole.dtype).tiny
+            under = (~zero & (p1 < tiny)) | (~second.zero & (second.probs < tiny))
+            under = (under & ~gone & (log_product - top > -60)).any(-1)[..., None]
+            there = (whole > tiny**0.75) & ~under
+            far = m.where(there, product / m.where(there, whole, 1.0), m.exp(log_product - log_z))
+            probs = m.where(calm & moderate & ~zero, p1 * k, far)
+        excess = m.where(calm, (growth - lost) / m.where(near, 1 + lost, 1.0), probs / m.where(p1 == 0, 1.0, p1) - 1)
         return Mean(p1, zero, m.where(gone, 0.0, probs), gone, log_k, moderate, k, excess)
 
-    def to_mean(self, other: Any, own: Array, weight: Array) -> Array:
+    def to_mean(self, other: Any, own: Weight, weight: Weight) -> Array:
         m = self.arithmetic
         p1, zero, G, gone, log_k, moderate, k, excess = self.mean(other, own, weight)
         value = m.where(moderate, p1 * m.g_of(excess, k), G - p1 - p1 * log_k)
         value = m.where(zero, G, m.where(gone, INFINITE, value)).sum(-1)
         return m.where(gone.all(-1), INFINITE, value)
 
-    def from_mean(self, other: Any, own: Array, weight: Array) -> Array:
+    def from_mean(self, other: Any, own: Weight, weight: Weight) -> Array:
         m = self.arithmetic
         p1, zero, G, gone, log_k, moderate, k, excess = self.mean(other, own, weight)
         value = m.where(moderate, G * m.gs_of(excess, k), p1 - G + G * log_k)
         value = m.where(gone, p1, m.where(zero, INFINITE, value)).sum(-1)
         return m.where(gone.all(-1), INFINITE, value)  # the two have no common outcome
+
+    def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
+        """The sum of a few products; those of a weight that is the number 0 are not computed."""
+        m, first, second = self.arithmetic, self.outcomes(), other.outcomes()
+        log_ratio = self.log_odds(other, first, second)
+        by_first = own * w1, lambda: self.mean(other, own, weight).beyond(m)
+        if dual:
+            G = self.mean(other, own, weight).probs
+            terms = [(-w1, by_first[1]), (own * (w1 * weight - w2 * own), lambda: self.centred(G, log_ratio))]
+            probs = G
+        else:
+            by_second = own * w2, lambda: other.mean(self, weight, own).beyond(m)
+            terms = [by_first, by_second, (-w1 * weight, lambda: self.centred(first.probs, log_ratio))]
+            probs = first.probs
+        *differences, (w, centred) = [(m.for_outcomes(w), f) for w, f in terms]
+        found = [0 * first.probs]
+        for w_difference, difference in differences:
+            if not (isinstance(w_difference, float) and w_difference == 0.0):
+                found.append(m.weighted(w_difference, self.per_weight(difference(), first.probs)))
+        if not (isinstance(w, float) and w == 0.0):
+            factor = self.per_weight(probs, first.probs) if dual or self.has_logits else 1.0
+            term = factor * centred()
+            found.append(m.weighted(w, m.where(probs == 0, 0.0, term) if self.has_logits else term))
+        derivative = total(found)
+        if dual and not self.has_logits:
+            # G/p1 and its logarithm are infinite at p1 = 0; of their products the one with the logarithm is the larger.
+            infinite, w1, own = 0 * first.probs + INFINITE, m.for_outcomes(w1), m.for_outcomes(own)
+            limit = m.choice(w == 0.0, -m.weighted(w1 * (own < 1), infinite), m.weighted(w, infinite))
+            derivative = m.where(first.zero & ~second.zero, limit, derivative)
+        return self.by_given(derivative if self.has_logits else derivative / m.exp(first.log_total))
+
+    def slope_of_weight(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> Array:
+        m, first, second = self.arithmetic, self.outcomes(), other.outcomes()
+        log_ratio, mean = self.log_odds(other, first, second), self.mean(other, own, weight)
+        from1, from2 = mean.beyond(m), other.mean(self, weight, own).beyond(m)
+        w1, w2, own, weight = map(m.for_outcomes, (w1, w2, own, weight))
+        if dual:
+            return ((w1 * weight - w2 * own) * mean.probs * self.centred(mean.probs, log_ratio) ** 2).sum(-1)
+        return ((w1 * from1 + w2 * from2) * self.centred(first.probs, log_ratio)).sum(-1)
+
+    def log_odds(self, other: Self, first: Outcomes, second: Outcomes) -> Array:
+        """`log_ratio`, which is infinite where one of the probabilities is zero."""
+        m = self.arithmetic
+        log_ratio = m.where(first.zero & ~second.zero, INFINITE, self.log_ratio(other, first, second))
+        return m.where(second.zero & ~first.zero, -INFINITE, log_ratio)
+
+    def centred(self, probs: Array, log_ratio: Array) -> Array:
+        """``log_ratio`` minus its expectation, which consists of the other outcomes if one is likely."""
+        m = self.arithmetic
+        _, shift = m.at_largest(probs, log_ratio)
+        log_ratio = log_ratio - m.finite(shift)
+        return log_ratio - m.where(probs == 0, 0.0, probs * log_ratio).sum(-1)[..., None]
+
+    def per_weight(self, x: Array, probs: Array) -> Array:
+        """A derivative by the logarithm of the weight, or that by the weight itself times the total weight."""
+        return x if self.has_logits else self.arithmetic.where(x == 0, 0.0, x / probs)
+
+    @abstractmethod
+    def by_given(self, derivative: Array) -> dict[str, Array]:
+        """The derivative by the weights or logits of all outcomes as that by the parameter."""
 
 
 class Categorical(Discrete):
@@ -168,12 +256,26 @@ class Categorical(Discrete):
         self.check("logits", "finite or -inf", lambda x: x < INFINITE)
         self.check("logits", "finite somewhere", lambda x: (x > -INFINITE).any(-1)[..., None] | (x > -INFINITE))
 
+    @classmethod
+    def from_other(cls, other: Any) -> Any:
+        """Converts a Bernoulli distribution, whose 1 is the second outcome; any other is returned unchanged."""
+        if not isinstance(other, Bernoulli):
+            return other
+        m, ((name, x),) = other.arithmetic, other.parameters.items()
+        both = m.stack([0 * x if name == "logits" else 1 - x, x], -1)
+        return cls(**{name: both}).repeated(other.copies).independent(other.event_dim)
+
     def given(self) -> Array:
         return self.arithmetic.work(next(iter(self.parameters.values())))
 
     def difference(self, other: Any, given1: Array, given2: Array, ratio: Array) -> tuple[Array, Array]:
         high, low = self.arithmetic.product(ratio, given1)
         return (given2 - high) - low, high
+
+    def by_given(self, derivative: Array) -> dict[str, Array]:
+        # By a weight of zero the derivative may be infinite.  It is the largest number instead, so that a product with
+        # the weight, as where weights are normalised or come from a softmax, is 0 and does not spoil the others.
+        return {next(iter(self.parameters)): self.arithmetic.finite(derivative)}
 
     def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         mean = self.mean(other, own, weight)
@@ -221,6 +323,11 @@ class Bernoulli(Discrete):
         m = self.arithmetic
         p1, p2 = (m.work(x.parameters["probs"]) for x in (self, other))
         return m.stack([p2 - p1, p1 - p2], -1), given1
+
+    def by_given(self, derivative: Array) -> dict[str, Array]:
+        if self.has_logits:
+            return {"logits": derivative[..., 0]}
+        return {"probs": derivative[..., 0] - derivative[..., 1]}
 
     def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         if self.has_logits and other.has_logits:

@@ -58,12 +58,6 @@ class Distribution(ABC):
         """Converts ``other``, a distribution of another class, to this class if it is a special case of it."""
         return other
 
-    def independent(self, axes: int) -> Any:
-        """The same distributions, with ``axes`` more trailing axes of the batch as independent components."""
-        raise TypeError(
-            "Independent multivariate normals are not supported; sum the divergences of the base distributions"
-        )
-
     def to_library(self) -> Any:
         """The equivalent distribution of the library itself, if there is one, otherwise self."""
         return self

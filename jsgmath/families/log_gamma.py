@@ -25,6 +25,45 @@ BERNOULLI = (
 COEFFICIENTS = tuple(Fraction(b) / (2 * n * (2 * n - 1)) for n, b in enumerate(BERNOULLI.split(), start=1))
 
 
+SHORTER = {24: (6, 5), 53: (12, 9)}
+"""The shift, and the number of coefficients that it needs, by the number of bits."""
+
+
+def shift_and_terms(m: Arithmetic, x: Array) -> tuple[int, int]:
+    return SHORTER.get(m.bits(x), (SHIFT, len(COEFFICIENTS)))
+
+
+def digamma_less(m: Arithmetic, x: Array, y: Array, d: Array) -> Array:
+    """``psi(y) - psi(x)`` for positive x and y, ``d = y - x``, as a sum of terms of one sign and of small ones."""
+    shift, terms = shift_and_terms(m, x)
+    total = d / x / y
+    for j in range(1, shift):
+        total = total + d / (x + j) / (y + j)
+    x, y = x + shift, y + shift
+    u, v = 1 / (x * x), 1 / (y * y)
+    value, quotient = 0 * u, 0 * v  # of the series as a polynomial of u, and its divided difference
+    for n in range(terms, 0, -1):
+        c = (2 * n - 1) * COEFFICIENTS[n - 1]
+        quotient = quotient * v + value
+        value = value * u + c.numerator / c.denominator
+    quotient = quotient * v + value
+    return total + m.log_ratio(d / x, y, x) + d / x / y * (0.5 + (1 / x + 1 / y) * quotient)
+
+
+def trigamma_times(m: Arithmetic, x: Array, d: Array) -> Array:
+    """``psi'(x) d`` for positive x."""
+    shift, terms = shift_and_terms(m, x)
+    total = d / x / x
+    for j in range(1, shift):
+        total = total + d / (x + j) / (x + j)
+    x = 1 / (x + shift)
+    u, value = x * x, 0 * x
+    for n in range(terms, 0, -1):
+        c = 2 * n * (2 * n - 1) * COEFFICIENTS[n - 1]
+        value = value * u + c.numerator / c.denominator
+    return total + d * x * (1 + x * (0.5 + x * value))
+
+
 def bregman(m: Arithmetic, x: Array, y: Array, d: Array) -> Array:
     """``B_phi(y:x)`` for positive x and y, ``d = y - x``."""
     large = (x >= SHIFT) & (y >= SHIFT)

@@ -33,7 +33,7 @@ import numpy as np
 
 from jsgmath import formula, special
 from jsgmath.checks import check_dimensions, check_pair, common_shape
-from jsgmath.families.arithmetic import Arithmetic, Array, library_of
+from jsgmath.families.arithmetic import Arithmetic, Array, library_of, total
 from jsgmath.families.distribution import Distribution
 from jsgmath.families.normal import Normal
 from jsgmath.hints import Convention
@@ -184,9 +184,16 @@ def twice_kl_of_wide(
 ) -> Array:
     """`twice_kl` for factors with at least as many columns as rows, by n-by-n matrices.
 
+    The roots of the weights have no derivatives at 0; `twice_kl` provides those by the weights.
+
     With the Cholesky factor L of S2 in units of its D, ``M = L^-1 (S1 - S2) L^-T`` and ``P P^T = I + M``.  A factor of
     ``g1 I + g2 P P^T`` comes from ``[sqrt(g1) I, sqrt(g2) P]``, which keeps its digits at any condition.
     """
+    by_weight: Any = 0.0
+    if getattr(g1, "requires_grad", False):
+        g, constant = (g1, g2), (m.constant(g1), m.constant(g2))
+        by_weight = total(s * twice_kl(m, spectral, first, second, *x, dual) for s, x in ((1, g), (-1, constant)))
+        g1, g2 = constant
     (mean1, W1, D1), (mean2, W2, D2) = first, second
     unit = column(D2**-0.5)
     identity = eye(m, W1.shape[-2], W1) + 0 * W1[..., :1]
@@ -215,7 +222,7 @@ def twice_kl_of_wide(
         far = g2 * ((P * P).sum((-2, -1)) - n) - logdet_K
         moved = P @ p
         quadratic = g1 * inner + g2 * (moved * moved).sum((-2, -1))
-    return m.where(near > FAR, far, near) + g2 * (g2 * quadratic)
+    return m.where(near > FAR, far, near) + g2 * (g2 * quadratic) + by_weight
 
 
 def leverage(m: Arithmetic, V: Array) -> Array:
@@ -302,7 +309,9 @@ class LowRankMultivariateNormal(Distribution):
         arrays = zip(self.arrays(), (1, 2, 1), strict=True)
         mean, factor, diagonal = (m.broadcast(double(m, x), (*batch, *x.shape[-axes:])) for x, axes in arrays)
         missing = rank - factor.shape[-1]
-        zeros = m.xp.zeros((*batch, self.dim, max(missing, 0)), dtype=mean.dtype, device=mean.device)
+        if missing <= 0:
+            return mean, factor, diagonal
+        zeros = m.xp.zeros((*batch, self.dim, missing), dtype=mean.dtype, device=mean.device)
         return mean, concatenate(m, [factor, zeros]), diagonal
 
     def skew(self, other: Self, alpha: Any, convention: Convention, dual: bool) -> Array:
@@ -316,9 +325,7 @@ class LowRankMultivariateNormal(Distribution):
         )
         rank = max(self.factor.shape[-1], other.factor.shape[-1])
         first, second = self.expanded(batch, rank), other.expanded(batch, rank)
-        # The roots of the weights, which the latter takes, have no derivatives at 0.
-        thin = rank < self.dim or getattr(w1, "requires_grad", False)
-        compute = twice_kl if thin else twice_kl_of_wide
+        compute = twice_kl if rank < self.dim else twice_kl_of_wide
         with m.quiet():
             # At alpha 0 and 1 one of the two has weight zero.
             twice1 = twice2 = 0.0

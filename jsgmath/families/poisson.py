@@ -2,7 +2,7 @@
 
 from typing import Any, Self
 
-from jsgmath.families.arithmetic import Array
+from jsgmath.families.arithmetic import INFINITE, Array, Weight
 from jsgmath.families.base import Family
 
 
@@ -31,31 +31,69 @@ class Poisson(Family):
         super().__init__(rate=rate)
         self.check("rate", "non-negative and finite", lambda x: (x >= 0) & (x < float("inf")))
 
-    def rates(self, other: Self, own: Array, weight: Array) -> tuple[Array, Array, Array]:
-        """The rate of self, the logarithm of the ratio of G's rate to it, and the rate of G."""
+    def rates(self, other: Self, own: Weight, weight: Weight) -> tuple[Array, Array, Array, Array]:
+        """The two rates, the logarithm of the ratio of the second to the first, and the rate of G.
+
+        The logarithm is that of 1 where a rate is zero.
+        """
         m = self.arithmetic
         l1, l2 = m.work(self.parameters["rate"]), m.work(other.parameters["rate"])
-        log_ratio = self.log_ratio(l1, l2, weight)
-        gone = ((l1 == 0) & (own > 0)) | ((l2 == 0) & (weight > 0))
-        return l1, log_ratio, m.where(gone, 0.0, m.where(l1 > 0, l1, 1.0) * m.exp(log_ratio))
+        zero = (l1 == 0) | (l2 == 0)
+        s1, s2 = m.where(zero, 1.0, l1), m.where(zero, 1.0, l2)
+        return l1, l2, m.log_ratio(m.excess(s2, s1), s2, s1), m.power(l1, own) * m.power(l2, weight)
 
-    def log_ratio(self, l1: Array, l2: Array, weight: Array) -> Array:
-        """``log(rate of G / l1)``, where a rate of zero is replaced by 1."""
+    def to_mean(self, other: Any, own: Weight, weight: Weight) -> Array:
         m = self.arithmetic
-        l1, l2 = m.where(l1 > 0, l1, 1.0), m.where(l2 > 0, l2, 1.0)
-        return weight * m.log_ratio((l2 - l1) / l1, l2, l1)
+        l1, _, log_ratio, mean = self.rates(other, own, weight)
+        t = weight * log_ratio
+        near, small = m.near(t)
+        value = m.where(near, l1 * m.g_of(m.expm1(small), m.exp(small)), mean - l1 - l1 * t)
+        return m.where(l1 == 0, mean, m.where(mean == 0, INFINITE, value))
 
-    def to_mean(self, other: Any, own: Array, weight: Array) -> Array:
+    def from_mean(self, other: Any, own: Weight, weight: Weight) -> Array:
         m = self.arithmetic
-        l1, t, mean = self.rates(other, own, weight)
-        value = l1 * m.g(m.expm1(t), m.exp(t), 1.0, t)
-        return m.where(l1 == 0, mean, m.where(mean == 0, float("inf"), value))
+        l1, _, log_ratio, mean = self.rates(other, own, weight)
+        t = weight * log_ratio
+        near, small = m.near(-t)
+        value = m.where(near, mean * m.g_of(m.expm1(small), m.exp(small)), l1 - mean + mean * t)
+        return m.where(mean == 0, l1, m.where(l1 == 0, INFINITE, value))
 
-    def from_mean(self, other: Any, own: Array, weight: Array) -> Array:
+    def beyond(self, l1: Array, mean: Array, t: Array) -> Array:
+        """``mean - l1``, for ``mean = l1 exp(t)``, without cancellation."""
+        near, small = self.arithmetic.near(t)
+        return self.arithmetic.where(near, l1 * self.arithmetic.expm1(small), mean - l1)
+
+    def differences(self, other: Self, own: Weight, weight: Weight) -> tuple[Array, ...]:
+        """The rates of self, of other and of G, what G's exceeds the others by, and the logarithm of the ratio."""
         m = self.arithmetic
-        l1, t, mean = self.rates(other, own, weight)
-        value = mean * m.g(m.expm1(-t), m.exp(-t), 1.0, -t)
-        return m.where(mean == 0, l1, m.where(l1 == 0, float("inf"), value))
+        l1, l2, log_ratio, mean = self.rates(other, own, weight)
+        from1, from2 = (self.beyond(x, mean, t) for x, t in ((l1, weight * log_ratio), (l2, -own * log_ratio)))
+        zero1, zero2 = l1 == 0, l2 == 0
+        from1, from2 = (m.where(zero1 | zero2, mean - x, y) for x, y in ((l1, from1), (l2, from2)))
+        log_ratio = m.where(zero1 & ~zero2, INFINITE, m.where(zero2 & ~zero1, -INFINITE, log_ratio))
+        return l1, l2, mean, from1, from2, log_ratio
+
+    def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
+        m = self.arithmetic
+        l1, _, mean, from1, from2, log_ratio = self.differences(other, own, weight)
+        zero1 = l1 == 0
+        divisor = m.where(zero1, 1.0, l1)
+        if dual:
+            w = own * (w1 * weight - w2 * own)
+            value = (m.weighted(w, mean * log_ratio) - w1 * from1) / divisor
+            # mean/l1 and its logarithm are infinite at l1 = 0; of their products that with the logarithm is the larger.
+            infinite = 0 * value + INFINITE
+            limit = m.choice(w == 0.0, -m.weighted(w1 * (own < 1), infinite), m.weighted(w, infinite))
+            return {"rate": m.where(zero1, m.where(from2 == 0, w1 + 0 * l1, limit), value)}
+        difference = m.weighted(w1 * own, from1) + m.weighted(w2 * own, from2)
+        by_mean = m.where(zero1 & (difference < 0), -INFINITE, difference / divisor)
+        return {"rate": by_mean - m.weighted(w1 * weight, log_ratio)}
+
+    def slope_of_weight(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> Array:
+        _, _, mean, from1, from2, log_ratio = self.differences(other, own, weight)
+        if dual:
+            return (w1 * weight - w2 * own) * (mean * log_ratio) * log_ratio
+        return (w1 * from1 + w2 * from2) * log_ratio
 
     def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
-        return self.like(other, rate=self.rates(other, own, weight)[2])
+        return self.like(other, rate=self.rates(other, own, weight)[3])

@@ -7,7 +7,7 @@ Classes are matched by name, so that no library is imported.  Users add their ow
 
 from collections.abc import Callable
 from functools import singledispatch
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from jsgmath.families.distribution import Distribution
 from jsgmath.families.low_rank import LowRankMultivariateNormal
 from jsgmath.gaussian import Gaussian
 from jsgmath.interop import scipy, tensors
+from jsgmath.interop.composite import Composite
+from jsgmath.interop.images import Image, bases
 
 Adapter = Callable[[Any], object]
 A = TypeVar("A", bound=Adapter)
@@ -58,6 +60,8 @@ def register(kind: type) -> Callable[[A], A]:
 
 def adapted(name: str, distribution: object) -> Any:
     """Converts an argument to a `Gaussian` or a `Distribution`; ``name`` is that of the argument, for the message."""
+    if isinstance(distribution, Image):
+        return distribution._replace(base=adapted(name, distribution.base))
     if isinstance(distribution, Gaussian | Distribution):
         return distribution
     for kind in type(distribution).__mro__:
@@ -71,6 +75,11 @@ def adapted(name: str, distribution: object) -> Any:
             )
         if result is not None:
             return adapted(name, result)
+    nearest = NEAREST.get(class_name(distribution).rpartition(".")[2].lower())
+    if nearest is None and (hasattr(distribution, "log_prob") or hasattr(distribution, "dist")):
+        nearest = "the nearest Gaussian has the same mean and variance: pass Gaussian(mean=..., var=...)"
+    if nearest:
+        raise TypeError(f"{name} is a {class_name(distribution)}, which has no closed form here; {nearest}")
     wanted = "a jsgmath.Gaussian or a normal distribution of scipy.stats, torch, NumPyro, distrax or TFP"
     hint = (
         "pass Gaussian(mean=..., var=...), in which the scale is named (var, logvar, std or cov), or "
@@ -83,6 +92,22 @@ def adapted(name: str, distribution: object) -> Any:
     raise TypeError(f"{name} must be {wanted}, or of a family in jsgmath.families, got {got}; {hint}")
 
 
+NEAREST: dict[str, str] = {
+    **dict.fromkeys(("gumbel", "gumbel_r"), "exp(-x/scale) has an Exponential distribution; pass that"),
+    **dict.fromkeys(("uniform", "continuousbernoulli", "kumaraswamy"), "the nearest family is Beta"),
+    **dict.fromkeys(("logistic", "softlaplace", "asymmetriclaplace"), "the nearest one is Laplace of one location"),
+    **dict.fromkeys(("halfcauchy", "levy", "inversegaussian", "invgauss"), "the nearest family is InverseGamma"),
+    **dict.fromkeys(("relaxedbernoulli", "logitrelaxedbernoulli"), "the nearest family is Bernoulli"),
+    **dict.fromkeys(("relaxedonehotcategorical", "exprelaxedonehotcategorical"), "the nearest family is Categorical"),
+    **dict.fromkeys(("studentt", "multivariatestudentt", "t", "cauchy"), "the nearest family is Normal"),
+    **dict.fromkeys(("mixturesamefamily", "mixture", "mixturegeneral"), "compare the components of the mixtures"),
+    "sample": "pass its distribution, and multiply the divergence by the number of draws",
+    "jointdistributionsequential": "pass its parts, and add their divergences",
+    "jointdistributionnamed": "pass its parts, and add their divergences",
+}
+"""What to pass instead of a distribution that people often have, by the name of its class in lower case."""
+
+
 def class_name(distribution: object) -> str:
     """The name of a class for messages; SciPy's frozen distributions have a common class, so their family is named."""
     name = getattr(getattr(distribution, "dist", None), "name", None)
@@ -92,8 +117,8 @@ def class_name(distribution: object) -> str:
 def gaussian_pair(N1: object, N2: object) -> tuple[Gaussian, Gaussian]:
     """Converts both arguments of a function that takes only Gaussians of NumPy."""
     pair: list[Gaussian] = []
-    for name, distribution in (("N1", N1), ("N2", N2)):
-        found = adapted(name, distribution)
+    both = bases(adapted("N1", N1), adapted("N2", N2), "N1", "N2")
+    for name, distribution, found in (("N1", N1, both[0]), ("N2", N2, both[1])):
         found = to_gaussian(found) if found.library == "JAX" else found
         if not isinstance(found, Gaussian):
             got = class_name(distribution)
@@ -104,7 +129,7 @@ def gaussian_pair(N1: object, N2: object) -> tuple[Gaussian, Gaussian]:
 
 def pair_of(N1: object, N2: object, name1: str = "N1", name2: str = "N2") -> tuple[Any, Any]:
     """Converts both arguments of a divergence, to two distributions of one class and library."""
-    first, second = adapted(name1, N1), adapted(name2, N2)
+    first, second = bases(adapted(name1, N1), adapted(name2, N2), name1, name2)
     if {first.library, second.library} == {"NumPy", "JAX"}:
         first, second = to_gaussian(first), to_gaussian(second)
     if first.library == second.library and type(first) is not type(second):
@@ -152,25 +177,72 @@ def independent(distribution: Any) -> Any:
 @singledispatch
 def with_event_axes(base: Distribution, axes: int) -> Any:
     """The same distributions, with the last ``axes`` axes of the batch as independent components."""
-    return base.independent(axes)
+    return base.independent(axes) if isinstance(base, Family | Composite) else Composite(base, axes)
 
 
 @with_event_axes.register
-def gaussian_with_event_axes(base: Gaussian, axes: int) -> Gaussian:
+def image_with_event_axes(base: Image, axes: int) -> Image:
+    return base._replace(base=with_event_axes(base.base, axes), image=None)
+
+
+@with_event_axes.register
+def gaussian_with_event_axes(base: Gaussian, axes: int) -> Gaussian | Composite:
     if base.dim > 1:
-        raise TypeError("Independent multivariate normals are not supported; give all dimensions to one Gaussian")
+        return Composite(base, axes)
     shape = base.batch_shape
     mean, std = (np.broadcast_to(x[..., 0], shape) for x in (base.mean, base.scale))
     batch = shape[: len(shape) - axes]
     return Gaussian(mean.reshape((*batch, -1)), std=std.reshape((*batch, -1)))
 
 
-def expanded(distribution: Any) -> Family:
+def expanded(distribution: Any) -> Family | Image:
     """An ``ExpandedDistribution`` of NumPyro, which repeats its base along new batch axes."""
     base = adapted("the distribution that is expanded", distribution.base_dist)
+    if isinstance(base, Image) and isinstance(base.base, Family):
+        inner = base.base
+        shape = (*distribution.batch_shape, *inner.shape[len(inner.batch_shape) :])
+        return base._replace(base=inner.expanded(shape), image=None)
     if not isinstance(base, Family):
         raise TypeError("an expanded multivariate normal is not supported; divergences broadcast by themselves")
     return base.expanded((*distribution.batch_shape, *base.shape[len(base.batch_shape) :]))
+
+
+def transformed(distribution: Any) -> Image | None:
+    """A ``TransformedDistribution`` of torch, NumPyro or TFP, or a ``Transformed`` of distrax."""
+    if hasattr(distribution, "transforms"):  # torch, NumPyro
+        base, maps = distribution.base_dist, list(distribution.transforms)
+        invertible = all(getattr(x, "bijective", True) and type(x).__name__ != "AbsTransform" for x in maps)
+    else:
+        base, maps = distribution.distribution, [distribution.bijector]
+        invertible = getattr(distribution.bijector, "_is_injective", True)
+    if not invertible:
+        return None
+    try:
+        base = adapted("the base", base)
+    except TypeError:
+        return None  # the message names the transformed distribution
+    kind = cast(Any, type(distribution))
+
+    def image(mean: Any) -> Any:
+        return kind.__mro__[names.index("TransformedDistribution")](mean, maps)
+
+    names = [x.__name__ for x in kind.__mro__]
+    torch = kind.__module__.partition(".")[0] == "torch"
+    name = names[0]
+    return Image(base, name, {"transforms": maps}, image if torch else None)
+
+
+def image_of(distribution: object, mean: Any) -> Any:
+    """The geometric mean of two bases, as the image that ``distribution`` is of its own base."""
+    found = adapted("N1", distribution)
+    if not isinstance(found, Image):
+        return mean
+    if found.image is None:
+        raise TypeError(
+            f"there is no class for the geometric mean of {found.name} distributions; "
+            f"take that of their bases, which are {type(found.base).__name__}"
+        )
+    return found.image(mean)
 
 
 ADAPTERS: dict[tuple[str, str], Adapter] = {
@@ -178,5 +250,7 @@ ADAPTERS: dict[tuple[str, str], Adapter] = {
     **tensors.ADAPTERS,
     **{(root, "Independent"): independent for root in ("torch", "numpyro", "distrax", "tensorflow_probability")},
     ("numpyro", "ExpandedDistribution"): expanded,
+    **{(root, "TransformedDistribution"): transformed for root in ("torch", "numpyro", "tensorflow_probability")},
+    ("distrax", "Transformed"): transformed,
 }
-"""Converters by package and class name; each returns a `Gaussian`, a `Distribution` or None."""
+"""Converters by package and class name; each returns a `Gaussian`, a `Distribution`, an `Image` or None."""

@@ -11,6 +11,7 @@ from jsgmath.families import Family
 from jsgmath.families.distribution import Distribution
 from jsgmath.gaussian import Gaussian
 from jsgmath.interop.base import adapted, pair_of
+from jsgmath.interop.images import Image, bases
 
 
 def members(name: str, distributions: Any) -> list[Any]:
@@ -22,6 +23,8 @@ def members(name: str, distributions: Any) -> list[Any]:
     if not sequence:
         raise ValueError(f"{name} must hold at least one distribution, got none")
     found = [adapted(f"{name}[{i}]", x) for i, x in enumerate(sequence)]
+    pairs = [bases(found[0], x, f"{name}[0]", f"{name}[{i}]") for i, x in enumerate(found)]
+    found = [x for _, x in pairs]
     common = found[0]
     for i, x in enumerate(found):
         common, _ = pair_of(common, x, f"{name}[0]", f"{name}[{i}]")
@@ -31,6 +34,7 @@ def members(name: str, distributions: Any) -> list[Any]:
 def batch_of(name: str, distributions: object) -> Gaussian | Distribution:
     """Converts one object that is a batch of at least one distribution."""
     batch = adapted(name, distributions)
+    batch = batch.base if isinstance(batch, Image) else batch
     if not batch.batch_shape:
         kind = type(distributions).__name__
         raise TypeError(f"{name} must be a sequence of distributions or a batch of them, got a single {kind}")

@@ -10,6 +10,8 @@ import numpy as np
 from jsgmath import families
 from jsgmath.checks import real_array
 from jsgmath.gaussian import Gaussian
+from jsgmath.interop.composite import Composite
+from jsgmath.interop.images import Image
 
 
 def univariate(mean: Any, std: Any) -> Gaussian:
@@ -39,22 +41,19 @@ def frozen(distribution: Any) -> object:
     shapes, loc, scale = distribution.dist._parse_args(*distribution.args, **distribution.kwds)
     if make is univariate:
         return univariate(loc, scale)
+    if distribution.dist.name in IMAGES:
+        return make(*shapes, loc, scale)
     if np.any(np.asarray(loc) != 0):
         raise ValueError(f"{distribution.dist.name} must have loc 0 to be of an exponential family, got {loc}")
     return make(*shapes, scale)
 
 
-def binomial(n: Any, p: Any) -> families.Bernoulli:
-    if np.any(np.asarray(n) != 1):
-        raise ValueError(f"binom is taken for n = 1 only, as a Bernoulli distribution, got n = {n}")
-    return families.Bernoulli(probs=p)
+def log_normal(s: Any, loc: Any, scale: Any) -> Image:
+    return Image(univariate(np.log(scale), s), "lognorm", {"loc": loc})
 
 
-def multinomial(distribution: Any) -> families.Categorical:
-    n = distribution.n
-    if np.any(np.asarray(n) != 1):
-        raise ValueError(f"multinomial is taken for n = 1 only, as a categorical distribution, got n = {n}")
-    return families.Categorical(probs=distribution.p)
+def weibull(c: Any, loc: Any, scale: Any) -> Image:
+    return Image(families.Exponential(scale=np.asarray(scale) ** c), "weibull_min", {"c": c, "loc": loc})
 
 
 def beta(a: Any, b: Any, scale: Any) -> families.Beta:
@@ -66,7 +65,8 @@ def beta(a: Any, b: Any, scale: Any) -> families.Beta:
 FROZEN: dict[str, Callable[..., object]] = {
     "norm": univariate,
     "bernoulli": lambda p, scale: families.Bernoulli(probs=p),
-    "binom": lambda n, p, scale: binomial(n, p),
+    "binom": lambda n, p, scale: families.Bernoulli(probs=p).repeated(n),
+    "nbinom": lambda n, p, scale: families.Geometric(probs=p).repeated(n),
     "poisson": lambda mu, scale: families.Poisson(rate=mu),
     "geom": lambda p, scale: families.Geometric(probs=p),
     "expon": lambda scale: families.Exponential(scale=scale),
@@ -74,18 +74,30 @@ FROZEN: dict[str, Callable[..., object]] = {
     "erlang": lambda a, scale: families.Gamma(shape=a, scale=scale),
     "chi2": lambda df, scale: families.Gamma(shape=df / 2, scale=2 * scale),
     "beta": beta,
+    "lognorm": log_normal,
+    "halfnorm": lambda loc, scale: Image(univariate(0.0 * scale, scale), "halfnorm", {"loc": loc}),
+    "laplace": lambda loc, scale: Image(families.Exponential(scale=scale), "laplace", {"loc": loc}),
+    "invgamma": lambda a, loc, scale: Image(families.Gamma(shape=a, rate=scale), "invgamma", {"loc": loc}),
+    "weibull_min": weibull,
+    "pareto": lambda b, loc, scale: Image(families.Exponential(rate=b), "pareto", {"loc": loc, "scale": scale}),
 }
 """Converters of a frozen distribution's shape parameters and scale, by the name of its family."""
+
+IMAGES = ("lognorm", "halfnorm", "laplace", "invgamma", "weibull_min", "pareto")
+"""Those whose converter also takes the location."""
 
 ADAPTERS: dict[tuple[str, str], Callable[[Any], object]] = {
     ("scipy", "multivariate_normal_frozen"): lambda frozen: Gaussian(frozen.mean, cov=frozen.cov_object),
     ("scipy", "rv_continuous_frozen"): frozen,
     ("scipy", "rv_discrete_frozen"): frozen,
     ("scipy", "dirichlet_frozen"): lambda frozen: families.Dirichlet(frozen.alpha),
-    ("scipy", "multinomial_frozen"): multinomial,
+    ("scipy", "multinomial_frozen"): lambda frozen: families.Categorical(probs=frozen.p).repeated(frozen.n),
+    ("scipy", "wishart_frozen"): lambda frozen: Composite(
+        Gaussian(np.zeros(len(frozen.scale)), cov=frozen.scale), degrees=frozen.df
+    ),
     ("scipy", "Normal"): normal,
     ("scipy", "StandardNormal"): normal,
     ("scipy", "ShiftedScaledDistribution"): shifted_scaled,
-    ("scipy", "Binomial"): lambda distribution: binomial(distribution.n, distribution.p),
+    ("scipy", "Binomial"): lambda x: families.Bernoulli(probs=x.p).repeated(x.n),
 }
 """Converters by package and class name."""

@@ -4,7 +4,7 @@ Classes are matched by name, so that no library is imported.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from jsgmath.checks import real_array
 from jsgmath.families import low_rank
 from jsgmath.families.arithmetic import arithmetic, library_of
 from jsgmath.gaussian import Gaussian
+from jsgmath.interop.composite import Composite
+from jsgmath.interop.images import Image
 from jsgmath.interop.scipy import univariate
 
 Converter = Callable[[Any], Any]
@@ -92,6 +94,38 @@ def numpyro_low_rank_normal(distribution: Any) -> Any:
     return low_rank.LowRankMultivariateNormal(*arrays)
 
 
+def distrax_low_rank_normal(distribution: Any) -> Any:
+    """``D + U V^T``: with V = U it has a low-rank form, which needs the square of the scale; otherwise it is dense."""
+    factor = concrete(
+        distribution.scale.to_dense() if hasattr(distribution.scale, "to_dense") else distribution.scale.matrix
+    )
+    return of_factor(concrete(distribution.loc), factor, not np.triu(factor, 1).any())
+
+
+def torch_wishart(distribution: Any) -> Any:
+    from jsgmath.torch.distributions import MultivariateNormal  # imports torch
+
+    tril = distribution.scale_tril
+    return Composite(MultivariateNormal(0 * tril[..., 0], tril), degrees=distribution.df)
+
+
+def wishart(scale_tril: np.ndarray, degrees: Any) -> Composite:
+    return Composite(Gaussian(0 * scale_tril[..., 0], scale_tril=scale_tril), degrees=np.asarray(degrees))
+
+
+def numpyro_wishart(distribution: Any) -> Composite:
+    return wishart(concrete(distribution.scale_tril), distribution.concentration)
+
+
+def tfp_wishart(distribution: Any) -> Composite:
+    return wishart(
+        concrete(
+            distribution.scale.to_dense() if hasattr(distribution.scale, "to_dense") else distribution._scale.to_dense()
+        ),
+        distribution.df,
+    )
+
+
 def by_parameters(family: Callable[..., families.Family], **names: str) -> Converter:
     """A converter to ``family``; ``names`` are the names of its parameters in the other library."""
 
@@ -108,11 +142,23 @@ def by_probs_or_logits(family: Callable[..., families.Family]) -> Converter:
     """A converter to ``family`` that takes the parameter from which the distribution was made."""
 
     def converter(distribution: Any) -> families.Family:
-        given: dict[str, Any] = distribution.__dict__  # torch and NumPyro add the other parameter when it is asked for
-        name = next(n for n in ("_probs", "_logits", "probs", "logits") if given.get(n) is not None)
+        name = given_parameter(distribution)
         return by_parameters(family, **{name.strip("_"): name})(distribution)
 
     return converter
+
+
+def given_parameter(distribution: Any) -> str:
+    """The name of the parameter from which the distribution was made.
+
+    torch and NumPyro add the other one, which is less accurate, when it is asked for.  In torch it then comes later in
+    ``__dict__``; NumPyro restores ``__dict__`` in another order, but names the parameter in the class.
+    """
+    for kind in type(distribution).__mro__:
+        if kind.__name__.endswith(("Probs", "Logits")):
+            return "probs" if kind.__name__.endswith("Probs") else "logits"
+    names, attributes = ("_probs", "_logits", "probs", "logits"), cast(dict[str, Any], vars(distribution))
+    return next(name for name, value in attributes.items() if name in names and value is not None)
 
 
 def has_derivatives(*values: Any) -> bool:
@@ -132,19 +178,106 @@ def arrays(distribution: object, *values: Any) -> list[Any]:
     return [jax.array(x, x) for x in values]
 
 
+def repeated(family: Callable[..., families.Family]) -> Converter:
+    """A converter of distributions of ``total_count`` draws from a member of ``family``."""
+
+    def converter(distribution: Any) -> families.Family:
+        one_hot = getattr(distribution, "_categorical", distribution)  # torch keeps the parameters there
+        return by_probs_or_logits(family)(one_hot).repeated(distribution.total_count)
+
+    return converter
+
+
+def one_hot(distribution: Any) -> families.Family:
+    return by_probs_or_logits(families.Categorical)(getattr(distribution, "_categorical", distribution))
+
+
+def negative_binomial(distribution: Any) -> families.Family:
+    """A sum of geometric distributions whose q is the probability here."""
+    (value,) = arrays(distribution, getattr(distribution, name := given_parameter(distribution)))
+    value = value if has_derivatives(value) else np.asarray(value)
+    parameter = {"probs": 1 - value} if name.endswith("probs") else {"logits": -value}
+    return families.Geometric(**parameter).repeated(distribution.total_count)
+
+
+def image(name: str, base: Converter, *constants: str) -> Converter:
+    """A converter to an `Image` whose map has the parameters ``constants``."""
+    return lambda distribution: Image(base(distribution), name, {c: getattr(distribution, c) for c in constants})
+
+
+def half_normal(distribution: Any) -> families.Normal | Gaussian:
+    """A normal distribution of mean 0, whose sign does not matter."""
+    scale = distribution.scale
+    if has_derivatives(scale) or package(distribution) in ("torch", "numpyro"):
+        return families.Normal(*arrays(distribution, 0 * scale, scale))
+    return univariate(0.0 * np.asarray(scale), np.asarray(scale))
+
+
+def weibull(distribution: Any) -> families.Exponential:
+    """The distribution of a power."""
+    shape, scale = arrays(distribution, distribution.concentration, distribution.scale)
+    return families.Exponential(scale=scale**shape)
+
+
+def rate_of(distribution: Any) -> Any:
+    """The rate; TFP's distributions may have its logarithm instead."""
+    if getattr(distribution, "rate", None) is not None:
+        return distribution.rate
+    log_rate = distribution.log_rate
+    return arithmetic(library_of(log_rate) or "NumPy").exp(log_rate)
+
+
+def poisson(distribution: Any) -> families.Poisson:
+    (rate,) = arrays(distribution, rate_of(distribution))
+    return families.Poisson(rate if has_derivatives(rate) else np.asarray(rate))
+
+
+def gamma(distribution: Any) -> families.Gamma:
+    values = arrays(distribution, distribution.concentration, rate_of(distribution))
+    return families.Gamma(*(values if has_derivatives(*values) else map(np.asarray, values)))
+
+
+def exp_inverse_gamma(distribution: Any) -> families.Gamma:
+    """The logarithm of an inverse gamma variable; TFP may keep the logarithm of the scale."""
+    scale = distribution.scale
+    if scale is None:
+        scale = arithmetic(library_of(distribution.log_scale) or "NumPy").exp(distribution.log_scale)
+    values = [distribution.concentration, scale]
+    return families.Gamma(*(values if has_derivatives(*values) else map(np.asarray, values)))
+
+
+def tfp_low_rank_covariance(distribution: Any) -> Any:
+    parts = (distribution.loc, distribution.cov_perturb_factor, distribution.cov_diag_factor)
+    return low_rank.LowRankMultivariateNormal(*map(concrete, parts))
+
+
+def gamma_poisson(distribution: Any) -> families.Geometric:
+    """A negative binomial distribution, also of NumPyro's ``NegativeBinomial2``."""
+    count, rate = arrays(distribution, distribution.concentration, distribution.rate)
+    return families.Geometric(logits=arithmetic("JAX").log(rate)).repeated(count)
+
+
 def parametric(root: str, *suffixes: str) -> dict[tuple[str, str], Converter]:
-    """Converters of torch and NumPyro; NumPyro has classes with two suffixes for probs and logits."""
-    found = {
-        (root, "Poisson"): by_parameters(families.Poisson, rate="rate"),
+    """Converters of one library; NumPyro has classes with two suffixes for probs and logits."""
+    beta = {"a": "alpha", "b": "beta"} if root == "distrax" else {"a": "concentration1", "b": "concentration0"}
+    found: dict[tuple[str, str], Converter] = {
+        (root, "Poisson"): poisson,
         (root, "Exponential"): by_parameters(families.Exponential, rate="rate"),
-        (root, "Gamma"): by_parameters(families.Gamma, shape="concentration", rate="rate"),
+        (root, "Gamma"): gamma,
         (root, "Dirichlet"): by_parameters(families.Dirichlet, concentration="concentration"),
-        (root, "Beta"): by_parameters(families.Beta, a="concentration1", b="concentration0"),
+        (root, "Beta"): by_parameters(families.Beta, **beta),
+        (root, "Laplace"): image("Laplace", by_parameters(families.Exponential, scale="scale"), "loc"),
+        (root, "HalfNormal"): image("HalfNormal", half_normal),
+        (root, "Weibull"): image("Weibull", weibull, "concentration"),
     }
     for suffix in suffixes:
         found[root, f"Bernoulli{suffix}"] = by_probs_or_logits(families.Bernoulli)
         found[root, f"Categorical{suffix}"] = by_probs_or_logits(families.Categorical)
-        found[root, f"Geometric{suffix}"] = by_parameters(families.Geometric, probs="probs")
+        found[root, f"Geometric{suffix}"] = by_probs_or_logits(families.Geometric)
+        found[root, f"Binomial{suffix}"] = repeated(families.Bernoulli)
+        found[root, f"Multinomial{suffix}"] = repeated(families.Categorical)
+        found[root, f"OneHotCategorical{suffix}"] = one_hot
+        found[root, f"NegativeBinomial{suffix}"] = negative_binomial
     return found
 
 
@@ -153,6 +286,7 @@ ADAPTERS: dict[tuple[str, str], Converter] = {
     ("numpyro", "MultivariateNormal"): numpyro_multivariate_normal,
     ("distrax", "MultivariateNormalTri"): distrax_multivariate_normal,
     ("tensorflow_probability", "MultivariateNormalLinearOperator"): tfp_multivariate_normal,
+    ("tensorflow_probability", "MultivariateNormalDiagPlusLowRankCovariance"): tfp_low_rank_covariance,
     ("torch", "LowRankMultivariateNormal"): torch_low_rank_normal,
     ("numpyro", "LowRankMultivariateNormal"): numpyro_low_rank_normal,
     ("distrax", "MultivariateNormalDiag"): diagonal_normal,
@@ -160,5 +294,22 @@ ADAPTERS: dict[tuple[str, str], Converter] = {
     **{(root, "Normal"): normal for root in ("torch", "numpyro", "distrax", "tensorflow_probability")},
     **parametric("torch", ""),
     **parametric("numpyro", "Probs", "Logits"),
+    ("numpyro", "Pareto"): image("Pareto", by_parameters(families.Exponential, rate="alpha"), "scale"),
+    ("torch", "Wishart"): torch_wishart,
+    ("numpyro", "GammaPoisson"): gamma_poisson,
+    ("numpyro", "Wishart"): numpyro_wishart,
+    ("tensorflow_probability", "WishartTriL"): tfp_wishart,
+    **parametric("distrax", ""),
+    **parametric("tensorflow_probability", ""),
+    ("tensorflow_probability", "InverseGamma"): image(
+        "InverseGamma", by_parameters(families.Gamma, shape="concentration", rate="scale")
+    ),
+    ("tensorflow_probability", "Pareto"): image(
+        "Pareto", by_parameters(families.Exponential, rate="concentration"), "scale"
+    ),
+    ("tensorflow_probability", "ExpGamma"): image("ExpGamma", gamma),
+    ("tensorflow_probability", "ExpInverseGamma"): image("ExpInverseGamma", exp_inverse_gamma),
+    ("tensorflow_probability", "Chi2"): lambda x: families.Gamma(shape=x.df / 2, rate=0 * x.df + 0.5),
+    ("distrax", "MultivariateNormalDiagPlusLowRank"): distrax_low_rank_normal,
 }
 """Converters by package and class name."""

@@ -131,13 +131,19 @@ class OnePass(Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         tensors = ctx.saved_tensors
-        if not ctx.gradients or torch.is_grad_enabled():
+        if torch.is_grad_enabled():
             gradients = Gradient.apply(upstream, *tensors, *ctx.arguments)
-        elif is_legacy_batchedtensor(upstream):  # torch.autograd.grad(..., is_grads_batched=True)
-            gradients = [x if x is None else diagonal.times(x, upstream / ctx.scale) for x in ctx.gradients]
         else:
             gradients, ctx.gradients = ctx.gradients, None
-            gradients = rescaled(gradients, upstream, ctx.scale, *tensors, *ctx.arguments)
+            if gradients is None:  # as in the forward pass, so that every backward pass gives the same bits
+                *pair, alphas = tensors
+                alpha, dual, reverse, implementation, by_alpha = ctx.arguments
+                options = dict(dual=dual, reverse=reverse, value=False, by_alpha=by_alpha, scale=ctx.scale)
+                _, *gradients = load(implementation).evaluate(*pair, alpha if alphas is None else alphas, **options)
+            if is_legacy_batchedtensor(upstream):  # torch.autograd.grad(..., is_grads_batched=True)
+                gradients = [x if x is None else diagonal.times(x, upstream / ctx.scale) for x in gradients]
+            else:
+                gradients = rescaled(gradients, upstream, ctx.scale, *tensors, *ctx.arguments)
         return *by_argument(ctx.needs_input_grad, tensors[4], *gradients), *[None] * 5
 
 

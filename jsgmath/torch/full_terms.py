@@ -16,8 +16,8 @@ equal, and of the vectors
     kappa = K^-1 delta,  p = W' kappa,  zeta = W p,  s = V kappa,  eta = V' s,  theta = K^-1 zeta,  phi = K^-1 kappa
 
 Derivatives by the factors are computed as ``L2'^-1`` times a matrix: by the second as ``-(M + sum of x y')``, by the
-first as ``M V' + sum of x y'``.  The functions named ``matrix_`` give the coefficients of M, those named ``outer_`` the
-right factors y.
+first as ``M V' + sum of x y'``, where ``X V' = W - V'``.  The functions named ``matrix_`` give the coefficients of M,
+those named ``outer_`` the right factors y.
 """
 
 from torch import where
@@ -31,6 +31,15 @@ def below(x, limit):
 def right_side(tril, by, ratio, excess):
     """``tril - ratio by``, without cancellation where the ratio, ``1 + excess``, is close to one."""
     return where(excess * excess < 0.25, (tril - by) - excess * by, tril - ratio * by)
+
+
+def mean_product(g1, g2, delta, kappa, product):
+    """zeta, which is ``product = W p`` and also ``(delta - g1 kappa)/g2``.
+
+    The second form does not square the condition of W, and is taken where g2 is large enough for it.
+    """
+    heavy = g2 > 0.5
+    return where(heavy, (delta - g1 * kappa) / where(heavy, g2, 1.0), product)
 
 
 def kl_terms(g1, g2, kappa2, p2, zeta2, s2, trace1, trace2, dual, largest):

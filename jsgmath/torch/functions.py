@@ -138,8 +138,8 @@ def jsg_full(
     Gradients are right between equal Gaussians too, where those of an eigenvalue decomposition do not exist.
 
     Accuracy: the relative error is at most 16 + 4n eps for factors of condition up to a few hundred, and 16 eps between
-    nearly equal Gaussians; it grows with the condition.  ``tests/torch/test_full.py`` holds this.  Use `jsgmath.jsg`
-    for ill-conditioned covariances.
+    nearly equal Gaussians; beyond, it is at most n eps times the condition of the factors, not of the covariances.
+    ``tests/torch/test_full.py`` holds this.  Use `jsgmath.jsg` if that does not suffice.
 
     >>> eye, mean = torch.eye(2), torch.zeros(2, requires_grad=True)
     >>> divergence = jsg_full(mean, eye, torch.ones(2), eye, 0.5)

@@ -75,6 +75,45 @@ def dense_loss(mean):
     return jsgmath.jsg(*normals, 0.3)
 
 
+def kls():
+    """KLs of distributions that are of a family under another name, with those of the family by `numpy`."""
+    x, y = np.array([0.5, 2.0]), np.array([1.5, 0.25])
+    X, Y, W = jnp.array(x), jnp.array(y), np.array([[1.0], [0.5]])
+    F, kl = jsgmath.families, jsgmath.kl
+    covariances = [np.diag(z) + W @ W.T for z in (x, y)]
+    pairs = {
+        "TFP Poisson by its log-rate": [
+            [tj.Poisson(log_rate=z) for z in (X, Y)],
+            [F.Poisson(np.exp(z)) for z in (x, y)],
+        ],
+        "TFP Gamma by its log-rate": [
+            [tj.Gamma(z, log_rate=w) for z, w in ((X, Y), (Y, X))],
+            [F.Gamma(z, np.exp(w)) for z, w in ((x, y), (y, x))],
+        ],
+        "TFP ExpGamma": [[tj.ExpGamma(z, 2.0 * z) for z in (X, Y)], [F.Gamma(z, 2.0 * z) for z in (x, y)]],
+        "TFP ExpInverseGamma": [[tj.ExpInverseGamma(z, z) for z in (X, Y)], [F.Gamma(z, z) for z in (x, y)]],
+        "TFP low rank by its covariance": [
+            [tn.MultivariateNormalDiagPlusLowRankCovariance(z, w, W) for z, w in ((x, x), (y, y))],
+            [jsgmath.Gaussian(z, cov=S) for z, S in zip((x, y), covariances, strict=True)],
+        ],
+        "NumPyro NegativeBinomial2": [
+            [nd.NegativeBinomial2(z, 3.0) for z in (X, Y)],
+            [F.Geometric(probs=3.0 / (3.0 + z)).repeated(3.0) for z in (x, y)],
+        ],
+        "distrax, equal bijectors": [
+            [dx.Transformed(dx.Normal(z, w), dx.Tanh()) for z, w in ((X, Y), (Y, X))],
+            [jsgmath.Gaussian(z[:, None], std=w[:, None]) for z, w in ((x, y), (y, x))],
+        ],
+    }
+    return {name: [np.asarray(kl(*pair), float).tolist() for pair in both] for name, both in pairs.items()}
+
+
+REFUSED = {
+    "Logistic": lambda: tj.Logistic(0.0, 1.0),
+    "StudentT": lambda: nd.StudentT(3.0),
+    "Sample": lambda: tj.Sample(tj.Normal(0.0, 1.0), 3),
+    "VonMises": lambda: dx.VonMises(0.0, 1.0),
+}
 arguments = jnp.array(MEANS[1]), jnp.array(STDS[1]), 0.3
 batch = [jnp.stack([x, 2 * x]) for x in arguments[:2]]
 mean = jsgmath.geometric_mean(nd.Normal(0.0, 1.0), nd.Normal(3.0, 1.0), 0.5)
@@ -101,6 +140,8 @@ print(
                 for weights in ([0.0, 0.1, 0.8, 0.1], jnp.array([0.0, 0.1, 0.2, 0.7]))
             ],
             "float32": str(jsgmath.kl(*(nd.Normal(jnp.float32(m), jnp.float32(1)) for m in (0, 1))).dtype),
+            "families": kls(),
+            "refused": {name: refusal(lambda make=make: jsgmath.kl(make(), make())) for name, make in REFUSED.items()},
             "traced dense": refusal(lambda: jax.grad(dense_loss)(jnp.zeros(2))),
             "mean": [
                 float(x)

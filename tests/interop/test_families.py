@@ -127,11 +127,21 @@ REFUSED = {
         ValueError,
         "beta | scale",
     ),
-    "a binomial of many": (lambda: kl(st.binom(3, 0.1), st.binom(3, 0.2)), ValueError, "n = 1 | 3"),
-    "a multinomial of many": (
-        lambda: kl(*2 * [st.multinomial(3, [0.5, 0.5])]),
+    "binomials of different n": (lambda: kl(st.binom(3, 0.1), st.binom(4, 0.2)), ValueError, "3 draws | 4"),
+    "multinomials of different n": (
+        lambda: kl(*(st.multinomial(n, [0.5, 0.5]) for n in (3, 4))),
         ValueError,
-        "multinomial | n = 1 | 3",
+        "3 draws | 4",
+    ),
+    "Laplace distributions of different location": (
+        lambda: kl(st.laplace(0.0, 1.0), st.laplace(1.0, 1.0)),
+        ValueError,
+        "laplace | different loc",
+    ),
+    "a log-normal and a normal distribution": (
+        lambda: kl(td.LogNormal(*torch.ones(2)), td.Normal(*torch.ones(2))),
+        TypeError,
+        "LogNormal | Normal | one family",
     ),
     "two families": (lambda: kl(st.poisson(1.0), st.geom(0.5)), TypeError, "N1 | N2 | one family"),
     "a family and a Gaussian": (lambda: kl(st.norm(0, 1), st.expon()), TypeError, "N1 | N2 | one family"),

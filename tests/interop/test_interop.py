@@ -286,7 +286,8 @@ REFUSED = {
         ValueError,
         "dimension 1 | 2",
     ),
-    "another family": (lambda: kl(td.Laplace(*x), td.Laplace(*y)), TypeError, "N1 | torch | Laplace | register"),
+    "another family": (lambda: kl(td.Gumbel(*x), td.Gumbel(*y)), TypeError, "N1 | Gumbel | Exponential"),
+    "an unknown family": (lambda: kl(td.FisherSnedecor(*y), td.FisherSnedecor(*y)), TypeError, "N1 | FisherSnedecor"),
     "two families": (lambda: kl(td.Normal(*x), td.Poisson(y[1])), TypeError, "N1 is a Normal but N2 a Poisson"),
     "an unknown convention": (
         lambda: jsg(td.Normal(*x), td.Normal(*y), 0.3, convention="paper"),
@@ -295,11 +296,6 @@ REFUSED = {
     ),
     "a bound of torch": (lambda: kl(td.Normal(*x), td.Normal(*y), return_error=True), TypeError, "return_error"),
     "js of torch": (lambda: js(td.Normal(*x), td.Normal(*y)), TypeError, "N1 | NumPy | Normal | jsgmath.Gaussian"),
-    "independent vectors": (
-        lambda: kl(*2 * [td.Independent(td.MultivariateNormal(torch.zeros(2, 2), torch.eye(2)), 1)]),
-        TypeError,
-        "Independent multivariate normals | sum",
-    ),
     "no class registered": (lambda: jsgmath.register("Fit"), TypeError, "register takes a class | 'Fit'"),
 }  # fmt: skip
 

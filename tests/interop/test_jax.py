@@ -73,3 +73,21 @@ def test_numpyro_distributions_of_plain_numbers_and_expanded_ones_are_accepted(f
 def test_a_traced_full_covariance_is_refused_with_a_reason(found):
     assert "full covariances of JAX arrays are computed by NumPy" in found["traced dense"]
     assert "Normal, Independent and MultivariateNormalDiag" in found["traced dense"]
+
+
+def test_distributions_of_a_family_under_another_name_have_its_divergences(found):
+    assert len(found["families"]) == 7
+    for name, (values, expected) in found["families"].items():
+        # The limit is that of float64, in which logarithms of rates, logits and covariances are converted.
+        np.testing.assert_allclose(values, expected, rtol=1e-12, err_msg=name)
+
+
+def test_the_refusal_of_a_distribution_names_the_nearest_thing(found):
+    nearest = {
+        "Logistic": "the nearest one is Laplace",
+        "StudentT": "the nearest family is Normal",
+        "Sample": "pass its distribution, and multiply",
+        "VonMises": "the nearest Gaussian has the same mean and variance",
+    }
+    for name, text in nearest.items():
+        assert f"N1 is a {name}, which has no closed form here; {text}" in found["refused"][name]

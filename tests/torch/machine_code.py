@@ -90,10 +90,13 @@ def full(n, target, dtype, dual):
     kernel, constants, warps = full_kernels.tiling(10**6, n, BYTES[dtype], TARGETS[target].warp_size)
     constants = dict(
         constants, N=n, S_ALPHA=0, S_UPSTREAM=0, FLOAT=float_type(dtype), DUAL=dual, REVERSE=True, GRAD=True,
-        LARGEST=torch.finfo(torch.float64 if dtype == "fp64" else torch.float32).max, STORED=False,
+        LARGEST=torch.finfo(torch.float64 if dtype == "fp64" else torch.float32).max, STORED=False, AGAIN=False,
         alphas=None, upstream=None, d_alpha=None,
     )  # fmt: skip
-    return kernel, constants, dict(rows="i32", alpha="fp64", scale="fp64", value=working(dtype)), warps, 1
+    if dtype == "fp64":
+        constants["hard"] = None
+    types = dict(rows="i32", alpha="fp64", scale="fp64", value=working(dtype), hard="*i8")
+    return kernel, constants, types, warps, 1
 
 
 def float_type(dtype):

@@ -5,8 +5,10 @@ The kernel runs in its interpreter.
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 
-from jsgmath.torch import functions, jsg_standard_normal
+from jsgmath.torch import JSGLoss, functions, jsg_full, jsg_standard_normal
 from jsgmath.torch.eager import diagonal as eager
 from jsgmath.torch.triton import diagonal as kernels
 from tests.torch.against_numpy import divergence
@@ -106,3 +108,50 @@ def test_gradients_of_the_forward_pass_are_returned_without_a_copy(reduction, ba
     for gradient, waiting, untouched in zip(gradients, held[0][1:3], before, strict=True):
         assert gradient.data_ptr() == waiting.data_ptr()
         assert torch.equal(gradient, untouched)
+
+
+@backends
+@pytest.mark.parametrize("kind", ["loss", "diagonal", "full"])
+def test_every_backward_pass_gives_the_same_bits(kind, backend):
+    """This holds for float32 and for a gradient from above that is not a power of two; gradcheck calls it reentrant."""
+    mean, scale = (numbers(3, 4, seed=k, dtype=torch.float32) for k in range(2))
+
+    loss = JSGLoss(0.3, backend=backend)
+
+    def value(mean, scale):
+        if kind == "loss":
+            return loss(mean, scale)
+        if kind == "diagonal":
+            return jsg_standard_normal(mean, scale, 0.3, backend=backend, reduction="mean")
+        tril = torch.diag_embed(scale.exp())
+        tensors = mean, tril, 0 * mean, tril + torch.eye(4, dtype=tril.dtype)
+        return jsg_full(*tensors, 0.3, backend=backend, reduction="mean")
+
+    result = value(mean, scale)
+    upstream = torch.tensor(0.7)
+    passes = [torch.autograd.grad(result, (mean, scale), upstream, retain_graph=True) for _ in range(3)]
+    for other in passes[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(passes[0], other, strict=True))
+    doubles = [x.detach().double().requires_grad_() for x in (mean, scale)]
+    assert torch.autograd.gradcheck(value, doubles, fast_mode=True)
+
+
+@pytest.mark.parametrize("kind", ["loss", "diagonal", "full"])
+def test_a_fake_tensor_mode_leaves_nothing_behind(kind):
+    loss = JSGLoss(0.3, backend="eager")
+    tril = 2 * torch.eye(4).expand(3, 4, 4)
+    inputs = [torch.zeros(3, 4), tril, torch.ones(3, 4), tril / 2] if kind == "full" else [torch.zeros(3, 4)] * 2
+
+    def value(*x):
+        if kind == "loss":
+            return loss(*x)
+        return (jsg_full if kind == "full" else jsg_standard_normal)(*x, 0.3, backend="eager", reduction="mean")
+
+    eager.coefficients.cache_clear()
+    wanted = []
+    for _ in range(2):
+        with FakeTensorMode() as mode:
+            assert value(*(mode.from_tensor(x) for x in inputs)).shape == ()
+        wanted.append(value(*inputs))
+        wanted.append(make_fx(lambda *x: value(*x))(*inputs)(*inputs))
+    assert all(torch.equal(x, wanted[0]) for x in wanted)

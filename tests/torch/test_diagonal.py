@@ -249,7 +249,11 @@ def test_mean_and_sum_reduce_the_rows_and_have_their_gradients(backend):
         value = jsg_standard_normal(mean, logvar, 0.3, backend=backend, reduction=reduction)
         assert torch.equal(value, expected)
         slopes = [torch.autograd.grad(v.sum(), (mean, logvar), retain_graph=True) for v in (value, expected)]
-        assert all(torch.equal(a, b) for a, b in zip(*slopes, strict=True))
+        for a, b in zip(*slopes, strict=True):
+            # 1/20 multiplies the weights of the terms for one, and their sum for the other; each rounds twice or three
+            # times.  The terms are about as large as the largest gradient: 2.1 eps of it were measured over 300 seeds.
+            eps = 2.0**-52 if reduction == "mean" else 0.0
+            assert (a - b).abs().max() <= 4 * eps * b.abs().max()
 
 
 @backends

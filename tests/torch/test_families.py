@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from mpmath import mp
+from torch import distributions
 
-from jsgmath import families
+from jsgmath import families, jsg_dual, kl
 from jsgmath.families import Beta, Categorical, Poisson
-from verification import members
+from verification import family_oracles, members
 from verification.pairs import DIVERGENCES
 
 
@@ -82,3 +84,31 @@ def test_a_probability_of_zero_leaves_torchs_gradients_finite():
 def test_two_libraries_are_refused(make, message):
     with pytest.raises(TypeError, match=message):
         make()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [100, 1000, 5000])
+def test_probabilities_of_far_logits_may_underflow(size, dtype):
+    """Their powers do not, and so the geometric mean has outcomes that neither distribution has in floating point."""
+    torch.manual_seed(3)
+    for _ in range(10):
+        logits = [size * torch.randn(4, dtype=dtype) for _ in range(2)]
+        exact = [tuple(mp.exp(mp.mpf(x)) for x in given.tolist()) for given in logits]
+        for dual, convention in DIVERGENCES:
+            value = Categorical(logits=logits[0]).skew(Categorical(logits=logits[1]), 0.25, convention, dual)
+            truth = family_oracles.skew("Categorical", *exact, 0.25, convention, dual)
+            # The logarithms of G's probabilities, of some `size`, are rounded.
+            limit = 8 * size * torch.finfo(dtype).eps
+            assert value.item() == pytest.approx(float(truth), rel=limit, abs=1e-12)
+
+
+def test_a_weight_of_zero_leaves_the_other_gradients_right():
+    """Through torch's normalisation of the weights, for one that is an end and for one that is not."""
+    weights = torch.tensor([0.0, 0.5, 0.25], dtype=torch.float64, requires_grad=True)
+    other = distributions.Categorical(torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64))
+    for divergence in (kl, lambda p, q: jsg_dual(p, q, 0.3)):
+        (gradient,) = torch.autograd.grad(divergence(distributions.Categorical(weights), other), weights)
+        assert abs(gradient[0]) > 1e300  # infinite, but for a weight that autograd multiplies by 0
+        moved = [weights.detach() + torch.tensor([0.0, step, 0.0]) for step in (1e-5, -1e-5)]
+        high, low = (divergence(distributions.Categorical(x), other) for x in moved)
+        assert gradient[1].item() == pytest.approx((high - low).item() / 2e-5, rel=1e-7)

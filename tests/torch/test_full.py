@@ -95,6 +95,74 @@ def test_values_are_those_of_the_numpy_reference(n, dtype, dual, convention, eva
 
 
 @implementations
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("n", [2, 12])
+def test_the_error_grows_with_the_condition_of_the_factors_and_not_with_its_square(n, dtype, evaluate):
+    """KL from and to N(0, I): forming W W' would leave no digit of float32 at a condition of 1e4."""
+    eps = torch.finfo(dtype).eps
+    small = 0.3 / math.sqrt(eps)
+    diagonal = torch.ones(n)
+    diagonal[-1] = 1 / small
+    tril = (torch.ones(n, n).tril(-1) + torch.diag(diagonal)).to(dtype).expand(2, n, n)
+    eye = torch.eye(n, dtype=dtype).expand(2, n, n)
+    mean = torch.linspace(-1, 1, 2 * n).reshape(2, n).to(dtype)
+    alpha = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    for pair in ((mean, tril, 0 * mean, eye), (0 * mean, eye, mean, tril)):
+        for dual in (False, True):
+            got = run(evaluate, pair, alpha, dual, "deasy")
+            want = reference(pair, alpha, dual, "deasy")
+            condition = torch.linalg.cond(tril.double())[0].item()
+            assert (np.abs(got[0].double().numpy() / want - 1) <= n * condition * eps).all()
+            exact = run(full_eager.evaluate, [x.double() for x in pair], alpha, dual, "deasy")
+            if dtype == torch.float32:
+                for x, y in zip(got[1:4], exact[1:4], strict=True):
+                    assert_close(x, y, y.abs().flatten(1).amax(1), n * condition)
+
+
+@implementations
+def test_an_almost_singular_factor_gives_the_right_kl(evaluate):
+    """Between N(0, I) and a factor [[1, 0], [1, s]], KL is (s^2 - log s^2)/2."""
+    for dtype, small in ((torch.float32, (1e-3, 3e-4, 1e-4, 1e-8)), (torch.float64, (1e-8, 1e-15))):
+        for s in small:
+            tril = torch.tensor([[[1.0, 0.0], [1.0, s]]], dtype=dtype)
+            mean, eye = torch.zeros(1, 2, dtype=dtype), torch.eye(2, dtype=dtype)[None]
+            got = run(evaluate, (mean, tril, mean, eye), 0.0, False, "deasy")
+            s = tril[0, 1, 1].double().item()
+            assert abs(got[0].item() / ((s * s - math.log(s * s)) / 2) - 1) <= 8 * torch.finfo(dtype).eps
+            # Derivatives by the factor: L1 - L1'^-1.
+            wanted = tril.double() - torch.linalg.inv(tril.double()).mT.tril()
+            assert_close(got[2], wanted, wanted.abs().amax((1, 2)), 8)
+
+
+@implementations
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("n", [2, 12])
+def test_scales_whose_squares_leave_the_range_of_float32_give_no_nan(n, dtype, evaluate):
+    """KL from ``c ((1, 0), (1, s))`` to N(0, I), of which the dual with alpha 1 is the same, and its derivatives.
+
+    They are ``L1 - L1'^-1`` and ``I - L1 L1'``.  4 eps of the largest entry were measured.
+    """
+    eye = torch.eye(n, dtype=dtype)[None]
+    mean = torch.zeros(1, n, dtype=dtype)
+    for c, s in itertools.product((1e-15, 1e-3, 1.0, 1e3, 1e15), (1e-1, 1e-6, 1e-12, 1e-20, 1e-30)):
+        if c * s < 1e-36:  # not a normal number of float32
+            continue
+        tril = c * eye.clone()
+        tril[0, 1, :2] = torch.tensor([c, c * s], dtype=dtype)
+        got = run(evaluate, (mean, tril, mean, eye), 0.0, False, "deasy")
+        L = tril[0].double()
+        logs = L.diagonal().log().sum().item()
+        want = (L.square().sum().item() - n) / 2 - logs
+        assert abs(got[0].item() - want) <= 16 * torch.finfo(dtype).eps * (abs(want) + abs(logs))
+        inverse = torch.eye(n).double() / c
+        inverse[1, 0], inverse[1, 1] = -1 / (L[1, 1].item()), 1 / L[1, 1].item()
+        by_1 = (L - inverse.mT).tril()[None]
+        by_2 = (eye[0].double() - L @ L.mT).tril()[None]
+        for x, y in ((got[2], by_1), (got[3], by_2)):
+            assert_close(x, y, y.abs().amax((1, 2)), 8)
+
+
+@implementations
 @variants
 @sizes
 def test_equal_gaussians_are_at_distance_exactly_zero_and_have_no_slope(n, dtype, dual, convention, evaluate):
@@ -229,7 +297,7 @@ def test_every_output_is_written_and_nothing_beside_it(n, dtype, monkeypatch):
         shape = (size,) if isinstance(size, int) else tuple(size)
         block = torch.full((2 * GUARD + math.prod(shape),), 7.0, dtype=dtype, device=device)
         blocks.append(block)
-        return block[GUARD : len(block) - GUARD].fill_(float("nan")).view(shape)
+        return block[GUARD : len(block) - GUARD].fill_(float("nan") if dtype.is_floating_point else 1).view(shape)
 
     def compiled(*arguments):
         with monkeypatch.context() as patch:

@@ -9,7 +9,7 @@ import torch
 from mpmath import mp
 from torch import distributions as td
 
-from jsgmath import Gaussian, families, jsg, jsg_dual, kl
+from jsgmath import Gaussian, bhattacharyya, families, jsg, jsg_dual, kl
 from tests.torch.inputs import low_rank
 from verification.oracles import DIGITS, textbook_jsg
 
@@ -183,3 +183,21 @@ def test_low_rank_normals_of_many_columns_lose_no_digits(n, k, size, gap):
             assert function(N1, N2, alpha).item() == pytest.approx(value, rel=2e-13, abs=0)
             assert function(*numpy, alpha) == pytest.approx(value, rel=2e-13, abs=0)
     assert jsg(N1, N1, 0.3).item() == jsg_dual(*2 * [numpy[0]], 0.3) == 0
+
+
+def test_an_alpha_with_a_gradient_does_not_change_the_value():
+    """The issue's pair, whose value is log det((S1 + S2)/2)/2 - log det(S1 S2)/4 in 50 digits."""
+    W1, W2 = (
+        torch.tensor(x, dtype=torch.float64)
+        for x in ([[1e3, 0.0, 5e2], [0.0, 1e3, 5e2]], [[9e2, 3e2, 0.0], [1e2, 8e2, 4e2]])
+    )
+    zero = torch.zeros(2, dtype=torch.float64)
+    first, second = (td.LowRankMultivariateNormal(zero, W, zero + 1) for W in (W1, W2))
+    half = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+    for alpha in (0.5, half):
+        # The condition of the factors, about 1e3, times epsilon.
+        assert bhattacharyya(first, second, alpha).item() == pytest.approx(0.029545328387363611, rel=1e-12)
+    # By central differences, which are right to the square of the step.
+    (gradient,) = torch.autograd.grad(jsg(first, second, half), half)
+    step = (jsg(first, second, 0.5 + 1e-4) - jsg(first, second, 0.5 - 1e-4)) / 2e-4
+    assert gradient.item() == pytest.approx(step.item(), rel=1e-5)

@@ -31,8 +31,9 @@ INSTRUCTIONS = {
 DUAL = 6  # what JSG* takes more
 # Instructions of a whole program of full covariance.  Up to n = 8 each is executed once, by each thread for a pair of
 # its own: 4000 are 8e9 pairs a second, more than memory delivers.  Above, there are loops, and this is their text.
-FULL = {("fp32", 4): 1230, ("fp32", 8): 4140, ("fp32", 16): 3080, ("fp32", 64): 7300, ("fp64", 16): 4870}
-AMD_FULL = {4: 1230, 16: 4230}
+# Each step is a Householder reflection, which takes more than the step of an elimination that squares the condition.
+FULL = {("fp32", 4): 1460, ("fp32", 8): 4810, ("fp32", 16): 4920, ("fp32", 64): 10400, ("fp64", 16): 8430}
+AMD_FULL = {4: 1510, 16: 5880}
 
 
 def name(case):
@@ -57,8 +58,13 @@ def reports(tmp_path_factory):
 
 @cases()
 def test_no_register_is_spilled(case, reports):
-    """An exception is full covariance at n = 64, where five matrices do not fit; 192 bytes were measured."""
-    assert reports[name(case)]["spilled"] <= (220 if case["kernel"] == "full" and case["n"] == 64 else 0)
+    """An exception is full covariance at n = 64, where the matrices do not fit in the registers.
+
+    544 bytes were measured, of stack and of instructions that access it.  A step of a reflection holds three matrices
+    and five vectors along the rows, 16 numbers of each in every thread.  With 512 threads 1292 are spilled, and another
+    order of the steps makes n = 16 spill.
+    """
+    assert reports[name(case)]["spilled"] <= (570 if case["kernel"] == "full" and case["n"] == 64 else 0)
 
 
 @cases(lambda case: case["kernel"] != "full")

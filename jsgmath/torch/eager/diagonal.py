@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes  # pyright: ignore[reportPrivateUsage]
 
 from jsgmath import formula, special
 from jsgmath.torch.typed import Alpha, Asked, work_type
@@ -109,16 +110,24 @@ def exp_and_expm1(x: Tensor) -> tuple[Tensor, Tensor]:
     return x.exp(), x.expm1()
 
 
-@cache
-def coefficients(dtype: torch.dtype, device: torch.device) -> list[Tensor]:
+def made_anew(dtype: torch.dtype, device: torch.device) -> list[Tensor]:
     """The coefficients of `tail` as tensors, for `torch.addcmul`."""
     terms = 13 if dtype == torch.float64 else 6
     return [torch.tensor(c, dtype=dtype, device=device) for c in special.split_tail(terms)]
 
 
+@cache
+def coefficients(dtype: torch.dtype, device: torch.device) -> list[Tensor]:
+    """`made_anew` outside of all modes, and kept."""
+    with _disable_current_modes():
+        return made_anew(dtype, device)
+
+
 def tail(w: Tensor) -> Tensor:
     """``2 P(w)`` of `special.split_g`."""
-    first, second, *others = coefficients(w.dtype, w.device)
+    # Fake tensors, say, operate only with their like, which belong to a mode and must not be kept.
+    made = coefficients if type(w) is Tensor else made_anew
+    first, second, *others = made(w.dtype, w.device)
     p = torch.addcmul(second, w, first)
     for c in others:
         p = torch.addcmul(c, p, w)

@@ -7,6 +7,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from torch import Tensor
 from jsgmath import formula
 from jsgmath.torch import full_terms as terms
 from jsgmath.torch.eager import diagonal
-from jsgmath.torch.typed import Alpha, Asked, cholesky_ex, solve_triangular, work_type
+from jsgmath.torch.typed import Alpha, Asked, Function, cholesky_ex, linalg, solve_triangular, work_type
 
 
 def evaluate(
@@ -25,10 +26,10 @@ def evaluate(
     """Returns what `triton.diagonal.evaluate` returns, for full covariances.
 
     Means have shape ``(rows, n)``, Cholesky factors ``(rows, n, n)``; all have one type, and only the lower triangles
-    are read.  Torch can differentiate every result by every input, which gives the second derivatives.
+    are read.  All is computed in float64, because the squares of ratios of scales, which are in the matrices, leave
+    the range of float32.  Torch can differentiate every result by every input, which gives the second derivatives.
     """
-    dtype = mean1.dtype
-    work = work_type(mean1)
+    dtype, result, work = mean1.dtype, work_type(mean1), torch.float64
     difference = (mean1.to(work) - mean2.to(work))[..., None]
     tril1, tril2 = tril1.to(work).tril(), tril2.to(work).tril()
     if not isinstance(alpha, torch.Tensor):
@@ -38,21 +39,25 @@ def evaluate(
 
     W, e = _quotient(tril1, tril2)
     V, f = _quotient(tril2, tril1)
-    A, X = _gram(W, e)
-    R, Y, inverse, trace1 = _factor(A, X, g1, g2, dual)
-    *_, trace2 = _factor(*_gram(V, f), g2, g1, dual)
-    kappa = torch.cholesky_solve(solve_triangular(tril2, difference, upper=False), R)
+    X = _gram(W, e)
+    R, Y, inverse, trace1 = _factor(W, X, g1, g2, dual)
+    *_, trace2 = _factor(V, _gram(V, f), g2, g1, dual)
+    delta = solve_triangular(tril2, difference, upper=False)
+    kappa = torch.cholesky_solve(delta, R)
     p, s = W.mT @ kappa, V @ kappa
-    zeta, eta = W @ p, V.mT @ s  # A kappa and A^-1 kappa
+    zeta = terms.mean_product(g1, g2, delta, kappa, W @ p)  # A kappa
+    eta = V.mT @ s  # A^-1 kappa
     kappa2, p2, zeta2, s2 = _square(kappa), _square(p), _square(zeta), _square(s)
-    largest = torch.finfo(work).max
+    largest = torch.finfo(result).max
     kl1, kl2, quadratic1, quadratic2 = terms.kl_terms(g1, g2, kappa2, p2, zeta2, s2, trace1, trace2, dual, largest)
-    results: list[Tensor | None] = [formula.skew(w1, w2, kl1, kl2).flatten() if value else None, None, None, None, None]
+    results: list[Tensor | None] = [None] * 5
+    if value:
+        results[0] = formula.skew(w1, w2, kl1, kl2).flatten().to(result)
     if not (grad or by_alpha):
         return results
 
     # Derivatives are linear in the weights and the two divergences.
-    factor = scale if upstream is None else upstream.reshape(-1, 1, 1)
+    factor = scale if upstream is None else upstream.to(work).reshape(-1, 1, 1)
     w1, w2 = factor * w1, factor * w2
     weights = w1, w2, g1, g2
     if dual:
@@ -61,26 +66,29 @@ def evaluate(
         by_delta = terms.by_displacement(*weights, theta, phi)
         by_Y, by_Z = terms.matrix_from_mean(*weights)
         matrix = by_Y * Y + by_Z * Z
+        by_1 = matrix @ V.mT
         left1 = left2 = kappa, theta, phi
         right = terms.outer_from_mean(*weights, *left2, p, W.mT @ theta, W.mT @ phi)
         by_weight = terms.weights_from_mean(*weights, _inner(Y, Y), _inner(kappa, theta))
     else:
-        _, back = _gram(V.mT, f)  # V' V - I
+        back = _gram(V.mT, f)  # V' V - I
         by_delta = terms.by_displacement(*weights, zeta, eta)
         by_X, by_back, by_Y = terms.matrix_to_mean(*weights)
-        matrix = by_X * X + by_back * back + by_Y * Y
+        matrix = by_back * back + by_Y * Y
+        by_1 = matrix @ V.mT + by_X * (W.tril(-1) + torch.diag_embed(e - f))
+        matrix = by_X * X + matrix
         left1, left2 = (kappa, eta), (kappa, zeta)
         right = terms.outer_to_mean(*weights, kappa, p, zeta, s)
         by_weight = terms.weights_to_mean(*weights, _inner(X, Y), _inner(back, Y), quadratic1, quadratic2)
-    by_1 = matrix @ V.mT + _outer(left1, right[len(left2) :])
+    by_1 = by_1 + _outer(left1, right[len(left2) :])
     by_2 = matrix + _outer(left2, right[: len(left2)])
     if grad:
         by_mean1, by_tril1, by_tril2 = (
             solve_triangular(tril2.mT, x, upper=True) for x in (by_delta, by_1.tril(), -by_2.tril())
         )
-        results[1:4] = by_mean1[..., 0].to(dtype), by_tril1.tril().to(dtype), by_tril2.tril().to(dtype)
+        results[1:4] = (x.to(result).to(dtype) for x in (by_mean1[..., 0], by_tril1.tril(), by_tril2.tril()))
     if by_alpha:
-        results[4] = terms.by_alpha(factor, slope, kl1, kl2, by_weight).flatten()
+        results[4] = terms.by_alpha(factor, slope, kl1, kl2, by_weight).flatten().to(result)
     return results
 
 
@@ -100,33 +108,69 @@ def _quotient(tril: Tensor, by: Tensor) -> tuple[Tensor, Tensor]:
     return strict + torch.diag_embed(ratio[..., 0, :]), excess[..., 0, :]
 
 
-def _gram(matrix: Tensor, excess: Tensor) -> tuple[Tensor, Tensor]:
-    """``M M'`` and ``M M' - I``, for a triangular M with diagonal ``1 + excess``."""
+def _gram(matrix: Tensor, excess: Tensor) -> Tensor:
+    """``M M' - I``, for a triangular M with diagonal ``1 + excess``."""
     product = matrix @ matrix.mT
     diagonal = excess * (2 + excess) + (matrix.tril(-1) + matrix.triu(1)).square().sum(-1)
-    return product, product.tril(-1) + product.triu(1) + torch.diag_embed(diagonal)
+    return product.tril(-1) + product.triu(1) + torch.diag_embed(diagonal)
 
 
-def _factor(A: Tensor, X: Tensor, other: Tensor, weight: Tensor, dual: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+class Root(Function):
+    """The Cholesky factor of ``K = other I + weight W W' = I + M``, as a function of M.
+
+    It is the triangular factor of a QR decomposition of ``sqrt(weight) W'`` on top of ``sqrt(other) I``: forming K
+    would square the condition.  Where M is small, K is well conditioned and is factored itself, so that the factor is
+    exactly I where M vanishes.  ``M`` carries the derivatives.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(M: Tensor, W: Tensor, other: Tensor, weight: Tensor) -> Tensor:
+        identity = torch.eye(W.shape[-1], dtype=W.dtype, device=W.device)
+        stack = torch.cat([weight.sqrt() * W.mT, (other.sqrt() * identity).expand_as(W)], -2)
+        R: Tensor = linalg.qr(stack, mode="r").R
+        R = (R * torch.where(R.diagonal(dim1=-2, dim2=-1) < 0, -1.0, 1.0)[..., None]).mT
+        near = _inner(M, M) < 0.25
+        return torch.where(near, cholesky_ex(identity + torch.where(near, M, 0.0))[0], R).contiguous()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(output)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None, None, None]:
+        (R,) = ctx.saved_tensors
+        inner = (R.mT @ upstream[0]).tril()
+        inner = inner - 0.5 * torch.diag_embed(inner.diagonal(dim1=-2, dim2=-1))
+        half = solve_triangular(R.mT, solve_triangular(R, inner, upper=False, left=False), upper=True)
+        return 0.5 * (half + half.mT), None, None, None
+
+
+def _factor(W: Tensor, X: Tensor, other: Tensor, weight: Tensor, dual: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The Cholesky factor R of K, ``X K^-1``, ``K^-1`` and the sum over the pivots of K.
 
-    Here ``K = I + weight X = other I + weight A``, ``R = I + weight C`` and ``R^-1 = I + weight H``, so that
-    ``C R' + C' = X``.
+    Here ``K = I + weight X = other I + weight W W'``, ``R = I + weight C`` and ``R^-1 = I + weight H``, so that
+    ``C R' + C' = X``.  C is computed from X where K is close to I, and from R elsewhere.
     """
     identity = torch.eye(X.shape[-1], dtype=X.dtype, device=X.device)
-    R, _ = cholesky_ex(other * identity + weight * A)
+    M = weight * X
+    R = Root.apply(M, W, other, weight)
     r = R.diagonal(dim1=-2, dim2=-1)
-    C = solve_triangular(R, X, upper=False).mT
+    near = _inner(M, M) < 0.25
+    C = solve_triangular(R, torch.where(near, X, 0.0), upper=False).mT
     c = C.diagonal(dim1=-2, dim2=-1) * (r / (1 + r))
-    C = C.tril(-1) + torch.diag_embed(c)
+    C = torch.where(near, C.tril(-1) + torch.diag_embed(c), (R - identity) / torch.where(near, 1.0, weight))
     H = -solve_triangular(R, C, upper=False)
-    Y = -(H + H.mT + weight * (H.mT @ H))
+    strict = H.tril(-1)
+    part = strict / r[..., None]  # H_ij + weight H_ii H_ij, where the sum would cancel if K is large
+    Y = torch.diag_embed(H.diagonal(dim1=-2, dim2=-1) * (1 + 1 / r)) + part + part.mT + weight * (strict.mT @ strict)
     root = solve_triangular(R, identity.expand_as(R), upper=False)
-    t = weight[..., 0] * c * (2 + weight[..., 0] * c)
+    c = weight[..., 0] * C.diagonal(dim1=-2, dim2=-1)
     k = r * r
-    pivots = (diagonal.gs if dual else diagonal.g)(t, k, k, 0.0).sum(-1)[..., None, None]
-    strict = (weight * (H if dual else C)).tril(-1)
-    return R, Y, root.mT @ root, pivots + strict.square().sum((-2, -1), keepdim=True)
+    pivots = (diagonal.gs if dual else diagonal.g)(c * (2 + c), k, k, 0.0).sum(-1)[..., None, None]
+    strict = weight * (strict if dual else C.tril(-1))
+    return R, -Y, root.mT @ root, pivots + strict.square().sum((-2, -1), keepdim=True)
 
 
 def _square(vector: Tensor) -> Tensor:

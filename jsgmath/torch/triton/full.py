@@ -1,11 +1,18 @@
 """Triton kernels for values and gradients of JSG and JSG* between Gaussians with full covariances, in one launch.
 
-`torch/full_terms.py` has the notation and the formulas.  Here ``Y = X K^-1``, the pivots of K and the squares of C and
-H all come out of one Gauss-Jordan elimination of X: step p replaces it by
+`torch/full_terms.py` has the notation and the formulas.  The factor ``R = I + g2 C`` of K comes from Householder
+reflections that turn ``[sqrt(g2) W, sqrt(g1) (I + sqrt(g2) F)]``, with ``F = 0`` at first, into ``[R, 0]``.  Step p has
 
-    Y - g2 y y' / k_p,   y the p-th column of Y,   k_p = 1 + g2 y_p the p-th pivot
+    k_p  = g2 W_pp^2 + g1 + g1 g2 |f|^2        f the p-th row of F, k_p the p-th pivot, R_pp = sqrt(k_p)
+    C_ip = (W_pp W_ip + g1 F_i . f) / R_pp     for i > p
 
-but for row and column p, ``y / k_p``.  There ``g2 y_i / sqrt(k_p)`` is ``C_ip`` where i > p, and ``-H_pi`` where i < p.
+and adds ``u_i (e_p + sqrt(g2) f)`` to row i of F, where
+
+    u_i = (W_ip - sqrt(g2) (sqrt(g2) W_pp + R_pp) / (1 + g2 |f|^2) F_i . f) / R_pp
+
+F and C vanish with W - I and are computed without adding the identity, so that they keep their digits.  The matrix K is
+not formed, because that would square the condition.  ``R^-1 = I + g2 H`` comes out of the same steps by forward
+substitution.
 
 There are two kernels: `full_lanes.py` up to n = 8 (3 in float64), and `full_tiles.py` above.
 """
@@ -14,6 +21,7 @@ import math
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 import triton
 import triton.language as tl
@@ -29,12 +37,13 @@ from jsgmath.torch.typed import Alpha, Asked, work_type
 LARGEST_TILE = 64
 
 
-def tiling(count: int, n: int, itemsize: int, lanes: int) -> tuple[Any, dict[str, int], int]:
+def tiling(count: int, n: int, itemsize: int, lanes: int, again: bool = False) -> tuple[Any, dict[str, int], int]:
     """The kernel for ``count`` pairs of ``n`` dimensions, its constants and its number of warps, by a static rule.
 
-    ``lanes`` is the number of threads of a warp.  Compiling showed which sizes fit in registers.
+    ``lanes`` is the number of threads of a warp.  Compiling showed which sizes fit in registers.  The second launch for
+    float32 (``again``) has few programs, because almost all end at once: each lane takes a pair, even if it spills.
     """
-    if n <= (3 if itemsize == 8 else 8):
+    if n <= (3 if itemsize == 8 and not again else 8):
         block = 64
         if INTERPRETED:
             block = min(4096, triton.next_power_of_2(count))
@@ -44,7 +53,7 @@ def tiling(count: int, n: int, itemsize: int, lanes: int) -> tuple[Any, dict[str
         return lane_kernel, dict(BLOCK=block, **constants), 64 // lanes
     size = max(16, triton.next_power_of_2(n))
     pairs = min(2**18 // size**2, triton.next_power_of_2(count)) if INTERPRETED else 1
-    threads = {16: 32, 32: 128, 64: 256} if itemsize == 4 else {16: 32, 32: 256, 64: 512}
+    threads = {16: 32, 32: 128, 64: 256} if itemsize == 4 else {16: 128, 32: 256, 64: 512}
     return tile_kernel, dict(PAIRS=pairs, SIZE=size), max(1, threads[size] // lanes)
 
 
@@ -91,19 +100,28 @@ def launch(
     by_mean1: Tensor | None, by_tril1: Tensor | None, by_tril2: Tensor | None, by_alpha: Tensor | None,
     dual: bool, reverse: bool, scale: float, upstream: Tensor | None, stored: bool,
 ) -> None:  # fmt: skip
+    """Launches the kernel; for float32 twice.
+
+    The first launch marks the pairs that are hard for float32: its squares of ratios of scales would leave the range or
+    lose digits.  The second (AGAIN) computes these in float64.  Nothing waits for the device.
+    """
     count, n = mean1.shape
     if not count:
         return
-    work = work_type(mean1)
-    kernel, constants, warps = tiling(count, n, work.itemsize, LANES)
-    programs = triton.cdiv(count, constants.get("BLOCK") or constants["PAIRS"])
     per_row = isinstance(alpha, torch.Tensor)
-    with on_device(mean1):
-        kernel[(programs,)](
-            *(x.contiguous() for x in (mean1, tril1, mean2, tril2)),
-            0.0 if per_row else float(alpha), alpha if per_row else None, upstream,
-            values, by_mean1, by_tril1, by_tril2, by_alpha, count, float(scale), n, **constants,
-            S_ALPHA=row_stride(alpha) if per_row else 0, S_UPSTREAM=0 if upstream is None else row_stride(upstream),
-            FLOAT=tl.float64 if work == torch.float64 else tl.float32, DUAL=dual, REVERSE=reverse,
-            GRAD=by_mean1 is not None, LARGEST=torch.finfo(work).max, STORED=stored, num_warps=warps,
-        )  # fmt: skip
+    single = work_type(mean1) == torch.float32
+    hard = torch.empty(count, dtype=torch.int8, device=mean1.device) if single else None
+    pair = [x.contiguous() for x in (mean1, tril1, mean2, tril2)]
+    for again in (False, True) if single else (False,):
+        work = torch.float32 if single and not again else torch.float64
+        kernel, constants, warps = tiling(count, n, work.itemsize, LANES, again)
+        programs = triton.cdiv(count, constants.get("BLOCK") or constants["PAIRS"])
+        with on_device(mean1), np.errstate(all="ignore"):  # the interpreter computes with NumPy, which would warn
+            kernel[(programs,)](
+                *pair, 0.0 if per_row else float(alpha), alpha if per_row else None, upstream,
+                values, by_mean1, by_tril1, by_tril2, by_alpha, hard, count, float(scale), n, **constants,
+                S_ALPHA=row_stride(alpha) if per_row else 0, S_UPSTREAM=0 if upstream is None else row_stride(upstream),
+                FLOAT=tl.float32 if work == torch.float32 else tl.float64, DUAL=dual, REVERSE=reverse,
+                GRAD=by_mean1 is not None, LARGEST=torch.finfo(work_type(mean1)).max, STORED=stored, AGAIN=again,
+                num_warps=warps,
+            )  # fmt: skip

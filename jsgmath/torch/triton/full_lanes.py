@@ -1,18 +1,20 @@
 """Full covariances up to n = 8 in Triton: each lane takes one pair, with all entries in registers and loops unrolled.
 
-A vector is a tuple of n tensors, a lower triangle a tuple of its rows.  `triton/full.py` explains the elimination.
+A vector is a tuple of n tensors, a lower triangle a tuple of its rows.  `triton/full.py` explains the factorisation.
 """
 
 import triton
 import triton.language as tl
 
-from jsgmath.torch.triton.diagonal import must_compute
 from jsgmath.torch.triton.full_terms import (
     by_alpha,
     by_displacement,
+    is_hard,
     kl_terms,
     matrix_from_mean,
     matrix_to_mean,
+    mean_product,
+    must_compute_pairs,
     outer_from_mean,
     outer_to_mean,
     pair_weights,
@@ -64,9 +66,13 @@ def _lane_load(
 
 @device
 def _lane_store(
-    pointer, first, rows, numbers, COUNT: tl.constexpr, BLOCK: tl.constexpr, WIDTH: tl.constexpr, SIZE: tl.constexpr
-):
+    pointer, first, rows, hard, numbers,
+    COUNT: tl.constexpr, BLOCK: tl.constexpr, WIDTH: tl.constexpr, SIZE: tl.constexpr, AGAIN: tl.constexpr
+):  # fmt: skip
     at, mask = _lane_pointers(pointer, first, rows, COUNT, BLOCK, WIDTH, SIZE)
+    if AGAIN:
+        lane = tl.arange(0, SIZE // WIDTH * BLOCK)[:, None] % BLOCK
+        mask &= tl.load(hard + first + lane, mask=lane < rows - first, other=0) != 0
     parts = numbers
     for _ in tl.static_range(COUNT, SIZE):
         parts = parts + (numbers[0],)
@@ -80,7 +86,10 @@ def _lane_store(
                 joined = joined + (x,)
             parts = joined
     x = tl.permute(tl.reshape(parts[0], (BLOCK, SIZE // WIDTH, WIDTH)), (1, 0, 2))
-    tl.store(at, tl.reshape(x, at.shape), mask=mask)
+    x = tl.reshape(x, at.shape)
+    if AGAIN:
+        x = x.to(tl.float32)
+    tl.store(at, x, mask=mask)
 
 
 @device
@@ -159,24 +168,17 @@ def _lane_solve(tril, inverses, vector, N: tl.constexpr):
 
 @device
 def _lane_gram(matrix, excess, N: tl.constexpr):
-    """``M M' - I`` for a triangular M with diagonal ``1 + excess``, and the diagonal of ``M M'``."""
+    """``M M' - I`` for a triangular M with diagonal ``1 + excess``."""
     rows = ()
-    squares = ()
     for i in tl.static_range(N):
         row = ()
         for j in tl.static_range(i):
-            x = matrix[i][0] * matrix[j][0]
-            for k in tl.static_range(1, j + 1):
-                x = tl.fma(matrix[i][k], matrix[j][k], x)
-            row = row + (x,)
+            row = row + (_lane_dot(matrix[i], matrix[j], j + 1),)
         x = excess[i] * (2.0 + excess[i])
-        square = matrix[i][i] * matrix[i][i]
         for k in tl.static_range(i):
             x = tl.fma(matrix[i][k], matrix[i][k], x)
-            square = tl.fma(matrix[i][k], matrix[i][k], square)
         rows = rows + (row + (x,),)
-        squares = squares + (square,)
-    return rows, squares
+    return rows
 
 
 @device
@@ -198,61 +200,103 @@ def _lane_back(matrix, excess, N: tl.constexpr):
 
 
 @device
-def _lane_eliminate(Y, squares, kappa, other, weight, N: tl.constexpr, DUAL: tl.constexpr):
-    """``X K^-1``, the diagonal of ``K^-1``, ``K^-1 kappa``, the sum of squares, and the pivots."""
-    pivots = ()
-    for i in tl.static_range(N):
-        pivots = pivots + (other + weight * squares[i],)
-    total = 0 * other
+def _lane_factor(W, excess, g1, g2, N: tl.constexpr, DUAL: tl.constexpr, INVERSE: tl.constexpr):
+    """H, the inverse diagonal of R, the sum of squares, and the pivots; without INVERSE, H is empty."""
+    root2 = tl.sqrt(g2)
+    total = 0 * g2
     t = ()
     ks = ()
-    for p in tl.static_range(N):
-        k = pivots[p]
-        inverse = 1.0 / k
-        t = t + (weight * Y[p][p],)
+    inverses = ()
+    H = ()
+    F = ()
+    rest = ()
+    for p in tl.static_range(N):  # F and rest hold the rows from p on
+        square = 0 * g2
+        if p > 0:
+            square = _lane_dot(F[0], F[0], p)
+        w = W[p][p]
+        x = tl.fma(g1, square, excess[p] * (2.0 + excess[p]))
+        k = tl.fma(g2, tl.fma(g1, square, w * w), g1)
+        norm = tl.sqrt(k)
+        inverse = 1.0 / norm
+        t = t + (g2 * x,)
         ks = ks + (k,)
-        h = kappa[p] * inverse
-        ys = ()
-        minus = ()
-        column = ()
-        new_pivots = ()
-        new_kappa = ()
-        for i in tl.static_range(N):
-            if i < p:
-                y = Y[p][i]
-            else:
-                y = Y[i][p]
-            s = weight * y
-            minus_scaled = s * -inverse
-            ys = ys + (y,)
-            minus = minus + (minus_scaled,)
-            column = column + (y * inverse,)
-            if i == p:
-                new_pivots = new_pivots + (inverse,)
-                new_kappa = new_kappa + (h,)
-            else:
-                if i < p:
-                    new_pivots = new_pivots + (tl.fma(-s, minus_scaled, pivots[i]),)
-                else:
-                    new_pivots = new_pivots + (tl.fma(s, minus_scaled, pivots[i]),)
-                new_kappa = new_kappa + (tl.fma(-s, h, kappa[i]),)
-                if (i < p) == DUAL:
-                    total = tl.fma(-s, minus_scaled, total)
-        rows = ()
-        for i in tl.static_range(N):
+        inverses = inverses + (inverse,)
+        share = root2 * tl.fma(root2, w, norm) / tl.fma(g2, square, 1.0)
+        h = ()
+        if INVERSE:
+            for j in tl.static_range(p):
+                h = h + (rest[0][j] * inverse,)
+                if DUAL:
+                    total = tl.fma(h[j], h[j], total)
+            H = H + (h + (-x / (1.0 + norm) * inverse,),)
+        new_F = ()
+        new_rest = ()
+        for i in tl.static_range(p + 1, N):
+            C = w * W[i][p]
+            u = W[i][p]
+            if p > 0:
+                dot = _lane_dot(F[i - p], F[0], p)
+                C = tl.fma(g1, dot, C)
+                u = tl.fma(-share, dot, u)
+            C = C * inverse
+            u = tl.where(g1 > 0, u * inverse, 0.0)
             row = ()
-            for j in tl.static_range(i + 1):
-                if i == p:
-                    row = row + (column[j],)
-                elif j == p:
-                    row = row + (column[i],)
-                else:
-                    row = row + (tl.fma(ys[i], minus[j], Y[i][j]),)
-            rows = rows + (row,)
-        Y = rows
-        pivots = new_pivots
-        kappa = new_kappa
-    return Y, pivots, kappa, total, t, ks
+            rest_row = ()
+            for j in tl.static_range(p):
+                row = row + (tl.fma(u * root2, F[0][j], F[i - p][j]),)
+                if INVERSE:
+                    rest_row = rest_row + (tl.fma(-g2 * C, h[j], rest[i - p][j]),)
+            new_F = new_F + (row + (u,),)
+            if INVERSE:
+                new_rest = new_rest + (rest_row + (-C * inverse,),)
+            if not DUAL:
+                total = tl.fma(C, C, total)
+        F = new_F
+        rest = new_rest
+    return H, inverses, g2 * g2 * total, t, ks
+
+
+@device
+def _lane_ratio(H, inverses, weight, N: tl.constexpr):
+    """``X K^-1`` from ``R^-1 = I + weight H``, whose diagonal is given too."""
+    rows = ()
+    for i in tl.static_range(N):
+        row = ()
+        for j in tl.static_range(i + 1):
+            x = 0 * weight
+            for k in tl.static_range(i + 1, N):
+                x = tl.fma(H[k][i], H[k][j], x)
+            y = inverses[i] * H[i][j]  # H_ij + weight H_ii H_ij
+            if i == j:
+                y += H[i][j]
+            row = row + (-tl.fma(weight, x, y),)
+        rows = rows + (row,)
+    return rows
+
+
+@device
+def _lane_inverse_diagonal(H, inverses, weight, N: tl.constexpr):
+    """The diagonal of ``K^-1``."""
+    diagonal = ()
+    for j in tl.static_range(N):
+        x = 0 * weight
+        for i in tl.static_range(j + 1, N):
+            x = tl.fma(H[i][j], H[i][j], x)
+        diagonal = diagonal + (tl.fma(weight * weight, x, inverses[j] * inverses[j]),)
+    return diagonal
+
+
+@device
+def _lane_root(H, inverses, weight, N: tl.constexpr):
+    """``R^-1 = I + weight H`` from its diagonal and the rest of H: adding 1 would lose digits where K is large."""
+    rows = ()
+    for i in tl.static_range(N):
+        row = ()
+        for j in tl.static_range(i):
+            row = row + (weight * H[i][j],)
+        rows = rows + (row + (inverses[i],),)
+    return rows
 
 
 @device
@@ -369,6 +413,18 @@ def _lane_times_transpose(matrix, V, N: tl.constexpr):
 
 
 @device
+def _lane_difference(W, e, f, N: tl.constexpr):
+    """The lower triangle of ``W - V'``, whose diagonals are ``1 + e`` and ``1 + f``."""
+    rows = ()
+    for i in tl.static_range(N):
+        row = ()
+        for j in tl.static_range(i):
+            row = row + (W[i][j],)
+        rows = rows + (row + (e[i] - f[i],),)
+    return rows
+
+
+@device
 def _lane_transpose_solve(tril, inverses, right, N: tl.constexpr):
     """The lower triangle of ``tril'^-1 right``; it depends only on the lower triangle of ``right``."""
     minus = _lane_negative(tril, N)
@@ -427,15 +483,18 @@ def _pivot_sums(t1, t2, k1, k2, N: tl.constexpr, SIZE: tl.constexpr, DUAL: tl.co
 # fmt: off
 @device
 def _lane_pairs(
-    mean1, tril1, mean2, tril2, alpha, alphas, upstream, value, d_mean1, d_tril1, d_tril2, d_alpha, rows, scale,
+    mean1, tril1, mean2, tril2, alpha, alphas, upstream, value, d_mean1, d_tril1, d_tril2, d_alpha, hard, rows, scale,
     N: tl.constexpr, BLOCK: tl.constexpr, WIDTH: tl.constexpr, SIZE: tl.constexpr,
     MEAN_WIDTH: tl.constexpr, MEAN_SIZE: tl.constexpr, S_ALPHA, S_UPSTREAM,
     FLOAT: tl.constexpr, DUAL: tl.constexpr, REVERSE: tl.constexpr, GRAD: tl.constexpr, LARGEST: tl.constexpr,
+    AGAIN: tl.constexpr,
 ):
     """Each lane takes one pair."""
     first = tl.program_id(0).to(tl.int64) * BLOCK
     at = first + tl.arange(0, BLOCK)
     mask = at < rows
+    if AGAIN:
+        mask &= tl.load(hard + at, mask=mask, other=0) != 0
     w1, w2, g1, g2, slope, factor = pair_weights(
         alpha, alphas, upstream, scale, at, mask, S_ALPHA, S_UPSTREAM, FLOAT, REVERSE)
     L1 = _lane_rows(_lane_load(tril1, first, rows, N * N, BLOCK, WIDTH, SIZE, FLOAT), N)
@@ -450,20 +509,28 @@ def _lane_pairs(
         difference = difference + (m1[i] - m2[i],)
     delta = _lane_solve(L2, inverses, difference, N)
 
-    X, squares = _lane_gram(W, e, N)
-    Y, diagonal, kappa, trace1, t1, k1 = _lane_eliminate(X, squares, delta, g1, g2, N, DUAL)
-    other_X, squares = _lane_gram(V, f, N)
-    _, _, _, trace2, t2, k2 = _lane_eliminate(other_X, squares, kappa, g2, g1, N, DUAL)
+    _, _, trace2, t2, k2 = _lane_factor(V, f, g2, g1, N, DUAL, DUAL)
+    H, inverses, trace1, t1, k1 = _lane_factor(W, e, g1, g2, N, DUAL, True)
+    root = _lane_root(H, inverses, g2, N)
+    kappa = _lane_transpose_times(root, _lane_times(root, delta, N), N)
     pivots1, pivots2 = _pivot_sums(t1, t2, k1, k2, N, MEAN_SIZE, DUAL)
     trace1 += pivots1
     trace2 += pivots2
     p = _lane_transpose_times(W, kappa, N)
     s = _lane_times(V, kappa, N)
-    zeta = _lane_times(W, p, N)
+    product = _lane_times(W, p, N)
+    zeta = ()
+    for i in tl.static_range(N):
+        zeta = zeta + (mean_product(g1, g2, delta[i], kappa[i], product[i]),)
     eta = _lane_transpose_times(V, s, N)
     kl1, kl2, quadratic1, quadratic2 = kl_terms(
         g1, g2, _lane_dot(kappa, kappa, N), _lane_dot(p, p, N), _lane_dot(zeta, zeta, N),
         _lane_dot(s, s, N), trace1, trace2, DUAL, LARGEST)
+    if hard is not None and not AGAIN:
+        squares = 0 * g1
+        for i in tl.static_range(N):
+            squares += _lane_dot(W[i], W[i], i + 1) + _lane_dot(V[i], V[i], i + 1)
+        tl.store(hard + at, is_hard(squares, kl1, kl2).to(tl.int8), mask=mask)
     if value is not None:
         tl.store(value + at, skew(w1, w2, kl1, kl2), mask=mask)
 
@@ -477,7 +544,9 @@ def _lane_pairs(
         y0 = ()
         y1 = ()
         y2 = ()
+        Y = _lane_ratio(H, inverses, g2, N)
         if DUAL:
+            diagonal = _lane_inverse_diagonal(H, inverses, g2, N)
             theta = _lane_inverse_times(Y, diagonal, g2, zeta, N)
             phi = _lane_inverse_times(Y, diagonal, g2, kappa, N)
             p_theta = _lane_transpose_times(W, theta, N)
@@ -502,9 +571,12 @@ def _lane_pairs(
                 by_delta = by_delta + (by_displacement(w1, w2, g1, g2, zeta[i], eta[i]),)
             back = _lane_back(V, f, N)
             a, b, c = matrix_to_mean(w1, w2, g1, g2)
-            matrix = _lane_sum(a, X, b, back, c, Y, N)
-            by_2 = _lane_add_outer(_lane_add_outer(matrix, kappa, x0, N), zeta, x1, N)
-            by_1 = _lane_add_outer(_lane_add_outer(_lane_times_transpose(matrix, V, N), kappa, y0, N), eta, y1, N)
+            matrix = _lane_sum(b, back, c, Y, 0 * g1, Y, N)
+            by_1 = _lane_sum(a, _lane_difference(W, e, f, N), 1.0, _lane_times_transpose(matrix, V, N), 0 * g1, W, N)
+            by_1 = _lane_add_outer(_lane_add_outer(by_1, kappa, y0, N), eta, y1, N)
+            X = _lane_gram(W, e, N)
+            by_2 = _lane_sum(a, X, 1.0, matrix, 0 * g1, Y, N)
+            by_2 = _lane_add_outer(_lane_add_outer(by_2, kappa, x0, N), zeta, x1, N)
             by_weight = weights_to_mean(
                 w1, w2, g1, g2, _lane_inner(X, Y, N), _lane_inner(back, Y, N), quadratic1, quadratic2)
         if d_alpha is not None:
@@ -513,27 +585,30 @@ def _lane_pairs(
         L2 = _lane_rows(_lane_load(tril2, first, rows, N * N, BLOCK, WIDTH, SIZE, FLOAT), N)
         inverses = _lane_inverses(L2, N)
         by_1 = _lane_transpose_solve(L2, inverses, by_1, N)
-        _lane_store(d_tril1, first, rows, _lane_numbers(by_1, N), N * N, BLOCK, WIDTH, SIZE)
+        _lane_store(d_tril1, first, rows, hard, _lane_numbers(by_1, N), N * N, BLOCK, WIDTH, SIZE, AGAIN)
         by_2 = _lane_transpose_solve(L2, inverses, _lane_sum(-1.0, by_2, 0 * g1, by_2, 0 * g1, by_2, N), N)
-        _lane_store(d_tril2, first, rows, _lane_numbers(by_2, N), N * N, BLOCK, WIDTH, SIZE)
+        _lane_store(d_tril2, first, rows, hard, _lane_numbers(by_2, N), N * N, BLOCK, WIDTH, SIZE, AGAIN)
         by_mean1 = _lane_transpose_solve_vector(L2, inverses, by_delta, N)
-        _lane_store(d_mean1, first, rows, by_mean1, N, BLOCK, MEAN_WIDTH, MEAN_SIZE)
+        _lane_store(d_mean1, first, rows, hard, by_mean1, N, BLOCK, MEAN_WIDTH, MEAN_SIZE, AGAIN)
 
 
 @triton.jit
 def lane_kernel(
     mean1, tril1, mean2, tril2, alpha: tl.float64, alphas, upstream,
-    value, d_mean1, d_tril1, d_tril2, d_alpha, rows, scale: tl.float64,
+    value, d_mean1, d_tril1, d_tril2, d_alpha, hard, rows, scale: tl.float64,
     N: tl.constexpr, BLOCK: tl.constexpr, WIDTH: tl.constexpr, SIZE: tl.constexpr,
     MEAN_WIDTH: tl.constexpr, MEAN_SIZE: tl.constexpr,
     S_ALPHA: tl.constexpr, S_UPSTREAM: tl.constexpr, FLOAT: tl.constexpr, DUAL: tl.constexpr, REVERSE: tl.constexpr,
-    GRAD: tl.constexpr, LARGEST: tl.constexpr, STORED: tl.constexpr,
+    GRAD: tl.constexpr, LARGEST: tl.constexpr, STORED: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """Each lane takes one pair.  STORED is explained in `triton.diagonal.jsg_kernel`."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    if must_compute(upstream, at, at < rows, scale, S_UPSTREAM, FLOAT, STORED):
+    _, needed = must_compute_pairs(
+        upstream, at, at < rows, scale, hard, S_UPSTREAM, FLOAT, STORED, AGAIN)
+    if needed:
         _lane_pairs(
             mean1, tril1, mean2, tril2, alpha, alphas, upstream,
-            value, d_mean1, d_tril1, d_tril2, d_alpha, rows, scale,
-            N, BLOCK, WIDTH, SIZE, MEAN_WIDTH, MEAN_SIZE, S_ALPHA, S_UPSTREAM, FLOAT, DUAL, REVERSE, GRAD, LARGEST)
+            value, d_mean1, d_tril1, d_tril2, d_alpha, hard, rows, scale,
+            N, BLOCK, WIDTH, SIZE, MEAN_WIDTH, MEAN_SIZE, S_ALPHA, S_UPSTREAM, FLOAT, DUAL, REVERSE, GRAD, LARGEST,
+            AGAIN)
 # fmt: on

@@ -5,9 +5,11 @@ from typing import Any
 import triton.language as tl
 
 from jsgmath.torch import full_terms
+from jsgmath.torch.triton.diagonal import must_compute
 from jsgmath.torch.triton.scalar import below, device, g, gs, mean_weights, shared, where
 
 right_side: Any = shared(full_terms.right_side, where=where)
+mean_product: Any = shared(full_terms.mean_product, where=where)
 kl_terms: Any = shared(full_terms.kl_terms, below=below)
 by_displacement: Any = shared(full_terms.by_displacement)
 matrix_to_mean: Any = shared(full_terms.matrix_to_mean)
@@ -34,6 +36,28 @@ def pair_weights(alpha, alphas, upstream, scale, at, mask, S_ALPHA, S_UPSTREAM, 
     else:
         factor = tl.load(upstream + at * S_UPSTREAM, mask=mask, other=0.0)
     return w1, w2, g1, g2, slope, factor
+
+
+@device
+def is_hard(squares, kl1, kl2):
+    """Whether float32 would lose digits: scales too far apart, or a divergence that is not finite or almost not.
+
+    ``squares`` is the sum of those of W and V.  The square of W's condition is at most ``squares**2 / 4``.
+    """
+    return ~((squares < 1000.0) & (kl1 < 1e30) & (kl2 < 1e30))
+
+
+@device
+def must_compute_pairs(upstream, at, mask, scale, hard, S_UPSTREAM, FLOAT, STORED, AGAIN):
+    """Which pairs have results, and whether any has; `full.launch` explains ``hard`` and AGAIN."""
+    if AGAIN:
+        mask &= tl.load(hard + at, mask=mask, other=0) != 0
+        result = tl.max(mask.to(tl.int32), 0) > 0
+    else:
+        result = must_compute(upstream, at, mask, scale, S_UPSTREAM, FLOAT, STORED)
+        if hard is not None:
+            tl.store(hard + at, tl.zeros(at.shape, tl.int8), mask=mask)
+    return mask, result
 
 
 @device

@@ -1,0 +1,57 @@
+"""Distributions that are images of others under one invertible map, which changes no divergence."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+
+
+class Image(NamedTuple):
+    """The distribution of ``f(x)`` for x from ``base``.
+
+    Two images have the divergences of their bases if they have the same map: the same ``name`` and ``constants``.
+    """
+
+    base: Any
+    """A `Gaussian` or a `Distribution`."""
+    name: str
+    constants: Mapping[str, Any]
+    """The parameters of the map by name, for instance the location of a Laplace distribution."""
+    image: Callable[[Any], Any] | None = None
+    """Converts a result of the class of ``base`` to its image; None if no library has a class for it."""
+
+
+def bases(first: Any, second: Any, name1: str, name2: str) -> tuple[Any, Any]:
+    """The two distributions, or their bases if both are images under the same map."""
+    if not isinstance(first, Image) and not isinstance(second, Image):
+        return first, second
+    kinds = [x.name if isinstance(x, Image) else type(x).__name__ for x in (first, second)]
+    if not isinstance(first, Image) or not isinstance(second, Image) or first.name != second.name:
+        raise TypeError(
+            f"{name1} is a {kinds[0]} but {name2} a {kinds[1]}; a divergence compares members of one family"
+        )
+    for constant, value in first.constants.items():
+        if not same(value, second.constants[constant]):
+            raise ValueError(
+                f"{name1} and {name2} are {first.name} distributions of different {constant}; "
+                "they are of one exponential family only if these are equal"
+            )
+    return first.base, second.base
+
+
+def same(x: Any, y: Any) -> bool:
+    """Whether two parameters or maps are equal."""
+    if x is y:
+        return True
+    if isinstance(x, list) and isinstance(y, list):
+        first, second = cast(list[Any], x), cast(list[Any], y)
+        return len(first) == len(second) and all(map(same, first, second))
+    same_as: Any = getattr(cast(Any, x), "same_as", None)  # of a bijector of distrax
+    if same_as is not None:
+        return bool(same_as(y))
+    return bool(np.all(np.asarray(plain(x) == plain(y))))
+
+
+def plain(x: Any) -> Any:
+    """A tensor of torch as an array of NumPy; anything else is returned unchanged."""
+    return x.detach().cpu().numpy() if hasattr(x, "detach") else x

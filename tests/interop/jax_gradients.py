@@ -1,0 +1,60 @@
+"""Prints gradients of the gamma families in JAX as JSON, for `test_gamma_gradients.py`, whose pairs stand here."""
+
+import json
+
+PAIRS = {
+    "Gamma": [
+        (1e-8, 1.0, 1.0, 1.0),
+        (1e-18, 1e-12, 2.0, 1e-3),
+        (3.0, 2.0, 3.0 * (1 + 1e-7), 2.0 * (1 + 1e-6)),
+        (1e14, 1e12, 1e-4, 0.5),
+        (0.02, 1e15, 7.0, 1e15),
+    ],
+    "Beta": [
+        (1e-8, 1.0, 1.0, 1.0),
+        (1e-17, 1e-18, 1e-2, 3.0),
+        (2.0, 5.0, 2.0 * (1 + 1e-7), 5.0),
+        (6e10, 3e-10, 6.2e10, 1.8),
+        (2e-16, 3e6, 2e-16 * (1 + 1e-3), 3e6),
+    ],
+    "Dirichlet": [
+        (1e-8, 1.0, 2.0, 1.0, 1.0, 1.0),
+        (2e14, 2e13, 5e-18, 3e7, 1e-18, 1.3),
+        (5e-5, 5e7, 1e4, 5e17, 1e8, 1e11),
+        (2.0, 3.0, 4.0, 2.0, 3.0 * (1 + 1e-6), 4.0),
+    ],
+}
+"""The parameters of both members."""
+DIVERGENCES = [(0.0, "deasy", False), (0.3, "deasy", False), (0.3, "nielsen", True)]
+
+
+def member(name, parameters, families, stack):
+    """A member of `jsgmath.families`."""
+    return families.Dirichlet(stack(parameters)) if name == "Dirichlet" else getattr(families, name)(*parameters)
+
+
+def main():
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from jsgmath import families, jsg, jsg_dual
+
+    jax.config.update("jax_enable_x64", True)
+    found = {}
+    for name, pairs in PAIRS.items():
+        for dtype in ("float64", "float32"):
+            for alpha, convention, dual in DIVERGENCES:
+
+                def value(x, name=name, alpha=alpha, convention=convention, dual=dual):
+                    n = len(x) // 2
+                    first, second = (member(name, list(part), families, jnp.stack) for part in (x[:n], x[n:]))
+                    return (jsg_dual if dual else jsg)(first, second, alpha, convention=convention)
+
+                gradients = jax.jit(jax.vmap(jax.grad(value)))(jnp.array(pairs, dtype))
+                found[f"{name} {dtype} {alpha} {dual}"] = np.asarray(gradients, float).tolist()
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

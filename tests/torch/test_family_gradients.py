@@ -1,0 +1,185 @@
+"""Gradients of the families in torch, against differences in 200 digits over the range of the parameters."""
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from mpmath import mp
+from torch import distributions as td
+
+from jsgmath import jsg, jsg_dual, kl
+from verification import family_oracles
+from verification.oracles import mean_weights
+
+INF = math.inf
+PARAMETERS = {
+    "Poisson": [(1e-8, 1.0), (1e-12, 1.0), (1e-30, 2.0), (3.0, 1e-20), (2.0, 2.0 * (1 + 1e-9)), (1e-30, 1e25)],
+    "Exponential": [(1e-8, 1.0), (1.0, 1e-20), (2.0, 2.0 * (1 + 1e-9)), (1e-15, 1e15)],
+    "Bernoulli": [(1e-8, 0.5), (1e-12, 0.5), (1e-30, 1e-20), (0.3, 0.3 * (1 + 1e-9)), (0.999, 1e-20)],
+    "Geometric": [(1e-8, 0.5), (1e-14, 0.3), (0.3, 0.3 * (1 + 1e-9)), (0.999, 1e-10)],
+}
+
+
+def member(name, parameter):
+    return (parameter, 1 - parameter) if name == "Bernoulli" else parameter
+
+
+def reference(name, pair, place, alpha, convention, dual):
+    """The derivative by one of the two parameters, and the sum of the sizes of its terms, by differences in 200 digits.
+
+    The terms are the derivatives of each KL by the distribution itself, and by the geometric mean.
+    """
+    kl_of, mean = family_oracles.KL_AND_MEAN["Categorical" if name == "Bernoulli" else name]
+    with mp.workdps(200):
+        exact, weights = [mp.mpf(x) for x in pair], (1 - mp.mpf(alpha), mp.mpf(alpha))
+        step = exact[place] * mp.mpf(10) ** -60
+        sides = []
+        for sign in (-1, 1):
+            moved = [member(name, x + sign * step * (i == place)) for i, x in enumerate(exact)]
+            sides.append((moved, mean(*moved, *mean_weights(mp.mpf(alpha), convention))))
+        N = [member(name, x) for x in exact]
+        G = mean(*N, *mean_weights(mp.mpf(alpha), convention))
+
+        def divergence(first, second):
+            return kl_of(second, first) if dual else kl_of(first, second)
+
+        def slope(f):
+            return (f(*sides[1]) - f(*sides[0])) / (2 * step)
+
+        terms = [w * slope(lambda _, G, i=i: divergence(N[i], G)) for i, w in enumerate(weights) if w]
+        if weights[place]:
+            terms.append(weights[place] * slope(lambda N, _: divergence(N[place], G)))
+        return mp.fsum(terms), mp.fsum(map(abs, terms))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize(("name", "pair"), [(name, pair) for name, pairs in PARAMETERS.items() for pair in pairs])
+def test_gradients_are_within_16_ulp_of_the_sizes_of_their_terms(name, pair, dtype):
+    pair = [torch.tensor(x, dtype=dtype).item() for x in pair]
+    for alpha, convention, dual in ((0.0, "deasy", False), (0.3, "deasy", False), (0.3, "nielsen", True)):
+        given = [torch.tensor(x, dtype=dtype, requires_grad=True) for x in pair]
+        divergence = jsg_dual if dual else jsg
+        value = divergence(*map(getattr(td, name), given), alpha, convention=convention)
+        for place, gradient in enumerate(torch.autograd.grad(value, given)):
+            truth, size = reference(name, pair, place, alpha, convention, dual)
+            if size < torch.finfo(dtype).max:
+                limit = 16 * max(float(np.spacing(np.array(float(size), str(dtype)[6:]))), torch.finfo(dtype).tiny)
+                assert abs(gradient.item() - float(truth)) <= limit, (alpha, convention, dual, place)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (td.Poisson, td.Poisson, -18.420680743952367),
+        (td.Bernoulli, td.Bernoulli, -18.420680733952367),
+        (lambda p: td.Categorical(torch.stack([p, 1 - p])), lambda p: td.Categorical(torch.stack([p, 1 - p])), None),
+        (td.Gamma, td.Gamma, None),
+    ],
+)
+def test_a_small_parameter_has_the_gradient_of_the_closed_form(first, second, expected):
+    """At 1e-8 against 1, or against 0.5: ``log p - log q`` and the like; a Gamma's shape has ``psi'(a) (a - a2)``."""
+    x = torch.tensor(1e-8, dtype=torch.float64, requires_grad=True)
+    other = torch.tensor(1.0 if first in (td.Poisson, td.Gamma) else 0.5, dtype=torch.float64)
+    if first is td.Gamma:
+        value, expected = kl(td.Gamma(x, other), td.Gamma(other, other)), float(mp.psi(1, 1e-8) * (1e-8 - 1))
+    else:
+        value = kl(first(x), second(other))
+        expected = math.log(1e-8) if first is td.Poisson else math.log(1e-8) - math.log1p(-1e-8)
+    (gradient,) = torch.autograd.grad(value, x)
+    assert gradient.item() == pytest.approx(expected, rel=1e-15)
+
+
+RANGE = {
+    "a narrow normal": (td.Normal, (0.0, 1e-20), (0.0, 1.0), 45.5517018598809),
+    "a wide normal": (td.Normal, (0.0, 1.0), (0.0, 1e20), 45.5517018598809),
+    "far rates": (td.Exponential, (1e20,), (1e-20,), 91.1034037197618),
+    "far means": (td.Poisson, (1e-30,), (1e30,), 1e30),
+    "an infinite one": (td.Exponential, (1e-20,), (1e20,), INF),
+    "an infinite normal": (td.Normal, (0.5, 1e20), (0.0, 1.0), INF),
+    "far rates of a gamma distribution": (td.Gamma, (1.0, 1e20), (1.0, 1e-20), 91.1034037197618),
+}
+
+
+@pytest.mark.parametrize(("kind", "first", "second", "expected"), RANGE.values(), ids=RANGE)
+def test_a_square_or_a_ratio_may_leave_the_range_of_float32(kind, first, second, expected):
+    value = kl(kind(*map(torch.tensor, first)), kind(*map(torch.tensor, second)))
+    assert value.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_an_independent_normal_with_one_tiny_scale_has_its_value_and_gradients():
+    scale = torch.tensor([1.0, 0.5, 1e-22], requires_grad=True)
+    mean = torch.zeros(3, requires_grad=True)
+    prior = td.Independent(td.Normal(torch.zeros(3), torch.ones(3)), 1)
+    value = kl(td.Independent(td.Normal(mean, scale), 1), prior)
+    assert value.item() == pytest.approx(0.5 * (0.25 - 1 - math.log(0.25)) + 50.15687202, rel=1e-6)
+    by_mean, by_scale = torch.autograd.grad(value, (mean, scale))
+    torch.testing.assert_close(by_mean, torch.zeros(3), rtol=0, atol=0)
+    torch.testing.assert_close(by_scale, torch.tensor([0.0, 0.5 - 2.0, -1e22]))
+
+
+@pytest.mark.parametrize(
+    ("scale", "divergence", "by_mean", "by_scale"),
+    [
+        (1e20, kl, 0.5, 1e20),  # s - 1/s, of a value that is infinite
+        (1e-38, kl, 0.5, -INF),
+        (1e-20, lambda p, q: jsg_dual(p, q, 0.3), 0.15, -3e19),
+        (1e38, lambda p, q: kl(q, p), 0.0, 1e-38),
+    ],
+)
+def test_derivatives_of_a_normal_are_finite_where_they_are_although_a_square_is_not(
+    scale, divergence, by_mean, by_scale
+):
+    given = [torch.tensor(x, requires_grad=True) for x in (0.5, scale)]
+    value = divergence(td.Normal(*given), td.Normal(torch.tensor(0.0), torch.tensor(1.0)))
+    expected = torch.tensor([by_mean, by_scale])
+    torch.testing.assert_close(torch.stack(torch.autograd.grad(value, given)), expected, rtol=1e-6, atol=1e-37)
+
+
+def test_a_probability_of_zero_has_an_infinite_gradient_and_nan_stays_nan():
+    zero = torch.tensor(0.0, requires_grad=True)
+    for kind in (td.Poisson, td.Bernoulli):
+        (gradient,) = torch.autograd.grad(kl(kind(zero), kind(torch.tensor(0.5))), zero)
+        assert gradient.item() == -INF
+    nan, one = torch.tensor(math.nan), torch.tensor(0.5)
+    for kind in (td.Poisson, td.Bernoulli, td.Geometric, td.Exponential):
+        assert kl(kind(nan, validate_args=False), kind(one)).isnan()
+        assert kl(kind(one), kind(nan, validate_args=False)).isnan()
+
+
+@pytest.mark.parametrize("kind", [td.Poisson, td.Exponential, td.Bernoulli, td.Geometric])
+def test_derivatives_exist_twice_in_forward_mode_and_for_each_of_a_batch(kind):
+    rates = torch.tensor([0.2, 0.5, 0.7], dtype=torch.float64)
+    prior = torch.tensor(0.4, dtype=torch.float64)
+
+    def divergence(rate):
+        return jsg(kind(rate, validate_args=False), kind(prior, validate_args=False), 0.3)
+
+    assert torch.autograd.gradgradcheck(divergence, rates.clone().requires_grad_())
+    each = torch.func.vmap(torch.func.grad(divergence))(rates)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch warns of its own scripts
+        together = torch.func.jvp(lambda x: divergence(x).sum(), (rates,), (torch.ones_like(rates),))[1]
+    assert together.item() == pytest.approx(each.sum().item(), rel=1e-14)
+    many = rates.repeat(20_000).requires_grad_()  # many are computed in blocks
+    (gradient,) = torch.autograd.grad(divergence(many).sum(), many)
+    torch.testing.assert_close(gradient, each.repeat(20_000), rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("kind", [td.Bernoulli, td.Geometric, td.Categorical])
+def test_a_divergence_does_not_depend_on_what_was_called_before(kind):
+    """torch adds the probabilities to a distribution made of logits when they are asked for."""
+    logits = torch.tensor([20.0, 40.0]), torch.tensor([0.0, 1.0])
+    first, second = (kind(logits=x) for x in logits)
+    before = kl(second, first)
+    _ = first.probs, second.probs, first.mode
+    torch.testing.assert_close(kl(second, first), before, rtol=0, atol=0)
+
+
+def test_far_logits_of_bernoulli_and_geometric_distributions_are_taken():
+    values = kl(td.Bernoulli(logits=torch.zeros(2)), td.Bernoulli(logits=torch.tensor([20.0, 40.0])))
+    torch.testing.assert_close(values, torch.tensor([9.306853, 19.306853]))
+    value = kl(td.Geometric(torch.tensor(0.5)), td.Geometric(logits=torch.tensor(30.0)))
+    # log(0.5) + log(0.5) + log(1 + e^30)
+    assert value.item() == pytest.approx(2 * math.log(0.5) + math.log1p(math.exp(30)), rel=1e-6)
