@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 import jsgmath
 from jsgmath import rounding, special
-from jsgmath.divergences import evaluated
 from jsgmath.nearest import Divergence
 from jsgmath.reduction import diagonal
+from jsgmath.working import evaluated
 from verification import balls, oracles
 from verification.pairs import (
     DIVERGENCES,
