@@ -64,14 +64,13 @@ def _nearest(
     dtype = common_dtype(N1, N2)
     single = dtype == np.float32
     diagonal = N1.is_diagonal and N2.is_diagonal
-    if not diagonal:
-        values = _full_by_numpy(divergence, reverse, N1, N2, alpha, shape, dtype)
-        left = np.count_nonzero(np.isnan(values))
-    elif native.CORE is not None:
-        arrays = N1.mean, N1.scale, N2.mean, N2.scale
-        values, left = native.diagonal(divergence, reverse, (N1.form, N2.form), arrays, alpha, shape, N1.dim, single)
+    forms, arrays = (N1.form, N2.form), (N1.mean, N1.scale, N2.mean, N2.scale)
+    compute = native.diagonal if diagonal else native.full
+    if native.CORE is not None and (diagonal or native.takes(forms, N1.dim)):
+        values, left = compute(divergence, reverse, forms, arrays, alpha, shape, N1.dim, single)
     else:
-        values = _by_numpy(divergence, reverse, N1, N2, alpha, shape, dtype)
+        by_numpy = _by_numpy if diagonal else _full_by_numpy
+        values = by_numpy(divergence, reverse, N1, N2, alpha, shape, dtype)
         left = np.count_nonzero(np.isnan(values))
     if left:
         decide = _decide if diagonal else _decide_full

@@ -14,8 +14,8 @@ from verification import balls
 variants = pytest.mark.parametrize(("dual", "convention"), VARIANTS)
 DENSE = ["cov", "scale_tril", "precision"]
 
-# What NumPy computes before the last rounding errs by hundredths of an ulp (verification/README.md), by up to 8.5 where a
-# long double is a double.
+# What NumPy computes before the last rounding errs by hundredths of an ulp (verification/README.md), by up to 8.5 where
+# a long double is a double.
 ULPS = 0.1 if np.finfo(np.longdouble).nmant > 52 else 8.5
 # Directions with nearly equal ratios are separated only in float64, which affects displacements; 2.1 was measured.
 ULPS_OF_EQUAL_RATIOS = ULPS + 4
