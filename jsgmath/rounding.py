@@ -26,6 +26,8 @@ from jsgmath.working import evaluated
 # NumPy's bound is proved within these limits (diagonal.hpp has wider ones of the core): of variances and displacements,
 # and of alpha.
 LARGEST, LEAST_ALPHA = 2.0**100, 2.0**-60
+# In fewer dimensions the last path takes no longer than NumPy, which needs 2 ms, so it comes next after the core.
+NUMPY_FROM = 12
 # The divergences of full covariances that NumPy rounds: no intermediate result leaves the range of a double.
 LARGEST_VALUE = 2.0**900
 # Variances of two forms must differ by this share: the difference of closer ones has lost too many digits.
@@ -68,6 +70,11 @@ def _nearest(
     compute = native.diagonal if diagonal else native.full
     if native.CORE is not None and (diagonal or native.takes(forms, N1.dim)):
         values, left = compute(divergence, reverse, forms, arrays, alpha, shape, N1.dim, single)
+        if left and not diagonal and N1.dim >= NUMPY_FROM:
+            open_ = np.isnan(values)
+            parts = _part(N1, shape, open_), _part(N2, shape, open_)
+            alphas = np.broadcast_to(alpha, shape)[open_]
+            values[open_] = _full_by_numpy(divergence, reverse, *parts, alphas, alphas.shape, dtype)
     else:
         by_numpy = _by_numpy if diagonal else _full_by_numpy
         values = by_numpy(divergence, reverse, N1, N2, alpha, shape, dtype)
@@ -94,6 +101,12 @@ def _decide(
     for i in map(tuple, np.argwhere(np.isnan(values))):
         coordinates = list(zip(*(x[i].tolist() for x in arrays), strict=True))
         values[i] = nearest(divergence, reverse, forms, coordinates, float(alpha[i]), single)
+
+
+def _part(N: Gaussian, shape: tuple[int, ...], where: np.ndarray) -> Gaussian:
+    """The chosen Gaussians of a batch that is broadcast to a shape."""
+    arrays = [(N.mean, 1), (N.scale, 1 if N.is_diagonal else 2), (N.factor, 2)]
+    return Gaussian.checked(N.form, *(np.broadcast_to(x, (*shape, *x.shape[-axes:]))[where] for x, axes in arrays))
 
 
 def _decide_full(

@@ -53,7 +53,9 @@ def open_core(path: Path = HERE / LIBRARY, wanted: str = "") -> tuple[Core | Non
     library.jsgmath_diagonal.argtypes, library.jsgmath_full.argtypes = arguments, [*arguments, ctypes.c_void_p]
     library.jsgmath_diagonal.restype = library.jsgmath_full.restype = ctypes.c_int64
     place = names.index(wanted) if wanted else 0
-    return Core(library.jsgmath_diagonal, library.jsgmath_full, place, names[place]), f"instruction set {names[place]}, of {', '.join(names)}"
+    return Core(
+        library.jsgmath_diagonal, library.jsgmath_full, place, names[place]
+    ), f"instruction set {names[place]}, of {', '.join(names)}"
 
 
 def chosen_core() -> tuple[Core | None, str]:

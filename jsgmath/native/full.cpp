@@ -196,32 +196,53 @@ Wide sum_of_kernels(const Wide *pivots, int64_t n) {
   return sum;
 }
 
-// An upper bound on the square of the Frobenius norm of (D + C)^-1 diag(scale), in doubles; D is I or 0. It is not a number
-// where rounding might spoil it.
-template <bool sum>
-Lanes inverse_norm_square(const Wide *C, const Lanes *scale, Lanes *work, int64_t n) {
-  Lanes total = {}, size = {};
+// Two upper bounds on the square of the spectral norm of a triangle with `diagonal` added to its diagonal; the first is that of the
+// Frobenius norm. `sums` has room for n numbers.
+struct Norms {
+  Lanes frobenius, spectral;
+};
+template <class Entry>
+INLINE Norms norms_of(Entry entry, Lanes *sums, int64_t n) {
+  Lanes squares = {}, columns = {}, rows = {};
+  for (int64_t i = 0; i < n; i++) sums[i] = Lanes{};
   for (int64_t j = 0; j < n; j++) {
-    Lanes *x = work;
-    for (int64_t i = j; i < n; i++) x[i] = Lanes{};
+    Lanes column = {};
+    for (int64_t i = j; i < n; i++) {
+      Lanes x = entry(i, j), size = larger(x, -x);
+      squares += x * x;
+      column += size;
+      sums[i] += size;
+    }
+    columns = larger(columns, column);
+  }
+  for (int64_t i = 0; i < n; i++) rows = larger(rows, sums[i]);
+  return {squares, squares < columns * rows ? squares : columns * rows};
+}
+
+// An upper bound on the square of the spectral norm of (D + C)^-1 diag(scale), from an inverse Y in doubles; D is I or 0. It is
+// not a number where rounding might spoil it.
+template <bool sum>
+Lanes inverse_norm_square(const Wide *C, const Lanes *scale, Lanes *Y, Lanes *sums, int64_t n) {
+  Lanes size = {};
+  for (int64_t j = 0; j < n; j++) {
+    Lanes *x = Y + j * n;
+    for (int64_t i = j + 1; i < n; i++) x[i] = Lanes{};
     x[j] = scale[j];
     for (int64_t k = j; k < n; k++) {
       const Wide *column = C + k * n;
       x[k] /= (sum ? 1 : 0) + column[k].high;
-      total += x[k] * x[k];
       for (int64_t i = k + 1; i < n; i++) x[i] -= column[i].high * x[k];
     }
-  }
-  for (int64_t i = 0; i < n; i++) {
-    Lanes row = {};
-    for (int64_t k = 0; k <= i; k++) {
-      Lanes entry = C[k * n + i].high + (sum && k == i ? 1 : 0);
-      row += entry * entry;
+    const Wide *given = C + j * n;
+    for (int64_t i = j; i < n; i++) {
+      Lanes entry = (given[i].high + (sum && i == j ? 1 : 0)) / scale[i];
+      size += entry * entry;
     }
-    size += row / (scale[i] * scale[i]);
   }
-  const double rounding = (n + 8) * 0x1p-50;
-  return rounding * rounding * size * total < 0x1p-14 ? 1.05 * total : every(NAN_);
+  Norms norms = norms_of([=](int64_t i, int64_t j) { return Y[j * n + i]; }, sums, n);
+  Lanes rounding = double(n + 8) * 0x1p-50 * root(size * norms.frobenius);
+  Lanes bound = root(norms.spectral) + 1.1 * rounding * root(norms.frobenius);
+  return rounding < 0x1p-7 ? 1.01 * bound * bound : every(NAN_);
 }
 
 // Scales as matrices of pairs, by lanes.
@@ -267,7 +288,8 @@ struct Reduction {
   double nu;    // of a dot product and what follows it, relative to the sum of the sizes of its terms
   Lanes x, dx;  // the norm of X, and its error
   Lanes delta, zeta;  // the norm of d, and its relative error
-  Lanes norm_n, v2, theta, q;  // the norm of T - I; a bound on that of V, squared; the errors of A and of V'V relative to themselves
+  Lanes norm_n, v2, frobenius;  // the norm of T - I; bounds on the squares of the spectral norm of V and of its other one
+  Lanes theta, q;               // the errors of A and of V'V relative to themselves
 
   // Finds X and d.
   Reduction(Workspace &w, const Loaded &in) : w(w), n(w.n), nu(2 * (w.n + 16) * OPERATION) {
@@ -295,8 +317,8 @@ struct Reduction {
       for (int64_t e = 0; e < n * n; e++) w.L[e] = S2[e];
       factor(w.L, n);
     }
-    Lanes *work = reinterpret_cast<Lanes *>(w.pivots);
-    Lanes eta2 = inverse_norm_square<false>(w.L, scale, work, n);
+    Lanes *inverse = reinterpret_cast<Lanes *>(w.T), *sums = reinterpret_cast<Lanes *>(w.pivots);
+    Lanes eta2 = inverse_norm_square<false>(w.L, scale, inverse, sums, n);
     divide<false>(S1, w.L, n);
     transpose(S1, w.K, n);
     divide<true>(w.K, w.L, n);
@@ -327,15 +349,18 @@ struct Reduction {
     norm_n = root(norm_square(w.T, n));
     if (inverse) {
       inverse_of_sum(w.T, w.V, n);
-      Lanes norm_v = root(norm_square(w.V, n));
-      v2 = 1.01 * sum_norm_square(w.V);
+      Lanes norm_v = root(norm_square(w.V, n)), *sums = reinterpret_cast<Lanes *>(w.q);
+      const Wide *V = w.V;
+      Norms norms = norms_of([=](int64_t i, int64_t j) { return V[j * n + i].high + (i == j ? 1 : 0); }, sums, n);
+      v2 = 1.01 * norms.spectral;
+      frobenius = 1.01 * norms.frobenius;
       q = 5 * nu * norm_n * (1 + norm_v);
       v2 = q < 0x1p-20 ? v2 : every(NAN_);
     } else {
-      Lanes *scale = reinterpret_cast<Lanes *>(w.p), *work = reinterpret_cast<Lanes *>(w.q);
+      Lanes *scale = reinterpret_cast<Lanes *>(w.p), *sums = reinterpret_cast<Lanes *>(w.q);
       for (int64_t i = 0; i < n; i++) scale[i] = every(1);
-      v2 = inverse_norm_square<true>(w.T, scale, work, n);
-      q = Lanes{};
+      v2 = inverse_norm_square<true>(w.T, scale, reinterpret_cast<Lanes *>(w.V), sums, n);
+      q = frobenius = Lanes{};
     }
     theta = v2 * (dx + 2 * nu * (x + norm_n * norm_n));
     theta = theta < 0x1p-20 ? theta : every(NAN_);
@@ -437,7 +462,7 @@ Two<Bounded, Bounded> to_means(Reduction &r, const WideWeights &one, const WideW
   multiply(w.V, w.q, n);
   multiply_transposed(w.V, w.q, n);
   solve<true>(w.K, w.q, n);
-  Lanes dw = r.v2 * r.delta * (4 * r.nu + r.zeta + r.q + 1.1 * r.theta);
+  Lanes dw = r.delta * (4 * r.nu * r.frobenius + r.v2 * (r.zeta + r.q + 1.1 * r.theta));
   return {kl1, kl2 + mean_term(r, two.g1, w.q, narrow * dw, relative)};
 }
 
