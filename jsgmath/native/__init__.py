@@ -22,7 +22,7 @@ FULL_FORMS = {"var": 0, "std": 2, "cov": 3, "scale_tril": 4}  # those that the c
 LARGEST_DIMENSION = 256  # of full covariances; the core's memory grows as its square
 # The struct Shape of diagonal.hpp: strides of five arrays, rows and n, and five numbers.
 SHAPE = struct.Struct("@7q5i")
-SMALL = 64  # of so few numbers a copy is passed, which takes less time than asking for the address
+SMALL = 512  # of so few numbers a copy is passed, which takes less time than asking for the address
 ELEMENTS_PER_THREAD = 50_000  # a thread costs as much as some thousand elements
 
 
@@ -145,16 +145,22 @@ def full(
     core = core or CORE
     assert core is not None
     rows = math.prod(shape)
-    values = np.empty(shape)
     if rows == 0:
-        return values, 0
+        return np.empty(shape), 0
     axes = [(n,) if place in (0, 2) or forms[place // 2] in FORMS else (n, n) for place in range(4)]
     held = [_rows(array, (*shape, *axis), len(axis)) for array, axis in zip(arrays, axes, strict=True)]
     sizes = [math.prod(axis) for axis in axes]
     numbers = (*(FULL_FORMS[form] for form in forms), divergence, reverse, single)
     description, pointers = _described(held, alpha, shape, sizes, n, numbers)
-    threads = max(1, min(cores(), rows // 8, rows * n**3 // (10 * ELEMENTS_PER_THREAD)))
     to = None if errors is None else errors.ctypes.data
+    if rows == 1:
+        value = ctypes.c_double()
+        left = core.full(description, *pointers, ctypes.byref(value), core.place, 1, to)
+        return np.array(value.value).reshape(shape), left
+    threads = 1
+    if rows * n**3 >= 20 * ELEMENTS_PER_THREAD:
+        threads = max(1, min(cores(), rows // 8, rows * n**3 // (10 * ELEMENTS_PER_THREAD)))
+    values = np.empty(shape)
     return values, core.full(description, *pointers, values.ctypes.data, core.place, threads, to)
 
 
