@@ -15,7 +15,7 @@ from jsgmath.hints import CONVENTIONS
 
 
 def real_array(name: str, value: ArrayLike) -> np.ndarray:
-    """Converts ``value`` to an array of float32 or float64, in which results are then given, too.
+    """Converts ``value`` to an array of float32 or float64, which is also the type of the results.
 
     float16 becomes float32, because few divergences fit into it, and integers become float64.
     """

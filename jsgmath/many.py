@@ -124,7 +124,7 @@ def _numbers(name: str, weights: Any) -> list[float]:
 
 
 def _counted(found: list[Any], w: list[Array], g: list[Array]) -> tuple[Any, list[Any], list[Array], list[Array]]:
-    """The first, all, and their weights in the sum and in the mean, without those of which both weights are zero.
+    """The first, all, and their weights in the sum and in the mean, without those whose two weights are zero.
 
     Weights that are tensors are not read.  Plain numbers become arrays of the library.
     """

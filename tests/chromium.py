@@ -1,4 +1,4 @@
-"""A headless Chromium of one's own, for the tests of a page; conftest.py has the fixture.
+"""A headless Chromium for the tests of a page; conftest.py has the fixture.
 
 It is driven by its DevTools protocol over a pair of pipes, so that keys, mouse and fingers are real to the page.
 """
@@ -94,7 +94,7 @@ class Chromium:
         script: bool = True,
         hash: str = "",
     ) -> None:
-        """Loads a page anew, in a window of that size, with its script or without."""
+        """Loads a page again, in a window of that size, with its script or without."""
         self.send("Page.navigate", url="about:blank")
         mobile = width < 600
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)

@@ -27,6 +27,12 @@ TORCH = importlib.util.find_spec("torch") is not None
 collect_ignore = [] if TORCH else NEED_TORCH
 
 
+def pytest_collection_modifyitems(items):
+    """Files with slow tests come first, so that at the end no process works on a long file while the others wait."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def pytest_terminal_summary(terminalreporter):
     if not TORCH:
         left_out = ", ".join(NEED_TORCH)

@@ -101,7 +101,7 @@ def test_the_wheel_holds_the_core_where_it_was_built_with_a_compiler(wheel, pyth
     with zipfile.ZipFile(plain) as archive:
         archive.extractall(tmp_path / "plain")
     for program in (["-m", "jsgmath"], ["-c", script]):
-        environment = os.environ | {"PYTHONPATH": str(tmp_path / "plain")}
+        environment = os.environ | {"PYTHONPATH": str(tmp_path / "plain"), "JSGMATH_NATIVE": ""}
         result = subprocess.run(
             [sys.executable, *program], cwd=tmp_path, env=environment, capture_output=True, text=True
         )

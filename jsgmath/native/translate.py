@@ -1,8 +1,8 @@
 """The formula's functions in other languages: translated from their Python text, so that the text exists once.
 
-The translator knows the little that `jsgmath/formula.py` and `jsgmath/special.py` use, where the languages mean the
-same: sums, products and quotients of numbers, comparisons, calls by position, tuples, ``if`` of a truth value, ``for``
-over ``range(n)``. Any other syntax is an error.
+The translator knows only what `jsgmath/formula.py` and `jsgmath/special.py` use and what all languages share: sums,
+products and quotients of numbers, comparisons, calls by position, tuples, ``if`` of a truth value, ``for`` over
+``range(n)``. Any other syntax is an error.
 """
 
 import ast

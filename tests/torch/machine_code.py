@@ -143,7 +143,7 @@ def nvidia(assembled):
         file.write(assembled["cubin"])
         file.flush()
         usage = tool(triton.knobs.nvidia.cuobjdump.path, "-res-usage", file.name)
-        sass = tool(triton.knobs.nvidia.nvdisasm.path, file.name)
+        sass = tool(triton.knobs.nvidia.nvdisasm.path, "-ndf", file.name)  # without an analysis of what flows where
     registers, stack, local = re.search(r"REG:(\d+) STACK:(\d+) .*?LOCAL:(\d+)", usage).groups()
     instructions = re.findall(r"^\s+/\*\w{4,}\*/\s+(?:@!?U?P\w+ +)?([A-Z][A-Z0-9_]*)", sass, re.MULTILINE)
     return dict(

@@ -155,7 +155,7 @@ def interrupt(folder, number, disposition):
                 break
         run.send_signal(number)
         try:
-            _, errors = run.communicate(timeout=30)
+            _, errors = run.communicate(timeout=300)  # a hang; where others run, seconds become a minute
         finally:
             run.kill()
     return run.returncode, errors

@@ -169,7 +169,7 @@ def test_a_run_that_began_on_a_gpu_continues_without_one_and_adds_its_time(tmp_p
     assert main(["--epochs", "2", "--out", str(straight)]) == 0
     assert main(["--epochs", "1", "--out", str(moved)]) == 0
     checkpoint = torch.load(moved / "checkpoint.pt")
-    checkpoint["optimizer"]["param_groups"][0]["capturable"] = True  # as it is there
+    checkpoint["optimizer"]["param_groups"][0]["capturable"] = True  # as a GPU leaves it
     checkpoint["seconds"] = 1000.0
     del checkpoint["sha256"]
     torch.save(checkpoint | {"sha256": digest(checkpoint)}, moved / "checkpoint.pt")

@@ -203,7 +203,7 @@ def split_folders(path: Path) -> list[Path]:
     """The folders of training and of test pictures, or nothing if one of them is not there.
 
     Raises:
-        ValueError: there are two of one name, in capitals and not.
+        ValueError: two folders have the same name but for the case of its letters.
     """
     found: dict[str, Path] = {}
     for folder in sorted(path.iterdir()):

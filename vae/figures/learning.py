@@ -1,4 +1,4 @@
-"""Learning curves beside the paper's final numbers: the reconstruction of test images after each epoch."""
+"""Learning curves with the paper's final numbers: the reconstruction of test images after each epoch."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What ``python -m vae.sweep best`` prints: the best alphas of the runs in a folder, and what stands beside them."""
+"""What ``python -m vae.sweep best`` prints: the best alphas of the runs, with learnt alphas and baselines."""
 
 import json
 import textwrap
@@ -27,13 +27,13 @@ and noise. It is right for an alpha named beforehand; the lowest of several mean
 choice by train loses to it too high. As good: alphas whose difference from the chosen one, seed by seed, has an \
 interval with 0 in it, each taken by itself."""
 ONE_SEED = "One seed has no interval: whether an alpha is better or had better luck cannot be told. Train more seeds."
-LEARNT = "A learnt alpha lowers the whole loss, of which the divergence is a part, not the reconstruction alone."
+LEARNT = "A learnt alpha lowers the whole loss, reconstruction and divergence, not the reconstruction alone."
 
 
 @dataclass(frozen=True)
 class Best:
     """Show the best alpha of each skewed divergence by training images, for which no others are needed, and by test
-    images, with intervals over seeds; learnt alphas and baselines beside them."""
+    images, with intervals over seeds, followed by learnt alphas and baselines."""
 
     folder: Annotated[Path, tyro.conf.Positional] = Path("sweeps")
     """Where the folders of the runs are, at any depth."""
@@ -77,7 +77,7 @@ def comparison_table(found: Comparison) -> str:
     for settings, group in found.learnt.items():
         alpha = SeedMean.of([run.alpha for run in group.runs]).text(3)
         rows.append((without_alpha(settings), [f"learnt from {settings.alpha:g}", alpha, *columns(group), ""]))
-    rows.sort(key=lambda row: rank(row[0]))  # puts what was learnt beside its grid
+    rows.sort(key=lambda row: rank(row[0]))  # puts a learnt alpha next to its grid
     rows += [(settings, ["", "", *columns(group), ""]) for settings, group in found.baselines.items()]
     remarks = [f"{name(settings)}: {said}." for settings, grid in found.grids.items() for said in grid.remarks()]
     lines = lay_out([HEAD, *([name(settings), *cells] for settings, cells in rows)])
@@ -94,7 +94,7 @@ def columns(group: SeedGroup) -> list[str]:
 
 
 def lay_out(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Aligns the columns, the last of which is folded; a name with nothing beside it reaches as far as nothing is."""
+    """Aligns the columns and folds the last one; a name extends over the empty columns to its right."""
     widths = [max(len(row[column]) for row in rows if row[1] or column) for column in range(len(HEAD) - 1)]
     start = sum(widths) + 2 * len(widths)
     lines = []

@@ -20,7 +20,7 @@ from vae.objective import Backend, Divergence
 from vae.training.settings import Settings, check
 
 DESCRIPTION = """\
-Train many models: every alpha of every skewed divergence, and baselines beside them, for several seeds. Lists are
+Train many models: every alpha of every skewed divergence, and baselines, for several seeds. Lists are
 separated by commas; numbers in them may be ranges start:stop:step, which include their stop.
 
   python -m vae.sweep --dataset mnist --seeds 3                            the paper's Figure 3, three times
@@ -47,7 +47,7 @@ class Sweep:
     """Many training runs."""
 
     dataset: str = Settings.dataset
-    """A list of those of python -m vae.train; --data alone means one's own images."""
+    """A list of those of python -m vae.train; --data alone means own images."""
 
     divergences: str = "jsg,jsg-dual"
     """Skewed ones: jsg, jsg-dual, or both."""
@@ -83,7 +83,7 @@ class Sweep:
     """Adam's learning rate."""
 
     data: Annotated[Path | None, place("the usual places are searched")] = None
-    """Where the images are: those of --dataset, or one's own in idx, npz or hdf5 files or a folder of pictures."""
+    """Where the images are: those of --dataset, or own images in idx, npz or hdf5 files or a folder of pictures."""
 
     deterministic: bool = Settings.deterministic
     """Use only operations that give the same bits each time, on a GPU too, where it costs speed."""
@@ -148,7 +148,7 @@ def cells(sweep: Sweep) -> list[Settings]:
         check(cell)
     name, times = Counter(cell.name() for cell in made).most_common(1)[0]
     if times > 1:
-        raise UserError(f"{name} is wanted {times} times; name each value once, numbers to at most six digits")
+        raise UserError(f"{name} is named {times} times; name each value once, numbers to at most six digits")
     return made
 
 

@@ -160,7 +160,7 @@ class Stack:
 
     @torch.no_grad()
     def hand_back(self) -> None:
-        """Gives every training its model and its optimiser as they are now."""
+        """Copies the trained weights and the optimiser's state back to every training."""
         for parameter, members in self.members():
             for index, (training, own) in enumerate(members):
                 own.copy_(parameter[index])

@@ -45,7 +45,7 @@ images = functools.lru_cache(maxsize=4)(prepare)  # a worker reads each data set
 
 
 def train_cells(cells: list[Settings], command: list[str]) -> list[dict[str, float] | Exception]:
-    """Trains the cells to their ends, from where their folders say they are, several of them as one program.
+    """Trains the cells to their ends, resuming each from its folder; several cells train as one program.
 
     Args:
         command: what ``run.json`` says that started the runs.

@@ -1,4 +1,4 @@
-"""Digests, by which a run's files tell damage and tell whose they are."""
+"""Digests that show whether a run's files are damaged, and to which run they belong."""
 
 import hashlib
 import json

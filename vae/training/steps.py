@@ -85,10 +85,13 @@ class NotFinite(Exception):
     """A loss is not finite after a step, which is counted from 0."""
 
     def __init__(self, terms: list[float], step: int):
-        bad = [name for name, value in zip(TERMS, terms, strict=True) if not math.isfinite(value)]
+        super().__init__(terms, step)  # both, since pickle makes it again from them, for another process of a sweep
+        self.terms, self.step = terms, step
+
+    def __str__(self) -> str:
+        bad = [name for name, value in zip(TERMS, self.terms, strict=True) if not math.isfinite(value)]
         # If a term is not finite, neither is the loss. The loss is named only where weight * divergence overflows.
-        super().__init__(" and ".join(bad[:-1] or bad))
-        self.step = step
+        return " and ".join(bad[:-1] or bad)
 
     @staticmethod
     def check(terms: list[list[float]], first: int = 0) -> None:

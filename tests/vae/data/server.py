@@ -45,7 +45,7 @@ class Server(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.content = dict(CONTENT)
         self.delay = 0.0  # seconds before an answer
-        self.cut = set()  # names of files of which half is sent
+        self.cut = set()  # names of files that are sent by half
         self.asked = []
         self.url = f"http://127.0.0.1:{self.server_address[1]}/"
 

@@ -50,7 +50,7 @@ def test_if_two_processes_fetch_at_once_one_waits(server, small_mnist, tmp_path)
             both = [stack.enter_context(subprocess.Popen(command, **pipes)) for _ in range(2)]
             for process in both:
                 assert process.stdout.readline() == "another process is fetching mnist; waiting for it\n"
-        outputs = [process.communicate(timeout=60) for process in both]
+        outputs = [process.communicate(timeout=300) for process in both]
     said = f"mnist: 60,000 + 10,000 images in {tmp_path / 'data' / 'mnist'}, verified: sha256\n"
     assert [(process.returncode, *output) for process, output in zip(both, outputs, strict=True)] == [(0, said, "")] * 2
     assert sorted(server.asked) == sorted(CONTENT)  # each file once

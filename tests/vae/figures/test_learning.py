@@ -1,4 +1,4 @@
-"""The learning curves stand beside the paper's numbers, and their table says when each passes its number."""
+"""The learning curves are drawn with the paper's numbers, and the table says when each passes its number."""
 
 from tests.vae.figures.grid import lines, row_of
 from tests.vae.runs.add_run import add_run

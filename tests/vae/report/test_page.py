@@ -68,7 +68,7 @@ def gaussians():
 def test_the_values_of_the_page_are_those_of_python(chromium, page, function, reference, convention):
     chromium.open(page)
     found = numbers(chromium, f"jsgmath.{function}", *([alpha, convention] for alpha in ALPHAS))
-    # 20 operations on doubles, none of which cancels, leave 1e-14; the page promises 1e-12.
+    # 20 operations on doubles that do not cancel leave 1e-14; the page promises 1e-12.
     np.testing.assert_allclose(found, reference(*gaussians(), ALPHAS, convention=convention), rtol=1e-13)
     assert (found[0] == 0).all()
 

@@ -1,4 +1,4 @@
-"""The command line of a sweep as a list of trainings: all that is wanted, each once, and nothing that is not."""
+"""The command line of a sweep becomes a list of trainings: those that it names, each once."""
 
 import shlex
 from fractions import Fraction
@@ -67,7 +67,7 @@ def test_alphas_may_be_learnt_without_a_grid():
 
 def test_what_all_trainings_share_is_what_the_trainer_makes_of_the_same_words(tmp_path):
     words = shlex.split("--epochs 7 --backend eager --batch-size 32 --lr .01 --likelihood laplace --deterministic")
-    words += ["--data", str(tmp_path)]  # which alone means one's own images
+    words += ["--data", str(tmp_path)]  # --data alone means own images
     (cell,) = cells(parse_sweep(["--divergences", "", "--baselines", "kl-qp:2", *words]))
     assert cell == parse_settings(["--divergence", "kl-qp", "--weight", "2", *words])
     (cell,) = cells(parse_sweep(["--divergences", "", "--baselines", "kl-qp:2", "--dataset=mnist", *words]))
@@ -115,10 +115,10 @@ def test_tenths_are_the_doubles_that_one_would_write():
         (["--baselines", "kl-qp:"], "--baselines: '' is no number"),
         (["--baselines", "kl-qp:1:4:1"], "--baselines: '1:4:1' is no number"),
         (["--baselines", "kl-qp:-1"], "--baselines: numbers must be finite and not negative, got -1"),
-        (["--baselines", "kl-qp,kl-qp:1"], "fashion-mini-kl-qp is wanted 2 times; name each value once"),
+        (["--baselines", "kl-qp,kl-qp:1"], "fashion-mini-kl-qp is named 2 times; name each value once"),
         (["--dataset", "mnist,imagenet"], "--dataset: there is no 'imagenet'; there are fashion-mini, fashion, mnist"),
         (["--dataset", ""], "--dataset must name at least one"),
-        (["--dataset", "mnist,mnist"], "mnist-jsg-0.1 is wanted 2 times"),
+        (["--dataset", "mnist,mnist"], "mnist-jsg-0.1 is named 2 times"),
         (["--alphas", "1.2"], "--alphas must lie in [0, 1], got 1.2"),
         (["--alphas", "0:2:.5"], "--alphas must lie in [0, 1], got 1.5"),
         (["--alphas", "-.1:.9:.1"], "--alphas: numbers must be finite and not negative, got -.1"),
@@ -132,8 +132,8 @@ def test_tenths_are_the_doubles_that_one_would_write():
         (["--alphas", ".1:.9:.3"], "--alphas: the steps of .1:.9:.3 go past its stop, from 0.7 on"),
         (["--alphas", "0:1:.001"], "--alphas: a range has at most 1,000 values, 0:1:.001 has more"),
         (["--alphas", "0:1:1e-999999"], "--alphas: a range has at most 1,000 values"),
-        (["--alphas", ".3,.2:.4:.1"], "fashion-mini-jsg-0.3 is wanted 2 times; name each value once"),
-        (["--alphas", ".1234567,.1234568"], "fashion-mini-jsg-0.123457 is wanted 2 times"),
+        (["--alphas", ".3,.2:.4:.1"], "fashion-mini-jsg-0.3 is named 2 times; name each value once"),
+        (["--alphas", ".1234567,.1234568"], "fashion-mini-jsg-0.123457 is named 2 times"),
         (["--alphas", ""], "--divergences need --alphas or --learn-alpha"),
         (["--weights", ""], "--divergences need --weights"),
         (["--weights", "1,inf"], "--weights: numbers must be finite and not negative, got inf"),

@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import math
+import pickle
 
 import pytest
 import torch
@@ -163,6 +164,13 @@ def test_those_that_are_behind_come_first_and_then_all_go_on_together(start, mon
     assert built == [2, 3]  # each, on a GPU, to be recorded as a graph
 
 
+def test_the_error_of_a_loss_that_is_not_finite_is_the_same_in_another_process():
+    """Dask sends it with the `UserError` that names it, and cannot read the answer if it cannot make it again."""
+    error = NotFinite([1.0, math.nan, math.nan], 4)
+    copy = pickle.loads(pickle.dumps(error))
+    assert (str(copy), copy.step) == (str(error), 4) == ("divergence", 4)
+
+
 def test_one_whose_loss_is_not_finite_stops_alone(start):
     cells = [{"divergence": "kl-qp"}, {"divergence": "kl-qp", "weight": 3e38, "seed": 3}, {"divergence": "jsg"}]
     trainings, alone = start(cells), start(cells, "alone")
@@ -205,7 +213,7 @@ def test_evaluation_of_a_stack_is_that_of_each(start, few):
 @pytest.fixture
 def without_a_gpu(monkeypatch):
     """A graph's recording and replay are a GPU's; here the step itself runs instead, and warms up as it would there."""
-    monkeypatch.setattr(vae.training.steps, "record", lambda step: step)
+    monkeypatch.setattr(vae.training.steps, "record_graph", lambda step: step)
     monkeypatch.setattr(vae.training.steps, "warm_up", lambda steps: [step() for step in steps * 3])
 
 

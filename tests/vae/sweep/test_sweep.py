@@ -276,7 +276,7 @@ def test_a_stopped_sweep_shows_the_command_to_go_on_with_but_no_password(tmp_pat
     def stopped(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(vae.sweep.__main__.engine, "run", stopped)
+    monkeypatch.setattr(vae.sweep.__main__.engine, "run_groups", stopped)
     monkeypatch.chdir(tmp_path)
     assert main([*SWEEP, "--data", images, "--scheduler", "tls://me:sec/r@t@host:8786"]) == 130
     said = capsys.readouterr()
@@ -291,7 +291,7 @@ def test_a_sweep_says_how_far_it_is_and_misses_runs_that_are_elsewhere(tmp_path,
         for (cell,) in groups:
             yield cell, {"train_reconstruction": 1.0, "test_reconstruction": 2.0}
 
-    monkeypatch.setattr(vae.sweep.__main__.engine, "run", elsewhere)
+    monkeypatch.setattr(vae.sweep.__main__.engine, "run_groups", elsewhere)
     monkeypatch.setattr(vae.sweep.__main__, "QUIET", 0.0)
     monkeypatch.chdir(tmp_path)
     assert main([*SWEEP, "--epochs", "5", "--data", images, "--out", "few"]) == 2

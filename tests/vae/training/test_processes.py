@@ -186,8 +186,8 @@ def two(tmp_path_factory):
 def check_curves(folder, expected):
     for row, of_one in zip(results(folder)[0], results(expected)[0], strict=True):
         assert row.pop("split") == of_one.pop("split")
-        # Float32 sums in another order, and convolutions of other batches: 1e-7, of which a few steps of Adam, which
-        # divides small gradients by their size, make 8e-4 at most on a processor with AMX (4e-6 on one without), and
+        # Float32 sums in another order, and convolutions of other batches, differ by 1e-7. Adam divides small gradients
+        # by their size, so that a few steps make it 8e-4 at most on a processor with AMX (4e-6 on one without), and
         # each epoch five times that. The gradients themselves are compared below.
         assert row == pytest.approx(of_one, rel=2e-3 * 5 ** (row["epoch"] - 1))
 
