@@ -49,14 +49,13 @@ def jsg(
     Raises:
         TypeError: an argument is not a Gaussian, the arguments come from different libraries, or alpha is not real.
         ValueError: alpha is outside [0, 1], the convention is unknown, the dimensions differ, the batch shapes do not
-            broadcast, or the covariances are too ill-conditioned to be diagonalised together in float64.
-        ArithmeticError: 1600 digits do not tell which float is nearest to a value.
+            broadcast, a covariance is not positive definite in exact arithmetic, or a log-variance beyond 10,000 meets
+            a full covariance.
+        ArithmeticError: 1600 digits, or 5120 bits for full covariances, do not tell which float is nearest to a value.
 
-    Accuracy: between diagonal Gaussians correctly rounded: the float nearest to the truth (``tests/native``,
-    ``tests/test_nearest.py``).  Between full covariances of condition up to 1e14, within 0.6 ulp, or 5 ulp
-    (2.6 measured) if several directions have the same ratio of variances (``tests/reduction/test_full.py``).  Where a
-    long double is a double, these limits are 9 and 13 ulp.  torch and JAX compute in their own precision, in which
-    near-equal Gaussians lose nothing (``tests/interop/test_interop.py``).
+    Accuracy: correctly rounded: the float nearest to the truth (``tests/native``, ``tests/test_nearest.py``,
+        ``tests/test_nearest_full.py``), of full covariances up to condition 1e14 and beyond.  torch and JAX compute in
+        their own precision, in which near-equal Gaussians lose nothing (``tests/interop/test_interop.py``).
 
     References:
         [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599

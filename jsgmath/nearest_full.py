@@ -57,7 +57,8 @@ class Whole(NamedTuple):
 
     def plus(self, other: "Whole") -> "Whole":
         low = min(self.exponent, other.exponent)
-        return Whole(sum(x.numbers << (x.exponent - low) for x in (self, other)), low)
+        one, two = (x.numbers << (x.exponent - low) for x in (self, other))
+        return Whole(one + two, low)
 
     def times(self, factor: Fraction) -> "Whole":
         """The product with a number whose denominator is a power of two."""
@@ -304,7 +305,8 @@ class Rational(NamedTuple):
 
     def plus(self, other: "Rational") -> "Rational":
         unit = Fraction(1, math.lcm(self.scale.denominator, other.scale.denominator))
-        return Rational(sum(int(x.scale / unit) * x.numbers for x in (self, other)), unit)
+        one, two = (int(x.scale / unit) * x.numbers for x in (self, other))
+        return Rational(one + two, unit)
 
     def times(self, factor: Fraction) -> "Rational":
         return Rational(self.numbers, self.scale * factor)

@@ -6,6 +6,8 @@ few others.  So the bits do not depend on the fast arithmetic, which is the comp
 longest float that the machine has.
 """
 
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,7 @@ from jsgmath.working import evaluated
 # NumPy's bound is proved within these limits (diagonal.hpp has wider ones of the core): of variances and displacements,
 # and of alpha.
 LARGEST, LEAST_ALPHA = 2.0**100, 2.0**-60
-# In fewer dimensions the last path takes no longer than NumPy, which needs 2 ms, so it comes next after the core.
+# Where the core leaves open so many rows times dimensions, NumPy is next; for fewer, the last path takes no longer.
 NUMPY_FROM = 12
 # The divergences of full covariances that NumPy rounds: no intermediate result leaves the range of a double.
 LARGEST_VALUE = 2.0**900
@@ -70,11 +72,12 @@ def _nearest(
     compute = native.diagonal if diagonal else native.full
     if native.CORE is not None and (diagonal or native.takes(forms, N1.dim)):
         values, left = compute(divergence, reverse, forms, arrays, alpha, shape, N1.dim, single)
-        if left and not diagonal and N1.dim >= NUMPY_FROM:
+        if left * N1.dim >= NUMPY_FROM and not diagonal:
             open_ = np.isnan(values)
             parts = _part(N1, shape, open_), _part(N2, shape, open_)
             alphas = np.broadcast_to(alpha, shape)[open_]
             values[open_] = _full_by_numpy(divergence, reverse, *parts, alphas, alphas.shape, dtype)
+            left = np.count_nonzero(np.isnan(values))
     else:
         by_numpy = _by_numpy if diagonal else _full_by_numpy
         values = by_numpy(divergence, reverse, N1, N2, alpha, shape, dtype)
@@ -148,7 +151,7 @@ def _full_by_numpy(
     except NotDiagonalised:
         return np.full(shape, np.nan)
     with np.errstate(all="ignore"):
-        value, error = (sum(x) for x in zip(*parts, strict=True))
+        value, error = (reduce(add, x) for x in zip(*parts, strict=True))
         lower, upper = (x.astype(dtype).astype(np.float64) for x in (value - error, value + error))
         decided = (lower == upper) & (value > 1 / LARGEST_VALUE) & (value < LARGEST_VALUE)
         decided = decided & ((alpha == 0) | (alpha >= LEAST_ALPHA))

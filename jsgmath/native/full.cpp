@@ -327,9 +327,10 @@ struct Reduction {
 
     x = root(norm_square(w.X, n, 2));
     unsound += sound_or_zero(x);
-    // The differences of two forms, and those that two_sum does not give exactly, have an error of their own.
-    double squares = b.form1 == STD || b.form2 == STD ? 4 * OPERATION : 0;
-    Lanes omega = (error1 + squares) * ratio + (error2 + squares);
+    // The difference of two doubles is an exact pair; others have an error of their own.
+    const bool doubles = (b.form1 == VAR || b.form1 == COV) && (b.form2 == VAR || b.form2 == COV);
+    const double rest = doubles ? 0 : 4 * OPERATION;
+    Lanes omega = (error1 + rest) * ratio + (error2 + rest);
     zeta = 8 * nu * double(n) * eta2;
     dx = zeta * x + double(n) * eta2 * omega + unsound;
     dx = zeta < 0x1p-20 ? dx : every(NAN_);
