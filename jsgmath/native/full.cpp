@@ -176,6 +176,33 @@ void multiply_transposed(const Wide *C, Wide *x, int64_t n) {
   }
 }
 
+// The lower triangle of B becomes L^-1 B, for a lower triangular B; `inverses` has room for n numbers.
+void divide_left(Wide *B, const Wide *L, Wide *inverses, int64_t n) {
+  for (int64_t k = 0; k < n; k++) inverses[k] = wide(1) / L[k * n + k];
+  for (int64_t j = 0; j < n; j++) {
+    Wide *column = B + j * n;
+    for (int64_t k = j; k < n; k++) {
+      const Wide f = column[k] = column[k] * inverses[k], *before = L + k * n;
+      for (int64_t i = k + 1; i < n; i++) column[i] = minus_product(column[i], before[i], f);
+    }
+  }
+}
+
+// The lower triangle of (I + N)(I + N)' - I, for a lower triangular N.
+void square_of_sum(const Wide *N, Wide *M, int64_t n) {
+  for (int64_t j = 0; j < n; j++) {
+    for (int64_t i = j; i < n; i++) M[j * n + i] = N[j * n + i];
+    M[j * n + j] = N[j * n + j] + N[j * n + j];
+  }
+  for (int64_t j = 0; j < n; j++) {
+    Wide *column = M + j * n;
+    for (int64_t k = 0; k <= j; k++) {
+      const Wide *before = N + k * n, f = before[j];
+      for (int64_t i = j; i < n; i++) column[i] = plus_product(column[i], before[i], f);
+    }
+  }
+}
+
 // The sum of g(t) or gs(t) over the pivots 1 + t.
 template <class Kernel>
 Wide sum_of_kernels(const Wide *pivots, int64_t n) {
@@ -290,12 +317,14 @@ struct Reduction {
   Lanes delta, zeta;  // the norm of d, and its relative error
   Lanes norm_n, v2, frobenius;  // the norm of T - I; bounds on the squares of the spectral norm of V and of its other one
   Lanes theta, q;               // the errors of A and of V'V relative to themselves
+  bool far;  // whether T is L^-1 times the factor of S1, which is better for far pairs, or comes from S1 - S2
+  Lanes apart;  // if it is, the error of A relative to itself, which dx then does not contain
 
-  // Finds X and d.
-  Reduction(Workspace &w, const Loaded &in) : w(w), n(w.n), nu(2 * (w.n + 16) * OPERATION) {
+  // Finds X and d, and T if `far`.
+  Reduction(Workspace &w, const Loaded &in, bool far) : w(w), n(w.n), nu(2 * (w.n + 16) * OPERATION), far(far), apart{} {
     const Batch &b = in.batch;
     Wide *S1 = w.X, *S2 = w.K;
-    double error1 = in.covariance(b.form1, b.scale1, b.scale1_stride, S1, w.L);
+    double error1 = in.covariance(b.form1, b.scale1, b.scale1_stride, S1, w.T);
     double error2 = in.covariance(b.form2, b.scale2, b.scale2_stride, S2, w.L);
     Lanes ratio = {}, unsound = {}, largest = {};
     Lanes *scale = reinterpret_cast<Lanes *>(w.p);
@@ -308,22 +337,43 @@ struct Reduction {
       largest = larger(largest, larger(w.d[i].high, -w.d[i].high));
     }
     unsound += sound_or_zero(largest);
+    if (b.form2 != SCALE_TRIL) {
+      for (int64_t e = 0; e < n * n; e++) w.L[e] = S2[e];
+      factor(w.L, n);
+    }
+    Lanes *inverse = reinterpret_cast<Lanes *>(w.W), *sums = reinterpret_cast<Lanes *>(w.pivots);
+    Lanes eta2 = inverse_norm_square<false>(w.L, scale, inverse, sums, n);
+    solve<false>(w.L, w.d, n);
+    zeta = 8 * nu * double(n) * eta2;
+    delta = root(squares_high(w.d));
+    if (far) {
+      if (b.form1 != SCALE_TRIL) {
+        for (int64_t e = 0; e < n * n; e++) w.T[e] = S1[e];
+        factor(w.T, n);
+      }
+      Lanes mixed2 = inverse_norm_square<false>(w.T, scale, inverse, sums, n);
+      for (int64_t i = 0; i < n; i++) scale[i] = root(S1[i * n + i].high);
+      Lanes eta1 = inverse_norm_square<false>(w.T, scale, inverse, sums, n);
+      divide_left(w.T, w.L, w.pivots, n);
+      Lanes size = norm_square(w.T, n);
+      for (int64_t i = 0; i < n; i++) w.T[i * n + i] = w.T[i * n + i] - wide(1);
+      square_of_sum(w.T, w.X, n);
+      apart = 2 * nu * double(n) * (eta1 + eta2) + 5 * nu * root(double(n) * mixed2 * size) + unsound;
+      apart = apart < 0x1p-20 ? apart : every(NAN_);
+      x = root(norm_square(w.X, n, 2));
+      norm_n = root(norm_square(w.T, n));
+      dx = 2 * nu * norm_n * (2 + norm_n) + sound_or_zero(x) + 0 * (zeta < 0x1p-20 ? zeta : every(NAN_));
+      return;
+    }
     for (int64_t j = 0; j < n; j++)
       for (int64_t i = j; i < n; i++) {
         Wide difference = S1[j * n + i] - S2[j * n + i];
         S1[j * n + i] = S1[i * n + j] = difference;
       }
-    if (b.form2 != SCALE_TRIL) {
-      for (int64_t e = 0; e < n * n; e++) w.L[e] = S2[e];
-      factor(w.L, n);
-    }
-    Lanes *inverse = reinterpret_cast<Lanes *>(w.T), *sums = reinterpret_cast<Lanes *>(w.pivots);
-    Lanes eta2 = inverse_norm_square<false>(w.L, scale, inverse, sums, n);
     divide<false>(S1, w.L, n);
     transpose(S1, w.K, n);
     divide<true>(w.K, w.L, n);
     for (int64_t e = 0; e < n * n; e++) w.X[e] = w.K[e];
-    solve<false>(w.L, w.d, n);
 
     x = root(norm_square(w.X, n, 2));
     unsound += sound_or_zero(x);
@@ -331,10 +381,8 @@ struct Reduction {
     const bool doubles = (b.form1 == VAR || b.form1 == COV) && (b.form2 == VAR || b.form2 == COV);
     const double rest = doubles ? 0 : 4 * OPERATION;
     Lanes omega = (error1 + rest) * ratio + (error2 + rest);
-    zeta = 8 * nu * double(n) * eta2;
     dx = zeta * x + double(n) * eta2 * omega + unsound;
     dx = zeta < 0x1p-20 ? dx : every(NAN_);
-    delta = root(squares_high(w.d));
   }
 
   Lanes squares_high(const Wide *v) const {
@@ -343,11 +391,13 @@ struct Reduction {
     return sum;
   }
 
-  // Finds T, and V if it is needed.
+  // Finds T if it has not been found, and V if it is needed.
   void factors(bool inverse) {
-    for (int64_t e = 0; e < n * n; e++) w.T[e] = w.X[e];
-    factor_of_sum(w.T, w.pivots, n);
-    norm_n = root(norm_square(w.T, n));
+    if (!far) {
+      for (int64_t e = 0; e < n * n; e++) w.T[e] = w.X[e];
+      factor_of_sum(w.T, w.pivots, n);
+      norm_n = root(norm_square(w.T, n));
+    }
     if (inverse) {
       inverse_of_sum(w.T, w.V, n);
       Lanes norm_v = root(norm_square(w.V, n)), *sums = reinterpret_cast<Lanes *>(w.q);
@@ -363,7 +413,7 @@ struct Reduction {
       v2 = inverse_norm_square<true>(w.T, scale, reinterpret_cast<Lanes *>(w.V), sums, n);
       q = frobenius = Lanes{};
     }
-    theta = v2 * (dx + 2 * nu * (x + norm_n * norm_n));
+    theta = far ? apart : v2 * (dx + 2 * nu * (x + norm_n * norm_n));
     theta = theta < 0x1p-20 ? theta : every(NAN_);
   }
 
@@ -434,7 +484,7 @@ template <bool dual>
 Bounded first_bracket(Reduction &r, const WideWeights &w, Lanes &theta) {
   first_matrix(r, w.g2);
   Lanes kappa = first_kappa(r, w);
-  theta = kappa * w.g2.high * r.dx;
+  theta = kappa * w.g2.high * r.dx + r.apart;
   return bracket<dual>(r, kappa, theta);
 }
 
@@ -481,7 +531,7 @@ Two<Bounded, Bounded> from_means(Reduction &r, const WideWeights &weights, bool 
   Lanes u = root(r.squares_high(w.p));
   Lanes du = 2 * r.nu * b1 * u + narrow * (2 * r.nu * b1 * y + r.zeta * r.delta) + 1.1 * theta * y;
   du = narrow * du;
-  kl2 = mean_term(r, weights.g1, w.p, du, Lanes{});
+  kl2 = mean_term(r, weights.g1, w.p, du, 1.1 * r.apart);
   multiply_transposed(w.T, w.p, n);
   Lanes t = root(r.sum_norm_square(w.T));
   kl1 = kl1 + mean_term(r, weights.g2, w.p, t * (du + 2 * r.nu * u), 1.1 * r.theta);
@@ -506,9 +556,9 @@ WideWeights weights_of(const Lanes &alpha, bool reversed) {
   return to;
 }
 
-Bounded divergence(Workspace &w, const Loaded &in) {
+Bounded divergence(Workspace &w, const Loaded &in, bool far) {
   const Batch &batch = in.batch;
-  Reduction r(w, in);
+  Reduction r(w, in, far);
   Two<Bounded, Bounded> kl;
   WideWeights weights;
   if (batch.divergence == JEFFREYS) {
@@ -533,20 +583,33 @@ Bounded divergence(Workspace &w, const Loaded &in) {
 extern "C" int64_t NAME(const Batch &batch, int64_t first, int64_t last, double *errors) {
   Workspace workspace(batch.n);
   int64_t open = 0;
+  bool far = false;  // what decided the last block is tried first
   for (int64_t start = first; start < last; start += LANES) {
-    Bounded found = divergence(workspace, {batch, start, last, batch.n});
-    for (int lane = 0; lane < LANES && start + lane < last; lane++) {
-      const Pair value = {found.value.high[lane], found.value.low[lane]};
-      const double error = found.error[lane];
-      if (errors) {
-        double *to = errors + 3 * (start + lane);
-        to[0] = value.high, to[1] = value.low, to[2] = error;
-        continue;
+    const int64_t count = last - start < LANES ? last - start : LANES;
+    double values[LANES];
+    for (int64_t lane = 0; lane < count; lane++) values[lane] = NAN_;
+    for (int trial = 0; trial < 2; trial++, far = !far) {
+      Bounded found = divergence(workspace, {batch, start, last, batch.n}, far);
+      int64_t left = 0;
+      for (int64_t lane = 0; lane < count; lane++) {
+        const Pair value = {found.value.high[lane], found.value.low[lane]};
+        const double error = found.error[lane];
+        if (errors) {
+          double *to = errors + 3 * (start + lane);
+          if (trial == 0 || !(to[2] <= error)) to[0] = value.high, to[1] = value.low, to[2] = error;
+          left = 1;
+        } else if (values[lane] != values[lane]) {
+          const double bound = error == 0 ? 0 : 1.01 * error / value.high;
+          values[lane] = batch.single ? nearest_single(value, bound) : nearest(value, bound);
+          left += values[lane] != values[lane];
+        }
       }
-      const double bound = error == 0 ? 0 : 1.01 * error / value.high;
-      const double rounded = batch.single ? nearest_single(value, bound) : nearest(value, bound);
-      open += rounded != rounded;
-      batch.values[start + lane] = rounded;
+      if (!left) break;
+    }
+    if (errors) continue;
+    for (int64_t lane = 0; lane < count; lane++) {
+      open += values[lane] != values[lane];
+      batch.values[start + lane] = values[lane];
     }
   }
   return open;

@@ -75,8 +75,8 @@ def test_the_bound_of_the_core_holds_and_decides_well_conditioned_pairs(core, di
     decided, cores = [], [native.open_core(core, name)[0] for name in instruction_sets(core)]
     for number in range(150):
         n = int(rng.choice([1, 2, 3, 6, 12]))
-        S1 = covariance(rng, n, 10.0 ** rng.integers(0, 4))
-        S2 = covariance(rng, n, 10.0 ** rng.integers(0, 4)) if distance is None else nearby(rng, S1, distance)
+        S1 = covariance(rng, n, 10.0 ** rng.integers(0, 5))
+        S2 = covariance(rng, n, 10.0 ** rng.integers(0, 5)) if distance is None else nearby(rng, S1, distance)
         sides = [(rng.normal(size=n) * (distance or 1.0), "cov", S) for S in (S1, S2)]
         name, convention = full_points.DIVERGENCES[number % 5]
         point = full_points.Point(name, convention, float(rng.choice([0.1, 0.3, 0.9])), *sides)
@@ -84,7 +84,7 @@ def test_the_bound_of_the_core_holds_and_decides_well_conditioned_pairs(core, di
         with ctx.workprec(300):
             assert abs(arb(high) + arb(low) - full_points.truth(point)) <= float(bound)
         decided.append(bound < 2.0**-60 * high)
-    assert np.mean(decided) > (0.8 if distance is None else 0.95)
+    assert np.mean(decided) > 0.95
 
 
 def test_batches_strides_threads_and_lanes_change_no_bit(path, monkeypatch):
@@ -105,7 +105,7 @@ def test_batches_strides_threads_and_lanes_change_no_bit(path, monkeypatch):
 def test_what_the_core_leaves_open_in_many_dimensions_numpy_decides_first(core, monkeypatch):
     """The last path would take seconds."""
     rng = np.random.default_rng(3)
-    S1, S2 = (covariance(rng, 24, 1e7) for _ in range(2))
+    S1, S2 = (covariance(rng, 24, 1e9) for _ in range(2))
     monkeypatch.setattr(native, "CORE", native.open_core(core)[0])
     monkeypatch.setattr(rounding, "nearest_full", None)
     sides = [(np.zeros(24), "cov", S) for S in (S1, S2)]
