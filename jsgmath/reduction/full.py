@@ -43,7 +43,7 @@ def full_pairs(N1: Gaussian, N2: Gaussian) -> tuple[Reduced, np.ndarray]:
     )
 
 
-@np.errstate(over="ignore")
+@np.errstate(all="ignore")
 def flat(N: Gaussian, batch: tuple[int, ...]) -> FlatBatch:
     """A Gaussian, broadcast to a batch shape, with a single batch axis."""
     arrays = [(N.mean, 1), (N.scale, 1 if N.is_diagonal else 2), (N.factor, 2)]

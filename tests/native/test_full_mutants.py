@@ -20,7 +20,7 @@ MUTANTS = {
     "pivots that are not summed": ("full.cpp", "sum = plus_product(sum, column[i], column[i]);", ""),
     "the other weight": ("full.cpp", "congruence(r.w.V, w.g1,", "congruence(r.w.V, w.g2,"),
     "a mean without A^-1": ("full.cpp", "  multiply_transposed(w.V, w.q, n);\n", ""),
-    "a far pair without its error": ("full.cpp", "w.T[i * n + i] - wide(1)", "w.T[i * n + i] - wide(0.9999999999999999)"),
+    "a wrong T": ("full.cpp", "w.T[i * n + i] - wide(1)", "w.T[i * n + i] - wide(0.9999999999999999)"),
 }  # fmt: skip
 
 
