@@ -36,7 +36,7 @@ try:
     from flint import acb, arb, arb_mat, ctx, fmpq, fmpq_mat
     from flint.utils.flint_exceptions import DomainError
 except ImportError as error:
-    raise ImportError("jsgmath.certified needs python-flint; pip install 'jsgmath[certified]'") from error
+    raise ImportError("jsgmath.certified needs python-flint; pip install python-flint") from error
 
 PRECISIONS = [2**k for k in range(7, 21)]  # in bits
 EXACT_FROM = 1024  # bits; if fewer do not separate the truth from a float64, it may be one

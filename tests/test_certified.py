@@ -334,4 +334,4 @@ def test_without_python_flint_the_error_names_the_extra(use):
     program = (
         f"import sys; sys.modules['flint'] = None\ntry:\n    {use}\nexcept ImportError as error:\n    print(error)"
     )
-    assert run_python(program) == "jsgmath.certified needs python-flint; pip install 'jsgmath[certified]'"
+    assert run_python(program) == "jsgmath.certified needs python-flint; pip install python-flint"

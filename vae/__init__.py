@@ -4,15 +4,25 @@
 """
 
 import os
-from importlib.util import find_spec
+
+from vae import startup
 
 # torch reads this when it is imported. By default its waiting threads spin, which is slow while other programs run.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-_missing = [
-    name
-    for name in ("filelock", "matplotlib", "PIL", "pooch", "safetensors", "torch", "tqdm", "tyro")
-    if not find_spec(name)
-]
-if _missing:
-    raise ImportError(f"vae needs {', '.join(_missing)}; pip install 'jsgmath[vae]'")
+if startup.PROGRAM:
+    startup.prepare()
+
+startup.require_packages(
+    "vae",
+    {
+        "filelock": "filelock",
+        "matplotlib": "matplotlib",
+        "PIL": "pillow",
+        "pooch": "pooch",
+        "safetensors": "safetensors",
+        "torch": "torch",
+        "tqdm": "tqdm",
+        "tyro": "tyro",
+    },
+)

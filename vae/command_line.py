@@ -7,11 +7,13 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import tyro
 
 from vae.errors import UserError
+from vae.startup import memory_line, no_memory, stop_at_once
 
 T = TypeVar("T")
 
@@ -41,16 +43,53 @@ def parse_options(kind: type[T], program: str, description: str, arguments: list
     Raises:
         UserError: one line about the first mistake in it.
     """
+    refuse_repeated(arguments)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
             return tyro.cli(
-                kind, prog=program, description=description, args=arguments, config=(tyro.conf.FlagCreatePairsOff,)
+                kind,
+                prog=program,
+                description=description,
+                args=arguments,
+                config=(tyro.conf.FlagCreatePairsOff,),
+                registry=PATHS,
             )
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
         raise UserError(f"{first_paragraph(complaint.getvalue())}; see --help") from None
+
+
+def refuse_repeated(arguments: list[str]) -> None:
+    """Refuses an option that is given twice, as all but the last would be ignored."""
+    options = [argument.partition("=")[0].replace("_", "-") for argument in arguments if argument.startswith("--")]
+    for option in options:
+        if options.count(option) > 1:
+            raise UserError(f"{option} is given {options.count(option)} times; give it once")
+
+
+def path_of(words: list[str]) -> Path:
+    if not words[0]:
+        raise UserError("a path must not be empty, got ''; the current folder is .")
+    return Path(words[0])
+
+
+PATHS = tyro.constructors.ConstructorRegistry()
+
+
+@PATHS.primitive_rule
+def path_rule(found: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Path] | None:
+    """Paths as tyro reads them, but for the empty one, which would be the current folder."""
+    if found.type is not Path:
+        return None
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="PATH",
+        instance_from_str=path_of,
+        is_instance=lambda value: isinstance(value, Path),
+        str_from_instance=lambda value: [str(value)],
+    )
 
 
 def first_paragraph(box: str) -> str:
@@ -72,8 +111,10 @@ def run_program(program: str, work: Callable[[list[str]], int | None], arguments
     except BrokenPipeError:  # the reader of the output, such as head, closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 2
-    except (UserError, OSError) as error:  # OSError: a full disk, or a folder that was removed
-        print(f"{program}: {error}", file=sys.stderr)
+    except (UserError, OSError, RuntimeError, MemoryError) as error:  # OSError: a full disk, or a removed folder
+        if not isinstance(error, UserError | OSError) and not no_memory(error):
+            raise
+        print(f"{program}: {memory_line(error) if no_memory(error) else error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
         message = interrupt.args and interrupt.args[0]
@@ -88,7 +129,7 @@ def listen_to_signals() -> None:
     if threading.current_thread() is not threading.main_thread():
         return  # Python sets signal handlers in the main thread only
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
-        if signal.getsignal(number) is signal.SIG_IGN:
+        if signal.getsignal(number) in (signal.SIG_IGN, stop_at_once):
             signal.signal(number, handler)
 
 

@@ -46,13 +46,13 @@ from tqdm import tqdm
 from jsgmath.torch import kl_standard_normal
 from vae import command_line
 from vae.command_line import place
-from vae.data import Images, load
+from vae.data import Images
 from vae.errors import UserError
 from vae.evidence import Estimate, binarise, bootstrap_interval, importance_sampling
 from vae.likelihood import UNITS, Likelihood, log_density
 from vae.model import VAE
 from vae.objective import TERMS, Objective, prepare_backend
-from vae.runs.run import WEIGHTS, Run, check_digests, load_model, read_run
+from vae.runs.run import WEIGHTS, Run, check_digests, load_images, load_model, read_run
 from vae.threads import choose_threads
 from vae.training.environment import describe_environment
 from vae.training.folder import RunFolder
@@ -95,8 +95,8 @@ class EvaluateOptions:
     batch_size: int = 64
     """Images in a batch."""
 
-    data: Annotated[Path | None, place("the usual places are searched")] = None
-    """Where the files of the runs' data set are."""
+    data: Annotated[Path | None, place("where the run found them")] = None
+    """Where the images of the runs are."""
 
     seed: int = 0
     """Determines the choice of images, their binarisation, the draws and the resamples."""
@@ -121,9 +121,7 @@ def evaluate_run(run: Run, options: EvaluateOptions) -> dict[str, Any]:
     settings = run.settings
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     backend = prepare_backend("auto", device)
-    dataset = load(settings.dataset, options.data).to(device)
-    if dataset.sha256 != run.sha256:
-        raise UserError(f"{run.path} was trained on other data: the sha256 in its run.json differ; pass it with --data")
+    dataset = load_images(run, options.data).to(device)
     test_images = dataset.test_images
     model = load_model(run, test_images.shape[-1], device)
     check_digests(run)

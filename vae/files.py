@@ -52,9 +52,18 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def write(path: Path, content: bytes | str) -> None:
-    """Replaces the file ``path``, as ``replacing`` does; text is written as UTF-8."""
+    """Replaces the file ``path``, as ``replacing`` does; text is written as `utf8`."""
     with replacing(path) as file:
-        file.write(content.encode() if isinstance(content, str) else content)
+        file.write(utf8(content) if isinstance(content, str) else content)
+
+
+def utf8(text: str) -> bytes:
+    """Text as UTF-8; the bytes of names of files that are not UTF-8 become escapes.
+
+    >>> utf8("runs/" + chr(0xDCFF))
+    b'runs/\\\\udcff'
+    """
+    return text.encode(errors="backslashreplace")
 
 
 def followed(path: Path) -> Path:

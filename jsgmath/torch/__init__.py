@@ -6,7 +6,7 @@
 from importlib.util import find_spec
 
 if not find_spec("torch"):
-    raise ImportError("jsgmath.torch needs torch; pip install 'jsgmath[torch]'")
+    raise ImportError("jsgmath.torch needs torch; pip install torch")
 
 from jsgmath.torch.functions import (
     jsg_diagonal,

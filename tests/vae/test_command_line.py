@@ -52,6 +52,8 @@ def complaint(capsys) -> str:
         (["--learn-alpha", "--divergence", "kl-qp"], "--learn-alpha needs --divergence jsg or jsg-dual"),
         (["--learn-alpha", "--alpha", "0"], "an --alpha inside (0, 1), got jsg and 0.0"),
         (["--resume"], "--resume needs --out"),
+        (["--out", ""], "a path must not be empty, got ''; the current folder is ."),
+        (["--alpha", ".2", "--alpha=.3"], "--alpha is given 2 times; give it once"),
         (["--resume", "--out", "nowhere"], "nowhere holds no run to resume"),
         (["--dataset", "fashion-mini", "--data", "."], "fashion-mini is embedded"),
         (["--data", "."], "holds no pictures"),

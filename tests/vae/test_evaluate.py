@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch.distributions import Normal, kl_divergence
 
 import vae.evaluate
+import vae.runs.run
 import vae.train
 import vae.training.training
 from vae.data import load
@@ -42,7 +43,7 @@ def runs(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(vae.training.training, "load", lambda name, path: few)
         patch.setattr(vae.training.training, "draw_all", lambda *arguments: None)
-        patch.setattr(vae.evaluate, "load", lambda name, path: few)
+        patch.setattr(vae.runs.run, "load", lambda name, path: few)
         for name, options in RUNS.items():
             assert vae.train.main(["--epochs", "1", "--out", str(folder / name), *options]) == 0
         yield folder
@@ -356,7 +357,7 @@ def test_an_error_that_names_no_run_gets_its_name(runs, capsys, monkeypatch):
     def missing(name, path):
         raise UserError("no Fashion-MNIST here")
 
-    monkeypatch.setattr(vae.evaluate, "load", missing)
+    monkeypatch.setattr(vae.runs.run, "load", missing)
     assert main([str(runs / "jsg"), *OPTIONS]) == 2
     assert complaint(capsys) == f"vae.evaluate: {runs / 'jsg'}: no Fashion-MNIST here\n"
 

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import sys
+import tempfile
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,10 @@ from vae.errors import UserError
 
 def cache_folder() -> Path:
     """This program's folder in the user's cache folder, which depends on the platform."""
-    home = Path.home()
+    try:
+        home = Path.home()
+    except RuntimeError:  # this user has no home
+        home = Path(tempfile.gettempdir())
     if sys.platform == "darwin":
         caches = home / "Library" / "Caches"
     elif sys.platform == "win32":

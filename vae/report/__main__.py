@@ -10,7 +10,7 @@ import tyro
 from vae import command_line
 from vae.command_line import place
 from vae.errors import UserError
-from vae.files import write
+from vae.files import utf8, write
 from vae.report.collect import collect
 from vae.report.page import build_page
 from vae.threads import choose_threads
@@ -62,7 +62,7 @@ def write_report(options: ReportOptions) -> int:
     except OSError as error:
         raise UserError(f"cannot write {options.out}: {error.strerror}") from None
     count = len(contents.shown)
-    print(f"{options.out}: {count} run{'s' * (count != 1)}, {len(page.encode()) / 1000:,.0f} kB")
+    print(f"{options.out}: {count} run{'s' * (count != 1)}, {len(utf8(page)) / 1000:,.0f} kB")
     return 2 if contents.damaged else 0
 
 

@@ -11,12 +11,11 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from vae.data import load
 from vae.errors import UserError
 from vae.runs.comparisons import compare
 from vae.runs.evaluation import Unusable, read_evidence
 from vae.runs.groups import read_runs
-from vae.runs.run import DAMAGE, WEIGHTS, Run, load_model
+from vae.runs.run import DAMAGE, WEIGHTS, Run, load_images, load_model
 from vae.runs.statistics import SeedMean
 from vae.training.pictures import draw_all
 from vae.training.settings import Settings
@@ -188,9 +187,7 @@ def draw_pictures(run: Run, history: list[dict[str, Any]], data: Path | None) ->
     Raises:
         UserError: the model is damaged, or its images are not there.
     """
-    dataset = load(run.settings.dataset, data)
-    if dataset.sha256 != run.sha256:
-        raise UserError(f"{run.path} was trained on other data: the sha256 in its run.json differ; pass it with --data")
+    dataset = load_images(run, data)
     model = load_model(run, dataset.test_images.shape[-1], torch.device("cpu"))
     with tempfile.TemporaryDirectory() as folder:
         draw_all(Path(folder), model, dataset, history, run.settings.title())

@@ -5,7 +5,7 @@ import html
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from vae.files import csv_text
+from vae.files import csv_text, utf8
 from vae.report.collect import TERMS, Contents, Section, ShownGroup, ShownRun, way
 from vae.report.plots import by_alpha, curves_picture, log_evidence, reconstruction
 from vae.runs.comparisons import heading, name
@@ -174,7 +174,7 @@ def epoch_rows(shown: ShownRun) -> Iterable[dict[str, Any]]:
 
 
 def csv_link(file: str, what: str, rows: Iterable[Mapping[str, Any]]) -> str:
-    data = base64.b64encode(csv_text(list(rows)).encode()).decode()
+    data = base64.b64encode(utf8(csv_text(list(rows)))).decode()
     return f'<a class="button" download="{file}" href="data:text/csv;charset=utf-8;base64,{data}">{file}: {what}</a>'
 
 

@@ -1,9 +1,10 @@
 """Runs on disk, grouped by their settings and chosen for a figure, with the commands for missing ones."""
 
+import os
 import shlex
 import statistics
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -205,7 +206,7 @@ def read_runs(*folders: Path) -> RunCollection:
     runs: dict[Settings, list[Run]] = {}
     first: dict[str, Run] = {}
     damaged, left_out = [], []
-    for path in sorted({found.parent for folder in folders for found in folder.rglob("run.json")}):
+    for path in sorted(run_folders(folders)):
         try:
             run = read_run(path)
         except UserError as error:
@@ -221,6 +222,21 @@ def read_runs(*folders: Path) -> RunCollection:
         else:
             same.append(run)
     return RunCollection({settings: same for settings, same in runs.items() if same}, damaged, left_out)
+
+
+def run_folders(folders: Iterable[Path]) -> Iterator[Path]:
+    """The folders with a run, at any depth. Links to folders are followed, and no folder is visited twice."""
+    visited = set()
+    for folder in folders:
+        for place, names, files in os.walk(folder, followlinks=True):
+            status = os.stat(place)
+            if (status.st_dev, status.st_ino) in visited:
+                names.clear()
+                continue
+            visited.add((status.st_dev, status.st_ino))
+            names.sort(key=lambda name: os.path.islink(os.path.join(place, name)))  # a folder's own name before links
+            if "run.json" in files:
+                yield Path(place)
 
 
 def what(settings: Settings) -> Settings:
@@ -265,7 +281,7 @@ def command(settings: Settings) -> str:
             if value is not True:
                 words.append(f"{value:.12g}" if isinstance(value, float) else str(value))
     if settings.dataset == "own":
-        words += ["--data", "PATH"]  # no run records its path
+        words += ["--data", "PATH"]
     return shlex.join(words)
 
 

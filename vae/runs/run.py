@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
+from vae.data import Dataset, load
 from vae.errors import UserError
 from vae.model import VAE
 from vae.training.digest import digest, identity, measured
@@ -31,6 +32,9 @@ class Run:
     settings: Settings
     sha256: dict[str, str]
     """Hashes of the images."""
+
+    data: Path | None
+    """Where the images were, if the command line said so."""
 
     epochs: int
     """The number of epochs that are done; a finished run has done all of its settings."""
@@ -80,12 +84,29 @@ def read_files(path: Path) -> Run:
     alpha = float(last["test"].get("alpha", settings.alpha))
     if not all(math.isfinite(value) for value in (*values.values(), alpha)):
         raise ValueError("metrics.jsonl ends with a number that is not finite")
-    return Run(path, settings, facts["data"]["sha256"], max(epochs), alpha, values)
+    data = Path(facts["data"]["path"]) if "path" in facts["data"] else None
+    return Run(path, settings, facts["data"]["sha256"], data, max(epochs), alpha, values)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of metrics.jsonl in a run's folder."""
     return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+
+
+def load_images(run: Run, data: Path | None) -> Dataset:
+    """The images that a run was trained on, from ``data``, or else from where the run found them.
+
+    Raises:
+        UserError: they are not there, or they are others.
+    """
+    place = data or (run.data if run.data and run.data.exists() else None)
+    if place is None and run.settings.dataset == "own":
+        where = f"are no longer at {run.data}" if run.data else "have no place in its run.json"
+        raise UserError(f"the images of {run.path} {where}; pass them with --data")
+    dataset = load(run.settings.dataset, place)
+    if dataset.sha256 != run.sha256:
+        raise UserError(f"{run.path} was trained on other data: the sha256 in its run.json differ; pass it with --data")
+    return dataset
 
 
 def load_model(run: Run, size: int, device: torch.device) -> VAE:
@@ -96,6 +117,8 @@ def load_model(run: Run, size: int, device: torch.device) -> VAE:
             the metrics: a run that was continued keeps its old model until it ends.
     """
     path, model = run.path / WEIGHTS, VAE(size).requires_grad_(False)
+    if any("\ud800" <= letter <= "\udfff" for letter in str(path)):
+        raise UserError(f"the name of {path} is not UTF-8, and safetensors reads no other names; rename the folder")
     try:
         with safe_open(path, "pt") as file:
             about = file.metadata() or {}

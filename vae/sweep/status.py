@@ -41,7 +41,7 @@ def show_status(options: Which) -> None:
 
 
 def lines(out: Path) -> list[str]:
-    """What `show` prints of the sweep in a folder."""
+    """What `show_status` prints of the sweep in a folder."""
     cells = recorded(out)
     states = {cell: state(cell) for cell in cells}
     count = Counter(states.values())

@@ -111,6 +111,7 @@ class RunFolder:
     def resume(self, run: dict[str, Any], settings: Settings, facts: dict[str, Any]) -> None:
         """Records in run.json that the run continues, and restores its number of threads."""
         run["settings"]["epochs"] = settings.epochs
+        run["data"] = facts["data"]  # the same images, perhaps in another place
         run["resumed"].append(facts["environment"])
         self.write_run(run)
         # Sums over a batch are split among the threads, so another number of threads changes the last bits. Another

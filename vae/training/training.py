@@ -111,7 +111,8 @@ class Training:
     def begin(self) -> dict[str, Any]:
         facts = {
             "data": {name: len(images) for name, images in self.dataset.splits.items()}
-            | {"split": self.dataset.split, "sha256": self.dataset.sha256},
+            | {"split": self.dataset.split, "sha256": self.dataset.sha256}
+            | ({"path": str(self.settings.data.resolve())} if self.settings.data else {}),
             "environment": self.environment,
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
         }

@@ -199,7 +199,7 @@ def test_a_damaged_evaluation_is_named_and_the_rest_of_the_run_is_shown(tmp_path
 
 def shown(settings, *values):
     """A group whose runs have these reconstructions of test images."""
-    runs = [Run(Path(), settings, {}, 3, settings.alpha, {"test_reconstruction": value}) for value in values]
+    runs = [Run(Path(), settings, {}, None, 3, settings.alpha, {"test_reconstruction": value}) for value in values]
     return ShownGroup(settings, tuple(ShownRun(run, [], None, {}) for run in runs))
 
 
