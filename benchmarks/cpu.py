@@ -114,7 +114,7 @@ def test_numpy_diagonal(measure, implementation, form, rows_n):
     measure(group, implementation, ours if implementation == "jsgmath" else other)
 
 
-@pytest.mark.parametrize(("count", "n"), [(1, 10), (100, 10), (10, 50)])
+@pytest.mark.parametrize(("count", "n"), [(1, 2), (1, 10), (100, 3), (100, 10), (80, 20), (10, 50), (10, 64), (1, 200)])
 @pytest.mark.parametrize("implementation", ["jsgmath", "textbook, eq. 9"])
 def test_numpy_dense(measure, implementation, count, n):
     rng = np.random.default_rng(1)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jsgmath import formula, special
 from jsgmath.checks import check_convention
 from jsgmath.families.distribution import Distribution
 from jsgmath.gaussian import Gaussian, GaussianLike
@@ -17,12 +16,10 @@ from jsgmath.interop import pair_of
 from jsgmath.interop.base import image_of
 from jsgmath.interop.composite import Composite
 from jsgmath.nearest import Divergence
-from jsgmath.reduction import reduced
 from jsgmath.reduction.diagonal import diagonal_pairs, spread
 from jsgmath.reduction.full import full_pairs
-from jsgmath.reduction.pairs import ScalarPairs, common_dtype, finite, pair_weights
-from jsgmath.rounding import diagonal_divergence
-from jsgmath.special import g, gs, numpy_kernel
+from jsgmath.reduction.pairs import common_dtype, pair_weights
+from jsgmath.rounding import rounded_divergence
 
 
 def jsg(
@@ -54,14 +51,13 @@ def jsg(
     Raises:
         TypeError: an argument is not a Gaussian, the arguments come from different libraries, or alpha is not real.
         ValueError: alpha is outside [0, 1], the convention is unknown, the dimensions differ, the batch shapes do not
-            broadcast, or the covariances are too ill-conditioned to be diagonalised together in float64.
-        ArithmeticError: 1600 digits do not tell which float is nearest to a value.
+            broadcast, a covariance is not positive definite in exact arithmetic, or a log-variance beyond 10,000 meets
+            a full covariance.
+        ArithmeticError: 1600 digits, or 5120 bits for full covariances, do not tell which float is nearest to a value.
 
-    Accuracy: between diagonal Gaussians correctly rounded: the float nearest to the truth (``tests/native``,
-    ``tests/test_nearest.py``).  Between full covariances of condition up to 1e14, within 0.6 ulp, or 5 ulp
-    (2.6 measured) if several directions have the same ratio of variances (``tests/reduction/test_full.py``).  Where a
-    long double is a double, these limits are 9 and 13 ulp.  torch and JAX compute in their own precision, in which
-    near-equal Gaussians lose nothing (``tests/interop/test_interop.py``).
+    Accuracy: correctly rounded: the float nearest to the truth (``tests/native``, ``tests/test_nearest.py``,
+        ``tests/test_nearest_full.py``), of full covariances up to condition 1e14 and beyond.  torch and JAX compute in
+        their own precision, in which near-equal Gaussians lose nothing (``tests/interop/test_interop.py``).
 
     References:
         [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
@@ -165,18 +161,8 @@ def _skew(N1: Distribution, N2: Any, alpha: Any, convention: Convention, dual: b
 def _gaussian_skew(
     N1: Gaussian, N2: Gaussian, alpha: ArrayLike, convention: Convention, dual: bool, return_error: bool
 ) -> Any:
-    if N1.is_diagonal and N2.is_diagonal:
-        divergence = Divergence.JSG_DUAL if dual else Divergence.JSG
-        return diagonal_divergence(divergence, N1, N2, alpha, convention, return_error)
-    return _with_error(*_evaluated(N1, N2, alpha, convention, dual), return_error)
-
-
-def _evaluated(
-    N1: Gaussian, N2: Gaussian, alpha: ArrayLike, convention: Convention, dual: bool
-) -> tuple[np.ndarray, np.ndarray, np.dtype[Any]]:
-    """The divergence in the working precision, a bound on its error, and the type to which it is rounded."""
-    w1, w2, g1, g2, _ = pair_weights(N1, N2, alpha, convention)
-    return *evaluated(N1, N2, w1, w2, g1, g2, dual), common_dtype(N1, N2)
+    divergence = Divergence.JSG_DUAL if dual else Divergence.JSG
+    return rounded_divergence(divergence, N1, N2, alpha, convention, return_error)
 
 
 @singledispatch
@@ -186,12 +172,7 @@ def _jeffreys(N1: Distribution, N2: Any, return_error: bool) -> Any:
 
 @_jeffreys.register
 def _gaussian_jeffreys(N1: Gaussian, N2: Gaussian, return_error: bool) -> Any:
-    if N1.is_diagonal and N2.is_diagonal:
-        return diagonal_divergence(Divergence.JEFFREYS, N1, N2, 0.0, "deasy", return_error)
-    (forward, error1, dtype), (backward, error2, _) = (
-        _evaluated(N1, N2, alpha, "deasy", dual=False) for alpha in (0.0, 1.0)
-    )
-    return _with_error(forward + backward, error1 + error2, dtype, return_error)
+    return rounded_divergence(Divergence.JEFFREYS, N1, N2, 0.0, "deasy", return_error)
 
 
 @singledispatch
@@ -226,32 +207,3 @@ def full_mean(mean: np.ndarray, form: str, scale: np.ndarray) -> Gaussian:
             f"the geometric mean is too ill-conditioned for {scale.dtype}: rounded to it, its {form} is singular; "
             "give the Gaussians in float64, or add jitter * I to their covariances"
         ) from None
-
-
-def evaluated(
-    N1: Gaussian, N2: Gaussian, w1: np.ndarray, w2: np.ndarray, g1: np.ndarray, g2: np.ndarray, dual: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """The divergence for any weights, in the working precision, and a bound on its error."""
-    with np.errstate(all="ignore"):
-        pair, relative, slack = reduced(N1, N2)
-        value = divergence_of(pair, w1, w2, g1, g2, dual)
-        rounding = (special.ROUNDING + N1.dim) * np.finfo(special.WORK).eps
-        return value, (rounding + relative) * value + divergence_of(slack, w1, w2, g1, g2, dual)
-
-
-def divergence_of(
-    pair: ScalarPairs, w1: np.ndarray, w2: np.ndarray, g1: np.ndarray, g2: np.ndarray, dual: bool
-) -> np.ndarray:
-    """The sum of the divergences of scalar pairs."""
-    terms, kernel = (formula.from_mean, gs) if dual else (formula.to_mean, g)
-    kl1, kl2 = map(finite, terms(g1, g2, *pair, numpy_kernel(kernel)))
-    return formula.skew(w1, w2, kl1, kl2).sum(-1)
-
-
-def _with_error(exact: np.ndarray, error: np.ndarray, dtype: np.dtype[Any], return_error: bool) -> Any:
-    with np.errstate(all="ignore"):
-        value = exact.astype(dtype)[()]
-        if not return_error:
-            return value
-        bound = np.where(np.isfinite(value), error + np.abs(exact - value), np.inf)
-        return value, np.nextafter(bound.astype(dtype), dtype.type(np.inf))[()]

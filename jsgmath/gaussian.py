@@ -88,9 +88,10 @@ class Gaussian:
             scale = scale if self._form == "scale_tril" else _symmetric(self._form, scale)
         self._mean = _freeze(_match_dimension(mean, scale, self._form).astype(dtype))
         self._scale = _freeze(scale.astype(dtype))
-        if self._form not in DIAGONAL and factor is None:
-            factor = _factor(self._form, scale)
-        self._factor = factor if factor is None else _freeze(factor.astype(np.float64))
+        if factor is not None:
+            self._factor = _freeze(factor.astype(np.float64))
+        else:
+            self._factor = None if self._form in DIAGONAL else _freeze(_factor(self._form, scale))
 
     @classmethod
     def checked(cls, form: str, mean: np.ndarray, scale: np.ndarray, factor: np.ndarray | None) -> "Gaussian":
@@ -223,8 +224,9 @@ def _check_square(form: str, matrix: np.ndarray) -> None:
     if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2]:
         hint = "; pass a diagonal as var=" if form == "cov" else ""
         raise ValueError(f"{form} must have shape (..., n, n), got {matrix.shape}{hint}")
-    if not np.isfinite(matrix).all():
-        raise ValueError(f"{form} must be finite, got {_first(matrix, ~np.isfinite(matrix))}")
+    finite = np.isfinite(matrix)
+    if np.count_nonzero(finite) != finite.size:
+        raise ValueError(f"{form} must be finite, got {_first(matrix, ~finite)}")
 
 
 def _match_dimension(mean: np.ndarray, scale: np.ndarray, form: str) -> np.ndarray:
@@ -265,6 +267,9 @@ def _of_scipy(covariance: Any) -> tuple[str, np.ndarray, np.ndarray | None]:
 def _symmetric(form: str, matrix: np.ndarray) -> np.ndarray:
     """Removes asymmetry that comes from rounding in a product or an inversion; raises if there is more."""
     transpose = matrix.swapaxes(-1, -2)
+    equal = matrix == transpose
+    if np.count_nonzero(equal) == equal.size:
+        return matrix
     size = np.sqrt(np.abs(np.diagonal(matrix, axis1=-2, axis2=-1)))
     size = size[..., :, None] * size[..., None, :]
     rounding = matrix.shape[-1] * np.finfo(matrix.dtype).eps
@@ -274,7 +279,7 @@ def _symmetric(form: str, matrix: np.ndarray) -> np.ndarray:
             f"{form} is not symmetric (entries differ by {difference.max():.2g}); "
             f"pass ({form} + {form}.T) / 2 if that is intended"
         )
-    return np.where(matrix == transpose, matrix, matrix / 2 + transpose / 2)  # matrix + transpose might overflow
+    return np.where(equal, matrix, matrix / 2 + transpose / 2)  # matrix + transpose might overflow
 
 
 def _inverted(matrix: np.ndarray, rounding: float) -> bool:
@@ -291,7 +296,7 @@ def _factor(form: str, matrix: np.ndarray) -> np.ndarray:
     """Lower Cholesky factor in float64; raises if the matrix has none."""
     eps = np.finfo(matrix.dtype).eps  # of the original type, so that a matrix singular in float32 is refused
     matrix = matrix.astype(np.float64)
-    diagonal = np.diagonal(matrix, axis1=-2, axis2=-1)
+    diagonal = matrix.diagonal(axis1=-2, axis2=-1)
     if form == "scale_tril":
         upper = np.triu(matrix, 1)
         if upper.any() or not (diagonal > 0).all():
@@ -305,8 +310,8 @@ def _factor(form: str, matrix: np.ndarray) -> np.ndarray:
         factor = np.linalg.cholesky(matrix)
     except np.linalg.LinAlgError:
         factor = np.zeros_like(matrix)
-    pivots = np.diagonal(factor, axis1=-2, axis2=-1) ** 2
-    if not (pivots > matrix.shape[-1] * eps * np.abs(diagonal)).all():
+    pivots = factor.diagonal(axis1=-2, axis2=-1) ** 2
+    if not (pivots > matrix.shape[-1] * eps * abs(diagonal)).all():
         smallest = np.linalg.eigvalsh(matrix).min()
         raise ValueError(
             f"{form} is not positive definite (smallest eigenvalue {smallest:.2g}); "

@@ -22,7 +22,7 @@ import numpy as np
 
 from jsgmath import special
 from jsgmath.checks import check_dimensions, common_shape, number_between_0_and_1, real_array
-from jsgmath.divergences import divergence_of, evaluated, full_mean
+from jsgmath.divergences import full_mean
 from jsgmath.families.arithmetic import Array, arithmetic, library_of, total
 from jsgmath.families.distribution import Distribution
 from jsgmath.families.normal import terms_to_mean
@@ -30,6 +30,7 @@ from jsgmath.gaussian import Gaussian
 from jsgmath.interop.batches import members
 from jsgmath.reduction.diagonal import diagonal_pairs, spread
 from jsgmath.reduction.product import pairs_with_product, product_of
+from jsgmath.working import divergence_of, evaluated
 
 ROUNDED = 1e-6  # allowed difference of a sum of weights from 1, for weights in float32
 

@@ -234,7 +234,7 @@ def _exact(
         total += _divergence(divergence, reverse, alpha, scalars, kernels)
         det *= 1 + g2 * scalars[3]
         ratio *= v1 / v2
-    if divergence is Divergence.JEFFREYS or _is_power(det, ratio, alpha):
+    if divergence is Divergence.JEFFREYS or is_power(det, ratio, alpha):
         return total
     return None
 
@@ -261,7 +261,7 @@ def _rational_below(
     return sum((-1 - u for u in logs if u), Fraction(0)) / 2 if any(logs) else None
 
 
-def _is_power(x: Fraction, base: Fraction, exponent: Fraction) -> bool:
+def is_power(x: Fraction, base: Fraction, exponent: Fraction) -> bool:
     """Whether ``x = base^exponent``, for an exponent whose denominator is a power of 2."""
     for _ in range(exponent.denominator.bit_length() - 1):
         if base == 1:

@@ -1,10 +1,13 @@
-"""Divergences of diagonal Gaussians, correctly rounded: each value is the float nearest to the truth.
+"""Divergences of Gaussians, correctly rounded: each value is the float nearest to the truth.
 
 Fast arithmetic gives a value and a bound on its error.  Where all numbers within the bound round to the same float,
-that float is the result (Ziv's rounding test).  `nearest.py` computes the few others.  So the bits do not depend on the
-fast arithmetic, which is the compiled core (`native`), or NumPy in the longest float that the machine has.
+that float is the result (Ziv's rounding test).  `nearest.py`, or `nearest_full.py` for full covariances, computes the
+few others.  So the bits do not depend on the fast arithmetic, which is the compiled core (`native`), or NumPy in the
+longest float that the machine has.
 """
 
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -15,18 +18,25 @@ from jsgmath.checks import check_convention, check_dimensions, common_shape, wei
 from jsgmath.gaussian import Gaussian
 from jsgmath.hints import Convention
 from jsgmath.nearest import Divergence, nearest
+from jsgmath.nearest_full import nearest_full
 from jsgmath.reduction.diagonal import diagonal_pairs
+from jsgmath.reduction.full import NotDiagonalised
 from jsgmath.reduction.pairs import ScalarPairs, common_dtype, finite
 from jsgmath.special import g, gs, numpy_kernel
+from jsgmath.working import evaluated
 
 # NumPy's bound is proved within these limits (diagonal.hpp has wider ones of the core): of variances and displacements,
 # and of alpha.
 LARGEST, LEAST_ALPHA = 2.0**100, 2.0**-60
+# Where the core leaves open so many rows times dimensions, NumPy is next; for fewer, the last path takes no longer.
+NUMPY_FROM = 12
+# The divergences of full covariances that NumPy rounds: no intermediate result leaves the range of a double.
+LARGEST_VALUE = 2.0**900
 # Variances of two forms must differ by this share: the difference of closer ones has lost too many digits.
 APART = 0.125
 
 
-def diagonal_divergence(
+def rounded_divergence(
     divergence: Divergence,
     N1: Gaussian,
     N2: Gaussian,
@@ -38,7 +48,7 @@ def diagonal_divergence(
 
     Raises:
         ValueError: the convention, alpha, or shapes that do not fit.
-        ArithmeticError: a value so near to the middle of two floats that `nearest` does not decide it.
+        ArithmeticError: a value so near to the middle of two floats that the last path does not decide it.
     """
     check_convention(convention)
     weight = weight_array("alpha", alpha)
@@ -57,14 +67,24 @@ def _nearest(
 ) -> np.ndarray:
     dtype = common_dtype(N1, N2)
     single = dtype == np.float32
-    if native.CORE is not None:
-        arrays = N1.mean, N1.scale, N2.mean, N2.scale
-        values, left = native.diagonal(divergence, reverse, (N1.form, N2.form), arrays, alpha, shape, N1.dim, single)
+    diagonal = N1.is_diagonal and N2.is_diagonal
+    forms, arrays = (N1.form, N2.form), (N1.mean, N1.scale, N2.mean, N2.scale)
+    compute = native.diagonal if diagonal else native.full
+    if native.CORE is not None and (diagonal or native.takes(forms, N1.dim)):
+        values, left = compute(divergence, reverse, forms, arrays, alpha, shape, N1.dim, single)
+        if left * N1.dim >= NUMPY_FROM and not diagonal:
+            open_ = np.isnan(values)
+            parts = _part(N1, shape, open_), _part(N2, shape, open_)
+            alphas = np.broadcast_to(alpha, shape)[open_]
+            values[open_] = _full_by_numpy(divergence, reverse, *parts, alphas, alphas.shape, dtype)
+            left = np.count_nonzero(np.isnan(values))
     else:
-        values = _by_numpy(divergence, reverse, N1, N2, alpha, shape, dtype)
+        by_numpy = _by_numpy if diagonal else _full_by_numpy
+        values = by_numpy(divergence, reverse, N1, N2, alpha, shape, dtype)
         left = np.count_nonzero(np.isnan(values))
     if left:
-        _decide(values, divergence, reverse, N1, N2, alpha, single)
+        decide = _decide if diagonal else _decide_full
+        decide(values, divergence, reverse, N1, N2, alpha, single)
     return values if dtype == np.float64 else values.astype(dtype)
 
 
@@ -84,6 +104,58 @@ def _decide(
     for i in map(tuple, np.argwhere(np.isnan(values))):
         coordinates = list(zip(*(x[i].tolist() for x in arrays), strict=True))
         values[i] = nearest(divergence, reverse, forms, coordinates, float(alpha[i]), single)
+
+
+def _part(N: Gaussian, shape: tuple[int, ...], where: np.ndarray) -> Gaussian:
+    """The chosen Gaussians of a batch that is broadcast to a shape."""
+    arrays = [(N.mean, 1), (N.scale, 1 if N.is_diagonal else 2), (N.factor, 2)]
+    return Gaussian.checked(N.form, *(np.broadcast_to(x, (*shape, *x.shape[-axes:]))[where] for x, axes in arrays))
+
+
+def _decide_full(
+    values: np.ndarray,
+    divergence: Divergence,
+    reverse: bool,
+    N1: Gaussian,
+    N2: Gaussian,
+    alpha: np.ndarray,
+    single: bool,
+) -> None:
+    """Replaces NaN by the nearest float, where one Gaussian or both have a full covariance."""
+    shape = values.shape
+    sides = [
+        (np.broadcast_to(N.mean, (*shape, N.dim)), N.form, np.broadcast_to(N.scale, (*shape, *N.scale.shape[-axes:])))
+        for N, axes in ((N1, 1 if N1.is_diagonal else 2), (N2, 1 if N2.is_diagonal else 2))
+    ]
+    alpha = np.broadcast_to(alpha, shape)
+    for i in map(tuple, np.argwhere(np.isnan(values))):
+        first, second = ((mean[i], form, scale[i]) for mean, form, scale in sides)
+        values[i] = nearest_full(divergence, reverse, first, second, float(alpha[i]), single)
+
+
+def _full_by_numpy(
+    divergence: Divergence,
+    reverse: bool,
+    N1: Gaussian,
+    N2: Gaussian,
+    alpha: np.ndarray,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+) -> np.ndarray:
+    """As `_by_numpy`, where one Gaussian or both have a full covariance."""
+    ends = (0.0, 1.0) if divergence is Divergence.JEFFREYS else (alpha,)
+    weights = [(1 - w2, w2) for w2 in (np.asarray(end, special.WORK)[..., None] for end in ends)]
+    dual = divergence is Divergence.JSG_DUAL
+    try:
+        parts = [evaluated(N1, N2, *w, *formula.mean_weights(*w, reverse)[:2], dual) for w in weights]
+    except NotDiagonalised:
+        return np.full(shape, np.nan)
+    with np.errstate(all="ignore"):
+        value, error = (reduce(add, x) for x in zip(*parts, strict=True))
+        lower, upper = (x.astype(dtype).astype(np.float64) for x in (value - error, value + error))
+        decided = (lower == upper) & (value > 1 / LARGEST_VALUE) & (value < LARGEST_VALUE)
+        decided = decided & ((alpha == 0) | (alpha >= LEAST_ALPHA))
+        return np.broadcast_to(np.where(decided, lower, np.nan), shape).copy()
 
 
 def _by_numpy(

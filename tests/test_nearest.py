@@ -66,11 +66,11 @@ def test_jeffreys_divergence_of_variances_is_rational():
 
 def test_roots_are_taken_where_alpha_is_a_fraction():
     """det = ratio^alpha where the ratio has the root, does not have it, or is 1."""
-    assert nearest._is_power(Fraction(8), Fraction(16), Fraction(3, 4))
-    assert not nearest._is_power(Fraction(9), Fraction(16), Fraction(3, 4))
-    assert not nearest._is_power(Fraction(2), Fraction(2), Fraction(1, 2))
-    assert nearest._is_power(Fraction(1), Fraction(1), Fraction(0.3))
-    assert not nearest._is_power(Fraction(1), Fraction(5), Fraction(0.3))
+    assert nearest.is_power(Fraction(8), Fraction(16), Fraction(3, 4))
+    assert not nearest.is_power(Fraction(9), Fraction(16), Fraction(3, 4))
+    assert not nearest.is_power(Fraction(2), Fraction(2), Fraction(1, 2))
+    assert nearest.is_power(Fraction(1), Fraction(1), Fraction(0.3))
+    assert not nearest.is_power(Fraction(1), Fraction(5), Fraction(0.3))
 
 
 @pytest.mark.parametrize("d", TIES)

@@ -32,6 +32,7 @@ MODULES = {
     "pairs": "reduction/pairs",
     "diagonal": "reduction/diagonal",
     "reduction": "reduction/__init__",
+    "working": "working",
     "divergences": "divergences",
     "gradients": "gradients",
     "twofold": "reduction/twofold",
@@ -89,7 +90,7 @@ REASONS = {
         "diagonal.mixed_excesses: return halves.reshape(-2, 2, 2).sum(-1).T",
     ],
     "both Gaussians have the same dimension": [
-        "divergences.evaluated: rounding = (special.ROUNDING + N2.dim) * np.finfo(special.WORK).eps",
+        "working.evaluated: rounding = (special.ROUNDING + N2.dim) * np.finfo(special.WORK).eps",
     ],
     "both distributions have one class": [
         "divergences._skew: if isinstance(N2, Composite):",
@@ -103,7 +104,7 @@ REASONS = {
     ],
     "it changes a term of the error bound; the other terms are larger, and all are below a rounding": [
         (
-            "divergences.evaluated: return (value, (rounding + relative) * value - "
+            "working.evaluated: return (value, (rounding + relative) * value - "
             "divergence_of(slack, w1, w2, g1, g2, dual))"
         ),
         "full._Transformed.__init__: share = sum(((np.abs(x.high) - x.error) / sizes for x, sizes in sides))",

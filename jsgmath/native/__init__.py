@@ -1,4 +1,4 @@
-"""The compiled core: divergences of diagonal Gaussians, computed by `formula.py` as C++ and correctly rounded.
+"""The compiled core: divergences of Gaussians, computed by `formula.py` as C++ and correctly rounded.
 
 It is optional. Without it, NumPy computes the same bits more slowly. ``python -m jsgmath`` tells which of the two runs.
 
@@ -18,16 +18,19 @@ import numpy as np
 from jsgmath.native.sources import HERE, LIBRARY, sources
 
 FORMS = {"var": 0, "logvar": 1, "std": 2}
+FULL_FORMS = {"var": 0, "std": 2, "cov": 3, "scale_tril": 4}  # those that the core takes where one is a matrix
+LARGEST_DIMENSION = 256  # of full covariances; the core's memory grows as its square
 # The struct Shape of diagonal.hpp: strides of five arrays, rows and n, and five numbers.
 SHAPE = struct.Struct("@7q5i")
-SMALL = 64  # of so few numbers a copy is passed, which takes less time than asking for the address
+SMALL = 512  # of so few numbers a copy is passed, which takes less time than asking for the address
 ELEMENTS_PER_THREAD = 50_000  # a thread costs as much as some thousand elements
 
 
 class Core(NamedTuple):
-    """The library, and the instruction set it uses: its place in the library's list, and its name."""
+    """The functions of the library, and the instruction set it uses: its place in the library's list, and its name."""
 
-    function: Any
+    diagonal: Any
+    full: Any
     place: int
     instruction_set: str
 
@@ -46,11 +49,13 @@ def open_core(path: Path = HERE / LIBRARY, wanted: str = "") -> tuple[Core | Non
         names.append(name.decode())
     if wanted and wanted not in names:
         return None, f"the compiled one has no {wanted} here, but {', '.join(names)}"
-    function = library.jsgmath_diagonal
-    function.argtypes = [ctypes.c_char_p, *6 * [ctypes.c_void_p], ctypes.c_int32, ctypes.c_int32]
-    function.restype = ctypes.c_int64
+    arguments = [ctypes.c_char_p, *6 * [ctypes.c_void_p], ctypes.c_int32, ctypes.c_int32]
+    library.jsgmath_diagonal.argtypes, library.jsgmath_full.argtypes = arguments, [*arguments, ctypes.c_void_p]
+    library.jsgmath_diagonal.restype = library.jsgmath_full.restype = ctypes.c_int64
     place = names.index(wanted) if wanted else 0
-    return Core(function, place, names[place]), f"instruction set {names[place]}, of {', '.join(names)}"
+    return Core(
+        library.jsgmath_diagonal, library.jsgmath_full, place, names[place]
+    ), f"instruction set {names[place]}, of {', '.join(names)}"
 
 
 def chosen_core() -> tuple[Core | None, str]:
@@ -101,33 +106,83 @@ def diagonal(
     if rows == 0:
         return np.empty(shape), 0
     held = [_rows(array, (*shape, n)) for array in arrays]
-    alpha = alpha if alpha.size == 1 else np.broadcast_to(alpha, shape)
-    held.append(np.ascontiguousarray(alpha, np.float64))
-    strides = [0 if array.size == n < rows * n else n for array in held[:4]]
-    description = SHAPE.pack(
-        *strides,
-        int(alpha.size > 1),
-        rows,
-        n,
-        *(FORMS[form] for form in forms),
-        divergence,
-        reverse,
-        single,
+    description, pointers = _described(
+        held, alpha, shape, [n] * 4, n, (*(FORMS[form] for form in forms), divergence, reverse, single)
     )
-    pointers = [array.tobytes() if array.size <= SMALL else array.ctypes.data for array in held]
     threads = 1
     if rows * n >= 2 * ELEMENTS_PER_THREAD:
         threads = min(cores(), rows, rows * n // ELEMENTS_PER_THREAD)
     if rows == 1:
         value = ctypes.c_double()
-        left = core.function(description, *pointers, ctypes.byref(value), core.place, 1)
+        left = core.diagonal(description, *pointers, ctypes.byref(value), core.place, 1)
         return np.array(value.value).reshape(shape), left
     values = np.empty(shape)
-    return values, core.function(description, *pointers, values.ctypes.data, core.place, threads)
+    return values, core.diagonal(description, *pointers, values.ctypes.data, core.place, threads)
 
 
-def _rows(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def takes(forms: tuple[str, str], n: int) -> bool:
+    """Whether `full` computes pairs of these forms and this dimension."""
+    return n <= LARGEST_DIMENSION and FULL_FORMS.keys() >= {*forms}
+
+
+def full(
+    divergence: int,
+    reverse: bool,
+    forms: tuple[str, str],
+    arrays: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    alpha: np.ndarray,
+    shape: tuple[int, ...],
+    n: int,
+    single: bool,
+    core: Core | None = None,
+    errors: np.ndarray | None = None,
+) -> tuple[np.ndarray, int]:
+    """As `diagonal`, where one Gaussian or both have a full covariance, in forms of `FULL_FORMS`.
+
+    ``errors``, of shape ``(*shape, 3)``, receives the values before they are rounded, as pairs, and bounds on their
+    errors; then nothing is rounded.
+    """
+    core = core or CORE
+    assert core is not None
+    rows = math.prod(shape)
+    if rows == 0:
+        return np.empty(shape), 0
+    axes = [(n,) if place in (0, 2) or forms[place // 2] in FORMS else (n, n) for place in range(4)]
+    held = [_rows(array, (*shape, *axis), len(axis)) for array, axis in zip(arrays, axes, strict=True)]
+    sizes = [math.prod(axis) for axis in axes]
+    numbers = (*(FULL_FORMS[form] for form in forms), divergence, reverse, single)
+    description, pointers = _described(held, alpha, shape, sizes, n, numbers)
+    to = None if errors is None else errors.ctypes.data
+    if rows == 1:
+        value = ctypes.c_double()
+        left = core.full(description, *pointers, ctypes.byref(value), core.place, 1, to)
+        return np.array(value.value).reshape(shape), left
+    threads = 1
+    if rows * n**3 >= 20 * ELEMENTS_PER_THREAD:
+        threads = max(1, min(cores(), rows // 8, rows * n**3 // (10 * ELEMENTS_PER_THREAD)))
+    values = np.empty(shape)
+    return values, core.full(description, *pointers, values.ctypes.data, core.place, threads, to)
+
+
+def _described(
+    held: list[np.ndarray],
+    alpha: np.ndarray,
+    shape: tuple[int, ...],
+    sizes: list[int],
+    n: int,
+    numbers: tuple[int, ...],
+) -> tuple[bytes, list[Any]]:
+    """The struct Shape and the addresses of the arrays; appends alpha to those that must be held until the call."""
+    rows = math.prod(shape)
+    alpha = alpha if alpha.size == 1 else np.broadcast_to(alpha, shape)
+    strides = [0 if array.size == size < rows * size else size for array, size in zip(held, sizes, strict=True)]
+    held.append(np.ascontiguousarray(alpha, np.float64))
+    description = SHAPE.pack(*strides, int(alpha.size > 1), rows, n, *numbers)
+    return description, [array.tobytes() if array.size <= SMALL else array.ctypes.data for array in held]
+
+
+def _rows(array: np.ndarray, shape: tuple[int, ...], axes: int = 1) -> np.ndarray:
     """``array`` in float64, one row after the other; a single row where all are the same."""
-    if array.shape != shape and array.size != shape[-1]:
+    if array.shape != shape and array.size != math.prod(shape[len(shape) - axes :]):
         array = np.broadcast_to(array, shape)
     return np.ascontiguousarray(array, np.float64)

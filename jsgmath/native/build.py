@@ -73,7 +73,11 @@ def build(target: Path = HERE / LIBRARY, command: list[str] | None = None, machi
         (work / "sources.hpp").write_text(f'#define SOURCES "{_sources.sources()}"\n')
 
         tasks = [("interface", "interface.cpp", ["-DX86"] if sets is X86 else [])]
-        tasks += [(name, "diagonal.cpp", [*options, f"-DNAME=diagonal_{name}"]) for name, options in sets.items()]
+        tasks += [
+            (f"{kind}_{name}", f"{kind}.cpp", [*options, f"-DNAME={kind}_{name}"])
+            for kind in ("full", "diagonal")
+            for name, options in sets.items()
+        ]
 
         def compiled(task: tuple[str, str, list[str]]) -> Path:
             name, source, options = task

@@ -4,23 +4,18 @@
 // that the compiler makes vectors of them.
 #include "diagonal.hpp"
 
-#include "elementary.hpp"
-#include "pair.hpp"
+#include "kernels.hpp"
 
 namespace {
-
-#include "formula.hpp"
 
 const int64_t BLOCK = 128;
 
 // Within these limits nothing overflows, and no low part underflows: variances lie between 1/LARGEST and LARGEST,
 // displacements are 0 or lie between 1/LARGEST and LARGEST, alpha is 0 or at least LEAST_ALPHA, log-variances that
 // differ do so by at least 1/LARGEST.  What lies outside becomes NaN.
-const double LARGEST = 0x1p100, LARGEST_STD = 0x1p50, LARGEST_LOGVAR = 69.3, LEAST_ALPHA = 0x1p-60;
-const double NAN_ = __builtin_nan("");
-INLINE bool between(double x, double low, double high) { return (x >= low) & (x <= high); }
+const double LARGEST = 0x1p100, LARGEST_STD = 0x1p50, LARGEST_LOGVAR = 69.3;
+
 INLINE bool zero_or_sound(double x) { return (x == 0) | between(__builtin_fabs(x), 1 / LARGEST, LARGEST); }
-INLINE double poison(bool sound) { return sound ? 0.0 : NAN_; }
 
 // A log-variance and a variance closer than this factor are compared elsewhere.
 const double APART = 0.125;
@@ -123,32 +118,6 @@ void reduce(const Batch &batch, const Inputs &in, Scalars &to, int64_t count) {
   else both_logvar(in, to, count);
 }
 
-// The logarithm of the ratio of the variances, which serves the formula only beyond the limits: there is nothing to add.
-struct Unused {};
-INLINE Unused operator-(Unused x) { return x; }
-INLINE Pair operator+(Pair x, Unused) { return x; }
-
-struct G {
-  INLINE_MEMBER Pair operator()(Pair x, Pair k, Pair other_k, Unused beyond) const {
-    return split_g(x, k, other_k, beyond, Split{}, Tail{});
-  }
-};
-struct Gs {
-  INLINE_MEMBER Pair operator()(Pair x, Pair k, Pair other_k, Unused beyond) const {
-    return split_gs(x, k, other_k, beyond, Split{}, Tail{});
-  }
-};
-
-struct Weights {
-  Pair w1, w2, g1, g2;
-};
-INLINE Weights weights(double alpha, bool reversed) {
-  Pair w2 = {alpha + poison((alpha == 0) | (alpha >= LEAST_ALPHA)), 0.0}, w1 = two_sum(1.0, -alpha);
-  auto [g1, g2, slope] = mean_weights(w1, w2, reversed);
-  (void)slope;
-  return {w1, w2, g1, g2};
-}
-
 template <bool dual>
 INLINE Pair element(const Scalars &s, int64_t i, Weights w) {
   if constexpr (dual) {
@@ -189,26 +158,6 @@ INLINE Pair total(const Pairs &x, int64_t first, int64_t count) {
     for (int64_t j = 0; j < 8; j++) sum = sum + Pair{high[j], low[j]};
   for (; i < count; i++) sum = sum + x[first + i];
   return sum;
-}
-
-// The double nearest to every number within the relative bound of x, or NaN if there are two.
-INLINE double nearest(Pair x, double bound) {
-  Pair sum = fast_two_sum(x.high, x.low);
-  double error = bound * sum.high;
-  double lower = sum.high + (sum.low - error), upper = sum.high + (sum.low + error);
-  return lower == upper ? lower : NAN_;
-}
-
-// The same for floats: none may be reached from a double that lies between two floats, nor where these are subnormal.
-INLINE double nearest_single(Pair x, double bound) {
-  const uint64_t lost = 0x1fffffff, middle = 0x10000000;
-  Pair sum = fast_two_sum(x.high, x.low);
-  double error = bound * sum.high;
-  double lower = sum.high + (sum.low - error), upper = sum.high + (sum.low + error);
-  bool sound = between(lower, 0x1p-126, 0x1.fffffep127) & between(upper, 0x1p-126, 0x1.fffffep127);
-  sound &= ((bits_of(lower) & lost) != middle) & ((bits_of(upper) & lost) != middle);
-  if (lower == 0 && upper == 0) return 0;
-  return sound && float(lower) == float(upper) ? double(float(lower)) : NAN_;
 }
 
 // One array's elements from the start of a block on: its own, if the rows follow each other, else copies.

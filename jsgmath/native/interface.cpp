@@ -5,13 +5,15 @@
 #include <thread>
 #include <vector>
 
-#include "diagonal.hpp"
+#include "full.hpp"
 #include "sources.hpp"
 
 extern "C" {
 Evaluate diagonal_plain;
+EvaluateFull full_plain;
 #ifdef X86
 Evaluate diagonal_avx2, diagonal_avx512;
+EvaluateFull full_avx2, full_avx512;
 #endif
 }
 
@@ -19,7 +21,8 @@ namespace {
 
 struct InstructionSet {
   const char *name;
-  Evaluate *evaluate;
+  Evaluate *diagonal;
+  EvaluateFull *full;
 };
 
 // Those of this binary that this processor has, the best first.
@@ -29,16 +32,33 @@ std::vector<InstructionSet> available() {
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512vl"))
-    sets.push_back({"avx512", diagonal_avx512});
-  if (avx2) sets.push_back({"avx2", diagonal_avx2});
+    sets.push_back({"avx512", diagonal_avx512, full_avx512});
+  if (avx2) sets.push_back({"avx2", diagonal_avx2, full_avx2});
 #endif
-  sets.push_back({"plain", diagonal_plain});
+  sets.push_back({"plain", diagonal_plain, full_plain});
   return sets;
 }
 
 const std::vector<InstructionSet> &sets() {
   static const std::vector<InstructionSet> found = available();
   return found;
+}
+
+// Calls a function for parts of the rows, whose lengths are multiples of `unit`, in so many threads; the sum of its results.
+template <class Function>
+int64_t shared(int64_t rows, int32_t threads, int64_t unit, Function function) {
+  if (threads < 2) return function(0, rows);
+  std::atomic<int64_t> next{0}, sum{0};
+  const int64_t step = (rows / (8 * threads) / unit + 1) * unit;
+  auto work = [&] {
+    for (int64_t first; (first = next.fetch_add(step)) < rows;)
+      sum += function(first, first + step < rows ? first + step : rows);
+  };
+  std::vector<std::thread> others;
+  for (int32_t i = 1; i < threads; i++) others.emplace_back(work);
+  work();
+  for (std::thread &other : others) other.join();
+  return sum;
 }
 
 }  // namespace
@@ -65,17 +85,19 @@ EXPORT int64_t jsgmath_diagonal(const Shape *shape, const double *mean1, const d
   std::memcpy(static_cast<Shape *>(&batch), shape, sizeof *shape);  // Python's bytes may not be aligned
   batch.mean1 = mean1, batch.scale1 = scale1, batch.mean2 = mean2, batch.scale2 = scale2;
   batch.alpha = alpha, batch.values = values;
-  Evaluate *evaluate = sets()[place].evaluate;
-  if (threads < 2) return evaluate(batch, 0, batch.rows);
-  std::atomic<int64_t> next{0}, open{0};
-  const int64_t step = batch.rows / (8 * threads) + 1;
-  auto work = [&] {
-    for (int64_t first; (first = next.fetch_add(step)) < batch.rows;)
-      open += evaluate(batch, first, first + step < batch.rows ? first + step : batch.rows);
-  };
-  std::vector<std::thread> others;
-  for (int32_t i = 1; i < threads; i++) others.emplace_back(work);
-  work();
-  for (std::thread &other : others) other.join();
-  return open;
+  Evaluate *evaluate = sets()[place].diagonal;
+  return shared(batch.rows, threads, 1, [&](int64_t first, int64_t last) { return evaluate(batch, first, last); });
+}
+
+// The same where one Gaussian or both have a full covariance.  If `errors` is not null, it receives three numbers a row: the
+// value before it is rounded, as a pair, and the bound on its error.
+EXPORT int64_t jsgmath_full(const Shape *shape, const double *mean1, const double *scale1, const double *mean2,
+                            const double *scale2, const double *alpha, double *values, int32_t place, int32_t threads,
+                            double *errors) {
+  Batch batch;
+  std::memcpy(static_cast<Shape *>(&batch), shape, sizeof *shape);
+  batch.mean1 = mean1, batch.scale1 = scale1, batch.mean2 = mean2, batch.scale2 = scale2;
+  batch.alpha = alpha, batch.values = values;
+  EvaluateFull *evaluate = sets()[place].full;
+  return shared(batch.rows, threads, 8, [&](int64_t first, int64_t last) { return evaluate(batch, first, last, errors); });
 }

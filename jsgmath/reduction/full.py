@@ -26,6 +26,10 @@ FINE = 2.0**-62  # a smaller correction changes nothing
 AT_ONCE = 2**21  # entries of the matrices of a batch that are processed together
 
 
+class NotDiagonalised(ValueError):
+    """Two Gaussians that float64 cannot diagonalise together."""
+
+
 def full_pairs(N1: Gaussian, N2: Gaussian) -> tuple[Reduced, np.ndarray]:
     """The pairs, and a basis ``A`` with ``S1 = A diag(r1) A^T``, ``S2 = A A^T`` and ``m1 - m2 = A d2``."""
     batch, n = np.broadcast_shapes(N1.batch_shape, N2.batch_shape), N1.dim
@@ -39,6 +43,7 @@ def full_pairs(N1: Gaussian, N2: Gaussian) -> tuple[Reduced, np.ndarray]:
     )
 
 
+@np.errstate(all="ignore")
 def flat(N: Gaussian, batch: tuple[int, ...]) -> FlatBatch:
     """A Gaussian, broadcast to a batch shape, with a single batch axis."""
     arrays = [(N.mean, 1), (N.scale, 1 if N.is_diagonal else 2), (N.factor, 2)]
@@ -152,9 +157,9 @@ def _reduce(side1: FlatBatch, side2: FlatBatch) -> tuple[np.ndarray, ...]:
             given = scaled_pair(side1, side2)
         return diagonalised_pair(given)
     except np.linalg.LinAlgError:
-        raise ValueError(
+        raise NotDiagonalised(
             "N1 and N2 cannot be diagonalised together in float64: their scales are too ill-conditioned, or too far "
-            "apart; jsgmath.certified has no such limit"
+            "apart; jsgmath.jsg and jsgmath.certified have no such limit"
         ) from None
 
 

@@ -1,22 +1,28 @@
-// Evaluates one-dimensional pairs and longer ones, one divergence a time: a struct Batch without pointers and its numbers
-// on standard input, a value on standard output, until the input ends. For processors that run in an emulator.
+// Evaluates pairs of Gaussians, one divergence a time: a struct Batch without pointers and its numbers on standard input, a value
+// on standard output, until the input ends. For processors that run in an emulator.
 #include <cstdio>
 #include <vector>
 
-#include "diagonal.hpp"
+#include "full.hpp"
 
-extern "C" int64_t jsgmath_diagonal(const Shape *, const double *, const double *, const double *, const double *,
-                                    const double *, double *, int32_t place, int32_t threads);
+extern "C" {
+int64_t jsgmath_diagonal(const Shape *, const double *, const double *, const double *, const double *, const double *,
+                         double *, int32_t place, int32_t threads);
+int64_t jsgmath_full(const Shape *, const double *, const double *, const double *, const double *, const double *, double *,
+                     int32_t place, int32_t threads, double *errors);
+}
 
 int main() {
-  int32_t head[6];  // n, form1, form2, divergence, reversed, single
+  int32_t head[7], sizes[4];  // n, form1, form2, divergence, reversed, single, full; how many numbers the arrays have
   while (std::fread(head, sizeof head, 1, stdin) == 1) {
-    const int64_t n = head[0];
-    std::vector<double> numbers(4 * n + 1);
+    if (std::fread(sizes, sizeof sizes, 1, stdin) != 1) return 1;
+    std::vector<double> numbers(sizes[0] + sizes[1] + sizes[2] + sizes[3] + 1);
     if (std::fread(numbers.data(), sizeof(double), numbers.size(), stdin) != numbers.size()) return 1;
-    double value, *x = numbers.data();
-    Shape shape = {n, n, n, n, 0, 1, n, head[1], head[2], head[3], head[4], head[5]};
-    jsgmath_diagonal(&shape, x, x + n, x + 2 * n, x + 3 * n, x + 4 * n, &value, 0, 1);
+    double value, *at[5] = {numbers.data()};
+    for (int i = 0; i < 4; i++) at[i + 1] = at[i] + sizes[i];
+    Shape shape = {sizes[0], sizes[1], sizes[2], sizes[3], 0, 1, head[0], head[1], head[2], head[3], head[4], head[5]};
+    if (head[6]) jsgmath_full(&shape, at[0], at[1], at[2], at[3], at[4], &value, 0, 1, nullptr);
+    else jsgmath_diagonal(&shape, at[0], at[1], at[2], at[3], at[4], &value, 0, 1);
     std::fwrite(&value, sizeof value, 1, stdout);
   }
   return 0;

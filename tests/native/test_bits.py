@@ -86,8 +86,8 @@ def test_aarch64_gives_the_committed_bits(for_aarch64):
     """The core in an emulator; what it leaves open is no matter of the processor."""
     kinds = {"jsg": 0, "jsg_dual": 1, "jeffreys": 2}
     data = b"".join(
-        struct.pack("<6i", len(point.numbers), native.FORMS[point.form1], native.FORMS[point.form2],
-                    kinds[point.divergence], point.convention == "deasy", point.single)
+        struct.pack("<11i", len(point.numbers), native.FORMS[point.form1], native.FORMS[point.form2],
+                    kinds[point.divergence], point.convention == "deasy", point.single, 0, *4 * [len(point.numbers)])
         + np.append(np.array(point.numbers).T.ravel(), point.alpha).tobytes()
         for point, _ in COMMITTED
     )  # fmt: skip
