@@ -19,7 +19,7 @@ Interval = tuple[float, float, float]
 """A value and the ends of its interval; all three are equal if there is none."""
 
 MARKERS = "os^DvP*X"
-DASHES = ("-", "--", "-.", ":")
+STRENGTHS = (1.0, 0.65, 0.4, 0.25)  # opacities of several levels of one colour
 # Text stays text, in the page's own font. Without a date and with fixed ids, a page has the same bytes each time.
 SVG: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "jsgmath", "font.family": "sans-serif", "font.size": 9}
 
@@ -79,7 +79,7 @@ def by_alpha(
         for group, (middle, low, high) in near:
             colour = COLOURS[group.settings.divergence]
             axes.axhspan(low, high, color=colour, alpha=0.15, linewidth=0)
-            axes.axhline(middle, color=colour, linestyle=DASHES[drawn[colour] % 4], label=objective_label(group))
+            axes.axhline(middle, color=colour, alpha=STRENGTHS[drawn[colour] % 4], label=objective_label(group))
             drawn[colour] += 1
         for index, label_of in enumerate(dict.fromkeys(objective_label(group) for group, _ in points)):
             draw_points(axes, [point for point in points if objective_label(point[0]) == label_of], MARKERS[index % 8])

@@ -96,7 +96,7 @@ def picture(content: bytes, kind: str, caption: str) -> str:
 
 
 def swatch(divergence: str) -> str:
-    """A short line with the colour and dashes of a divergence."""
+    """A short line with the colour of a divergence."""
     return (
         f'<svg class="swatch" aria-hidden="true"><line class="line {divergence}" x1="1" x2="27" y1="6" y2="6"/></svg>'
     )

@@ -234,7 +234,7 @@ def run_folders(folders: Iterable[Path]) -> Iterator[Path]:
                 names.clear()
                 continue
             visited.add((status.st_dev, status.st_ino))
-            names.sort(key=lambda name: os.path.islink(os.path.join(place, name)))  # a folder's own name before links
+            names.sort(key=lambda name: (os.path.islink(os.path.join(place, name)), name))  # own names before links
             if "run.json" in files:
                 yield Path(place)
 

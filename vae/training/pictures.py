@@ -113,16 +113,22 @@ def draw_curves(metrics: list[dict[str, Any]], title: str) -> Figure:
         for split, dashes in (("train", "--"), ("test", "-")):
             rows = [row for row in metrics if row["split"] == split]
             epochs, values = [row["epoch"] for row in rows], [row[term] for row in rows]
-            axes.plot(epochs, values, dashes, color=COLOURS[term], label=f"{split}  {values[-1]:.2f}")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            marker = "o" if len(epochs) == 1 else ""  # one point makes no line
+            axes.plot(epochs, values, marker + dashes, color=COLOURS[term], label=f"{split}  {values[-1]:.2f}")
+        axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.yaxis.set_major_formatter(ScalarFormatter(useOffset=False))
         axes.set_xlabel("epoch", color=INK, fontsize=9)
         axes.grid(alpha=0.25)
         axes.legend(frameon=False, labelcolor=INK, fontsize=9)
         tidy(axes, {"reconstruction": "error of the reconstruction", "divergence": "divergence"}[term])
     panels[0].set_yscale("log")
     panels[0].yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
-    panels[0].yaxis.set_major_formatter(ScalarFormatter())
+    panels[0].yaxis.set_major_formatter(ScalarFormatter(useOffset=False))
     panels[0].yaxis.set_minor_locator(NullLocator())
+    low, high = panels[0].get_ylim()
+    if high < 1.6 * low:  # two labels are at most a factor of 1.5 apart
+        panels[0].set_ylim(low / 1.6, 1.6 * high)
     return figure
 
 

@@ -300,6 +300,14 @@ def test_nothing_overflows_a_small_screen(chromium, request, name, width):
     assert out == []
 
 
+def test_a_single_run_fills_the_page(chromium, tmp_path):
+    add_run(tmp_path, 10.0)
+    assert main([str(tmp_path), "-o", str(tmp_path / "report.html")]) == 0
+    chromium.open(tmp_path / "report.html", 1300, 740)
+    width = "document.querySelector('{}').getBoundingClientRect().width"
+    assert chromium.run(width.format(".card")) == chromium.run(width.format(".cards")) > 1000
+
+
 def luminance(colour):
     """WCAG 2's relative luminance of ``rgb(...)``."""
     levels = [int(level) / 255 for level in re.findall(r"\d+", colour)[:3]]

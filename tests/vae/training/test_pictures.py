@@ -86,6 +86,20 @@ def test_the_curves_are_dashed_for_train_and_solid_for_test():
             assert list(line.get_ydata()) == pytest.approx([value + offset for value in values])
 
 
+def test_one_epoch_is_a_point_with_labelled_axes():
+    rows = [{"epoch": 1, "split": split, "reconstruction": 119.41, "divergence": 2.22} for split in ("train", "test")]
+    figure = draw_curves(rows, "title")
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        assert [line.get_marker() for line in axes.get_lines()] == ["o", "o"]
+        for axis, (low, high) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+            shown = [tick.label1.get_text() for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+            assert shown
+            assert "" not in shown
+            assert axis.get_offset_text().get_text() == ""
+        assert [tick for tick in axes.get_xticks() if 0.5 <= tick <= 1.5] == [1]
+
+
 def test_all_three_are_written_for_a_run_of_one_epoch_too(trained, tmp_path):
     model, images, labels, _, _ = trained
     dataset = dataclasses.replace(load("fashion-mini"), test_images=images, test_labels=labels)
