@@ -76,7 +76,7 @@ def adapted(name: str, distribution: object) -> Any:
         if result is not None:
             return adapted(name, result)
     nearest = NEAREST.get(class_name(distribution).rpartition(".")[2].lower())
-    if nearest is None and (hasattr(distribution, "log_prob") or hasattr(distribution, "dist")):
+    if nearest is None and (hasattr(distribution, "log_prob") or hasattr(distribution, "rvs")):
         nearest = "the nearest Gaussian has the same mean and variance: pass Gaussian(mean=..., var=...)"
     if nearest:
         raise TypeError(f"{name} is a {class_name(distribution)}, which has no closed form here; {nearest}")

@@ -59,9 +59,10 @@ def sweep(images, scheduler, tmp_path, capfd):
     """Runs the command with some options, and returns its status and what it printed on stdout and stderr."""
 
     def sweep(*options, epochs="1"):
-        rest = ["--epochs", epochs, "--data", images, "--out", str(tmp_path / "few"), "--scheduler", scheduler]
+        usual = [*SWEEP, "--epochs", epochs, "--data", images, "--out", str(tmp_path / "few"), "--scheduler", scheduler]
         capfd.readouterr()
-        return main([*SWEEP, *rest, *options]), *capfd.readouterr()
+        kept = [word for pair in zip(usual[::2], usual[1::2], strict=True) if pair[0] not in options for word in pair]
+        return main([*kept, *options]), *capfd.readouterr()
 
     return sweep
 

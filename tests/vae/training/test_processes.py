@@ -58,7 +58,8 @@ def train(name, processes, *arguments):
     taken.clear()
     with contextlib.redirect_stderr(io.StringIO()) as error, contextlib.redirect_stdout(io.StringIO()) as output:
         try:
-            status = vae.train.main([*options, *arguments])
+            kept = [word for pair in zip(options[::2], options[1::2]) if pair[0] not in arguments for word in pair]
+            status = vae.train.main([*kept, *arguments])
         except SystemExit as stop:
             status = stop.code
     said[name] = status, output.getvalue(), error.getvalue(), list(taken)
@@ -312,7 +313,7 @@ def test_the_number_of_threads_is_restored_if_that_of_processes_is_the_same(tmp_
     try:
         with RunFolder(tmp_path) as folder:
             run = {"settings": {}, "data": {"sha256": {}}, "environment": environment, "resumed": []}
-            folder.resume(run, Settings(), {"environment": {"processes": 1, "threads": 1}})
+            folder.resume(run, Settings(), {"data": run["data"], "environment": {"processes": 1, "threads": 1}})
         assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
