@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 import threading
+import warnings
 from importlib.util import find_spec
 from types import FrameType
 
@@ -28,6 +29,8 @@ def prepare() -> None:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, stop_at_once)
     sys.excepthook = complain
+    if not sys.warnoptions:  # -W shows them
+        warnings.filterwarnings("ignore", module=r"torch(\.|$)")
     prepare_errors()
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # it was closed

@@ -58,6 +58,12 @@ def test_too_little_memory_for_the_libraries_is_one_line(tmp_path, error, said):
     assert run(tmp_path, f"raise {error}") == (2, "", f"vae.data: {said}\n")
 
 
+def test_warnings_of_torch_are_for_those_who_ask(tmp_path):
+    text = "import warnings\nwarnings.warn('an old driver')\nraise SystemExit"
+    assert run(tmp_path, text) == (0, "", "")
+    assert "an old driver" in run(tmp_path, text, command=[sys.executable, "-W", "default", *COMMAND[1:]])[2]
+
+
 def test_another_error_of_a_library_keeps_its_traceback(tmp_path):
     status, _, complaint = run(tmp_path, "raise RuntimeError('a bug')")
     assert status == 1
@@ -111,8 +117,9 @@ def test_a_program_whose_output_is_closed_goes_on(tmp_path):
 
 
 def test_another_program_that_imports_vae_is_left_alone(tmp_path):
+    (tmp_path / "other").mkdir()
     text = "import sys, vae\nsys.exit(sys.excepthook is not sys.__excepthook__)"
-    assert run(tmp_path, text, "other", [sys.executable, "-m", "other"]) == (0, "", "")
+    assert run(tmp_path, text, "other/__init__", [sys.executable, "-m", "other"]) == (0, "", "")
 
 
 def test_a_user_without_a_home_has_a_cache_folder(monkeypatch):
