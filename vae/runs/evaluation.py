@@ -4,7 +4,7 @@ import json
 import math
 from typing import Any
 
-from vae.runs.run import Run
+from vae.runs.run import DAMAGE, Run
 
 
 class Unusable(Exception):
@@ -26,7 +26,7 @@ def read_evidence(run: Run) -> dict[str, Any]:
         value = float(found["log_evidence"])
     except FileNotFoundError:
         raise Unusable("not evaluated") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except DAMAGE as error:
         raise Unusable(f"{path} cannot be read: {type(error).__name__}: {error}") from None
     if epoch != run.epochs:
         raise Unusable(f"evaluated after epoch {epoch} of {run.epochs}")

@@ -55,6 +55,7 @@ def test_the_evidence_of_several_seeds_is_their_mean_with_a_dot_for_each(tmp_pat
         ({"likelihood": "gaussian"}, "evaluated with gaussian likelihood and 128 samples"),
         ({"samples": 5}, "evaluated with bernoulli likelihood and 5 samples"),
         ({"interval": [1.0]}, "evaluation.json cannot be read: ValueError"),
+        ({"log_evidence": 10**400}, "evaluation.json cannot be read: OverflowError"),
         ({"log_evidence": float("nan")}, "holds a number that is not finite"),
         ("epoch", "evaluated after epoch 2 of 3"),
     ],
