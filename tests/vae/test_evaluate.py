@@ -221,8 +221,8 @@ def damage(folder, how):
     elif how == "weights that are no numbers":
         weights = {name: tensor * torch.nan for name, tensor in load_file(folder / "model.safetensors").items()}
         save_file(weights, folder / "model.safetensors", {"epoch": "1"})
-    elif how in ("alpha", "divergence", "epochs"):
-        run["settings"][how] = {"alpha": 9, "divergence": "foo", "epochs": "2"}[how]
+    elif how in ("alpha", "divergence", "epochs", "learn_alpha"):
+        run["settings"][how] = {"alpha": 9, "divergence": "foo", "epochs": "2", "learn_alpha": {}}[how]
     elif how == "truncated metrics":
         (folder / "metrics.jsonl").write_text((folder / "metrics.jsonl").read_text()[:-20])
     (folder / "run.json").write_text(json.dumps(run) if how != "truncated run.json" else "{")
@@ -242,7 +242,8 @@ def damage(folder, how):
         ("weights that are no numbers", "model.safetensors is damaged"),
         ("alpha", "--alpha must lie in [0, 1], got 9"),
         ("divergence", "--divergence must be a known one, got foo"),
-        ("epochs", "run.json or metrics.jsonl cannot be read"),
+        ("epochs", "--epochs must be a value like 30, got '2'"),
+        ("learn_alpha", "--learn-alpha must be a value like False, got {}"),
         ("truncated metrics", "run.json or metrics.jsonl cannot be read"),
         ("truncated run.json", "run.json or metrics.jsonl cannot be read"),
     ],

@@ -1,7 +1,7 @@
 """The settings of a training run, read from the command line of ``python -m vae.train`` and checked."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -125,9 +125,14 @@ def parse_settings(arguments: list[str]) -> Settings:
 
 
 def check(settings: Settings) -> None:
-    """Refuses values that have the right type but make no sense."""
+    """Refuses values of another type, which tyro does on a command line but a run.json may have, and senseless ones."""
+    for field in fields(settings):
+        value, kind = getattr(settings, field.name), type(field.default)
+        right = field.default is None or type(value) in ({float, int} if kind is float else {kind})
+        name = f"--{field.name.replace('_', '-')}"
+        command_line.require((right, f"{name} must be a value like {field.default!r}", repr(value)))
     command_line.require(
-        # tyro checks these on a command line; a run.json may have any value.
+        # tyro checks these four, too.
         (settings.dataset in get_args(DatasetName), "--dataset must be a known one", settings.dataset),
         (settings.divergence in get_args(Divergence), "--divergence must be a known one", settings.divergence),
         (settings.likelihood in get_args(Likelihood), "--likelihood must be a known one", settings.likelihood),

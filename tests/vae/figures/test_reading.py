@@ -90,7 +90,7 @@ def test_if_two_sets_are_complete_the_longer_trained_is_shown(tmp_path):
         ("run.json", lambda text: "[]", "TypeError"),
         ("run.json", lambda text: text.replace('"lr"', '"rate"'), "rate"),
         ("run.json", lambda text: text.replace('"alpha": 0.5', '"alpha": 1.5'), "--alpha must lie in"),
-        ("run.json", lambda text: text.replace('"alpha": 0.5', '"alpha": "half"'), "TypeError"),
+        ("run.json", lambda text: text.replace('"alpha": 0.5', '"alpha": "half"'), "--alpha must be a value like 0.3"),
         ("run.json", lambda text: text.replace("sha256", "md5"), "sha256"),
         ("metrics.jsonl", lambda text: text[:-9], "JSONDecodeError"),
         ("metrics.jsonl", lambda text: "", "has rows of nothing, wanted train and test"),
