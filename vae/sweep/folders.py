@@ -8,9 +8,9 @@ from safetensors import SafetensorError, safe_open
 
 from vae.errors import UserError
 from vae.files import write
-from vae.runs.run import read_run
+from vae.runs.run import DAMAGE, read_run
 from vae.training.folder import plain, read_facts
-from vae.training.settings import Settings
+from vae.training.settings import Settings, check
 
 SWEEP = "sweep.json"
 FAILED = "failed.txt"  # in the folder of a run: why it failed
@@ -42,7 +42,9 @@ def recorded(out: Path) -> list[Settings]:
     """
     try:
         cells = [Settings(**settings) for settings in json.loads((out / SWEEP).read_text())]
-    except (ValueError, TypeError) as error:
+        for cell in cells:
+            check(cell)
+    except DAMAGE as error:
         raise UserError(f"{out / SWEEP} is damaged ({type(error).__name__}: {error}); delete it") from None
     return [replace(cell, out=out / cell.name()) for cell in cells]
 

@@ -316,9 +316,10 @@ def test_status_shows_what_has_begun_and_finds_all_sweeps(sweep, tmp_path, capfd
     assert first == "sweeps/a: 3 runs, 3 done, 0 begun, 0 waiting, 0 failed"
     assert second == "sweeps/b: 3 runs, 1 done, 1 begun, 1 waiting, 0 failed"
     assert re.fullmatch(r"  begun    own-jsg-0\.2, 1 of 1 epochs; last written \d+ s ago", begun)
-    (tmp_path / "sweeps" / "a" / "sweep.json").write_text('[{"colour": 1}]')
-    assert main(["status", "sweeps/a"]) == 2
-    assert capfd.readouterr().err.startswith("vae.sweep status: sweeps/a/sweep.json is damaged (TypeError: ")
+    for cell, said in (('{"colour": 1}', "TypeError: "), ('{"lr": []}', "UserError: --lr must be a value like 0.0001")):
+        (tmp_path / "sweeps" / "a" / "sweep.json").write_text(f"[{cell}]")
+        assert main(["status", "sweeps/a"]) == 2
+        assert capfd.readouterr().err.startswith(f"vae.sweep status: sweeps/a/sweep.json is damaged ({said}")
 
 
 def test_a_new_sweep_has_a_folder_of_its_own(tmp_path, monkeypatch):
