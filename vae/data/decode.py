@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,9 @@ TURNS = {
     7: "TRANSVERSE",
     8: "ROTATE_90",
 }  # EXIF's orientation -> what shows the picture upright
+
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # it logs some of what it raises, too
 
 
 @contextlib.contextmanager

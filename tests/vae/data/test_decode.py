@@ -2,7 +2,10 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from vae.data.decode import decode_grey
 
+ROOT = Path(__file__).parents[3]
 RAMP = np.arange(1024).reshape(32, 32)
 GREY = np.rint(RAMP * 255 / 1023).astype(np.uint8)
 
@@ -165,3 +169,16 @@ def test_any_damage_is_a_line():
                 said.append(str(error))
     assert len(said) > 50
     assert all(line.startswith("picture ") for line in said)
+
+
+def test_what_pillow_logs_is_not_printed_above_the_reason(tmp_path):
+    samples = b"\x15\x01\x03\x00\x01\x00\x00\x00"  # the tag of the samples per pixel
+    whole = content(Image.fromarray(GREY).convert("RGB"), "tiff")
+    assert samples + b"\x03\x00" in whole
+    (tmp_path / "damaged.tiff").write_bytes(whole.replace(samples + b"\x03\x00", samples + b"\x2c\x01"))
+    program = "import sys; from pathlib import Path; from vae.data.decode import size_of; size_of(Path(sys.argv[1]))"
+    ended = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "damaged.tiff"], capture_output=True, text=True, cwd=ROOT
+    )
+    assert ended.stderr.startswith("Traceback")
+    assert ended.stderr.splitlines()[-1].startswith(f"ValueError: {tmp_path / 'damaged.tiff'} ")
