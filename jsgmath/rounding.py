@@ -83,8 +83,7 @@ def _nearest(
         values = by_numpy(divergence, reverse, N1, N2, alpha, shape, dtype)
         left = np.count_nonzero(np.isnan(values))
     if left:
-        decide = _decide if diagonal else _decide_full
-        decide(values, divergence, reverse, N1, N2, alpha, single)
+        _decide(values, divergence, reverse, N1, N2, alpha, single)
     return values if dtype == np.float64 else values.astype(dtype)
 
 
@@ -98,39 +97,28 @@ def _decide(
     single: bool,
 ) -> None:
     """Replaces NaN by the nearest float."""
-    shape, forms = values.shape, (N1.form, N2.form)
-    arrays = [np.broadcast_to(x, (*shape, N1.dim)) for x in (N1.mean, N1.scale, N2.mean, N2.scale)]
-    alpha = np.broadcast_to(alpha, shape)
+    means, scales = zip(*(_broadcast(N, values.shape) for N in (N1, N2)), strict=True)
+    forms, alpha = (N1.form, N2.form), np.broadcast_to(alpha, values.shape)
     for i in map(tuple, np.argwhere(np.isnan(values))):
-        coordinates = list(zip(*(x[i].tolist() for x in arrays), strict=True))
-        values[i] = nearest(divergence, reverse, forms, coordinates, float(alpha[i]), single)
+        (m1, m2), (s1, s2), weight = (x[i] for x in means), (x[i] for x in scales), float(alpha[i])
+        if N1.is_diagonal and N2.is_diagonal:
+            coordinates = list(zip(*(x.tolist() for x in (m1, s1, m2, s2)), strict=True))
+            values[i] = nearest(divergence, reverse, forms, coordinates, weight, single)
+        else:
+            values[i] = nearest_full(divergence, reverse, (m1, forms[0], s1), (m2, forms[1], s2), weight, single)
+
+
+def _broadcast(N: Gaussian, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and scale of a batch of that shape."""
+    axes = 1 if N.is_diagonal else 2
+    return np.broadcast_to(N.mean, (*shape, N.dim)), np.broadcast_to(N.scale, (*shape, *N.scale.shape[-axes:]))
 
 
 def _part(N: Gaussian, shape: tuple[int, ...], where: np.ndarray) -> Gaussian:
     """The chosen Gaussians of a batch that is broadcast to a shape."""
-    arrays = [(N.mean, 1), (N.scale, 1 if N.is_diagonal else 2), (N.factor, 2)]
-    return Gaussian.checked(N.form, *(np.broadcast_to(x, (*shape, *x.shape[-axes:]))[where] for x, axes in arrays))
-
-
-def _decide_full(
-    values: np.ndarray,
-    divergence: Divergence,
-    reverse: bool,
-    N1: Gaussian,
-    N2: Gaussian,
-    alpha: np.ndarray,
-    single: bool,
-) -> None:
-    """Replaces NaN by the nearest float, where one Gaussian or both have a full covariance."""
-    shape = values.shape
-    sides = [
-        (np.broadcast_to(N.mean, (*shape, N.dim)), N.form, np.broadcast_to(N.scale, (*shape, *N.scale.shape[-axes:])))
-        for N, axes in ((N1, 1 if N1.is_diagonal else 2), (N2, 1 if N2.is_diagonal else 2))
-    ]
-    alpha = np.broadcast_to(alpha, shape)
-    for i in map(tuple, np.argwhere(np.isnan(values))):
-        first, second = ((mean[i], form, scale[i]) for mean, form, scale in sides)
-        values[i] = nearest_full(divergence, reverse, first, second, float(alpha[i]), single)
+    mean, scale = _broadcast(N, shape)
+    factor = np.broadcast_to(N.factor, (*shape, N.dim, N.dim))
+    return Gaussian.checked(N.form, mean[where], scale[where], factor[where])
 
 
 def _full_by_numpy(
@@ -152,10 +140,8 @@ def _full_by_numpy(
         return np.full(shape, np.nan)
     with np.errstate(all="ignore"):
         value, error = (reduce(add, x) for x in zip(*parts, strict=True))
-        lower, upper = (x.astype(dtype).astype(np.float64) for x in (value - error, value + error))
-        decided = (lower == upper) & (value > 1 / LARGEST_VALUE) & (value < LARGEST_VALUE)
-        decided = decided & ((alpha == 0) | (alpha >= LEAST_ALPHA))
-        return np.broadcast_to(np.where(decided, lower, np.nan), shape).copy()
+        sound = (value > 1 / LARGEST_VALUE) & (value < LARGEST_VALUE) & ((alpha == 0) | (alpha >= LEAST_ALPHA))
+        return _rounded(value, error, sound, shape, dtype)
 
 
 def _by_numpy(
@@ -171,11 +157,18 @@ def _by_numpy(
     with np.errstate(all="ignore"):
         pairs = diagonal_pairs(N1, N2)
         value, error = bounded(divergence, reverse, N1, N2, pairs, alpha)
-        lower, upper = (x.astype(dtype).astype(np.float64) for x in (value - error, value + error))
-        decided = (lower == upper) & _within_limits(N1, N2, alpha)
+        sound = _within_limits(N1, N2, alpha)
         if N1.form != N2.form:
-            decided &= (np.abs(pairs.e1) >= APART).all(-1)
-        return np.broadcast_to(np.where(decided, lower, np.nan), shape).copy()
+            sound &= (np.abs(pairs.e1) >= APART).all(-1)
+        return _rounded(value, error, sound, shape, dtype)
+
+
+def _rounded(
+    value: np.ndarray, error: np.ndarray, sound: np.ndarray, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> np.ndarray:
+    """The float that all numbers within the error round to, in float64; NaN if there is none, or if it is not sound."""
+    lower, upper = (x.astype(dtype).astype(np.float64) for x in (value - error, value + error))
+    return np.broadcast_to(np.where((lower == upper) & sound, lower, np.nan), shape).copy()
 
 
 def bounded(

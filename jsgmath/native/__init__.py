@@ -109,15 +109,8 @@ def diagonal(
     description, pointers = _described(
         held, alpha, shape, [n] * 4, n, (*(FORMS[form] for form in forms), divergence, reverse, single)
     )
-    threads = 1
-    if rows * n >= 2 * ELEMENTS_PER_THREAD:
-        threads = min(cores(), rows, rows * n // ELEMENTS_PER_THREAD)
-    if rows == 1:
-        value = ctypes.c_double()
-        left = core.diagonal(description, *pointers, ctypes.byref(value), core.place, 1)
-        return np.array(value.value).reshape(shape), left
-    values = np.empty(shape)
-    return values, core.diagonal(description, *pointers, values.ctypes.data, core.place, threads)
+    busy = min(rows, rows * n // ELEMENTS_PER_THREAD)
+    return _called(core.diagonal, description, pointers, shape, core, busy)
 
 
 def takes(forms: tuple[str, str], n: int) -> bool:
@@ -152,16 +145,31 @@ def full(
     sizes = [math.prod(axis) for axis in axes]
     numbers = (*(FULL_FORMS[form] for form in forms), divergence, reverse, single)
     description, pointers = _described(held, alpha, shape, sizes, n, numbers)
+    busy = min(rows // 8, rows * n**3 // (10 * ELEMENTS_PER_THREAD))
     to = None if errors is None else errors.ctypes.data
-    if rows == 1:
+    return _called(core.full, description, pointers, shape, core, busy, to)
+
+
+def _called(
+    function: Any,
+    description: bytes,
+    pointers: list[Any],
+    shape: tuple[int, ...],
+    core: Core,
+    busy: int,
+    *more: int | None,
+) -> tuple[np.ndarray, int]:
+    """What a function of the library computes; the value of a single pair needs no array of NumPy.
+
+    Args:
+        busy: how many threads the batch keeps busy; 0 stands for 1.
+    """
+    if math.prod(shape) == 1:
         value = ctypes.c_double()
-        left = core.full(description, *pointers, ctypes.byref(value), core.place, 1, to)
+        left = function(description, *pointers, ctypes.byref(value), core.place, 1, *more)
         return np.array(value.value).reshape(shape), left
-    threads = 1
-    if rows * n**3 >= 20 * ELEMENTS_PER_THREAD:
-        threads = max(1, min(cores(), rows // 8, rows * n**3 // (10 * ELEMENTS_PER_THREAD)))
-    values = np.empty(shape)
-    return values, core.full(description, *pointers, values.ctypes.data, core.place, threads, to)
+    values, threads = np.empty(shape), min(cores(), busy) if busy > 1 else 1
+    return values, function(description, *pointers, values.ctypes.data, core.place, threads, *more)
 
 
 def _described(

@@ -1,7 +1,10 @@
+import importlib.util
+import shutil
 import subprocess
 
 import pytest
 
+from jsgmath import native
 from jsgmath.native import build
 
 
@@ -13,11 +16,42 @@ def core(tmp_path_factory):
     return build.build(tmp_path_factory.mktemp("core") / build.LIBRARY)
 
 
+@pytest.fixture(params=["native", "NumPy"])
+def path(request, monkeypatch):
+    """With the compiled core, and without it."""
+    if request.param == "NumPy":
+        monkeypatch.setattr(native, "CORE", None)
+    else:
+        core = request.getfixturevalue("core")
+        monkeypatch.setattr(native, "CORE", native.open_core(core)[0])
+        assert native.CORE
+
+
+@pytest.fixture
+def broken(tmp_path, monkeypatch):
+    """Compiles the library with one place in its sources replaced, and makes `native` take it for the right one."""
+
+    def broken(file, before, after):
+        package = tmp_path / "jsgmath"
+        shutil.copytree(build.HERE, package / "native")
+        for source in ("formula.py", "special.py"):
+            shutil.copy(build.HERE.parent / source, package)
+        text = (package / "native" / file).read_text()
+        assert text.count(before) == 1
+        (package / "native" / file).write_text(text.replace(before, after))
+        spec = importlib.util.spec_from_file_location("mutated_build", package / "native" / "build.py")
+        mutated = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(mutated)
+        mutated.OPTIONS[mutated.OPTIONS.index("-O3")] = "-O1"  # compiles in half the time, and gives the same bits
+        monkeypatch.setattr(native, "sources", mutated._sources.sources)
+        return mutated.build(tmp_path / build.LIBRARY, machine="any other")
+
+    return broken
+
+
 @pytest.fixture(scope="session")
 def for_aarch64(tmp_path_factory):
     """A program that evaluates a batch, compiled for AArch64, as a command that runs it in an emulator."""
-    import shutil
-
     compiler, emulator = "aarch64-linux-gnu-g++", shutil.which("qemu-aarch64")
     if not (shutil.which(compiler) and emulator):
         pytest.skip("no cross compiler or emulator for AArch64: apt-get install g++-aarch64-linux-gnu qemu-user")

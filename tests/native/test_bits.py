@@ -46,17 +46,6 @@ def misrounded(wanted):
     return [point for point in wanted if not balls.is_nearest(points.value(point), truth(point))]
 
 
-@pytest.fixture(params=["native", "NumPy"])
-def path(request, monkeypatch):
-    """With the compiled core, and without it."""
-    if request.param == "NumPy":
-        monkeypatch.setattr(native, "CORE", None)
-    else:
-        core = request.getfixturevalue("core")
-        monkeypatch.setattr(native, "CORE", native.open_core(core)[0])
-        assert native.CORE
-
-
 def test_the_committed_bits_are_those_of_the_nearest_floats():
     for point, value in COMMITTED:
         assert balls.is_nearest((np.float32 if point.single else np.float64)(value), truth(point)), point

@@ -21,17 +21,6 @@ TAKEN = [
 ]
 
 
-@pytest.fixture(params=["native", "NumPy"])
-def path(request, monkeypatch):
-    """With the compiled core, and without it."""
-    if request.param == "NumPy":
-        monkeypatch.setattr(native, "CORE", None)
-    else:
-        core = request.getfixturevalue("core")
-        monkeypatch.setattr(native, "CORE", native.open_core(core)[0])
-        assert native.CORE
-
-
 def unrounded(core, point):
     """What the core computes, as a pair and a bound on its error."""
     found = np.zeros(3)
