@@ -25,7 +25,7 @@ PROGRAM = program()
 
 
 def prepare() -> None:
-    """Prepares this process to answer in one line, whatever its terminal and its standard output can show."""
+    """Prepares this process to answer in one line on any terminal and any standard output."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, stop_at_once)
     sys.excepthook = complain

@@ -45,14 +45,14 @@ Wide squares(const Wide *x, int64_t n) {
   return sum;
 }
 
-// The square of the Frobenius norm of a triangle, in doubles; of a symmetric matrix, entries beside the diagonal count twice.
-Lanes norm_square(const Wide *A, int64_t n, double beside = 1) {
+// The square of the Frobenius norm of a triangle, in doubles; weight = 2 counts both of a symmetric matrix.
+Lanes norm_square(const Wide *A, int64_t n, double weight = 1) {
   Lanes on = {}, off = {};
   for (int64_t j = 0; j < n; j++) {
     on += square_of(A[j * n + j]);
     for (int64_t i = j + 1; i < n; i++) off += square_of(A[j * n + i]);
   }
-  return on + beside * off;
+  return on + weight * off;
 }
 
 // The lower triangle of A becomes L with A = L L'.
@@ -90,7 +90,7 @@ void transpose(const Wide *A, Wide *to, int64_t n) {
 }
 
 // The lower triangle of M becomes C with I + M = (I + C)(I + C)', and its pivots 1 + t_j are found; the sum of the squares of
-// C beside its diagonal.
+// C off its diagonal.
 Wide factor_of_sum(Wide *M, Wide *pivots, int64_t n) {
   Wide sum = wide(0);
   for (int64_t j = 0; j < n; j++) {

@@ -1,16 +1,10 @@
 """NumPyro, distrax and TFP with gradients, compilation and maps of JAX, against the same as `Gaussian`."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from jsgmath import Gaussian, jsg, jsg_dual, jsg_dual_grad, jsg_grad
 
-ROOT = Path(__file__).parents[2]
 MEANS, STDS = np.array([[0.0, 1.0], [0.5, -1.0]]), np.array([[1.0, 2.0], [0.7, 1.5]])
 NORMALS = [Gaussian(mean, std=std) for mean, std in zip(MEANS, STDS, strict=True)]
 EXPECTED = [f(*NORMALS, alpha) for f in (jsg, jsg_dual) for alpha in (0.0, 0.3, 1.0)]
@@ -18,12 +12,8 @@ PRIOR = Gaussian(np.zeros(2), std=1.0)
 
 
 @pytest.fixture(scope="module")
-def found():
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.interop.jax_values"], capture_output=True, text=True, cwd=ROOT, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+def found(printed):
+    return printed("tests.interop.jax_values")
 
 
 def test_normals_of_jax_give_jax_arrays(found):

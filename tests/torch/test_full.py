@@ -138,7 +138,7 @@ def test_an_almost_singular_factor_gives_the_right_kl(evaluate):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("n", [2, 12])
 def test_scales_whose_squares_leave_the_range_of_float32_give_no_nan(n, dtype, evaluate):
-    """KL from ``c ((1, 0), (1, s))`` to N(0, I), of which the dual with alpha 1 is the same, and its derivatives.
+    """KL from ``c ((1, 0), (1, s))`` to N(0, I), which is also the dual at alpha 1, and its derivatives.
 
     They are ``L1 - L1'^-1`` and ``I - L1 L1'``.  4 eps of the largest entry were measured.
     """

@@ -110,7 +110,7 @@ def exp_and_expm1(x: Tensor) -> tuple[Tensor, Tensor]:
     return x.exp(), x.expm1()
 
 
-def made_anew(dtype: torch.dtype, device: torch.device) -> list[Tensor]:
+def new_coefficients(dtype: torch.dtype, device: torch.device) -> list[Tensor]:
     """The coefficients of `tail` as tensors, for `torch.addcmul`."""
     terms = 13 if dtype == torch.float64 else 6
     return [torch.tensor(c, dtype=dtype, device=device) for c in special.split_tail(terms)]
@@ -118,15 +118,15 @@ def made_anew(dtype: torch.dtype, device: torch.device) -> list[Tensor]:
 
 @cache
 def coefficients(dtype: torch.dtype, device: torch.device) -> list[Tensor]:
-    """`made_anew` outside of all modes, and kept."""
+    """`new_coefficients`, made once outside of all modes."""
     with _disable_current_modes():
-        return made_anew(dtype, device)
+        return new_coefficients(dtype, device)
 
 
 def tail(w: Tensor) -> Tensor:
     """``2 P(w)`` of `special.split_g`."""
     # Fake tensors, say, operate only with their like, which belong to a mode and must not be kept.
-    made = coefficients if type(w) is Tensor else made_anew
+    made = coefficients if type(w) is Tensor else new_coefficients
     first, second, *others = made(w.dtype, w.device)
     p = torch.addcmul(second, w, first)
     for c in others:

@@ -1,0 +1,22 @@
+"""Runs JAX in its own process, because JAX starts threads, after which other tests cannot fork."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def printed():
+    """What a module prints as JSON when it is run as a program."""
+
+    def printed(module):
+        done = subprocess.run([sys.executable, "-m", module], capture_output=True, text=True, cwd=ROOT, timeout=300)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return printed
