@@ -16,7 +16,6 @@ from vae.sweep import best, engine, folders, status
 from vae.sweep.grid import Sweep, cells, parse_sweep
 from vae.sweep.train import TOGETHER, grouped, train_cells
 from vae.threads import processors
-from vae.training.environment import without_password
 from vae.training.settings import Settings
 
 QUIET = 60.0  # seconds without an ended run after which the number of epochs is told
@@ -37,7 +36,7 @@ def sweep(arguments: list[str]) -> int:
     try:
         failed = train_all(missing, options, len(wanted))
     except KeyboardInterrupt:
-        command = ["python", "-m", "vae.sweep", *map(without_password, arguments)]
+        command = ["python", "-m", "vae.sweep", *arguments]
         command += [] if options.out else ["--out", str(out)]
         raise KeyboardInterrupt(f"stopped; to go on: {shlex.join(command)}") from None
     if failed:
@@ -57,7 +56,7 @@ def train_all(missing: list[Settings], options: Sweep, count: int) -> list[str]:
     together = 1 if options.backend == "reference" else options.together or (TOGETHER if gpu else 1)
     groups = grouped(missing, together)
     processes = min(len(groups), options.workers or (1 if gpu else processors()))
-    work = functools.partial(train_cells, command=list(map(without_password, sys.orig_argv)))
+    work = functools.partial(train_cells, command=sys.orig_argv)
     failed, ended, said = [], count - len(missing), time.monotonic()
     for event in engine.run_groups(work, groups, options.scheduler, processes) if missing else ():
         if event is None and time.monotonic() - said < QUIET:

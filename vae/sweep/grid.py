@@ -111,6 +111,7 @@ def parse_sweep(arguments: list[str]) -> Sweep:
         (sweep.seeds <= MANY, f"--seeds must be at most {MANY:,}", sweep.seeds),
         (sweep.workers is None or sweep.workers >= 1, "--workers must be at least 1", sweep.workers),
         (sweep.together is None or sweep.together >= 1, "--together must be at least 1", sweep.together),
+        ("@" not in (sweep.scheduler or ""), "--scheduler must be tcp://HOST:PORT or the like", "a user or a password"),
         (not (sweep.workers and sweep.scheduler), "--workers cannot be used with --scheduler", sweep.workers),
     )
     cells(sweep)

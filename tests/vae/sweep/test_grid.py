@@ -109,6 +109,10 @@ def test_tenths_are_the_doubles_that_one_would_write():
     [
         (["--divergences", "jsg,kl-qp"], "--divergences: there is no 'kl-qp'; there are jsg, jsg-dual"),
         (["--divergences", "jsg,"], "--divergences: there is no ''; there are"),
+        (
+            ["--scheduler", "tls://me:s@host:1"],
+            "--scheduler must be tcp://HOST:PORT or the like, got a user or a password",
+        ),
         (["--baselines", "kl"], "--baselines: there is no 'kl'; there are kl-qp, kl-pq, mmd"),
         (["--baselines", "kl-qp,jsg:2"], "--baselines: there is no 'jsg'; there are kl-qp, kl-pq, mmd"),
         (["--baselines", ":4"], "--baselines: there is no ''"),
