@@ -56,7 +56,7 @@ def jsg(
         ArithmeticError: 1600 digits, or 5120 bits for full covariances, do not tell which float is nearest to a value.
 
     Accuracy: correctly rounded: the float nearest to the truth (``tests/native``, ``tests/test_nearest.py``,
-        ``tests/test_nearest_full.py``), of full covariances up to condition 1e14 and beyond.  torch and JAX compute in
+        ``tests/test_nearest_full.py``), full covariances at any condition.  torch and JAX compute in
         their own precision, in which near-equal Gaussians lose nothing (``tests/interop/test_interop.py``).
 
     References:
