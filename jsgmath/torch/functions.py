@@ -53,7 +53,10 @@ def jsg_standard_normal(
 
     Accuracy: values are within 16 ulp of the NumPy reference, and gradients within 16 ulp of the sum of the sizes of
     their terms, for log-ratios of variances up to 80 (float32) or 600 (float64); ``tests/torch/test_diagonal.py``
-    holds this.  Beyond 87 (708) log-variances and log-ratios are clamped: results are finite, but inexact.
+    holds this.  Eager values are so for all inputs: infinite only where the truth rounds to infinity, and NaN only for
+    NaN.  Gradients are finite where the true ones are.  ``tests/torch/test_range.py`` holds both.  The kernels clamp
+    log-ratios to 87 (708), need weights that are 0 or not tiny where means are so far apart that KL overflows, and may
+    give infinity for the last binades of the range.
 
     References: [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
 
