@@ -17,7 +17,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C import _are_functorch_transforms_active  # pyright: ignore[reportPrivateUsage]
+from torch._C import (
+    _are_functorch_transforms_active,  # pyright: ignore[reportPrivateUsage]
+    _len_torch_dispatch_stack,  # pyright: ignore[reportPrivateUsage]
+)
 from torch._C._functorch import is_legacy_batchedtensor
 
 from jsgmath.torch.eager import diagonal
@@ -97,6 +100,53 @@ def register(function: Callable[..., Any], fake: Callable[..., Any]) -> None:
 
 register(divergence, _fake_divergence)
 register(gradient, _fake_gradient)
+
+library.define("checked(Tensor alphas) -> Tensor")
+
+
+def checked(alphas: Tensor) -> Tensor:
+    """A copy of alphas, which must lie in [0, 1]; an operator, so that compiled programs check what they are given.
+
+    On a GPU it does not wait for the result: CUDA raises the error later.
+    """
+    right = ((alphas >= 0) & (alphas <= 1)).all()
+    if alphas.device.type != "cpu":
+        torch._assert_async(right, "alpha must lie in [0, 1]")  # pyright: ignore[reportPrivateUsage]
+    elif not right:
+        wrong = alphas[~((alphas >= 0) & (alphas <= 1))]
+        raise ValueError(f"alpha must lie in [0, 1], got {wrong[0].item():g}")
+    return alphas.clone()
+
+
+register(checked, torch.empty_like)
+
+
+class Checked(Function):
+    """The operator `checked` with its derivative."""
+
+    @staticmethod
+    def forward(alphas: Tensor) -> Tensor:
+        return torch.ops.jsgmath.checked(alphas)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> Tensor:
+        return upstream
+
+
+def with_check(alphas: Tensor) -> Tensor:
+    """alphas, checked where that is possible without waiting for a device: on a CPU, and in compiled programs."""
+    if _are_functorch_transforms_active():
+        return alphas
+    if torch.compiler.is_compiling():
+        return Checked.apply(alphas) if wants_gradients([alphas]) else torch.ops.jsgmath.checked(alphas)
+    if alphas.device.type == "cpu" and type(alphas) in (Tensor, torch.nn.Parameter) and not _len_torch_dispatch_stack():
+        with torch.no_grad():
+            checked(alphas)
+    return alphas
 
 
 def wants_gradients(tensors: Iterable[Tensor | None]) -> bool:

@@ -11,7 +11,7 @@ from torch._C import _are_functorch_transforms_active  # pyright: ignore[reportP
 
 from jsgmath.families.tensors import check_kind
 from jsgmath.hints import CONVENTIONS, Convention
-from jsgmath.torch.autograd import Divergence, OnePass, compiled_plainly, divergence, wants_gradients
+from jsgmath.torch.autograd import Divergence, OnePass, compiled_plainly, divergence, wants_gradients, with_check
 from jsgmath.torch.typed import Alpha, broadcast_shapes
 
 Backend = Literal["auto", "eager", "triton"]
@@ -32,8 +32,9 @@ def jsg_standard_normal(
     Args:
         mean, logvar: tensors of shape ``(..., n)``, of one floating type and device.  Rows may be strided, as
             ``chunk(2, -1)`` leaves them.
-        alpha: weight of ``N(0, I)`` in [0, 1]; a float, or a tensor with one entry or one per row.  A tensor is not
-            checked, because that would make the host wait for the device.
+        alpha: weight of ``N(0, I)`` in [0, 1]; a float, or a tensor with one entry or one per row.  A tensor on a
+            GPU is not checked, because that would make the host wait, except in compiled programs, where CUDA reports
+            the error later.
         dual: JSG* [1, eq. 10] instead of JSG [1, eq. 8].
         convention: ``"deasy"`` or ``"nielsen"``, as in `jsgmath.jsg`.  With ``"deasy"`` and q for the first Gaussian,
             JSG is KL(q||p) at alpha 0 [1, eq. 3] and KL(p||q) at alpha 1 [1, eq. 4].
@@ -255,6 +256,7 @@ def alpha_of(alpha: object, batch: torch.Size, device: torch.device) -> tuple[fl
         check_kind("alpha", alpha)
         if alpha.device != device:
             raise ValueError(f"alpha is on {alpha.device} but mean on {device}; move it there")
+        alpha = with_check(alpha)
         if alpha.numel() == 1:
             return 0.0, alpha.reshape(1)
         try:
@@ -267,7 +269,7 @@ def alpha_of(alpha: object, batch: torch.Size, device: torch.device) -> tuple[fl
         raise TypeError(f"alpha must be a float or a tensor, got {type(alpha).__name__}")
     number: Any = alpha  # Real has no type hints for arithmetic
     if torch.compiler.is_compiling():  # a number, or the result of a comparison, would become a constant of the graph
-        return 0.0, torch.ones(1, dtype=torch.float64, device=device).mul(number)
+        return 0.0, with_check(torch.ones(1, dtype=torch.float64, device=device).mul(number))
     if not 0 <= number <= 1:
         raise ValueError(f"alpha must lie in [0, 1], got {alpha}")
     return float(number), None
