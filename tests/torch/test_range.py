@@ -6,7 +6,7 @@ import torch
 
 import jsgmath
 from jsgmath import Gaussian
-from jsgmath.torch import JSGLoss, jsg_diagonal, jsg_standard_normal, kl_standard_normal, sample_and_jsg
+from jsgmath.torch import JSGLoss, jsg_diagonal, jsg_full, jsg_standard_normal, kl_standard_normal, sample_and_jsg
 from tests.torch.against_numpy import Reference, errors, unit
 from tests.torch.inputs import VARIANTS, backends, variants
 
@@ -113,3 +113,17 @@ def test_an_infinite_mean_is_at_an_infinite_distance_and_nan_stays_nan(backend, 
                 options = dict(dual=dual, convention=convention, backend=backend)
                 values = jsg_standard_normal(mean, logvar, alpha, **options), JSGLoss(alpha, **options)(mean, logvar)
                 np.testing.assert_equal([x.item() for x in values], [wanted] * 2)
+
+
+@DTYPES
+@backends
+def test_full_covariances_give_infinity_where_the_truth_does(backend, dtype):
+    """Half the square of the mean, and a quarter of that at 1/2."""
+    zero, eye = torch.zeros(2, dtype=dtype), torch.eye(2, dtype=dtype)
+    root = 2.0 ** (64 if dtype == torch.float32 else 512)
+    for size, wanted in ((0.25, (2.0**-5, 2.0**-7)), (1e9, (np.inf, np.inf))):
+        mean = torch.tensor([size * root, 0.0], dtype=dtype, requires_grad=True)
+        for alpha, part in zip((0.0, 0.5, 1.0), (*wanted, wanted[0]), strict=True):
+            value = jsg_full(mean, eye, zero, eye, alpha, backend=backend)
+            assert value.item() / root == part * root
+            assert torch.autograd.grad(value, mean)[0].isfinite().all()
