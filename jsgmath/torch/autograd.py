@@ -162,6 +162,35 @@ def compiled_plainly(tensors: Iterable[Tensor | None]) -> bool:
     return torch.compiler.is_compiling() and not (transforming or wants_gradients(tensors))
 
 
+def is_inlined(mean1: Tensor, implementation: str) -> bool:
+    """Whether a compiler sees the operations: it makes one loop of them on a CPU, as fast as the textbook's."""
+    return implementation == "eager.diagonal" and mean1.device.type == "cpu" and not _are_functorch_transforms_active()
+
+
+def compiled_divergence(
+    mean1: Tensor, scale1: Tensor, mean2: Tensor | None, scale2: Tensor | None, alphas: Tensor | None,
+    alpha: float, dual: bool, reverse: bool, implementation: str,
+) -> Tensor:  # fmt: skip
+    """`divergence` as torch.compile traces it."""
+    inputs, number = (mean1, scale1, mean2, scale2), alpha if alphas is None else alphas
+    if is_inlined(mean1, implementation):
+        results = diagonal.evaluate_block(*inputs, number, dual=dual, reverse=reverse, grad=False)
+        return results[0]
+    return torch.ops.jsgmath.divergence(*inputs, alphas, alpha, dual, reverse, implementation)
+
+
+def compiled_gradient(
+    upstream: Tensor, mean1: Tensor, scale1: Tensor, mean2: Tensor | None, scale2: Tensor | None,
+    alphas: Tensor | None, alpha: float, dual: bool, reverse: bool, implementation: str, by_alpha: bool,
+) -> Sequence[Any]:  # fmt: skip
+    """`gradient` as torch.compile traces it."""
+    inputs, number = (mean1, scale1, mean2, scale2), alpha if alphas is None else alphas
+    if is_inlined(mean1, implementation):
+        options = dict(dual=dual, reverse=reverse, value=False, by_alpha=by_alpha, upstream=upstream)
+        return diagonal.evaluate_block(*inputs, number, **options)[1:]
+    return torch.ops.jsgmath.gradient(upstream, *inputs, alphas, alpha, dual, reverse, implementation, by_alpha)
+
+
 class OnePass(Function):
     """One value per row; the gradients, multiplied by ``scale``, are computed too and kept for the backward pass."""
 
@@ -205,7 +234,7 @@ class Divergence(Function):
         mean1: Tensor, scale1: Tensor, mean2: Tensor | None, scale2: Tensor | None, alphas: Tensor | None, *options: Any
     ) -> Tensor:  # fmt: skip
         # With named options Dynamo would find that there is no ctx, and `torch.func.grad` would silently return zeros.
-        compute = torch.ops.jsgmath.divergence if torch.compiler.is_compiling() else divergence
+        compute = compiled_divergence if torch.compiler.is_compiling() else divergence
         return compute(mean1, scale1, mean2, scale2, alphas, *options)
 
     @staticmethod
@@ -216,7 +245,7 @@ class Divergence(Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         tensors, by_alpha = ctx.saved_tensors, ctx.needs_input_grad[4]
-        compute = torch.ops.jsgmath.gradient if torch.compiler.is_compiling() else Gradient.apply
+        compute = compiled_gradient if torch.compiler.is_compiling() else Gradient.apply
         gradients = compute(upstream, *tensors, *ctx.options, by_alpha)
         return *by_argument(ctx.needs_input_grad, tensors[4], *gradients), *[None] * 4
 

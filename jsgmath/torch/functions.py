@@ -11,7 +11,15 @@ from torch._C import _are_functorch_transforms_active  # pyright: ignore[reportP
 
 from jsgmath.families.tensors import check_kind
 from jsgmath.hints import CONVENTIONS, Convention
-from jsgmath.torch.autograd import Divergence, OnePass, compiled_plainly, divergence, wants_gradients, with_check
+from jsgmath.torch.autograd import (
+    Divergence,
+    OnePass,
+    compiled_divergence,
+    compiled_plainly,
+    divergence,
+    wants_gradients,
+    with_check,
+)
 from jsgmath.torch.typed import Alpha, broadcast_shapes
 
 Backend = Literal["auto", "eager", "triton"]
@@ -183,7 +191,7 @@ def _divergence(
     inputs = mean1, scale1, mean2, scale2, alphas
     options = alpha, bool(dual), convention == "deasy", f"{backend}.{covariances}"
     if compiled_plainly(inputs):
-        value = torch.ops.jsgmath.divergence(*inputs, *options)
+        value = compiled_divergence(*inputs, *options)
     elif torch.compiler.is_compiling() or _are_functorch_transforms_active():
         value = Divergence.apply(*inputs, *options)
     elif wants_gradients(inputs):

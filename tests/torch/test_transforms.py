@@ -11,7 +11,7 @@ import jsgmath
 from jsgmath.torch import functions, jsg_standard_normal, kl_diagonal, kl_standard_normal, sample_and_jsg
 from jsgmath.torch.triton import diagonal as kernels
 from tests.torch.against_numpy import divergence
-from tests.torch.inputs import backends, numbers, traced
+from tests.torch.inputs import backends, numbers, traced, variants
 
 
 @backends
@@ -224,3 +224,21 @@ def test_nothing_waits_for_the_device(backend, monkeypatch):
             value.backward(torch.empty_like(value))
     with pytest.raises(RuntimeError, match="meta"):
         mean.sum().item()
+
+
+@traced
+@variants
+def test_compiled_programs_on_a_cpu_see_the_operations(dual, convention):
+    """The series that they take in place of expm1, which compilers turn into exp minus 1, keeps all digits."""
+    torch._dynamo.reset()
+    graphs = []
+    logvar = torch.cat([torch.linspace(-40, 40, 41), torch.linspace(-1e-3, 1e-3, 41)])[:, None]
+    tensors = 0.01 * logvar, logvar
+
+    def function(mean, logvar):
+        return jsg_standard_normal(mean, logvar, 0.3, dual=dual, convention=convention, backend="eager")
+
+    compiled = torch.compile(function, fullgraph=True, backend=lambda graph, _: graphs.append(graph) or graph.forward)
+    value = compiled(*tensors)
+    assert not any("divergence" in str(node.target) for node in graphs[0].graph.nodes)
+    torch.testing.assert_close(value, function(*tensors), rtol=16 * 2.0**-23, atol=0)
