@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import jupytext
 import zensical
 
 from vae.report.collect import Contents
@@ -56,6 +57,10 @@ def collect(pages):
         replace(pages / name, r"(\]\((?:\.\./)*)docs/", r"\1")
     for name in ("style.css", "iframe-worker.js"):
         shutil.copy(HERE / name, pages)
+    for path in (pages / "notebooks").glob("*.py"):
+        jupytext.write(jupytext.read(path), path.with_suffix(".ipynb"))
+        path.unlink()
+        replace(path.with_suffix(".md"), rf"\({path.name}\)", f"({path.stem}.ipynb)")
     (pages / "two-gaussians.html").write_text(build_page(Contents((), [], [])), encoding="utf-8")
     for name in ("jsgmath", "torch"):
         replace(pages / "reference" / f"{name}.md", "^<!-- speeds of (.*) -->$", speeds)
@@ -67,7 +72,8 @@ def speeds(wanted):
     rows = {}
     for record in records:
         if wanted[1] in record["what"]:
-            rows.setdefault(record["what"], {})[record["implementation"]] = record["median"]
+            name = record["implementation"].removesuffix(", eq. 9")
+            rows.setdefault(record["what"], {})[name] = record["median"]
     others = list(dict.fromkeys(name for row in rows.values() for name in row if name != "jsgmath"))
     lines = [["", "jsgmath, ms", *others], ["---"] * (len(others) + 2)]
     for what, row in rows.items():

@@ -1,13 +1,11 @@
 """The documentation as a site: built without warnings, complete, and whole without a network."""
 
-import importlib.util
 import json
 import os
 import re
 import subprocess
 import sys
 from html.parser import HTMLParser
-from pathlib import Path
 from types import ModuleType
 from urllib.parse import unquote, urlparse
 
@@ -18,29 +16,14 @@ import jsgmath
 import jsgmath.certified
 import jsgmath.families
 import jsgmath.torch
-
-ROOT = Path(__file__).parents[2]
-MACHINERY = ROOT / "docs" / "site"
-
-
-def load(name):
-    """A module of the site's machinery, which is not a package."""
-    specification = importlib.util.spec_from_file_location(name, MACHINERY / f"{name}.py")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+from tests.docs.machinery import MACHINERY, ROOT, load
 
 
 @pytest.fixture(scope="module")
-def builder():
-    return load("build")
-
-
-@pytest.fixture(scope="module")
-def site(builder, tmp_path_factory):
+def site(tmp_path_factory):
     """The folder of the built site."""
     folder = tmp_path_factory.mktemp("built") / "site"
-    builder.build(folder)
+    load("build").build(folder)
     return folder
 
 
