@@ -7,7 +7,7 @@
 # # Comparing and clustering Gaussians
 #
 # The images of each handwritten digit are a cloud of points, so a Gaussian. Which digits look alike, and how do they
-# group? This notebook needs matplotlib and scikit-learn, and shows a slider if `ipywidgets` is installed.
+# group? This notebook needs `pip install '.[notebooks]'`; without `ipywidgets` it shows pictures in place of sliders.
 
 # %%
 import matplotlib.pyplot as plt

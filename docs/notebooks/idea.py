@@ -7,7 +7,7 @@
 # # The idea, with sliders
 #
 # JSG compares two Gaussians with their geometric mean G, which is a Gaussian as well. This notebook draws G and the
-# divergences. It needs matplotlib, and shows sliders if `ipywidgets` is installed.
+# divergences. It needs `pip install '.[notebooks]'`; without `ipywidgets` it shows pictures in place of sliders.
 
 # %%
 import matplotlib.pyplot as plt
