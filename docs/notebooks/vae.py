@@ -7,8 +7,8 @@
 # # A VAE with JSG
 #
 # Two small autoencoders learn the same 5,000 images of clothes, one with the usual KL and one with JSG\*. The images
-# come with the package. This notebook needs `pip install '.[notebooks]'`; without `ipywidgets` it shows pictures in place
-# of sliders.
+# come with the package. This notebook needs `pip install '.[notebooks]'`; without `ipywidgets` it shows pictures in
+# place of sliders.
 
 # %%
 import matplotlib.pyplot as plt

@@ -2,7 +2,10 @@
 
 import io
 import re
+import sys
 
+import jupytext
+import matplotlib.pyplot as plt
 import nbclient
 import pytest
 from PIL import Image
@@ -29,6 +32,18 @@ def test_a_notebook_runs_and_its_page_shows_what_comes_out(path, tmp_path, monke
     for file, content in pictures.items():
         with Image.open(io.BytesIO(content)) as drawn, Image.open(FOLDER / file) as shown:
             assert drawn.size == shown.size
+
+
+@pytest.mark.parametrize("name", ["idea", "gaussians"])
+def test_without_sliders_a_notebook_shows_its_first_picture(name, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)  # an import raises ImportError
+    drawn = []
+    monkeypatch.setattr(plt, "show", lambda: drawn.append(plt.gcf()))
+    cells = jupytext.read(FOLDER / f"{name}.py").cells
+    with plt.rc_context():
+        exec("\n".join(cell.source for cell in cells if cell.cell_type == "code"), {})
+    assert len(drawn) == len(list(FOLDER.glob(f"{name}-*.png")))
+    plt.close("all")
 
 
 def test_a_cell_that_fails_is_an_error(tmp_path):

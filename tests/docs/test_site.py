@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from html.parser import HTMLParser
 from types import ModuleType
 from urllib.parse import unquote, urlparse
@@ -70,6 +71,18 @@ def test_a_page_needs_nothing_from_elsewhere(site, pages):
                 assert target(site, path, url).is_file(), f"{path} loads {asset}, which is not there"
     for style in site.rglob("*.css"):
         assert not re.search(r"(url\(|@import)\s*[\"']?(https?:)?//", style.read_text()), style.name
+
+
+def test_every_page_of_the_documentation_is_in_the_navigation():
+    def leaves(entries):
+        for entry in entries:
+            ((_, what),) = entry.items()
+            yield from leaves(what) if isinstance(what, list) else [what]
+
+    configuration = tomllib.loads((MACHINERY / "zensical.toml").read_text())
+    listed = list(leaves(configuration["project"]["nav"]))
+    docs = [path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")]
+    assert sorted(listed) == sorted(docs + load("build").ELSEWHERE)
 
 
 def test_every_link_within_the_site_leads_to_a_place_in_it(site, pages):
