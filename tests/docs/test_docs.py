@@ -75,7 +75,7 @@ def test_every_command_in_the_documentation_is_one_that_the_command_line_accepts
 def scripts():
     """The blocks of Python that are no doctest: each a program, and where it prints, behind it what."""
     return [
-        pytest.param(page, text, shown, id=f"{page.stem}-{number}")
+        pytest.param(page, text, shown, id=f"{page.stem}-{number}", marks=[pytest.mark.slow] * ("epoch" in text))
         for page in PAGES
         for number, (text, shown) in enumerate(
             re.findall(
@@ -85,7 +85,6 @@ def scripts():
     ]
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")  # used by GPyTorch
 @pytest.mark.parametrize(("page", "text", "shown"), scripts())
 def test_a_program_on_a_page_runs_and_prints_what_is_shown(page, text, shown, tmp_path, monkeypatch, capsys):

@@ -1,10 +1,7 @@
 """The documentation as a site: built without warnings, complete, and whole without a network."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 import tomllib
 from html.parser import HTMLParser
 from types import ModuleType
@@ -167,7 +164,6 @@ def test_a_docstring_is_markdown_with_its_examples_and_links(site):
 
 
 def test_the_picture_of_the_idea_is_drawn_by_the_library(tmp_path):
-    command = [sys.executable, MACHINERY / "pictures.py", tmp_path / "idea.png"]
-    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    load("pictures").idea(tmp_path / "idea.png")
     with Image.open(tmp_path / "idea.png") as drawn, Image.open(ROOT / "docs" / "idea.png") as shown:
         assert drawn.size == shown.size
