@@ -90,5 +90,6 @@ def replace(page, pattern, by):
 if __name__ == "__main__":
     try:
         build(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "site")
-    except RuntimeError as error:
-        sys.exit(f"docs/site/build.py: {error}")
+    except RuntimeError as error:  # Zensical has printed where the mistake is
+        print(f"docs/site/build.py: {str(error).splitlines()[0]}", file=sys.stderr)
+        sys.exit(2)

@@ -21,6 +21,7 @@ class FormulasExtension(Extension):
 def mathml(found):
     block = found[1] == "div"
     result = convert(html.unescape(found[2]), display="block" if block else "inline")
+    result = result.replace("<mo>&#x0002A;</mo>", "<mo>&#x02217;</mo>")  # the asterisk of text is raised already
     return f'<div class="formula">{result}</div>' if block else result
 
 
