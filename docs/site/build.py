@@ -1,4 +1,4 @@
-"""Builds the documentation as a site: ``python docs/site/build.py [FOLDER]``, by default into the folder site.
+"""Builds the documentation as a site, in the folder site: ``python docs/site/build.py``.
 
 The site's pages are docs/, and pages and pictures from elsewhere in the repository. They are collected in a temporary
 folder, where Zensical reads them.
@@ -31,7 +31,7 @@ PICTURES = ["results/figures/*.png", "results/fashion-mini-jsg-0.3/*.png", "veri
 
 
 def build(folder):
-    """Writes the site to ``folder``; raises RuntimeError if a link, an anchor or a documented object is missing."""
+    """Replaces ``folder`` by the site; raises RuntimeError if a link, an anchor or a documented object is missing."""
     with tempfile.TemporaryDirectory(prefix="jsgmath-site-") as work:
         collect(Path(work, "pages"))
         configuration = shutil.copy(HERE / "zensical.toml", work)
@@ -89,7 +89,7 @@ def replace(page, pattern, by):
 
 if __name__ == "__main__":
     try:
-        build(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "site")
+        build(ROOT / "site")
     except RuntimeError as error:  # Zensical has printed where the mistake is
         print(f"docs/site/build.py: {str(error).splitlines()[0]}", file=sys.stderr)
         sys.exit(2)
