@@ -23,7 +23,17 @@ from vae.training import settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "results" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LINKED = [ROOT / "CONTRIBUTING.md", *ROOT.glob("benchmarks/**/*.md"), *ROOT.glob("verification/*.md")]
+MADE = "two-gaussians.html"  # with the site
 SWEEP = ROOT / "docs" / "sweep.md"
+
+
+@pytest.mark.parametrize("page", [*PAGES, *LINKED], ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_of_a_page_leads_to_a_file_of_the_repository(page):
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
+    for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+        if not link.startswith("https://") and link != MADE:
+            assert (page.parent / link).exists(), link
 
 
 def parser(options):
