@@ -3,6 +3,7 @@
 python -m verification.mutants                 prints the fate of every mutant; exit status 1 if one survives
 python -m verification.mutants full pairs      the same for these modules, without the equivalent mutants
 python -m verification.mutants 'pairs.f: x'    the same for the mutants of this function and statement
+python -m verification.mutants test_limits     the same, tried by the tests of this file alone
 
 Mutants are made from the syntax trees of the modules that compute a divergence.  Each arithmetic operation, sign,
 comparison, condition and number is replaced by a wrong one.  Each name that belongs to one of the two Gaussians is
@@ -43,8 +44,6 @@ MODULES = {
 DENSE = ("twofold", "scaling", "full")
 # These functions propose a W.  Its effect on the two Gaussians is measured, so a worse W costs steps, not digits.
 PROPOSALS = ("full._Transformed.correction", "full._diagonalised", "full._diagonaliser")
-# The tests of these files kill every mutant.  The others prove theorems, of which a wrong text breaks one or two.
-TESTS = ("definition", "gradient", "kernels", "rounding", "equations", "limits", "sign", "twofold", "families")
 # These kill the most mutants in the least time.
 FIRST = (
     "test_the_gradient_is_the_derivative_of_the_definition",
@@ -398,7 +397,9 @@ def text_of(module):
     return (ROOT / "jsgmath" / f"{MODULES[module]}.py").read_text()
 
 
-def main(names):
+def main(arguments):
+    files = [name for name in arguments if name.startswith("test_")]
+    names = [name for name in arguments if name not in files]
     modules = sorted({name.partition(".")[0] for name in names} or MODULES)
     made = [m for name in modules for m in mutants_of(name, text_of(name))]
     mutants = made
@@ -406,7 +407,9 @@ def main(names):
         mutants = [m for m in made if m.name in names or (m.module in names and m.name not in EQUIVALENT)]
     # The compiled core does not see the broken Python text, so NumPy computes; this precedes the import of jsgmath.
     os.environ["JSGMATH_NATIVE"] = "0"
-    tests = [str(ROOT / "verification" / f"test_{name}.py") for name in TESTS]
+    left_out = ("test_mutants", "test_ulps")  # test_ulps is about other libraries too
+    files = files or [path.stem for path in (ROOT / "verification").glob("test_*.py") if path.stem not in left_out]
+    tests = [str(ROOT / "verification" / f"{name}.py") for name in sorted(files)]
     options = ["-s", "-qq", "--no-header", "-p", "no:cacheprovider", "--assert=plain", "--tb=line", "-m", "not slow"]
     trial = Trial(mutants)
     if status := pytest.main([*options, "--hypothesis-profile=mutants", *tests], plugins=[trial]):
