@@ -19,7 +19,8 @@ def run(path):
     """The notebook with its output; an error in a cell is raised."""
     notebook = jupytext.read(path)
     with tempfile.TemporaryDirectory() as folder:
-        NotebookClient(notebook, timeout=120, resources={"metadata": {"path": folder}}).execute()
+        patience = {"timeout": 600, "startup_timeout": 300}  # seconds: the machine may be busy
+        NotebookClient(notebook, resources={"metadata": {"path": folder}}, **patience).execute()
     return notebook
 
 
