@@ -3,6 +3,8 @@
 The kernel runs in its interpreter.
 """
 
+from functools import partial
+
 import pytest
 import torch
 from torch.func import grad, jacrev, vmap
@@ -104,9 +106,11 @@ def test_a_compiled_function_works_without_gradients_too(backend):
     ]
     for call in calls:
         compiled = torch.compile(call, fullgraph=True, backend="aot_eager")
-        assert torch.equal(compiled(mean.detach(), logvar.detach()), call(mean.detach(), logvar.detach()))
+        # The compiler sees the eager operations, whose exponentials round otherwise.
+        close = partial(torch.testing.assert_close, rtol=16 * 2.0**-52, atol=0)
+        close(compiled(mean.detach(), logvar.detach()), call(mean.detach(), logvar.detach()))
         with torch.no_grad():
-            assert torch.equal(compiled(mean, logvar), call(mean, logvar))
+            close(compiled(mean, logvar), call(mean, logvar))
         (by_mean,) = torch.autograd.grad(compiled(mean, logvar).sum(), mean)
         assert torch.equal(by_mean, torch.autograd.grad(call(mean, logvar).sum(), mean)[0])
 
@@ -133,7 +137,7 @@ def test_a_new_alpha_does_not_compile_again():
     mean, logvar = (numbers(5, 4, dtype=torch.float32, seed=k) for k in range(2))
     compiled = torch.compile(lambda alpha: jsg_standard_normal(mean, logvar, alpha), fullgraph=True, backend=count)
     for alpha in torch.linspace(0, 1, 22).tolist():
-        assert torch.equal(compiled(alpha), jsg_standard_normal(mean, logvar, alpha))
+        torch.testing.assert_close(compiled(alpha), jsg_standard_normal(mean, logvar, alpha))
     assert len(graphs) <= 2
     torch._dynamo.reset()
     graphs.clear()
