@@ -137,13 +137,20 @@ class Family(Distribution):
         other.parameters = {name: x[index] for name, x in other.parameters.items()}
         return other
 
-    @abstractmethod
-    def to_mean(self, other: Any, own: Weight, weight: Weight) -> Array:
-        """``KL(self||G)`` per member; in G self has the weight ``own`` and other has ``weight``."""
+    def work(self, x: Array) -> Array:
+        """Converts an array to the precision of the computation."""
+        return self.arithmetic.wide(x)
 
     @abstractmethod
-    def from_mean(self, other: Any, own: Weight, weight: Weight) -> Array:
-        """``KL(G||self)`` per member, with the arguments of `to_mean`."""
+    def to_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
+        """``times KL(self||G)`` per member; in G self has the weight ``own`` and other has ``weight``.
+
+        The product may be finite although the divergence is not.
+        """
+
+    @abstractmethod
+    def from_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
+        """``times KL(G||self)`` per member, with the arguments of `to_mean`."""
 
     @abstractmethod
     def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
@@ -169,11 +176,13 @@ class Family(Distribution):
         ``(w1 weight - w2 own) H_G (theta_2 - theta_1)`` for JSG*.
         """
 
-    def terms(self, other: Any, g1: Weight, g2: Weight, dual: bool) -> tuple[Array, Array]:
-        """The two KL divergences whose weighted sum is JSG or JSG* [1, eqs. 8, 10]."""
+    def terms(
+        self, other: Any, g1: Weight, g2: Weight, dual: bool, w1: Weight = 1.0, w2: Weight = 1.0
+    ) -> tuple[Array, Array]:
+        """The two KL divergences whose weighted sum is JSG or JSG* [1, eqs. 8, 10], times their weights."""
         if dual:
-            return self.from_mean(other, g1, g2), other.from_mean(self, g2, g1)
-        return self.to_mean(other, g1, g2), other.to_mean(self, g2, g1)
+            return self.from_mean(other, g1, g2, w1), other.from_mean(self, g2, g1, w2)
+        return self.to_mean(other, g1, g2, w1), other.to_mean(self, g2, g1, w2)
 
     def skew(self, other: Self, alpha: Any, convention: Convention, dual: bool) -> Array:
         """JSG or JSG* between two batches of one class and library."""
@@ -197,7 +206,7 @@ class Family(Distribution):
     def weights(self, other: Self, name: str, alpha: Any, convention: Convention) -> tuple[Array, Array, Array, Array]:
         """``w1, w2, g1, g2`` with axes for the components, after all checks of the pair."""
         m, like, alpha = self.arithmetic, next(iter(self.parameters.values())), self.checked_weight(other, name, alpha)
-        w1, w2 = (m.work(m.array(w, like)) for w in (1 - alpha, alpha))
+        w1, w2 = (self.work(m.array(w, like)) for w in (1 - alpha, alpha))
         return w1, w2, *formula.mean_weights(w1, w2, convention == "deasy")[:2]
 
     def checked_weight(self, other: Self, name: str, alpha: Any) -> Weight:
@@ -235,24 +244,27 @@ class Divergence:
     def operands(self, arrays: Sequence[Array]) -> tuple[Family, Family, Weight, Weight, Weight, Weight, int]:
         """The two batches, ``w1, w2, g1, g2``, and the derivative of ``g2`` by alpha."""
         members = [copy.copy(kind) for kind in self.kinds]
+        m, arrays = members[0].arithmetic, [members[0].work(x) for x in arrays]
         found = iter(arrays)
         for member, names in zip(members, self.names, strict=True):
             member.parameters, member.kept = {name: next(found) for name in names}, {}
-        alpha: Weight = self.alpha
-        if alpha is None:
-            alpha = members[0].arithmetic.work(arrays[-1])
-        g1, g2, slope = formula.mean_weights(1 - alpha, alpha, self.reverse)
-        return members[0], members[1], 1 - alpha, alpha, g1, g2, slope
+        w1: Weight = 1 - arrays[-1] if self.alpha is None else 1 - self.alpha
+        w2: Weight = arrays[-1] if self.alpha is None else self.alpha
+        if self.alpha is None:
+            dtype = m.result_type(*arrays[:-1])
+            w1, w2 = m.rounded(w1, dtype), m.rounded(w2, dtype)
+        g1, g2, slope = formula.mean_weights(w1, w2, self.reverse)
+        return members[0], members[1], w1, w2, g1, g2, slope
 
     def value(self, arrays: Sequence[Array]) -> Array:
         first, second, w1, w2, g1, g2, _ = self.operands(arrays)
         if self.alpha is None:
             m = first.arithmetic
-            kl1, kl2 = first.terms(second, g1, g2, self.dual)
-            return formula.skew(w1, w2, m.where(w1 == 0, 0 * w1, kl1), m.where(w2 == 0, 0 * w2, kl2))
+            term1, term2 = first.terms(second, g1, g2, self.dual, w1, w2)
+            return m.where(w1 == 0, 0 * w1, term1) + m.where(w2 == 0, 0 * w2, term2)
         pairs = ((w1, first, second, g1, g2), (w2, second, first, g2, g1))
         needed = [
-            w * (N.from_mean(M, own, weight) if self.dual else N.to_mean(M, own, weight))
+            N.from_mean(M, own, weight, w) if self.dual else N.to_mean(M, own, weight, w)
             for w, N, M, own, weight in pairs
             if w
         ]

@@ -60,6 +60,9 @@ class Discrete(Family):
     def __init__(self, probs: Any, logits: Any):
         super().__init__(**one_of(self, probs=probs, logits=logits))
 
+    def work(self, x: Array) -> Array:
+        return self.arithmetic.work(x)
+
     @abstractmethod
     def given(self) -> Array:
         """Weights or logits; the last axis is that of the outcomes."""
@@ -148,19 +151,19 @@ class Discrete(Family):
         excess = m.where(calm, (growth - lost) / m.where(near, 1 + lost, 1.0), probs / m.where(p1 == 0, 1.0, p1) - 1)
         return Mean(p1, zero, m.where(gone, 0.0, probs), gone, log_k, moderate, k, excess)
 
-    def to_mean(self, other: Any, own: Weight, weight: Weight) -> Array:
+    def to_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
         m = self.arithmetic
         p1, zero, G, gone, log_k, moderate, k, excess = self.mean(other, own, weight)
         value = m.where(moderate, p1 * m.g_of(excess, k), G - p1 - p1 * log_k)
         value = m.where(zero, G, m.where(gone, INFINITE, value)).sum(-1)
-        return m.where(gone.all(-1), INFINITE, value)
+        return times * m.where(gone.all(-1), INFINITE, value)
 
-    def from_mean(self, other: Any, own: Weight, weight: Weight) -> Array:
+    def from_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
         m = self.arithmetic
         p1, zero, G, gone, log_k, moderate, k, excess = self.mean(other, own, weight)
         value = m.where(moderate, G * m.gs_of(excess, k), p1 - G + G * log_k)
         value = m.where(gone, p1, m.where(zero, INFINITE, value)).sum(-1)
-        return m.where(gone.all(-1), INFINITE, value)  # the two have no common outcome
+        return times * m.where(gone.all(-1), INFINITE, value)  # the two have no common outcome
 
     def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
         """The sum of a few products; those of a weight that is the number 0 are not computed."""

@@ -41,7 +41,7 @@ class Geometric(Family):
 
     def numbers(self) -> tuple[Array, Array, Array, Array]:
         """The probabilities p and q, the logarithm of q, and whether q is zero, where the logarithm is arbitrary."""
-        m, x = self.arithmetic, self.arithmetic.work(next(iter(self.parameters.values())))
+        m, x = self.arithmetic, self.work(next(iter(self.parameters.values())))
         if self.has_logits:
             small = m.exp(-abs(x))
             larger, smaller = 1 / (1 + small), small / (1 + small)
@@ -55,7 +55,7 @@ class Geometric(Family):
         m = self.arithmetic
         (p1, q1, log1, zero1), (p2, q2, log2, zero2) = self.numbers(), other.numbers()
         if self.has_logits and other.has_logits:
-            x1, x2 = (m.work(x.parameters["logits"]) for x in (self, other))
+            x1, x2 = (self.work(x.parameters["logits"]) for x in (self, other))
             near, d = m.near(x1 - x2)
             top1, top2 = (m.where(x > 0, x, 0.0) for x in (x1, x2))
             excess = p2 * m.expm1(d)
@@ -78,21 +78,21 @@ class Geometric(Family):
         near, small = m.near(t)
         return p1, q1, p, q, t, m.where(near & ~gone & ~zero1, q1 * m.expm1(small), q - q1), zero1, gone
 
-    def to_mean(self, other: Any, own: Weight, weight: Weight) -> Array:
+    def to_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
         m = self.arithmetic
         p1, q1, p, q, t, difference, zero, gone = self.mean(other, own, weight)
         near, small = m.near(t)
         failures = m.where(near, q1 * m.g_of(m.expm1(small), m.exp(small)), q - q1 - q1 * t) / p1
         value = m.g_of(m.finite(-difference / p1), m.finite(p / p1)) + failures
-        return m.where(zero, -m.log(p), m.where(gone, INFINITE, value))
+        return times * m.where(zero, -m.log(p), m.where(gone, INFINITE, value))
 
-    def from_mean(self, other: Any, own: Weight, weight: Weight) -> Array:
+    def from_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
         m = self.arithmetic
         p1, q1, p, q, t, difference, zero, gone = self.mean(other, own, weight)
         near, small = m.near(-t)
         failures = m.where(near, q * m.g_of(m.expm1(small), m.exp(small)), q1 - q + q * t) / p
         value = m.g_of(difference / p, p1 / p) + failures
-        return m.where(gone, -m.log(p1), m.where(zero, INFINITE, value))
+        return times * m.where(gone, -m.log(p1), m.where(zero, INFINITE, value))
 
     def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
         m = self.arithmetic
@@ -106,13 +106,13 @@ class Geometric(Family):
 
         if dual:
             along = m.weighted(own * (w1 * weight - w2 * own), by_parameter(q) * log_ratio)
-            derivative = w1 * by_parameter(from1) / p1 / p - along / p / p
+            derivative = m.quotient([w1, by_parameter(from1)], [p1, p]) - m.quotient([along], [p, p])
         else:
             unit = p1 * q1 if self.has_logits else 1.0
             along = m.weighted(w1 * weight, unit * log_ratio)
-            by_mean1, by_mean2 = by_parameter(from1) / p1, by_parameter(from2) / p2
-            by_mean = m.weighted(w1 * own, by_mean1) + m.weighted(w2 * own, by_mean2)
-            derivative = along / p1 / p1 - by_mean / p
+            by_mean = m.quotient([w1, own, by_parameter(from1)], [p1, p])
+            by_mean = by_mean + m.quotient([w2, own, by_parameter(from2)], [p2, p])
+            derivative = m.quotient([along], [p1, p1]) - by_mean
         return {next(iter(self.parameters)): derivative}
 
     def slope_of_weight(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> Array:
@@ -120,8 +120,8 @@ class Geometric(Family):
         p2, _, _, _, _, from2, *_ = other.mean(self, weight, own)
         log_ratio = self.log_ratio(other)
         if dual:
-            return (w1 * weight - w2 * own) * (q * log_ratio / p) * (log_ratio / p)
-        return (w1 * (from1 / p1) + w2 * (from2 / p2)) * (log_ratio / p)
+            return m.quotient([w1 * weight - w2 * own, q, log_ratio, log_ratio], [p, p])
+        return m.quotient([w1, from1, log_ratio], [p1, p]) + m.quotient([w2, from2, log_ratio], [p2, p])
 
     def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         return self.like(other, probs=self.mean(other, own, weight)[2])
