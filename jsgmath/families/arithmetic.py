@@ -40,6 +40,8 @@ class Arithmetic(ABC):
     where: Callable[[Any, Any, Any], Array]
     stack: Callable[[Any, int], Array]
     broadcast: Callable[[Array, tuple[int, ...]], Array]
+    moderate = False
+    """Whether all parameters are known to be far from the ends of the range."""
 
     def __init__(self, library: str, xp: Any):
         self.library, self.xp = library, xp
@@ -81,6 +83,10 @@ class Arithmetic(ABC):
     def constant(self, x: Array) -> Array:
         """Returns ``x`` without derivatives."""
         return x
+
+    def for_numbers(self, arrays: Sequence[Array], alpha: float | None, low: float, high: float) -> "Arithmetic":
+        """The arithmetic for these parameters; a faster one if all of them lie between two limits."""
+        return self
 
     def quiet(self) -> AbstractContextManager[Any]:
         """Silences the warnings of NumPy about intermediate overflows; the other libraries give none."""
@@ -267,6 +273,11 @@ class Arithmetic(ABC):
         far = large - self.where(large < INFINITE, factor * (1 + log_k), 0.0)
         return self.where(near, factor * self.g_of(self.where(near, x, 0.0), self.where(near, k, 1.0)), far)
 
+    def combined(self, *terms: tuple[Weight, Callable[[], Array]]) -> Any:
+        """The sum of numbers times weights; those whose weight is the number 0 are not computed."""
+        found = [(w, x()) for w, x in terms if not (isinstance(w, float) and w == 0.0)]
+        return sum(x if isinstance(w, float) and w == 1.0 else self.weighted(w, x) for w, x in found)
+
     def less(self, x: Array, y: Array, log_x: Array, log_y: Array) -> Array:
         """``x - y``, of two numbers that may leave the range, given the logarithms of their sizes."""
         both = (abs(x) == INFINITE) & (x == y)
@@ -378,6 +389,70 @@ class TorchArithmetic(Arithmetic):
         return kind.apply(compute, *arrays)
 
 
+    def for_numbers(self, arrays: Sequence[Array], alpha: float | None, low: float, high: float) -> Arithmetic:
+        if alpha is None or 0 < min(alpha, 1 - alpha) < 2.0**-12:
+            return self
+        if self.xp.compiler.is_compiling() or any(type(x) is not self.xp.Tensor or x.is_cuda for x in arrays):
+            return self
+        try:
+            for x in arrays:
+                least, largest = self.xp.aminmax(x.detach())
+                if not (low <= least.item() and largest.item() <= high):
+                    return self
+        except RuntimeError:  # torch.func and tracers have no numbers yet
+            return self
+        return arithmetic("torch, of moderate numbers")
+
+
+class ModerateArithmetic(TorchArithmetic):
+    """The same for parameters on a CPU of which no product leaves the range."""
+
+    moderate = True
+
+    def wide(self, x: Array) -> Array:
+        return self.work(x)
+
+    def finite(self, x: Array) -> Array:
+        return x
+
+    def normal(self, x: Array) -> Array:
+        return x
+
+    def log_ratio(self, excess: Array, y: Array, x: Array) -> Array:
+        f, _, log_rest = special.split(excess, y / x, self.clamp, self.log_rest)
+        return self.log1p(f) + log_rest
+
+    def excess(self, y: Array, x: Array) -> Array:
+        return (y - x) / x
+
+    def quotient(self, factors: Sequence[Weight], divisors: Sequence[Weight] = ()) -> Array:
+        value: Any = None
+        for x in factors:
+            if not (isinstance(x, float) and x == 1.0):
+                value = x if value is None else value * x
+        value = 1.0 if value is None else value
+        for x in divisors:
+            value = value / x
+        return value
+
+    def difference_of_products(
+        self, x1: Array, y1: tuple[Array, Array], x2: Array, y2: tuple[Array, Array]
+    ) -> tuple[Array, Any, Any]:
+        (high1, low1), (high2, low2) = self.product(x1, y1[0]), self.product(x2, y2[0])
+        return (high1 - high2) + (low1 - low2 + (x1 * y1[1] - x2 * y2[1])), 1.0, 1.0
+
+    def times_g(
+        self, factors: Sequence[Weight], x: Array, numerators: Sequence[Array], denominators: Sequence[Array]
+    ) -> Array:
+        return self.quotient([self.g_of(x, self.quotient(numerators, denominators)), *factors])
+
+    def average(self, w1: Weight, x: Array, w2: Weight, y: Array) -> Array:
+        return y if isinstance(w1, float) and w1 == 0.0 else w1 * x + w2 * y
+
+    def less(self, x: Array, y: Array, log_x: Any, log_y: Any) -> Array:
+        return x - y
+
+
 class JaxArithmetic(Arithmetic):
     def __init__(self):
         import jax
@@ -436,7 +511,8 @@ MADE: dict[str, Arithmetic] = {}  # not functools.cache: torch.compile ignores i
 def arithmetic(library: str) -> Arithmetic:
     """The `Arithmetic` of ``"NumPy"``, ``"torch"`` or ``"JAX"``."""
     if library not in MADE:
-        MADE[library] = {"NumPy": NumPyArithmetic, "torch": TorchArithmetic, "JAX": JaxArithmetic}[library]()
+        kinds = {"NumPy": NumPyArithmetic, "torch": TorchArithmetic, "JAX": JaxArithmetic}
+        MADE[library] = kinds.get(library, ModerateArithmetic)()
     return MADE[library]
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from jsgmath import formula
 from jsgmath.checks import check_dimensions, check_pair, common_shape, real_array
-from jsgmath.families.arithmetic import Array, Weight, library_of, total
+from jsgmath.families.arithmetic import Arithmetic, Array, Weight, library_of, total
 from jsgmath.families.distribution import Distribution
 from jsgmath.hints import Convention
 
@@ -47,6 +47,10 @@ class Family(Distribution):
     """How many independent draws make one; the divergences are multiplied by it."""
     kept: dict[str, Any] | None = None
     """Intermediate results of one computation, if this is a copy made for it."""
+    chosen: Arithmetic | None = None
+    """The arithmetic of one computation, if this is a copy made for it."""
+    moderate: ClassVar[tuple[float, float]] = (2.0**-12, 2.0**12)
+    """The limits between which no product of parameters leaves the range of float32."""
 
     def __init__(self, event_dim: int = 0, **parameters: Any):
         libraries = {library for library in map(library_of, parameters.values()) if library}
@@ -62,6 +66,18 @@ class Family(Distribution):
             for name, x in self.parameters.items():
                 self.arithmetic.check_kind(name, x)
         common_shape("shapes", {name: tuple(x.shape) for name, x in self.parameters.items()})
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        return self.chosen or super().arithmetic
+
+    def once(self, name: str, compute: Callable[[], Any]) -> Any:
+        """``compute()``, which one computation needs more than once."""
+        if self.kept is None:
+            return compute()
+        if name not in self.kept:
+            self.kept[name] = compute()
+        return self.kept[name]
 
     def check(self, name: str, wanted: str, good: Callable[[Array], Array]) -> None:
         """Checks the values of a parameter, if it was given and is NumPy's; reading others would wait for a device."""
@@ -151,6 +167,12 @@ class Family(Distribution):
     @abstractmethod
     def from_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
         """``times KL(G||self)`` per member, with the arguments of `to_mean`."""
+
+    def direct(self, other: Any) -> Array | None:
+        """``KL(self||other)`` of moderate parameters, with less work, or None."""
+
+    def direct_slopes(self, other: Any) -> list[Array] | None:
+        """The derivatives of `direct` by the one parameter of self, and by that of other, or None."""
 
     @abstractmethod
     def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
@@ -244,10 +266,14 @@ class Divergence:
     def operands(self, arrays: Sequence[Array]) -> tuple[Family, Family, Weight, Weight, Weight, Weight, int]:
         """The two batches, ``w1, w2, g1, g2``, and the derivative of ``g2`` by alpha."""
         members = [copy.copy(kind) for kind in self.kinds]
-        m, arrays = members[0].arithmetic, [members[0].work(x) for x in arrays]
-        found = iter(arrays)
+        given = iter(arrays)
         for member, names in zip(members, self.names, strict=True):
-            member.parameters, member.kept = {name: next(found) for name in names}, {}
+            member.parameters, member.kept = {name: next(given) for name in names}, {}
+        m = members[0].arithmetic.for_numbers(arrays, self.alpha, *members[0].moderate)
+        for member in members:
+            member.chosen = m
+            member.parameters = {name: member.work(x) for name, x in member.parameters.items()}
+        arrays = [*(x for member in members for x in member.parameters.values()), *map(members[0].work, given)]
         w1: Weight = 1 - arrays[-1] if self.alpha is None else 1 - self.alpha
         w2: Weight = arrays[-1] if self.alpha is None else self.alpha
         if self.alpha is None:
@@ -256,8 +282,18 @@ class Divergence:
         g1, g2, slope = formula.mean_weights(w1, w2, self.reverse)
         return members[0], members[1], w1, w2, g1, g2, slope
 
+    def of_kl(self, first: Family, second: Family) -> tuple[Family, Family] | None:
+        """The distributions whose KL divergence is to be computed by `Family.direct`, if it may be."""
+        if first.arithmetic.moderate and self.reverse and self.alpha in (0, 1):
+            return (first, second) if (self.alpha == 0) != self.dual else (second, first)
+        return None
+
     def value(self, arrays: Sequence[Array]) -> Array:
         first, second, w1, w2, g1, g2, _ = self.operands(arrays)
+        pair = self.of_kl(first, second)
+        found = pair and pair[0].direct(pair[1])
+        if found is not None:
+            return found
         if self.alpha is None:
             m = first.arithmetic
             term1, term2 = first.terms(second, g1, g2, self.dual, w1, w2)
@@ -272,6 +308,11 @@ class Divergence:
 
     def derivatives(self, arrays: Sequence[Array], needed: Sequence[bool]) -> list[Array | None]:
         first, second, w1, w2, g1, g2, slope = self.operands(arrays)
+        pair = self.of_kl(first, second)
+        both = pair and pair[0].direct_slopes(pair[1])
+        if both is not None:
+            ordered = both if pair and pair[0] is first else both[::-1]
+            return [x if one else None for x, one in zip(ordered, needed, strict=True)]
         found: list[Array | None] = []
         asked = iter(needed)
         for names, N, M, own_w, other_w, own, weight in (
@@ -280,7 +321,7 @@ class Divergence:
         ):
             wanted = [next(asked) for _ in names]
             slopes: dict[str, Array] = N.slopes(M, own_w, other_w, own, weight, self.dual) if any(wanted) else {}
-            found += [slopes[name] if one else None for name, one in zip(names, wanted, strict=True)]
+            found += [slopes[name] + 0 * N.parameters[name] if one and isinstance(slopes[name], int) else slopes[name] if one else None for name, one in zip(names, wanted, strict=True)]
         if self.alpha is None:
             by_alpha = None
             if next(asked):

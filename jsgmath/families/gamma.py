@@ -38,6 +38,9 @@ class Rated(Family):
 
     def rates(self, other: Self, own: Weight, weight: Weight) -> tuple[Array, Array, Array, Array]:
         """The rates of self, of other and of G, times a common factor, and what other's exceeds self's by."""
+        return self.once("rates", lambda: self.new_rates(other, own, weight))
+
+    def new_rates(self, other: Self, own: Weight, weight: Weight) -> tuple[Array, Array, Array, Array]:
         (high2, low2), (high1, low1) = self.rate_ratio(other)
         mean = self.arithmetic.average(own, high1, weight, high2)
         return high1, high2, mean, (high2 - high1) + (low2 - low1)
@@ -85,6 +88,19 @@ class Exponential(Rated):
     def __init__(self, rate: Any = None, *, scale: Any = None):
         super().__init__(rate, scale)
 
+    def direct(self, other: Self) -> Array | None:
+        if not self.parameters.keys() == other.parameters.keys() == {"rate"}:
+            return None
+        m, x, y = self.arithmetic, self.work(self.parameters["rate"]), self.work(other.parameters["rate"])
+        return m.times_g([], (y - x) / x, [y], [x])
+
+    def direct_slopes(self, other: Self) -> list[Array] | None:
+        if not self.parameters.keys() == other.parameters.keys() == {"rate"}:
+            return None
+        x, y = self.work(self.parameters["rate"]), self.work(other.parameters["rate"])
+        share = (y - x) / x
+        return [-share / x, share / y]
+
     def to_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
         b1, _, b, difference = self.rates(other, own, weight)
         return self.arithmetic.times_g([times], self.arithmetic.quotient([weight, difference], [b1]), [b], [b1])
@@ -101,9 +117,9 @@ class Exponential(Rated):
             w = w1 * weight * (weight * b2 / b) + w2 * own * (own * b1 / b)
             return self.by_rate(lambda rate: -m.quotient([w, d], [b, rate]))
         return self.by_rate(
-            lambda rate: (
-                -m.quotient([w1, weight, weight, b2, d], [b, b1, rate])
-                - m.quotient([w2, own, own, b1, d], [b, b2, rate])
+            lambda rate: m.combined(
+                (-w1, lambda: m.quotient([weight, weight, b2, d], [b, b1, rate])),
+                (-w2 * own, lambda: m.quotient([own, b1, d], [b, b2, rate])),
             )
         )
 
@@ -167,19 +183,21 @@ class Gamma(Rated):
 
     def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
         m, (a1, a2, a, b1, b2, b, (ratio, x, y)) = self.arithmetic, self.parts(other, own, weight)
-        from1, from2 = self.log_differences(other, own, weight)
+        from1 = lambda: self.log_difference(other, own, weight)  # noqa: E731
+        from2 = lambda: other.log_difference(self, weight, own)  # noqa: E731
         if dual:
             w = w1 * weight * (weight * b2 / b) + w2 * own * (own * b1 / b)
-            by_shape = self.spread(other, a, b, own * (w1 * weight - w2 * own)) - m.weighted(w1, from1)
+            along = own * (w1 * weight - w2 * own)
+            by_shape = self.spread(other, a, b, along) + m.combined((-w1, from1))
             return {"shape": by_shape, **self.by_rate(lambda rate: -m.quotient([ratio, w, x, y], [b, rate]))}
-        by_mean = m.weighted(own * w1, from1) + m.weighted(own * w2, from2)
+        by_mean = m.combined((own * w1, from1), (own * w2, from2))
         by_shape = by_mean - self.spread(other, a1, b1, w1 * weight)
         return {
             "shape": by_shape,
             **self.by_rate(
-                lambda rate: (
-                    -m.quotient([ratio, w1, weight, weight, b2, x, y], [b, b1, rate])
-                    - m.quotient([ratio, w2, own, own, b1, x, y], [b, b2, rate])
+                lambda rate: m.combined(
+                    (-w1, lambda: m.quotient([ratio, weight, weight, b2, x, y], [b, b1, rate])),
+                    (-w2 * own, lambda: m.quotient([ratio, own, b1, x, y], [b, b2, rate])),
                 )
             ),
         }
@@ -190,13 +208,16 @@ class Gamma(Rated):
         if dual:
             along = d * self.spread(other, a, b, 1.0) - m.quotient([d, difference], [b])
             return (w1 * weight - w2 * own) * (along + m.quotient([a, difference, difference], [b, b]))
-        from1, from2 = self.log_differences(other, own, weight)
+        from1, from2 = self.log_difference(other, own, weight), other.log_difference(self, weight, own)
         means = m.quotient([ratio, w1, weight, x, y, difference], [b, b1])
         means = means - m.quotient([ratio, w2, own, x, y, difference], [b, b2])
         return (w1 * from1 + w2 * from2) * d + means
 
     def parts(self, other: Self, own: Weight, weight: Weight) -> tuple[Any, ...]:
         """The shapes and the rates of self, other and G, and ``a1 b2 - a2 b1`` as three factors."""
+        return self.once("parts", lambda: self.new_parts(other, own, weight))
+
+    def new_parts(self, other: Self, own: Weight, weight: Weight) -> tuple[Any, ...]:
         m = self.arithmetic
         a1, a2 = self.work(self.parameters["shape"]), self.work(other.parameters["shape"])
         rate2, rate1 = self.rate_ratio(other)
@@ -206,19 +227,19 @@ class Gamma(Rated):
     def spread(self, other: Self, a: Array, b: Array, times: Weight) -> Array:
         """``times`` the derivative of the expectation of log x under a shape and a rate, from self towards other."""
         m = self.arithmetic
+        if isinstance(times, float) and times == 0.0:
+            return 0 * a
         d = self.work(other.parameters["shape"]) - self.work(self.parameters["shape"])
-        difference = self.rates(other, 0.0, 1.0)[3]
+        (high2, low2), (high1, low1) = self.rate_ratio(other)
+        difference = (high2 - high1) + (low2 - low1)
         of_shape, of_rate = trigamma_times(m, a, times * d), m.quotient([times, difference], [b])
         return m.less(of_shape, of_rate, m.log(abs(d)) - 2 * m.log(a), m.log(abs(difference)) - m.log(b))
 
-    def log_differences(self, other: Self, own: Weight, weight: Weight) -> tuple[Array, Array]:
-        """What the expectation of log x under G exceeds those under self and other by."""
-        m, (a1, a2, a, *_) = self.arithmetic, self.parts(other, own, weight)
-        b1, b2, b, difference = self.rates(other, own, weight)
-        d = a2 - a1
-        from1 = digamma_less(m, a1, a, weight * d) - m.log_ratio(m.quotient([weight, difference], [b1]), b, b1)
-        from2 = digamma_less(m, a2, a, -own * d) - m.log_ratio(-m.quotient([own, difference], [b2]), b, b2)
-        return from1, from2
+    def log_difference(self, other: Self, own: Weight, weight: Weight) -> Array:
+        """What the expectation of log x under G exceeds that under self by."""
+        m, (a1, a2, a, b1, _, b, _) = self.arithmetic, self.parts(other, own, weight)
+        excess = m.quotient([weight, self.rates(other, own, weight)[3]], [b1])
+        return digamma_less(m, a1, a, weight * (a2 - a1)) - m.log_ratio(excess, b, b1)
 
     def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         shape = self.parts(other, own, weight)[2]

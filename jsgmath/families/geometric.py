@@ -103,6 +103,39 @@ class Geometric(Family):
         close = m.g_of(m.where(near, difference / m.where(near, x, 1.0), 0.0), m.where(near, k, 1.0))
         return m.where(near, close, m.where(log_k == 0, 0.0, m.exp(log_k) - 1 - log_k))
 
+    @property
+    def moderate(self) -> tuple[float, float]:
+        return (-8.0, 8.0) if self.has_logits else (2.0**-12, 1 - 2.0**-12)
+
+    def both(self, other: Self) -> tuple[Array, ...] | None:
+        """p and q of self and of other, and ``p2/p1 - 1`` and ``q2/q1 - 1``, of moderate parameters of one form."""
+        m = self.arithmetic
+        if self.has_logits != other.has_logits:
+            return None
+        x, y = (self.work(next(iter(N.parameters.values()))) for N in (self, other))
+        if not self.has_logits:
+            return x, 1 - x, y, 1 - y, (y - x) / x, (x - y) / (1 - x)
+        p1, p2 = 1 / (1 + m.exp(-x)), 1 / (1 + m.exp(-y))
+        q1, q2 = 1 / (1 + m.exp(x)), 1 / (1 + m.exp(y))
+        return p1, q1, p2, q2, q2 * m.expm1(y - x), p2 * m.expm1(x - y)
+
+    def direct(self, other: Self) -> Array | None:
+        m, found = self.arithmetic, self.both(other)
+        if found is None:
+            return None
+        p1, q1, p2, q2, of_p, of_q = found
+        return m.g_of(of_p, p2 / p1) + q1 / p1 * m.g_of(of_q, q2 / q1)
+
+    def direct_slopes(self, other: Self) -> list[Array] | None:
+        m, found = self.arithmetic, self.both(other)
+        if found is None:
+            return None
+        p1, q1, p2, q2, of_p, of_q = found
+        log_ratio = m.log_ratio(of_q, q2, q1) / p1
+        if self.has_logits:
+            return [log_ratio * q1, of_p]
+        return [log_ratio / p1, of_p / p2 / q2]
+
     def to_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
         m = self.arithmetic
         p1, q1, p, q, t, difference, zero, gone, log_k = self.mean(other, own, weight)

@@ -45,6 +45,14 @@ class Poisson(Family):
         s1, s2 = m.where(zero, 1.0, l1), m.where(zero, 1.0, l2)
         return l1, l2, m.log_ratio(m.excess(s2, s1), s2, s1), m.finite(m.power(l1, own) * m.power(l2, weight))
 
+    def direct(self, other: Self) -> Array:
+        m, x, y = self.arithmetic, self.work(self.parameters["rate"]), self.work(other.parameters["rate"])
+        return m.times_g([x], (y - x) / x, [y], [x])
+
+    def direct_slopes(self, other: Self) -> list[Array]:
+        m, x, y = self.arithmetic, self.work(self.parameters["rate"]), self.work(other.parameters["rate"])
+        return [m.log_ratio((x - y) / y, x, y), (y - x) / y]
+
     def to_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
         m = self.arithmetic
         l1, _, log_ratio, mean = self.rates(other, own, weight)
