@@ -216,11 +216,11 @@ class Arithmetic(ABC):
 
     def exponent(self, x: Weight) -> Any:
         """The e for which x is ``2**e`` times a number in [1/2, 1), without derivatives."""
-        return math.frexp(x)[1] if isinstance(x, float) else self.xp.frexp(self.constant(x))[1]
+        return math.frexp(x)[1] if type(x) is float else self.xp.frexp(self.constant(x))[1]
 
     def scaled(self, x: Weight, e: Any) -> Any:
         """``x 2**e``"""
-        return math.ldexp(x, e) if isinstance(x, float) else self.xp.ldexp(x, e)
+        return math.ldexp(x, e) if type(x) is float else self.xp.ldexp(x, e)
 
     def quotient(self, factors: Sequence[Weight], divisors: Sequence[Weight] = ()) -> Array:
         """The product of the factors, divided by the divisors; only the result may leave the range."""
@@ -387,7 +387,6 @@ class TorchArithmetic(Arithmetic):
 
         kind = computed.Compiled if self.xp.compiler.is_compiling() else computed.Computed
         return kind.apply(compute, *arrays)
-
 
     def for_numbers(self, arrays: Sequence[Array], alpha: float | None, low: float, high: float) -> Arithmetic:
         if alpha is None or 0 < min(alpha, 1 - alpha) < 2.0**-12:

@@ -321,7 +321,14 @@ class Divergence:
         ):
             wanted = [next(asked) for _ in names]
             slopes: dict[str, Array] = N.slopes(M, own_w, other_w, own, weight, self.dual) if any(wanted) else {}
-            found += [slopes[name] + 0 * N.parameters[name] if one and isinstance(slopes[name], int) else slopes[name] if one else None for name, one in zip(names, wanted, strict=True)]
+            found += [
+                slopes[name] + 0 * N.parameters[name]
+                if one and isinstance(slopes[name], int)
+                else slopes[name]
+                if one
+                else None
+                for name, one in zip(names, wanted, strict=True)
+            ]
         if self.alpha is None:
             by_alpha = None
             if next(asked):

@@ -49,10 +49,6 @@ class Dirichlet(Family):
     def concentration(self) -> Array:
         return self.work(self.parameters["concentration"])
 
-    def total(self, x: Array) -> Array:
-        """The sum over the components, whose axis is kept with length 1."""
-        return self.arithmetic.finite(x.sum(-1)[..., None])
-
     def to_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
         a1, a2, a, d = self.parts(other, own, weight)
         w = self.arithmetic.for_outcomes(weight)

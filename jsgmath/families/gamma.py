@@ -1,6 +1,7 @@
 """Gamma and exponential distributions."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Self
 
 from jsgmath.families.arithmetic import Array, Weight
@@ -172,19 +173,19 @@ class Gamma(Rated):
         return cls(0 * x + 1, **{name: x}).repeated(other.copies).independent(other.event_dim)
 
     def to_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
-        m, (a1, a2, a, b1, b2, b, (ratio, x, y)) = self.arithmetic, self.parts(other, own, weight)
+        m, (a1, a2, a, b1, _, b, (ratio, x, y)) = self.arithmetic, self.parts(other, own, weight)
         z = m.quotient([ratio, weight, x, y], [a, b1])
         return bregman(m, times, a1, a, weight * (a2 - a1)) + m.times_g([times, a], z, [a1, b], [a, b1])
 
     def from_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
-        m, (a1, a2, a, b1, b2, b, (ratio, x, y)) = self.arithmetic, self.parts(other, own, weight)
+        m, (a1, a2, a, b1, _, b, (ratio, x, y)) = self.arithmetic, self.parts(other, own, weight)
         z = -m.quotient([ratio, weight, x, y], [a1, b])
         return bregman(m, times, a, a1, weight * (a1 - a2)) + m.times_g([times, a1], z, [a, b1], [a1, b])
 
     def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
-        m, (a1, a2, a, b1, b2, b, (ratio, x, y)) = self.arithmetic, self.parts(other, own, weight)
-        from1 = lambda: self.log_difference(other, own, weight)  # noqa: E731
-        from2 = lambda: other.log_difference(self, weight, own)  # noqa: E731
+        m, (a1, _, a, b1, b2, b, (ratio, x, y)) = self.arithmetic, self.parts(other, own, weight)
+        from1 = partial(self.log_difference, other, own, weight)
+        from2 = partial(other.log_difference, self, weight, own)
         if dual:
             w = w1 * weight * (weight * b2 / b) + w2 * own * (own * b1 / b)
             along = own * (w1 * weight - w2 * own)

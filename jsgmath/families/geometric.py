@@ -1,7 +1,8 @@
 """Geometric distributions."""
 
-import math
 from typing import Any, Self
+
+import numpy as np
 
 from jsgmath.families.arithmetic import INFINITE, Array, Weight
 from jsgmath.families.base import Family, one_of
@@ -47,7 +48,7 @@ class Geometric(Family):
             return x
         y, lowest = self.work(other.parameters["logits"]), -float(m.bits(x))
         top = m.xp.maximum(x, y)
-        under = m.xp.minimum(x, y) < math.log(m.xp.finfo(x.dtype).tiny)
+        under = m.xp.minimum(x, y) < float(np.log(m.xp.finfo(x.dtype).tiny))
         return m.where(under & (top < lowest), (x - top) + lowest, x)
 
     def numbers(self, other: Self) -> tuple[Array, Array, Array, Array, Array]:
@@ -80,8 +81,10 @@ class Geometric(Family):
         return m.log_ratio(m.where(zero, 0.0, p1 - p2) / q1, q2, q1)
 
     def mean(self, other: Any, own: Weight, weight: Weight) -> tuple[Array, ...]:
-        """``p1``, ``q1``, ``p_G``, ``q_G``, ``log(q_G/q1)``, ``q_G - q1``, whether ``q1`` and ``q_G`` are zero, and
-        ``log(p_G/p1)``."""
+        """Nine numbers: p and q of self and of G, and how G's differ.
+
+        They are ``p1, q1, p_G, q_G, log(q_G/q1), q_G - q1``, whether ``q1`` and ``q_G`` are zero, and ``log(p_G/p1)``.
+        """
         m = self.arithmetic
         (p1, q1, log_p1, log1, zero1), (_, _, log_p2, log2, zero2) = self.numbers(other), other.numbers(self)
         gone = (zero1 & (own > 0)) | (zero2 & (weight > 0))

@@ -135,9 +135,7 @@ def _shifted_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, mo
     return near - SHIFT * far - mixed
 
 
-def _remainder_less(
-    m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, more_y: Array, more_d: Array
-) -> Array:
+def _remainder_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, more_y: Array, more_d: Array) -> Array:
     """``d^2 v - (d + more_d)^2 v'``, where v is `_series` over x y; every step also computes its difference.
 
     Lengths are measured in the larger of x and y, so that their squares stay in the range.
