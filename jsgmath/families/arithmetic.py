@@ -235,7 +235,7 @@ class Arithmetic(ABC):
         return self.scaled(value, e)
 
     def average(self, w1: Weight, x: Array, w2: Weight, y: Array) -> Array:
-        """``w1 x + w2 y``, of positive numbers and weights whose sum is 1; rounding does not take it out of the range."""
+        """``w1 x + w2 y``, of positive numbers and weights whose sum is 1; rounding leaves it within the range."""
         mean = w1 * x + w2 * y
         low, high = self.xp.minimum(x, y), self.xp.maximum(x, y)
         return self.where((mean > 0) & (mean < INFINITE), mean, self.where(mean > 0, high, low))

@@ -49,8 +49,6 @@ class Family(Distribution):
     """Intermediate results of one computation, if this is a copy made for it."""
     chosen: Arithmetic | None = None
     """The arithmetic of one computation, if this is a copy made for it."""
-    moderate: ClassVar[tuple[float, float]] = (2.0**-12, 2.0**12)
-    """The limits between which no product of parameters leaves the range of float32."""
 
     def __init__(self, event_dim: int = 0, **parameters: Any):
         libraries = {library for library in map(library_of, parameters.values()) if library}
@@ -70,6 +68,11 @@ class Family(Distribution):
     @property
     def arithmetic(self) -> Arithmetic:
         return self.chosen or super().arithmetic
+
+    @property
+    def moderate(self) -> tuple[float, float]:
+        """The limits between which no product of parameters leaves the range of float32."""
+        return 2.0**-12, 2.0**12
 
     def once(self, name: str, compute: Callable[[], Any]) -> Any:
         """``compute()``, which one computation needs more than once."""
