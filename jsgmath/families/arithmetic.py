@@ -457,7 +457,7 @@ class JaxArithmetic(Arithmetic):
         import jax
 
         super().__init__("JAX", jax.numpy)
-        self.stopped = jax.lax.stop_gradient
+        self.stopped, self.bitcast = jax.lax.stop_gradient, jax.lax.bitcast_convert_type
 
     def work(self, x: Array) -> Array:
         x = self.xp.asarray(x)
@@ -477,6 +477,27 @@ class JaxArithmetic(Arithmetic):
 
     def constant(self, x: Array) -> Array:
         return self.stopped(x)
+
+    def exponent(self, x: Weight) -> Any:
+        # By the bits, which compile in less time than jax.numpy's frexp; a number too small for them counts as 0.
+        if type(x) is float:
+            return super().exponent(x)
+        width, places, bias = self.layout(x)
+        bits = self.bitcast(self.stopped(x), width)
+        return self.xp.clip(((bits >> places) & (2 * bias + 1)) - bias, 1 - bias, bias - 1)
+
+    def scaled(self, x: Weight, e: Any) -> Any:
+        if type(x) is float:
+            return super().scaled(x, e)
+        width, places, bias = self.layout(x)
+        half = self.xp.asarray(e, width) >> 1
+        for part in (half, e - half):
+            x = x * self.bitcast((self.xp.clip(part, 1 - bias, bias) + bias).astype(width) << places, x.dtype)
+        return x
+
+    def layout(self, x: Array) -> tuple[str, int, int]:
+        """The integers of the same length, where the exponent begins, and what is added to it."""
+        return ("int32", 23, 127) if x.dtype == "float32" else ("int64", 52, 1023)
 
     def log_rest(self, x: Array) -> Array:
         # A quotient of equal numbers is not always 1 in compiled code.
