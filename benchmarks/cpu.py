@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from threadpoolctl import threadpool_limits
+from torch import distributions as td
 
 import jsgmath
 from benchmarks import textbook
@@ -90,6 +91,38 @@ def test_compiled(measure, name, functions, count, rows, n):
     torch.compiler.reset()
     compiled = torch.compile(functions["textbook"], dynamic=False)
     torch_step(measure, name, "torch.compile of the textbook", compiled, count, rows, n)
+
+
+def logits(*shape):
+    return lambda: [torch.randn(*shape, requires_grad=True)]
+
+
+def positive(count, *shape):
+    return lambda: [(0.2 + 4.8 * torch.rand(*shape)).requires_grad_() for _ in range(count)]
+
+
+FAMILIES = {
+    "Bernoulli": (lambda x: td.Bernoulli(logits=x), logits(100_000)),
+    "Poisson": (td.Poisson, positive(1, 100_000)),
+    "Gamma": (td.Gamma, positive(2, 100_000)),
+    "Dirichlet": (td.Dirichlet, positive(1, 10_000, 10)),
+    "Categorical": (lambda x: td.Categorical(logits=x), logits(64, 50_257)),
+}
+
+
+@pytest.mark.parametrize("implementation", ["jsgmath", "torch.distributions"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_families(measure, family, implementation):
+    torch.manual_seed(1)
+    kind, parameters = FAMILIES[family]
+    first, second = parameters(), parameters()
+    divergence = jsgmath.kl if implementation == "jsgmath" else td.kl_divergence
+
+    def step():
+        return torch.autograd.grad(divergence(kind(*first), kind(*second)).sum(), [*first, *second])
+
+    size = " x ".join(map(str, first[0].shape))
+    measure(f"KL of {family} with gradients, torch float32, {size}", implementation, step)
 
 
 @pytest.mark.parametrize("rows_n", [(1, 1), (1, 10), (1000, 20), (10000, 50)], ids=lambda x: f"{x[0]}x{x[1]}")
