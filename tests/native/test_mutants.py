@@ -19,7 +19,9 @@ MUTANTS = {
     "a shorter series": ("build.py", "TAIL_PAIRS, TAIL = 3, 11", "TAIL_PAIRS, TAIL = 3, 5"),
     "a shorter exponential": ("build.py", "EXP_PAIRS, EXP = 6, 10", "EXP_PAIRS, EXP = 6, 7"),
     "a coefficient in double alone": ("elementary.hpp", "sum.low + (c.low + product.low)", "sum.low + product.low"),
-    "exp(x) - 1 without the 1 beyond 2^53": ("elementary.hpp", "y + two_sum(power, -1.0)", "y + (power - 1.0)"),
+    "a product without its power of two": ("diagonal.cpp", "exponent += number_of(power);", ""),
+    "a late logarithm of the other sign": ("diagonal.cpp", "dual ? log2 : -log2", "dual ? -log2 : log2"),
+    "exp(x) - 1 without the 1 beyond 2^53": ("elementary.hpp", "y + two_sum(power, every(-1))", "y + (power - 1.0)"),
 }  # fmt: skip
 
 
