@@ -300,7 +300,7 @@ def _inverted(matrix: np.ndarray, rounding: float) -> bool:
 def _factor(form: str, matrix: np.ndarray) -> np.ndarray:
     """Lower Cholesky factor in float64; raises if the matrix has none."""
     eps = np.finfo(matrix.dtype).eps  # of the original type, so that a matrix singular in float32 is refused
-    matrix = matrix.astype(np.float64)
+    matrix = matrix.astype(np.float64, copy=False)
     diagonal = matrix.diagonal(axis1=-2, axis2=-1)
     if form == "scale_tril":
         upper = np.triu(matrix, 1)
@@ -313,10 +313,10 @@ def _factor(form: str, matrix: np.ndarray) -> np.ndarray:
         return matrix
     try:
         factor = np.linalg.cholesky(matrix)
+        definite = factor.diagonal(axis1=-2, axis2=-1) ** 2 > matrix.shape[-1] * eps * diagonal
     except np.linalg.LinAlgError:
-        factor = np.zeros_like(matrix)
-    pivots = factor.diagonal(axis1=-2, axis2=-1) ** 2
-    if not (pivots > matrix.shape[-1] * eps * abs(diagonal)).all():
+        factor = definite = np.zeros(1)
+    if np.count_nonzero(definite) != definite.size:
         smallest = np.linalg.eigvalsh(matrix).min()
         raise ValueError(
             f"{form} is not positive definite (smallest eigenvalue {smallest:.2g}); "
