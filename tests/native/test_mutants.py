@@ -26,7 +26,7 @@ MUTANTS = {
 
 
 def points():
-    """Ordinary pairs, near ones, and log-variances beyond 53 log(2) apart, in every two forms, in rows of 1 and of 4."""
+    """Ordinary pairs, near ones, and log-variances beyond 53 log(2) apart, of every two forms, in rows of 1 and 4."""
     rng = np.random.default_rng(11)
     count = 60_000
     logvar1 = rng.normal(size=count) * rng.choice([1.0, 12.0], size=count)
