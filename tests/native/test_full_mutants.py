@@ -9,7 +9,7 @@ from tests.reduction.test_full import covariance, nearby
 
 MUTANTS = {
     "a low part dropped from a product": ("wide.hpp", "multiply_add(a.low, b.high, multiply_add(a.high, b.low, "
-                                          "product.low));\n  Wide sum", "product.low;\n  Wide sum"),
+                                          "product.low));\n  Pair sum", "product.low;\n  Pair sum"),
     "a low part dropped from a difference": ("wide.hpp", "sum.low + (c.low - low)", "sum.low - low"),
     "a root not corrected": ("wide.hpp", "return fast_two_sum(high, rest / (2 * high));", "return {high, rest * 0};"),
     "a quotient not corrected": ("wide.hpp", "multiply_add(-quotient, b.low, rest) / b.high", "rest / b.high"),
