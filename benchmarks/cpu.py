@@ -168,3 +168,21 @@ def test_numpy_dense(measure, implementation, count, n):
     S1, S2 = factors @ factors.mT / n
     group = f"JSG of dense pairs, NumPy, {count} x {n}"
     measure(group, implementation, lambda: DENSE[implementation](m1, S1, m2, S2))
+
+
+PAIRWISE = {
+    "jsgmath": lambda mean, S: jsgmath.pairwise(jsgmath.Gaussian(mean, cov=S), ALPHA),
+    "textbook, eq. 9": lambda mean, S: [
+        peers.eq_9(mean[i : i + 1], S[i : i + 1], mean, S, ALPHA, "deasy") for i in range(len(mean))
+    ],
+}
+
+
+@pytest.mark.parametrize(("count", "n"), [(300, 5), (300, 20)])
+@pytest.mark.parametrize("implementation", PAIRWISE)
+def test_numpy_pairwise(measure, implementation, count, n):
+    rng = np.random.default_rng(1)
+    mean, factor = rng.normal(size=(count, n)), rng.normal(size=(count, n, 2 * n))
+    S = factor @ factor.mT / n
+    group = f"all pairs of full covariances, NumPy, {count} x {n}"
+    measure(group, implementation, lambda: PAIRWISE[implementation](mean, S))
