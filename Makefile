@@ -4,13 +4,16 @@ BIN := .venv/bin
 CORE := jsgmath/formula.py jsgmath/special.py $(wildcard jsgmath/native/*.?pp jsgmath/native/*.py)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help train test lint docs
+.PHONY: help train test lint docs wheels release-check
 
 help:
 	@echo 'make train   train a VAE with JSG, computed by the Triton kernel, on embedded images (minutes)'
 	@echo 'make test    run every test that needs no GPU, and the proofs in verification/ (minutes)'
 	@echo 'make lint    run ruff and pyright'
 	@echo 'make docs    build the documentation as a site, site/index.html (seconds)'
+	@echo 'make wheels  make the source distribution and a wheel for every platform, in dist/ (minutes)'
+	@echo 'make release-check'
+	@echo '             make them, try them, check what they hold, and say what is left to do (half an hour)'
 
 train: .venv/vae.installed
 	$(BIN)/python -m vae.train --backend triton $(ARGS)
@@ -27,6 +30,12 @@ lint: .venv/dev.installed
 docs: .venv/docs.installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --config-file docs/mkdocs/mkdocs.yml
 	@echo 'Open site/index.html'
+
+wheels: .venv/release.installed
+	$(BIN)/python -m jsgmath.native.wheels
+
+release-check: .venv/release.installed
+	$(BIN)/python -m tests.release
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
