@@ -4,11 +4,13 @@ BIN := .venv/bin
 CORE := jsgmath/formula.py jsgmath/special.py $(wildcard jsgmath/native/*.?pp jsgmath/native/*.py)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help train test lint docs wheels release-check
+.PHONY: help train test test-matrix lint docs wheels release-check
 
 help:
 	@echo 'make train   train a VAE with JSG, computed by the Triton kernel, on embedded images (minutes)'
 	@echo 'make test    run every test that needs no GPU, and the proofs in verification/ (minutes)'
+	@echo 'make test-matrix'
+	@echo '             test the library on every Python that is found, with the oldest and the newest packages (an hour)'
 	@echo 'make lint    run ruff and pyright'
 	@echo 'make docs    build the documentation as a site, site/index.html (seconds)'
 	@echo 'make wheels  make the source distribution and a wheel for every platform, in dist/ (minutes)'
@@ -21,6 +23,9 @@ train: .venv/vae.installed
 # There is one process per processor. Each takes whole files, so what the tests of a file share is computed once.
 test: .venv/dev.installed
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-matrix: .venv/matrix.installed
+	$(BIN)/tox $(ARGS)
 
 lint: .venv/dev.installed
 	$(BIN)/ruff check .
