@@ -11,7 +11,7 @@ help:
 	@echo 'make test    run every test that needs no GPU, and the proofs in verification/ (minutes)'
 	@echo 'make test-matrix'
 	@echo '             test the library on every Python that is found, with the oldest and the newest packages (an hour)'
-	@echo 'make lint    run ruff and pyright'
+	@echo 'make lint    run ruff, codespell and pyright'
 	@echo 'make docs    build the documentation as a site, site/index.html (seconds)'
 	@echo 'make wheels  make the source distribution and a wheel for every platform, in dist/ (minutes)'
 	@echo 'make release-check'
@@ -30,6 +30,7 @@ test-matrix: .venv/matrix.installed
 lint: .venv/dev.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/pyright
 
 docs: .venv/docs.installed

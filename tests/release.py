@@ -7,7 +7,6 @@ apt-get, by which Python for AArch64 and the C library musl are fetched; what ca
 import hashlib
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -255,23 +254,23 @@ def aarch64_python(wheel, folder, cases):
 def musl(machine, architecture, wheel, folder):
     root = debian(architecture, ["musl"], folder / "debian")
     loader = root / "lib" / f"{machine}-linux-musl" / "libc.so"
-    emulator = [] if machine == platform.machine() else [f"qemu-{machine}"]
-    return evaluated([*emulator, loader], f"{machine}-linux-musl", "evaluate", wheel, folder)
+    emulator = [] if machine == os.uname().machine else [f"qemu-{machine}"]
+    return evaluated([*emulator, loader], PLATFORMS[f"musllinux_1_2_{machine}"], "evaluate", wheel, folder)
 
 
 def windows(wheel, folder):
-    return evaluated(["wine"], "x86_64-windows-gnu", "evaluate.exe", wheel, folder)
+    return evaluated(["wine"], PLATFORMS["win_amd64"], "evaluate.exe", wheel, folder)
 
 
-def evaluated(emulator, target, name, wheel, folder):
+def evaluated(emulator, platform, name, wheel, folder):
     """What the library in the wheel computes, called by a program in C++ that is compiled for the same platform."""
     with zipfile.ZipFile(wheel) as archive:
         (member,) = (x for x in archive.namelist() if x.startswith("jsgmath/native/core."))
         library = archive.extract(member, folder)
     source = ROOT / "tests" / "native" / "evaluate.cpp"
-    linking = [] if "windows" in target else ["-dynamic"]
-    tool("ziglang", "c++", "-target", target, *linking, "-O1", "-std=c++17", f"-I{ROOT / 'jsgmath' / 'native'}", source,
-         "-o", folder / name)  # fmt: skip
+    linking = [] if platform.target.endswith("windows-gnu") else ["-dynamic"]
+    options = [*linking, "-std=c++17", "-O3", f"-I{ROOT / 'jsgmath' / 'native'}"]
+    run(*platform.command, *options, source, "-o", folder / name)
     diagonal, full = list(points.committed()), list(full_points.taken())
     data = points.packed(point for point, _ in diagonal) + full_points.packed(point for point, _ in full)
     values = np.frombuffer(run(*emulator, folder / name, library, data=data, WINEPREFIX=str(folder), WINEDEBUG="-all"))
