@@ -2,7 +2,8 @@
 
 The compiler is `ziglang`, a wheel of the Python index, which compiles for all of them on any machine and links its own
 C++ library statically; so a wheel needs nothing but the C library of its platform, and one serves all versions of
-Python. Each is built where the source distribution has been unpacked, so that everybody can build it again.
+Python. Each is built where the source distribution has been unpacked, so that everybody can build it again. The linked
+part of LLVM's library may be distributed without its licence text (Apache 2.0 with LLVM exceptions).
 """
 
 import os
@@ -29,7 +30,8 @@ class Platform(NamedTuple):
 
     @property
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "ziglang", "c++", "-target", self.target, "-g0", "-s"]
+        named = [f"-Wl,-install_name,@rpath/{self.library}"] if self.library.endswith(".dylib") else []  # else its path
+        return [sys.executable, "-m", "ziglang", "c++", "-target", self.target, "-g0", "-s", *named]
 
 
 # By the tag of the wheel. 2.17 is the version of glibc; macOS 11 is the first that runs on Apple silicon.
