@@ -43,6 +43,8 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
         build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
 
     def _compile_for(self, name: str, build_data: dict[str, Any]) -> None:
+        if name not in wheels.PLATFORMS:
+            self.app.abort(f"{wheels.CHOICE} must be one of {', '.join(wheels.PLATFORMS)}, got {name}")
         platform = wheels.PLATFORMS[name]
         self.folder = tempfile.TemporaryDirectory()  # lives until the wheel is written
         library = Path(self.folder.name) / platform.library
