@@ -195,8 +195,10 @@ def _fit(options: argparse.Namespace) -> None:
         means, scales = means[0], scales[0]
     if options.output.suffix != ".npz":
         raise UserError(f"a file of Gaussians is an .npz, got the name {options.output}")
-    arrays = {"mean": means, "var" if options.diagonal else "cov": scales}
-    _write(options.output, lambda path: np.savez(path, allow_pickle=False, **arrays))
+    if options.diagonal:
+        _write(options.output, lambda path: np.savez(path, mean=means, var=scales))
+    else:
+        _write(options.output, lambda path: np.savez(path, mean=means, cov=scales))
 
 
 def _fitted(path: Path, diagonal: bool) -> tuple[np.ndarray, np.ndarray]:
