@@ -93,10 +93,20 @@ def build(target: Path = HERE / LIBRARY, command: list[str] | None = None, machi
             objects = list(pool.map(compiled, tasks))
         made = work / target.name
         _run([*command, "-shared", "-pthread", *map(str, objects), "-o", str(made)])
+        if made.suffix == ".dll":
+            _remove_time(made)
         temporary = target.with_name(f".{target.name}.{os.getpid()}")
         shutil.copyfile(made, temporary)
         temporary.replace(target)
     return target
+
+
+def _remove_time(library: Path) -> None:
+    """Sets the time of linking in a library for Windows to 0, so that another build gives the same bytes."""
+    content = bytearray(library.read_bytes())
+    (header,) = struct.unpack_from("<I", content, 0x3C)
+    content[header + 8 : header + 12] = bytes(4)
+    library.write_bytes(content)
 
 
 def _run(command: list[str]) -> None:

@@ -7,7 +7,6 @@
 // those of g2 X and g1 (V'V - I), and the terms of the means are sums of squares too.
 #include "full.hpp"
 
-#include <cstdlib>
 #include <memory>
 
 #include "kernels.hpp"
@@ -24,13 +23,13 @@ const double KERNEL = 0x1p-69, OPERATION = 0x1p-99;
 // Matrices are stored by columns; of symmetric and triangular ones only the lower triangle counts.
 struct Workspace {
   int64_t n;
-  std::unique_ptr<void, decltype(&std::free)> memory{nullptr, std::free};
+  std::unique_ptr<Wide[]> memory;
   Wide *L, *X, *T, *V, *K, *W, *d, *p, *q, *pivots;
 
   explicit Workspace(int64_t n) : n(n) {
     const int64_t square = n * n, count = 6 * square + 4 * n;
-    memory.reset(std::aligned_alloc(64, (count * sizeof(Wide) + 63) / 64 * 64));
-    Wide *start = static_cast<Wide *>(memory.get());
+    memory.reset(new Wide[count]);
+    Wide *start = memory.get();
     Wide **matrices[] = {&L, &X, &T, &V, &K, &W};
     for (Wide **matrix : matrices) *matrix = start, start += square;
     d = start, p = d + n, q = p + n, pivots = q + n;
@@ -323,7 +322,7 @@ struct Reduction {
     Lanes *scale = reinterpret_cast<Lanes *>(w.p);
     for (int64_t i = 0; i < n; i++) {
       Lanes v1 = S1[i * n + i].high, v2 = S2[i * n + i].high;
-      unsound += (v1 > 0) & (v2 > 0) ? sound_or_zero(v1) + sound_or_zero(v2) : every(NAN_);
+      unsound += ((v1 > 0) & (v2 > 0)) ? sound_or_zero(v1) + sound_or_zero(v2) : every(NAN_);
       ratio = larger(ratio, v1 / v2);
       scale[i] = root(v2);
       w.d[i] = two_sum(in.entry(b.mean1, b.mean1_stride, i), -in.entry(b.mean2, b.mean2_stride, i));

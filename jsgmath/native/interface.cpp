@@ -1,4 +1,8 @@
 // The C interface of the core: chooses the instruction set, and shares the rows of a batch among threads.
+#ifdef X86
+#include <cpuid.h>
+#endif
+
 #include <atomic>
 #include <cstdint>
 #include <cstring>
@@ -29,15 +33,33 @@ struct InstructionSet {
   int64_t lanes;
 };
 
+#ifdef X86
+// Whether the processor has AVX2 and FMA, and AVX-512 with DQ and VL, and the system saves their registers.  Not every
+// compiler's runtime answers __builtin_cpu_supports.
+struct Vectors {
+  bool avx2 = false, avx512 = false;
+
+  Vectors() {
+    unsigned a, b, c, d, saved, high;
+    if (!__get_cpuid(1, &a, &b, &c, &d)) return;
+    const unsigned fma = 1u << 12, xsave = 1u << 27;
+    if ((c & (fma | xsave)) != (fma | xsave)) return;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return;
+    __asm__("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
+    const unsigned ymm = 0x6, zmm = 0xe6, f = 1u << 16, dq = 1u << 17, vl = 1u << 31;
+    avx2 = (saved & ymm) == ymm && (b & 1u << 5);
+    avx512 = avx2 && (saved & zmm) == zmm && (b & (f | dq | vl)) == (f | dq | vl);
+  }
+};
+#endif
+
 // Those of this binary that this processor has, the best first.
 std::vector<InstructionSet> available() {
   std::vector<InstructionSet> sets;
 #ifdef X86
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl"))
-    sets.push_back({"avx512", copy_avx512, diagonal_avx512, full_avx512, single_avx512, 8});
-  if (avx2) sets.push_back({"avx2", copy_avx2, diagonal_avx2, full_avx2, single_avx2, 4});
+  const Vectors has;
+  if (has.avx512) sets.push_back({"avx512", copy_avx512, diagonal_avx512, full_avx512, single_avx512, 8});
+  if (has.avx2) sets.push_back({"avx2", copy_avx2, diagonal_avx2, full_avx2, single_avx2, 4});
 #endif
   sets.push_back({"plain", copy_plain, diagonal_plain, full_plain, single_plain, 2});
   return sets;
