@@ -33,7 +33,8 @@ def _beside(name: str) -> ModuleType:
 
 _sources = _beside("sources")
 HERE, LIBRARY = _sources.HERE, _sources.LIBRARY
-TRANSLATED = ["ratio", "split_g", "split_gs", "mean_weights", "shares", "to_mean", "from_mean", "skew"]
+TRANSLATED = ["ratio", "split_g", "split_gs", "mean_weights", "shares", "to_mean", "from_mean", "skew", "to_mean_grad",
+              "from_mean_grad", "to_mean_by_alpha", "from_mean_by_alpha"]  # fmt: skip
 # The bounds need sums and products as they stand; the two others let the compiler make vectors of a choice.
 STRICT = ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 OPTIONS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", *STRICT]
@@ -46,6 +47,7 @@ X86 = PLAIN | {
 # Terms of the series, first those whose coefficients are pairs; verification/README.md has what they leave out.
 TAIL_PAIRS, TAIL = 3, 11
 EXP_PAIRS, EXP = 6, 10
+SHORT_TAIL, SHORT_EXP = 6, 8  # for results in floats
 
 
 def compiler() -> list[str] | None:
@@ -75,7 +77,7 @@ def build(target: Path = HERE / LIBRARY, command: list[str] | None = None, machi
         tasks = [("interface", "interface.cpp", ["-DX86"] if sets is X86 else [])]
         tasks += [
             (f"{kind}_{name}", f"{kind}.cpp", [*options, f"-DNAME={kind}_{name}"])
-            for kind in ("full", "diagonal")
+            for kind in ("full", "tensors", "diagonal")
             for name, options in sets.items()
         ]
 
@@ -121,6 +123,8 @@ def constants_header() -> str:
         lines += [f"const int {name}_PAIRS_COUNT = {pairs}, {name}_COUNT = {len(series) - pairs};"]
         lines += [f"constexpr Pair {name}_PAIRS[] = {{{', '.join(map(_pair, reversed(series[:pairs])))}}};"]
         lines += [f"constexpr double {name}[] = {{{', '.join(float(c).hex() for c in reversed(series[pairs:]))}}};"]
+    for name, series in (("SHORT_TAIL", tail[:SHORT_TAIL]), ("SHORT_EXP", exp[:SHORT_EXP])):
+        lines += [f"constexpr double {name}[] = {{{', '.join(float(c).hex() for c in reversed(series))}}};"]
     lines += [
         f"const Pair LOG2 = {_pair(log2)};",
         f"const double LOG2_HIGH = {float(high).hex()}, LOG2_LOW = {float(log2 - high).hex()};",

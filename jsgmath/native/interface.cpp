@@ -7,13 +7,16 @@
 
 #include "full.hpp"
 #include "sources.hpp"
+#include "tensors.hpp"
 
 extern "C" {
 Evaluate diagonal_plain;
 EvaluateFull full_plain;
+EvaluateTensors tensors_plain;
 #ifdef X86
 Evaluate diagonal_avx2, diagonal_avx512;
 EvaluateFull full_avx2, full_avx512;
+EvaluateTensors tensors_avx2, tensors_avx512;
 #endif
 }
 
@@ -23,6 +26,7 @@ struct InstructionSet {
   const char *name;
   Evaluate *diagonal;
   EvaluateFull *full;
+  EvaluateTensors *tensors;
 };
 
 // Those of this binary that this processor has, the best first.
@@ -32,10 +36,10 @@ std::vector<InstructionSet> available() {
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512vl"))
-    sets.push_back({"avx512", diagonal_avx512, full_avx512});
-  if (avx2) sets.push_back({"avx2", diagonal_avx2, full_avx2});
+    sets.push_back({"avx512", diagonal_avx512, full_avx512, tensors_avx512});
+  if (avx2) sets.push_back({"avx2", diagonal_avx2, full_avx2, tensors_avx2});
 #endif
-  sets.push_back({"plain", diagonal_plain, full_plain});
+  sets.push_back({"plain", diagonal_plain, full_plain, tensors_plain});
   return sets;
 }
 
@@ -100,4 +104,12 @@ EXPORT int64_t jsgmath_full(const Shape *shape, const double *mean1, const doubl
   batch.alpha = alpha, batch.values = values;
   EvaluateFull *evaluate = sets()[place].full;
   return shared(batch.rows, threads, 8, [&](int64_t first, int64_t last) { return evaluate(batch, first, last, errors); });
+}
+
+// Computes tensors by so many threads.
+EXPORT void jsgmath_tensors(const Tensors *asked, int32_t place, int32_t threads) {
+  Tensors tensors;
+  std::memcpy(&tensors, asked, sizeof tensors);
+  EvaluateTensors *evaluate = sets()[place].tensors;
+  shared(tensors.rows, threads, 1, [&](int64_t first, int64_t last) { return evaluate(tensors, first, last); });
 }

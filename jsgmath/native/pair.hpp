@@ -98,12 +98,15 @@ INLINE Pair difference(Pair a, Pair b) {
   return two_sum(high.high, high.low + (a.low - b.low));
 }
 
-// A whole number in the text of a formula.  Halves are exact; no other number is needed so far.
+// A whole number in the text of a formula.  Halves and doubles are exact; no other number is needed so far.
 template <int value>
 struct Whole {};
 template <int value>
 constexpr Whole<value> whole{};
 INLINE Pair operator/(Pair a, Whole<2>) { return {0.5 * a.high, 0.5 * a.low}; }
+INLINE Pair operator*(Whole<2>, Pair a) { return {2.0 * a.high, 2.0 * a.low}; }
+INLINE Pair operator+(Whole<2>, Pair a) { return a + 2.0; }
+INLINE Pair operator*(double a, Pair b) { return b * a; }
 
 // A square root that is never taken: the formula multiplies each displacement by itself in the end.
 struct Root {

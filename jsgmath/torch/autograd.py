@@ -205,7 +205,7 @@ class Gradient(Function):
     def backward(ctx: Any, *by_gradients: Tensor) -> tuple[Tensor | None, ...]:
         tensors = ctx.saved_tensors
         alpha, dual, reverse, implementation, by_alpha = ctx.options
-        differentiable = load(implementation.replace("triton", "eager")).evaluate_block
+        differentiable = load(f"eager.{implementation.partition('.')[2]}").evaluate_block
         present = [i for i, x in enumerate(tensors) if x is not None]
         along = [
             x for x, there in zip(by_gradients, (True, True, tensors[3] is not None, by_alpha), strict=True) if there

@@ -14,11 +14,11 @@ from jsgmath.hints import CONVENTIONS, Convention
 from jsgmath.torch.autograd import Divergence, OnePass, compiled_plainly, divergence, wants_gradients
 from jsgmath.torch.typed import Alpha, broadcast_shapes
 
-Backend = Literal["auto", "eager", "triton"]
+Backend = Literal["auto", "eager", "native", "triton"]
 Reduction = Literal["none", "mean", "sum"]
 Direction = Literal["qp", "pq"]
 
-BACKENDS = ("auto", "eager", "triton")
+BACKENDS = ("auto", "eager", "native", "triton")
 REDUCTIONS = ("none", "mean", "sum")
 DIRECTIONS = {"qp": 0.0, "pq": 1.0}
 

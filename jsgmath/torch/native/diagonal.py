@@ -1,0 +1,86 @@
+"""The computation of `triton/diagonal.py` by the compiled core, on a CPU: value and gradients in one pass over memory.
+
+Floats are computed in doubles and doubles in pairs of doubles, so that each result is rounded once.  Rows are shared among
+threads; the bits of a row depend on neither them nor the other rows.
+"""
+
+import ctypes
+import struct
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._C import _len_torch_dispatch_stack  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+
+from jsgmath import native
+from jsgmath.torch.eager import diagonal as eager
+from jsgmath.torch.typed import Alpha, Asked, work_type
+
+# The struct Tensors of tensors.hpp: eleven addresses, six strides, rows and n, alpha and factor, three truth values.
+ASKED = struct.Struct("@11P8q2d3i")
+ELEMENTS_PER_THREAD = 50_000
+
+
+def evaluate(
+    mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None, alpha: Alpha, *,
+    dual: bool, reverse: bool, value: bool = True, grad: bool = True, by_alpha: bool = False,
+    scale: float = 1.0, upstream: Tensor | None = None,
+) -> Asked:  # fmt: skip
+    """Returns what `triton.diagonal.evaluate` returns."""
+    options: Any = dict(dual=dual, reverse=reverse, value=value, grad=grad, by_alpha=by_alpha, scale=scale)
+    if _len_torch_dispatch_stack():
+        return _as_operators(mean1, logvar1, mean2, logvar2, alpha, upstream=upstream, **options)
+    core = checked_core(mean1)
+    rows, n = mean1.shape
+    dtype, work = mean1.dtype, work_type(mean1)
+    if dtype != work:
+        inputs = [x if x is None else x.to(work) for x in (mean1, logvar1, mean2, logvar2)]
+        values, *gradients, d_alpha = evaluate(*inputs, alpha, upstream=upstream, **options)  # type: ignore[arg-type]
+        return values, *(x if x is None else x.to(dtype) for x in gradients), d_alpha
+    number, alphas = (0.0, alpha.double()) if isinstance(alpha, Tensor) else (alpha, None)
+    values, d_alpha = (mean1.new_empty(rows) if needed else None for needed in (value, by_alpha))
+    gradients = [mean1.new_empty(rows, n) if grad and needed else None for needed in (True, True, mean2 is not None)]
+    inputs = mean1, logvar1, mean2, logvar2, alphas, upstream
+    asked = ASKED.pack(
+        *[0 if x is None else x.data_ptr() for x in (*inputs, values, *gradients, d_alpha)],
+        *[0 if x is None or x.numel() == 1 else x.stride(0) for x in inputs],
+        rows, n, number, scale, dual, reverse, work == torch.float64,
+    )  # fmt: skip
+    core.tensors(asked, core.place, threads(rows, n))
+    return values, *gradients, d_alpha
+
+
+rescaled: Callable[..., Asked] = partial(eager.rescaled, compute=evaluate)
+
+
+def checked_core(x: Tensor) -> native.Core:
+    """The compiled core, if it can compute tensors like x."""
+    if native.CORE is None:
+        raise ValueError(f"backend='native' needs the compiled core, but {native.REASON}; use backend='eager'")
+    if x.device.type != "cpu":
+        raise ValueError(f"backend='native' needs tensors on a CPU, got {x.device.type}; use backend='eager'")
+    return native.CORE
+
+
+def threads(rows: int, n: int) -> int:
+    busy = min(rows, rows * n // ELEMENTS_PER_THREAD)
+    return min(torch.get_num_threads(), busy) if busy > 1 else 1
+
+
+def _as_operators(
+    mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None, alpha: Alpha, *,
+    dual: bool, reverse: bool, value: bool, grad: bool, by_alpha: bool, scale: float, upstream: Tensor | None,
+) -> Asked:  # fmt: skip
+    """`evaluate` where torch watches its operators, as a tracer does: it would not see the call of the core."""
+    number, alphas = (0.0, alpha) if isinstance(alpha, Tensor) else (alpha, None)
+    arguments = mean1, logvar1, mean2, logvar2, alphas, number, dual, reverse, "native.diagonal"
+    values = torch.ops.jsgmath.divergence(*arguments) if value else None
+    if not (grad or by_alpha):
+        return values, None, None, None, None
+    if upstream is None:
+        upstream = mean1.new_full(mean1.shape[:1], scale, dtype=work_type(mean1))
+    *gradients, d_alpha = torch.ops.jsgmath.gradient(upstream, *arguments, by_alpha)
+    needed = grad, grad, grad and mean2 is not None
+    return values, *(x if wanted else None for x, wanted in zip(gradients, needed, strict=True)), d_alpha if by_alpha else None
