@@ -117,17 +117,22 @@ void reduce(const Inputs &in, Scalars<Pair> &to, int64_t count) {
   }
 }
 
+// The weights of each element, alpha and 1 - alpha; g1 and g2 are columns of the same.
 template <class Number>
 struct Weighted {
-  Number w1, w2, g1, g2;
+  Column<Number> w1, w2;
 };
-INLINE Weighted<double> weighted(double alpha, bool reversed, double) {
-  double w1 = 1.0 - alpha;
-  return {w1, alpha, reversed ? alpha : w1, reversed ? w1 : alpha};
+void weigh(const double *alpha, Weighted<double> &to, int64_t count) {
+  for (int64_t i = 0; i < count; i++) {
+    to.w1.set(i, 1.0 - alpha[i]);
+    to.w2.set(i, alpha[i]);
+  }
 }
-INLINE Weighted<Pair> weighted(double alpha, bool reversed, Pair) {
-  Pair w1 = two_sum(1.0, -alpha), w2 = {alpha, 0.0};
-  return {w1, w2, reversed ? w2 : w1, reversed ? w1 : w2};
+void weigh(const double *alpha, Weighted<Pair> &to, int64_t count) {
+  for (int64_t i = 0; i < count; i++) {
+    to.w1.set(i, two_sum(1.0, -alpha[i]));
+    to.w2.set(i, {alpha[i], 0.0});
+  }
 }
 
 template <bool dual, class... Numbers>
@@ -142,16 +147,17 @@ INLINE auto gradients(Numbers... numbers) {
 }
 
 template <class Number, bool dual, bool two, bool value, bool grad>
-void elements(const Scalars<Number> &s, const Inputs &in, bool reversed, Results<Number> &to, int64_t count) {
+void elements(const Scalars<Number> &s, const Weighted<Number> &weights, const Column<Number> &of_1,
+              const Column<Number> &of_2, const double *factor, Results<Number> &to, int64_t count) {
   for (int64_t i = 0; i < count; i++) {
-    auto [w1, w2, g1, g2] = weighted(in.alpha[i], reversed, Number{});
+    Number w1 = weights.w1[i], w2 = weights.w2[i], g1 = of_1[i], g2 = of_2[i];
     Number r1 = s.r1[i], r2 = s.r2[i], e1 = s.e1[i], e2 = s.e2[i], d1 = s.d1[i], d2 = s.d2[i];
     if constexpr (value) {
       auto [kl1, kl2] = divergences<dual>(g1, g2, s.beyond[i], r1, r2, e1, e2, d1, d2);
       to.value.set(i, skew(w1, w2, kl1, kl2));
     }
     if constexpr (grad) {
-      Number i1 = s.i1[i], i2 = s.i2[i], f1 = w1 * in.factor[i], f2 = w2 * in.factor[i];
+      Number i1 = s.i1[i], i2 = s.i2[i], f1 = w1 * factor[i], f2 = w2 * factor[i];
       auto [by_mean1, by_logvar1] = gradients<dual>(f1, f2, g1, g2, r1, r2, e1, e2, d1, d2, i1, i2);
       to.by_mean1.set(i, by_mean1);
       to.by_logvar1.set(i, by_logvar1);
@@ -165,13 +171,13 @@ void elements(const Scalars<Number> &s, const Inputs &in, bool reversed, Results
 }
 
 template <class Number, bool dual>
-void by_alpha(const Scalars<Number> &s, const Inputs &in, bool reversed, Results<Number> &to, int64_t count) {
-  const double slope = reversed ? -1.0 : 1.0;
+void by_alpha(const Scalars<Number> &s, const Weighted<Number> &weights, const Column<Number> &of_1,
+              const Column<Number> &of_2, const double *factor, double slope, Results<Number> &to, int64_t count) {
   for (int64_t i = 0; i < count; i++) {
-    auto [w1, w2, g1, g2] = weighted(in.alpha[i], reversed, Number{});
+    Number w1 = weights.w1[i], w2 = weights.w2[i], g1 = of_1[i], g2 = of_2[i];
     Number r1 = s.r1[i], r2 = s.r2[i], e1 = s.e1[i], e2 = s.e2[i], d1 = s.d1[i], d2 = s.d2[i];
     auto [kl1, kl2] = divergences<dual>(g1, g2, s.beyond[i], r1, r2, e1, e2, d1, d2);
-    Number f1 = w1 * in.factor[i], f2 = w2 * in.factor[i], k1 = kl1 * in.factor[i], k2 = kl2 * in.factor[i];
+    Number f1 = w1 * factor[i], f2 = w2 * factor[i], k1 = kl1 * factor[i], k2 = kl2 * factor[i];
     if constexpr (dual) to.by_alpha.set(i, from_mean_by_alpha(f1, f2, g1, g2, slope, k1, k2, r1, r2, e1, e2, d1, d2));
     else to.by_alpha.set(i, to_mean_by_alpha(f1, f2, g1, g2, slope, k1, k2, r1, r2, e1, e2, d1, d2));
   }
@@ -198,14 +204,16 @@ template <bool two>
 void replace_far(const Scalars<double> &, const Inputs &, const Tensors &, Results<double> &, int64_t) {}
 
 template <class Number, bool dual, bool two>
-void compute(const Inputs &in, const Tensors &asked, Scalars<Number> &scalars, Results<Number> &to, int64_t count) {
-  const bool value = asked.values, grad = asked.by_mean1, reversed = asked.reversed;
-  reduce<two>(in, scalars, count);
-  if (value && grad) elements<Number, dual, two, true, true>(scalars, in, reversed, to, count);
-  else if (value) elements<Number, dual, two, true, false>(scalars, in, reversed, to, count);
-  else if (grad) elements<Number, dual, two, false, true>(scalars, in, reversed, to, count);
-  if (asked.by_alpha) by_alpha<Number, dual>(scalars, in, reversed, to, count);
-  replace_far<two>(scalars, in, asked, to, count);
+void compute(const Inputs &in, const Weighted<Number> &w, const Tensors &asked, Scalars<Number> &s, Results<Number> &to,
+             int64_t count) {
+  const bool value = asked.values, grad = asked.by_mean1;
+  const Column<Number> &g1 = asked.reversed ? w.w2 : w.w1, &g2 = asked.reversed ? w.w1 : w.w2;
+  reduce<two>(in, s, count);
+  if (value && grad) elements<Number, dual, two, true, true>(s, w, g1, g2, in.factor, to, count);
+  else if (value) elements<Number, dual, two, true, false>(s, w, g1, g2, in.factor, to, count);
+  else if (grad) elements<Number, dual, two, false, true>(s, w, g1, g2, in.factor, to, count);
+  if (asked.by_alpha) by_alpha<Number, dual>(s, w, g1, g2, in.factor, asked.reversed ? -1.0 : 1.0, to, count);
+  replace_far<two>(s, in, asked, to, count);
 }
 
 // The sum of some elements: eight sums side by side, then their sum.
@@ -250,11 +258,13 @@ INLINE void spread(double x, double *to, int64_t count) {
 template <class Storage, class Number, bool dual, bool two>
 void evaluate(const Tensors &t, int64_t first, int64_t last) {
   Inputs in;
+  Weighted<Number> weights;
   Scalars<Number> scalars;
   Results<Number> results;
   const int64_t rows_in_block = t.n < BLOCK ? BLOCK / t.n : 1, width = t.n < BLOCK ? t.n : BLOCK;
   spread(t.alpha, in.alpha, BLOCK);
   spread(t.factor, in.factor, BLOCK);
+  weigh(in.alpha, weights, BLOCK);
   for (int64_t row = first; row < last; row += rows_in_block) {
     const int64_t rows = last - row < rows_in_block ? last - row : rows_in_block;
     Number value[BLOCK] = {}, along_alpha[BLOCK] = {};
@@ -263,6 +273,7 @@ void evaluate(const Tensors &t, int64_t first, int64_t last) {
       if (t.factors)
         spread(static_cast<const Storage *>(t.factors)[(row + j) * t.factor_stride], in.factor + j * width, width);
     }
+    if (t.alphas) weigh(in.alpha, weights, rows * width);
     for (int64_t column = 0; column < t.n; column += width) {
       const int64_t part = t.n - column < width ? t.n - column : width, count = rows * part;
       load<Storage>(t.mean1, t.mean1_stride, row, rows, column, part, in.mean1);
@@ -271,7 +282,7 @@ void evaluate(const Tensors &t, int64_t first, int64_t last) {
         load<Storage>(t.mean2, t.mean2_stride, row, rows, column, part, in.mean2);
         load<Storage>(t.logvar2, t.logvar2_stride, row, rows, column, part, in.logvar2);
       }
-      compute<Number, dual, two>(in, t, scalars, results, count);
+      compute<Number, dual, two>(in, weights, t, scalars, results, count);
       const int64_t start = row * t.n + column;
       if (t.by_mean1) {
         store<Storage>(results.by_mean1, t.by_mean1, start, count);
