@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch._C import _are_functorch_transforms_active  # pyright: ignore[reportPrivateUsage]
 
+from jsgmath import native
 from jsgmath.families.tensors import check_kind
 from jsgmath.hints import CONVENTIONS, Convention
 from jsgmath.torch.autograd import Divergence, OnePass, compiled_plainly, divergence, wants_gradients
@@ -174,8 +175,9 @@ def _divergence(
     check_options(convention, backend, reduction)
     batch, (mean1, scale1, mean2, scale2), dtype = rows_of(names, tensors)
     alpha, alphas = alpha_of(alpha, batch, mean1.device)
-    if backend == "auto":
-        backend = "triton" if mean1.is_cuda else "eager"
+    backend = chosen(backend, (mean1, scale1, mean2, scale2, alphas))
+    if covariances == "full" and backend == "native":
+        backend = "eager"
     inputs = mean1, scale1, mean2, scale2, alphas
     options = alpha, bool(dual), convention == "deasy", f"{backend}.{covariances}"
     if compiled_plainly(inputs):
@@ -188,6 +190,20 @@ def _divergence(
     else:
         value = divergence(*inputs, *options)
     return reduced(value, batch, reduction, dtype)
+
+
+def chosen(backend: Backend, tensors: Iterable[Tensor | None]) -> Backend:
+    """The backend that ``"auto"`` stands for.
+
+    Subclasses of Tensor, among them the fake tensors of torch, take torch operations, which each defines for itself.
+    """
+    if backend != "auto":
+        return backend
+    first, *others = (x for x in tensors if x is not None)
+    if first.is_cuda:
+        return "triton"
+    plain = first.is_cpu and all(type(x) in (Tensor, torch.nn.Parameter) for x in (first, *others))
+    return "native" if plain and native.CORE is not None else "eager"
 
 
 def check_options(convention: str, backend: str, reduction: str) -> None:

@@ -15,12 +15,10 @@ from hypothesis import strategies as st
 import jsgmath
 from jsgmath.torch import jsg_diagonal, jsg_standard_normal
 from tests.torch.against_numpy import Reference, divergence, errors
+from tests.torch.inputs import BACKENDS, VARIANTS, backends, variants
 
 # Every run has the same examples.
 FIXED = settings(max_examples=30, deadline=None, derandomize=True, database=None)
-VARIANTS = [(dual, convention) for dual in (False, True) for convention in ("deasy", "nielsen")]
-variants = pytest.mark.parametrize(("dual", "convention"), VARIANTS)
-backends = pytest.mark.parametrize("backend", ["eager", "triton"])
 
 # Units of the last place.  A term has a dozen roundings, and sums only add terms >= 0.  6 was measured for values, 8
 # for derivatives by mean and log-variance, 3 by alpha.  float16 and bfloat16 are computed in float32 and rounded once,
