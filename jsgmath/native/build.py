@@ -48,6 +48,7 @@ X86 = PLAIN | {
 TAIL_PAIRS, TAIL = 3, 11
 EXP_PAIRS, EXP = 6, 10
 SHORT_TAIL, SHORT_EXP = 6, 8  # for results in floats
+CIRCLE = 10  # of sine and cosine, for noise
 
 
 def compiler() -> list[str] | None:
@@ -123,12 +124,18 @@ def constants_header() -> str:
         lines += [f"const int {name}_PAIRS_COUNT = {pairs}, {name}_COUNT = {len(series) - pairs};"]
         lines += [f"constexpr Pair {name}_PAIRS[] = {{{', '.join(map(_pair, reversed(series[:pairs])))}}};"]
         lines += [f"constexpr double {name}[] = {{{', '.join(float(c).hex() for c in reversed(series[pairs:]))}}};"]
-    for name, series in (("SHORT_TAIL", tail[:SHORT_TAIL]), ("SHORT_EXP", exp[:SHORT_EXP])):
+    circle = [Fraction((-1) ** (k // 2), math.factorial(k)) for k in range(2 * CIRCLE)]
+    doubles = {
+        "SHORT_TAIL": tail[:SHORT_TAIL], "SHORT_EXP": exp[:SHORT_EXP],
+        "WHOLE_TAIL": tail, "COSINE": circle[::2], "SINE": circle[1::2],
+    }  # fmt: skip
+    for name, series in doubles.items():
         lines += [f"constexpr double {name}[] = {{{', '.join(float(c).hex() for c in reversed(series))}}};"]
     lines += [
         f"const Pair LOG2 = {_pair(log2)};",
         f"const double LOG2_HIGH = {float(high).hex()}, LOG2_LOW = {float(log2 - high).hex()};",
         f"const double INVERSE_LOG2 = {float(1 / log2).hex()};",
+        f"const double EIGHTH = {(math.pi / 2**31).hex()};",
         f"const uint64_t SQRT_HALF = {_bits(math.sqrt(0.5)):#x};",
     ]
     return "\n".join(lines) + "\n"

@@ -6,6 +6,7 @@
 
 #include "far.hpp"
 #include "floats.hpp"
+#include "noise.hpp"
 
 namespace {
 
@@ -44,6 +45,7 @@ struct Beyond<Pair> {
 template <class Number>
 struct Scalars {
   Column<Number> r1, r2, e1, e2, d1, d2, i1, i2;
+  Column<Number> root;  // the standard deviation of N1, where N2 is N(0, 1)
   Beyond<Number> beyond;
   Column<double> sound;  // 0, or NaN where pairs overflow
 };
@@ -82,18 +84,20 @@ void reduce(const Inputs &in, Scalars<double> &to, int64_t count) {
     to.d2.set(i, within(delta * i2, LONGEST));
     to.i1.set(i, i1);
     to.i2.set(i, i2);
+    to.root.set(i, root);
     to.beyond.set(i, within(difference - held, LARGEST_BEYOND));
   }
 }
 
 // Limits for pairs, within which no intermediate result overflows.
-const double WIDE = 650, LONG = 0x1p490;
+const double WIDE = 650, LONG = 0x1p490, STEEP = 1390;
 
 template <bool two>
 void reduce(const Inputs &in, Scalars<Pair> &to, int64_t count) {
   for (int64_t i = 0; i < count; i++) {
     double l1 = in.logvar1[i], l2 = two ? in.logvar2[i] : 0.0;
     Pair difference = two ? two_sum(l1, -l2) : Pair{l1, 0.0};
+    difference.high = within(difference.high, STEEP);
     Pair delta = two ? two_sum(in.mean1[i], -in.mean2[i]) : Pair{in.mean1[i], 0.0};
     Exponential half = exponential({0.5 * difference.high, 0.5 * difference.low});
     Pair root = half.value, t = half.minus_one, inverse = 1.0 / root;
@@ -113,6 +117,7 @@ void reduce(const Inputs &in, Scalars<Pair> &to, int64_t count) {
     to.d2.set(i, d2);
     to.i1.set(i, i1);
     to.i2.set(i, i2);
+    to.root.set(i, root);
     to.sound.set(i, poison(sound));
   }
 }
@@ -249,6 +254,20 @@ void store(const Column<Number> &from, void *to, int64_t start, int64_t count) {
   for (int64_t i = 0; i < count; i++) target[i] = Storage(rounded(from[i]));
 }
 
+// The sample of N1, or the gradient by it.
+template <class Storage, class Number>
+void take_sample(const Tensors &t, const double *noise, const double *mean, const Scalars<Number> &s, int64_t start, int64_t count) {
+  Storage *sample = static_cast<Storage *>(t.sample) + start;
+  for (int64_t i = 0; i < count; i++) sample[i] = Storage(rounded(s.root[i] * noise[i] + mean[i]));
+}
+template <class Number>
+void add_by_sample(const double *noise, const double *by_sample, const Scalars<Number> &s, Results<Number> &to, int64_t count) {
+  for (int64_t i = 0; i < count; i++) {
+    to.by_mean1.set(i, to.by_mean1[i] + by_sample[i]);
+    to.by_logvar1.set(i, to.by_logvar1[i] + s.root[i] * (0.5 * noise[i]) * by_sample[i]);
+  }
+}
+
 // A number for each row as one for each element.
 INLINE void spread(double x, double *to, int64_t count) {
   for (int64_t i = 0; i < count; i++) to[i] = x;
@@ -261,6 +280,7 @@ void evaluate(const Tensors &t, int64_t first, int64_t last) {
   Weighted<Number> weights;
   Scalars<Number> scalars;
   Results<Number> results;
+  Noise<BLOCK> noise;
   const int64_t rows_in_block = t.n < BLOCK ? BLOCK / t.n : 1, width = t.n < BLOCK ? t.n : BLOCK;
   spread(t.alpha, in.alpha, BLOCK);
   spread(t.factor, in.factor, BLOCK);
@@ -284,6 +304,13 @@ void evaluate(const Tensors &t, int64_t first, int64_t last) {
       }
       compute<Number, dual, two>(in, weights, t, scalars, results, count);
       const int64_t start = row * t.n + column;
+      if constexpr (!two) {
+        if (t.sample) take_sample<Storage>(t, noise.draw(t.seed, t.place + start, count), in.mean1, scalars, start, count);
+        if (t.by_sample) {
+          load<Storage>(t.by_sample, t.by_sample_stride, row, rows, column, part, in.mean2);
+          add_by_sample(noise.draw(t.seed, t.place + start, count), in.mean2, scalars, results, count);
+        }
+      }
       if (t.by_mean1) {
         store<Storage>(results.by_mean1, t.by_mean1, start, count);
         store<Storage>(results.by_logvar1, t.by_logvar1, start, count);

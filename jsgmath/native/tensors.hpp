@@ -11,8 +11,10 @@ struct Tensors {
   const double *alphas;
   const void *factors;
   void *values, *by_mean1, *by_logvar1, *by_logvar2, *by_alpha;
-  int64_t mean1_stride, logvar1_stride, mean2_stride, logvar2_stride, alpha_stride, factor_stride;
-  int64_t rows, n;
+  const void *by_sample;  // the gradient by a sample of the first Gaussian, which is added to that by the divergence
+  void *sample;           // a sample itself
+  int64_t mean1_stride, logvar1_stride, mean2_stride, logvar2_stride, alpha_stride, factor_stride, by_sample_stride;
+  int64_t rows, n, seed, place;  // the place of the first number of the sample among those of the seed
   double alpha, factor;  // derivatives are multiplied by the factor
   int32_t dual, reversed, doubles;
 };

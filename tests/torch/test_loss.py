@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from jsgmath.torch import JSGLoss, jsg_diagonal, jsg_standard_normal, kl_standard_normal
+from tests.torch.inputs import backends
 
 
 def posterior(rows=8, n=4, seed=0):
@@ -87,7 +88,7 @@ def test_it_is_saved_loaded_copied_and_moved_with_its_model():
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-@pytest.mark.parametrize("backend", ["eager", "triton"])
+@backends
 def test_a_whole_training_step_compiles(backend):
     torch._dynamo.reset()
     torch.manual_seed(0)

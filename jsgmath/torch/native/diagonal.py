@@ -4,9 +4,8 @@ Floats are computed in doubles and doubles in pairs of doubles, so that each res
 threads; the bits of a row depend on neither them nor the other rows.
 """
 
-import ctypes
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,8 +17,8 @@ from jsgmath import native
 from jsgmath.torch.eager import diagonal as eager
 from jsgmath.torch.typed import Alpha, Asked, work_type
 
-# The struct Tensors of tensors.hpp: eleven addresses, six strides, rows and n, alpha and factor, three truth values.
-ASKED = struct.Struct("@11P8q2d3i")
+# The struct Tensors of tensors.hpp: addresses, strides, four whole numbers, alpha and factor, three truth values.
+ASKED = struct.Struct("@13P7q4q2d3i")
 ELEMENTS_PER_THREAD = 50_000
 
 
@@ -39,20 +38,33 @@ def evaluate(
         inputs = [x if x is None else x.to(work) for x in (mean1, logvar1, mean2, logvar2)]
         values, *gradients, d_alpha = evaluate(*inputs, alpha, upstream=upstream, **options)  # type: ignore[arg-type]
         return values, *(x if x is None else x.to(dtype) for x in gradients), d_alpha
-    number, alphas = (0.0, alpha.double()) if isinstance(alpha, Tensor) else (alpha, None)
     values, d_alpha = (mean1.new_empty(rows) if needed else None for needed in (value, by_alpha))
     # One block of memory, which the next call finds again: the allocator gives two of some megabytes back to the system.
     gradients: list[Any] = [None, None, None]
     if grad:
         gradients[: 2 + (mean2 is not None)] = mean1.new_empty(2 + (mean2 is not None), rows, n).unbind()
-    inputs = mean1, logvar1, mean2, logvar2, alphas, upstream
+    results = values, *gradients, d_alpha
+    call(core, (mean1, logvar1, mean2, logvar2), alpha, (dual, reverse), results, upstream=upstream, scale=scale)
+    return results
+
+
+def call(
+    core: native.Core, gaussians: Sequence[Any], alpha: Alpha, options: tuple[bool, bool],
+    results: Sequence[Tensor | None], *, upstream: Tensor | None = None, scale: float = 1.0,
+    by_sample: Tensor | None = None, sample: Tensor | None = None, seed: int = 0, first_row: int = 0,
+) -> None:  # fmt: skip
+    """Computes ``results``, five tensors, each of which may be None, and a sample or what the gradient by it adds."""
+    mean = gaussians[0]
+    rows, n = mean.shape
+    number, alphas = (0.0, alpha.double()) if isinstance(alpha, Tensor) else (alpha, None)
+    inputs = *gaussians, alphas, upstream
     asked = ASKED.pack(
-        *[0 if x is None else x.data_ptr() for x in (*inputs, values, *gradients, d_alpha)],
-        *[0 if x is None or x.numel() == 1 else x.stride(0) for x in inputs],
-        rows, n, number, scale, dual, reverse, work == torch.float64,
+        *[0 if x is None else x.data_ptr() for x in (*inputs, *results, by_sample, sample)],
+        *[0 if x is None or x.numel() == 1 else x.stride(0) for x in (*inputs, by_sample)],
+        rows, n, seed, first_row * n, number, scale, *options, mean.dtype == torch.float64,
     )  # fmt: skip
-    core.tensors(asked, core.place, threads(rows, n))
-    return values, *gradients, d_alpha
+    busy = min(rows, rows * n // ELEMENTS_PER_THREAD)
+    core.tensors(asked, core.place, min(torch.get_num_threads(), busy) if busy > 1 else 1)
 
 
 rescaled: Callable[..., Asked] = partial(eager.rescaled, compute=evaluate)
@@ -65,11 +77,6 @@ def checked_core(x: Tensor) -> native.Core:
     if x.device.type != "cpu":
         raise ValueError(f"backend='native' needs tensors on a CPU, got {x.device.type}; use backend='eager'")
     return native.CORE
-
-
-def threads(rows: int, n: int) -> int:
-    busy = min(rows, rows * n // ELEMENTS_PER_THREAD)
-    return min(torch.get_num_threads(), busy) if busy > 1 else 1
 
 
 def _as_operators(
