@@ -58,7 +58,7 @@ const double DOMINANT = 0x1p500;
 // in pairs, gradients in doubles.
 __attribute__((noinline)) Far far(double mean1, double logvar1, double mean2, double logvar2, double alpha, double factor,
                                   bool dual, bool reversed) {
-  const double WIDE = 650, STEEP = 1400, LONG = 0x1p480, SCALE = 0x1p-300;
+  const double WIDE = 650, STEEP = 1416, LONG = 0x1p480, SCALE = 0x1p-300;
   const Pair w2 = {alpha, 0.0}, w1 = two_sum(1.0, -alpha), g1 = reversed ? w2 : w1, g2 = reversed ? w1 : w2;
   const Pair difference = two_sum(logvar1, -logvar2);
   const double cut = difference.high - within(difference.high, WIDE), beyond = within(cut, 0x1p1000);
@@ -91,18 +91,22 @@ __attribute__((noinline)) Far far(double mean1, double logvar1, double mean2, do
   value += ((along.high + along.low) / scale) / scale;
 
   const double f1 = factor * w1.high, f2 = factor * w2.high;
-  auto gradient = [&](double of_e, double of_d, bool exchanged) {
-    const double a1 = of_e * e1.high, a2 = of_e * e2.high, b1 = of_d * d1.high, b2 = of_d * d2.high;
+  auto gradient = [&](double of_e, double b1, double b2, bool exchanged) {
+    const double a1 = of_e * e1.high, a2 = of_e * e2.high;
     return exchanged ? far_gradient(dual, f2, f1, g2.high, g1.high, r2.high, r1.high, a2, a1, b2, b1, i2.high, i1.high)
                      : far_gradient(dual, f1, f2, g1.high, g2.high, r1.high, r2.high, a1, a2, b1, b2, i1.high, i2.high);
   };
   auto by_logvar = [&](bool exchanged) {
-    return boosted(gradient(1.0, 0.0, exchanged).second) + (gradient(0.0, 1.0, exchanged).second / scale) / scale;
+    return boosted(gradient(1.0, 0.0, 0.0, exchanged).second) +
+           (gradient(0.0, d1.high, d2.high, exchanged).second / scale) / scale;
   };
+  // This one is linear in the displacements, so they are not scaled.
+  const double largest = 0x1.fffffffffffffp1023, a1 = within(delta.high * i1.high, largest), a2 = within(delta.high * i2.high, largest);
+  const double by_mean1 = gradient(0.0, a1, a2, false).first;
   const double kl1 = terms.kl1.high + (means.kl1.high / scale) / scale, kl2 = terms.kl2.high + (means.kl2.high / scale) / scale;
   const double by_alpha = far_by_alpha(dual, f1, f2, g1.high, g2.high, reversed ? -1.0 : 1.0, factor * kl1, factor * kl2, r1.high,
                                        r2.high, e1.high, e2.high, d1.high / scale, d2.high / scale);
-  return {value, gradient(0.0, 1.0, false).first / scale, by_logvar(false), by_logvar(true), by_alpha};
+  return {value, by_mean1, by_logvar(false), by_logvar(true), by_alpha};
 }
 
 }  // namespace

@@ -90,14 +90,14 @@ void reduce(const Inputs &in, Scalars<double> &to, int64_t count) {
 }
 
 // Limits for pairs, within which no intermediate result overflows.
-const double WIDE = 650, LONG = 0x1p490, STEEP = 1390;
+const double WIDE = 650, LONG = 0x1p490, STEEPEST_PAIR = 1416;
 
 template <bool two>
 void reduce(const Inputs &in, Scalars<Pair> &to, int64_t count) {
   for (int64_t i = 0; i < count; i++) {
     double l1 = in.logvar1[i], l2 = two ? in.logvar2[i] : 0.0;
     Pair difference = two ? two_sum(l1, -l2) : Pair{l1, 0.0};
-    difference.high = within(difference.high, STEEP);
+    difference.high = within(difference.high, STEEPEST_PAIR);
     Pair delta = two ? two_sum(in.mean1[i], -in.mean2[i]) : Pair{in.mean1[i], 0.0};
     Exponential half = exponential({0.5 * difference.high, 0.5 * difference.low});
     Pair root = half.value, t = half.minus_one, inverse = 1.0 / root;

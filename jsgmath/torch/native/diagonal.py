@@ -29,7 +29,7 @@ def evaluate(
 ) -> Asked:  # fmt: skip
     """Returns what `triton.diagonal.evaluate` returns."""
     options: Any = dict(dual=dual, reverse=reverse, value=value, grad=grad, by_alpha=by_alpha, scale=scale)
-    if _len_torch_dispatch_stack():
+    if watched():
         return _as_operators(mean1, logvar1, mean2, logvar2, alpha, upstream=upstream, **options)
     core = checked_core(mean1)
     rows, n = mean1.shape
@@ -70,6 +70,11 @@ def call(
 rescaled: Callable[..., Asked] = partial(eager.rescaled, compute=evaluate)
 
 
+def watched() -> bool:
+    """Whether torch watches its operators, as a tracer does; it would not see a call of the core."""
+    return _len_torch_dispatch_stack() > 0
+
+
 def checked_core(x: Tensor) -> native.Core:
     """The compiled core, if it can compute tensors like x."""
     if native.CORE is None:
@@ -83,7 +88,7 @@ def _as_operators(
     mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None, alpha: Alpha, *,
     dual: bool, reverse: bool, value: bool, grad: bool, by_alpha: bool, scale: float, upstream: Tensor | None,
 ) -> Asked:  # fmt: skip
-    """`evaluate` where torch watches its operators, as a tracer does: it would not see the call of the core."""
+    """`evaluate` by the operators of `autograd.py`."""
     number, alphas = (0.0, alpha) if isinstance(alpha, Tensor) else (alpha, None)
     arguments = mean1, logvar1, mean2, logvar2, alphas, number, dual, reverse, "native.diagonal"
     values = torch.ops.jsgmath.divergence(*arguments) if value else None

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from jsgmath.torch.native.diagonal import call, checked_core
+from jsgmath.torch.native.diagonal import call, checked_core, watched
 from jsgmath.torch.typed import work_type
 
 
@@ -12,6 +12,8 @@ def sample(
     dual: bool, reverse: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Returns what `triton.sampling.sample` returns."""
+    if watched():
+        return torch.ops.jsgmath.sample(mean, logvar, alphas, seeds, alpha, seed, first_row, dual, reverse, "native")
     core, dtype, work = checked_core(mean), mean.dtype, work_type(mean)
     used = torch.tensor([seed if seeds is None else seeds.item()])
     mean, logvar = mean.to(work), logvar.to(work)
@@ -28,6 +30,10 @@ def sample_gradient(
     first_row: int, dual: bool, reverse: bool, by_alpha: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Returns what `triton.sampling.sample_gradient` returns."""
+    if watched():
+        return torch.ops.jsgmath.sample_gradient(
+            mean, logvar, alphas, seed, by_z, by_value, alpha, first_row, dual, reverse, "native", by_alpha
+        )
     core, dtype, work = checked_core(mean), mean.dtype, work_type(mean)
     mean, logvar, by_z = (x.to(work) for x in (mean, logvar, by_z))
     by_z = by_z if by_z.stride(-1) == 1 else by_z.contiguous()
