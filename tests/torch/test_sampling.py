@@ -217,6 +217,7 @@ def test_vmap_without_randomness_different_is_refused(randomness, backend):
 @pytest.mark.filterwarnings("ignore:<class 'torch.autograd.function.Function'>:DeprecationWarning")
 @backends
 def test_torch_compile_takes_forward_and_backward_whole(backend):
+    torch._dynamo.reset()
     compiled = torch.compile(sample_and_jsg, fullgraph=True, backend="aot_eager")
     mean, logvar = tensors(6, 10)
     seed = torch.tensor([3])

@@ -98,4 +98,8 @@ def _as_operators(
         upstream = mean1.new_full(mean1.shape[:1], scale, dtype=work_type(mean1))
     *gradients, d_alpha = torch.ops.jsgmath.gradient(upstream, *arguments, by_alpha)
     needed = grad, grad, grad and mean2 is not None
-    return values, *(x if wanted else None for x, wanted in zip(gradients, needed, strict=True)), d_alpha if by_alpha else None
+    return (
+        values,
+        *(x if wanted else None for x, wanted in zip(gradients, needed, strict=True)),
+        d_alpha if by_alpha else None,
+    )
