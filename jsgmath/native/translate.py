@@ -191,9 +191,9 @@ class Cpp(Translator):
 
     def assignment(self, target: ast.expr, value: str) -> str:
         if isinstance(target, ast.Tuple):  # C++ declares each name once, also one that nothing reads
-            unread = [name for name in target.elts if ast.unparse(name) == "_"]
-            for i, name in enumerate(unread):
-                name.id = f"unread{len(self.declared)}_{i}"
+            for i, name in enumerate(target.elts):
+                if isinstance(name, ast.Name) and name.id == "_":
+                    name.id = f"unread{len(self.declared)}_{i}"
         names = [one.id for one in ast.walk(target) if isinstance(one, ast.Name)]
         new = [name for name in names if name not in self.declared]
         self.declared |= set(names)

@@ -290,7 +290,7 @@ def test_auto_on_a_cpu_is_the_compiled_core_and_eager_without_it(monkeypatch):
     eager = jsg_standard_normal(mean, logvar, 0.3, backend="eager")
     assert torch.equal(jsg_standard_normal(mean, logvar, 0.3), eager)
     assert native.CORE is None or not torch.equal(best, eager)
-    with pytest.raises(ValueError, match="backend='native' needs the compiled core, but .*; use backend='eager'"):
+    with pytest.raises(ValueError, match=r"backend='native' needs the compiled core, but .*; use backend='eager'"):
         jsg_standard_normal(mean, logvar, 0.3, backend="native")
 
 

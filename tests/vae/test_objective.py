@@ -214,7 +214,7 @@ def test_on_a_cpu_the_trainer_takes_the_compiled_core_if_it_is_there(monkeypatch
     assert prepare_backend("auto", cpu) == ("native" if native.CORE else "eager")
     monkeypatch.setattr(native, "CORE", None)
     assert prepare_backend("auto", cpu) == "eager"
-    with pytest.raises(UserError, match="--backend native needs the compiled core, but .*; use --backend eager"):
+    with pytest.raises(UserError, match=r"--backend native needs the compiled core, but .*; use --backend eager"):
         prepare_backend("native", cpu)
     with pytest.raises(UserError, match="--backend native computes on a CPU, and this machine has a GPU"):
         prepare_backend("native", torch.device("cuda"))

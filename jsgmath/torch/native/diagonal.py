@@ -1,7 +1,7 @@
 """The computation of `triton/diagonal.py` by the compiled core, on a CPU: value and gradients in one pass over memory.
 
-Floats are computed in doubles and doubles in pairs of doubles, so that each result is rounded once.  Rows are shared among
-threads; the bits of a row depend on neither them nor the other rows.
+Floats are computed in doubles and doubles in pairs of doubles, so that each result is rounded once.  Rows are shared
+among threads; the bits of a row depend on neither them nor the other rows.
 """
 
 import struct
@@ -35,11 +35,12 @@ def evaluate(
     rows, n = mean1.shape
     dtype, work = mean1.dtype, work_type(mean1)
     if dtype != work:
-        inputs = [x if x is None else x.to(work) for x in (mean1, logvar1, mean2, logvar2)]
-        values, *gradients, d_alpha = evaluate(*inputs, alpha, upstream=upstream, **options)  # type: ignore[arg-type]
-        return values, *(x if x is None else x.to(dtype) for x in gradients), d_alpha
+        inputs: list[Any] = [x if x is None else x.to(work) for x in (mean1, logvar1, mean2, logvar2)]
+        results = list(evaluate(*inputs, alpha, upstream=upstream, **options))
+        results[1:4] = (x if x is None else x.to(dtype) for x in results[1:4])
+        return results
     values, d_alpha = (mean1.new_empty(rows) if needed else None for needed in (value, by_alpha))
-    # One block of memory, which the next call finds again: the allocator gives two of some megabytes back to the system.
+    # One block of memory, which the next call finds again; the allocator gives two large ones back to the system.
     gradients: list[Any] = [None, None, None]
     if grad:
         gradients[: 2 + (mean2 is not None)] = mean1.new_empty(2 + (mean2 is not None), rows, n).unbind()
