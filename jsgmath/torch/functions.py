@@ -13,7 +13,7 @@ from jsgmath import native
 from jsgmath.families.tensors import check_kind
 from jsgmath.hints import CONVENTIONS, Convention
 from jsgmath.torch.autograd import Divergence, OnePass, compiled_plainly, divergence, wants_gradients
-from jsgmath.torch.typed import Alpha, broadcast_shapes
+from jsgmath.torch.typed import Alpha, broadcast_shapes, watched
 
 Backend = Literal["auto", "eager", "native", "triton"]
 Reduction = Literal["none", "mean", "sum"]
@@ -182,7 +182,7 @@ def _divergence(
     options = alpha, bool(dual), convention == "deasy", f"{backend}.{covariances}"
     if compiled_plainly(inputs):
         value = torch.ops.jsgmath.divergence(*inputs, *options)
-    elif torch.compiler.is_compiling() or _are_functorch_transforms_active():
+    elif torch.compiler.is_compiling() or _are_functorch_transforms_active() or watched():
         value = Divergence.apply(*inputs, *options)
     elif wants_gradients(inputs):
         scale = 1.0 / max(batch.numel(), 1) if reduction == "mean" else 1.0

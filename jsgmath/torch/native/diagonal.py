@@ -11,11 +11,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C import _len_torch_dispatch_stack  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
 
 from jsgmath import native
 from jsgmath.torch.eager import diagonal as eager
-from jsgmath.torch.typed import Alpha, Asked, work_type
+from jsgmath.torch.typed import Alpha, Asked, watched, work_type
 
 # The struct Tensors of tensors.hpp: addresses, strides, four whole numbers, alpha and factor, three truth values.
 ASKED = struct.Struct("@13P7q4q2d3i")
@@ -35,8 +34,8 @@ def evaluate(
     rows, n = mean1.shape
     dtype, work = mean1.dtype, work_type(mean1)
     if dtype != work:
-        inputs: list[Any] = [x if x is None else x.to(work) for x in (mean1, logvar1, mean2, logvar2)]
-        results = list(evaluate(*inputs, alpha, upstream=upstream, **options))
+        wider: Any = [x if x is None else x.to(work) for x in (mean1, logvar1, mean2, logvar2)]
+        results: Any = list(evaluate(*wider, alpha=alpha, upstream=upstream, **options))
         results[1:4] = (x if x is None else x.to(dtype) for x in results[1:4])
         return results
     values, d_alpha = (mean1.new_empty(rows) if needed else None for needed in (value, by_alpha))
@@ -69,11 +68,6 @@ def call(
 
 
 rescaled: Callable[..., Asked] = partial(eager.rescaled, compute=evaluate)
-
-
-def watched() -> bool:
-    """Whether torch watches its operators, as a tracer does; it would not see a call of the core."""
-    return _len_torch_dispatch_stack() > 0
 
 
 def checked_core(x: Tensor) -> native.Core:

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from jsgmath.torch.native.diagonal import call, checked_core, watched
-from jsgmath.torch.typed import work_type
+from jsgmath.torch.native.diagonal import call, checked_core
+from jsgmath.torch.typed import watched, work_type
 
 
 def sample(
