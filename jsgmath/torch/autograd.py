@@ -1,4 +1,5 @@
-"""The divergences as functions that torch differentiates, maps and compiles; `eager` and `triton` compute them.
+"""The divergences as functions that torch differentiates, maps and compiles; `eager`, `native` and `triton` compute
+them.
 
 The forward pass computes values and gradients together.  The backward pass returns these gradients where the gradient
 from above is 1, as after ``reduction="mean"``, and otherwise multiplies them by it (`rescaled`).  It computes them

@@ -39,8 +39,9 @@ def jsg_standard_normal(
         convention: ``"deasy"`` or ``"nielsen"``, as in `jsgmath.jsg`.  With ``"deasy"`` and q for the first Gaussian,
             JSG is KL(q||p) at alpha 0 [1, eq. 3] and KL(p||q) at alpha 1 [1, eq. 4].
         backend: ``"triton"`` computes values and gradients in one kernel, on CUDA or ROCm tensors, or on a CPU in
-            Triton's interpreter if ``TRITON_INTERPRET=1`` was set.  ``"eager"`` uses torch operations.  ``"auto"``
-            takes triton for CUDA and ROCm tensors, and eager for all others.
+            Triton's interpreter if ``TRITON_INTERPRET=1`` was set.  ``"native"`` computes them in one pass by the
+            compiled core, on a CPU.  ``"eager"`` uses torch operations.  ``"auto"`` takes triton for CUDA and ROCm
+            tensors, native for tensors on a CPU if the core is there (``python -m jsgmath`` says so), and else eager.
         reduction: ``"none"`` returns one value per row, summed over the last axis; ``"mean"`` and ``"sum"`` reduce
             these to a scalar.  If you call ``backward()`` on that scalar itself, the backward pass costs nothing.
 
@@ -52,9 +53,11 @@ def jsg_standard_normal(
     Raises:
         TypeError, ValueError: an argument is not valid; the message names it.
 
-    Accuracy: values are within 16 ulp of the NumPy reference, and gradients within 16 ulp of the sum of the sizes of
-    their terms, for log-ratios of variances up to 80 (float32) or 600 (float64); ``tests/torch/test_diagonal.py``
-    holds this.  Beyond 87 (708) log-variances and log-ratios are clamped: results are finite, but inexact.
+    Accuracy: ``"native"`` rounds each value and gradient once, with an error of at most 0.51 ulp in float32 and 1 ulp
+    in float64, gradients in ulp of the sum of the sizes of their terms; this holds to the ends of the range, where
+    results are infinite if the truth is (``tests/torch/test_native.py``).  The others are within 16 ulp, for log-ratios
+    of variances up to 80 (float32) or 600 (float64); ``tests/torch/test_diagonal.py`` holds this.  Beyond 87 (708) they
+    clamp log-variances and log-ratios: results are finite, but inexact.
 
     References: [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
 
@@ -133,7 +136,7 @@ def jsg_full(
         tril1, tril2: Cholesky factors of the covariances, ``(..., n, n)``, with positive diagonals.  Entries above the
             diagonal are ignored, and their gradient is zero.
         backend: as in `jsg_standard_normal`.  The Triton kernels take n up to 64; above, ``"triton"`` too uses
-            torch.linalg.
+            torch.linalg, and ``"native"`` always does.
 
     The four tensors broadcast.  For the other arguments, the result and the errors see `jsg_standard_normal`.
     Gradients are right between equal Gaussians too, where those of an eigenvalue decomposition do not exist.
