@@ -25,7 +25,7 @@ lint: .venv/dev.installed
 	$(BIN)/pyright
 
 docs: .venv/docs.installed
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --config-file docs/mkdocs/mkdocs.yml
+	$(BIN)/python docs/site/build.py
 	@echo 'Open site/index.html'
 
 .venv/bin/python:

@@ -130,3 +130,23 @@ def test_numpy_dense(measure, implementation, count, n):
         return peers.eq_9(m1, S1, m2, S2, ALPHA, "deasy")
 
     measure(f"JSG of dense pairs, NumPy, {count} x {n}", implementation, ours if implementation == "jsgmath" else other)
+
+
+@pytest.mark.parametrize(("count", "n"), [(300, 5), (300, 20)])
+@pytest.mark.parametrize("implementation", ["jsgmath", "textbook, eq. 9"])
+def test_numpy_pairwise(measure, implementation, count, n):
+    rng = np.random.default_rng(1)
+    mean, factor = rng.normal(size=(count, n)), rng.normal(size=(count, n, 2 * n))
+    S = factor @ factor.mT / n
+
+    def ours():
+        return jsgmath.pairwise(jsgmath.Gaussian(mean, cov=S), ALPHA)
+
+    def other():
+        return [peers.eq_9(mean[i : i + 1], S[i : i + 1], mean, S, ALPHA, "deasy") for i in range(count)]
+
+    measure(
+        f"all pairs of full covariances, NumPy, {count} x {n}",
+        implementation,
+        ours if implementation == "jsgmath" else other,
+    )

@@ -123,43 +123,38 @@ def split_kernels(clamp, log, tail):
     return [partial(kernel, split=partial(split, clamp=clamp, log=log), tail=tail) for kernel in (split_g, split_gs)]
 
 
-def log_variance_pair(
-    mean1, logvar1, mean2, logvar2, w1, w2, ends, widest, furthest, exp, exp_and_expm1, within, where
-):
+def log_variance_pair(mean1, logvar1, mean2, logvar2, widest, furthest, stretching, exp, exp_and_expm1, within, where):
     """A pair as torch and Triton reduce it: ``beyond, r1, r2, e1, e2, d1, d2, i1, i2`` in the notation of `formula.py`.
 
-    N2 is N(0, 1) if ``mean2`` is None.  ``within(x, limit)`` clamps to ``[-limit, limit]``.  Log-variances and their
-    differences are clamped to ``widest``, so that variances and ratios are normal numbers, and displacements to
-    ``furthest``.  ``beyond`` is what this cut off ``log_r1``.  It counts only where an end of JSG is a KL divergence,
-    which contains the log-ratio itself: where ``ends`` is true and a weight is zero.
+    N2 is N(0, 1) if ``mean2`` is None.  ``within(x, limit)`` clamps to ``[-limit, limit]``.  Differences of
+    log-variances are clamped to ``widest``, so that ratios are normal numbers, and ``beyond`` is what this cut off
+    ``log_r1``; ``stretching(x, y)`` is ``x exp(y)``, or x where displacements need not be right then.  Displacements in
+    units of a standard deviation, and ``i2``, are clamped to ``furthest``, for infinite ones could meet a zero.
     """
     if mean2 is None:
         difference = logvar1
     else:
         difference, low = two_sum(logvar1, -logvar2)
     log_r1 = within(difference, widest)
+    beyond = within(difference - log_r1, 10.0**30)
     root, t = exp_and_expm1(0.5 * log_r1)
     if mean2 is None:
         inverse = ratio(1.0, root)
-        d = within(mean1, furthest)
-        i1 = inverse
+        d = mean1
+        i1 = stretching(inverse, -0.5 * beyond)
         i2 = 1.0
     else:
         low = where(log_r1 == difference, 0.5 * low * root, 0.0)
         root = root + low
         t = t + low
         inverse = ratio(1.0, root)
-        d = within(mean1 - mean2, furthest)
-        i1 = exp(-0.5 * within(logvar1, widest))
-        i2 = within(i1 * root, furthest / 2)
-    if ends:
-        beyond = where(w1 * w2 == 0, within(difference - log_r1, 10.0**30), 0.0)
-    else:
-        beyond = 0.0
+        d = mean1 - mean2
+        i1 = exp(within(-0.5 * logvar1, widest))
+        i2 = within(stretching(i1 * root, 0.5 * beyond), furthest)
     r1 = root * root
     r2 = inverse * inverse
     e1 = t * (t + 2.0)
-    return beyond, r1, r2, e1, -e1 * r2, d * i1, d * i2, i1, i2
+    return beyond, r1, r2, e1, -e1 * r2, within(d * i1, furthest), within(d * i2, furthest), i1, i2
 
 
 def polynomial(x, coefficients):

@@ -1,5 +1,4 @@
-"""The divergences as functions that torch differentiates, maps and compiles; `eager`, `native` and `triton` compute
-them.
+"""The divergences as functions that torch differentiates, maps and compiles; others of this folder compute them.
 
 The forward pass computes values and gradients together.  The backward pass returns these gradients where the gradient
 from above is 1, as after ``reduction="mean"``, and otherwise multiplies them by it (`rescaled`).  It computes them
@@ -22,7 +21,7 @@ from torch._C import _are_functorch_transforms_active  # pyright: ignore[reportP
 from torch._C._functorch import is_legacy_batchedtensor
 
 from jsgmath.torch.eager import diagonal
-from jsgmath.torch.typed import Asked, Function, work_type
+from jsgmath.torch.typed import Asked, Function, watched, work_type
 
 # Operators for torch.compile, which does not trace into them and keeps the strides of their inputs.  Eager code calls
 # the Python functions directly, because that is faster.
@@ -99,6 +98,53 @@ def register(function: Callable[..., Any], fake: Callable[..., Any]) -> None:
 register(divergence, _fake_divergence)
 register(gradient, _fake_gradient)
 
+library.define("checked(Tensor alphas) -> Tensor")
+
+
+def checked(alphas: Tensor) -> Tensor:
+    """A copy of alphas, which must lie in [0, 1]; an operator, so that compiled programs check what they are given.
+
+    On a GPU it does not wait for the result: CUDA raises the error later.
+    """
+    right = ((alphas >= 0) & (alphas <= 1)).all()
+    if alphas.device.type != "cpu":
+        torch._assert_async(right, "alpha must lie in [0, 1]")  # pyright: ignore[reportPrivateUsage]
+    elif not right:
+        wrong = alphas[~((alphas >= 0) & (alphas <= 1))]
+        raise ValueError(f"alpha must lie in [0, 1], got {wrong[0].item():g}")
+    return alphas.clone()
+
+
+register(checked, torch.empty_like)
+
+
+class Checked(Function):
+    """The operator `checked` with its derivative."""
+
+    @staticmethod
+    def forward(alphas: Tensor) -> Tensor:
+        return torch.ops.jsgmath.checked(alphas)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> Tensor:
+        return upstream
+
+
+def with_check(alphas: Tensor) -> Tensor:
+    """alphas, checked where that is possible without waiting for a device: on a CPU, and in compiled programs."""
+    if _are_functorch_transforms_active():
+        return alphas
+    if torch.compiler.is_compiling():
+        return Checked.apply(alphas) if wants_gradients([alphas]) else torch.ops.jsgmath.checked(alphas)
+    if alphas.device.type == "cpu" and type(alphas) in (Tensor, torch.nn.Parameter) and not watched():
+        with torch.no_grad():
+            checked(alphas)
+    return alphas
+
 
 def wants_gradients(tensors: Iterable[Tensor | None]) -> bool:
     return torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
@@ -111,6 +157,35 @@ def compiled_plainly(tensors: Iterable[Tensor | None]) -> bool:
     """
     transforming = _are_functorch_transforms_active()
     return torch.compiler.is_compiling() and not (transforming or wants_gradients(tensors))
+
+
+def is_inlined(mean1: Tensor, implementation: str) -> bool:
+    """Whether a compiler sees the operations: it makes one loop of them on a CPU, as fast as the textbook's."""
+    return implementation == "eager.diagonal" and mean1.device.type == "cpu" and not _are_functorch_transforms_active()
+
+
+def compiled_divergence(
+    mean1: Tensor, scale1: Tensor, mean2: Tensor | None, scale2: Tensor | None, alphas: Tensor | None,
+    alpha: float, dual: bool, reverse: bool, implementation: str,
+) -> Tensor:  # fmt: skip
+    """`divergence` as torch.compile traces it."""
+    inputs, number = (mean1, scale1, mean2, scale2), alpha if alphas is None else alphas
+    if is_inlined(mean1, implementation):
+        results = diagonal.evaluate_block(*inputs, number, dual=dual, reverse=reverse, grad=False)
+        return results[0]
+    return torch.ops.jsgmath.divergence(*inputs, alphas, alpha, dual, reverse, implementation)
+
+
+def compiled_gradient(
+    upstream: Tensor, mean1: Tensor, scale1: Tensor, mean2: Tensor | None, scale2: Tensor | None,
+    alphas: Tensor | None, alpha: float, dual: bool, reverse: bool, implementation: str, by_alpha: bool,
+) -> Sequence[Any]:  # fmt: skip
+    """`gradient` as torch.compile traces it."""
+    inputs, number = (mean1, scale1, mean2, scale2), alpha if alphas is None else alphas
+    if is_inlined(mean1, implementation):
+        options = dict(dual=dual, reverse=reverse, value=False, by_alpha=by_alpha, upstream=upstream)
+        return diagonal.evaluate_block(*inputs, number, **options)[1:]
+    return torch.ops.jsgmath.gradient(upstream, *inputs, alphas, alpha, dual, reverse, implementation, by_alpha)
 
 
 class OnePass(Function):
@@ -156,7 +231,7 @@ class Divergence(Function):
         mean1: Tensor, scale1: Tensor, mean2: Tensor | None, scale2: Tensor | None, alphas: Tensor | None, *options: Any
     ) -> Tensor:  # fmt: skip
         # With named options Dynamo would find that there is no ctx, and `torch.func.grad` would silently return zeros.
-        compute = torch.ops.jsgmath.divergence if torch.compiler.is_compiling() else divergence
+        compute = compiled_divergence if torch.compiler.is_compiling() else divergence
         return compute(mean1, scale1, mean2, scale2, alphas, *options)
 
     @staticmethod
@@ -167,7 +242,7 @@ class Divergence(Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         tensors, by_alpha = ctx.saved_tensors, ctx.needs_input_grad[4]
-        compute = torch.ops.jsgmath.gradient if torch.compiler.is_compiling() else Gradient.apply
+        compute = compiled_gradient if torch.compiler.is_compiling() else Gradient.apply
         gradients = compute(upstream, *tensors, *ctx.options, by_alpha)
         return *by_argument(ctx.needs_input_grad, tensors[4], *gradients), *[None] * 4
 

@@ -23,9 +23,9 @@ those named ``outer_`` the right factors y.
 from torch import where
 
 
-def below(x, limit):
-    """``min(x, limit)``; NaN stays NaN."""
-    return x.clamp(max=limit)
+def part(weight, x):
+    """``weight x``, and 0 for a weight of 0 although x may be infinite."""
+    return where(weight == 0.0, 0.0, weight * x)
 
 
 def right_side(tril, by, ratio, excess):
@@ -42,7 +42,7 @@ def mean_product(g1, g2, delta, kappa, product):
     return where(heavy, (delta - g1 * kappa) / where(heavy, g2, 1.0), product)
 
 
-def kl_terms(g1, g2, kappa2, p2, zeta2, s2, trace1, trace2, dual, largest):
+def kl_terms(g1, g2, kappa2, p2, zeta2, s2, trace1, trace2, dual):
     """The two KL divergences, and what their quadratic forms contribute to the derivatives by the weights of the mean.
 
     ``trace1`` and ``trace2`` are the sums over pivots; ``kappa2, p2, zeta2, s2`` are the squares of the vectors.
@@ -50,10 +50,15 @@ def kl_terms(g1, g2, kappa2, p2, zeta2, s2, trace1, trace2, dual, largest):
     if dual:
         quadratic1, quadratic2 = p2, kappa2
     else:
-        quadratic1, quadratic2 = g1 * p2 + g2 * zeta2, g2 * kappa2 + g1 * s2
-    kl1 = below(0.5 * (trace1 + g2 * (g2 * quadratic1)), largest)
-    kl2 = below(0.5 * (trace2 + g1 * (g1 * quadratic2)), largest)
+        quadratic1, quadratic2 = part(g1, p2) + part(g2, zeta2), part(g2, kappa2) + part(g1, s2)
+    kl1 = 0.5 * (trace1 + part(g2, g2 * quadratic1))
+    kl2 = 0.5 * (trace2 + part(g1, g1 * quadratic2))
     return kl1, kl2, quadratic1 + p2, quadratic2 + kappa2
+
+
+def skew(w1, w2, kl1, kl2):
+    """`formula.skew`, where an infinite divergence of weight 0 does not count."""
+    return part(w1, kl1) + part(w2, kl2)
 
 
 def by_displacement(w1, w2, g1, g2, x, y):

@@ -12,7 +12,15 @@ from torch._C import _are_functorch_transforms_active  # pyright: ignore[reportP
 from jsgmath import native
 from jsgmath.families.tensors import check_kind
 from jsgmath.hints import CONVENTIONS, Convention
-from jsgmath.torch.autograd import Divergence, OnePass, compiled_plainly, divergence, wants_gradients
+from jsgmath.torch.autograd import (
+    Divergence,
+    OnePass,
+    compiled_divergence,
+    compiled_plainly,
+    divergence,
+    wants_gradients,
+    with_check,
+)
 from jsgmath.torch.typed import Alpha, broadcast_shapes, watched
 
 Backend = Literal["auto", "eager", "native", "triton"]
@@ -33,8 +41,9 @@ def jsg_standard_normal(
     Args:
         mean, logvar: tensors of shape ``(..., n)``, of one floating type and device.  Rows may be strided, as
             ``chunk(2, -1)`` leaves them.
-        alpha: weight of ``N(0, I)`` in [0, 1]; a float, or a tensor with one entry or one per row.  A tensor is not
-            checked, because that would make the host wait for the device.
+        alpha: weight of ``N(0, I)`` in [0, 1]; a float, or a tensor with one entry or one per row.  A tensor on a
+            GPU is not checked, because that would make the host wait, except in compiled programs, where CUDA reports
+            the error later.
         dual: JSG* [1, eq. 10] instead of JSG [1, eq. 8].
         convention: ``"deasy"`` or ``"nielsen"``, as in `jsgmath.jsg`.  With ``"deasy"`` and q for the first Gaussian,
             JSG is KL(q||p) at alpha 0 [1, eq. 3] and KL(p||q) at alpha 1 [1, eq. 4].
@@ -54,10 +63,12 @@ def jsg_standard_normal(
         TypeError, ValueError: an argument is not valid; the message names it.
 
     Accuracy: ``"native"`` rounds each value and gradient once, with an error of at most 0.51 ulp in float32 and 1 ulp
-    in float64, gradients in ulp of the sum of the sizes of their terms; this holds to the ends of the range, where
-    results are infinite if the truth is (``tests/torch/test_native.py``).  The others are within 16 ulp, for log-ratios
-    of variances up to 80 (float32) or 600 (float64); ``tests/torch/test_diagonal.py`` holds this.  Beyond 87 (708) they
-    clamp log-variances and log-ratios: results are finite, but inexact.
+    in float64, gradients in ulp of the sum of the sizes of their terms; ``tests/torch/test_native.py`` holds this.
+    The others are within 16 ulp, for log-ratios of variances up to 80 (float32) or 600 (float64);
+    ``tests/torch/test_diagonal.py`` holds this.  Native and eager values are right for all inputs: infinite only where
+    the truth rounds to infinity, and NaN only for NaN.  Gradients are finite where the true ones are.
+    ``tests/torch/test_range.py`` holds both.  The kernels clamp log-ratios to 87 (708), need weights that are 0 or not
+    tiny where means are so far apart that KL overflows, and may give infinity for the last binades of the range.
 
     References: [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
 
@@ -184,7 +195,7 @@ def _divergence(
     inputs = mean1, scale1, mean2, scale2, alphas
     options = alpha, bool(dual), convention == "deasy", f"{backend}.{covariances}"
     if compiled_plainly(inputs):
-        value = torch.ops.jsgmath.divergence(*inputs, *options)
+        value = compiled_divergence(*inputs, *options)
     elif torch.compiler.is_compiling() or _are_functorch_transforms_active() or watched():
         value = Divergence.apply(*inputs, *options)
     elif wants_gradients(inputs):
@@ -271,6 +282,7 @@ def alpha_of(alpha: object, batch: torch.Size, device: torch.device) -> tuple[fl
         check_kind("alpha", alpha)
         if alpha.device != device:
             raise ValueError(f"alpha is on {alpha.device} but mean on {device}; move it there")
+        alpha = with_check(alpha)
         if alpha.numel() == 1:
             return 0.0, alpha.reshape(1)
         try:
@@ -283,7 +295,7 @@ def alpha_of(alpha: object, batch: torch.Size, device: torch.device) -> tuple[fl
         raise TypeError(f"alpha must be a float or a tensor, got {type(alpha).__name__}")
     number: Any = alpha  # Real has no type hints for arithmetic
     if torch.compiler.is_compiling():  # a number, or the result of a comparison, would become a constant of the graph
-        return 0.0, torch.ones(1, dtype=torch.float64, device=device).mul(number)
+        return 0.0, with_check(torch.ones(1, dtype=torch.float64, device=device).mul(number))
     if not 0 <= number <= 1:
         raise ValueError(f"alpha must lie in [0, 1], got {alpha}")
     return float(number), None

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from jsgmath.hints import Convention
 from jsgmath.torch.functions import Backend, Reduction, alpha_of, check_options, jsg_diagonal, jsg_standard_normal
-from jsgmath.torch.typed import Alpha
+from jsgmath.torch.typed import Alpha, broadcast_tensors
 
 
 class JSGLoss(nn.Module):
@@ -24,6 +25,8 @@ class JSGLoss(nn.Module):
             be where the model is best.
         prior: None for N(0, I), or ``(mean, logvar)``, two tensors that broadcast with those of the posterior.  A
             `torch.nn.Parameter` among them is trained; a plain tensor is a constant.
+        dim: the axes of the latent variable, over which the divergence is summed: an int, or a tuple of ints such as
+            ``(1, 2, 3)`` for the channels, rows and columns of a convolutional latent.  All others belong to the batch.
         backend, reduction: as in `jsg_standard_normal`, except that the default reduction is ``"mean"``.
 
     Raises:
@@ -50,6 +53,7 @@ class JSGLoss(nn.Module):
         learnable: bool = False,
         prior: tuple[Tensor, Tensor] | None = None,
         *,
+        dim: int | Sequence[int] = -1,
         backend: Backend = "auto",
         reduction: Reduction = "mean",
     ):
@@ -63,6 +67,7 @@ class JSGLoss(nn.Module):
         self.logit = nn.Parameter(torch.tensor(math.log(number / (1 - number)))) if learnable else None
         self.fixed_alpha = number
         self.options: dict[str, Any] = dict(dual=dual, convention=convention, backend=backend, reduction=reduction)
+        self.dim = _checked_dim(dim)
         _check_prior(prior)
         for name, x in zip(("prior_mean", "prior_logvar"), prior or (None, None), strict=True):
             if isinstance(x, nn.Parameter):
@@ -76,16 +81,37 @@ class JSGLoss(nn.Module):
         return self.fixed_alpha if self.logit is None else self.logit.sigmoid()
 
     def forward(self, mean: Tensor, logvar: Tensor) -> Tensor:
-        """The divergence in nats of posteriors of shape ``(..., n)``, by default averaged over the batch."""
+        """The divergence in nats of posteriors, by default averaged over the batch."""
         if self.prior_mean is None or self.prior_logvar is None:
-            return jsg_standard_normal(mean, logvar, self.alpha, **self.options)
-        return jsg_diagonal(mean, logvar, self.prior_mean, self.prior_logvar, self.alpha, **self.options)
+            return jsg_standard_normal(*self._latent_last(mean, logvar), self.alpha, **self.options)
+        tensors = mean, logvar, self.prior_mean, self.prior_logvar
+        return jsg_diagonal(*self._latent_last(*tensors), self.alpha, **self.options)
+
+    def _latent_last(self, *tensors: Tensor) -> Sequence[Tensor]:
+        """The tensors with the latent axes as their last."""
+        if self.dim == (-1,):
+            return tensors
+        tensors = broadcast_tensors(*tensors)
+        shape = tuple(tensors[0].shape)
+        axes = {axis + len(shape) if axis < 0 else axis for axis in self.dim}
+        if len(axes) < len(self.dim) or not all(0 <= axis < len(shape) for axis in axes):
+            raise ValueError(f"dim must name different axes of the latent of shape {shape}, got {self.dim}")
+        count, order = len(axes), [*(axis for axis in range(len(shape)) if axis not in axes), *sorted(axes)]
+        return [x.permute(order).flatten(-count) for x in tensors]
 
     def extra_repr(self) -> str:
         learnable = ", learnable" if self.logit is not None else ""
         prior = "N(0, I)" if self.prior_mean is None else f"diagonal {tuple(self.prior_mean.shape)}"
-        options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+        dim = "" if self.dim == (-1,) else f"dim={self.dim}, "
+        options = dim + ", ".join(f"{name}={value!r}" for name, value in self.options.items())
         return f"alpha={torch.as_tensor(self.alpha).item():.6g}{learnable}, prior={prior}, {options}"
+
+
+def _checked_dim(dim: object) -> tuple[int, ...]:
+    axes: tuple[Any, ...] = tuple(dim) if isinstance(dim, tuple | list) else (dim,)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    if not axes or any(isinstance(axis, bool) or not isinstance(axis, Integral) for axis in axes):
+        raise TypeError(f"dim must be an int or a tuple of ints, got {dim!r}")
+    return tuple(int(axis) for axis in axes)
 
 
 def _check_prior(prior: Sequence[object] | None) -> None:

@@ -48,7 +48,8 @@ def sample_and_jsg(
         TypeError, ValueError: an argument is not valid; the message names it.
 
     Accuracy: the noise is within 4 ulp of its exact value, and at most 6.764 in size; ``tests/torch/test_noise.py``
-    holds this.  For the divergence see `jsg_standard_normal`; where it clamps log-variances to 87 (708), so does z.
+    holds this.  For the divergence see `jsg_standard_normal`; log-variances are clamped to 87 (708) for z, by
+    ``"native"`` to 700 (1416).
 
     References: [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
 

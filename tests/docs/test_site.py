@@ -1,11 +1,9 @@
 """The documentation as a site: built without warnings, complete, and whole without a network."""
 
-import os
+import json
 import re
-import subprocess
-import sys
+import tomllib
 from html.parser import HTMLParser
-from pathlib import Path
 from types import ModuleType
 from urllib.parse import unquote, urlparse
 
@@ -16,55 +14,123 @@ import jsgmath
 import jsgmath.certified
 import jsgmath.families
 import jsgmath.torch
-
-ROOT = Path(__file__).parents[2]
-MACHINERY = ROOT / "docs" / "mkdocs"
+from tests.docs.machinery import MACHINERY, ROOT, load
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The folder of the built site."""
-    folder = tmp_path_factory.mktemp("site")
-    result = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "-f", MACHINERY / "mkdocs.yml", "--site-dir", folder],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
-    )
-    assert result.returncode == 0, result.stderr
-    assert "WARNING" not in result.stderr
+    folder = tmp_path_factory.mktemp("built") / "site"
+    load("build").build(folder)
     return folder
 
 
-class Assets(HTMLParser):
-    """What a browser loads with a page."""
+class Page(HTMLParser):
+    """A page: what a browser loads with it, where it links to, and the places in it that a link can name."""
 
-    def __init__(self, page):
+    def __init__(self, path):
         super().__init__()
-        self.found = []
-        self.feed(page.read_text())
+        self.assets, self.links, self.anchors = [], [], set()
+        self.feed(path.read_text())
 
     def handle_starttag(self, tag, attributes):
         given = dict(attributes)
         if tag == "link" and given["rel"] not in ("canonical", "prev", "next"):
-            self.found.append(given["href"])
+            self.assets.append(given["href"])
         elif tag in ("script", "img", "iframe", "source", "video") and "src" in given:
-            self.found.append(given["src"])
+            self.assets.append(given["src"])
+        elif tag == "a" and "href" in given:
+            self.links.append(given["href"])
+        self.anchors |= {given[name] for name in ("id", "name") if name in given}
 
 
-def test_a_page_needs_nothing_from_elsewhere(site):
-    pages = sorted(site.rglob("*.html"))
+@pytest.fixture(scope="module")
+def pages(site):
+    return {path: Page(path) for path in sorted(site.rglob("*.html"))}
+
+
+def target(site, path, url):
+    """The file that a link of the page at ``path`` leads to; the server may show 404.html at any address."""
+    if not url.path:
+        return path
+    return (site / url.path.lstrip("/") if path.name == "404.html" else path.parent / unquote(url.path)).resolve()
+
+
+def test_a_page_needs_nothing_from_elsewhere(site, pages):
     assert len(pages) > 15
-    for page in pages:
-        assets = Assets(page).found
-        assert any(asset.endswith(".css") for asset in assets)
-        for asset in assets:
-            url = urlparse(asset)
-            assert url.scheme == url.netloc == "", f"{page.name} loads {asset}"
-            at = site / url.path.lstrip("/") if page.name == "404.html" else page.parent / unquote(url.path)
-            assert at.is_file(), f"{page.name} loads {asset}, which is not there"
+    for path, page in pages.items():
+        if path.name != "two-gaussians.html":  # which has its style inside
+            assert any(asset.endswith(".css") for asset in page.assets)
+        for asset in page.assets:
+            if asset != "data:,":
+                url = urlparse(asset)
+                assert url.scheme == url.netloc == "", f"{path} loads {asset}"
+                assert target(site, path, url).is_file(), f"{path} loads {asset}, which is not there"
     for style in site.rglob("*.css"):
         assert not re.search(r"(url\(|@import)\s*[\"']?(https?:)?//", style.read_text()), style.name
+
+
+def test_every_page_of_the_documentation_is_in_the_navigation():
+    def leaves(entries):
+        for entry in entries:
+            ((_, what),) = entry.items()
+            yield from leaves(what) if isinstance(what, list) else [what]
+
+    configuration = tomllib.loads((MACHINERY / "zensical.toml").read_text())
+    listed = list(leaves(configuration["project"]["nav"]))
+    docs = [path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")]
+    assert sorted(listed) == sorted(docs + load("build").ELSEWHERE)
+
+
+def test_every_link_within_the_site_leads_to_a_place_in_it(site, pages):
+    checked = 0
+    for path, page in pages.items():
+        for link in page.links:
+            url = urlparse(link)
+            if not url.scheme:
+                found = target(site, path, url)
+                assert found.is_file(), f"{path.relative_to(site)} links to {link}, which is not there"
+                anchors = pages[found].anchors if found in pages else set()
+                assert not url.fragment or unquote(url.fragment) in anchors, f"{path.relative_to(site)}: {link}"
+                checked += 1
+    assert checked > 1000
+
+
+def test_the_search_finds_functions_where_the_site_is_read_from_the_disk(site, chromium):
+    chromium.open(site / "index.html")
+    chromium.run("document.querySelector('.md-search__button').click()")
+    typed = """new Promise((resolve) => {
+      const box = () => document.activeElement.shadowRoot?.querySelector("input");
+      const found = () => document.activeElement.shadowRoot?.querySelector("li a");
+      const again = () => {
+        if (found()?.href.includes("#")) return resolve(found().href);
+        if (box() && !box().value) document.execCommand("insertText", false, "bhattacharyya");
+        setTimeout(again, 50);
+      };
+      again();
+    })"""
+    assert chromium.run(typed).endswith("reference/jsgmath.html#jsgmath.bhattacharyya")
+    assert chromium.complaints == []
+
+
+def test_the_live_page_is_light_or_dark_as_the_site_is(site, chromium):
+    chromium.open(site / "live.html")
+    scheme = "getComputedStyle(document.querySelector('iframe')).colorScheme"
+    before = chromium.run(scheme)
+    chromium.run("document.querySelector('[data-md-component=palette] label:not([hidden])').click()")
+    assert {before, chromium.run(scheme)} == {"light", "dark"}
+    assert chromium.complaints == []
+
+
+def test_the_reference_shows_the_committed_speeds(site):
+    (fastest, *_) = [
+        record
+        for record in json.loads((ROOT / "benchmarks" / "results" / "cpu.json").read_text())["records"]
+        if "torch float32" in record["what"]
+    ]
+    text = (site / "reference" / "torch.html").read_text()
+    assert fastest["implementation"] == "jsgmath"
+    assert re.search(rf"<td>{re.escape(fastest['what'])}</td>\s*<td>{1000 * fastest['median']:.3g}</td>", text)
 
 
 def test_formulas_are_shown_by_the_browser_itself(site):
@@ -86,7 +152,8 @@ def test_the_reference_has_every_public_name(site):
         text = (site / "reference" / f"{page}.html").read_text()
         for name in names:
             if not isinstance(getattr(module, name), ModuleType):  # which has a page of its own
-                assert f'id="{module.__name__}.{name}"' in text
+                path = "pairwise.pairwise" if name == "pairwise" else name  # its module has the same name
+                assert f'id="{module.__name__}.{path}"' in text
 
 
 def test_a_docstring_is_markdown_with_its_examples_and_links(site):
@@ -97,7 +164,6 @@ def test_a_docstring_is_markdown_with_its_examples_and_links(site):
 
 
 def test_the_picture_of_the_idea_is_drawn_by_the_library(tmp_path):
-    command = [sys.executable, MACHINERY / "pictures.py", tmp_path / "idea.png"]
-    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    load("pictures").idea(tmp_path / "idea.png")
     with Image.open(tmp_path / "idea.png") as drawn, Image.open(ROOT / "docs" / "idea.png") as shown:
         assert drawn.size == shown.size

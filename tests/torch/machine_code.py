@@ -12,7 +12,6 @@ import tempfile
 from collections import Counter
 from itertools import product
 
-import torch
 import triton
 import triton.language as tl
 from triton.backends.compiler import GPUTarget
@@ -90,7 +89,7 @@ def full(n, target, dtype, dual):
     kernel, constants, warps = full_kernels.tiling(10**6, n, BYTES[dtype], TARGETS[target].warp_size)
     constants = dict(
         constants, N=n, S_ALPHA=0, S_UPSTREAM=0, FLOAT=float_type(dtype), DUAL=dual, REVERSE=True, GRAD=True,
-        LARGEST=torch.finfo(torch.float64 if dtype == "fp64" else torch.float32).max, STORED=False, AGAIN=False,
+        STORED=False, AGAIN=False,
         alphas=None, upstream=None, d_alpha=None,
     )  # fmt: skip
     if dtype == "fp64":

@@ -105,6 +105,48 @@ def test_a_whole_training_step_compiles(backend):
     torch.testing.assert_close(torch.autograd.grad(compiled, [*model.parameters(), loss.logit]), wanted)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("backend", ["eager", "triton"])
+def test_dim_names_the_axes_of_the_latent(backend):
+    """A convolutional latent of 4 channels, and a batch between the latent axes; all in torch.compile too."""
+    torch._dynamo.reset()
+    generator = torch.Generator().manual_seed(1)
+    mean, logvar = (torch.randn(2, 4, 3, 3, generator=generator, requires_grad=True) for _ in range(2))
+    prior = torch.ones(4, 1, 3), torch.zeros(3, 3)
+    for dim, batch in (((1, 2, 3), (2,)), ((-1, -3, -2), (2,)), (1, (2, 3, 3)), (-1, (2, 4, 3)), ((3, 0), (4, 3))):
+        for made in (None, prior):
+            loss = JSGLoss(0.3, prior=made, dim=dim, backend=backend, reduction="none")
+            each = JSGLoss(0.3, prior=made and [x.expand(2, 4, 3, 3)[..., None] for x in made], reduction="none")
+            wanted = each(mean[..., None], logvar[..., None]).sum(dim)
+            value = loss(mean, logvar)
+            assert value.shape == batch
+            torch.testing.assert_close(value, wanted)
+            gradients = [torch.autograd.grad(x.sum(), (mean, logvar), retain_graph=True) for x in (value, wanted)]
+            torch.testing.assert_close(*gradients)
+    compiled = torch.compile(JSGLoss(0.3, dim=(1, 2, 3), backend=backend), fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(mean, logvar), JSGLoss(0.3)(mean.flatten(1), logvar.flatten(1)))
+
+
+@pytest.mark.parametrize("dim", [4, (1, -5), (1, 1), (3, -1)])
+def test_axes_that_the_latent_does_not_have_are_named(dim):
+    with pytest.raises(ValueError, match=r"dim must name different axes of the latent of shape \(2, 4, 8, 8\), got"):
+        JSGLoss(dim=dim)(torch.zeros(2, 4, 8, 8), torch.zeros(2, 4, 8, 8))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_a_weight_outside_0_and_1_is_refused_in_compiled_programs_and_in_tensors():
+    mean, logvar = posterior()
+    torch._dynamo.reset()
+    compiled = torch.compile(jsg_standard_normal, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(mean, logvar, 0.3), jsg_standard_normal(mean, logvar, 0.3))
+    for alpha in (1.5, -0.25, float("nan")):
+        rows = torch.full((8,), 0.3).index_fill(0, torch.tensor([2]), alpha).requires_grad_()
+        for function in (compiled, jsg_standard_normal):
+            for wrong in (alpha, rows):
+                with pytest.raises(ValueError, match=rf"alpha must lie in \[0, 1\], got {alpha}"):
+                    function(mean, logvar, wrong)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
@@ -113,7 +155,10 @@ def test_a_whole_training_step_compiles(backend):
         (dict(alpha=1.0, learnable=True), ValueError, r"alpha must lie inside \(0, 1\) to be learnable, got 1.0"),
         (dict(convention="other"), ValueError, "convention must be one of 'deasy', 'nielsen', got 'other'"),
         (dict(reduction="max"), ValueError, "reduction must be one of 'none', 'mean', 'sum', got 'max'"),
-        (dict(backend="cuda"), ValueError, "backend must be one of 'auto', 'eager', 'triton', got 'cuda'"),
+        (dict(backend="cuda"), ValueError, "backend must be one of 'auto', 'eager', 'native', 'triton', got 'cuda'"),
+        (dict(dim="last"), TypeError, "dim must be an int or a tuple of ints, got 'last'"),
+        (dict(dim=()), TypeError, r"dim must be an int or a tuple of ints, got \(\)"),
+        (dict(dim=(1, 2.0)), TypeError, r"dim must be an int or a tuple of ints, got \(1, 2.0\)"),
         (dict(prior=torch.zeros(4)), TypeError, r"prior must be None or \(mean, logvar\), two tensors, got Tensor"),
         (dict(prior=(0.0, 1.0)), TypeError, r"prior must be None or \(mean, logvar\), two tensors, got tuple"),
     ],

@@ -17,14 +17,14 @@ pytestmark = pytest.mark.slow
 REGISTERS = {"fp32": 64, "fp64": 128, "bf16": 128, "fp16": 128}
 AMD_REGISTERS = 128  # of 512: four wavefronts
 
-# Instructions per element, 5% above the largest count measured.  One H200 executes 33e12 a second and copies
+# Instructions per element, 5% above the largest count measured, or less.  One H200 executes 33e12 a second and copies
 # 4.3e12 bytes: 16 bytes and 120 instructions an element, 32 bytes and 240, are done in the same time.
 INSTRUCTIONS = {
-    ("jsg", "fp32", 1): 158,
+    ("jsg", "fp32", 1): 163,  # 160; nine let displacements have every size, with finite gradients
     ("jsg", "fp32", 2): 207,
     ("jsg", "bf16", 1): 143,
     ("jsg", "fp16", 1): 143,
-    ("jsg", "fp64", 1): 604,
+    ("jsg", "fp64", 1): 560,
     ("sample", "fp32", 1): 185,
     ("sample_backward", "fp32", 1): 123,
 }

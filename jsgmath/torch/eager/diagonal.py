@@ -6,12 +6,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C import _len_torch_dispatch_stack  # pyright: ignore[reportPrivateUsage]
 from torch.utils._python_dispatch import _disable_current_modes  # pyright: ignore[reportPrivateUsage]
 
 from jsgmath import formula, special
 from jsgmath.torch.typed import Alpha, Asked, work_type
 
-WIDEST = {torch.float32: 87.0, torch.float64: 708.0}  # limits of log-variances and of their differences
+WIDEST = {torch.float32: 87.0, torch.float64: 708.0}  # the limit of differences of log-variances
+HALF = {torch.float32: 2.0**64, torch.float64: 2.0**512}  # the root of the range
 # So many numbers form a block on a CPU, so that it stays in the cache from one operation to the next.
 BLOCK = 2**16
 
@@ -33,9 +35,11 @@ def evaluate(
         def part(x: Any, block: slice = block) -> Any:
             return x[block] if isinstance(x, torch.Tensor) and x.numel() > 1 else x
 
+        pair = [part(x) for x in (mean1, logvar1, mean2, logvar2)]
         results = evaluate_block(
-            *(part(x) for x in (mean1, logvar1, mean2, logvar2, alpha)),
+            *pair, part(alpha),
             dual=dual, reverse=reverse, value=value, grad=grad, by_alpha=by_alpha, scale=scale, upstream=part(upstream),
+            ordinary=are_ordinary(*pair[:2]) and (mean2 is None or are_ordinary(*pair[2:])),
         )  # fmt: skip
         for whole, result in zip((values, *gradients, d_alpha), results, strict=True):
             if whole is not None:
@@ -64,14 +68,15 @@ def times(x: Tensor, factor: Tensor) -> Tensor:
 def evaluate_block(
     mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None, alpha: Alpha, *,
     dual: bool, reverse: bool, value: bool = True, grad: bool = True, by_alpha: bool = False,
-    scale: float = 1.0, upstream: Tensor | None = None,
+    scale: float = 1.0, upstream: Tensor | None = None, ordinary: bool = False,
 ) -> Asked:  # fmt: skip
-    """`evaluate` without blocks, in operations that torch can differentiate."""
+    """`evaluate` without blocks, in operations that torch can differentiate.
+
+    ``ordinary`` says that the inputs are `are_ordinary`, which takes half of the operations.
+    """
     dtype = mean1.dtype
     work = work_type(mean1)
-    largest = torch.finfo(work).max
-    widest, furthest = WIDEST[work], 2.0**512 if work == torch.float64 else 2.0**64
-    inside = not isinstance(alpha, torch.Tensor) and 0 < alpha < 1
+    widest, half = WIDEST[work], HALF[work]
     if not isinstance(alpha, torch.Tensor):
         alpha = mean1.new_full((1,), alpha, dtype=torch.float64)
     w1, w2 = (w.to(work).reshape(-1, 1) for w in (1 - alpha.double(), alpha))
@@ -79,26 +84,86 @@ def evaluate_block(
 
     mean1, logvar1 = mean1.to(work), logvar1.to(work)
     mean2, logvar2 = (x if x is None else x.to(work) for x in (mean2, logvar2))
-    ends = reverse and not inside
+    held, stretching = (unchanged, unchanged) if ordinary else (within, stretched)
     beyond, r1, r2, e1, e2, d1, d2, i1, i2 = special.log_variance_pair(
-        mean1, logvar1, mean2, logvar2, w1, w2, ends, widest, furthest, torch.exp, exp_and_expm1, within, torch.where
-    )
-    pair = r1, r2, e1, e2, d1, d2
+        mean1, logvar1, mean2, logvar2, widest, torch.finfo(work).max,
+        stretching, torch.exp, exp_and_expm1, held, torch.where,
+    )  # fmt: skip
     terms, kernel = (formula.from_mean, gs) if dual else (formula.to_mean, g)
-    kl1, kl2 = (kl.clamp(max=largest) for kl in terms(g1, g2, beyond, *pair, kernel))
-    results: list[Tensor | None] = [formula.skew(w1, w2, kl1, kl2).sum(-1) if value else None, None, None, None, None]
+    derivatives, derivative = (
+        (formula.from_mean_grad, formula.from_mean_by_alpha)
+        if dual
+        else (formula.to_mean_grad, formula.to_mean_by_alpha)
+    )
+    if ordinary:
+        up = down2 = growth = 1.0
+        kl1, kl2 = terms(g1, g2, 0.0, r1, r2, e1, e2, d1, d2, kernel)
+        small1, small2, counted = d1, d2, (kl1, kl2)
+    else:
+        growth = beyond.abs().clamp(max=widest).exp()
+        one = torch.ones_like(growth)
+        if dual:  # the share of the wider one in the precision of the mean is inversely proportional to the ratio
+            d1 = d1 / torch.where((beyond < 0) & (g1 != 0), growth, one)
+            d2 = d2 / torch.where((beyond > 0) & (g2 != 0), growth, one)
+        # A displacement whose square leaves the range is divided by ``up`` until the last multiplication, and so is
+        # a divergence that does so until it meets its weight.
+        far = torch.maximum(d1.abs(), d2.abs()) > half / 2
+        up = torch.where(far, half * one, torch.where(beyond == 0, one, half**0.5 * one))
+        down = 1 / up
+        small1, small2, down2 = d1 * down, d2 * down, down * down
+
+        def scaled(x: Tensor, k: Tensor, other_k: Tensor, beyond: Tensor) -> Tensor:
+            # What was cut off the log-ratio counts where k consists of the ratio.  There g, or 1/k, is proportional.
+            beyond = torch.where((k < 2) & (k * half > 16 / half), 0.0, beyond)
+            grown = beyond < 0 if dual else beyond > 0
+            return kernel(x, k, other_k, beyond) * down2 * torch.where(grown, growth, one)
+
+        kl1, kl2 = terms(g1, g2, beyond, r1, r2, e1, e2, small1, small2, scaled)
+        # An infinite divergence of weight 0 must not count.
+        counted = (torch.where(w == 0, 0.0, kl) for w, kl in ((w1, kl1), (w2, kl2)))
+    results: list[Tensor | None] = [None] * 5
+    if value:
+        results[0] = times_square(formula.skew(w1, w2, *counted), up).sum(-1)
     factor = scale if upstream is None else (scale * upstream).reshape(-1, 1)
     w1, w2 = factor * w1, factor * w2
-    if grad:
-        derivatives = formula.from_mean_grad if dual else formula.to_mean_grad
-        numbers = w1, w2, g1, g2, *pair, i1, i2
-        results[1:3] = (x.to(dtype) for x in derivatives(*numbers))
-        if mean2 is not None:
-            results[3] = derivatives(*formula.exchanged(*numbers))[1].to(dtype)
     if by_alpha:
-        derivative = formula.from_mean_by_alpha if dual else formula.to_mean_by_alpha
-        results[4] = derivative(w1, w2, g1, g2, slope, factor * kl1, factor * kl2, *pair).sum(-1)
+        linear = (x * y / 16 for x, y in ((down2, w1), (down2, w2), (factor, kl1), (factor, kl2)))
+        part1, part2, *kls = linear  # a part of the derivative, whose terms may be larger than itself
+        numbers = part1, part2, g1, g2, slope, *kls, r1, r2, e1, e2, d1, d2
+        results[4] = times_square(16 * derivative(*numbers), up).sum(-1)
+    if grad:
+        if not ordinary:
+            grown1, grown2 = beyond > 0, beyond < 0
+            if dual:
+                grown1, grown2 = grown1 & (g2 == 0), grown2 & (g1 == 0)
+            growth = growth.clamp(max=half)  # so that the ratios stay finite
+            e1, e2 = (e * down2 * torch.where(grown, growth, one) for e, grown in ((e1, grown1), (e2, grown2)))
+        numbers = w1, w2, g1, g2, r1, r2, e1, e2, small1, small2, i1, i2
+        by_mean1, by_logvar1 = derivatives(*numbers)
+        if not ordinary:
+            by_mean1, _ = derivatives(w1, w2, g1, g2, r1, r2, e1, e2, d1, d2, i1, i2)  # not a square
+        results[1:3] = by_mean1.to(dtype), times_square(by_logvar1, up).to(dtype)
+        if mean2 is not None:
+            results[3] = times_square(derivatives(*formula.exchanged(*numbers))[1], up).to(dtype)
     return results
+
+
+def are_ordinary(mean: Tensor, logvar: Tensor) -> bool:
+    """Whether nothing can leave the range: not ratios of variances, nor squares of displacements in their units.
+
+    It reads the numbers, so it is False where they are on another device or torch traces operations.
+    """
+    if type(mean) is not Tensor or mean.device.type != "cpu" or _len_torch_dispatch_stack():
+        return False
+    work = work_type(mean)
+    limits = HALF[work] ** 0.45, WIDEST[work] / 2
+    extremes: Any = torch.stack([*mean.aminmax(), *logvar.aminmax()]).tolist()
+    return all(abs(x) < limits[i // 2] for i, x in enumerate(extremes))
+
+
+def times_square(x: Tensor, factor: Any) -> Tensor:
+    """``x * factor^2``, where the square may leave the range."""
+    return x if isinstance(factor, float) else x * factor * factor
 
 
 def within(x: Tensor, limit: float) -> Tensor:
@@ -106,14 +171,31 @@ def within(x: Tensor, limit: float) -> Tensor:
     return x.clamp(-limit, limit)
 
 
+def stretched(x: Tensor, y: Tensor) -> Tensor:
+    """``x exp(y)``, but finite."""
+    return within(x * within(y, WIDEST[x.dtype]).exp(), torch.finfo(x.dtype).max)
+
+
+def unchanged(x: Tensor, _: Any) -> Tensor:
+    return x
+
+
 def exp_and_expm1(x: Tensor) -> tuple[Tensor, Tensor]:
-    return x.exp(), x.expm1()
+    power = x.exp()
+    if not torch.compiler.is_compiling():
+        return power, x.expm1()
+    # Compiled programs would subtract 1 from the exponential, which loses the digits of small numbers.
+    series = x * special.polynomial(x, EXPM1[x.dtype])
+    return power, torch.where(x.abs() < 0.34, series, power - 1)
+
+
+EXPM1 = {dtype: special.expm1_ratio(terms) for dtype, terms in ((torch.float32, 6), (torch.float64, 11))}
+TAIL = {dtype: special.split_tail(terms) for dtype, terms in ((torch.float32, 6), (torch.float64, 13))}
 
 
 def new_coefficients(dtype: torch.dtype, device: torch.device) -> list[Tensor]:
     """The coefficients of `tail` as tensors, for `torch.addcmul`."""
-    terms = 13 if dtype == torch.float64 else 6
-    return [torch.tensor(c, dtype=dtype, device=device) for c in special.split_tail(terms)]
+    return [torch.tensor(c, dtype=dtype, device=device) for c in TAIL[dtype]]
 
 
 @cache
@@ -125,6 +207,8 @@ def coefficients(dtype: torch.dtype, device: torch.device) -> list[Tensor]:
 
 def tail(w: Tensor) -> Tensor:
     """``2 P(w)`` of `special.split_g`."""
+    if torch.compiler.is_compiling():
+        return special.polynomial(w, TAIL[w.dtype])
     # Fake tensors, say, operate only with their like, which belong to a mode and must not be kept.
     made = coefficients if type(w) is Tensor else new_coefficients
     first, second, *others = made(w.dtype, w.device)

@@ -48,11 +48,10 @@ def evaluate(
     zeta = terms.mean_product(g1, g2, delta, kappa, W @ p)  # A kappa
     eta = V.mT @ s  # A^-1 kappa
     kappa2, p2, zeta2, s2 = _square(kappa), _square(p), _square(zeta), _square(s)
-    largest = torch.finfo(result).max
-    kl1, kl2, quadratic1, quadratic2 = terms.kl_terms(g1, g2, kappa2, p2, zeta2, s2, trace1, trace2, dual, largest)
+    kl1, kl2, quadratic1, quadratic2 = terms.kl_terms(g1, g2, kappa2, p2, zeta2, s2, trace1, trace2, dual)
     results: list[Tensor | None] = [None] * 5
     if value:
-        results[0] = formula.skew(w1, w2, kl1, kl2).flatten().to(result)
+        results[0] = terms.skew(w1, w2, kl1, kl2).flatten().to(result)
     if not (grad or by_alpha):
         return results
 

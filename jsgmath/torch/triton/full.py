@@ -122,6 +122,6 @@ def launch(
                 values, by_mean1, by_tril1, by_tril2, by_alpha, hard, count, float(scale), n, **constants,
                 S_ALPHA=row_stride(alpha) if per_row else 0, S_UPSTREAM=0 if upstream is None else row_stride(upstream),
                 FLOAT=tl.float32 if work == torch.float32 else tl.float64, DUAL=dual, REVERSE=reverse,
-                GRAD=by_mean1 is not None, LARGEST=torch.finfo(work_type(mean1)).max, STORED=stored, AGAIN=again,
+                GRAD=by_mean1 is not None, STORED=stored, AGAIN=again,
                 num_warps=warps,
             )  # fmt: skip

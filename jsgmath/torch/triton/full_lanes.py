@@ -19,6 +19,7 @@ from jsgmath.torch.triton.full_terms import (
     outer_to_mean,
     pair_weights,
     pivot_terms,
+    skew,
     weights_from_mean,
     weights_to_mean,
 )
@@ -45,7 +46,7 @@ from jsgmath.torch.triton.lane_algebra import (
     lane_transpose_solve_vector,
     lane_transpose_times,
 )
-from jsgmath.torch.triton.scalar import device, skew
+from jsgmath.torch.triton.scalar import device
 
 
 @device
@@ -172,7 +173,7 @@ def _lane_pairs(
     mean1, tril1, mean2, tril2, alpha, alphas, upstream, value, d_mean1, d_tril1, d_tril2, d_alpha, hard, rows, scale,
     N: tl.constexpr, BLOCK: tl.constexpr, WIDTH: tl.constexpr, SIZE: tl.constexpr,
     MEAN_WIDTH: tl.constexpr, MEAN_SIZE: tl.constexpr, S_ALPHA, S_UPSTREAM,
-    FLOAT: tl.constexpr, DUAL: tl.constexpr, REVERSE: tl.constexpr, GRAD: tl.constexpr, LARGEST: tl.constexpr,
+    FLOAT: tl.constexpr, DUAL: tl.constexpr, REVERSE: tl.constexpr, GRAD: tl.constexpr,
     AGAIN: tl.constexpr,
 ):
     """Each lane takes one pair."""
@@ -211,7 +212,7 @@ def _lane_pairs(
     eta = lane_transpose_times(V, s, N)
     kl1, kl2, quadratic1, quadratic2 = kl_terms(
         g1, g2, lane_dot(kappa, kappa, N), lane_dot(p, p, N), lane_dot(zeta, zeta, N),
-        lane_dot(s, s, N), trace1, trace2, DUAL, LARGEST)
+        lane_dot(s, s, N), trace1, trace2, DUAL)
     if hard is not None and not AGAIN:
         squares = 0 * g1
         for i in tl.static_range(N):
@@ -285,7 +286,7 @@ def lane_kernel(
     N: tl.constexpr, BLOCK: tl.constexpr, WIDTH: tl.constexpr, SIZE: tl.constexpr,
     MEAN_WIDTH: tl.constexpr, MEAN_SIZE: tl.constexpr,
     S_ALPHA: tl.constexpr, S_UPSTREAM: tl.constexpr, FLOAT: tl.constexpr, DUAL: tl.constexpr, REVERSE: tl.constexpr,
-    GRAD: tl.constexpr, LARGEST: tl.constexpr, STORED: tl.constexpr, AGAIN: tl.constexpr,
+    GRAD: tl.constexpr, STORED: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """Each lane takes one pair.  STORED is explained in `triton.diagonal.jsg_kernel`."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -295,6 +296,6 @@ def lane_kernel(
         _lane_pairs(
             mean1, tril1, mean2, tril2, alpha, alphas, upstream,
             value, d_mean1, d_tril1, d_tril2, d_alpha, hard, rows, scale,
-            N, BLOCK, WIDTH, SIZE, MEAN_WIDTH, MEAN_SIZE, S_ALPHA, S_UPSTREAM, FLOAT, DUAL, REVERSE, GRAD, LARGEST,
+            N, BLOCK, WIDTH, SIZE, MEAN_WIDTH, MEAN_SIZE, S_ALPHA, S_UPSTREAM, FLOAT, DUAL, REVERSE, GRAD,
             AGAIN)
 # fmt: on

@@ -6,11 +6,13 @@ import triton.language as tl
 
 from jsgmath.torch import full_terms
 from jsgmath.torch.triton.diagonal import must_compute
-from jsgmath.torch.triton.scalar import below, device, g, gs, mean_weights, shared, where
+from jsgmath.torch.triton.scalar import device, g, gs, mean_weights, shared, where
 
 right_side: Any = shared(full_terms.right_side, where=where)
 mean_product: Any = shared(full_terms.mean_product, where=where)
-kl_terms: Any = shared(full_terms.kl_terms, below=below)
+part: Any = shared(full_terms.part, where=where)
+kl_terms: Any = shared(full_terms.kl_terms, part=part)
+skew: Any = shared(full_terms.skew, part=part)
 by_displacement: Any = shared(full_terms.by_displacement)
 matrix_to_mean: Any = shared(full_terms.matrix_to_mean)
 matrix_from_mean: Any = shared(full_terms.matrix_from_mean)

@@ -22,10 +22,11 @@ from jsgmath.torch.triton.full_terms import (
     pair_weights,
     pivot_terms,
     right_side,
+    skew,
     weights_from_mean,
     weights_to_mean,
 )
-from jsgmath.torch.triton.scalar import device, skew
+from jsgmath.torch.triton.scalar import device
 
 
 # fmt: off
@@ -152,7 +153,7 @@ def _tile_ratio(H, diagonal, inverses, g2, on_diagonal):
 def _tile_pairs(
     mean1, tril1, mean2, tril2, alpha, alphas, upstream, value, d_mean1, d_tril1, d_tril2, d_alpha, hard, rows, scale,
     N: tl.constexpr, PAIRS: tl.constexpr, SIZE: tl.constexpr, S_ALPHA, S_UPSTREAM,
-    FLOAT: tl.constexpr, DUAL: tl.constexpr, REVERSE: tl.constexpr, GRAD: tl.constexpr, LARGEST: tl.constexpr,
+    FLOAT: tl.constexpr, DUAL: tl.constexpr, REVERSE: tl.constexpr, GRAD: tl.constexpr,
     AGAIN: tl.constexpr,
 ):
     """Each program takes ``PAIRS`` pairs."""
@@ -189,7 +190,7 @@ def _tile_pairs(
     eta_ = tl.sum(V * s, 1, keep_dims=True)
     kl1, kl2, quadratic1, quadratic2 = kl_terms(
         g1, g2, tl.sum(kappa_ * kappa_, 2, keep_dims=True), tl.sum(p_ * p_, 2, keep_dims=True),
-        tl.sum(zeta_ * zeta_, 2, keep_dims=True), tl.sum(s_ * s_, 2, keep_dims=True), trace1, trace2, DUAL, LARGEST)
+        tl.sum(zeta_ * zeta_, 2, keep_dims=True), tl.sum(s_ * s_, 2, keep_dims=True), trace1, trace2, DUAL)
     if hard is not None and not AGAIN:
         squares = tl.sum(tl.sum(W * W + V * V, 2, keep_dims=True), 1, keep_dims=True)
         tl.store(hard + at, is_hard(squares, kl1, kl2).to(tl.int8), mask=mask)
@@ -262,7 +263,7 @@ def tile_kernel(
     value, d_mean1, d_tril1, d_tril2, d_alpha, hard, rows, scale: tl.float64,
     N: tl.constexpr, PAIRS: tl.constexpr, SIZE: tl.constexpr,
     S_ALPHA: tl.constexpr, S_UPSTREAM: tl.constexpr, FLOAT: tl.constexpr, DUAL: tl.constexpr, REVERSE: tl.constexpr,
-    GRAD: tl.constexpr, LARGEST: tl.constexpr, STORED: tl.constexpr, AGAIN: tl.constexpr,
+    GRAD: tl.constexpr, STORED: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """Each program takes ``PAIRS`` pairs; STORED is explained in `triton.diagonal.jsg_kernel`."""
     at = tl.program_id(0).to(tl.int64) * PAIRS + tl.arange(0, PAIRS)
@@ -272,5 +273,5 @@ def tile_kernel(
         _tile_pairs(
             mean1, tril1, mean2, tril2, alpha, alphas, upstream,
             value, d_mean1, d_tril1, d_tril2, d_alpha, hard, rows, scale,
-            N, PAIRS, SIZE, S_ALPHA, S_UPSTREAM, FLOAT, DUAL, REVERSE, GRAD, LARGEST, AGAIN)
+            N, PAIRS, SIZE, S_ALPHA, S_UPSTREAM, FLOAT, DUAL, REVERSE, GRAD, AGAIN)
 # fmt: on

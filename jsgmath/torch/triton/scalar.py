@@ -125,8 +125,8 @@ def where(condition, x, y):
 @device
 def within(x, limit):
     """``x`` within ``[-limit, limit]``; NaN stays NaN."""
-    if x.dtype == tl.float64:  # for float64 there is no instruction for Triton's symmetric clamp
-        held = tl.maximum(below(x, limit), -limit, propagate_nan=tl.PropagateNan.ALL)
+    if x.dtype == tl.float64:  # for float64 there is no instruction for Triton's symmetric clamp, nor for a maximum
+        held = tl.where(x > limit, limit, tl.where(x < -limit, -limit, x))
     else:
         held = tl.clamp(x, -limit, limit, propagate_nan=tl.PropagateNan.ALL)
     return held
@@ -161,6 +161,12 @@ def exp_and_expm1(x):
 
 
 @device
+def unstretched(x, _):
+    """For `log_variance_pair`: beyond ``WIDEST`` results are inexact here, which saves two exponentials."""
+    return x
+
+
+@device
 def exp(x):
     """``exp(x)`` for ``|x| <= 87`` (708)."""
     return exp_and_expm1(x)[0]
@@ -175,41 +181,53 @@ def element(mean1, logvar1, mean2, logvar2, w1, w2, factor, DUAL, REVERSE, GRAD,
     """
     if mean1.dtype == tl.float64:
         LARGEST: tl.constexpr = 1.7976931348623157e308
-        FURTHEST: tl.constexpr = 2.0**512
+        ROOT: tl.constexpr = 2.0**511
         WIDEST: tl.constexpr = 708.0
     else:
         LARGEST: tl.constexpr = 3.4028234663852886e38
-        FURTHEST: tl.constexpr = 2.0**64
+        ROOT: tl.constexpr = 2.0**63
         WIDEST: tl.constexpr = 87.0
     g1, g2, slope = mean_weights(w1, w2, REVERSE)
     beyond, r1, r2, e1, e2, d1, d2, i1, i2 = log_variance_pair(
-        mean1, logvar1, mean2, logvar2, w1, w2, REVERSE, WIDEST, FURTHEST, exp, exp_and_expm1, within, where)
+        mean1, logvar1, mean2, logvar2, WIDEST, LARGEST, unstretched, exp, exp_and_expm1, within, where)
+    # Only where an end of JSG is a KL divergence, k can be the ratio alone.
+    if REVERSE:
+        beyond = tl.where(w1 * w2 == 0, beyond, 0.0)
+    else:
+        beyond = 0.0
     if DUAL:
         kl1, kl2 = from_mean(g1, g2, beyond, r1, r2, e1, e2, d1, d2, gs)
     else:
         kl1, kl2 = to_mean(g1, g2, beyond, r1, r2, e1, e2, d1, d2, g)
-    kl1 = below(kl1, LARGEST)
-    kl2 = below(kl2, LARGEST)
-    value = skew(w1, w2, kl1, kl2)
+    # An infinite divergence of weight 0 must not count.
+    value = skew(w1, w2, tl.where(w1 == 0, 0.0, kl1), tl.where(w2 == 0, 0.0, kl2))
     # Derivatives are linear in the weights and the two divergences.
     w1 = factor * w1
     w2 = factor * w2
     by_mean1, by_logvar1, by_logvar2, by_alpha = value, value, value, value
+    # Those by the means are linear in the displacements.  In the others their squares stay finite, so that no two
+    # infinities are subtracted.
+    held1 = within(d1, ROOT)
+    held2 = within(d2, ROOT)
     if GRAD:
         if DUAL:
-            by_mean1, by_logvar1 = from_mean_grad(w1, w2, g1, g2, r1, r2, e1, e2, d1, d2, i1, i2)
+            by_mean1, _ = from_mean_grad(w1, w2, g1, g2, r1, r2, e1, e2, d1, d2, i1, i2)
+            _, by_logvar1 = from_mean_grad(w1, w2, g1, g2, r1, r2, e1, e2, held1, held2, i1, i2)
             if mean2 is not None:
-                _, by_logvar2 = from_mean_grad(w2, w1, g2, g1, r2, r1, e2, e1, d2, d1, i2, i1)
+                _, by_logvar2 = from_mean_grad(w2, w1, g2, g1, r2, r1, e2, e1, held2, held1, i2, i1)
         else:
-            by_mean1, by_logvar1 = to_mean_grad(w1, w2, g1, g2, r1, r2, e1, e2, d1, d2, i1, i2)
+            by_mean1, _ = to_mean_grad(w1, w2, g1, g2, r1, r2, e1, e2, d1, d2, i1, i2)
+            _, by_logvar1 = to_mean_grad(w1, w2, g1, g2, r1, r2, e1, e2, held1, held2, i1, i2)
             if mean2 is not None:
-                _, by_logvar2 = to_mean_grad(w2, w1, g2, g1, r2, r1, e2, e1, d2, d1, i2, i1)
+                _, by_logvar2 = to_mean_grad(w2, w1, g2, g1, r2, r1, e2, e1, held2, held1, i2, i1)
     if BY_ALPHA:
-        kl1 = factor * kl1
-        kl2 = factor * kl2
+        kl1 = factor * below(kl1, LARGEST)
+        kl2 = factor * below(kl2, LARGEST)
+        held1 = within(held1, ROOT / 8)
+        held2 = within(held2, ROOT / 8)
         if DUAL:
-            by_alpha = from_mean_by_alpha(w1, w2, g1, g2, slope, kl1, kl2, r1, r2, e1, e2, d1, d2)
+            by_alpha = from_mean_by_alpha(w1, w2, g1, g2, slope, kl1, kl2, r1, r2, e1, e2, held1, held2)
         else:
-            by_alpha = to_mean_by_alpha(w1, w2, g1, g2, slope, kl1, kl2, r1, r2, e1, e2, d1, d2)
+            by_alpha = to_mean_by_alpha(w1, w2, g1, g2, slope, kl1, kl2, r1, r2, e1, e2, held1, held2)
     return value, by_mean1, by_logvar1, by_logvar2, by_alpha
 # fmt: on

@@ -1,0 +1,129 @@
+"""Diagonal Gaussians at the ends of the range: overflow, what is out of proportion, infinities and NaN."""
+
+import numpy as np
+import pytest
+import torch
+
+import jsgmath
+from jsgmath import Gaussian
+from jsgmath.torch import JSGLoss, jsg_diagonal, jsg_full, jsg_standard_normal, kl_standard_normal, sample_and_jsg
+from tests.torch.against_numpy import Reference, errors, unit
+from tests.torch.inputs import VARIANTS, backends, variants
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:overflow encountered:RuntimeWarning", "ignore:invalid value encountered:RuntimeWarning"
+)
+DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+ALPHAS = 0.0, 1e-4, 0.5, 0.75, 1.0
+# Means and log-variances as parts of the largest exponents.  A value may overflow, or lie in the last binade.
+MEANS = 0.0, 0.2, 0.49, 0.5, 0.51, 0.6, 0.99
+LOGVARS = -1.9, -1.1, -0.9, -0.4, 0.0, 0.6, 0.9, 0.99, 1.003, 1.1
+
+
+def pairs(dtype, logvars=LOGVARS):
+    """All means with all log-variances, and a second Gaussian nearby, all exact in ``dtype``."""
+    top = 128 if dtype == torch.float32 else 1024
+    grid = [(2.0 ** (top * m), top * np.log(2) * s) for m in MEANS for s in logvars]
+    mean, logvar = torch.tensor(grid, dtype=dtype).T[..., None]
+    return mean, logvar, mean / 4, logvar * 0.9375
+
+
+def reference(tensors, alpha, dual, convention):
+    """The NumPy values, which are correctly rounded, in float64; and those of float64 beyond its range are infinite."""
+    numbers = [x.detach().double().numpy() for x in tensors]
+    mean2, logvar2 = numbers[2:] if len(numbers) == 4 else np.zeros((2, *numbers[0].shape))
+    pair = Gaussian(numbers[0], logvar=numbers[1]), Gaussian(mean2, logvar=logvar2)
+    return (jsgmath.jsg_dual if dual else jsgmath.jsg)(*pair, alpha, convention=convention)
+
+
+def assert_right(value, wanted, dtype, ulps=16):
+    """Within so many units of the last place; a value that rounds to infinity is infinite."""
+    value, largest = value.detach().double().numpy(), torch.finfo(dtype).max
+    finite = wanted <= largest
+    assert (value[~finite] == np.inf).all()
+    distance = np.abs(value[finite] - wanted[finite]) / unit(dtype, wanted[finite])
+    assert (distance <= ulps).all(), (value[finite], wanted[finite])
+
+
+@DTYPES
+@variants
+def test_values_are_right_wherever_they_are_finite_and_infinite_elsewhere(dual, convention, dtype):
+    """Up to 6 units were measured."""
+    mean, logvar, mean2, logvar2 = pairs(dtype)
+    for tensors in ([mean, logvar], [mean, logvar, mean2, logvar2]):
+        for alpha in ALPHAS:
+            function = jsg_standard_normal if len(tensors) == 2 else jsg_diagonal
+            value = function(*tensors, alpha, dual=dual, convention=convention)
+            assert_right(value, reference(tensors, alpha, dual, convention), dtype)
+
+
+@variants
+@pytest.mark.parametrize("gaussians", [1, 2])
+def test_gradients_are_right_wherever_they_are_finite_and_never_nan(gaussians, dual, convention):
+    """In float32, against the reference in float64; 0.99 is left out, for there 1/std times the mean overflows."""
+    tensors = [x[: -len(LOGVARS)].requires_grad_() for x in pairs(torch.float32)[: 2 * gaussians]]
+    function = jsg_standard_normal if gaussians == 1 else jsg_diagonal
+    for number in ALPHAS:
+        alpha = torch.full(tensors[0].shape[:1], number, dtype=torch.float64, requires_grad=True)
+        value = function(*tensors, alpha, dual=dual, convention=convention)
+        *gradients, by_alpha = torch.autograd.grad(value.sum(), [*tensors, alpha])
+        wanted = Reference(tensors, number, dual, convention)
+        for got, want, size in zip(gradients, wanted.gradients, wanted.sizes, strict=True):
+            assert (errors(got, want, size, torch.float32) <= 16).all()
+        assert not by_alpha.isnan().any()
+
+
+@variants
+@DTYPES
+def test_the_kernel_is_right_for_means_of_every_size(dtype, dual, convention):
+    """For log-ratios within its limits and weights that are not tiny, and below the last binade."""
+    tensors = [x.requires_grad_() for x in pairs(dtype, [x for x in LOGVARS if abs(x) < 0.95])]
+    for count in (2, 4):
+        function = jsg_standard_normal if count == 2 else jsg_diagonal
+        for alpha in (0.0, 0.5, 1.0):
+            value = function(*tensors[:count], alpha, dual=dual, convention=convention, backend="triton")
+            wanted = reference(tensors[:count], alpha, dual, convention)
+            last = (wanted > torch.finfo(dtype).max / 8) & (wanted <= torch.finfo(dtype).max)
+            assert_right(value[~last], wanted[~last], dtype)
+            gradients = torch.autograd.grad(value.sum(), tensors[:count])
+            assert not any(x.isnan().any() for x in gradients)
+
+
+@backends
+def test_means_that_were_cut_off_before_are_right(backend):
+    mean, logvar = torch.tensor([3e19]), torch.tensor([60.0])
+    value = jsg_standard_normal(mean, logvar, 1.0, backend=backend)
+    assert_right(value, reference([mean, logvar], 1.0, False, "deasy"), torch.float32)  # 3.94e12
+    mean = torch.tensor([1e30], requires_grad=True)  # its square leaves float32
+    value = kl_standard_normal(mean, torch.zeros(1), backend=backend)
+    assert value.item() == np.inf
+    assert torch.autograd.grad(value, mean)[0].item() == pytest.approx(1e30, rel=1e-6)
+    _, value = sample_and_jsg(mean, torch.zeros(1), 0.5, seed=1, backend=backend)
+    assert value.item() == np.inf
+
+
+@DTYPES
+@backends
+def test_an_infinite_mean_is_at_an_infinite_distance_and_nan_stays_nan(backend, dtype):
+    logvar = torch.zeros(3, dtype=dtype)
+    for wrong, wanted in ((np.inf, np.inf), (-np.inf, np.inf), (np.nan, np.nan)):
+        mean = torch.tensor([0.0, 1.0, wrong], dtype=dtype)
+        for dual, convention in VARIANTS:
+            for alpha in (0.5, 0.75):
+                options = dict(dual=dual, convention=convention, backend=backend)
+                values = jsg_standard_normal(mean, logvar, alpha, **options), JSGLoss(alpha, **options)(mean, logvar)
+                np.testing.assert_equal([x.item() for x in values], [wanted] * 2)
+
+
+@DTYPES
+@backends
+def test_full_covariances_give_infinity_where_the_truth_does(backend, dtype):
+    """Half the square of the mean, and a quarter of that at 1/2."""
+    zero, eye = torch.zeros(2, dtype=dtype), torch.eye(2, dtype=dtype)
+    root = 2.0 ** (64 if dtype == torch.float32 else 512)
+    for size, wanted in ((0.25, (2.0**-5, 2.0**-7)), (1e9, (np.inf, np.inf))):
+        mean = torch.tensor([size * root, 0.0], dtype=dtype, requires_grad=True)
+        for alpha, part in zip((0.0, 0.5, 1.0), (*wanted, wanted[0]), strict=True):
+            value = jsg_full(mean, eye, zero, eye, alpha, backend=backend)
+            assert value.item() / root == part * root
+            assert torch.autograd.grad(value, mean)[0].isfinite().all()
