@@ -78,7 +78,12 @@ def build(target: Path = HERE / LIBRARY, command: list[str] | None = None, machi
         tasks = [("interface", "interface.cpp", ["-DX86"] if sets is X86 else [])]
         tasks += [
             (f"{kind}_{name}", f"{kind}.cpp", [*options, f"-DNAME={kind}_{name}"])
-            for kind in ("full", "tensors", "diagonal")
+            for kind in ("full", "diagonal", "copy")
+            for name, options in sets.items()
+        ]
+        tasks += [
+            (f"{kind}_{name}", source, [*options, "-DONE_LANE", f"-DNAME={kind}_{name}"])
+            for kind, source in (("single", "full.cpp"), ("tensors", "tensors.cpp"))
             for name, options in sets.items()
         ]
 
@@ -122,7 +127,7 @@ def constants_header() -> str:
     lines = ["#pragma once", '#include "pair.hpp"']
     for name, series, pairs in (("TAIL", tail, TAIL_PAIRS), ("EXP", exp, EXP_PAIRS)):
         lines += [f"const int {name}_PAIRS_COUNT = {pairs}, {name}_COUNT = {len(series) - pairs};"]
-        lines += [f"constexpr Pair {name}_PAIRS[] = {{{', '.join(map(_pair, reversed(series[:pairs])))}}};"]
+        lines += [f"constexpr Constant {name}_PAIRS[] = {{{', '.join(map(_pair, reversed(series[:pairs])))}}};"]
         lines += [f"constexpr double {name}[] = {{{', '.join(float(c).hex() for c in reversed(series[pairs:]))}}};"]
     circle = [Fraction((-1) ** (k // 2), math.factorial(k)) for k in range(2 * CIRCLE)]
     doubles = {
@@ -132,7 +137,7 @@ def constants_header() -> str:
     for name, series in doubles.items():
         lines += [f"constexpr double {name}[] = {{{', '.join(float(c).hex() for c in reversed(series))}}};"]
     lines += [
-        f"const Pair LOG2 = {_pair(log2)};",
+        f"const Constant LOG2 = {_pair(log2)};",
         f"const double LOG2_HIGH = {float(high).hex()}, LOG2_LOW = {float(log2 - high).hex()};",
         f"const double INVERSE_LOG2 = {float(1 / log2).hex()};",
         f"const double EIGHTH = {(math.pi / 2**31).hex()};",

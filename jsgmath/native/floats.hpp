@@ -3,12 +3,15 @@
 
 #include "kernels.hpp"
 
-// Whole numbers in the text of a formula, for doubles.
+namespace {
+
+// Whole numbers and doubles in the text of a formula, beyond what pair.hpp has.
 INLINE double operator/(double a, Whole<2>) { return 0.5 * a; }
 INLINE double operator*(Whole<2>, double a) { return 2.0 * a; }
 INLINE double operator+(Whole<2>, double a) { return 2.0 + a; }
-
-namespace {
+INLINE Pair operator*(double a, Pair b) { return b * a; }
+INLINE Pair operator*(Whole<2>, Pair a) { return {2.0 * a.high, 2.0 * a.low}; }
+INLINE Pair operator+(Whole<2>, Pair a) { return a + 2.0; }
 
 // x within [-limit, limit]; NaN stays NaN.
 INLINE double within(double x, double limit) {

@@ -41,7 +41,7 @@ struct Noise {
     words[0][i] = c0, words[1][i] = c1, words[2][i] = c2, words[3][i] = c3;
   }
 
-  static INLINE_MEMBER double number(uint64_t word) { return double_of(word | 0x4330000000000000) - 0x1p52; }
+  static INLINE_MEMBER double number(uint64_t word) { return lanes_of(word | 0x4330000000000000) - 0x1p52; }
 
   static INLINE_MEMBER Two<double, double> box_muller(uint64_t radius_word, uint64_t direction_word) {
     const double u = (number(radius_word) + 0.5) * 0x1p-32;

@@ -108,7 +108,7 @@ def checked(alphas: Tensor) -> Tensor:
     """
     right = ((alphas >= 0) & (alphas <= 1)).all()
     if alphas.device.type != "cpu":
-        torch._assert_async(right, "alpha must lie in [0, 1]")  # pyright: ignore[reportPrivateUsage]
+        torch._assert_async(right, "alpha must lie in [0, 1]")  # pyright: ignore[reportPrivateImportUsage]
     elif not right:
         wrong = alphas[~((alphas >= 0) & (alphas <= 1))]
         raise ValueError(f"alpha must lie in [0, 1], got {wrong[0].item():g}")
@@ -183,8 +183,10 @@ def compiled_gradient(
     """`gradient` as torch.compile traces it."""
     inputs, number = (mean1, scale1, mean2, scale2), alpha if alphas is None else alphas
     if is_inlined(mean1, implementation):
-        options = dict(dual=dual, reverse=reverse, value=False, by_alpha=by_alpha, upstream=upstream)
-        return diagonal.evaluate_block(*inputs, number, **options)[1:]
+        results = diagonal.evaluate_block(
+            *inputs, number, dual=dual, reverse=reverse, value=False, by_alpha=by_alpha, upstream=upstream
+        )
+        return results[1:]
     return torch.ops.jsgmath.gradient(upstream, *inputs, alphas, alpha, dual, reverse, implementation, by_alpha)
 
 

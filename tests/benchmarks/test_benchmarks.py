@@ -17,6 +17,7 @@ import pytest
 import torch
 
 import jsgmath.torch
+from benchmarks import __main__ as command
 from benchmarks import check, cpu, gpu, output, report, textbook, train
 from benchmarks.cases import ALPHA, KINDS, Case
 from benchmarks.clock import CpuClock
@@ -123,12 +124,26 @@ sys.exit(command.main(sys.argv[1:]))
     )  # fmt: skip
     assert (run.returncode, run.stderr) == (0, "")
     results = json.loads(file.read_text())
-    assert [r["implementation"] for r in results["records"]] == [*cpu.STANDARD, "jsgmath"]
+    assert [r["implementation"] for r in results["records"]] == [*cpu.STANDARD, "jsgmath", "jsgmath"]
     assert all(r["q20"] <= r["median"] <= r["q80"] for r in results["records"])
     left_out = [line for line in run.stdout.splitlines() if line.startswith("Left out: test_compiled")]
     assert len(left_out) == len(results["left_out"]) == 2
     assert all("no C++ compiler 'no-such-compiler'" in line for line in left_out)
-    assert "| import jsgmath.torch, after import torch" in run.stdout
+    for names in ("jsgmath, after import numpy", "jsgmath.torch, after import torch"):
+        assert f"| import {names}" in run.stdout
+
+
+def test_every_target_is_of_a_benchmark():
+    """Otherwise a row that is renamed would lose its target. A slower run misses it."""
+    sizes = {f"{rows} x {n}" for rows, n in cpu.ROWS_N}
+    assert {size for _, size in command.DIAGONAL} <= sizes
+    assert set(command.DENSE) == {f"{count} x {n}" for count, n in cpu.DENSE_SIZES}
+    what = "JSG of dense pairs, NumPy, 1 x 200"
+    times = {"jsgmath": 2.0, "textbook, eq. 9": 0.5, cpu.KL: 0.1}
+    records = [dict(what=what, implementation=i, median=t, q20=t, q80=t) for i, t in times.items()]
+    assert [line[-1] for line in command.lines(records)] == ["", ">= 0.167: yes", ""]
+    records[1]["median"] = 0.3
+    assert [line[-1] for line in command.lines(records)] == ["", ">= 0.167: NO", ""]
 
 
 class Off(torch.autograd.Function):

@@ -138,7 +138,7 @@ def test_broadcasting_strides_and_threads_change_no_bit(path, monkeypatch):
 
 
 def test_long_rows_are_correctly_rounded(path):
-    """More coordinates than a block of the core holds."""
+    """In a single row, columns fill the vectors of the core."""
     rng = np.random.default_rng(9)
     numbers = tuple(map(tuple, np.abs(rng.normal(size=(1000, 4))).tolist()))
     point = points.Point("jsg", "deasy", False, "var", "std", 0.3, numbers)
