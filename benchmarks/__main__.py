@@ -26,7 +26,8 @@ DIAGONAL = {
 }
 DENSE = {"1 x 2": 2, "1 x 10": 2, "100 x 3": 0.5, "100 x 10": 0.6, "80 x 20": 0.9, "10 x 64": 3, "1 x 200": 6}
 TARGETS = {
-    "JSG to N(0, I) with gradients, torch float32, 4096 x 256": 3,
+    "JSG to N(0, I) with gradients, torch float32, 4096 x 256": 5,
+    "JSG to N(0, I) with gradients, torch float32, 128 x 10": 2,
     **{f"JSG of two diagonal, NumPy, {form}, {size}": 1 / limit for (form, size), limit in DIAGONAL.items()},
     **{f"JSG of dense pairs, NumPy, {size}": 1 / limit for size, limit in DENSE.items()},
 }

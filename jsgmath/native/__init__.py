@@ -32,6 +32,7 @@ class Core(NamedTuple):
 
     diagonal: Any
     full: Any
+    tensors: Any
     copy: Any
     place: int
     instruction_set: str
@@ -54,10 +55,12 @@ def open_core(path: Path = HERE / LIBRARY, wanted: str = "") -> tuple[Core | Non
     arguments = [ctypes.c_char_p, *6 * [ctypes.c_void_p], ctypes.c_int32, ctypes.c_int32]
     library.jsgmath_diagonal.argtypes, library.jsgmath_full.argtypes = arguments, [*arguments, ctypes.c_void_p]
     library.jsgmath_diagonal.restype = library.jsgmath_full.restype = ctypes.c_int64
+    library.jsgmath_tensors.argtypes = [ctypes.c_char_p, ctypes.c_int32, ctypes.c_int32]
+    library.jsgmath_tensors.restype = None
     library.jsgmath_copy.restype = ctypes.c_int64
     library.jsgmath_copy.argtypes = [*2 * [ctypes.c_void_p], ctypes.c_int64, ctypes.c_double, ctypes.c_int32]
     place = names.index(wanted) if wanted else 0
-    functions = library.jsgmath_diagonal, library.jsgmath_full, library.jsgmath_copy
+    functions = library.jsgmath_diagonal, library.jsgmath_full, library.jsgmath_tensors, library.jsgmath_copy
     return Core(*functions, place, names[place]), f"instruction set {names[place]}, of {', '.join(names)}"
 
 

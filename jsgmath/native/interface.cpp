@@ -11,15 +11,18 @@
 
 #include "full.hpp"
 #include "sources.hpp"
+#include "tensors.hpp"
 
 extern "C" {
 Copy copy_plain;
 Evaluate diagonal_plain;
 EvaluateFull full_plain, single_plain;
+EvaluateTensors tensors_plain;
 #ifdef X86
 Copy copy_avx2, copy_avx512;
 Evaluate diagonal_avx2, diagonal_avx512;
 EvaluateFull full_avx2, full_avx512, single_avx2, single_avx512;
+EvaluateTensors tensors_avx2, tensors_avx512;
 #endif
 }
 
@@ -30,6 +33,7 @@ struct InstructionSet {
   Copy *copy;
   Evaluate *diagonal;
   EvaluateFull *full, *single;
+  EvaluateTensors *tensors;
   int64_t lanes;
 };
 
@@ -58,10 +62,11 @@ std::vector<InstructionSet> available() {
   std::vector<InstructionSet> sets;
 #ifdef X86
   const Vectors has;
-  if (has.avx512) sets.push_back({"avx512", copy_avx512, diagonal_avx512, full_avx512, single_avx512, 8});
-  if (has.avx2) sets.push_back({"avx2", copy_avx2, diagonal_avx2, full_avx2, single_avx2, 4});
+  if (has.avx512)
+    sets.push_back({"avx512", copy_avx512, diagonal_avx512, full_avx512, single_avx512, tensors_avx512, 8});
+  if (has.avx2) sets.push_back({"avx2", copy_avx2, diagonal_avx2, full_avx2, single_avx2, tensors_avx2, 4});
 #endif
-  sets.push_back({"plain", copy_plain, diagonal_plain, full_plain, single_plain, 2});
+  sets.push_back({"plain", copy_plain, diagonal_plain, full_plain, single_plain, tensors_plain, 2});
   return sets;
 }
 
@@ -136,4 +141,12 @@ EXPORT int64_t jsgmath_full(const Shape *shape, const double *mean1, const doubl
 // Copies numbers; returns 0 if all of them are finite and at least `smallest`.
 EXPORT int64_t jsgmath_copy(const double *from, double *to, int64_t count, double smallest, int32_t place) {
   return sets()[place].copy(from, to, count, smallest);
+}
+
+// Computes tensors by so many threads.
+EXPORT void jsgmath_tensors(const Tensors *asked, int32_t place, int32_t threads) {
+  Tensors tensors;
+  std::memcpy(&tensors, asked, sizeof tensors);
+  EvaluateTensors *evaluate = sets()[place].tensors;
+  shared(tensors.rows, threads, 1, [&](int64_t first, int64_t last) { return evaluate(tensors, first, last); });
 }

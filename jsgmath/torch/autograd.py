@@ -1,4 +1,4 @@
-"""The divergences as functions that torch differentiates, maps and compiles; `eager` and `triton` compute them.
+"""The divergences as functions that torch differentiates, maps and compiles; others of this folder compute them.
 
 The forward pass computes values and gradients together.  The backward pass returns these gradients where the gradient
 from above is 1, as after ``reduction="mean"``, and otherwise multiplies them by it (`rescaled`).  It computes them
@@ -17,14 +17,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C import (
-    _are_functorch_transforms_active,  # pyright: ignore[reportPrivateUsage]
-    _len_torch_dispatch_stack,  # pyright: ignore[reportPrivateUsage]
-)
+from torch._C import _are_functorch_transforms_active  # pyright: ignore[reportPrivateUsage]
 from torch._C._functorch import is_legacy_batchedtensor
 
 from jsgmath.torch.eager import diagonal
-from jsgmath.torch.typed import Asked, Function, work_type
+from jsgmath.torch.typed import Asked, Function, watched, work_type
 
 # Operators for torch.compile, which does not trace into them and keeps the strides of their inputs.  Eager code calls
 # the Python functions directly, because that is faster.
@@ -143,7 +140,7 @@ def with_check(alphas: Tensor) -> Tensor:
         return alphas
     if torch.compiler.is_compiling():
         return Checked.apply(alphas) if wants_gradients([alphas]) else torch.ops.jsgmath.checked(alphas)
-    if alphas.device.type == "cpu" and type(alphas) in (Tensor, torch.nn.Parameter) and not _len_torch_dispatch_stack():
+    if alphas.device.type == "cpu" and type(alphas) in (Tensor, torch.nn.Parameter) and not watched():
         with torch.no_grad():
             checked(alphas)
     return alphas
@@ -286,7 +283,7 @@ class Gradient(Function):
     def backward(ctx: Any, *by_gradients: Tensor) -> tuple[Tensor | None, ...]:
         tensors = ctx.saved_tensors
         alpha, dual, reverse, implementation, by_alpha = ctx.options
-        differentiable = load(implementation.replace("triton", "eager")).evaluate_block
+        differentiable = load(f"eager.{implementation.partition('.')[2]}").evaluate_block
         present = [i for i, x in enumerate(tensors) if x is not None]
         along = [
             x for x, there in zip(by_gradients, (True, True, tensors[3] is not None, by_alpha), strict=True) if there

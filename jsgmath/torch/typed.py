@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch._C import _len_torch_dispatch_stack  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
 
 if TYPE_CHECKING:
 
@@ -23,6 +24,11 @@ Asked = Sequence[Any]
 def work_type(x: Tensor) -> torch.dtype:
     """The type in which a divergence of tensors like x is computed: float32, or float64."""
     return torch.promote_types(x.dtype, torch.float32)
+
+
+def watched() -> bool:
+    """Whether a mode of torch sees every operator, as a tracer does; it would not see a call of the compiled core."""
+    return _len_torch_dispatch_stack() > 0
 
 
 functional: Any = torch.functional

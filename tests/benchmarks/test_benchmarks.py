@@ -270,7 +270,7 @@ def test_the_ways_to_train_have_the_same_loss_and_learn(monkeypatch):
     monkeypatch.setattr(train, "SWEEP", train.SWEEP[2:5])
     torch.manual_seed(3)
     losses = {name: torch.stack([next(way) for _ in range(40)]) for name, (_, way) in train.ways(few, "triton").items()}
-    assert len(losses) == 7
+    assert len(losses) == 8
     (together,) = (losses.pop(name) for name in list(losses) if "3 models" in name)
     # The second of them has alpha 0.3, so its first losses are those of the trainer, up to rounding.
     assert together[:5, 1].tolist() == pytest.approx(losses[train.OURS][:5].tolist(), rel=1e-4)
@@ -343,5 +343,5 @@ def test_nothing_is_measured_if_a_way_trains_another_model(monkeypatch):
     monkeypatch.setattr(train, "SWEEP", train.SWEEP[2:4])
     stack = train.stacked
     monkeypatch.setattr(train, "stacked", lambda dataset: (1.01 * losses for losses in stack(dataset)))
-    with pytest.raises(SystemExit, match=r"benchmarks\.train: the first losses of stacked are .*, but of eager"):
+    with pytest.raises(SystemExit, match=r"benchmarks\.train: the first losses of stacked are .*, but of one model"):
         train.measure(1, torch.device("cpu"))
