@@ -43,7 +43,7 @@ def evaluate(
     K, Y, trace1 = _factor(W, X, g1, g2, dual)
     *_, trace2 = _factor(V, _gram(V, f), g2, g1, dual)
     delta1, delta2 = (solve_triangular(x, difference, upper=False) for x in (tril1, tril2))
-    U1, U2, white, back = _whitened(K, _small(g2 * X), W, delta2, difference, tril1, tril2, g1, g2)
+    U1, U2, white, back = _whitened(K, W, delta2, difference, tril1, tril2, g1, g2)
     kappa, p = U2.mT @ white, U1.mT @ white
     zeta = terms.mean_product(g1, g2, delta2, kappa, W @ p)  # A kappa
     s = terms.mean_product(g2, g1, delta1, p, V @ kappa)
@@ -145,24 +145,26 @@ def _small(matrix: Tensor) -> Tensor:
 
 
 def _whitened(
-    K: Tensor, near: Tensor, W: Tensor, delta: Tensor, difference: Tensor,
+    K: Tensor, W: Tensor, delta: Tensor, difference: Tensor,
     tril1: Tensor, tril2: Tensor, g1: Tensor, g2: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Callable[[Tensor], Tensor]]:  # fmt: skip
     """``R^-1 L1``, ``R^-1 L2``, ``R^-1 (m1 - m2)`` and the function ``R'^-1 x``, where ``R R' = g1 S2 + g2 S1``.
 
-    R is computed from the factors, because ``L2 K`` has the condition of both together, except where the root K is
-    ``near`` I.
+    R is computed from the factors, because ``L2 K`` has the condition of both together.  Where that of K is small, L2
+    and K are used.
     """
     total = g1 * (tril2 @ tril2.mT) + g2 * (tril1 @ tril1.mT)
     R = Root.apply(total, g1.sqrt() * tril2, g2.sqrt() * tril1)
     identity = torch.eye(W.shape[-1], dtype=W.dtype, device=W.device).expand_as(W)
+    inverse = solve_triangular(K, identity, upper=False)
+    near = _inner(K, K) * _inner(inverse, inverse) < 1e4  # the square of a bound on K's condition
 
     def back(x: Tensor) -> Tensor:
         through = solve_triangular(tril2.mT, solve_triangular(K.mT, x, upper=True), upper=True)
         return torch.where(near, through, solve_triangular(R.mT, x, upper=True))
 
     U1, U2, white = (
-        torch.where(near, solve_triangular(K, x, upper=False), solve_triangular(R, y, upper=False))
+        torch.where(near, inverse @ x, solve_triangular(R, y, upper=False))
         for x, y in ((W, tril1), (identity, tril2), (delta, difference))
     )
     return U1, U2, white, back
