@@ -40,13 +40,13 @@ def evaluate(
     W, e = _quotient(tril1, tril2)
     V, f = _quotient(tril2, tril1)
     X = _gram(W, e)
-    R, Y, inverse, trace1 = _factor(W, X, g1, g2, dual)
+    K, Y, trace1 = _factor(W, X, g1, g2, dual)
     *_, trace2 = _factor(V, _gram(V, f), g2, g1, dual)
-    delta = solve_triangular(tril2, difference, upper=False)
-    kappa = torch.cholesky_solve(delta, R)
-    p, s = W.mT @ kappa, V @ kappa
-    zeta = terms.mean_product(g1, g2, delta, kappa, W @ p)  # A kappa
-    eta = V.mT @ s  # A^-1 kappa
+    delta1, delta2 = (solve_triangular(x, difference, upper=False) for x in (tril1, tril2))
+    U1, U2, white, back = _whitened(K, W, delta2, difference, tril1, tril2, g1, g2)
+    kappa, p = U2.mT @ white, U1.mT @ white
+    zeta = terms.mean_product(g1, g2, delta2, kappa, W @ p)  # A kappa
+    s = terms.mean_product(g2, g1, delta1, p, V @ kappa)
     kappa2, p2, zeta2, s2 = _square(kappa), _square(p), _square(zeta), _square(s)
     kl1, kl2, quadratic1, quadratic2 = terms.kl_terms(g1, g2, kappa2, p2, zeta2, s2, trace1, trace2, dual)
     results: list[Tensor | None] = [None] * 5
@@ -60,32 +60,32 @@ def evaluate(
     w1, w2 = factor * w1, factor * w2
     weights = w1, w2, g1, g2
     if dual:
-        Z = Y @ inverse
-        theta, phi = inverse @ zeta, inverse @ kappa
-        by_delta = terms.by_displacement(*weights, theta, phi)
-        by_Y, by_Z = terms.matrix_from_mean(*weights)
-        matrix = by_Y * Y + by_Z * Z
-        by_1 = matrix @ V.mT
-        left1 = left2 = kappa, theta, phi
-        right = terms.outer_from_mean(*weights, *left2, p, W.mT @ theta, W.mT @ phi)
-        by_weight = terms.weights_from_mean(*weights, _inner(Y, Y), _inner(kappa, theta))
-    else:
-        back = _gram(V.mT, f)  # V' V - I
-        by_delta = terms.by_displacement(*weights, zeta, eta)
-        by_X, by_back, by_Y = terms.matrix_to_mean(*weights)
-        matrix = by_back * back + by_Y * Y
-        by_1 = matrix @ V.mT + by_X * (W.tril(-1) + torch.diag_embed(e - f))
-        matrix = by_X * X + matrix
-        left1, left2 = (kappa, eta), (kappa, zeta)
-        right = terms.outer_to_mean(*weights, kappa, p, zeta, s)
-        by_weight = terms.weights_to_mean(*weights, _inner(X, Y), _inner(back, Y), quadratic1, quadratic2)
-    by_1 = by_1 + _outer(left1, right[len(left2) :])
-    by_2 = matrix + _outer(left2, right[: len(left2)])
-    if grad:
-        by_mean1, by_tril1, by_tril2 = (
-            solve_triangular(tril2.mT, x, upper=True) for x in (by_delta, by_1.tril(), -by_2.tril())
+        theta, phi = U1 @ p, U2 @ kappa
+        by_mean1 = back(terms.by_displacement(*weights, theta, phi))
+        left = white, theta, phi
+        inner = U2.mT @ theta
+        right = terms.outer_from_mean(*weights, kappa, inner, U2.mT @ phi, p, U1.mT @ theta, U1.mT @ phi)
+        by_weight = terms.weights_from_mean(*weights, _inner(Y, Y), _inner(kappa, inner))
+        D, over1, over2 = _differences(_small(X), X, K, U1, U2, W, V)
+        first = _from_mean(w1, w2, g1, g2, U1, U2, D, over1, tril1)
+        second = _from_mean(w2, w1, g2, g1, U2, U1, -D, -over2, tril2)
+        by_1, by_2 = (
+            back((matrix + _outer(left, y)).tril()) - torch.diag_embed(diagonal)
+            for (matrix, diagonal), y in ((first, right[3:]), (second, [-y for y in right[:3]]))
         )
-        results[1:4] = (x.to(result).to(dtype) for x in (by_mean1[..., 0], by_tril1.tril(), by_tril2.tril()))
+    else:
+        c, a, b = back(white), *(solve_triangular(x.mT, y, upper=True) for x, y in ((tril2, zeta), (tril1, s)))
+        by_mean1 = terms.by_displacement(*weights, a, b)
+        by_X, by_back, by_Y = terms.matrix_to_mean(*weights)
+        excess = _gram(V.mT, f)  # V' V - I
+        matrix = by_back * excess + by_Y * Y
+        by_1 = matrix @ V.mT + by_X * (W.tril(-1) + torch.diag_embed(e - f))
+        by_1, by_2 = (solve_triangular(tril2.mT, x.tril(), upper=True) for x in (by_1, by_X * X + matrix))
+        right = terms.outer_to_mean(*weights, kappa, p, zeta, s)
+        by_1, by_2 = by_1 + _outer((c, b), right[2:]), -by_2 - _outer((c, a), right[:2])
+        by_weight = terms.weights_to_mean(*weights, _inner(X, Y), _inner(excess, Y), quadratic1, quadratic2)
+    if grad:
+        results[1:4] = (x.to(result).to(dtype) for x in (by_mean1[..., 0], by_1.tril(), by_2.tril()))
     if by_alpha:
         results[4] = terms.by_alpha(factor, slope, kl1, kl2, by_weight).flatten().to(result)
     return results
@@ -115,48 +115,98 @@ def _gram(matrix: Tensor, excess: Tensor) -> Tensor:
 
 
 class Root(Function):
-    """The Cholesky factor of ``K = other I + weight W W' = I + M``, as a function of M.
+    """The lower Cholesky factor of ``A A' + B B'``, from a QR decomposition of ``A'`` on top of ``B'``.
 
-    It is the triangular factor of a QR decomposition of ``sqrt(weight) W'`` on top of ``sqrt(other) I``: forming K
-    would square the condition.  Where M is small, K is well conditioned and is factored itself, so that the factor is
-    exactly I where M vanishes.  ``M`` carries the derivatives.
+    Forming the sum would square the condition.  ``total``, the sum, only carries the derivatives.
     """
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(M: Tensor, W: Tensor, other: Tensor, weight: Tensor) -> Tensor:
-        identity = torch.eye(W.shape[-1], dtype=W.dtype, device=W.device)
-        stack = torch.cat([weight.sqrt() * W.mT, (other.sqrt() * identity).expand_as(W)], -2)
-        R: Tensor = linalg.qr(stack, mode="r").R
-        R = (R * torch.where(R.diagonal(dim1=-2, dim2=-1) < 0, -1.0, 1.0)[..., None]).mT
-        near = _inner(M, M) < 0.25
-        return torch.where(near, cholesky_ex(identity + torch.where(near, M, 0.0))[0], R).contiguous()
+    def forward(total: Tensor, A: Tensor, B: Tensor) -> Tensor:
+        R: Tensor = linalg.qr(torch.cat([A.mT, B.mT.expand_as(A)], -2), mode="r").R
+        return (R * torch.where(R.diagonal(dim1=-2, dim2=-1) < 0, -1.0, 1.0)[..., None]).mT.contiguous()
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         ctx.save_for_backward(output)
 
     @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None, None]:
         (R,) = ctx.saved_tensors
         inner = (R.mT @ upstream[0]).tril()
         inner = inner - 0.5 * torch.diag_embed(inner.diagonal(dim1=-2, dim2=-1))
         half = solve_triangular(R.mT, solve_triangular(R, inner, upper=False, left=False), upper=True)
-        return 0.5 * (half + half.mT), None, None, None
+        return 0.5 * (half + half.mT), None, None
 
 
-def _factor(W: Tensor, X: Tensor, other: Tensor, weight: Tensor, dual: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The Cholesky factor R of K, ``X K^-1``, ``K^-1`` and the sum over the pivots of K.
+def _small(matrix: Tensor) -> Tensor:
+    return _inner(matrix, matrix) < 0.25
+
+
+def _whitened(
+    K: Tensor, W: Tensor, delta: Tensor, difference: Tensor,
+    tril1: Tensor, tril2: Tensor, g1: Tensor, g2: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Callable[[Tensor], Tensor]]:  # fmt: skip
+    """``R^-1 L1``, ``R^-1 L2``, ``R^-1 (m1 - m2)`` and the function ``R'^-1 x``, where ``R R' = g1 S2 + g2 S1``.
+
+    R is computed from the factors, because ``L2 K`` has the condition of both together.  Where that of K is small, L2
+    and K are used.
+    """
+    total = g1 * (tril2 @ tril2.mT) + g2 * (tril1 @ tril1.mT)
+    R = Root.apply(total, g1.sqrt() * tril2, g2.sqrt() * tril1)
+    identity = torch.eye(W.shape[-1], dtype=W.dtype, device=W.device).expand_as(W)
+    inverse = solve_triangular(K, identity, upper=False)
+    near = _inner(K, K) * _inner(inverse, inverse) < 1e4  # the square of a bound on K's condition
+
+    def back(x: Tensor) -> Tensor:
+        through = solve_triangular(tril2.mT, solve_triangular(K.mT, x, upper=True), upper=True)
+        return torch.where(near, through, solve_triangular(R.mT, x, upper=True))
+
+    U1, U2, white = (
+        torch.where(near, inverse @ x, solve_triangular(R, y, upper=False))
+        for x, y in ((W, tril1), (identity, tril2), (delta, difference))
+    )
+    return U1, U2, white, back
+
+
+def _differences(
+    near: Tensor, X: Tensor, K: Tensor, U1: Tensor, U2: Tensor, W: Tensor, V: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """``D = U1 U1' - U2 U2'``, ``D U1'^-1`` and ``D U2'^-1``, which keep their digits where X is small."""
+    half = solve_triangular(K, torch.where(near, X, 0.0), upper=False)
+    D = torch.where(near, solve_triangular(K, half.mT, upper=False), U1 @ U1.mT - U2 @ U2.mT)
+    over2 = D @ K.mT
+    over1 = torch.where(near, over2 @ V.mT, U1 - U2 @ V.mT)
+    return D, over1, torch.where(near, over2, U1 @ W.mT - U2)
+
+
+def _from_mean(
+    w1: Tensor, w2: Tensor, g1: Tensor, g2: Tensor, U1: Tensor, U2: Tensor, D: Tensor, over: Tensor, tril: Tensor
+) -> tuple[Tensor, Tensor]:
+    """``R'`` times what the covariances contribute to the derivative of JSG* by ``L1 = tril``, plus ``diag(d)``; and d.
+
+    It is ``w1 g2^2 D U1 + w2 g1^2 U2 U2' over``, where ``over = D U1'^-1``.  The second term is also ``w2 (g1 U2 U2' U1
+    + g2 U1 - U1'^-1)``.  This form does not contain a quotient of the factors and is taken where it does not cancel.
+    The lower triangle of ``R'^-1 U1'^-1 = L1'^-1`` is its diagonal.
+    """
+    heavy = (g1 > 0.5) & ~_small(over)
+    product = U2 @ (U2.mT @ torch.where(heavy, g1 * U1, g1 * g1 * over)) + torch.where(heavy, g2 * U1, 0.0)
+    return w1 * g2 * g2 * (D @ U1) + w2 * product, torch.where(heavy, w2, 0.0)[..., 0] / tril.diagonal(dim1=-2, dim2=-1)
+
+
+def _factor(W: Tensor, X: Tensor, other: Tensor, weight: Tensor, dual: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """The Cholesky factor R of K, ``X K^-1`` and the sum over the pivots of K.
 
     Here ``K = I + weight X = other I + weight W W'``, ``R = I + weight C`` and ``R^-1 = I + weight H``, so that
     ``C R' + C' = X``.  C is computed from X where K is close to I, and from R elsewhere.
     """
     identity = torch.eye(X.shape[-1], dtype=X.dtype, device=X.device)
     M = weight * X
-    R = Root.apply(M, W, other, weight)
+    near = _small(M)
+    close = cholesky_ex(identity + torch.where(near, M, 0.0))[0]  # exactly I where M vanishes
+    R = torch.where(near, close, Root.apply(identity + M, weight.sqrt() * W, other.sqrt() * identity))
     r = R.diagonal(dim1=-2, dim2=-1)
-    near = _inner(M, M) < 0.25
     C = solve_triangular(R, torch.where(near, X, 0.0), upper=False).mT
     c = C.diagonal(dim1=-2, dim2=-1) * (r / (1 + r))
     C = torch.where(near, C.tril(-1) + torch.diag_embed(c), (R - identity) / torch.where(near, 1.0, weight))
@@ -164,12 +214,11 @@ def _factor(W: Tensor, X: Tensor, other: Tensor, weight: Tensor, dual: bool) -> 
     strict = H.tril(-1)
     part = strict / r[..., None]  # H_ij + weight H_ii H_ij, where the sum would cancel if K is large
     Y = torch.diag_embed(H.diagonal(dim1=-2, dim2=-1) * (1 + 1 / r)) + part + part.mT + weight * (strict.mT @ strict)
-    root = solve_triangular(R, identity.expand_as(R), upper=False)
     c = weight[..., 0] * C.diagonal(dim1=-2, dim2=-1)
     k = r * r
     pivots = (diagonal.gs if dual else diagonal.g)(c * (2 + c), k, k, 0.0).sum(-1)[..., None, None]
     strict = weight * (strict if dual else C.tril(-1))
-    return R, -Y, root.mT @ root, pivots + strict.square().sum((-2, -1), keepdim=True)
+    return R, -Y, pivots + strict.square().sum((-2, -1), keepdim=True)
 
 
 def _square(vector: Tensor) -> Tensor:
