@@ -108,7 +108,7 @@ def checked(alphas: Tensor) -> Tensor:
     """
     right = ((alphas >= 0) & (alphas <= 1)).all()
     if alphas.device.type != "cpu":
-        torch._assert_async(right, "alpha must lie in [0, 1]")  # pyright: ignore[reportPrivateImportUsage]
+        torch._assert_async(right, "alpha must lie in [0, 1]")  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
     elif not right:
         wrong = alphas[~((alphas >= 0) & (alphas <= 1))]
         raise ValueError(f"alpha must lie in [0, 1], got {wrong[0].item():g}")
@@ -244,7 +244,7 @@ class Divergence(Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         tensors, by_alpha = ctx.saved_tensors, ctx.needs_input_grad[4]
-        compute = compiled_gradient if torch.compiler.is_compiling() else Gradient.apply
+        compute: Callable[..., Any] = compiled_gradient if torch.compiler.is_compiling() else Gradient.apply
         gradients = compute(upstream, *tensors, *ctx.options, by_alpha)
         return *by_argument(ctx.needs_input_grad, tensors[4], *gradients), *[None] * 4
 
