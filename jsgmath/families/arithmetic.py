@@ -22,8 +22,6 @@ INFINITE = float("inf")
 
 FAR = 2.0**24
 """The ratio from which on `Arithmetic.times_g` writes g out."""
-SPLIT_TAILS = {24: special.split_tail(6), 53: special.split_tail(13)}
-"""The coefficients of `Arithmetic.tail`, by the number of bits."""
 
 
 class Arithmetic(ABC):
@@ -98,6 +96,8 @@ class Arithmetic(ABC):
 
     def tail(self, w: Array) -> Array:
         """``2 P(w)`` of `special.split_g`."""
+        from jsgmath.families.split_tails import SPLIT_TAILS  # here, because NumPy does not need them
+
         return special.polynomial(w, SPLIT_TAILS[self.bits(w)])
 
     def g_of(self, x: Array, k: Array) -> Array:
