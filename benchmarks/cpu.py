@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from threadpoolctl import threadpool_limits
+from torch import distributions as td
 
 import jsgmath
 from benchmarks import textbook
@@ -19,7 +20,10 @@ from verification import peers
 
 ALPHA = 0.3
 COMPILER = os.environ.get("CXX", "g++")  # the compiler that torch.compile calls
-sizes = pytest.mark.parametrize(("rows", "n"), [(128, 20), (4096, 256)])
+compiles = pytest.mark.filterwarnings(
+    "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning:torch"
+)
+sizes = pytest.mark.parametrize(("rows", "n"), [(128, 10), (128, 20), (4096, 256)])
 
 
 @pytest.fixture(autouse=True)
@@ -47,13 +51,16 @@ def measure(benchmark):
     return measure
 
 
+KL = "torch.distributions, KL"
 STANDARD = {
-    "jsgmath": lambda *tensors: jsg_standard_normal(*tensors, ALPHA, backend="eager", reduction="sum"),
+    "jsgmath": lambda *tensors: jsg_standard_normal(*tensors, ALPHA, reduction="sum"),
+    "torch operations": lambda *tensors: jsg_standard_normal(*tensors, ALPHA, backend="eager", reduction="sum"),
     "textbook": lambda *tensors: textbook.standard(*tensors, ALPHA).sum(),
-    "torch.distributions, KL": lambda *tensors: textbook.kl(*tensors).sum(),
+    KL: lambda *tensors: textbook.kl(*tensors).sum(),
 }
 DIAGONAL = {
-    "jsgmath": lambda *tensors: jsg_diagonal(*tensors, ALPHA, backend="eager", reduction="sum"),
+    "jsgmath": lambda *tensors: jsg_diagonal(*tensors, ALPHA, reduction="sum"),
+    "torch operations": lambda *tensors: jsg_diagonal(*tensors, ALPHA, backend="eager", reduction="sum"),
     "textbook": lambda *tensors: textbook.diagonal(*tensors, ALPHA).sum(),
 }
 
@@ -77,74 +84,140 @@ def test_diagonal(measure, implementation, rows, n):
     torch_step(measure, "JSG of two diagonal", implementation, DIAGONAL[implementation], 4, rows, n)
 
 
+def compiled_or_skip(function):
+    if not shutil.which(COMPILER):
+        pytest.skip(f"found no C++ compiler {COMPILER!r}, which torch.compile needs on a CPU; name one in CXX")
+    torch.compiler.reset()
+    return torch.compile(function, dynamic=False)
+
+
 @sizes
 @pytest.mark.parametrize(
     ("name", "functions", "count"),
     [("JSG to N(0, I)", STANDARD, 2), ("JSG of two diagonal", DIAGONAL, 4)],
     ids=["standard", "diagonal"],
 )
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning:torch")
+@compiles
 def test_compiled(measure, name, functions, count, rows, n):
-    if not shutil.which(COMPILER):
-        pytest.skip(f"found no C++ compiler {COMPILER!r}, which torch.compile needs on a CPU; name one in CXX")
-    torch.compiler.reset()
-    compiled = torch.compile(functions["textbook"], dynamic=False)
+    compiled = compiled_or_skip(functions["textbook"])
     torch_step(measure, name, "torch.compile of the textbook", compiled, count, rows, n)
 
 
-@pytest.mark.parametrize("rows_n", [(1, 1), (1, 10), (1000, 20), (10000, 50)], ids=lambda x: f"{x[0]}x{x[1]}")
-@pytest.mark.parametrize("form", ["var", "std", "logvar"])
-@pytest.mark.parametrize("implementation", ["jsgmath", "textbook"])
-def test_numpy_diagonal(measure, implementation, form, rows_n):
+def logits(*shape):
+    return lambda: [torch.randn(*shape, requires_grad=True)]
+
+
+def positive(count, *shape):
+    return lambda: [(0.2 + 4.8 * torch.rand(*shape)).requires_grad_() for _ in range(count)]
+
+
+FAMILIES = {
+    "Bernoulli": (lambda x: td.Bernoulli(logits=x), logits(100_000)),
+    "Poisson": (td.Poisson, positive(1, 100_000)),
+    "Gamma": (td.Gamma, positive(2, 100_000)),
+    "Dirichlet": (td.Dirichlet, positive(1, 10_000, 10)),
+    "Categorical": (lambda x: td.Categorical(logits=x), logits(64, 50_257)),
+}
+
+
+@pytest.mark.parametrize("implementation", ["jsgmath", "torch.distributions"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_families(measure, family, implementation):
+    torch.manual_seed(1)
+    kind, parameters = FAMILIES[family]
+    first, second = parameters(), parameters()
+    divergence = jsgmath.kl if implementation == "jsgmath" else td.kl_divergence
+
+    def step():
+        return torch.autograd.grad(divergence(kind(*first), kind(*second)).sum(), [*first, *second])
+
+    size = " x ".join(map(str, first[0].shape))
+    measure(f"KL of {family} with gradients, torch float32, {size}", implementation, step)
+
+
+FORMS = ["var", "std", "logvar"]
+ROWS_N = [(1, 1), (1, 10), (1000, 20), (10000, 50)]
+
+
+def numpy_pair(form, rows, n):
+    """Means and scales of two batches, ``m1, s1, m2, s2``."""
+    m1, logvar1, m2, logvar2 = np.random.default_rng(1).normal(size=(4, rows, n))
+    s1, s2 = ({"var": np.exp(x), "std": np.exp(x / 2), "logvar": x}[form] for x in (logvar1, logvar2))
+    return m1, s1, m2, s2
+
+
+def ours(m1, s1, m2, s2, form):
+    return jsgmath.jsg(jsgmath.Gaussian(m1, **{form: s1}), jsgmath.Gaussian(m2, **{form: s2}), ALPHA)
+
+
+def of_the_textbook(m1, s1, m2, s2, form, xp=np):
     """The textbook takes the form that is given: log-variances as the paper's code does, else variances."""
-    m1, logvar1, m2, logvar2 = np.random.default_rng(1).normal(size=(4, *rows_n))
-    scales = [{"var": np.exp(x), "std": np.exp(x / 2), "logvar": x}[form] for x in (logvar1, logvar2)]
+    if form == "logvar":
+        return peers.diagonal_loss(m1, s1, m2, s2, ALPHA, False, xp)
+    v1, v2 = (s1, s2) if form == "var" else (s1 * s1, s2 * s2)
+    return peers.diagonal_variances(m1, v1, m2, v2, ALPHA, xp)
 
-    def ours():
-        N1, N2 = (jsgmath.Gaussian(m, **{form: s}) for m, s in zip((m1, m2), scales, strict=True))
-        return jsgmath.jsg(N1, N2, ALPHA)
 
-    def other():
-        if form == "logvar":
-            return peers.diagonal_loss(m1, scales[0], m2, scales[1], ALPHA, dual=False)
-        v1, v2 = scales if form == "var" else (s * s for s in scales)
-        return peers.diagonal_variances(m1, v1, m2, v2, ALPHA)
+def kl_of_torch(m1, s1, m2, s2, form):
+    """KL, a different quantity, for scale."""
+    deviation = {"var": np.sqrt, "std": np.asarray, "logvar": lambda s: np.exp(s / 2)}[form]
+    return peers.torch_kl(m1, deviation(s1), m2, deviation(s2))
 
+
+NUMPY = {"jsgmath": ours, "textbook": of_the_textbook, KL: kl_of_torch}
+
+
+@pytest.mark.parametrize("rows_n", ROWS_N, ids=lambda x: f"{x[0]}x{x[1]}")
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("implementation", NUMPY)
+def test_numpy_diagonal(measure, implementation, form, rows_n):
+    arrays = numpy_pair(form, *rows_n)
     group = f"JSG of two diagonal, NumPy, {form}, {rows_n[0]} x {rows_n[1]}"
-    measure(group, implementation, ours if implementation == "jsgmath" else other)
+    measure(group, implementation, lambda: NUMPY[implementation](*arrays, form))
 
 
-@pytest.mark.parametrize(("count", "n"), [(1, 2), (1, 10), (100, 3), (100, 10), (80, 20), (10, 50), (10, 64), (1, 200)])
-@pytest.mark.parametrize("implementation", ["jsgmath", "textbook, eq. 9"])
+@pytest.mark.parametrize("rows_n", ROWS_N[2:], ids=lambda x: f"{x[0]}x{x[1]}")
+@pytest.mark.parametrize("form", ["var", "logvar"])
+@compiles
+def test_numpy_compiled(measure, form, rows_n):
+    """The textbook in torch float64, compiled."""
+    compiled = compiled_or_skip(lambda *tensors: of_the_textbook(*tensors, form, torch))
+    tensors = [torch.from_numpy(x) for x in numpy_pair(form, *rows_n)]
+    group = f"JSG of two diagonal, NumPy, {form}, {rows_n[0]} x {rows_n[1]}"
+    measure(group, "torch.compile of the textbook", lambda: compiled(*tensors))
+
+
+DENSE_SIZES = [(1, 2), (1, 10), (100, 3), (100, 10), (80, 20), (10, 64), (1, 200)]
+DENSE = {
+    "jsgmath": lambda *arrays: ours(*arrays, "cov"),
+    "textbook, eq. 9": lambda *arrays: peers.eq_9(*arrays, ALPHA, "deasy"),
+    KL: peers.torch_kl,
+}
+
+
+@pytest.mark.parametrize(("count", "n"), DENSE_SIZES)
+@pytest.mark.parametrize("implementation", DENSE)
 def test_numpy_dense(measure, implementation, count, n):
     rng = np.random.default_rng(1)
     (m1, m2), factors = rng.normal(size=(2, count, n)), rng.normal(size=(2, count, n, 2 * n))
     S1, S2 = factors @ factors.mT / n
+    group = f"JSG of dense pairs, NumPy, {count} x {n}"
+    measure(group, implementation, lambda: DENSE[implementation](m1, S1, m2, S2))
 
-    def ours():
-        return jsgmath.jsg(jsgmath.Gaussian(m1, cov=S1), jsgmath.Gaussian(m2, cov=S2), ALPHA)
 
-    def other():
-        return peers.eq_9(m1, S1, m2, S2, ALPHA, "deasy")
-
-    measure(f"JSG of dense pairs, NumPy, {count} x {n}", implementation, ours if implementation == "jsgmath" else other)
+PAIRWISE = {
+    "jsgmath": lambda mean, S: jsgmath.pairwise(jsgmath.Gaussian(mean, cov=S), ALPHA),
+    "textbook, eq. 9": lambda mean, S: [
+        peers.eq_9(mean[i : i + 1], S[i : i + 1], mean, S, ALPHA, "deasy") for i in range(len(mean))
+    ],
+}
 
 
 @pytest.mark.parametrize(("count", "n"), [(300, 5), (300, 20)])
-@pytest.mark.parametrize("implementation", ["jsgmath", "textbook, eq. 9"])
+@pytest.mark.parametrize("implementation", PAIRWISE)
 def test_numpy_pairwise(measure, implementation, count, n):
     rng = np.random.default_rng(1)
     mean, factor = rng.normal(size=(count, n)), rng.normal(size=(count, n, 2 * n))
     S = factor @ factor.mT / n
-
-    def ours():
-        return jsgmath.pairwise(jsgmath.Gaussian(mean, cov=S), ALPHA)
-
-    def other():
-        return [peers.eq_9(mean[i : i + 1], S[i : i + 1], mean, S, ALPHA, "deasy") for i in range(count)]
-
-    measure(
-        f"all pairs of full covariances, NumPy, {count} x {n}",
-        implementation,
-        ours if implementation == "jsgmath" else other,
-    )
+    group = f"all pairs of full covariances, NumPy, {count} x {n}"
+    measure(group, implementation, lambda: PAIRWISE[implementation](mean, S))

@@ -13,12 +13,16 @@ from numpy.typing import ArrayLike
 from jsgmath import special
 from jsgmath.hints import CONVENTIONS
 
+FLOAT64 = np.dtype(np.float64)
+
 
 def real_array(name: str, value: ArrayLike) -> np.ndarray:
     """Converts ``value`` to an array of float32 or float64, which is also the type of the results.
 
     float16 becomes float32, because few divergences fit into it, and integers become float64.
     """
+    if type(value) is np.ndarray and value.dtype == FLOAT64:
+        return value
     if not isinstance(value, np.ndarray) and type(value).__module__.partition(".")[0] == "torch":
         raise TypeError(f"{name} must be NumPy or plain numbers, got a torch tensor; tensors go to jsgmath.torch")
     if _has_mask(value):
@@ -50,6 +54,8 @@ def as_weight(name: str, alpha: ArrayLike) -> np.ndarray:
 
 def weight_array(name: str, alpha: ArrayLike) -> np.ndarray:
     """Converts a weight in [0, 1], or an array of weights, to an array of the same numbers."""
+    if isinstance(alpha, float) and 0 <= alpha <= 1:  # faster than NumPy's comparisons
+        return np.array(alpha)
     weight = real_array(name, alpha)
     if np.count_nonzero((weight >= 0) & (weight <= 1)) != weight.size:
         raise ValueError(f"{name} must lie in [0, 1], got {weight[~((weight >= 0) & (weight <= 1))].flat[0]}")
@@ -78,13 +84,13 @@ def check_dimensions(n1: int, n2: int) -> None:
 
 def common_shape(what: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
     """Returns the shape to which all ``shapes`` broadcast; the keys name their owners in the message."""
-    different = set(shapes.values())
-    if len(different) == 1:
-        return different.pop()
+    different = {shape for shape in shapes.values() if shape}  # () broadcasts with every shape
+    if len(different) < 2:
+        return different.pop() if different else ()
     try:
         return np.broadcast_shapes(*different)
     except ValueError:
-        found = [f"{shape} of {name}" for name, shape in shapes.items() if shape]  # () broadcasts with every shape
+        found = [f"{shape} of {name}" for name, shape in shapes.items() if shape]
         listed = f"{', '.join(found[:-1])} and {found[-1]}"
         raise ValueError(f"{what} {listed} do not broadcast; make them equal or 1") from None
 

@@ -5,10 +5,12 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from jsgmath.checks import common_shape, real_array
+from jsgmath import native
+from jsgmath.checks import FLOAT64, common_shape, real_array
 
 DIAGONAL = ("var", "logvar", "std")
 DENSE = ("cov", "scale_tril", "precision")
+MANY = 2000  # numbers; the core copies and checks so many faster than NumPy
 
 
 class Gaussian:
@@ -75,19 +77,19 @@ class Gaussian:
             self._form, scale, factor = _of_scipy(cov)
         mean, scale = real_array("mean", mean), real_array(self._form, scale)
         dtype = mean.dtype if mean.dtype == scale.dtype else np.result_type(mean, scale)
-        if np.count_nonzero(np.isfinite(mean)) != mean.size:
-            raise ValueError(f"mean must be finite, got {_first(mean, ~np.isfinite(mean))}")
+        mean = _checked_copy("mean", mean)
         if self._form in DIAGONAL:
-            _check_diagonal(self._form, scale)
-            if scale.shape[-1:] in ((), (1,)):  # one number for every dimension
-                scale = np.broadcast_to(scale, (*scale.shape[:-1], *(mean.shape[-1:] or (1,))))
+            scale, n = _checked_copy(self._form, scale), mean.shape[-1] if mean.ndim else 1
+            if scale.ndim == 0 or scale.shape[-1] == 1 != n:  # one number for every dimension
+                scale = np.broadcast_to(scale, (*scale.shape[:-1], n)).copy()
         else:
             if scale.ndim == 0 and mean.size == np.prod(mean.shape[:-1]):  # in one dimension
                 scale = scale.reshape(1, 1)
             _check_square(self._form, scale)
+            scale = _checked_copy(self._form, scale)
             scale = scale if self._form == "scale_tril" else _symmetric(self._form, scale)
-        self._mean = _freeze(_match_dimension(mean, scale, self._form).astype(dtype))
-        self._scale = _freeze(scale.astype(dtype))
+        self._mean = _freeze(_match_dimension(mean, scale, self._form).astype(dtype, copy=False))
+        self._scale = _freeze(scale.astype(dtype, copy=False))
         if factor is not None:
             self._factor = _freeze(factor.astype(np.float64))
         else:
@@ -212,26 +214,29 @@ def inverse_of_tril(factor: np.ndarray) -> np.ndarray:
     return solve_triangular(factor, np.broadcast_to(np.eye(factor.shape[-1]), factor.shape), lower=True)
 
 
-def _check_diagonal(form: str, scale: np.ndarray) -> None:
-    wanted, good = "positive and finite", (scale > 0) & (scale < np.inf)
-    if form == "logvar":
-        wanted, good = "finite", np.isfinite(scale)
-    if np.count_nonzero(good) != good.size:
-        raise ValueError(f"{form} must be {wanted}, got {_first(scale, ~good)}")
+def _checked_copy(name: str, array: np.ndarray) -> np.ndarray:
+    """A copy, in C order, of an array whose numbers must all be finite; variances and deviations positive as well."""
+    positive = name in ("var", "std")
+    if array.size >= MANY and native.CORE is not None and array.dtype == FLOAT64 and array.flags.c_contiguous:
+        copy, sound = native.copied(array, positive)
+    else:
+        copy, good = array.copy(), np.isfinite(array) & (array > 0) if positive else np.isfinite(array)
+        sound = np.count_nonzero(good) == good.size
+    if not sound:
+        good = np.isfinite(array) & ((array > 0) | (not positive))
+        raise ValueError(f"{name} must be {'positive and ' * positive}finite, got {_first(array, ~good)}")
+    return copy
 
 
 def _check_square(form: str, matrix: np.ndarray) -> None:
     if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2]:
         hint = "; pass a diagonal as var=" if form == "cov" else ""
         raise ValueError(f"{form} must have shape (..., n, n), got {matrix.shape}{hint}")
-    finite = np.isfinite(matrix)
-    if np.count_nonzero(finite) != finite.size:
-        raise ValueError(f"{form} must be finite, got {_first(matrix, ~finite)}")
 
 
 def _match_dimension(mean: np.ndarray, scale: np.ndarray, form: str) -> np.ndarray:
     n = scale.shape[-1]
-    mean = np.broadcast_to(mean, (n,)) if mean.ndim == 0 else mean
+    mean = np.broadcast_to(mean, (n,)).copy() if mean.ndim == 0 else mean
     if mean.shape[-1] != n:
         raise ValueError(f"mean has dimension {mean.shape[-1]} but {form} has {n}; they must be equal")
     if n == 0:
@@ -295,7 +300,7 @@ def _inverted(matrix: np.ndarray, rounding: float) -> bool:
 def _factor(form: str, matrix: np.ndarray) -> np.ndarray:
     """Lower Cholesky factor in float64; raises if the matrix has none."""
     eps = np.finfo(matrix.dtype).eps  # of the original type, so that a matrix singular in float32 is refused
-    matrix = matrix.astype(np.float64)
+    matrix = matrix.astype(np.float64, copy=False)
     diagonal = matrix.diagonal(axis1=-2, axis2=-1)
     if form == "scale_tril":
         upper = np.triu(matrix, 1)
@@ -308,10 +313,10 @@ def _factor(form: str, matrix: np.ndarray) -> np.ndarray:
         return matrix
     try:
         factor = np.linalg.cholesky(matrix)
+        definite = factor.diagonal(axis1=-2, axis2=-1) ** 2 > matrix.shape[-1] * eps * diagonal
     except np.linalg.LinAlgError:
-        factor = np.zeros_like(matrix)
-    pivots = factor.diagonal(axis1=-2, axis2=-1) ** 2
-    if not (pivots > matrix.shape[-1] * eps * abs(diagonal)).all():
+        factor = definite = np.zeros(1)
+    if np.count_nonzero(definite) != definite.size:
         smallest = np.linalg.eigvalsh(matrix).min()
         raise ValueError(
             f"{form} is not positive definite (smallest eigenvalue {smallest:.2g}); "

@@ -8,13 +8,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from jsgmath import native
 from jsgmath.torch import JSGLoss
 from vae.errors import UserError
 from vae.likelihood import Likelihood, error
 
 Divergence = Literal["jsg", "jsg-dual", "kl-qp", "kl-pq", "mmd"]
 MMDOf = Literal["z", "posterior-parameters"]
-Backend = Literal["auto", "eager", "triton", "reference"]
+Backend = Literal["auto", "eager", "native", "triton", "reference"]
 Gather = Callable[[Tensor], Tensor]
 TERMS = ("reconstruction", "divergence", "loss")
 
@@ -145,7 +146,11 @@ def prepare_backend(backend: Backend, device: torch.device) -> str:
     first one runs.
     """
     if backend == "auto":
-        return "triton" if device.type == "cuda" else "eager"
+        return "triton" if device.type == "cuda" else "native" if native.CORE else "eager"
+    if backend == "native" and device.type == "cuda":
+        raise UserError("--backend native computes on a CPU, and this machine has a GPU; use --backend triton")
+    if backend == "native" and native.CORE is None:
+        raise UserError(f"--backend native needs the compiled core, but {native.REASON}; use --backend eager")
     if backend != "triton" or device.type == "cuda":
         return backend
     if importlib.util.find_spec("triton") is None:

@@ -56,11 +56,11 @@ def diagonal_loss(m1, logvar1, m2, logvar2, alpha, dual, xp=np):
     return weighted_kl(N1, N2, G, alpha, dual, xp)
 
 
-def diagonal_variances(m1, v1, m2, v2, alpha):
+def diagonal_variances(m1, v1, m2, v2, alpha, xp=np):
     """JSG of diagonal Gaussians by eqs. 2, 8, 12, 13 and 16, from variances."""
     v = 1 / (alpha / v1 + (1 - alpha) / v2)
     m = v * (alpha * m1 / v1 + (1 - alpha) * m2 / v2)
-    kls = [((np.log(v / w) - 1 + w / v + (m - k) ** 2 / v) / 2).sum(-1) for k, w in ((m1, v1), (m2, v2))]
+    kls = [((xp.log(v / w) - 1 + w / v + (m - k) ** 2 / v) / 2).sum(-1) for k, w in ((m1, v1), (m2, v2))]
     return (1 - alpha) * kls[0] + alpha * kls[1]
 
 

@@ -138,6 +138,21 @@ class Symbolic(Arithmetic):
     def normal(self, x):
         return x
 
+    def finite(self, x):
+        return x
+
+    def quotient(self, factors, divisors=()):
+        return sp.prod(factors) / sp.prod(divisors)
+
+    def times_g(self, factors, x, numerators, denominators):
+        return sp.prod(factors) * (x - sp.log(sp.prod(numerators) / sp.prod(denominators)))
+
+    def average(self, w1, x, w2, y):
+        return w1 * x + w2 * y
+
+    def wide(self, x):
+        return x
+
     def log_ratio(self, excess, y, x):
         return sp.log(y / x)
 

@@ -20,6 +20,8 @@ MINUS_ONE, EXPONENTIAL = arb(2) ** -75.3, arb(2) ** -77.1
 X_ERROR, K_ERROR, LOW = 10.1 * EXPONENTIAL, 1.01 * EXPONENTIAL, 40 * U
 # Relative error of the kernels, and the low parts of what they return.
 KERNEL, KERNEL_LOW = arb(2) ** -69.2, 2200 * U
+# Relative error of the logarithm of a product, besides an absolute one of 2^-98.
+LOGARITHM = arb(2) ** -74
 FARTHEST = 262  # within the core's limits k lies between 2^-261 and 2^201
 
 
@@ -113,3 +115,32 @@ def test_the_core_rounds_by_a_bound_above_what_is_proved():
     for n in (1, 10**3, 10**6, 10**9):
         lost = U**2 * n * (1 + 2 * (KERNEL_LOW / U + 10 + n))
         assert KERNEL + 10 * OPERATION + lost < core_constant("BOUND") + core_constant("BOUND_SUM") * n**2
+
+
+def logarithm_error(m):
+    """Absolute error of `Product::logarithm` in diagonal.cpp, for a product without a power of two."""
+    f = Paired(m - 1, low=2 * U)
+    q = f / (f + 2.0)
+    w = q * q
+    return (q * (w * tail(w) + 2.0)).error
+
+
+def test_the_logarithm_of_a_product_keeps_the_bound():
+    def share(m):
+        return logarithm_error(m) / (LOGARITHM * m.log().abs_lower() + arb(2) ** -98)
+
+    prove(arb(1), share, ROOT_HALF, ROOT_TWO)
+    assert share(ROOT_HALF) > 0.3
+
+
+def test_the_core_rounds_by_a_bound_above_what_is_proved_where_logarithms_are_late():
+    """Half the sizes of all that is added, with Jeffreys' weights, is at most six times (value + n)."""
+    for x in (-0.9999, -0.5, -0.1, 1e-3, 0.4, 1.0, 2.14, 5.0, 1e6):
+        log = math.log1p(x)
+        assert abs(x) + abs(log) <= 4 * (x - log) + 2
+    product = 300 * U**2  # of a pair and one whose low part is at most LOW
+    largest = (X_ERROR + K_ERROR + 10 * OPERATION).max(LOGARITHM + product + 10 * OPERATION)
+    assert 0.9 * core_constant("BOUND_LATE") > 6 * largest
+    for n in (1, 10**3, 10**6, 10**9):
+        lost = 6 * U**2 * n * (1 + 2 * (LOW / U + 10 + n))
+        assert 6 * largest + lost < core_constant("BOUND_LATE") + core_constant("BOUND_SUM") * n**2

@@ -120,8 +120,10 @@ def test_the_committed_table_is_what_the_command_says(tmp_path):
             allowed = 0.02 if key[2] in {kind for _, kind in SCALAR} else 0.25
             near = not EXTENDED or np.abs(got - want).max(initial=0) <= allowed
         elif table == 1:
-            # Rounding errors differ with another libm or BLAS, so only their size is compared.
-            near = len(got) == len(want) and ((got <= 3 * want + 5) & (want <= 3 * got + 5)).all()
+            # Rounding errors differ with another libm or BLAS, so only their size is compared.  Those of covariances
+            # are the largest of a few; between two versions of NumPy they were seen to differ by a factor of 4.
+            factor = 3 if key[2] in {kind for _, kind in SCALAR} else 10
+            near = len(got) == len(want) and ((got <= factor * want + 5) & (want <= factor * got + 5)).all()
         else:
             near = got[:-1].sum() <= 3 * want[:-1].sum() + 5 and want[:-1].sum() <= 3 * got[:-1].sum() + 5
         assert near, f"{key}: the file says {want}, but the command {got}; run python -m verification.ulps"

@@ -20,6 +20,8 @@ Weight = Any  # an array, or a float
 INFINITE = float("inf")
 
 
+FAR = 2.0**24
+"""The ratio from which on `Arithmetic.times_g` writes g out."""
 SPLIT_TAILS = {24: special.split_tail(6), 53: special.split_tail(13)}
 """The coefficients of `Arithmetic.tail`, by the number of bits."""
 
@@ -38,6 +40,8 @@ class Arithmetic(ABC):
     where: Callable[[Any, Any, Any], Array]
     stack: Callable[[Any, int], Array]
     broadcast: Callable[[Array, tuple[int, ...]], Array]
+    moderate = False
+    """Whether all parameters are known to be far from the ends of the range."""
 
     def __init__(self, library: str, xp: Any):
         self.library, self.xp = library, xp
@@ -47,6 +51,10 @@ class Arithmetic(ABC):
     @abstractmethod
     def work(self, x: Array) -> Array:
         """Converts an array to the precision of the computation."""
+
+    def wide(self, x: Array) -> Array:
+        """The same, for formulas whose intermediate results may leave the range of the parameters' type."""
+        return self.work(x)
 
     @abstractmethod
     def array(self, x: Any, like: Array) -> Array:
@@ -75,6 +83,10 @@ class Arithmetic(ABC):
     def constant(self, x: Array) -> Array:
         """Returns ``x`` without derivatives."""
         return x
+
+    def for_numbers(self, arrays: Sequence[Array], alpha: float | None, low: float, high: float) -> "Arithmetic":
+        """The arithmetic for these parameters; a faster one if all of them lie between two limits."""
+        return self
 
     def quiet(self) -> AbstractContextManager[Any]:
         """Silences the warnings of NumPy about intermediate overflows; the other libraries give none."""
@@ -172,7 +184,7 @@ class Arithmetic(ABC):
         k = y / x
         f, _, log_rest = special.split(excess, k, self.clamp, self.log_rest)
         sound = (k > float(self.xp.finfo(k.dtype).tiny)) & (k < INFINITE)
-        return self.where(sound, self.log1p(f) + log_rest, 2 * self.log(y**0.5 / x**0.5))
+        return self.where(sound, self.log1p(f) + log_rest, self.log(y) - self.log(x))
 
     def excess(self, y: Array, x: Array) -> Array:
         """``y/x - 1`` of positive numbers, also where their difference is too small for a normal number."""
@@ -201,6 +213,75 @@ class Arithmetic(ABC):
         scaled = x * (2.0 ** ((self.bits(x) + 1) // 2) + 1)
         high = scaled - (scaled - x)
         return high, x - high
+
+    def exponent(self, x: Weight) -> Any:
+        """The e for which x is ``2**e`` times a number in [1/2, 1), without derivatives."""
+        return math.frexp(x)[1] if type(x) is float else self.xp.frexp(self.constant(x))[1]
+
+    def scaled(self, x: Weight, e: Any) -> Any:
+        """``x 2**e``"""
+        return math.ldexp(x, e) if type(x) is float else self.xp.ldexp(x, e)
+
+    def quotient(self, factors: Sequence[Weight], divisors: Sequence[Weight] = ()) -> Array:
+        """The product of the factors, divided by the divisors; only the result may leave the range."""
+        value: Any = 1.0
+        e: Any = 0
+        for x in factors:
+            own = self.exponent(x)
+            value, e = value * self.scaled(x, -own), e + own
+        for x in divisors:
+            own = self.exponent(x)
+            value, e = value / self.scaled(x, -own), e - own
+        return self.scaled(value, e)
+
+    def average(self, w1: Weight, x: Array, w2: Weight, y: Array) -> Array:
+        """``w1 x + w2 y``, of positive numbers and weights whose sum is 1; rounding leaves it within the range."""
+        mean = w1 * x + w2 * y
+        low, high = self.xp.minimum(x, y), self.xp.maximum(x, y)
+        return self.where((mean > 0) & (mean < INFINITE), mean, self.where(mean > 0, high, low))
+
+    def difference_of_products(
+        self, x1: Array, y1: tuple[Array, Array], x2: Array, y2: tuple[Array, Array]
+    ) -> tuple[Array, Array, Array]:
+        """Three numbers whose product is ``x1 y1 - x2 y2``, which may leave the range; the first is at most 2 in size.
+
+        Each y is a number with its rounding error.  The products are computed in twice the precision.
+        """
+        a1, a2, b1, b2 = (self.exponent(z) for z in (x1, x2, y1[0], y2[0]))
+        u1, u2, v1, v2 = (self.scaled(z, -e) for z, e in ((x1, a1), (x2, a2), (y1[0], b1), (y2[0], b2)))
+        (high1, low1), (high2, low2) = self.product(u1, v1), self.product(u2, v2)
+        low1, low2 = low1 + u1 * self.scaled(y1[1], -b1), low2 + u2 * self.scaled(y2[1], -b2)
+        limit = 2 * self.bits(high1)  # of a product that is so much smaller nothing remains
+        shift = self.clamp(a2 + b2 - a1 - b1, -limit, limit)
+        high2, low2 = self.scaled(high2, shift), self.scaled(low2, shift)
+        first = abs(high1) >= abs(high2)
+        top = abs(self.where(first, high1, high2))
+        relative = ((high1 - high2) + (low1 - low2)) / self.where(top == 0, 1.0, top)
+        return relative, abs(self.where(first, x1, x2)), abs(self.where(first, y1[0], y2[0]))
+
+    def times_g(
+        self, factors: Sequence[Weight], x: Array, numerators: Sequence[Array], denominators: Sequence[Array]
+    ) -> Array:
+        """The product of the factors and ``g(x)``, where ``1 + x`` is a ratio of products, which may leave the range.
+
+        Far from 1 it is written out, where nothing cancels.
+        """
+        factor, k = self.quotient(factors), self.quotient(numerators, denominators)
+        near = (k < FAR) & (k > 1 / FAR)
+        log_k = total(map(self.log, numerators)) - total(map(self.log, denominators))
+        large = self.quotient([*factors, *numerators], denominators)
+        far = large - self.where(large < INFINITE, factor * (1 + log_k), 0.0)
+        return self.where(near, factor * self.g_of(self.where(near, x, 0.0), self.where(near, k, 1.0)), far)
+
+    def combined(self, *terms: tuple[Weight, Callable[[], Array]]) -> Any:
+        """The sum of numbers times weights; those whose weight is the number 0 are not computed."""
+        found = [(w, x()) for w, x in terms if not (isinstance(w, float) and w == 0.0)]
+        return sum(x if isinstance(w, float) and w == 1.0 else self.weighted(w, x) for w, x in found)
+
+    def less(self, x: Array, y: Array, log_x: Array, log_y: Array) -> Array:
+        """``x - y``, of two numbers that may leave the range, given the logarithms of their sizes."""
+        both = (abs(x) == INFINITE) & (x == y)
+        return self.where(both, self.where(log_x > log_y, x, -x), self.where(both, 0.0, x) - self.where(both, 0.0, y))
 
     def bits(self, x: Array) -> int:
         """The length of the significand of an array's numbers."""
@@ -254,6 +335,9 @@ class TorchArithmetic(Arithmetic):
     def work(self, x: Array) -> Array:
         return x.to(self.xp.promote_types(x.dtype, self.xp.float32))
 
+    def wide(self, x: Array) -> Array:
+        return self.work(x) if x.device.type == "mps" else x.double()  # which has no 64 bits
+
     def array(self, x: Any, like: Array) -> Array:
         return self.xp.as_tensor(x, dtype=like.dtype if isinstance(x, float) else None, device=like.device)
 
@@ -285,6 +369,16 @@ class TorchArithmetic(Arithmetic):
     def taken(self, x: Array, place: Array) -> Array:
         return x.gather(-1, place)
 
+    def scaled(self, x: Weight, e: Any) -> Any:
+        if isinstance(x, float):
+            return super().scaled(x, e)
+        limit = math.frexp(self.xp.finfo(x.dtype).max)[1] - 1
+        half = e >> 1
+        for part in (half, e - half):
+            part = self.xp.as_tensor(part, dtype=x.dtype, device=x.device)
+            x = x * self.xp.exp2(part.clamp(-limit, limit))
+        return x
+
     def clamp(self, x: Array, low: float, high: float) -> Array:
         return x.clamp(low, high)
 
@@ -294,12 +388,76 @@ class TorchArithmetic(Arithmetic):
         kind = computed.Compiled if self.xp.compiler.is_compiling() else computed.Computed
         return kind.apply(compute, *arrays)
 
+    def for_numbers(self, arrays: Sequence[Array], alpha: float | None, low: float, high: float) -> Arithmetic:
+        if alpha is None or 0 < min(alpha, 1 - alpha) < 2.0**-12:
+            return self
+        if self.xp.compiler.is_compiling() or any(type(x) is not self.xp.Tensor or x.is_cuda for x in arrays):
+            return self
+        try:
+            for x in arrays:
+                least, largest = self.xp.aminmax(x.detach())
+                if not (low <= least.item() and largest.item() <= high):
+                    return self
+        except RuntimeError:  # torch.func and tracers have no numbers yet
+            return self
+        return arithmetic("torch, of moderate numbers")
+
+
+class ModerateArithmetic(TorchArithmetic):
+    """The same for parameters on a CPU of which no product leaves the range."""
+
+    moderate = True
+
+    def wide(self, x: Array) -> Array:
+        return self.work(x)
+
+    def finite(self, x: Array) -> Array:
+        return x
+
+    def normal(self, x: Array) -> Array:
+        return x
+
+    def log_ratio(self, excess: Array, y: Array, x: Array) -> Array:
+        f, _, log_rest = special.split(excess, y / x, self.clamp, self.log_rest)
+        return self.log1p(f) + log_rest
+
+    def excess(self, y: Array, x: Array) -> Array:
+        return (y - x) / x
+
+    def quotient(self, factors: Sequence[Weight], divisors: Sequence[Weight] = ()) -> Array:
+        value: Any = None
+        for x in factors:
+            if not (isinstance(x, float) and x == 1.0):
+                value = x if value is None else value * x
+        value = 1.0 if value is None else value
+        for x in divisors:
+            value = value / x
+        return value
+
+    def difference_of_products(
+        self, x1: Array, y1: tuple[Array, Array], x2: Array, y2: tuple[Array, Array]
+    ) -> tuple[Array, Any, Any]:
+        (high1, low1), (high2, low2) = self.product(x1, y1[0]), self.product(x2, y2[0])
+        return (high1 - high2) + (low1 - low2 + (x1 * y1[1] - x2 * y2[1])), 1.0, 1.0
+
+    def times_g(
+        self, factors: Sequence[Weight], x: Array, numerators: Sequence[Array], denominators: Sequence[Array]
+    ) -> Array:
+        return self.quotient([self.g_of(x, self.quotient(numerators, denominators)), *factors])
+
+    def average(self, w1: Weight, x: Array, w2: Weight, y: Array) -> Array:
+        return y if isinstance(w1, float) and w1 == 0.0 else w1 * x + w2 * y
+
+    def less(self, x: Array, y: Array, log_x: Any, log_y: Any) -> Array:
+        return x - y
+
 
 class JaxArithmetic(Arithmetic):
     def __init__(self):
         import jax
 
         super().__init__("JAX", jax.numpy)
+        self.stopped, self.bitcast = jax.lax.stop_gradient, jax.lax.bitcast_convert_type
 
     def work(self, x: Array) -> Array:
         x = self.xp.asarray(x)
@@ -316,6 +474,30 @@ class JaxArithmetic(Arithmetic):
 
     def clamp(self, x: Array, low: float, high: float) -> Array:
         return self.xp.clip(x, low, high)
+
+    def constant(self, x: Array) -> Array:
+        return self.stopped(x)
+
+    def exponent(self, x: Weight) -> Any:
+        # By the bits, which compile in less time than jax.numpy's frexp; a number too small for them counts as 0.
+        if type(x) is float:
+            return super().exponent(x)
+        width, places, bias = self.layout(x)
+        bits = self.bitcast(self.stopped(x), width)
+        return self.xp.clip(((bits >> places) & (2 * bias + 1)) - bias, 1 - bias, bias - 1)
+
+    def scaled(self, x: Weight, e: Any) -> Any:
+        if type(x) is float:
+            return super().scaled(x, e)
+        width, places, bias = self.layout(x)
+        half = self.xp.asarray(e, width) >> 1
+        for part in (half, e - half):
+            x = x * self.bitcast((self.xp.clip(part, 1 - bias, bias) + bias).astype(width) << places, x.dtype)
+        return x
+
+    def layout(self, x: Array) -> tuple[str, int, int]:
+        """The integers of the same length, where the exponent begins, and what is added to it."""
+        return ("int32", 23, 127) if x.dtype == "float32" else ("int64", 52, 1023)
 
     def log_rest(self, x: Array) -> Array:
         # A quotient of equal numbers is not always 1 in compiled code.
@@ -349,7 +531,8 @@ MADE: dict[str, Arithmetic] = {}  # not functools.cache: torch.compile ignores i
 def arithmetic(library: str) -> Arithmetic:
     """The `Arithmetic` of ``"NumPy"``, ``"torch"`` or ``"JAX"``."""
     if library not in MADE:
-        MADE[library] = {"NumPy": NumPyArithmetic, "torch": TorchArithmetic, "JAX": JaxArithmetic}[library]()
+        kinds = {"NumPy": NumPyArithmetic, "torch": TorchArithmetic, "JAX": JaxArithmetic}
+        MADE[library] = kinds.get(library, ModerateArithmetic)()
     return MADE[library]
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from jsgmath import formula
 from jsgmath.checks import check_dimensions, check_pair, common_shape, real_array
-from jsgmath.families.arithmetic import Array, Weight, library_of, total
+from jsgmath.families.arithmetic import Arithmetic, Array, Weight, library_of, total
 from jsgmath.families.distribution import Distribution
 from jsgmath.hints import Convention
 
@@ -47,6 +47,8 @@ class Family(Distribution):
     """How many independent draws make one; the divergences are multiplied by it."""
     kept: dict[str, Any] | None = None
     """Intermediate results of one computation, if this is a copy made for it."""
+    chosen: Arithmetic | None = None
+    """The arithmetic of one computation, if this is a copy made for it."""
 
     def __init__(self, event_dim: int = 0, **parameters: Any):
         libraries = {library for library in map(library_of, parameters.values()) if library}
@@ -62,6 +64,23 @@ class Family(Distribution):
             for name, x in self.parameters.items():
                 self.arithmetic.check_kind(name, x)
         common_shape("shapes", {name: tuple(x.shape) for name, x in self.parameters.items()})
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        return self.chosen or super().arithmetic
+
+    @property
+    def moderate(self) -> tuple[float, float]:
+        """The limits between which no product of parameters leaves the range of float32."""
+        return 2.0**-12, 2.0**12
+
+    def once(self, name: str, compute: Callable[[], Any]) -> Any:
+        """``compute()``, which one computation needs more than once."""
+        if self.kept is None:
+            return compute()
+        if name not in self.kept:
+            self.kept[name] = compute()
+        return self.kept[name]
 
     def check(self, name: str, wanted: str, good: Callable[[Array], Array]) -> None:
         """Checks the values of a parameter, if it was given and is NumPy's; reading others would wait for a device."""
@@ -137,13 +156,26 @@ class Family(Distribution):
         other.parameters = {name: x[index] for name, x in other.parameters.items()}
         return other
 
-    @abstractmethod
-    def to_mean(self, other: Any, own: Weight, weight: Weight) -> Array:
-        """``KL(self||G)`` per member; in G self has the weight ``own`` and other has ``weight``."""
+    def work(self, x: Array) -> Array:
+        """Converts an array to the precision of the computation."""
+        return self.arithmetic.wide(x)
 
     @abstractmethod
-    def from_mean(self, other: Any, own: Weight, weight: Weight) -> Array:
-        """``KL(G||self)`` per member, with the arguments of `to_mean`."""
+    def to_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
+        """``times KL(self||G)`` per member; in G self has the weight ``own`` and other has ``weight``.
+
+        The product may be finite although the divergence is not.
+        """
+
+    @abstractmethod
+    def from_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
+        """``times KL(G||self)`` per member, with the arguments of `to_mean`."""
+
+    def direct(self, other: Any) -> Array | None:
+        """``KL(self||other)`` of moderate parameters, with less work, or None."""
+
+    def direct_slopes(self, other: Any) -> list[Array] | None:
+        """The derivatives of `direct` by the one parameter of self, and by that of other, or None."""
 
     @abstractmethod
     def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
@@ -169,11 +201,13 @@ class Family(Distribution):
         ``(w1 weight - w2 own) H_G (theta_2 - theta_1)`` for JSG*.
         """
 
-    def terms(self, other: Any, g1: Weight, g2: Weight, dual: bool) -> tuple[Array, Array]:
-        """The two KL divergences whose weighted sum is JSG or JSG* [1, eqs. 8, 10]."""
+    def terms(
+        self, other: Any, g1: Weight, g2: Weight, dual: bool, w1: Weight = 1.0, w2: Weight = 1.0
+    ) -> tuple[Array, Array]:
+        """The two KL divergences whose weighted sum is JSG or JSG* [1, eqs. 8, 10], times their weights."""
         if dual:
-            return self.from_mean(other, g1, g2), other.from_mean(self, g2, g1)
-        return self.to_mean(other, g1, g2), other.to_mean(self, g2, g1)
+            return self.from_mean(other, g1, g2, w1), other.from_mean(self, g2, g1, w2)
+        return self.to_mean(other, g1, g2, w1), other.to_mean(self, g2, g1, w2)
 
     def skew(self, other: Self, alpha: Any, convention: Convention, dual: bool) -> Array:
         """JSG or JSG* between two batches of one class and library."""
@@ -197,7 +231,7 @@ class Family(Distribution):
     def weights(self, other: Self, name: str, alpha: Any, convention: Convention) -> tuple[Array, Array, Array, Array]:
         """``w1, w2, g1, g2`` with axes for the components, after all checks of the pair."""
         m, like, alpha = self.arithmetic, next(iter(self.parameters.values())), self.checked_weight(other, name, alpha)
-        w1, w2 = (m.work(m.array(w, like)) for w in (1 - alpha, alpha))
+        w1, w2 = (self.work(m.array(w, like)) for w in (1 - alpha, alpha))
         return w1, w2, *formula.mean_weights(w1, w2, convention == "deasy")[:2]
 
     def checked_weight(self, other: Self, name: str, alpha: Any) -> Weight:
@@ -235,24 +269,41 @@ class Divergence:
     def operands(self, arrays: Sequence[Array]) -> tuple[Family, Family, Weight, Weight, Weight, Weight, int]:
         """The two batches, ``w1, w2, g1, g2``, and the derivative of ``g2`` by alpha."""
         members = [copy.copy(kind) for kind in self.kinds]
-        found = iter(arrays)
+        given = iter(arrays)
         for member, names in zip(members, self.names, strict=True):
-            member.parameters, member.kept = {name: next(found) for name in names}, {}
-        alpha: Weight = self.alpha
-        if alpha is None:
-            alpha = members[0].arithmetic.work(arrays[-1])
-        g1, g2, slope = formula.mean_weights(1 - alpha, alpha, self.reverse)
-        return members[0], members[1], 1 - alpha, alpha, g1, g2, slope
+            member.parameters, member.kept = {name: next(given) for name in names}, {}
+        m = members[0].arithmetic.for_numbers(arrays, self.alpha, *members[0].moderate)
+        for member in members:
+            member.chosen = m
+            member.parameters = {name: member.work(x) for name, x in member.parameters.items()}
+        arrays = [*(x for member in members for x in member.parameters.values()), *map(members[0].work, given)]
+        w1: Weight = 1 - arrays[-1] if self.alpha is None else 1 - self.alpha
+        w2: Weight = arrays[-1] if self.alpha is None else self.alpha
+        if self.alpha is None:
+            dtype = m.result_type(*arrays[:-1])
+            w1, w2 = m.rounded(w1, dtype), m.rounded(w2, dtype)
+        g1, g2, slope = formula.mean_weights(w1, w2, self.reverse)
+        return members[0], members[1], w1, w2, g1, g2, slope
+
+    def of_kl(self, first: Family, second: Family) -> tuple[Family, Family] | None:
+        """The distributions whose KL divergence is to be computed by `Family.direct`, if it may be."""
+        if first.arithmetic.moderate and self.reverse and self.alpha in (0, 1):
+            return (first, second) if (self.alpha == 0) != self.dual else (second, first)
+        return None
 
     def value(self, arrays: Sequence[Array]) -> Array:
         first, second, w1, w2, g1, g2, _ = self.operands(arrays)
+        pair = self.of_kl(first, second)
+        found = pair and pair[0].direct(pair[1])
+        if found is not None:
+            return found
         if self.alpha is None:
             m = first.arithmetic
-            kl1, kl2 = first.terms(second, g1, g2, self.dual)
-            return formula.skew(w1, w2, m.where(w1 == 0, 0 * w1, kl1), m.where(w2 == 0, 0 * w2, kl2))
+            term1, term2 = first.terms(second, g1, g2, self.dual, w1, w2)
+            return m.where(w1 == 0, 0 * w1, term1) + m.where(w2 == 0, 0 * w2, term2)
         pairs = ((w1, first, second, g1, g2), (w2, second, first, g2, g1))
         needed = [
-            w * (N.from_mean(M, own, weight) if self.dual else N.to_mean(M, own, weight))
+            N.from_mean(M, own, weight, w) if self.dual else N.to_mean(M, own, weight, w)
             for w, N, M, own, weight in pairs
             if w
         ]
@@ -260,6 +311,11 @@ class Divergence:
 
     def derivatives(self, arrays: Sequence[Array], needed: Sequence[bool]) -> list[Array | None]:
         first, second, w1, w2, g1, g2, slope = self.operands(arrays)
+        pair = self.of_kl(first, second)
+        both = pair and pair[0].direct_slopes(pair[1])
+        if both is not None:
+            ordered = both if pair and pair[0] is first else both[::-1]
+            return [x if one else None for x, one in zip(ordered, needed, strict=True)]
         found: list[Array | None] = []
         asked = iter(needed)
         for names, N, M, own_w, other_w, own, weight in (
@@ -268,7 +324,14 @@ class Divergence:
         ):
             wanted = [next(asked) for _ in names]
             slopes: dict[str, Array] = N.slopes(M, own_w, other_w, own, weight, self.dual) if any(wanted) else {}
-            found += [slopes[name] if one else None for name, one in zip(names, wanted, strict=True)]
+            found += [
+                slopes[name] + 0 * N.parameters[name]
+                if one and isinstance(slopes[name], int)
+                else slopes[name]
+                if one
+                else None
+                for name, one in zip(names, wanted, strict=True)
+            ]
         if self.alpha is None:
             by_alpha = None
             if next(asked):

@@ -13,9 +13,10 @@ sum_{j<m} log(x+j)``.  The two terms ``x log x - x`` then contribute, without th
     (y+m) gs(d/(x+m)) - y gs(d/x) = -y g(-m d/((x+m) y)) - m g(d/(x+m)),      d = y - x
 """
 
+import math
 from fractions import Fraction
 
-from jsgmath.families.arithmetic import Arithmetic, Array
+from jsgmath.families.arithmetic import INFINITE, Arithmetic, Array, Weight
 
 SHIFT = 12
 """For x from here on, Stirling's series gives 64 bits with the coefficients below."""
@@ -36,24 +37,25 @@ def shift_and_terms(m: Arithmetic, x: Array) -> tuple[int, int]:
 def digamma_less(m: Arithmetic, x: Array, y: Array, d: Array) -> Array:
     """``psi(y) - psi(x)`` for positive x and y, ``d = y - x``, as a sum of terms of one sign and of small ones."""
     shift, terms = shift_and_terms(m, x)
-    total = d / x / y
+    large, small = m.xp.maximum(x, y), m.xp.minimum(x, y)
+    total = m.quotient([d], [large, small])
     for j in range(1, shift):
-        total = total + d / (x + j) / (y + j)
+        total = total + d / (large + j) / (small + j)
     x, y = x + shift, y + shift
-    u, v = 1 / (x * x), 1 / (y * y)
+    u, v = (1 / x) * (1 / x), (1 / y) * (1 / y)
     value, quotient = 0 * u, 0 * v  # of the series as a polynomial of u, and its divided difference
     for n in range(terms, 0, -1):
         c = (2 * n - 1) * COEFFICIENTS[n - 1]
         quotient = quotient * v + value
         value = value * u + c.numerator / c.denominator
     quotient = quotient * v + value
-    return total + m.log_ratio(d / x, y, x) + d / x / y * (0.5 + (1 / x + 1 / y) * quotient)
+    return total + m.log_ratio(d / x, y, x) + d / (large + shift) / (small + shift) * (0.5 + (1 / x + 1 / y) * quotient)
 
 
 def trigamma_times(m: Arithmetic, x: Array, d: Array) -> Array:
     """``psi'(x) d`` for positive x."""
     shift, terms = shift_and_terms(m, x)
-    total = d / x / x
+    total = m.quotient([d], [x, x])
     for j in range(1, shift):
         total = total + d / (x + j) / (x + j)
     x = 1 / (x + shift)
@@ -64,12 +66,20 @@ def trigamma_times(m: Arithmetic, x: Array, d: Array) -> Array:
     return total + d * x * (1 + x * (0.5 + x * value))
 
 
-def bregman(m: Arithmetic, x: Array, y: Array, d: Array) -> Array:
-    """``B_phi(y:x)`` for positive x and y, ``d = y - x``."""
+def bregman(m: Arithmetic, times: Weight, x: Array, y: Array, d: Array) -> Array:
+    """``times B_phi(y:x)`` for positive x and y, ``d = y - x``."""
+    # It is linear in a y that is far larger than x, and the rest of log(x)/2 if x is far larger.
+    unit, largest = 2.0**-8, float(m.xp.finfo(y.dtype).max)
+    large_y = (y > unit * largest) & (x < 2.0**-64 * y)
+    large_x = (x > unit * largest) & (y < 2.0**-64 * x)
+    factor = m.where(large_y, unit, 1 + 0 * y)
+    beyond = m.where(large_x, times * (-0.5 * math.log(unit)), 0 * x)
+    d, times = d * m.where(large_x, unit, factor), times / factor
+    x, y = x * m.where(large_x, unit, 1.0), y * factor
     large = (x >= SHIFT) & (y >= SHIFT)
-    shifted = _shifted(m, *(m.where(large, one, small) for one, small in ((1.0, x), (1.0, y), (0.0, d))))
+    shifted = _shifted(m, times, *(m.where(large, one, small) for one, small in ((1.0, x), (1.0, y), (0.0, d))))
     x, y = m.where(large, x, x + SHIFT), m.where(large, y, y + SHIFT)
-    return m.g_of(d / x, y / x) / 2 + (d / x) * (d / y) * _series(1 / x, 1 / y) + shifted
+    return times * (m.g_of(d / x, y / x) / 2 + (d / x) * (d / y) * _series(1 / x, 1 / y)) + shifted + beyond
 
 
 def bregman_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, more_y: Array, more_d: Array) -> Array:
@@ -82,24 +92,26 @@ def bregman_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, mor
     near = m.where(large, 1.0, x), m.where(large, 1.0, y), m.where(large, 0.0, d)
     shifted = _shifted_less(m, *near, *(m.where(large, 0.0, z) for z in more))
     x, y = m.where(large, x, x + SHIFT), m.where(large, y, y + SHIFT)
-    return _g_less(m, x, y, d, *more) / 2 + _remainder_less(x, y, d, *more) + shifted
+    return _g_less(m, x, y, d, *more) / 2 + _remainder_less(m, x, y, d, *more) + shifted
 
 
-def _shifted(m: Arithmetic, x: Array, y: Array, d: Array) -> Array:
-    """``B_phi(y:x) - B_phi(y+m:x+m)``"""
+def _shifted(m: Arithmetic, times: Weight, x: Array, y: Array, d: Array) -> Array:
+    """``times (B_phi(y:x) - B_phi(y+m:x+m))``"""
     far = m.g_of(d / (x + SHIFT), (y + SHIFT) / (x + SHIFT))
-    mixed = m.g_of(-SHIFT / (x + SHIFT) * (d / y), x / y * ((y + SHIFT) / (x + SHIFT)))
-    xs, ys = (m.stack([z + j for j in range(SHIFT)], -1) for z in (x, y))
+    mixed = m.times_g([y], -m.quotient([d, float(SHIFT)], [y, x + SHIFT]), [x, y + SHIFT], [y, x + SHIFT])
+    xs, ys = (m.stack([z + j for j in range(1, SHIFT)], -1) for z in (x, y))
     near = m.g_of(d[..., None] / xs, ys / xs).sum(-1)
-    return near - SHIFT * far - y * mixed
+    first = m.times_g([times], d / x, [y], [x])
+    return first + m.where(first < INFINITE, times * ((near - mixed) - SHIFT * far), 0.0)
 
 
 def _g_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, more_y: Array, more_d: Array) -> Array:
     """``g(e) - g(e') = g(z) + z e'``: ``e = d/x``, ``e' = (d + more_d)/(x + more_x)``, ``1 + z = (1+e)/(1+e')``."""
     other_x, other_y = x + more_x, y + more_y
     near = (2 * d < x) & (2 * d > -x)
-    z = m.where(near, d * more_x - more_d * x, y * more_x - more_y * x) / x / other_y
-    return m.g_of(z, 1 + z) + z * ((d + more_d) / other_x)
+    share = more_x / x
+    z = m.where(near, d / other_y * share - more_d / other_y, y / other_y * share - more_y / other_y)
+    return m.g_of(z, 1 + z) + m.quotient([z, d + more_d], [other_x])
 
 
 def _shifted_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, more_y: Array, more_d: Array) -> Array:
@@ -109,22 +121,30 @@ def _shifted_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, mo
     xs, ys = (m.stack([z + j for j in range(SHIFT)], -1) for z in (x, y))
     near = _g_less(m, xs, ys, *(z[..., None] for z in (d, more_x, more_y, more_d))).sum(-1)
     far = _g_less(m, far_x, far_y, d, more_x, more_y, more_d)
+    share, far_ratio = more_x / other_x, far_x / far_other_y
     step = m.where(
         (2 * d < x) & (2 * d > -x),
-        d * (far_x * more_y + more_x * other_y) - more_d * far_x * y,
-        more_x * y * far_other_y - more_y * x * far_other_x,
+        d / y * (far_ratio * (more_y / other_x) + share * (other_y / far_other_y)) - more_d / other_x * far_ratio,
+        share - more_y / y * (x / other_x) * (far_other_x / far_other_y),
     )
-    z = -SHIFT / far_x * (step / y / other_x / far_other_y)
-    e = -SHIFT / far_other_x * ((d + more_d) / other_y)
-    k = other_x / other_y * (far_other_y / far_other_x)
-    mixed = y * (m.g_of(z, 1 + z) + z * e) - more_y * m.g_of(e, k)
+    z = -SHIFT / far_x * step
+    moved = (d + more_d) / far_other_x
+    e = -m.quotient([d + more_d, float(SHIFT)], [far_other_x, other_y])
+    of_other = m.times_g([more_y], e, [other_x, far_other_y], [other_y, far_other_x])
+    mixed = y * m.g_of(z, 1 + z) - z * SHIFT * (y / other_y) * moved - of_other
     return near - SHIFT * far - mixed
 
 
-def _remainder_less(x: Array, y: Array, d: Array, more_x: Array, more_y: Array, more_d: Array) -> Array:
-    """``d^2 v - (d + more_d)^2 v'``, where v is `_series` over x y; every step also computes its difference."""
+def _remainder_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, more_y: Array, more_d: Array) -> Array:
+    """``d^2 v - (d + more_d)^2 v'``, where v is `_series` over x y; every step also computes its difference.
+
+    Lengths are measured in the larger of x and y, so that their squares stay in the range.
+    """
+    unit = m.xp.maximum(x, y)
+    d, more_d = d / unit, more_d / unit
+    share_x, share_y = more_x / x, more_y / y
     x, y, other_x, other_y = 1 / x, 1 / y, 1 / (x + more_x), 1 / (y + more_y)
-    less_x, less_y = more_x * x * other_x, more_y * y * other_y
+    less_x, less_y = share_x * other_x, share_y * other_y
     total, term, power = 0 * other_x, other_x, other_x
     total_less, term_less, power_less = 0 * less_x, less_x, less_x
     for p in range(1, 2 * len(COEFFICIENTS)):
@@ -134,7 +154,8 @@ def _remainder_less(x: Array, y: Array, d: Array, more_x: Array, more_y: Array, 
             total_less = total_less + c.numerator * term_less / c.denominator
         power, power_less = power * other_x, power * less_x + power_less * x
         term, term_less = other_y * term + (p + 1) * power, y * term_less + less_y * term + (p + 1) * power_less
-    product, product_less = other_x * other_y, less_x * y + other_x * less_y
+    product = (unit * other_x) * (unit * other_y)
+    product_less = (unit * less_x) * (unit * y) + (unit * other_x) * (unit * less_y)
     value_less = product_less * (total + total_less) + product * total_less
     return d * d * value_less - more_d * (2 * d + more_d) * (product * total)
 

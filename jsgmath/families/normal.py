@@ -16,6 +16,9 @@ class Normal(Family):
     def __init__(self, mean: Array, std: Array, event_dim: int = 0):
         super().__init__(event_dim, mean=mean, std=std)
 
+    def work(self, x: Array) -> Array:
+        return self.arithmetic.work(x)
+
     def canonical(self, other: Self) -> Canonical:
         """The scalars ``log_r1, r1, r2, e1, e2, d1, d2`` of `formula.py`; the ratios r are within the range."""
         m = self.arithmetic
@@ -25,13 +28,17 @@ class Normal(Family):
         log_r1 = 2 * m.log_ratio(delta / s2, s1, s2)
         return log_r1, m.normal(q1 * q1), m.normal(q2 * q2), e1, e2, mean / s1, mean / s2
 
-    def terms(self, other: Any, g1: Weight, g2: Weight, dual: bool) -> tuple[Array, Array]:
+    def terms(
+        self, other: Any, g1: Weight, g2: Weight, dual: bool, w1: Weight = 1.0, w2: Weight = 1.0
+    ) -> tuple[Array, Array]:
         m = self.arithmetic
         log_r1, r1, r2, e1, e2, d1, d2 = self.canonical(other)
         e1, e2 = m.used(g2, e1), m.used(g1, e2)
         if dual:
-            return formula.from_mean(g1, g2, log_r1, r1, r2, e1, e2, m.used(g2, d1), m.used(g1, d2), gs=m.gs)
-        return formula.to_mean(g1, g2, log_r1, r1, r2, e1, e2, m.used(g1, d1), m.used(g2, d2), g=m.g)
+            found = formula.from_mean(g1, g2, log_r1, r1, r2, e1, e2, m.used(g2, d1), m.used(g1, d2), gs=m.gs)
+        else:
+            found = formula.to_mean(g1, g2, log_r1, r1, r2, e1, e2, m.used(g1, d1), m.used(g2, d2), g=m.g)
+        return w1 * found[0], w2 * found[1]
 
     def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
         """By `formula.py`, in a unit of length in which nothing leaves the range before the derivatives do.
@@ -74,11 +81,11 @@ class Normal(Family):
         normal = distributions.Normal(mean, std)
         return distributions.Independent(normal, self.event_dim) if self.event_dim else normal
 
-    def to_mean(self, other: Any, own: Weight, weight: Weight) -> Array:
-        return self.terms(other, own, weight, dual=False)[0]
+    def to_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
+        return times * self.terms(other, own, weight, dual=False)[0]
 
-    def from_mean(self, other: Any, own: Weight, weight: Weight) -> Array:
-        return self.terms(other, own, weight, dual=True)[0]
+    def from_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
+        return times * self.terms(other, own, weight, dual=True)[0]
 
     def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         return self.mean_of([self, other], [own, weight])

@@ -5,6 +5,9 @@ from typing import Any, Self
 from jsgmath.families.arithmetic import INFINITE, Array, Weight
 from jsgmath.families.base import Family
 
+HUGE = 2.0**64
+"""A ratio of rates that is so large plus 1 is the same."""
+
 
 class Poisson(Family):
     r"""Poisson distributions, :math:`p(x) = e^{-\lambda} \lambda^x / x!` on x = 0, 1, 2, ...
@@ -20,6 +23,7 @@ class Poisson(Family):
         TypeError, ValueError: the rate is not an array of real numbers that are non-negative and finite.
 
     Accuracy: within 1 ulp, compared with 60 digits, for rates that are near or far (``verification/test_families.py``).
+        Without an 80-bit long double: 5 ulp were measured, 123 for rates of 1e-300, and no NaN.
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 
@@ -37,63 +41,85 @@ class Poisson(Family):
         The logarithm is that of 1 where a rate is zero.
         """
         m = self.arithmetic
-        l1, l2 = m.work(self.parameters["rate"]), m.work(other.parameters["rate"])
+        l1, l2 = self.work(self.parameters["rate"]), self.work(other.parameters["rate"])
         zero = (l1 == 0) | (l2 == 0)
         s1, s2 = m.where(zero, 1.0, l1), m.where(zero, 1.0, l2)
-        return l1, l2, m.log_ratio(m.excess(s2, s1), s2, s1), m.power(l1, own) * m.power(l2, weight)
+        return l1, l2, m.log_ratio(m.excess(s2, s1), s2, s1), m.finite(m.power(l1, own) * m.power(l2, weight))
 
-    def to_mean(self, other: Any, own: Weight, weight: Weight) -> Array:
+    def direct(self, other: Self) -> Array:
+        m, x, y = self.arithmetic, self.work(self.parameters["rate"]), self.work(other.parameters["rate"])
+        return m.times_g([x], (y - x) / x, [y], [x])
+
+    def direct_slopes(self, other: Self) -> list[Array]:
+        m, x, y = self.arithmetic, self.work(self.parameters["rate"]), self.work(other.parameters["rate"])
+        return [m.log_ratio((x - y) / y, x, y), (y - x) / y]
+
+    def to_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
         m = self.arithmetic
         l1, _, log_ratio, mean = self.rates(other, own, weight)
-        t = weight * log_ratio
+        value = self.divergence(l1, mean, weight * log_ratio, times)
+        return m.where(l1 == 0, times * mean, m.where(mean == 0, INFINITE, value))
+
+    def from_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
+        m = self.arithmetic
+        l1, _, log_ratio, mean = self.rates(other, own, weight)
+        value = self.divergence(mean, l1, -weight * log_ratio, times)
+        return m.where(mean == 0, times * l1, m.where(l1 == 0, INFINITE, value))
+
+    def divergence(self, x: Array, y: Array, t: Array, times: Weight) -> Array:
+        """``times KL(x||y)`` of positive rates with ``y = x exp(t)``."""
+        m = self.arithmetic
         near, small = m.near(t)
-        value = m.where(near, l1 * m.g_of(m.expm1(small), m.exp(small)), mean - l1 - l1 * t)
-        return m.where(l1 == 0, mean, m.where(mean == 0, INFINITE, value))
+        far = times * (y - x) - times * x * t
+        return m.where(near, times * x * m.g_of(m.expm1(small), m.exp(small)), far)
 
-    def from_mean(self, other: Any, own: Weight, weight: Weight) -> Array:
+    def beyond(self, times: Weight, x: Array, mean: Array, t: Array, unit: Array) -> Array:
+        """``times (mean - x)/unit``, for ``mean = x exp(t)``, without cancellation."""
         m = self.arithmetic
-        l1, _, log_ratio, mean = self.rates(other, own, weight)
-        t = weight * log_ratio
-        near, small = m.near(-t)
-        value = m.where(near, mean * m.g_of(m.expm1(small), m.exp(small)), l1 - mean + mean * t)
-        return m.where(mean == 0, l1, m.where(l1 == 0, INFINITE, value))
+        near, small = m.near(t)
+        return m.where(near, m.quotient([times, x, m.expm1(small)], [unit]), m.quotient([times, mean - x], [unit]))
 
-    def beyond(self, l1: Array, mean: Array, t: Array) -> Array:
-        """``mean - l1``, for ``mean = l1 exp(t)``, without cancellation."""
-        near, small = self.arithmetic.near(t)
-        return self.arithmetic.where(near, l1 * self.arithmetic.expm1(small), mean - l1)
-
-    def differences(self, other: Self, own: Weight, weight: Weight) -> tuple[Array, ...]:
-        """The rates of self, of other and of G, what G's exceeds the others by, and the logarithm of the ratio."""
+    def differences(
+        self, other: Self, own: Weight, weight: Weight, w1: Weight, w2: Weight, unit: Array
+    ) -> tuple[Array, ...]:
+        """What G's rate exceeds those of self and of other by, times weights, and the logarithm of their ratio."""
         m = self.arithmetic
         l1, l2, log_ratio, mean = self.rates(other, own, weight)
-        from1, from2 = (self.beyond(x, mean, t) for x, t in ((l1, weight * log_ratio), (l2, -own * log_ratio)))
         zero1, zero2 = l1 == 0, l2 == 0
-        from1, from2 = (m.where(zero1 | zero2, mean - x, y) for x, y in ((l1, from1), (l2, from2)))
-        log_ratio = m.where(zero1 & ~zero2, INFINITE, m.where(zero2 & ~zero1, -INFINITE, log_ratio))
-        return l1, l2, mean, from1, from2, log_ratio
+        from1, from2 = (
+            m.where(zero1 | zero2, m.quotient([w, mean - x], [unit]), self.beyond(w, x, mean, t, unit))
+            for w, x, t in ((w1, l1, weight * log_ratio), (w2, l2, -own * log_ratio))
+        )
+        return from1, from2, m.where(zero1 & ~zero2, INFINITE, m.where(zero2 & ~zero1, -INFINITE, log_ratio))
 
     def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
         m = self.arithmetic
-        l1, _, mean, from1, from2, log_ratio = self.differences(other, own, weight)
+        l1, _, _, mean = self.rates(other, own, weight)
         zero1 = l1 == 0
         divisor = m.where(zero1, 1.0, l1)
         if dual:
-            w = own * (w1 * weight - w2 * own)
-            value = (m.weighted(w, mean * log_ratio) - w1 * from1) / divisor
-            # mean/l1 and its logarithm are infinite at l1 = 0; of their products that with the logarithm is the larger.
-            infinite = 0 * value + INFINITE
+            from1, from2, log_ratio = self.differences(other, own, weight, w1, 1.0, divisor)
+            w, k = own * (w1 * weight - w2 * own), mean / divisor
+            # Where k is large, from1 is w1 k, but for the rounding.
+            far = m.quotient([m.weighted(w, log_ratio) - w1, mean], [divisor])
+            value = m.where(k > HUGE, far, m.weighted(w, k * log_ratio) - from1)
+            # k and its logarithm are infinite at l1 = 0; of their products that with the logarithm is the larger.
+            infinite = 0 * l1 + INFINITE
             limit = m.choice(w == 0.0, -m.weighted(w1 * (own < 1), infinite), m.weighted(w, infinite))
             return {"rate": m.where(zero1, m.where(from2 == 0, w1 + 0 * l1, limit), value)}
-        difference = m.weighted(w1 * own, from1) + m.weighted(w2 * own, from2)
-        by_mean = m.where(zero1 & (difference < 0), -INFINITE, difference / divisor)
+        far = mean / divisor > HUGE
+        unit, rest = m.where(far, 1.0, divisor), m.where(far, divisor, 1.0)
+        from1, from2, log_ratio = self.differences(other, own, weight, w1 * own, w2 * own, unit)
+        difference = from1 + from2
+        by_mean = m.where(zero1 & (difference < 0), -INFINITE, difference / rest)
         return {"rate": by_mean - m.weighted(w1 * weight, log_ratio)}
 
     def slope_of_weight(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> Array:
-        _, _, mean, from1, from2, log_ratio = self.differences(other, own, weight)
+        mean = self.rates(other, own, weight)[3]
+        from1, from2, log_ratio = self.differences(other, own, weight, w1, w2, 1 + 0 * mean)
         if dual:
-            return (w1 * weight - w2 * own) * (mean * log_ratio) * log_ratio
-        return (w1 * from1 + w2 * from2) * log_ratio
+            return (w1 * weight - w2 * own) * mean * log_ratio * log_ratio
+        return (from1 + from2) * log_ratio
 
     def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         return self.like(other, rate=self.rates(other, own, weight)[3])

@@ -10,6 +10,7 @@ import ctypes
 import math
 import os
 import struct
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +32,8 @@ class Core(NamedTuple):
 
     diagonal: Any
     full: Any
+    tensors: Any
+    copy: Any
     place: int
     instruction_set: str
 
@@ -52,10 +55,13 @@ def open_core(path: Path = HERE / LIBRARY, wanted: str = "") -> tuple[Core | Non
     arguments = [ctypes.c_char_p, *6 * [ctypes.c_void_p], ctypes.c_int32, ctypes.c_int32]
     library.jsgmath_diagonal.argtypes, library.jsgmath_full.argtypes = arguments, [*arguments, ctypes.c_void_p]
     library.jsgmath_diagonal.restype = library.jsgmath_full.restype = ctypes.c_int64
+    library.jsgmath_tensors.argtypes = [ctypes.c_char_p, ctypes.c_int32, ctypes.c_int32]
+    library.jsgmath_tensors.restype = None
+    library.jsgmath_copy.restype = ctypes.c_int64
+    library.jsgmath_copy.argtypes = [*2 * [ctypes.c_void_p], ctypes.c_int64, ctypes.c_double, ctypes.c_int32]
     place = names.index(wanted) if wanted else 0
-    return Core(
-        library.jsgmath_diagonal, library.jsgmath_full, place, names[place]
-    ), f"instruction set {names[place]}, of {', '.join(names)}"
+    functions = library.jsgmath_diagonal, library.jsgmath_full, library.jsgmath_tensors, library.jsgmath_copy
+    return Core(*functions, place, names[place]), f"instruction set {names[place]}, of {', '.join(names)}"
 
 
 def chosen_core() -> tuple[Core | None, str]:
@@ -77,6 +83,13 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def copied(array: np.ndarray, positive: bool) -> tuple[np.ndarray, bool]:
+    """A copy of a float64 array in C order, and whether all its numbers are finite, and positive if that is asked."""
+    assert CORE is not None
+    copy, smallest = np.empty(array.shape), math.ulp(0.0) if positive else -sys.float_info.max
+    return copy, CORE.copy(array.ctypes.data, copy.ctypes.data, array.size, smallest, CORE.place) == 0
 
 
 def diagonal(

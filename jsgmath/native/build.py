@@ -33,7 +33,8 @@ def _beside(name: str) -> ModuleType:
 
 _sources = _beside("sources")
 HERE, LIBRARY = _sources.HERE, _sources.LIBRARY
-TRANSLATED = ["ratio", "split_g", "split_gs", "mean_weights", "shares", "to_mean", "from_mean", "skew"]
+TRANSLATED = ["ratio", "split_g", "split_gs", "mean_weights", "shares", "to_mean", "from_mean", "skew", "to_mean_grad",
+              "from_mean_grad", "to_mean_by_alpha", "from_mean_by_alpha"]  # fmt: skip
 # The bounds need sums and products as they stand; the two others let the compiler make vectors of a choice.
 STRICT = ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 OPTIONS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", *STRICT]
@@ -46,6 +47,8 @@ X86 = PLAIN | {
 # Terms of the series, first those whose coefficients are pairs; verification/README.md has what they leave out.
 TAIL_PAIRS, TAIL = 3, 11
 EXP_PAIRS, EXP = 6, 10
+SHORT_TAIL, SHORT_EXP = 6, 8  # for results in floats
+CIRCLE = 10  # of sine and cosine, for noise
 
 
 def compiler() -> list[str] | None:
@@ -75,7 +78,12 @@ def build(target: Path = HERE / LIBRARY, command: list[str] | None = None, machi
         tasks = [("interface", "interface.cpp", ["-DX86"] if sets is X86 else [])]
         tasks += [
             (f"{kind}_{name}", f"{kind}.cpp", [*options, f"-DNAME={kind}_{name}"])
-            for kind in ("full", "diagonal")
+            for kind in ("full", "diagonal", "copy")
+            for name, options in sets.items()
+        ]
+        tasks += [
+            (f"{kind}_{name}", source, [*options, "-DONE_LANE", f"-DNAME={kind}_{name}"])
+            for kind, source in (("single", "full.cpp"), ("tensors", "tensors.cpp"))
             for name, options in sets.items()
         ]
 
@@ -89,10 +97,20 @@ def build(target: Path = HERE / LIBRARY, command: list[str] | None = None, machi
             objects = list(pool.map(compiled, tasks))
         made = work / target.name
         _run([*command, "-shared", "-pthread", *map(str, objects), "-o", str(made)])
+        if made.suffix == ".dll":
+            _remove_time(made)
         temporary = target.with_name(f".{target.name}.{os.getpid()}")
         shutil.copyfile(made, temporary)
         temporary.replace(target)
     return target
+
+
+def _remove_time(library: Path) -> None:
+    """Sets the time of linking in a library for Windows to 0, so that another build gives the same bytes."""
+    content = bytearray(library.read_bytes())
+    (header,) = struct.unpack_from("<I", content, 0x3C)
+    content[header + 8 : header + 12] = bytes(4)
+    library.write_bytes(content)
 
 
 def _run(command: list[str]) -> None:
@@ -119,12 +137,20 @@ def constants_header() -> str:
     lines = ["#pragma once", '#include "pair.hpp"']
     for name, series, pairs in (("TAIL", tail, TAIL_PAIRS), ("EXP", exp, EXP_PAIRS)):
         lines += [f"const int {name}_PAIRS_COUNT = {pairs}, {name}_COUNT = {len(series) - pairs};"]
-        lines += [f"constexpr Pair {name}_PAIRS[] = {{{', '.join(map(_pair, reversed(series[:pairs])))}}};"]
+        lines += [f"constexpr Constant {name}_PAIRS[] = {{{', '.join(map(_pair, reversed(series[:pairs])))}}};"]
         lines += [f"constexpr double {name}[] = {{{', '.join(float(c).hex() for c in reversed(series[pairs:]))}}};"]
+    circle = [Fraction((-1) ** (k // 2), math.factorial(k)) for k in range(2 * CIRCLE)]
+    doubles = {
+        "SHORT_TAIL": tail[:SHORT_TAIL], "SHORT_EXP": exp[:SHORT_EXP],
+        "WHOLE_TAIL": tail, "COSINE": circle[::2], "SINE": circle[1::2],
+    }  # fmt: skip
+    for name, series in doubles.items():
+        lines += [f"constexpr double {name}[] = {{{', '.join(float(c).hex() for c in reversed(series))}}};"]
     lines += [
-        f"const Pair LOG2 = {_pair(log2)};",
+        f"const Constant LOG2 = {_pair(log2)};",
         f"const double LOG2_HIGH = {float(high).hex()}, LOG2_LOW = {float(log2 - high).hex()};",
         f"const double INVERSE_LOG2 = {float(1 / log2).hex()};",
+        f"const double EIGHTH = {(math.pi / 2**31).hex()};",
         f"const uint64_t SQRT_HALF = {_bits(math.sqrt(0.5)):#x};",
     ]
     return "\n".join(lines) + "\n"

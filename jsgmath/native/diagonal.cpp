@@ -1,212 +1,279 @@
 // Divergences of diagonal Gaussians in pairs of doubles, rounded once where the bound on their error allows it.
 //
-// Compiled once for every instruction set, as the function NAME.  The loops below go over the elements of a block, so
-// that the compiler makes vectors of them.
+// Compiled once for every instruction set, as the function NAME.  Each lane of a vector is another row of the batch, or, of a
+// single row, another column.
 #include "diagonal.hpp"
+
+#include <initializer_list>
+#include <utility>
 
 #include "kernels.hpp"
 
 namespace {
-
-const int64_t BLOCK = 128;
 
 // Within these limits nothing overflows, and no low part underflows: variances lie between 1/LARGEST and LARGEST,
 // displacements are 0 or lie between 1/LARGEST and LARGEST, alpha is 0 or at least LEAST_ALPHA, log-variances that
 // differ do so by at least 1/LARGEST.  What lies outside becomes NaN.
 const double LARGEST = 0x1p100, LARGEST_STD = 0x1p50, LARGEST_LOGVAR = 69.3;
 
-INLINE bool zero_or_sound(double x) { return (x == 0) | between(__builtin_fabs(x), 1 / LARGEST, LARGEST); }
+INLINE Truth zero_or_sound(Lanes x) { return (x == 0) | between(absolute(x), 1 / LARGEST, LARGEST); }
 
 // A log-variance and a variance closer than this factor are compared elsewhere.
 const double APART = 0.125;
 
-// An array of pairs.
-struct Pairs {
-  double high[BLOCK], low[BLOCK];
-  INLINE_MEMBER Pair operator[](int64_t i) const { return {high[i], low[i]}; }
-  INLINE_MEMBER void set(int64_t i, Pair x) {
-    high[i] = x.high;
-    low[i] = x.low;
-  }
-};
-
-// The scalars of `formula.py`, of each element of a block; of d1 and d2 their squares.
+// The scalars of `formula.py`; of d1 and d2 their squares.
 struct Scalars {
-  Pairs r1, r2, e1, e2, d1, d2;
-};
-
-struct Inputs {
-  const double *mean1, *scale1, *mean2, *scale2;
+  Pair r1, r2, e1, e2, d1, d2;
+  Truth sound;
 };
 
 // e2 = (v2 - v1)/v1 = -e1 v2/v1 and d1^2 = d2^2 v2/v1.
-INLINE void set(Scalars &to, int64_t i, Pair r1, Pair r2, Pair e1, Pair d2, bool sound) {
-  Pair d1 = d2 * r2;
-  double unsound = poison(sound);
-  to.r1.set(i, r1);
-  to.r2.set(i, r2);
-  to.e1.set(i, e1);
-  to.e2.set(i, -(e1 * r2));
-  to.d1.set(i, d1 + unsound);
-  to.d2.set(i, d2 + unsound);
+INLINE Scalars scalars(Pair r1, Pair r2, Pair e1, Pair d2, Truth sound) { return {r1, r2, e1, -(e1 * r2), d2 * r2, d2, sound}; }
+
+// Numbers of one column, by lanes.
+struct Column {
+  Lanes mean1, scale1, mean2, scale2;
+};
+
+INLINE Scalars both_var(const Column &in) {
+  Lanes v1 = in.scale1, v2 = in.scale2;
+  Pair delta = two_sum(in.mean1, -in.mean2);
+  Truth sound = between(v1, 1 / LARGEST, LARGEST) & between(v2, 1 / LARGEST, LARGEST) & zero_or_sound(delta.high);
+  return scalars(Pair{v1, Lanes{}} / v2, Pair{v2, Lanes{}} / v1, two_sum(v1, -v2) / v2, (delta * delta) / v2, sound);
 }
 
-void both_var(const Inputs &in, Scalars &to, int64_t count) {
-  for (int64_t i = 0; i < count; i++) {
-    double v1 = in.scale1[i], v2 = in.scale2[i];
-    Pair delta = two_sum(in.mean1[i], -in.mean2[i]);
-    bool sound = between(v1, 1 / LARGEST, LARGEST) & between(v2, 1 / LARGEST, LARGEST) & zero_or_sound(delta.high);
-    set(to, i, Pair{v1, 0.0} / v2, Pair{v2, 0.0} / v1, two_sum(v1, -v2) / v2, (delta * delta) / v2, sound);
-  }
+INLINE Scalars both_std(const Column &in) {
+  Lanes s1 = in.scale1, s2 = in.scale2;
+  Pair v1 = two_product(s1, s1), v2 = two_product(s2, s2), delta = two_sum(in.mean1, -in.mean2);
+  Pair e1 = (two_sum(s1, -s2) * two_sum(s1, s2)) / v2;
+  Truth sound = between(s1, 1 / LARGEST_STD, LARGEST_STD) & between(s2, 1 / LARGEST_STD, LARGEST_STD);
+  return scalars(v1 / v2, v2 / v1, e1, (delta * delta) / v2, sound & zero_or_sound(delta.high));
 }
 
-void both_std(const Inputs &in, Scalars &to, int64_t count) {
-  for (int64_t i = 0; i < count; i++) {
-    double s1 = in.scale1[i], s2 = in.scale2[i];
-    Pair v1 = two_product(s1, s1), v2 = two_product(s2, s2), delta = two_sum(in.mean1[i], -in.mean2[i]);
-    Pair e1 = (two_sum(s1, -s2) * two_sum(s1, s2)) / v2;
-    bool sound = between(s1, 1 / LARGEST_STD, LARGEST_STD) & between(s2, 1 / LARGEST_STD, LARGEST_STD);
-    set(to, i, v1 / v2, v2 / v1, e1, (delta * delta) / v2, sound & zero_or_sound(delta.high));
-  }
+INLINE Scalars both_logvar(const Column &in) {
+  Lanes s1 = in.scale1, s2 = in.scale2;
+  Pair u = two_sum(s1, -s2), delta = two_sum(in.mean1, -in.mean2);
+  Truth sound = between(s1, -LARGEST_LOGVAR, LARGEST_LOGVAR) & between(s2, -LARGEST_LOGVAR, LARGEST_LOGVAR);
+  Exponential ratio = exponential(u);
+  Pair inverse = exponential({-s2, Lanes{}}).value;
+  sound = sound & zero_or_sound(u.high) & zero_or_sound(delta.high);
+  return scalars(ratio.value, 1.0 / ratio.value, ratio.minus_one, (delta * delta) * inverse, sound);
 }
 
-void both_logvar(const Inputs &in, Scalars &to, int64_t count) {
-  for (int64_t i = 0; i < count; i++) {
-    double s1 = in.scale1[i], s2 = in.scale2[i];
-    Pair u = two_sum(s1, -s2), delta = two_sum(in.mean1[i], -in.mean2[i]);
-    bool sound = between(s1, -LARGEST_LOGVAR, LARGEST_LOGVAR) & between(s2, -LARGEST_LOGVAR, LARGEST_LOGVAR);
-    Exponential ratio = exponential(u);
-    Pair inverse = exponential({-s2, 0.0}).value;
-    sound = sound & zero_or_sound(u.high) & zero_or_sound(delta.high);
-    set(to, i, ratio.value, 1.0 / ratio.value, ratio.minus_one, (delta * delta) * inverse, sound);
-  }
+// A variance in any form; NaN stands for one outside the limits.
+INLINE Pair variance(int32_t form, Lanes scale) {
+  if (form == LOGVAR) return exponential({scale, Lanes{}}).value + poison(between(scale, -LARGEST_LOGVAR, LARGEST_LOGVAR));
+  Pair v = two_product(scale, form == STD ? scale : every(1));
+  return v + poison(between(v.high, 1 / LARGEST, LARGEST));
 }
 
-// Variances in any form; a variance of NaN stands for one outside the limits.
-void variances(int32_t form, const double *scale, Pairs &to, int64_t count) {
-  if (form == LOGVAR) {
-    for (int64_t i = 0; i < count; i++) {
-      double s = scale[i];
-      to.set(i, exponential({s, 0.0}).value + poison(between(s, -LARGEST_LOGVAR, LARGEST_LOGVAR)));
-    }
-  } else {
-    for (int64_t i = 0; i < count; i++) {
-      double s = scale[i];
-      Pair v = two_product(s, form == STD ? s : 1.0);
-      to.set(i, v + poison(between(v.high, 1 / LARGEST, LARGEST)));
-    }
-  }
-}
-
-void mixed(const Inputs &in, int32_t form1, int32_t form2, Scalars &to, int64_t count) {
-  Pairs v1, v2;
-  variances(form1, in.scale1, v1, count);
-  variances(form2, in.scale2, v2, count);
+INLINE Scalars mixed(const Column &in, int32_t form1, int32_t form2) {
+  Pair v1 = variance(form1, in.scale1), v2 = variance(form2, in.scale2), delta = two_sum(in.mean1, -in.mean2);
   double apart = form1 == LOGVAR || form2 == LOGVAR ? APART : 0.0;  // the others are exact, and so is their difference
-  for (int64_t i = 0; i < count; i++) {
-    Pair a = v1[i], b = v2[i], delta = two_sum(in.mean1[i], -in.mean2[i]);
-    Pair e1 = difference(a, b) / b;
-    bool sound = zero_or_sound(delta.high) & (__builtin_fabs(e1.high) >= apart);
-    set(to, i, a / b, b / a, e1, (delta * delta) / b, sound);
+  Pair e1 = difference(v1, v2) / v2;
+  Truth sound = zero_or_sound(delta.high) & (absolute(e1.high) >= apart);
+  return scalars(v1 / v2, v2 / v1, e1, (delta * delta) / v2, sound);
+}
+
+const int MIXED = 3;
+template <int form>
+INLINE Scalars reduced(const Batch &batch, const Column &in) {
+  if constexpr (form == VAR) return both_var(in);
+  else if constexpr (form == STD) return both_std(in);
+  else if constexpr (form == LOGVAR) return both_logvar(in);
+  else return mixed(in, batch.form1, batch.form2);
+}
+
+// A number less the logarithm of k, or plus it, which is not computed: logarithms of many k are one of their product.
+struct Late {
+  Pair rest, k;
+};
+INLINE Late operator+(Late a, Pair b) { return {a.rest + b, a.k}; }
+INLINE Late operator/(Late a, Whole<2>) { return a; }  // the sum is halved
+struct LateG {
+  INLINE_MEMBER Late operator()(Pair x, Pair k, Pair, Unused) const { return {x, k}; }
+};
+struct LateGs {
+  INLINE_MEMBER Late operator()(Pair x, Pair k, Pair, Unused) const { return {-(x / k), k}; }
+};
+
+// A product of many numbers within the limits of k, 2^-261 to 2^201, as a number times a power of two.
+struct Product {
+  Pair number = pair(1);
+  Lanes exponent = {};
+
+  INLINE_MEMBER void multiply(Pair k) {
+    Pair product = number * k;
+    number = fast_two_sum(product.high, product.low);
+  }
+  // Brings the number near 1: to be called after three products at the latest.
+  INLINE_MEMBER void settle() {
+    Bits power = exponent_of(number);
+    Lanes scale = power_of_two(2046 - power);
+    number = {number.high * scale, number.low * scale};
+    exponent += number_of(power);
+  }
+  // log(1 + f) = 2 artanh(q) = q (2 + w 2P(w)), as in `special.py`.
+  Pair logarithm() const {
+    auto [f, m, log_rest] = Split{}(number + every(-1), number);
+    (void)m;
+    Pair q = f / (f + 2.0), w = q * q;
+    return (log_rest + pair(LOG2) * exponent) + q * (w * Tail{}(w) + every(2));
+  }
+};
+
+// The two sums over the columns that a divergence is made of, each number by itself, or its logarithm at the end.
+struct Sum {
+  Pair one = {}, two = {};
+
+  INLINE_MEMBER void add(Two<Pair, Pair> kl) { one = one + kl.first, two = two + kl.second; }
+  INLINE_MEMBER void settle() {}
+  Pair total(const Weights &w, bool) const { return skew(w.w1, w.w2, one, two); }
+};
+struct LateSum {
+  Pair one = {}, two = {};
+  Product k1, k2;
+
+  INLINE_MEMBER void add(Two<Late, Late> kl) {
+    one = one + kl.first.rest, two = two + kl.second.rest;
+    k1.multiply(kl.first.k), k2.multiply(kl.second.k);
+  }
+  INLINE_MEMBER void settle() { k1.settle(), k2.settle(); }
+  Pair total(const Weights &w, bool dual) const {
+    Pair log1 = k1.logarithm(), log2 = k2.logarithm();
+    Pair sum = skew(w.w1, w.w2, one + (dual ? log1 : -log1), two + (dual ? log2 : -log2));
+    return {0.5 * sum.high, 0.5 * sum.low};
+  }
+};
+
+template <int divergence, class G, class Gs>
+INLINE auto terms(const Scalars &s, const Weights &w) {
+  Root d1{s.d1}, d2{s.d2};
+  if constexpr (divergence == JSG) {
+    return to_mean(w.g1, w.g2, Unused{}, s.r1, s.r2, s.e1, s.e2, d1, d2, G{});
+  } else if constexpr (divergence == JSG_DUAL) {
+    return from_mean(w.g1, w.g2, Unused{}, s.r1, s.r2, s.e1, s.e2, d1, d2, Gs{});
+  } else {  // KL(N1||N2) and KL(N2||N1) are the terms of JSG where the other one is the mean
+    auto forward = to_mean(pair(0), pair(1), Unused{}, s.r1, s.r2, s.e1, s.e2, d1, d2, G{});
+    auto backward = to_mean(pair(1), pair(0), Unused{}, s.r1, s.r2, s.e1, s.e2, d1, d2, G{});
+    return many(forward.first, backward.second);
   }
 }
 
-void reduce(const Batch &batch, const Inputs &in, Scalars &to, int64_t count) {
-  if (batch.form1 != batch.form2) mixed(in, batch.form1, batch.form2, to, count);
-  else if (batch.form1 == VAR) both_var(in, to, count);
-  else if (batch.form1 == STD) both_std(in, to, count);
-  else both_logvar(in, to, count);
-}
+// Where the numbers of an array lie: those of the next lane, and of the next step.
+struct Strided {
+  const double *from;
+  int64_t across, along;
 
-template <bool dual>
-INLINE Pair element(const Scalars &s, int64_t i, Weights w) {
-  if constexpr (dual) {
-    auto [kl1, kl2] = from_mean(w.g1, w.g2, Unused{}, s.r1[i], s.r2[i], s.e1[i], s.e2[i], Root{s.d1[i]}, Root{s.d2[i]}, Gs{});
-    return skew(w.w1, w.w2, kl1, kl2);
-  } else {
-    auto [kl1, kl2] = to_mean(w.g1, w.g2, Unused{}, s.r1[i], s.r2[i], s.e1[i], s.e2[i], Root{s.d1[i]}, Root{s.d2[i]}, G{});
-    return skew(w.w1, w.w2, kl1, kl2);
+  template <size_t... lane>
+  INLINE_MEMBER static Lanes gathered(const double *at, int64_t across, std::index_sequence<lane...>) {
+    return Lanes{at[int64_t(lane) * across]...};
   }
-}
-
-template <bool dual, bool reversed>
-void elements(const Scalars &s, const double *alpha, Pairs &to, int64_t count) {
-  for (int64_t i = 0; i < count; i++) to.set(i, element<dual>(s, i, weights(alpha[i], reversed)));
-}
-
-// KL(N1||N2) and KL(N2||N1) are JSG at alpha 0 and 1.
-void jeffreys(const Scalars &s, Pairs &to, int64_t count) {
-  Weights forward = weights(0.0, true), backward = weights(1.0, true);
-  for (int64_t i = 0; i < count; i++) to.set(i, element<false>(s, i, forward) + element<false>(s, i, backward));
-}
-
-// Bounds on the relative error of an element, and of the sum of n (verification/README.md).
-const double BOUND = 0x1p-69, BOUND_SUM = 0x1p-104;
-
-// The sum of some elements: eight sums side by side, then their sum.
-INLINE Pair total(const Pairs &x, int64_t first, int64_t count) {
-  double high[8] = {}, low[8] = {};
-  int64_t i = 0;
-  for (; i + 8 <= count; i += 8)
-    for (int64_t j = 0; j < 8; j++) {
-      Pair sum = Pair{high[j], low[j]} + x[first + i + j];
-      high[j] = sum.high;
-      low[j] = sum.low;
+  INLINE_MEMBER Lanes operator()(int64_t step, int64_t valid, double otherwise) const {
+    const double *at = from + step * along;
+    Lanes x = every(otherwise);
+    if (valid < LANES) {
+      for (int i = 0; i < valid; i++) set_lane(x, i, at[i * across]);
+    } else if (across == 1) {
+      std::memcpy(&x, at, sizeof x);
+    } else {
+      x = gathered(at, across, std::make_index_sequence<LANES>{});
     }
-  Pair sum = {0.0, 0.0};
-  if (i)
-    for (int64_t j = 0; j < 8; j++) sum = sum + Pair{high[j], low[j]};
-  for (; i < count; i++) sum = sum + x[first + i];
-  return sum;
+    return x;
+  }
+};
+
+// The rows of a block by lanes, or one row, whose columns lie side by side.
+struct Block {
+  const Batch &batch;
+  Weights weights;
+  Strided mean1, scale1, mean2, scale2;
+  int64_t steps, valid, fewer;  // after each step, so many lanes fewer are valid
+
+  // Lanes that are not valid hold equal Gaussians, which add 0.
+  INLINE_MEMBER Column operator[](int64_t step) const {
+    const int64_t left = valid - step * fewer;
+    for (const Strided *x : {&mean1, &scale1, &mean2, &scale2})  // for the next block: too many rows for the processor to guess
+      __builtin_prefetch(x->from + (x->across + step) * LANES);
+    return {mean1(step, left, 0), scale1(step, left, 1), mean2(step, left, 0), scale2(step, left, 1)};
+  }
+};
+
+template <int divergence, int form, class Sum, class G, class Gs>
+Pair evaluated(const Block &block) {
+  Sum sum;
+  Truth sound = ~Truth{};
+  for (int64_t step = 0; step < block.steps; step++) {
+    const Scalars s = reduced<form>(block.batch, block[step]);
+    sound &= s.sound;
+    sum.add(terms<divergence, G, Gs>(s, block.weights));
+    if (step % 3 == 2) sum.settle();
+  }
+  return sum.total(block.weights, divergence == JSG_DUAL) + poison(sound);
 }
 
-// One array's elements from the start of a block on: its own, if the rows follow each other, else copies.
-const double *loaded(const double *array, int64_t stride, int64_t n, int64_t start, int64_t count, double *copies) {
-  if (stride) return array + start;
-  for (int64_t i = 0, j = start % n; i < count; i++, j = j + 1 < n ? j + 1 : 0) copies[i] = array[j];
-  return copies;
+typedef Pair Evaluated(const Block &block);
+template <int divergence, int form>
+Evaluated *const EITHER[2] = {evaluated<divergence, form, Sum, G, Gs>, evaluated<divergence, form, LateSum, LateG, LateGs>};
+
+Pair value_of(const Block &block, bool late) {
+  const Batch &b = block.batch;
+#define FORMS(kind) {EITHER<kind, VAR>, EITHER<kind, LOGVAR>, EITHER<kind, STD>, EITHER<kind, MIXED>}
+  static Evaluated *const *const choices[3][4] = {FORMS(JSG), FORMS(JSG_DUAL), FORMS(JEFFREYS)};
+  return choices[b.divergence][b.form1 == b.form2 ? b.form1 : MIXED][late](block);
+}
+
+// Bounds (verification/README.md) on the relative error of an element; of a sum of n, relatively; and, where logarithms are
+// taken late, on the error relative to the value plus n.
+const double BOUND = 0x1p-69, BOUND_SUM = 0x1p-102, BOUND_LATE = 0x1p-70;
+
+// The block of the rows from `row` to `row + count`, or of the columns of one row.
+Block block_of(const Batch &b, int64_t row, int64_t count, bool columns) {
+  auto strided = [=](const double *array, int64_t stride) {
+    return columns ? Strided{array + row * stride, 1, LANES} : Strided{array + row * stride, stride, 1};
+  };
+  Lanes alpha;
+  for (int i = 0; i < LANES; i++) set_lane(alpha, i, b.alpha[(row + (i < count ? i : 0)) * b.alpha_stride]);
+  Weights w = weights(alpha, b.reversed);
+  if (b.divergence == JEFFREYS) w = {pair(1), pair(1), pair(0), pair(0)};
+  return {b, w, strided(b.mean1, b.mean1_stride), strided(b.scale1, b.scale1_stride),
+          strided(b.mean2, b.mean2_stride), strided(b.scale2, b.scale2_stride),
+          columns ? (b.n + LANES - 1) / LANES : b.n, columns ? b.n : count, columns ? LANES : 0};
+}
+
+// The sum of the lanes, in the first of them.
+Pair across(Pair x) {
+  Pair sum = x;
+  for (int i = 1; i < LANES; i++) sum = sum + Pair{every(lane(x.high, i)), every(lane(x.low, i))};
+  return sum;
 }
 
 }  // namespace
 
 extern "C" int64_t NAME(const Batch &batch, int64_t first, int64_t last) {
-  double copies[4][BLOCK], alpha[BLOCK];
-  Scalars scalars;
-  Pairs values;
-  const int64_t n = batch.n, end = last * n;
-  const double bound = BOUND + BOUND_SUM * double(n) * double(n);
-  int64_t row = first, column = 0, open = 0;
-  for (double &x : alpha) x = batch.alpha[0];
-  Pair sum = {0.0, 0.0};
-  for (int64_t start = first * n; start < end; start += BLOCK) {
-    const int64_t count = end - start < BLOCK ? end - start : BLOCK;
-    Inputs in = {loaded(batch.mean1, batch.mean1_stride, n, start, count, copies[0]),
-                 loaded(batch.scale1, batch.scale1_stride, n, start, count, copies[1]),
-                 loaded(batch.mean2, batch.mean2_stride, n, start, count, copies[2]),
-                 loaded(batch.scale2, batch.scale2_stride, n, start, count, copies[3])};
-    reduce(batch, in, scalars, count);
-    if (batch.divergence == JEFFREYS) {
-      jeffreys(scalars, values, count);
-    } else {
-      if (batch.alpha_stride)
-        for (int64_t i = 0; i < count; i++) alpha[i] = batch.alpha[(start + i) / n];
-      const bool dual = batch.divergence == JSG_DUAL;
-      auto of_reversed = dual ? elements<true, true> : elements<false, true>;
-      auto of_original = dual ? elements<true, false> : elements<false, false>;
-      (batch.reversed ? of_reversed : of_original)(scalars, alpha, values, count);
-    }
-    for (int64_t i = 0; i < count;) {
-      const int64_t part = n - column < count - i ? n - column : count - i;
-      sum = sum + total(values, i, part);
-      i += part;
-      column += part;
-      if (column == n) {
-        double value = batch.single ? nearest_single(sum, bound) : nearest(sum, bound);
-        open += value != value;
-        batch.values[row++] = value;
-        column = 0;
-        sum = {0.0, 0.0};
+  const double n = double(batch.n), of_sum = BOUND_SUM * n * n;
+  const bool one_kind = (batch.form1 == LOGVAR) == (batch.form2 == LOGVAR);
+  int64_t open = 0, again = 0;
+  for (int64_t row = first, count, left; row < last; row += count, open += left) {
+    // By columns where that takes fewer steps; equal Gaussians of two forms, a log-variance among them, would not be sound.
+    const bool columns = one_kind && (last - row) * ((batch.n + LANES - 1) / LANES) < batch.n;
+    count = columns ? 1 : last - row < LANES ? last - row : LANES;
+    left = count;
+    const Block block = block_of(batch, row, count, columns);
+    double *values = batch.values + row;
+    for (int64_t i = 0; i < count; i++) values[i] = NAN_;
+    for (int trial = row < again ? 1 : 0; trial < 2 && left; trial++) {
+      Pair found = value_of(block, trial == 0);
+      if (columns) found = across(found);
+      left = 0;
+      for (int64_t i = 0; i < count; i++) {
+        if (values[i] == values[i]) continue;
+        const double high = lane(found.high, i), low = lane(found.low, i);
+        const double error = trial ? (BOUND + of_sum) * (high + low) : (BOUND_LATE + of_sum) * (high + n);
+        values[i] = batch.single ? nearest_single(high, low, error) : nearest(high, low, error);
+        left += values[i] != values[i];
       }
+      if (trial == 0 && left == count) again = row + 32 * LANES;  // near Gaussians: others will follow
     }
   }
   return open;

@@ -21,3 +21,6 @@ struct Batch : Shape {
 // The values of some rows, each the nearest double (of those that a float holds, if `single`), or NaN where the error
 // bound leaves that open; how many are open.
 typedef int64_t Evaluate(const Batch &batch, int64_t first, int64_t last);
+
+// Copies numbers; returns 0 if all of them are finite and at least `smallest`.
+typedef int64_t Copy(const double *from, double *to, int64_t count, double smallest);

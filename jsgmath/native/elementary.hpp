@@ -4,44 +4,35 @@
 #include "constants.hpp"
 #include "pair.hpp"
 
-INLINE uint64_t bits_of(double x) {
-  uint64_t bits;
-  std::memcpy(&bits, &x, sizeof bits);
-  return bits;
-}
-INLINE double double_of(uint64_t bits) {
-  double x;
-  std::memcpy(&x, &bits, sizeof x);
-  return x;
-}
+namespace {
 
 // 2^j for -1022 <= j <= 1023, by the exponent j + 1023 as it stands in a double; and that exponent as a number j.
-INLINE double power_of_two(uint64_t exponent) { return double_of(exponent << 52); }
-INLINE double number_of(uint64_t exponent) { return double_of(exponent | 0x4330000000000000) - (0x1p52 + 1023); }
+INLINE Lanes power_of_two(Bits exponent) { return lanes_of(exponent << 52); }
+INLINE Lanes number_of(Bits exponent) { return lanes_of(exponent | 0x4330000000000000) - (0x1p52 + 1023); }
 
 // A polynomial in doubles, by Horner's scheme in x^2 for the even powers and for the odd ones, which do not wait for each
 // other. The coefficient of the highest power comes first.
 template <int last, int count>
-INLINE double every_second(const double (&coefficients)[count], double square) {
-  if constexpr (last < 2) return coefficients[last];
-  else return multiply_add(every_second<last - 2>(coefficients, square), square, coefficients[last]);
+INLINE Lanes every_second(const double (&coefficients)[count], Lanes square) {
+  if constexpr (last < 2) return every(coefficients[last]);
+  else return multiply_add(every_second<last - 2>(coefficients, square), square, every(coefficients[last]));
 }
 template <int count>
-INLINE double polynomial(const double (&coefficients)[count], double x) {
-  double square = x * x;
-  double odd = every_second<count - 2>(coefficients, square), even = every_second<count - 1>(coefficients, square);
+INLINE Lanes polynomial(const double (&coefficients)[count], Lanes x) {
+  Lanes square = x * x;
+  Lanes odd = every_second<count - 2>(coefficients, square), even = every_second<count - 1>(coefficients, square);
   return multiply_add(odd, x, even);
 }
 
 // Horner's scheme in pairs, going on from a value of the higher powers; each step adds x times what stood before, which is less
 // than the coefficient.
 template <int last, int count>
-INLINE Pair polynomial(const Pair (&coefficients)[count], Pair x, double higher) {
-  const Pair c = coefficients[last];
+INLINE Pair polynomial(const Constant (&coefficients)[count], Pair x, Lanes higher) {
+  const Constant c = coefficients[last];
   Pair product;
   if constexpr (last == 0) product = x * higher;
   else product = x * polynomial<last - 1>(coefficients, x, higher);
-  Pair sum = fast_two_sum(c.high, product.high);
+  Pair sum = fast_two_sum(every(c.high), product.high);
   return {sum.high, sum.low + (c.low + product.low)};
 }
 
@@ -54,10 +45,10 @@ struct Tail {
 
 // A number between -0.3 and 0.42, to which 2 is added, and from which a smaller one is taken: each sum costs half.
 struct Small : Pair {
-  INLINE_MEMBER Small(double high, double low) : Pair{high, low} {}
+  INLINE_MEMBER Small(Lanes high, Lanes low) : Pair{high, low} {}
 };
 INLINE Pair operator+(Small a, double two) {
-  Pair sum = fast_two_sum(two, a.high);
+  Pair sum = fast_two_sum(every(two), a.high);
   return {sum.high, sum.low + a.low};
 }
 INLINE Pair operator-(Small a, Pair smaller) {
@@ -65,16 +56,19 @@ INLINE Pair operator-(Small a, Pair smaller) {
   return {sum.high, sum.low + (a.low - smaller.low)};
 }
 
+// The exponent j + 1023 of k = 2^j m with m between sqrt(1/2) and sqrt(2).
+INLINE Bits exponent_of(Pair k) { return (bits_of(k.high) - SQRT_HALF + (uint64_t(1023) << 52)) >> 52; }
+
 // k = 2^j m with m between sqrt(1/2) and sqrt(2): f = m - 1, m, and log(2^j). For j = 0, f is x itself, which has more
 // digits than k - 1.
 struct Split {
   INLINE_MEMBER Three<Small, Pair, Pair> operator()(Pair x, Pair k) const {
-    uint64_t exponent = (bits_of(k.high) - SQRT_HALF + (uint64_t(1023) << 52)) >> 52;
-    double scale = power_of_two(2046 - exponent);
+    Bits exponent = exponent_of(k);
+    Lanes scale = power_of_two(2046 - exponent);
     Pair m = {k.high * scale, k.low * scale};
-    bool near = exponent == 1023;
+    Truth near = exponent == 1023;
     Small f = {near ? x.high : m.high - 1.0, near ? x.low : m.low};
-    return {f, m, LOG2 * number_of(exponent)};
+    return {f, m, pair(LOG2) * number_of(exponent)};
   }
 };
 
@@ -83,12 +77,14 @@ struct Exponential {
   Pair minus_one, value;
 };
 INLINE Exponential exponential(Pair x) {
-  double shifted = x.high * INVERSE_LOG2 + 0x1.8p52;  // the last bits are those of the whole number nearest to it
-  double n = shifted - 0x1.8p52;
+  Lanes shifted = x.high * INVERSE_LOG2 + 0x1.8p52;  // the last bits are those of the whole number nearest to it
+  Lanes n = shifted - 0x1.8p52;
   // n LOG2_HIGH is exact, since LOG2_HIGH has few digits.
-  Pair t = (two_sum(x.high, -n * LOG2_HIGH) - two_product(n, LOG2_LOW)) + x.low;
-  double power = power_of_two(bits_of(shifted) - bits_of(0x1.8p52) + 1023);
+  Pair t = (two_sum(x.high, -n * LOG2_HIGH) - two_product(n, every(LOG2_LOW))) + x.low;
+  Lanes power = power_of_two(bits_of(shifted) - bits_of(every(0x1.8p52)) + 1023);
   Pair series = polynomial<EXP_PAIRS_COUNT - 1>(EXP_PAIRS, t, polynomial(EXP, t.high));
   Pair y = (t + t * (t * series)) * power;
-  return {y + two_sum(power, -1.0), y + power};
+  return {y + two_sum(power, every(-1)), y + power};
 }
+
+}  // namespace

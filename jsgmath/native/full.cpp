@@ -1,16 +1,16 @@
 // Divergences of full covariances in pairs of doubles, rounded once where the bound on their error allows it.
 //
-// Compiled once for every instruction set, as the function NAME.  Each lane of a vector is another pair of Gaussians.
+// Compiled for every instruction set, as the function NAME: each lane of a vector is another pair of Gaussians.  With ONE_LANE
+// there is one pair at a time, and the compiler makes vectors of the innermost loops, which change no bit.
 // verification/README.md, "Full covariances in pairs of doubles", has the method and derives the bound. In short, with
 // S2 = L L', L^-1 S1 L^-T = A = I + X = T T' and V = T^-1, the brackets of "Full covariances from Cholesky factors" are
 // those of g2 X and g1 (V'V - I), and the terms of the means are sums of squares too.
 #include "full.hpp"
 
-#include <cstdlib>
 #include <memory>
 
 #include "kernels.hpp"
-#include "lanes.hpp"
+#include "wide.hpp"
 
 namespace {
 
@@ -23,13 +23,13 @@ const double KERNEL = 0x1p-69, OPERATION = 0x1p-99;
 // Matrices are stored by columns; of symmetric and triangular ones only the lower triangle counts.
 struct Workspace {
   int64_t n;
-  std::unique_ptr<void, decltype(&std::free)> memory{nullptr, std::free};
+  std::unique_ptr<Wide[]> memory;
   Wide *L, *X, *T, *V, *K, *W, *d, *p, *q, *pivots;
 
   explicit Workspace(int64_t n) : n(n) {
     const int64_t square = n * n, count = 6 * square + 4 * n;
-    memory.reset(std::aligned_alloc(64, (count * sizeof(Wide) + 63) / 64 * 64));
-    Wide *start = static_cast<Wide *>(memory.get());
+    memory.reset(new Wide[count]);
+    Wide *start = memory.get();
     Wide **matrices[] = {&L, &X, &T, &V, &K, &W};
     for (Wide **matrix : matrices) *matrix = start, start += square;
     d = start, p = d + n, q = p + n, pivots = q + n;
@@ -209,16 +209,8 @@ Wide sum_of_kernels(const Wide *pivots, int64_t n) {
   Wide sum = wide(0);
   for (int64_t j = 0; j < n; j++) {
     const Wide x = pivots[j], k = wide(1) + x;
-    double high[LANES], low[LANES], value[LANES], rest[LANES], k_high[LANES], k_low[LANES];
-    std::memcpy(high, &x.high, sizeof high), std::memcpy(low, &x.low, sizeof low);
-    std::memcpy(k_high, &k.high, sizeof high), std::memcpy(k_low, &k.low, sizeof low);
-    for (int i = 0; i < LANES; i++) {
-      Pair one = {k_high[i], k_low[i]}, g = Kernel{}(Pair{high[i], low[i]}, one, one, Unused{});
-      value[i] = g.high, rest[i] = g.low;
-    }
-    Wide term;
-    std::memcpy(&term.high, value, sizeof high), std::memcpy(&term.low, rest, sizeof low);
-    sum = sum + fast_two_sum(term.high, term.low);
+    const Pair term = Kernel{}(x, k, k, Unused{});
+    sum = sum + Wide(fast_two_sum(term.high, term.low));
   }
   return sum;
 }
@@ -280,7 +272,7 @@ struct Loaded {
   INLINE_MEMBER int64_t row(int lane) const { return first + lane < last ? first + lane : last - 1; }
   INLINE_MEMBER Lanes entry(const double *array, int64_t stride, int64_t at) const {
     Lanes x;
-    for (int lane = 0; lane < LANES; lane++) x[lane] = array[row(lane) * stride + at];
+    for (int i = 0; i < LANES; i++) set_lane(x, i, array[row(i) * stride + at]);
     return x;
   }
 
@@ -330,7 +322,7 @@ struct Reduction {
     Lanes *scale = reinterpret_cast<Lanes *>(w.p);
     for (int64_t i = 0; i < n; i++) {
       Lanes v1 = S1[i * n + i].high, v2 = S2[i * n + i].high;
-      unsound += (v1 > 0) & (v2 > 0) ? sound_or_zero(v1) + sound_or_zero(v2) : every(NAN_);
+      unsound += ((v1 > 0) & (v2 > 0)) ? sound_or_zero(v1) + sound_or_zero(v2) : every(NAN_);
       ratio = larger(ratio, v1 / v2);
       scale[i] = root(v2);
       w.d[i] = two_sum(in.entry(b.mean1, b.mean1_stride, i), -in.entry(b.mean2, b.mean2_stride, i));
@@ -476,6 +468,10 @@ void first_matrix(Reduction &r, Wide g2) {
 struct WideWeights {
   Wide w1, w2, g1, g2;
 };
+INLINE WideWeights weights_of(Lanes alpha, bool reversed) {
+  Weights w = weights(alpha, reversed);
+  return {w.w1, w.w2, w.g1, w.g2};
+}
 
 INLINE Lanes first_kappa(const Reduction &r, const WideWeights &w) { return 1 / (w.g1.high + w.g2.high / r.v2); }
 INLINE Lanes second_kappa(const Reduction &r, const WideWeights &w) { return 1 / (w.g2.high + w.g1.high / (1 + r.x)); }
@@ -541,19 +537,8 @@ Two<Bounded, Bounded> from_means(Reduction &r, const WideWeights &weights, bool 
 
 INLINE bool any(Lanes x) {
   bool found = false;
-  for (int i = 0; i < LANES; i++) found |= x[i] != 0;
+  for (int i = 0; i < LANES; i++) found |= lane(x, i) != 0;
   return found;
-}
-
-WideWeights weights_of(const Lanes &alpha, bool reversed) {
-  WideWeights to;
-  for (int i = 0; i < LANES; i++) {
-    Weights one = weights(alpha[i], reversed);
-    Wide *into[] = {&to.w1, &to.w2, &to.g1, &to.g2};
-    const Pair from[] = {one.w1, one.w2, one.g1, one.g2};
-    for (int k = 0; k < 4; k++) into[k]->high[i] = from[k].high, into[k]->low[i] = from[k].low;
-  }
-  return to;
 }
 
 Bounded divergence(Workspace &w, const Loaded &in, bool far) {
@@ -581,35 +566,34 @@ Bounded divergence(Workspace &w, const Loaded &in, bool far) {
 }  // namespace
 
 extern "C" int64_t NAME(const Batch &batch, int64_t first, int64_t last, double *errors) {
+  if (first == last) return 0;
   Workspace workspace(batch.n);
   int64_t open = 0;
   bool far = false;  // what decided the last block is tried first
   for (int64_t start = first; start < last; start += LANES) {
     const int64_t count = last - start < LANES ? last - start : LANES;
     double values[LANES];
-    for (int64_t lane = 0; lane < count; lane++) values[lane] = NAN_;
+    for (int64_t i = 0; i < count; i++) values[i] = NAN_;
     for (int trial = 0; trial < 2; trial++, far = !far) {
       Bounded found = divergence(workspace, {batch, start, last, batch.n}, far);
       int64_t left = 0;
-      for (int64_t lane = 0; lane < count; lane++) {
-        const Pair value = {found.value.high[lane], found.value.low[lane]};
-        const double error = found.error[lane];
+      for (int64_t i = 0; i < count; i++) {
+        const double high = lane(found.value.high, i), low = lane(found.value.low, i), error = lane(found.error, i);
         if (errors) {
-          double *to = errors + 3 * (start + lane);
-          if (trial == 0 || !(to[2] <= error)) to[0] = value.high, to[1] = value.low, to[2] = error;
+          double *to = errors + 3 * (start + i);
+          if (trial == 0 || !(to[2] <= error)) to[0] = high, to[1] = low, to[2] = error;
           left = 1;
-        } else if (values[lane] != values[lane]) {
-          const double bound = error == 0 ? 0 : 1.01 * error / value.high;
-          values[lane] = batch.single ? nearest_single(value, bound) : nearest(value, bound);
-          left += values[lane] != values[lane];
+        } else if (values[i] != values[i]) {
+          values[i] = batch.single ? nearest_single(high, low, 1.01 * error) : nearest(high, low, 1.01 * error);
+          left += values[i] != values[i];
         }
       }
       if (!left) break;
     }
     if (errors) continue;
-    for (int64_t lane = 0; lane < count; lane++) {
-      open += values[lane] != values[lane];
-      batch.values[start + lane] = values[lane];
+    for (int64_t i = 0; i < count; i++) {
+      open += values[i] != values[i];
+      batch.values[start + i] = values[i];
     }
   }
   return open;

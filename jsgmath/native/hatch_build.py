@@ -1,8 +1,10 @@
 """Builds the core when the package is installed, if there is a C++ compiler; pyproject.toml names this file."""
 
+import os
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +12,23 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 sys.path.insert(0, str(Path(__file__).parent))
 import build
+import wheels
 
 sys.path.pop(0)
 
 
 class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compiles next to the sources, and adds the library to a wheel, which then is one for this platform.
+        """Adds the library to a wheel, which then is one for a single platform.
 
-        Without a compiler, or where it fails, the package works all the same: NumPy takes the place of the core.
+        That platform is the one which the environment names (`wheels.py`), else this one: then the library is compiled
+        next to the sources. Without a compiler, or where it fails, the package works all the same: NumPy takes the
+        place of the core.
         """
         if self.target_name != "wheel":
+            return
+        if name := os.environ.get(wheels.CHOICE):
+            self._compile_for(name, build_data)
             return
         try:
             library = build.build()
@@ -33,3 +41,17 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
         build_data["artifacts"].append(f"/jsgmath/native/{library.name}")
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
+
+    def _compile_for(self, name: str, build_data: dict[str, Any]) -> None:
+        if name not in wheels.PLATFORMS:
+            self.app.abort(f"{wheels.CHOICE} must be one of {', '.join(wheels.PLATFORMS)}, got {name}")
+        platform = wheels.PLATFORMS[name]
+        self.folder = tempfile.TemporaryDirectory()  # lives until the wheel is written
+        library = Path(self.folder.name) / platform.library
+        try:
+            build.build(library, platform.command, platform.machine)
+        except subprocess.CalledProcessError as error:
+            self.app.abort(f"the compiler failed:\n{error.stderr}")
+        build_data["force_include"][str(library)] = f"jsgmath/native/{library.name}"
+        build_data["pure_python"] = False
+        build_data["tag"] = f"py3-none-{name}"

@@ -1,4 +1,8 @@
 // The C interface of the core: chooses the instruction set, and shares the rows of a batch among threads.
+#ifdef X86
+#include <cpuid.h>
+#endif
+
 #include <atomic>
 #include <cstdint>
 #include <cstring>
@@ -7,13 +11,18 @@
 
 #include "full.hpp"
 #include "sources.hpp"
+#include "tensors.hpp"
 
 extern "C" {
+Copy copy_plain;
 Evaluate diagonal_plain;
-EvaluateFull full_plain;
+EvaluateFull full_plain, single_plain;
+EvaluateTensors tensors_plain;
 #ifdef X86
+Copy copy_avx2, copy_avx512;
 Evaluate diagonal_avx2, diagonal_avx512;
-EvaluateFull full_avx2, full_avx512;
+EvaluateFull full_avx2, full_avx512, single_avx2, single_avx512;
+EvaluateTensors tensors_avx2, tensors_avx512;
 #endif
 }
 
@@ -21,21 +30,43 @@ namespace {
 
 struct InstructionSet {
   const char *name;
+  Copy *copy;
   Evaluate *diagonal;
-  EvaluateFull *full;
+  EvaluateFull *full, *single;
+  EvaluateTensors *tensors;
+  int64_t lanes;
 };
+
+#ifdef X86
+// Whether the processor has AVX2 and FMA, and AVX-512 with DQ and VL, and the system saves their registers.  Not every
+// compiler's runtime answers __builtin_cpu_supports.
+struct Vectors {
+  bool avx2 = false, avx512 = false;
+
+  Vectors() {
+    unsigned a, b, c, d, saved, high;
+    if (!__get_cpuid(1, &a, &b, &c, &d)) return;
+    const unsigned fma = 1u << 12, xsave = 1u << 27;
+    if ((c & (fma | xsave)) != (fma | xsave)) return;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return;
+    __asm__("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
+    const unsigned ymm = 0x6, zmm = 0xe6, f = 1u << 16, dq = 1u << 17, vl = 1u << 31;
+    avx2 = (saved & ymm) == ymm && (b & 1u << 5);
+    avx512 = avx2 && (saved & zmm) == zmm && (b & (f | dq | vl)) == (f | dq | vl);
+  }
+};
+#endif
 
 // Those of this binary that this processor has, the best first.
 std::vector<InstructionSet> available() {
   std::vector<InstructionSet> sets;
 #ifdef X86
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl"))
-    sets.push_back({"avx512", diagonal_avx512, full_avx512});
-  if (avx2) sets.push_back({"avx2", diagonal_avx2, full_avx2});
+  const Vectors has;
+  if (has.avx512)
+    sets.push_back({"avx512", copy_avx512, diagonal_avx512, full_avx512, single_avx512, tensors_avx512, 8});
+  if (has.avx2) sets.push_back({"avx2", copy_avx2, diagonal_avx2, full_avx2, single_avx2, tensors_avx2, 4});
 #endif
-  sets.push_back({"plain", diagonal_plain, full_plain});
+  sets.push_back({"plain", copy_plain, diagonal_plain, full_plain, single_plain, tensors_plain, 2});
   return sets;
 }
 
@@ -98,6 +129,24 @@ EXPORT int64_t jsgmath_full(const Shape *shape, const double *mean1, const doubl
   std::memcpy(static_cast<Shape *>(&batch), shape, sizeof *shape);
   batch.mean1 = mean1, batch.scale1 = scale1, batch.mean2 = mean2, batch.scale2 = scale2;
   batch.alpha = alpha, batch.values = values;
-  EvaluateFull *evaluate = sets()[place].full;
-  return shared(batch.rows, threads, 8, [&](int64_t first, int64_t last) { return evaluate(batch, first, last, errors); });
+  const InstructionSet &set = sets()[place];
+  return shared(batch.rows, threads, set.lanes, [&](int64_t first, int64_t last) {
+    // The last rows may be too few for vectors: in large dimensions, one by one is faster.
+    int64_t rest = (last - first) % set.lanes;
+    if (rest > 1 && (batch.n < 48 || 2 * rest >= set.lanes)) rest = 0;
+    return set.full(batch, first, last - rest, errors) + set.single(batch, last - rest, last, errors);
+  });
+}
+
+// Copies numbers; returns 0 if all of them are finite and at least `smallest`.
+EXPORT int64_t jsgmath_copy(const double *from, double *to, int64_t count, double smallest, int32_t place) {
+  return sets()[place].copy(from, to, count, smallest);
+}
+
+// Computes tensors by so many threads.
+EXPORT void jsgmath_tensors(const Tensors *asked, int32_t place, int32_t threads) {
+  Tensors tensors;
+  std::memcpy(&tensors, asked, sizeof tensors);
+  EvaluateTensors *evaluate = sets()[place].tensors;
+  shared(tensors.rows, threads, 1, [&](int64_t first, int64_t last) { return evaluate(tensors, first, last); });
 }

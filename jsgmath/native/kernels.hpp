@@ -9,10 +9,6 @@ namespace {
 
 #include "formula.hpp"
 
-const double NAN_ = __builtin_nan("");
-INLINE bool between(double x, double low, double high) { return (x >= low) & (x <= high); }
-INLINE double poison(bool sound) { return sound ? 0.0 : NAN_; }
-
 // The logarithm of the ratio of the variances, which serves the formula only beyond the limits: there is nothing to add.
 struct Unused {};
 INLINE Unused operator-(Unused x) { return x; }
@@ -35,30 +31,33 @@ const double LEAST_ALPHA = 0x1p-60;
 struct Weights {
   Pair w1, w2, g1, g2;
 };
-INLINE Weights weights(double alpha, bool reversed) {
-  Pair w2 = {alpha + poison((alpha == 0) | (alpha >= LEAST_ALPHA)), 0.0}, w1 = two_sum(1.0, -alpha);
+INLINE Weights weights(Lanes alpha, bool reversed) {
+  Pair w2 = {alpha + poison((alpha == 0) | (alpha >= LEAST_ALPHA)), Lanes{}}, w1 = two_sum(every(1), -alpha);
   auto [g1, g2, slope] = mean_weights(w1, w2, reversed);
   (void)slope;
   return {w1, w2, g1, g2};
 }
 
-// The double nearest to every number within the relative bound of x, or NaN if there are two.
-INLINE double nearest(Pair x, double bound) {
-  Pair sum = fast_two_sum(x.high, x.low);
-  double error = bound * sum.high;
-  double lower = sum.high + (sum.low - error), upper = sum.high + (sum.low + error);
+// The double nearest to every number within the error of high + low, or NaN if there are two.
+INLINE double nearest(double high, double low, double error) {
+  double sum = high + low, rest = low - (sum - high);
+  double lower = sum + (rest - error), upper = sum + (rest + error);
   return lower == upper ? lower : NAN_;
 }
 
 // The same for floats: none may be reached from a double that lies between two floats, nor where these are subnormal.
-INLINE double nearest_single(Pair x, double bound) {
+INLINE double nearest_single(double high, double low, double error) {
   const uint64_t lost = 0x1fffffff, middle = 0x10000000;
-  Pair sum = fast_two_sum(x.high, x.low);
-  double error = bound * sum.high;
-  double lower = sum.high + (sum.low - error), upper = sum.high + (sum.low + error);
-  bool sound = between(lower, 0x1p-126, 0x1.fffffep127) & between(upper, 0x1p-126, 0x1.fffffep127);
-  sound &= ((bits_of(lower) & lost) != middle) & ((bits_of(upper) & lost) != middle);
+  double sum = high + low, rest = low - (sum - high);
+  double lower = sum + (rest - error), upper = sum + (rest + error);
   if (lower == 0 && upper == 0) return 0;
+  bool sound = true;
+  const double ends[] = {lower, upper};
+  for (double end : ends) {
+    uint64_t bits;
+    std::memcpy(&bits, &end, sizeof bits);
+    sound &= end >= 0x1p-126 && end <= 0x1.fffffep127 && (bits & lost) != middle;
+  }
   return sound && float(lower) == float(upper) ? double(float(lower)) : NAN_;
 }
 

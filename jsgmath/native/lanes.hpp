@@ -1,92 +1,90 @@
-// Pairs of doubles as in pair.hpp, several side by side in vectors, with the low part brought below a few units of the last
-// place after every operation. Each operation below has an error of at most 2^-99 times the sizes of its operands' products
-// and summands (verification/README.md, "Full covariances in pairs of doubles").
+// Vectors of doubles, whose lanes are computed side by side.
 #pragma once
 
-#include "pair.hpp"
+#include <cstdint>
+#include <cstring>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+#define INLINE_MEMBER __attribute__((always_inline))
 
 namespace {
 
-#if defined(__AVX512F__)
+#if defined(ONE_LANE)
+const int LANES = 1;
+#elif defined(__AVX512F__)
 const int LANES = 8;
 #elif defined(__AVX2__)
 const int LANES = 4;
 #else
 const int LANES = 2;
 #endif
+
+// Truth is that of a comparison; 0 is false.
+#if defined(ONE_LANE)
+typedef double Lanes;
+typedef uint64_t Bits;
+typedef int64_t Truth;
+INLINE double lane(Lanes x, int) { return x; }
+INLINE void set_lane(Lanes &x, int, double value) { x = value; }
+#else
 typedef double Lanes __attribute__((vector_size(8 * LANES)));
+typedef uint64_t Bits __attribute__((vector_size(8 * LANES)));
+typedef int64_t Truth __attribute__((vector_size(8 * LANES)));
+INLINE double lane(Lanes x, int i) { return x[i]; }
+INLINE void set_lane(Lanes &x, int i, double value) { x[i] = value; }
+#endif
+INLINE Bits bits_of(Lanes x) {
+  Bits bits;
+  std::memcpy(&bits, &x, sizeof x);
+  return bits;
+}
+INLINE Lanes lanes_of(Bits bits) {
+  Lanes x;
+  std::memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+const double NAN_ = __builtin_nan("");
 
 INLINE Lanes every(double x) { return x - Lanes{}; }
 INLINE Lanes larger(Lanes a, Lanes b) { return a > b ? a : b; }
+INLINE Lanes absolute(Lanes a) { return lanes_of(bits_of(a) & 0x7fffffffffffffff); }
+INLINE Truth between(Lanes x, double low, double high) { return (x >= low) & (x <= high); }
+INLINE Lanes poison(Truth sound) { return sound ? Lanes{} : every(NAN_); }
+
+// a * b + c, rounded once where the processor has an instruction for it, else twice; the bounds hold for both.
+#if defined(ONE_LANE) && (defined(__FMA__) || defined(__aarch64__))
+INLINE Lanes multiply_add(Lanes a, Lanes b, Lanes c) { return __builtin_fma(a, b, c); }
+#elif defined(ONE_LANE)
+INLINE Lanes multiply_add(Lanes a, Lanes b, Lanes c) { return a * b + c; }
+#elif defined(__AVX512F__)
+INLINE Lanes multiply_add(Lanes a, Lanes b, Lanes c) { return _mm512_fmadd_pd(a, b, c); }
+#elif defined(__AVX2__)
+INLINE Lanes multiply_add(Lanes a, Lanes b, Lanes c) { return _mm256_fmadd_pd(a, b, c); }
+#elif defined(__aarch64__)
+INLINE Lanes multiply_add(Lanes a, Lanes b, Lanes c) { return (Lanes)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b); }
+#else
+INLINE Lanes multiply_add(Lanes a, Lanes b, Lanes c) { return a * b + c; }
+#endif
+
+#if defined(ONE_LANE)
+INLINE Lanes root(Lanes a) { return __builtin_sqrt(a); }
+#elif defined(__AVX512F__)
+INLINE Lanes root(Lanes a) { return _mm512_sqrt_pd(a); }
+#elif defined(__AVX2__)
+INLINE Lanes root(Lanes a) { return _mm256_sqrt_pd(a); }
+#elif defined(__aarch64__)
+INLINE Lanes root(Lanes a) { return (Lanes)vsqrtq_f64((float64x2_t)a); }
+#else
 INLINE Lanes root(Lanes a) {
-  Lanes r;
-  for (int i = 0; i < LANES; i++) r[i] = __builtin_sqrt(a[i]);
-  return r;
+  for (int i = 0; i < LANES; i++) a[i] = __builtin_sqrt(a[i]);
+  return a;
 }
-INLINE Lanes multiply_add(Lanes a, Lanes b, Lanes c) {
-#if defined(__FMA__) || defined(__aarch64__)
-  Lanes r;
-  for (int i = 0; i < LANES; i++) r[i] = __builtin_fma(a[i], b[i], c[i]);
-  return r;
-#else
-  return a * b + c;
 #endif
-}
-
-struct Wide {
-  Lanes high, low;
-};
-
-INLINE Wide wide(double x) { return {every(x), Lanes{}}; }
-INLINE Wide fast_two_sum(Lanes a, Lanes b) {
-  Lanes sum = a + b;
-  return {sum, b - (sum - a)};
-}
-INLINE Wide two_sum(Lanes a, Lanes b) {
-  Lanes sum = a + b, part = sum - a;
-  return {sum, (a - (sum - part)) + (b - part)};
-}
-INLINE Wide two_product(Lanes a, Lanes b) {
-  Lanes product = a * b;
-#if defined(__FMA__) || defined(__aarch64__)
-  return {product, multiply_add(a, b, -product)};
-#else
-  const Lanes splitter = every(134217729.0);
-  Lanes wide_a = splitter * a, high_a = wide_a - (wide_a - a), low_a = a - high_a;
-  Lanes wide_b = splitter * b, high_b = wide_b - (wide_b - b), low_b = b - high_b;
-  return {product, ((high_a * high_b - product) + high_a * low_b + low_a * high_b) + low_a * low_b};
-#endif
-}
-
-INLINE Wide operator-(Wide a) { return {-a.high, -a.low}; }
-INLINE Wide operator+(Wide a, Wide b) {
-  Wide sum = two_sum(a.high, b.high);
-  return fast_two_sum(sum.high, sum.low + (a.low + b.low));
-}
-INLINE Wide operator-(Wide a, Wide b) { return a + -b; }
-INLINE Wide operator*(Wide a, Wide b) {
-  Wide product = two_product(a.high, b.high);
-  return fast_two_sum(product.high, multiply_add(a.low, b.high, multiply_add(a.high, b.low, product.low)));
-}
-// c - a b, and c + a b.
-INLINE Wide minus_product(Wide c, Wide a, Wide b) {
-  Wide product = two_product(a.high, b.high);
-  Lanes low = multiply_add(a.low, b.high, multiply_add(a.high, b.low, product.low));
-  Wide sum = two_sum(c.high, -product.high);
-  return fast_two_sum(sum.high, sum.low + (c.low - low));
-}
-INLINE Wide plus_product(Wide c, Wide a, Wide b) { return minus_product(c, -a, b); }
-INLINE Wide operator/(Wide a, Wide b) {
-  Lanes quotient = a.high / b.high;
-  Wide product = two_product(quotient, b.high);
-  Lanes rest = ((a.high - product.high) - product.low) + a.low;
-  return fast_two_sum(quotient, multiply_add(-quotient, b.low, rest) / b.high);
-}
-INLINE Wide root(Wide a) {
-  Lanes high = root(a.high);
-  Wide square = two_product(high, high);
-  Lanes rest = ((a.high - square.high) - square.low) + a.low;
-  return fast_two_sum(high, rest / (2 * high));
-}
 
 }  // namespace

@@ -5,54 +5,48 @@
 // (verification/README.md, "Pairs of doubles"); the compiler must not contract or reorder, so -ffp-contract=off.
 #pragma once
 
-#include <cstdint>
-#include <cstring>
+#include "lanes.hpp"
 
-#define INLINE static inline __attribute__((always_inline))
-#define INLINE_MEMBER __attribute__((always_inline))
-
-// a * b + c, rounded once where the processor has an instruction for it, else twice; the bounds hold for both.
-INLINE double multiply_add(double a, double b, double c) {
-#if defined(__FMA__) || defined(__aarch64__)
-  return __builtin_fma(a, b, c);
-#else
-  return a * b + c;
-#endif
-}
+namespace {
 
 struct Pair {
+  Lanes high, low;
+};
+struct Constant {
   double high, low;
 };
+INLINE Pair pair(double x) { return {every(x), Lanes{}}; }
+INLINE Pair pair(Constant x) { return {every(x.high), every(x.low)}; }
 
 // a + b exactly [Knuth].
-INLINE Pair two_sum(double a, double b) {
-  double sum = a + b, part = sum - a;
+INLINE Pair two_sum(Lanes a, Lanes b) {
+  Lanes sum = a + b, part = sum - a;
   return {sum, (a - (sum - part)) + (b - part)};
 }
 
 // The same where |a| >= |b| or a is 0 [Dekker].
-INLINE Pair fast_two_sum(double a, double b) {
-  double sum = a + b;
+INLINE Pair fast_two_sum(Lanes a, Lanes b) {
+  Lanes sum = a + b;
   return {sum, b - (sum - a)};
 }
 
 // a * b exactly.
-INLINE Pair two_product(double a, double b) {
-  double product = a * b;
+INLINE Pair two_product(Lanes a, Lanes b) {
+  Lanes product = a * b;
 #if defined(__FMA__) || defined(__aarch64__)
-  return {product, __builtin_fma(a, b, -product)};
+  return {product, multiply_add(a, b, -product)};
 #else
   const double splitter = 134217729.0;  // 2^27 + 1: halves of 26 bits, whose products are exact [Veltkamp, Dekker]
-  double wide_a = splitter * a, high_a = wide_a - (wide_a - a), low_a = a - high_a;
-  double wide_b = splitter * b, high_b = wide_b - (wide_b - b), low_b = b - high_b;
+  Lanes wide_a = splitter * a, high_a = wide_a - (wide_a - a), low_a = a - high_a;
+  Lanes wide_b = splitter * b, high_b = wide_b - (wide_b - b), low_b = b - high_b;
   return {product, ((high_a * high_b - product) + high_a * low_b + low_a * high_b) + low_a * low_b};
 #endif
 }
 
 // a - q b for a quotient q, but for a rounding of what remains.
-INLINE double remainder(double a, double q, double b) {
+INLINE Lanes remainder(Lanes a, Lanes q, Lanes b) {
 #if defined(__FMA__) || defined(__aarch64__)
-  return __builtin_fma(-q, b, a);
+  return multiply_add(-q, b, a);
 #else
   Pair product = two_product(q, b);
   return (a - product.high) - product.low;
@@ -65,32 +59,31 @@ INLINE Pair operator+(Pair a, Pair b) {
   Pair sum = two_sum(a.high, b.high);
   return {sum.high, sum.low + (a.low + b.low)};
 }
-INLINE Pair operator+(Pair a, double b) {
+INLINE Pair operator+(Pair a, Lanes b) {
   Pair sum = two_sum(a.high, b);
   return {sum.high, sum.low + a.low};
 }
 INLINE Pair operator-(Pair a, Pair b) { return a + -b; }
-INLINE Pair operator-(Pair a, double b) { return a + -b; }
 
 INLINE Pair operator*(Pair a, Pair b) {
   Pair product = two_product(a.high, b.high);
   return {product.high, multiply_add(a.low, b.high, multiply_add(a.high, b.low, product.low))};
 }
-INLINE Pair operator*(Pair a, double b) {
+INLINE Pair operator*(Pair a, Lanes b) {
   Pair product = two_product(a.high, b);
   return {product.high, multiply_add(a.low, b, product.low)};
 }
 
 INLINE Pair operator/(Pair a, Pair b) {
-  double inverse = 1.0 / b.high, quotient = a.high * inverse;
-  double rest = remainder(a.high, quotient, b.high) + a.low;
+  Lanes inverse = 1.0 / b.high, quotient = a.high * inverse;
+  Lanes rest = remainder(a.high, quotient, b.high) + a.low;
   return {quotient, multiply_add(-quotient, b.low, rest) * inverse};
 }
-INLINE Pair operator/(Pair a, double b) {
-  double inverse = 1.0 / b, quotient = a.high * inverse;
+INLINE Pair operator/(Pair a, Lanes b) {
+  Lanes inverse = 1.0 / b, quotient = a.high * inverse;
   return {quotient, (remainder(a.high, quotient, b) + a.low) * inverse};
 }
-INLINE Pair operator/(double a, Pair b) { return Pair{a, 0.0} / b; }
+INLINE Pair operator/(double a, Pair b) { return pair(a) / b; }
 
 // a - b to a rounding, however much cancels, of two exact numbers one of which is a double.
 INLINE Pair difference(Pair a, Pair b) {
@@ -146,3 +139,5 @@ template <class A, class B, class C, class D>
 INLINE Four<A, B, C, D> many(A a, B b, C c, D d) {
   return {a, b, c, d};
 }
+
+}  // namespace

@@ -1,11 +1,11 @@
 """Which files the core is made from, and where it lies; imports little, since `import jsgmath` waits for it."""
 
 import hashlib
-import os
+import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-LIBRARY = "core.dll" if os.name == "nt" else "core.so"
+LIBRARY = {"win32": "core.dll", "darwin": "core.dylib"}.get(sys.platform, "core.so")
 FORMULAS = [HERE.parent / "formula.py", HERE.parent / "special.py"]
 
 

@@ -190,6 +190,10 @@ class Cpp(Translator):
         return []  # each stands where it is first assigned, and takes the type of what is assigned
 
     def assignment(self, target: ast.expr, value: str) -> str:
+        if isinstance(target, ast.Tuple):  # C++ declares each name once, also one that nothing reads
+            for i, name in enumerate(target.elts):
+                if isinstance(name, ast.Name) and name.id == "_":
+                    name.id = f"unread{len(self.declared)}_{i}"
         names = [one.id for one in ast.walk(target) if isinstance(one, ast.Name)]
         new = [name for name in names if name not in self.declared]
         self.declared |= set(names)

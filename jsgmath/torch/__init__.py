@@ -1,4 +1,4 @@
-"""The divergences for torch tensors, with gradients: in torch operations, or in one Triton kernel.
+"""The divergences for torch tensors, with gradients: by the compiled core, one Triton kernel, or torch operations.
 
 ``triton`` is imported when the first kernel runs, not earlier.
 """

@@ -1,4 +1,4 @@
-"""The divergences as functions that torch differentiates, maps and compiles; `eager` and `triton` compute them.
+"""The divergences as functions that torch differentiates, maps and compiles; others of this folder compute them.
 
 The forward pass computes values and gradients together.  The backward pass returns these gradients where the gradient
 from above is 1, as after ``reduction="mean"``, and otherwise multiplies them by it (`rescaled`).  It computes them
@@ -17,14 +17,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C import (
-    _are_functorch_transforms_active,  # pyright: ignore[reportPrivateUsage]
-    _len_torch_dispatch_stack,  # pyright: ignore[reportPrivateUsage]
-)
+from torch._C import _are_functorch_transforms_active  # pyright: ignore[reportPrivateUsage]
 from torch._C._functorch import is_legacy_batchedtensor
 
 from jsgmath.torch.eager import diagonal
-from jsgmath.torch.typed import Asked, Function, work_type
+from jsgmath.torch.typed import Asked, Function, watched, work_type
 
 # Operators for torch.compile, which does not trace into them and keeps the strides of their inputs.  Eager code calls
 # the Python functions directly, because that is faster.
@@ -111,7 +108,7 @@ def checked(alphas: Tensor) -> Tensor:
     """
     right = ((alphas >= 0) & (alphas <= 1)).all()
     if alphas.device.type != "cpu":
-        torch._assert_async(right, "alpha must lie in [0, 1]")  # pyright: ignore[reportPrivateUsage]
+        torch._assert_async(right, "alpha must lie in [0, 1]")  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
     elif not right:
         wrong = alphas[~((alphas >= 0) & (alphas <= 1))]
         raise ValueError(f"alpha must lie in [0, 1], got {wrong[0].item():g}")
@@ -143,7 +140,7 @@ def with_check(alphas: Tensor) -> Tensor:
         return alphas
     if torch.compiler.is_compiling():
         return Checked.apply(alphas) if wants_gradients([alphas]) else torch.ops.jsgmath.checked(alphas)
-    if alphas.device.type == "cpu" and type(alphas) in (Tensor, torch.nn.Parameter) and not _len_torch_dispatch_stack():
+    if alphas.device.type == "cpu" and type(alphas) in (Tensor, torch.nn.Parameter) and not watched():
         with torch.no_grad():
             checked(alphas)
     return alphas
@@ -186,8 +183,10 @@ def compiled_gradient(
     """`gradient` as torch.compile traces it."""
     inputs, number = (mean1, scale1, mean2, scale2), alpha if alphas is None else alphas
     if is_inlined(mean1, implementation):
-        options = dict(dual=dual, reverse=reverse, value=False, by_alpha=by_alpha, upstream=upstream)
-        return diagonal.evaluate_block(*inputs, number, **options)[1:]
+        results = diagonal.evaluate_block(
+            *inputs, number, dual=dual, reverse=reverse, value=False, by_alpha=by_alpha, upstream=upstream
+        )
+        return results[1:]
     return torch.ops.jsgmath.gradient(upstream, *inputs, alphas, alpha, dual, reverse, implementation, by_alpha)
 
 
@@ -245,7 +244,7 @@ class Divergence(Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         tensors, by_alpha = ctx.saved_tensors, ctx.needs_input_grad[4]
-        compute = compiled_gradient if torch.compiler.is_compiling() else Gradient.apply
+        compute: Callable[..., Any] = compiled_gradient if torch.compiler.is_compiling() else Gradient.apply
         gradients = compute(upstream, *tensors, *ctx.options, by_alpha)
         return *by_argument(ctx.needs_input_grad, tensors[4], *gradients), *[None] * 4
 
@@ -284,7 +283,7 @@ class Gradient(Function):
     def backward(ctx: Any, *by_gradients: Tensor) -> tuple[Tensor | None, ...]:
         tensors = ctx.saved_tensors
         alpha, dual, reverse, implementation, by_alpha = ctx.options
-        differentiable = load(implementation.replace("triton", "eager")).evaluate_block
+        differentiable = load(f"eager.{implementation.partition('.')[2]}").evaluate_block
         present = [i for i, x in enumerate(tensors) if x is not None]
         along = [
             x for x, there in zip(by_gradients, (True, True, tensors[3] is not None, by_alpha), strict=True) if there

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch._C import _are_functorch_transforms_active  # pyright: ignore[reportPrivateUsage]
 
+from jsgmath import native
 from jsgmath.families.tensors import check_kind
 from jsgmath.hints import CONVENTIONS, Convention
 from jsgmath.torch.autograd import (
@@ -20,13 +21,13 @@ from jsgmath.torch.autograd import (
     wants_gradients,
     with_check,
 )
-from jsgmath.torch.typed import Alpha, broadcast_shapes
+from jsgmath.torch.typed import Alpha, broadcast_shapes, watched
 
-Backend = Literal["auto", "eager", "triton"]
+Backend = Literal["auto", "eager", "native", "triton"]
 Reduction = Literal["none", "mean", "sum"]
 Direction = Literal["qp", "pq"]
 
-BACKENDS = ("auto", "eager", "triton")
+BACKENDS = ("auto", "eager", "native", "triton")
 REDUCTIONS = ("none", "mean", "sum")
 DIRECTIONS = {"qp": 0.0, "pq": 1.0}
 
@@ -47,8 +48,9 @@ def jsg_standard_normal(
         convention: ``"deasy"`` or ``"nielsen"``, as in `jsgmath.jsg`.  With ``"deasy"`` and q for the first Gaussian,
             JSG is KL(q||p) at alpha 0 [1, eq. 3] and KL(p||q) at alpha 1 [1, eq. 4].
         backend: ``"triton"`` computes values and gradients in one kernel, on CUDA or ROCm tensors, or on a CPU in
-            Triton's interpreter if ``TRITON_INTERPRET=1`` was set.  ``"eager"`` uses torch operations.  ``"auto"``
-            takes triton for CUDA and ROCm tensors, and eager for all others.
+            Triton's interpreter if ``TRITON_INTERPRET=1`` was set.  ``"native"`` computes them in one pass by the
+            compiled core, on a CPU.  ``"eager"`` uses torch operations.  ``"auto"`` takes triton for CUDA and ROCm
+            tensors, native for tensors on a CPU if the core is there (``python -m jsgmath`` says so), and else eager.
         reduction: ``"none"`` returns one value per row, summed over the last axis; ``"mean"`` and ``"sum"`` reduce
             these to a scalar.  If you call ``backward()`` on that scalar itself, the backward pass costs nothing.
 
@@ -60,12 +62,13 @@ def jsg_standard_normal(
     Raises:
         TypeError, ValueError: an argument is not valid; the message names it.
 
-    Accuracy: values are within 16 ulp of the NumPy reference, and gradients within 16 ulp of the sum of the sizes of
-    their terms, for log-ratios of variances up to 80 (float32) or 600 (float64); ``tests/torch/test_diagonal.py``
-    holds this.  Eager values are so for all inputs: infinite only where the truth rounds to infinity, and NaN only for
-    NaN.  Gradients are finite where the true ones are.  ``tests/torch/test_range.py`` holds both.  The kernels clamp
-    log-ratios to 87 (708), need weights that are 0 or not tiny where means are so far apart that KL overflows, and may
-    give infinity for the last binades of the range.
+    Accuracy: ``"native"`` rounds each value and gradient once, with an error of at most 0.51 ulp in float32 and 1 ulp
+    in float64, gradients in ulp of the sum of the sizes of their terms; ``tests/torch/test_native.py`` holds this.
+    The others are within 16 ulp, for log-ratios of variances up to 80 (float32) or 600 (float64);
+    ``tests/torch/test_diagonal.py`` holds this.  Native and eager values are right for all inputs: infinite only where
+    the truth rounds to infinity, and NaN only for NaN.  Gradients are finite where the true ones are.
+    ``tests/torch/test_range.py`` holds both.  The kernels clamp log-ratios to 87 (708), need weights that are 0 or not
+    tiny where means are so far apart that KL overflows, and may give infinity for the last binades of the range.
 
     References: [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
 
@@ -144,7 +147,7 @@ def jsg_full(
         tril1, tril2: Cholesky factors of the covariances, ``(..., n, n)``, with positive diagonals.  Entries above the
             diagonal are ignored, and their gradient is zero.
         backend: as in `jsg_standard_normal`.  The Triton kernels take n up to 64; above, ``"triton"`` too uses
-            torch.linalg.
+            torch.linalg, and ``"native"`` always does.
 
     The four tensors broadcast.  For the other arguments, the result and the errors see `jsg_standard_normal`.
     Gradients are right between equal Gaussians too, where those of an eigenvalue decomposition do not exist.
@@ -188,13 +191,14 @@ def _divergence(
     check_options(convention, backend, reduction)
     batch, (mean1, scale1, mean2, scale2), dtype = rows_of(names, tensors)
     alpha, alphas = alpha_of(alpha, batch, mean1.device)
-    if backend == "auto":
-        backend = "triton" if mean1.is_cuda else "eager"
+    backend = chosen(backend, (mean1, scale1, mean2, scale2, alphas))
+    if covariances == "full" and backend == "native":
+        backend = "eager"
     inputs = mean1, scale1, mean2, scale2, alphas
     options = alpha, bool(dual), convention == "deasy", f"{backend}.{covariances}"
     if compiled_plainly(inputs):
         value = compiled_divergence(*inputs, *options)
-    elif torch.compiler.is_compiling() or _are_functorch_transforms_active():
+    elif torch.compiler.is_compiling() or _are_functorch_transforms_active() or watched():
         value = Divergence.apply(*inputs, *options)
     elif wants_gradients(inputs):
         scale = 1.0 / max(batch.numel(), 1) if reduction == "mean" else 1.0
@@ -202,6 +206,20 @@ def _divergence(
     else:
         value = divergence(*inputs, *options)
     return reduced(value, batch, reduction, dtype)
+
+
+def chosen(backend: Backend, tensors: Iterable[Tensor | None]) -> Backend:
+    """The backend that ``"auto"`` stands for.
+
+    Subclasses of Tensor, among them the fake tensors of torch, take torch operations, which each defines for itself.
+    """
+    if backend != "auto":
+        return backend
+    first, *others = (x for x in tensors if x is not None)
+    if first.is_cuda:
+        return "triton"
+    plain = first.is_cpu and all(type(x) in (Tensor, torch.nn.Parameter) for x in (first, *others))
+    return "native" if plain and native.CORE is not None else "eager"
 
 
 def check_options(convention: str, backend: str, reduction: str) -> None:

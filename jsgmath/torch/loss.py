@@ -83,9 +83,10 @@ class JSGLoss(nn.Module):
     def forward(self, mean: Tensor, logvar: Tensor) -> Tensor:
         """The divergence in nats of posteriors, by default averaged over the batch."""
         if self.prior_mean is None or self.prior_logvar is None:
-            return jsg_standard_normal(*self._latent_last(mean, logvar), self.alpha, **self.options)
-        tensors = mean, logvar, self.prior_mean, self.prior_logvar
-        return jsg_diagonal(*self._latent_last(*tensors), self.alpha, **self.options)
+            mean, logvar = self._latent_last(mean, logvar)
+            return jsg_standard_normal(mean, logvar, self.alpha, **self.options)
+        mean1, logvar1, mean2, logvar2 = self._latent_last(mean, logvar, self.prior_mean, self.prior_logvar)
+        return jsg_diagonal(mean1, logvar1, mean2, logvar2, self.alpha, **self.options)
 
     def _latent_last(self, *tensors: Tensor) -> Sequence[Tensor]:
         """The tensors with the latent axes as their last."""

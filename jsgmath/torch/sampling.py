@@ -1,4 +1,4 @@
-"""The latent step of a variational autoencoder: a sample and a divergence, in one kernel forward and one backward."""
+"""The latent step of a variational autoencoder: a sample and a divergence, in one pass forward and one backward."""
 
 from collections.abc import Sequence
 from numbers import Integral
@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from jsgmath.hints import Convention
-from jsgmath.torch.autograd import STRIDES, compiled_plainly, flat, library, register
+from jsgmath.torch.autograd import STRIDES, compiled_plainly, flat, library, load, register
 from jsgmath.torch.eager import diagonal
-from jsgmath.torch.functions import Backend, Reduction, alpha_of, check_options, reduced, rows_of
+from jsgmath.torch.functions import Backend, Reduction, alpha_of, check_options, chosen, reduced, rows_of
 from jsgmath.torch.normal import normal
 from jsgmath.torch.typed import Alpha, Function, work_type
 
@@ -48,7 +48,8 @@ def sample_and_jsg(
         TypeError, ValueError: an argument is not valid; the message names it.
 
     Accuracy: the noise is within 4 ulp of its exact value, and at most 6.764 in size; ``tests/torch/test_noise.py``
-    holds this.  For the divergence see `jsg_standard_normal`; log-variances are clamped to 87 (708) for z.
+    holds this.  For the divergence see `jsg_standard_normal`; log-variances are clamped to 87 (708) for z, by
+    ``"native"`` to 700 (1416).
 
     References: [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
 
@@ -66,9 +67,8 @@ def sample_and_jsg(
     _check_first_row(first_row, batch.numel(), n)
     number, alphas = alpha_of(alpha, batch, mean.device)
     key, seeds = _seed(seed, mean.device)
-    triton = backend == "triton" or (backend == "auto" and mean.is_cuda)
-    options = number, key, first_row, bool(dual), convention == "deasy", triton
     tensors = mean, logvar, alphas, seeds
+    options = number, key, first_row, bool(dual), convention == "deasy", chosen(backend, tensors)
     compute = torch.ops.jsgmath.sample if compiled_plainly(tensors) else _Sample.apply
     z, value, _ = compute(*tensors, *options)
     return z.reshape(*batch, n), reduced(value, batch, reduction, dtype)
@@ -103,7 +103,7 @@ def _seed(seed: object, device: torch.device) -> tuple[int, Tensor | None]:
 
 
 _arguments = "Tensor mean, Tensor logvar, Tensor? alphas, Tensor? seeds, float alpha, int seed, int first_row"
-_options = "bool dual, bool reverse, bool triton"
+_options = "bool dual, bool reverse, str backend"
 library.define(f"sample({_arguments}, {_options}) -> (Tensor, Tensor, Tensor)", tags=STRIDES)
 library.define(
     "sample_gradient(Tensor mean, Tensor logvar, Tensor? alphas, Tensor seed, Tensor by_z, Tensor by_value, "
@@ -114,13 +114,11 @@ library.define(
 
 def sample(
     mean: Tensor, logvar: Tensor, alphas: Tensor | None, seeds: Tensor | None, alpha: float, seed: int, first_row: int,
-    dual: bool, reverse: bool, triton: bool,
+    dual: bool, reverse: bool, backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """``z``, the divergence of each row, and a copy of the seed, as a tensor of one entry."""
-    if triton:
-        from jsgmath.torch.triton import sampling as kernels
-
-        return kernels.sample(mean, logvar, alphas, seeds, alpha, seed, first_row, dual, reverse)
+    if backend != "eager":
+        return load(f"{backend}.sampling").sample(mean, logvar, alphas, seeds, alpha, seed, first_row, dual, reverse)
     used = torch.full((1,), seed, dtype=torch.int64, device=mean.device) if seeds is None else seeds.clone()
     z = mean.to(work_type(mean)) + _noise(logvar, used, first_row)
     number = alpha if alphas is None else alphas
@@ -130,15 +128,10 @@ def sample(
 
 def sample_gradient(
     mean: Tensor, logvar: Tensor, alphas: Tensor | None, seed: Tensor, by_z: Tensor, by_value: Tensor, alpha: float,
-    first_row: int, dual: bool, reverse: bool, triton: bool, by_alpha: bool,
+    first_row: int, dual: bool, reverse: bool, backend: str, by_alpha: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """The gradients by mean, logvar and, if ``by_alpha``, alpha (one per row), with the seed that `sample` used."""
-    if triton:
-        from jsgmath.torch.triton import sampling as kernels
-
-        compute = kernels.sample_gradient
-    else:
-        compute = _eager_gradient
+    compute = _eager_gradient if backend == "eager" else load(f"{backend}.sampling").sample_gradient
     return compute(mean, logvar, alphas, seed, by_z, by_value, alpha, first_row, dual, reverse, by_alpha)
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch._C import _len_torch_dispatch_stack  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
 
 if TYPE_CHECKING:
 
@@ -25,6 +26,11 @@ def work_type(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
 
 
+def watched() -> bool:
+    """Whether a mode of torch sees every operator, as a tracer does; it would not see a call of the compiled core."""
+    return _len_torch_dispatch_stack() > 0
+
+
 functional: Any = torch.functional
 linalg: Any = torch.linalg
 
@@ -34,4 +40,5 @@ cholesky: Callable[[Tensor], Tensor] = linalg.cholesky
 cholesky_ex: Callable[..., tuple[Tensor, Tensor]] = linalg.cholesky_ex
 eigvalsh: Callable[[Tensor], Tensor] = linalg.eigvalsh
 solve: Callable[[Tensor, Tensor], Tensor] = linalg.solve
+split: Callable[..., tuple[Tensor, ...]] = functional.split
 solve_triangular: Callable[..., Tensor] = linalg.solve_triangular

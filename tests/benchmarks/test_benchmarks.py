@@ -17,6 +17,7 @@ import pytest
 import torch
 
 import jsgmath.torch
+from benchmarks import __main__ as command
 from benchmarks import check, cpu, gpu, output, report, textbook, train
 from benchmarks.cases import ALPHA, KINDS, Case
 from benchmarks.clock import CpuClock
@@ -123,12 +124,26 @@ sys.exit(command.main(sys.argv[1:]))
     )  # fmt: skip
     assert (run.returncode, run.stderr) == (0, "")
     results = json.loads(file.read_text())
-    assert [r["implementation"] for r in results["records"]] == [*cpu.STANDARD, "jsgmath"]
+    assert [r["implementation"] for r in results["records"]] == [*cpu.STANDARD, "jsgmath", "jsgmath"]
     assert all(r["q20"] <= r["median"] <= r["q80"] for r in results["records"])
     left_out = [line for line in run.stdout.splitlines() if line.startswith("Left out: test_compiled")]
     assert len(left_out) == len(results["left_out"]) == 2
     assert all("no C++ compiler 'no-such-compiler'" in line for line in left_out)
-    assert "| import jsgmath.torch, after import torch" in run.stdout
+    for names in ("jsgmath, after import numpy", "jsgmath.torch, after import torch"):
+        assert f"| import {names}" in run.stdout
+
+
+def test_every_target_is_of_a_benchmark():
+    """Otherwise a row that is renamed would lose its target. A slower run misses it."""
+    sizes = {f"{rows} x {n}" for rows, n in cpu.ROWS_N}
+    assert {size for _, size in command.DIAGONAL} <= sizes
+    assert set(command.DENSE) == {f"{count} x {n}" for count, n in cpu.DENSE_SIZES}
+    what = "JSG of dense pairs, NumPy, 1 x 200"
+    times = {"jsgmath": 2.0, "textbook, eq. 9": 0.5, cpu.KL: 0.1}
+    records = [dict(what=what, implementation=i, median=t, q20=t, q80=t) for i, t in times.items()]
+    assert [line[-1] for line in command.lines(records)] == ["", ">= 0.167: yes", ""]
+    records[1]["median"] = 0.3
+    assert [line[-1] for line in command.lines(records)] == ["", ">= 0.167: NO", ""]
 
 
 class Off(torch.autograd.Function):
@@ -255,7 +270,7 @@ def test_the_ways_to_train_have_the_same_loss_and_learn(monkeypatch):
     monkeypatch.setattr(train, "SWEEP", train.SWEEP[2:5])
     torch.manual_seed(3)
     losses = {name: torch.stack([next(way) for _ in range(40)]) for name, (_, way) in train.ways(few, "triton").items()}
-    assert len(losses) == 7
+    assert len(losses) == 8
     (together,) = (losses.pop(name) for name in list(losses) if "3 models" in name)
     # The second of them has alpha 0.3, so its first losses are those of the trainer, up to rounding.
     assert together[:5, 1].tolist() == pytest.approx(losses[train.OURS][:5].tolist(), rel=1e-4)
@@ -328,5 +343,5 @@ def test_nothing_is_measured_if_a_way_trains_another_model(monkeypatch):
     monkeypatch.setattr(train, "SWEEP", train.SWEEP[2:4])
     stack = train.stacked
     monkeypatch.setattr(train, "stacked", lambda dataset: (1.01 * losses for losses in stack(dataset)))
-    with pytest.raises(SystemExit, match=r"benchmarks\.train: the first losses of stacked are .*, but of eager"):
+    with pytest.raises(SystemExit, match=r"benchmarks\.train: the first losses of stacked are .*, but of one model"):
         train.measure(1, torch.device("cpu"))

@@ -14,6 +14,7 @@ import yaml
 from distributed.cli import dask_scheduler, dask_worker
 from PIL import Image
 
+import jsgmath.command_line
 from vae import command_line, evaluate
 from vae.data import __main__ as data
 from vae.figures import __main__ as figures
@@ -42,6 +43,7 @@ def parser(options):
 
 # The function that reads the rest of the line, for each program and command; it raises UserError or SystemExit.
 PARSERS = {
+    "jsgmath": jsgmath.command_line.parser().parse_args,
     "vae.train": settings.parse_settings,
     "vae.evaluate": parser(evaluate.EvaluateOptions),
     "vae.figures": parser(figures.FigureOptions),
@@ -58,7 +60,7 @@ def blocks(page, language):
 
 
 def commands():
-    """Where each ``-m vae.…`` in a block of code or in a --help stands, and what follows its -m."""
+    """Where each ``-m vae.…`` and ``-m jsgmath …`` in a block of code or a --help stands, and what follows -m."""
     lines = [
         (str(page.relative_to(ROOT)), line)
         for page in PAGES
@@ -67,11 +69,13 @@ def commands():
     ]
     lines += [
         (module.__name__, re.split("  +", line.strip())[0])  # what the command does stands behind it
-        for module in (settings, evaluate, figures, report, grid)
+        for module in (settings, evaluate, figures, report, grid, jsgmath.command_line)
         for line in module.DESCRIPTION.splitlines()
     ]
     split = [
-        (source, shlex.split(line.removesuffix("&"), comments=True)) for source, line in lines if " -m vae." in line
+        (source, shlex.split(line.removesuffix("&"), comments=True))
+        for source, line in lines
+        if re.search(r" -m (vae\.|jsgmath( |$))", line)
     ]
     return [(source, words[words.index("-m") + 1 :]) for source, words in split]
 

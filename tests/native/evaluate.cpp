@@ -1,18 +1,38 @@
-// Evaluates pairs of Gaussians, one divergence a time: a struct Batch without pointers and its numbers on standard input, a value
-// on standard output, until the input ends. For processors that run in an emulator.
+// Evaluates pairs of Gaussians by the library that the argument names: a struct Batch without pointers and its numbers on standard
+// input, a value on standard output, until the input ends. For processors and systems that run in an emulator.
 #include <cstdio>
 #include <vector>
 
 #include "full.hpp"
 
-extern "C" {
-int64_t jsgmath_diagonal(const Shape *, const double *, const double *, const double *, const double *, const double *,
-                         double *, int32_t place, int32_t threads);
-int64_t jsgmath_full(const Shape *, const double *, const double *, const double *, const double *, const double *, double *,
-                     int32_t place, int32_t threads, double *errors);
+#ifdef _WIN32
+#include <fcntl.h>
+#include <io.h>
+#include <windows.h>
+static void *function(const char *library, const char *name) {
+  return reinterpret_cast<void *>(GetProcAddress(LoadLibraryA(library), name));
 }
+static void binary() { _setmode(_fileno(stdin), _O_BINARY), _setmode(_fileno(stdout), _O_BINARY); }
+#else
+#include <dlfcn.h>
+static void *function(const char *library, const char *name) {
+  void *opened = dlopen(library, RTLD_NOW | RTLD_LOCAL);
+  if (!opened) std::fprintf(stderr, "%s\n", dlerror());
+  return opened ? dlsym(opened, name) : nullptr;
+}
+static void binary() {}
+#endif
 
-int main() {
+typedef int64_t Diagonal(const Shape *, const double *, const double *, const double *, const double *, const double *,
+                         double *, int32_t place, int32_t threads);
+typedef int64_t Full(const Shape *, const double *, const double *, const double *, const double *, const double *, double *,
+                     int32_t place, int32_t threads, double *errors);
+
+int main(int, char **arguments) {
+  Diagonal *diagonal = reinterpret_cast<Diagonal *>(function(arguments[1], "jsgmath_diagonal"));
+  Full *full = reinterpret_cast<Full *>(function(arguments[1], "jsgmath_full"));
+  if (!diagonal || !full) return 2;
+  binary();
   int32_t head[7], sizes[4];  // n, form1, form2, divergence, reversed, single, full; how many numbers the arrays have
   while (std::fread(head, sizeof head, 1, stdin) == 1) {
     if (std::fread(sizes, sizeof sizes, 1, stdin) != 1) return 1;
@@ -21,8 +41,8 @@ int main() {
     double value, *at[5] = {numbers.data()};
     for (int i = 0; i < 4; i++) at[i + 1] = at[i] + sizes[i];
     Shape shape = {sizes[0], sizes[1], sizes[2], sizes[3], 0, 1, head[0], head[1], head[2], head[3], head[4], head[5]};
-    if (head[6]) jsgmath_full(&shape, at[0], at[1], at[2], at[3], at[4], &value, 0, 1, nullptr);
-    else jsgmath_diagonal(&shape, at[0], at[1], at[2], at[3], at[4], &value, 0, 1);
+    if (head[6]) full(&shape, at[0], at[1], at[2], at[3], at[4], &value, 0, 1, nullptr);
+    else diagonal(&shape, at[0], at[1], at[2], at[3], at[4], &value, 0, 1);
     std::fwrite(&value, sizeof value, 1, stdout);
   }
   return 0;

@@ -5,6 +5,7 @@
 """
 
 import csv
+import struct
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -12,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 import jsgmath
-from jsgmath import Gaussian
-from tests.native.points import DIVERGENCES
+from jsgmath import Gaussian, native
+from tests.native.points import DIVERGENCES, KINDS
 from tests.reduction.test_full import as_form, covariance, nearby
 from verification import balls
 
@@ -102,6 +103,26 @@ def committed():
                 m, s = (np.array([float.fromhex(x) for x in text.split()], dtype) for text in (mean, scale))
                 found.append((m, form, s if len(s) == len(m) and form in FORMS[3:] else s.reshape(len(m), len(m))))
             yield Point(divergence, convention, float.fromhex(alpha), *found), float.fromhex(result)
+
+
+def packed(wanted):
+    """The points as `evaluate.cpp` reads them."""
+    return b"".join(
+        struct.pack("<7i", len(point.first[0]), native.FULL_FORMS[point.first[1]], native.FULL_FORMS[point.second[1]],
+                    KINDS[point.divergence], point.convention == "deasy", point.single, 1)
+        + struct.pack("<4i", *(x.size for side in (point.first, point.second) for x in (side[0], side[2])))
+        + np.concatenate([x.ravel() for side in (point.first, point.second) for x in (side[0], side[2])]).astype(
+            float).tobytes()
+        + struct.pack("<d", point.alpha)
+        for point in wanted
+    )  # fmt: skip
+
+
+def taken():
+    """Those of `committed` whose forms the core takes."""
+    for point, value in committed():
+        if native.takes((point.first[1], point.second[1]), len(point.first[0])):
+            yield point, value
 
 
 def main():

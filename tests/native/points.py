@@ -5,6 +5,7 @@ hexadecimal floats. Every release and every machine must compute these very bits
 """
 
 import csv
+import struct
 import sys
 from itertools import product
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 import jsgmath
-from jsgmath import Gaussian
+from jsgmath import Gaussian, native
+from jsgmath.nearest import Divergence
 
 BITS = Path(__file__).with_name("bits.csv")
 FORMS = ("var", "logvar", "std")
@@ -25,6 +27,8 @@ DIVERGENCES = [
     ("jsg_dual", "nielsen"),
     ("jeffreys", "deasy"),
 ]
+
+KINDS = dict(jsg=Divergence.JSG, jsg_dual=Divergence.JSG_DUAL, jeffreys=Divergence.JEFFREYS)
 
 
 class Point(NamedTuple):
@@ -106,6 +110,16 @@ def committed():
             numbers = tuple(tuple(map(float.fromhex, part.split())) for part in numbers.split(";"))
             point = Point(divergence, convention, single == "single", form1, form2, float.fromhex(alpha), numbers)
             yield point, float.fromhex(result)
+
+
+def packed(wanted):
+    """The points as `evaluate.cpp` reads them."""
+    return b"".join(
+        struct.pack("<11i", len(point.numbers), native.FORMS[point.form1], native.FORMS[point.form2],
+                    KINDS[point.divergence], point.convention == "deasy", point.single, 0, *4 * [len(point.numbers)])
+        + np.append(np.array(point.numbers).T.ravel(), point.alpha).tobytes()
+        for point in wanted
+    )  # fmt: skip
 
 
 def main():

@@ -3,7 +3,6 @@
 import itertools
 import math
 import os
-import struct
 import subprocess
 import sys
 from fractions import Fraction
@@ -73,13 +72,7 @@ def test_every_instruction_set_gives_the_committed_bits(core, monkeypatch):
 
 def test_aarch64_gives_the_committed_bits(for_aarch64):
     """The core in an emulator; what it leaves open is no matter of the processor."""
-    kinds = {"jsg": 0, "jsg_dual": 1, "jeffreys": 2}
-    data = b"".join(
-        struct.pack("<11i", len(point.numbers), native.FORMS[point.form1], native.FORMS[point.form2],
-                    kinds[point.divergence], point.convention == "deasy", point.single, 0, *4 * [len(point.numbers)])
-        + np.append(np.array(point.numbers).T.ravel(), point.alpha).tobytes()
-        for point, _ in COMMITTED
-    )  # fmt: skip
+    data = points.packed(point for point, _ in COMMITTED)
     output = subprocess.run(for_aarch64, input=data, capture_output=True, check=True).stdout
     values = np.frombuffer(output)
     assert len(values) == len(COMMITTED)
@@ -138,7 +131,7 @@ def test_broadcasting_strides_and_threads_change_no_bit(path, monkeypatch):
 
 
 def test_long_rows_are_correctly_rounded(path):
-    """More coordinates than a block of the core holds."""
+    """In a single row, columns fill the vectors of the core."""
     rng = np.random.default_rng(9)
     numbers = tuple(map(tuple, np.abs(rng.normal(size=(1000, 4))).tolist()))
     point = points.Point("jsg", "deasy", False, "var", "std", 0.3, numbers)

@@ -26,6 +26,13 @@ def test_without_a_compiler_building_says_what_to_install(monkeypatch, tmp_path)
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)
 
 
+def test_a_library_for_windows_gets_the_time_0_and_no_other_change(tmp_path):
+    content = bytes(range(60)) + (100).to_bytes(4, "little") + bytes(range(64, 200))
+    (tmp_path / "core.dll").write_bytes(content)
+    build._remove_time(tmp_path / "core.dll")
+    assert (tmp_path / "core.dll").read_bytes() == content[:108] + bytes(4) + content[112:]
+
+
 def test_a_core_made_from_other_sources_is_not_used(core, monkeypatch):
     assert native.open_core(core)[0]
     monkeypatch.setattr(native, "sources", lambda: "other")

@@ -1,6 +1,5 @@
 """Every way of computing divergences of full covariances gives the same bits: those nearest to the truth."""
 
-import struct
 import subprocess
 
 import numpy as np
@@ -9,16 +8,12 @@ from flint import arb, ctx
 
 import jsgmath
 from jsgmath import Gaussian, native, rounding
-from jsgmath.nearest import Divergence
-from tests.native import full_points
+from tests.native import full_points, points
 from tests.reduction.test_full import covariance, nearby
 from verification import balls
 
 COMMITTED = list(full_points.committed())
-KINDS = dict(jsg=Divergence.JSG, jsg_dual=Divergence.JSG_DUAL, jeffreys=Divergence.JEFFREYS)
-TAKEN = [
-    (point, value) for point, value in COMMITTED if native.takes((point.first[1], point.second[1]), len(point.first[0]))
-]
+TAKEN = list(full_points.taken())
 
 
 def unrounded(core, point):
@@ -26,7 +21,7 @@ def unrounded(core, point):
     found = np.zeros(3)
     (m1, form1, s1), (m2, form2, s2) = point.first, point.second
     arrays, reverse = (m1, s1, m2, s2), point.convention == "deasy"
-    alpha, kind = np.array(point.alpha), KINDS[point.divergence]
+    alpha, kind = np.array(point.alpha), points.KINDS[point.divergence]
     native.full(kind, reverse, (form1, form2), arrays, alpha, (), len(m1), point.single, core, found)
     return found
 
@@ -112,15 +107,7 @@ def test_equal_gaussians_are_0(path):
 
 def test_aarch64_gives_the_committed_bits(for_aarch64):
     """The core in an emulator; what it leaves open is no matter of the processor."""
-    data = b"".join(
-        struct.pack("<7i", len(point.first[0]), native.FULL_FORMS[point.first[1]], native.FULL_FORMS[point.second[1]],
-                    KINDS[point.divergence], point.convention == "deasy", point.single, 1)
-        + struct.pack("<4i", *(x.size for side in (point.first, point.second) for x in (side[0], side[2])))
-        + np.concatenate([x.ravel() for side in (point.first, point.second) for x in (side[0], side[2])]).astype(
-            float).tobytes()
-        + struct.pack("<d", point.alpha)
-        for point, _ in TAKEN
-    )  # fmt: skip
+    data = full_points.packed(point for point, _ in TAKEN)
     output = subprocess.run(for_aarch64, input=data, capture_output=True, check=True).stdout
     values = np.frombuffer(output)
     assert len(values) == len(TAKEN)

@@ -8,11 +8,11 @@ from jsgmath.nearest import Divergence
 from tests.reduction.test_full import covariance, nearby
 
 MUTANTS = {
-    "a low part dropped from a product": ("lanes.hpp", "multiply_add(a.low, b.high, multiply_add(a.high, b.low, "
-                                          "product.low));\n  Wide sum", "product.low;\n  Wide sum"),
-    "a low part dropped from a difference": ("lanes.hpp", "sum.low + (c.low - low)", "sum.low - low"),
-    "a root not corrected": ("lanes.hpp", "return fast_two_sum(high, rest / (2 * high));", "return {high, rest * 0};"),
-    "a quotient not corrected": ("lanes.hpp", "multiply_add(-quotient, b.low, rest) / b.high", "rest / b.high"),
+    "a low part dropped from a product": ("wide.hpp", "multiply_add(a.low, b.high, multiply_add(a.high, b.low, "
+                                          "product.low));\n  Pair sum", "product.low;\n  Pair sum"),
+    "a low part dropped from a difference": ("wide.hpp", "sum.low + (c.low - low)", "sum.low - low"),
+    "a root not corrected": ("wide.hpp", "return fast_two_sum(high, rest / (2 * high));", "return {high, rest * 0};"),
+    "a quotient not corrected": ("wide.hpp", "multiply_add(-quotient, b.low, rest) / b.high", "rest / b.high"),
     "pivots that are not summed": ("full.cpp", "sum = plus_product(sum, column[i], column[i]);", ""),
     "the other weight": ("full.cpp", "congruence(r.w.V, w.g1,", "congruence(r.w.V, w.g2,"),
     "a mean without A^-1": ("full.cpp", "  multiply_transposed(w.V, w.q, n);\n", ""),

@@ -19,12 +19,14 @@ MUTANTS = {
     "a shorter series": ("build.py", "TAIL_PAIRS, TAIL = 3, 11", "TAIL_PAIRS, TAIL = 3, 5"),
     "a shorter exponential": ("build.py", "EXP_PAIRS, EXP = 6, 10", "EXP_PAIRS, EXP = 6, 7"),
     "a coefficient in double alone": ("elementary.hpp", "sum.low + (c.low + product.low)", "sum.low + product.low"),
-    "exp(x) - 1 without the 1 beyond 2^53": ("elementary.hpp", "y + two_sum(power, -1.0)", "y + (power - 1.0)"),
+    "a product without its power of two": ("diagonal.cpp", "exponent += number_of(power);", ""),
+    "a late logarithm of the other sign": ("diagonal.cpp", "dual ? log2 : -log2", "dual ? -log2 : log2"),
+    "exp(x) - 1 without the 1 beyond 2^53": ("elementary.hpp", "y + two_sum(power, every(-1))", "y + (power - 1.0)"),
 }  # fmt: skip
 
 
 def points():
-    """Ordinary pairs, near ones, and log-variances beyond 53 log(2) apart, in every two forms; one a row."""
+    """Ordinary pairs, near ones, and log-variances beyond 53 log(2) apart, of every two forms, in rows of 1 and 4."""
     rng = np.random.default_rng(11)
     count = 60_000
     logvar1 = rng.normal(size=count) * rng.choice([1.0, 12.0], size=count)
@@ -38,7 +40,9 @@ def points():
             ]
             if (form1, form2) == ("std", "var"):  # some as near to the square as a double can be
                 scales[1] = np.where(rng.random(count) < 0.5, scales[0] ** 2, scales[1])
-            yield (form1, form2), (means[0][:, None], scales[0][:, None], means[1][:, None], scales[1][:, None])
+            arrays = means[0], scales[0], means[1], scales[1]
+            yield (form1, form2), 1, [x[: count // 2, None] for x in arrays]
+            yield (form1, form2), 4, [x[count // 2 :].reshape(-1, 4) for x in arrays]
 
 
 def values(library):
@@ -46,11 +50,11 @@ def values(library):
     core, reason = native.open_core(library)
     assert core, reason
     found = []
-    for forms, arrays in points():
+    for forms, n, arrays in points():
         for divergence in Divergence:
-            count = len(arrays[0])
-            found.append(native.diagonal(divergence, True, forms, arrays, np.array(0.3), (count,), 1, False, core)[0])
-    return np.array(found)
+            shape = (len(arrays[0]),)
+            found.append(native.diagonal(divergence, True, forms, arrays, np.array(0.3), shape, n, False, core)[0])
+    return np.concatenate(found)
 
 
 @pytest.fixture(scope="module")

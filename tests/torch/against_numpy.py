@@ -1,6 +1,7 @@
 """Compares torch results with the NumPy reference, which `test_accuracy.py` and `test_gradients.py` hold to Arb."""
 
 import itertools
+import math
 
 import numpy as np
 import torch
@@ -36,11 +37,18 @@ class Reference:
             values = value(*arguments, **keywords)
             by = gradient(*arguments, **keywords)
             jeffreys = jsgmath.jeffreys(N1, N2)
-            self.value = values.sum(-1)
+            self.value = exact_sums(values)
             self.gradients = [x[..., 0] for x in (by.mean1, by.logvar1, by.mean2, by.logvar2)[: len(tensors)]]
             extra = itertools.cycle([np.zeros_like(values), 2 * values])
             self.sizes = [np.abs(x) + y for x, y in zip(self.gradients, extra, strict=False)]
-            self.by_alpha, self.alpha_size = by.alpha.sum(-1), (np.abs(by.alpha) + jeffreys).sum(-1)
+            self.by_alpha, self.alpha_size = exact_sums(by.alpha), (np.abs(by.alpha) + jeffreys).sum(-1)
+
+
+def exact_sums(x):
+    """Sums over the last axis, rounded once."""
+    if not np.isfinite(x).all():
+        return x.sum(-1)
+    return np.array([math.fsum(row) for row in x.reshape(-1, x.shape[-1])]).reshape(x.shape[:-1])
 
 
 def unit(dtype, x):

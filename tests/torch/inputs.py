@@ -6,9 +6,12 @@ import pytest
 import torch
 from torch.distributions import LowRankMultivariateNormal
 
+from jsgmath import native
+
 VARIANTS = list(itertools.product((False, True), ("deasy", "nielsen")))
 variants = pytest.mark.parametrize(("dual", "convention"), VARIANTS)
-backends = pytest.mark.parametrize("backend", ["eager", "triton"])
+BACKENDS = ["eager", "triton"] + ["native"] * (native.CORE is not None)
+backends = pytest.mark.parametrize("backend", BACKENDS)
 # Tracing by torch.compile calls functions that it will replace, and these warn.
 traced = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -30,10 +33,11 @@ def derivatives(function, inputs):
 
 
 def assert_same_derivatives(function, inputs):
-    """Those of the kernels are those of the eager backend: a dozen roundings of terms of order one in float64."""
-    results = [derivatives(lambda *x, b=backend: function(*x, backend=b), inputs) for backend in ("triton", "eager")]
-    for got, want in zip(*results, strict=True):
-        torch.testing.assert_close(got, want, rtol=1e-13, atol=1e-13)
+    """Those of all backends are those of eager: a dozen roundings of terms of order one in float64."""
+    wanted, *others = [derivatives(lambda *x, b=backend: function(*x, backend=b), inputs) for backend in BACKENDS]
+    for results in others:
+        for got, want in zip(results, wanted, strict=True):
+            torch.testing.assert_close(got, want, rtol=1e-13, atol=1e-13)
 
 
 def low_rank(mean, factor, diagonal):

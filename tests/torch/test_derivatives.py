@@ -10,6 +10,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from jsgmath.torch import JSGLoss, functions, jsg_full, jsg_standard_normal
 from jsgmath.torch.eager import diagonal as eager
+from jsgmath.torch.native import diagonal as compiled
 from jsgmath.torch.triton import diagonal as kernels
 from tests.torch.against_numpy import divergence
 from tests.torch.inputs import assert_same_derivatives, backends, numbers, variants
@@ -96,7 +97,7 @@ def test_backward_may_come_twice_and_with_any_gradient_from_above(reduction, dty
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_gradients_of_the_forward_pass_are_returned_without_a_copy(reduction, backend, monkeypatch):
     """Where the gradient from above is 1, the backward computes nothing and allocates nothing of their size."""
-    module = {"eager": eager, "triton": kernels}[backend]
+    module = {"eager": eager, "triton": kernels, "native": compiled}[backend]
     held = []
     evaluate = module.evaluate
     monkeypatch.setattr(module, "evaluate", lambda *a, **k: held.append(evaluate(*a, **k)) or held[-1])

@@ -181,5 +181,5 @@ def test_far_logits_of_bernoulli_and_geometric_distributions_are_taken():
     values = kl(td.Bernoulli(logits=torch.zeros(2)), td.Bernoulli(logits=torch.tensor([20.0, 40.0])))
     torch.testing.assert_close(values, torch.tensor([9.306853, 19.306853]))
     value = kl(td.Geometric(torch.tensor(0.5)), td.Geometric(logits=torch.tensor(30.0)))
-    # log(0.5) + log(0.5) + log(1 + e^30)
+    # log 0.5 twice, and log(1 + e^30)
     assert value.item() == pytest.approx(2 * math.log(0.5) + math.log1p(math.exp(30)), rel=1e-6)

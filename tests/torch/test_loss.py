@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from jsgmath.torch import JSGLoss, jsg_diagonal, jsg_standard_normal, kl_standard_normal
+from tests.torch.inputs import backends
 
 
 def posterior(rows=8, n=4, seed=0):
@@ -87,7 +88,7 @@ def test_it_is_saved_loaded_copied_and_moved_with_its_model():
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-@pytest.mark.parametrize("backend", ["eager", "triton"])
+@backends
 def test_a_whole_training_step_compiles(backend):
     torch._dynamo.reset()
     torch.manual_seed(0)
@@ -154,7 +155,7 @@ def test_a_weight_outside_0_and_1_is_refused_in_compiled_programs_and_in_tensors
         (dict(alpha=1.0, learnable=True), ValueError, r"alpha must lie inside \(0, 1\) to be learnable, got 1.0"),
         (dict(convention="other"), ValueError, "convention must be one of 'deasy', 'nielsen', got 'other'"),
         (dict(reduction="max"), ValueError, "reduction must be one of 'none', 'mean', 'sum', got 'max'"),
-        (dict(backend="cuda"), ValueError, "backend must be one of 'auto', 'eager', 'triton', got 'cuda'"),
+        (dict(backend="cuda"), ValueError, "backend must be one of 'auto', 'eager', 'native', 'triton', got 'cuda'"),
         (dict(dim="last"), TypeError, "dim must be an int or a tuple of ints, got 'last'"),
         (dict(dim=()), TypeError, r"dim must be an int or a tuple of ints, got \(\)"),
         (dict(dim=(1, 2.0)), TypeError, r"dim must be an int or a tuple of ints, got \(1, 2.0\)"),

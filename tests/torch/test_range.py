@@ -8,12 +8,15 @@ import jsgmath
 from jsgmath import Gaussian
 from jsgmath.torch import JSGLoss, jsg_diagonal, jsg_full, jsg_standard_normal, kl_standard_normal, sample_and_jsg
 from tests.torch.against_numpy import Reference, errors, unit
-from tests.torch.inputs import VARIANTS, backends, variants
+from tests.torch.inputs import BACKENDS, VARIANTS, backends, variants
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:overflow encountered:RuntimeWarning", "ignore:invalid value encountered:RuntimeWarning"
 )
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+# The backends that are right over the whole range, and the largest errors of their values and gradients in ulp.
+EVERYWHERE = {"eager": (16, 16), "native": (2, 4)}
+everywhere = pytest.mark.parametrize("backend", [backend for backend in BACKENDS if backend in EVERYWHERE])
 ALPHAS = 0.0, 1e-4, 0.5, 0.75, 1.0
 # Means and log-variances as parts of the largest exponents.  A value may overflow, or lie in the last binade.
 MEANS = 0.0, 0.2, 0.49, 0.5, 0.51, 0.6, 0.99
@@ -47,29 +50,31 @@ def assert_right(value, wanted, dtype, ulps=16):
 
 @DTYPES
 @variants
-def test_values_are_right_wherever_they_are_finite_and_infinite_elsewhere(dual, convention, dtype):
+@everywhere
+def test_values_are_right_wherever_they_are_finite_and_infinite_elsewhere(backend, dual, convention, dtype):
     """Up to 6 units were measured."""
     mean, logvar, mean2, logvar2 = pairs(dtype)
     for tensors in ([mean, logvar], [mean, logvar, mean2, logvar2]):
         for alpha in ALPHAS:
             function = jsg_standard_normal if len(tensors) == 2 else jsg_diagonal
-            value = function(*tensors, alpha, dual=dual, convention=convention)
-            assert_right(value, reference(tensors, alpha, dual, convention), dtype)
+            value = function(*tensors, alpha, dual=dual, convention=convention, backend=backend)
+            assert_right(value, reference(tensors, alpha, dual, convention), dtype, EVERYWHERE[backend][0])
 
 
 @variants
+@everywhere
 @pytest.mark.parametrize("gaussians", [1, 2])
-def test_gradients_are_right_wherever_they_are_finite_and_never_nan(gaussians, dual, convention):
+def test_gradients_are_right_wherever_they_are_finite_and_never_nan(gaussians, backend, dual, convention):
     """In float32, against the reference in float64; 0.99 is left out, for there 1/std times the mean overflows."""
     tensors = [x[: -len(LOGVARS)].requires_grad_() for x in pairs(torch.float32)[: 2 * gaussians]]
     function = jsg_standard_normal if gaussians == 1 else jsg_diagonal
     for number in ALPHAS:
         alpha = torch.full(tensors[0].shape[:1], number, dtype=torch.float64, requires_grad=True)
-        value = function(*tensors, alpha, dual=dual, convention=convention)
+        value = function(*tensors, alpha, dual=dual, convention=convention, backend=backend)
         *gradients, by_alpha = torch.autograd.grad(value.sum(), [*tensors, alpha])
         wanted = Reference(tensors, number, dual, convention)
         for got, want, size in zip(gradients, wanted.gradients, wanted.sizes, strict=True):
-            assert (errors(got, want, size, torch.float32) <= 16).all()
+            assert (errors(got, want, size, torch.float32) <= EVERYWHERE[backend][1]).all()
         assert not by_alpha.isnan().any()
 
 

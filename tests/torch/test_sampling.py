@@ -10,7 +10,7 @@ import torch
 from jsgmath.torch import jsg_standard_normal, normal
 from jsgmath.torch.sampling import sample_and_jsg
 from jsgmath.torch.triton import sampling as kernels
-from tests.torch.inputs import assert_same_derivatives, backends, variants
+from tests.torch.inputs import BACKENDS, assert_same_derivatives, backends, variants
 from tests.torch.test_kernels import guarded, memory, strided  # noqa: F401  (memory is a fixture)
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
@@ -217,6 +217,7 @@ def test_vmap_without_randomness_different_is_refused(randomness, backend):
 @pytest.mark.filterwarnings("ignore:<class 'torch.autograd.function.Function'>:DeprecationWarning")
 @backends
 def test_torch_compile_takes_forward_and_backward_whole(backend):
+    torch._dynamo.reset()
     compiled = torch.compile(sample_and_jsg, fullgraph=True, backend="aot_eager")
     mean, logvar = tensors(6, 10)
     seed = torch.tensor([3])
@@ -231,15 +232,16 @@ def test_torch_compile_takes_forward_and_backward_whole(backend):
 
 @pytest.mark.parametrize("alpha", [None, torch.tensor([0.3]), torch.linspace(0, 1, 5)])
 @pytest.mark.parametrize("seed", [None, torch.tensor([3])])
-def test_the_operators_pass_opcheck(alpha, seed):
+@pytest.mark.parametrize("backend", [backend for backend in BACKENDS if backend != "eager"])
+def test_the_operators_pass_opcheck(alpha, seed, backend):
     for dtype in DTYPES:
         mean, logvar = (t.detach() for t in tensors(5, 12, dtype=dtype))
         mean, logvar = torch.cat([mean, logvar], -1).chunk(2, -1)
         torch.library.opcheck(
-            torch.ops.jsgmath.sample.default, (mean, logvar, alpha, seed, 0.3, 3, 2, True, False, True)
+            torch.ops.jsgmath.sample.default, (mean, logvar, alpha, seed, 0.3, 3, 2, True, False, backend)
         )
         by_value = mean[:, 0].to(torch.promote_types(dtype, torch.float32))
-        arguments = mean, logvar, alpha, torch.tensor([3]), mean + 1, by_value, 0.3, 2, True, False, True
+        arguments = mean, logvar, alpha, torch.tensor([3]), mean + 1, by_value, 0.3, 2, True, False, backend
         for by_alpha in (False, True):
             torch.library.opcheck(torch.ops.jsgmath.sample_gradient.default, (*arguments, by_alpha))
 

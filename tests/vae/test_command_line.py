@@ -45,7 +45,7 @@ def complaint(capsys) -> str:
         (["--seed", "-1"], "--seed must not be negative, got -1"),
         (["--divergence", "kl"], "Expected one of ('jsg', 'jsg-dual', 'kl-qp', 'kl-pq', 'mmd')"),
         (["--dataset", "imagenet"], "Expected one of ('fashion-mini', 'fashion', 'mnist', 'dsprites', "),
-        (["--backend", "numpy"], "Expected one of ('auto', 'eager', 'triton', 'reference')"),
+        (["--backend", "numpy"], "Expected one of ('auto', 'eager', 'native', 'triton', 'reference')"),
         (["--alhpa", "0.3"], "Unrecognized options: --alhpa"),
         (["--likelihood", "normal"], "Expected one of ('gaussian', 'bernoulli', 'laplace')"),
         (["--mmd-of", "posterior-parameters"], "--mmd-of needs --divergence mmd, got jsg"),

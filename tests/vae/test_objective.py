@@ -11,10 +11,12 @@ import torch
 from scipy.integrate import dblquad, quad
 from scipy.stats import norm
 
+from jsgmath import native
+from vae.errors import UserError
 from vae.model import VAE
-from vae.objective import Objective, mmd_to_standard_normal
+from vae.objective import Objective, mmd_to_standard_normal, prepare_backend
 
-BACKENDS = ("eager", "triton", "reference")
+BACKENDS = ("eager", *["native"] * (native.CORE is not None), "triton", "reference")
 
 
 def random_posterior(seed: int = 0):
@@ -65,7 +67,7 @@ def test_the_gradients_of_all_backends_are_those_of_the_reference_to_the_last_bi
         )  # a different weight for each row: a gradient of the plain sum hides mix-ups
         (Objective(divergence, 0.4, 1.0, backend).regularise(mean, mean, logvar) * weights).sum().backward()
         gradients[backend] = torch.stack([mean.grad, logvar.grad])  # pyright: ignore
-    for backend in ("eager", "triton"):
+    for backend in BACKENDS[:-1]:
         # One rounding to float32 of doubles that agree to a few ulp: equal, but for ties in rounding.
         torch.testing.assert_close(gradients[backend], gradients["reference"], rtol=1.2e-7, atol=0)
 
@@ -181,7 +183,7 @@ images = load("fashion-mini").train_images[:1280]
 prepare_backend("triton", device)
 terms = {}
 for divergence in ("jsg", "jsg-dual", "kl-qp", "kl-pq"):
-    for backend in ("triton", "eager", "reference"):
+    for backend in sys.argv[2:]:
         settings = Settings(divergence=divergence, alpha=0.4, backend=backend)
         model, optimizer, objective = build(settings, device)
         batches = Batches(images, 64, model.latent, settings.seed)
@@ -193,15 +195,26 @@ torch.save(terms, sys.argv[1])
 
 
 @pytest.mark.slow
-def test_the_three_backends_take_the_same_first_twenty_steps(tmp_path):
+def test_all_backends_take_the_same_first_twenty_steps(tmp_path):
     # In a process of its own, where the trainer itself switches Triton's interpreter on.
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    subprocess.run([sys.executable, "-c", TWENTY_STEPS, tmp_path / "terms.pt"], env=environment, check=True)
+    subprocess.run([sys.executable, "-c", TWENTY_STEPS, tmp_path / "terms.pt", *BACKENDS], env=environment, check=True)
     terms = torch.load(tmp_path / "terms.pt")
     for divergence in ("jsg", "jsg-dual", "kl-qp", "kl-pq"):
         reference = terms[divergence, "reference"]
         assert reference.shape == (20, 3)
         assert reference[-1, 2] < reference[0, 2]
-        for backend in ("triton", "eager"):
+        for backend in BACKENDS[:-1]:
             # Float32 rounding, 6e-8. What is seen is equality: see Objective.regularise.
             torch.testing.assert_close(terms[divergence, backend], reference, rtol=2e-7, atol=0)
+
+
+def test_on_a_cpu_the_trainer_takes_the_compiled_core_if_it_is_there(monkeypatch):
+    cpu = torch.device("cpu")
+    assert prepare_backend("auto", cpu) == ("native" if native.CORE else "eager")
+    monkeypatch.setattr(native, "CORE", None)
+    assert prepare_backend("auto", cpu) == "eager"
+    with pytest.raises(UserError, match=r"--backend native needs the compiled core, but .*; use --backend eager"):
+        prepare_backend("native", cpu)
+    with pytest.raises(UserError, match="--backend native computes on a CPU, and this machine has a GPU"):
+        prepare_backend("native", torch.device("cuda"))

@@ -47,7 +47,7 @@ def test_threads_are_the_idle_processors_or_those_asked_for_but_never_more_than_
 
 def test_busy_processors_are_not_idle(monkeypatch):
     own = sorted(os.sched_getaffinity(0))
-    stat = [{name: (0, 0) for name in own}, {name: (25 * (name != own[0]), 25) for name in own}]
+    stat = [dict.fromkeys(own, (0, 0)), {name: (25 * (name != own[0]), 25) for name in own}]
     monkeypatch.setattr(threads, "ticks", lambda: stat.pop(0))
     monkeypatch.setattr(threads, "INTERVAL", 0)
     assert threads.idle(99) == len(own) - 1

@@ -14,6 +14,7 @@ import vae.training.steps
 import vae.training.training
 from vae.data import load
 from vae.model import VAE
+from vae.objective import prepare_backend
 from vae.train import main
 from vae.training.digest import digest
 from vae.training.settings import Settings
@@ -86,7 +87,7 @@ def test_a_run_writes_the_files_the_metrics_and_the_facts_it_promises(tmp_path, 
     assert run["parameters"] == 469_173
     environment = run["environment"]
     assert environment["versions"]["torch"].startswith(torch.__version__.split("+")[0])
-    assert environment["backend"] == "eager"
+    assert environment["backend"] == prepare_backend("auto", torch.device("cpu"))
     assert environment["threads"] == 1
     assert environment["command"]
     assert {"git_commit", "python", "platform", "processor", "device"} < set(environment)

@@ -58,8 +58,8 @@ class Settings:
     """Passes over the training images."""
 
     backend: Backend = "auto"
-    """How the divergence is computed. triton: fused kernel, interpreted without a GPU. reference: NumPy, slow, for
-    checks."""
+    """How the divergence is computed. native: compiled core, on a CPU. triton: fused kernel, interpreted without a GPU.
+    reference: NumPy, slow, for checks."""
 
     batch_size: int = 64
     """Images per step."""

@@ -14,6 +14,7 @@ from jsgmath.torch.typed import Alpha, Asked, work_type
 
 WIDEST = {torch.float32: 87.0, torch.float64: 708.0}  # the limit of differences of log-variances
 HALF = {torch.float32: 2.0**64, torch.float64: 2.0**512}  # the root of the range
+ONE: Any = 1.0  # or a tensor of ones
 # So many numbers form a block on a CPU, so that it stays in the cache from one operation to the next.
 BLOCK = 2**16
 
@@ -35,11 +36,11 @@ def evaluate(
         def part(x: Any, block: slice = block) -> Any:
             return x[block] if isinstance(x, torch.Tensor) and x.numel() > 1 else x
 
-        pair = [part(x) for x in (mean1, logvar1, mean2, logvar2)]
+        m1, l1, m2, l2 = (part(x) for x in (mean1, logvar1, mean2, logvar2))
         results = evaluate_block(
-            *pair, part(alpha),
+            m1, l1, m2, l2, part(alpha),
             dual=dual, reverse=reverse, value=value, grad=grad, by_alpha=by_alpha, scale=scale, upstream=part(upstream),
-            ordinary=are_ordinary(*pair[:2]) and (mean2 is None or are_ordinary(*pair[2:])),
+            ordinary=are_ordinary(m1, l1) and (mean2 is None or are_ordinary(m2, l2)),
         )  # fmt: skip
         for whole, result in zip((values, *gradients, d_alpha), results, strict=True):
             if whole is not None:
@@ -96,7 +97,7 @@ def evaluate_block(
         else (formula.to_mean_grad, formula.to_mean_by_alpha)
     )
     if ordinary:
-        up = down2 = growth = 1.0
+        up = down2 = growth = one = ONE
         kl1, kl2 = terms(g1, g2, 0.0, r1, r2, e1, e2, d1, d2, kernel)
         small1, small2, counted = d1, d2, (kl1, kl2)
     else:
@@ -127,9 +128,9 @@ def evaluate_block(
     factor = scale if upstream is None else (scale * upstream).reshape(-1, 1)
     w1, w2 = factor * w1, factor * w2
     if by_alpha:
-        linear = (x * y / 16 for x, y in ((down2, w1), (down2, w2), (factor, kl1), (factor, kl2)))
-        part1, part2, *kls = linear  # a part of the derivative, whose terms may be larger than itself
-        numbers = part1, part2, g1, g2, slope, *kls, r1, r2, e1, e2, d1, d2
+        # A part of the derivative, whose terms may be larger than itself.
+        part1, part2, part_kl1, part_kl2 = down2 * w1 / 16, down2 * w2 / 16, factor * kl1 / 16, factor * kl2 / 16
+        numbers = part1, part2, g1, g2, slope, part_kl1, part_kl2, r1, r2, e1, e2, d1, d2
         results[4] = times_square(16 * derivative(*numbers), up).sum(-1)
     if grad:
         if not ordinary:
@@ -157,8 +158,8 @@ def are_ordinary(mean: Tensor, logvar: Tensor) -> bool:
         return False
     work = work_type(mean)
     limits = HALF[work] ** 0.45, WIDEST[work] / 2
-    extremes: Any = torch.stack([*mean.aminmax(), *logvar.aminmax()]).tolist()
-    return all(abs(x) < limits[i // 2] for i, x in enumerate(extremes))
+    extremes: Any = torch.stack([*mean.aminmax(), *logvar.aminmax()])
+    return all(abs(x) < limits[i // 2] for i, x in enumerate(extremes.tolist()))
 
 
 def times_square(x: Tensor, factor: Any) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 from jsgmath import formula
 from jsgmath.torch import full_terms as terms
 from jsgmath.torch.eager import diagonal
-from jsgmath.torch.typed import Alpha, Asked, Function, cholesky_ex, linalg, solve_triangular, work_type
+from jsgmath.torch.typed import Alpha, Asked, Function, cholesky_ex, linalg, solve_triangular, split, work_type
 
 
 def evaluate(
@@ -72,7 +72,7 @@ def evaluate(
         matrix1, matrix2 = matrix1 + _outer(left, right[3:]), matrix2 - _outer(left, right[:3])
         moved = terms.by_displacement(*weights, theta, phi)
         n = W.shape[-1]
-        by_mean1, by_1, by_2 = back(torch.cat([moved, matrix1.tril(), matrix2.tril()], -1)).split([1, n, n], -1)
+        by_mean1, by_1, by_2 = split(back(torch.cat([moved, matrix1.tril(), matrix2.tril()], -1)), [1, n, n], -1)
         by_1, by_2 = by_1 - torch.diag_embed(diagonal1), by_2 - torch.diag_embed(diagonal2)
     else:
         c, a, b = back(white), *(solve_triangular(x.mT, y, upper=True) for x, y in ((tril2, zeta), (tril1, s)))
@@ -166,7 +166,7 @@ def _whitened(
 
     through = inverse @ torch.cat([W, identity, delta], -1)
     directly = solve_triangular(R, torch.cat([tril1, tril2, difference], -1), upper=False)
-    U1, U2, white = torch.where(near, through, directly).split([W.shape[-1], W.shape[-1], 1], -1)
+    U1, U2, white = split(torch.where(near, through, directly), [W.shape[-1], W.shape[-1], 1], -1)
     return U1, U2, white, back
 
 

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from vae import command_line
 from vae.errors import UserError
 from vae.sweep.grid import Sweep, cells, numbers, parse_sweep
-from vae.training.settings import Settings
-from vae.training.settings import parse_settings as parse_settings
+from vae.training.settings import Settings, parse_settings
 
 
 def described(*arguments):

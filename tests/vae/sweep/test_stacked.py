@@ -13,11 +13,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 from tqdm import tqdm
 
-import jsgmath.torch.eager.diagonal
 import vae.model
 import vae.sweep.stacked
 import vae.training.steps
+from jsgmath.torch import autograd
 from vae.data import load
+from vae.objective import prepare_backend
 from vae.sweep.stacked import Stack, train_together
 from vae.training.measure import evaluate, mean_terms
 from vae.training.settings import Settings
@@ -267,7 +268,8 @@ class NoLookAtTheHost(TorchDispatchMode):
 
 @pytest.mark.parametrize("stacked", [False, True])
 def test_no_step_of_a_recorded_epoch_looks_at_the_host(start, without_a_gpu, monkeypatch, stacked):
-    rescaled = jsgmath.torch.eager.diagonal.rescaled
+    module = autograd.load(f"{prepare_backend('auto', torch.device('cpu'))}.diagonal")
+    rescaled = module.rescaled
     mode = NoLookAtTheHost()
 
     def with_its_look(*arguments, **options):  # on a CPU, and there alone, it looks whether there is anything to do
@@ -277,7 +279,7 @@ def test_no_step_of_a_recorded_epoch_looks_at_the_host(start, without_a_gpu, mon
         finally:
             mode.allowed = False
 
-    monkeypatch.setattr(jsgmath.torch.eager.diagonal, "rescaled", with_its_look)
+    monkeypatch.setattr(module, "rescaled", with_its_look)
     for one in [Stack(start())] if stacked else start(CELLS[:4]):
         one.batches.shuffle(1)
         recorded = Recorded(one.model, one.optimizer, one.objective, one.batches)

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from vae.errors import UserError
+from vae.objective import prepare_backend
 from vae.train import main
 from vae.training.folder import RunFolder
 
@@ -207,5 +208,6 @@ def test_a_run_continues_with_the_number_of_threads_it_was_started_with(tmp_path
     command = [sys.executable, "-c", TWO_THREADS, tmp_path]
     environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}  # where others run, two threads that spin take minutes
     run = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    assert run.stdout.count("eager on cpu, 2 threads") == 2
+    backend = prepare_backend("auto", torch.device("cpu"))
+    assert run.stdout.count(f"{backend} on cpu, 2 threads") == 2
     assert run.stdout.splitlines()[-1] == "2"

@@ -17,6 +17,7 @@ from torch.distributed import HashStore
 
 from tests.vae.training.test_interrupted import FEW_IMAGES, results
 from vae.errors import UserError
+from vae.objective import prepare_backend
 from vae.train import settle
 from vae.training.folder import RunFolder
 from vae.training.processes import Processes, joined
@@ -241,8 +242,9 @@ def test_each_epoch_takes_every_image_once_in_a_new_order(two):
 @pytest.mark.slow
 def test_the_first_process_prints_the_number_of_processes(two):
     root, (said, _), _ = two
-    assert "eager on cpu, 2 processes, each of 1 threads" in said["jsg by two"][1]
-    assert "eager on cpu, 1 threads" in said["jsg"][1]
+    backend = prepare_backend("auto", torch.device("cpu"))
+    assert f"{backend} on cpu, 2 processes, each of 1 threads" in said["jsg by two"][1]
+    assert f"{backend} on cpu, 1 threads" in said["jsg"][1]
     assert json.loads((root / "together" / "jsg" / "run.json").read_text())["environment"]["processes"] == 2
 
 

@@ -1,0 +1,100 @@
+"""The computation of `triton/diagonal.py` by the compiled core, on a CPU: value and gradients in one pass over memory.
+
+Floats are computed in doubles and doubles in pairs of doubles, so that each result is rounded once.  Rows are shared
+among threads; the bits of a row depend on neither them nor the other rows.
+"""
+
+import struct
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from jsgmath import native
+from jsgmath.torch.eager import diagonal as eager
+from jsgmath.torch.typed import Alpha, Asked, watched, work_type
+
+# The struct Tensors of tensors.hpp: addresses, strides, four whole numbers, alpha and factor, three truth values.
+ASKED = struct.Struct("@13P7q4q2d3i")
+ELEMENTS_PER_THREAD = 50_000
+
+
+def evaluate(
+    mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None, alpha: Alpha, *,
+    dual: bool, reverse: bool, value: bool = True, grad: bool = True, by_alpha: bool = False,
+    scale: float = 1.0, upstream: Tensor | None = None,
+) -> Asked:  # fmt: skip
+    """Returns what `triton.diagonal.evaluate` returns."""
+    options: Any = dict(dual=dual, reverse=reverse, value=value, grad=grad, by_alpha=by_alpha, scale=scale)
+    if watched():
+        return _as_operators(mean1, logvar1, mean2, logvar2, alpha, upstream=upstream, **options)
+    core = checked_core(mean1)
+    rows, n = mean1.shape
+    dtype, work = mean1.dtype, work_type(mean1)
+    if dtype != work:
+        wider: Any = [x if x is None else x.to(work) for x in (mean1, logvar1, mean2, logvar2)]
+        results: Any = list(evaluate(*wider, alpha=alpha, upstream=upstream, **options))
+        results[1:4] = (x if x is None else x.to(dtype) for x in results[1:4])
+        return results
+    values, d_alpha = (mean1.new_empty(rows) if needed else None for needed in (value, by_alpha))
+    # One block of memory, which the next call finds again; the allocator gives two large ones back to the system.
+    gradients: list[Any] = [None, None, None]
+    if grad:
+        gradients[: 2 + (mean2 is not None)] = mean1.new_empty(2 + (mean2 is not None), rows, n).unbind()
+    results = values, *gradients, d_alpha
+    call(core, (mean1, logvar1, mean2, logvar2), alpha, (dual, reverse), results, upstream=upstream, scale=scale)
+    return results
+
+
+def call(
+    core: native.Core, gaussians: Sequence[Any], alpha: Alpha, options: tuple[bool, bool],
+    results: Sequence[Tensor | None], *, upstream: Tensor | None = None, scale: float = 1.0,
+    by_sample: Tensor | None = None, sample: Tensor | None = None, seed: int = 0, first_row: int = 0,
+) -> None:  # fmt: skip
+    """Computes ``results``, five tensors, each of which may be None, and a sample or what the gradient by it adds."""
+    mean = gaussians[0]
+    rows, n = mean.shape
+    number, alphas = (0.0, alpha.double()) if isinstance(alpha, Tensor) else (alpha, None)
+    inputs = *gaussians, alphas, upstream
+    asked = ASKED.pack(
+        *[0 if x is None else x.data_ptr() for x in (*inputs, *results, by_sample, sample)],
+        *[0 if x is None or x.numel() == 1 else x.stride(0) for x in (*inputs, by_sample)],
+        rows, n, seed, first_row * n, number, scale, *options, mean.dtype == torch.float64,
+    )  # fmt: skip
+    busy = min(rows, rows * n // ELEMENTS_PER_THREAD)
+    core.tensors(asked, core.place, min(torch.get_num_threads(), busy) if busy > 1 else 1)
+
+
+rescaled: Callable[..., Asked] = partial(eager.rescaled, compute=evaluate)
+
+
+def checked_core(x: Tensor) -> native.Core:
+    """The compiled core, if it can compute tensors like x."""
+    if native.CORE is None:
+        raise ValueError(f"backend='native' needs the compiled core, but {native.REASON}; use backend='eager'")
+    if x.device.type != "cpu":
+        raise ValueError(f"backend='native' needs tensors on a CPU, got {x.device.type}; use backend='eager'")
+    return native.CORE
+
+
+def _as_operators(
+    mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None, alpha: Alpha, *,
+    dual: bool, reverse: bool, value: bool, grad: bool, by_alpha: bool, scale: float, upstream: Tensor | None,
+) -> Asked:  # fmt: skip
+    """`evaluate` by the operators of `autograd.py`."""
+    number, alphas = (0.0, alpha) if isinstance(alpha, Tensor) else (alpha, None)
+    arguments = mean1, logvar1, mean2, logvar2, alphas, number, dual, reverse, "native.diagonal"
+    values = torch.ops.jsgmath.divergence(*arguments) if value else None
+    if not (grad or by_alpha):
+        return values, None, None, None, None
+    if upstream is None:
+        upstream = mean1.new_full(mean1.shape[:1], scale, dtype=work_type(mean1))
+    *gradients, d_alpha = torch.ops.jsgmath.gradient(upstream, *arguments, by_alpha)
+    needed = grad, grad, grad and mean2 is not None
+    return (
+        values,
+        *(x if wanted else None for x, wanted in zip(gradients, needed, strict=True)),
+        d_alpha if by_alpha else None,
+    )

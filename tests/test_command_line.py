@@ -1,0 +1,190 @@
+"""``python -m jsgmath``: what it prints and writes, and what it says when it cannot."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import jsgmath
+from jsgmath import Gaussian
+from jsgmath.command_line import main, read_gaussians
+
+N1 = Gaussian([1.0, 0.0], var=[0.5, 2.0])
+N2 = Gaussian([[0.0, 1.0], [3.0, -1.0]], cov=[[2.0, 1.0], [1.0, 3.0]])
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path, monkeypatch):
+    """A working folder with the two Gaussians above and three data sets."""
+    monkeypatch.chdir(tmp_path)
+    np.savez("a.npz", mean=N1.mean, var=N1.var)
+    np.savez("b.npz", mean=N2.mean, cov=N2.scale)
+    rng = np.random.default_rng(0)
+    for name in ("x", "y", "z"):
+        np.savetxt(f"{name}.csv", rng.normal(size=(9, 3)), delimiter=",", fmt="%.17g")
+
+
+def output(capsys, *words):
+    assert main(words) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    return said.out
+
+
+def error(capsys, *words):
+    """The line that a failing command prints; nothing else is printed, and no file is made or left."""
+    try:
+        status = main(words)
+    except SystemExit as stop:  # from argparse
+        status = stop.code
+    said = capsys.readouterr()
+    assert (status, said.out, said.err.count("\n")) == (2, "", 1)
+    return said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [
+        (["jsg", "--alpha", ".3"], jsgmath.jsg(N1, N2, 0.3)),
+        (["jsg"], jsgmath.jsg(N1, N2, 0.5)),
+        (["jsg", "--alpha", "0.3", "--convention", "nielsen"], jsgmath.jsg(N1, N2, 0.3, convention="nielsen")),
+        (["jsg_dual", "--alpha", "0.3"], jsgmath.jsg_dual(N1, N2, 0.3)),
+        (["bhattacharyya", "--alpha", "0.25"], jsgmath.bhattacharyya(N1, N2, 0.25)),
+        (["kl"], jsgmath.kl(N1, N2)),
+        (["jeffreys"], jsgmath.jeffreys(N1, N2)),
+        (["js", "--lam", "0.25"], jsgmath.js(N1, N2, 0.25)[0]),
+    ],
+)
+def test_a_divergence_prints_the_bits_of_the_function_a_line_for_each_pair(capsys, words, values):
+    name, *options = words
+    printed = output(capsys, name, "a.npz", "b.npz", *options)
+    assert [float(line) for line in printed.splitlines()] == values.tolist()
+    assert output(capsys, name, "a.npz", "b.npz", *options, "-o", "values.csv") == ""
+    with open("values.csv") as file:
+        assert file.read() == printed
+
+
+def test_the_numbers_of_a_float32_file_print_as_float32(capsys):
+    np.savez("single.npz", mean=np.float32([0.1]), var=np.float32([1.0]))
+    np.savez("other.npz", mean=np.float32([0.7]), var=np.float32([1.3]))
+    value = jsgmath.kl(read_gaussians("single.npz"), read_gaussians("other.npz"))
+    assert value.dtype == np.float32
+    assert output(capsys, "kl", "single.npz", "other.npz") == str(value) + "\n"
+
+
+@pytest.mark.parametrize("form", ["cov", "var"])
+def test_data_sets_are_fitted_and_compared(capsys, form):
+    data = [np.loadtxt(f"{name}.csv", delimiter=",") for name in ("x", "y", "z")]
+    if form == "cov":
+        scales, diagonal = [np.cov(x, rowvar=False) for x in data], []
+    else:
+        scales, diagonal = [x.var(0, ddof=1) for x in data], ["--diagonal"]
+    batch = Gaussian([x.mean(0) for x in data], **{form: scales})
+
+    output(capsys, "fit", "x.csv", "-o", "x.npz", *diagonal)
+    fitted = read_gaussians("x.npz")
+    assert (fitted.form, fitted.batch_shape) == (form, ())
+    assert np.array_equal(fitted.mean, batch.mean[0])
+    assert np.array_equal(fitted.scale, batch.scale[0])
+
+    output(capsys, "fit", "x.csv", "y.csv", "z.csv", "-o", "all.npz", *diagonal)
+    for words, options in [
+        ([], {}),
+        (["--alpha", "0.2", "--dual"], {"dual": True}),
+        (
+            ["x.npz", "--alpha", "0.2", "--convention", "nielsen"],
+            {"others": batch.indexed(slice(1)), "convention": "nielsen"},
+        ),
+    ]:
+        output(capsys, "pairwise", "all.npz", *words, "-o", "matrix.csv")
+        alpha = 0.2 if words else 0.5
+        expected = jsgmath.pairwise(batch, alpha, **options)
+        assert np.array_equal(np.loadtxt("matrix.csv", delimiter=",", ndmin=2), expected)
+
+
+def test_names_above_the_numbers_a_byte_order_mark_and_empty_lines_are_left_out(capsys):
+    with open("x.csv") as file:
+        text = file.read()
+    output(capsys, "fit", "x.csv", "-o", "x.npz")
+    for content in ("height,weight,age\n" + text, "\ufeff" + text + "\n\n"):
+        with open("other.csv", "w", encoding="utf-8") as file:
+            file.write(content)
+        output(capsys, "fit", "other.csv", "-o", "other.npz")
+        assert np.array_equal(read_gaussians("x.npz").scale, read_gaussians("other.npz").scale)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["kl", "a.npz"], "the following arguments are required: N2; see python -m jsgmath kl -h"),
+        (["kl", "a.npz", "missing.npz"], "missing.npz: No such file or directory"),
+        (["kl", "a.npz", "x.csv"], "x.csv is no .npz; a file of Gaussians is an .npz with mean and one of var, "),
+        (["kl", "a.npz", "plain.npy"], "plain.npy is no .npz"),
+        (["kl", "a.npz", "sigma.npz"], "sigma.npz holds mean, sigma; a file of Gaussians is an .npz with mean and "),
+        (["kl", "a.npz", "negative.npz"], "negative.npz: var must be positive"),
+        (["kl", "a.npz", "three.npz"], "N1 has dimension 2 but N2 has 3"),
+        (["jsg", "a.npz", "b.npz", "--alpha", "1.2"], "alpha must lie in [0, 1], got 1.2"),
+        (["jsg", "a.npz", "b.npz", "--alpha", "x"], "argument --alpha: invalid float value: 'x'"),
+        (["kl", "a.npz", "b.npz", "-o", "no/folder.csv"], "no/folder.csv: No such file or directory"),
+        (["pairwise", "a.npz", "three.npz", "-o", "matrix.csv"], "dimension"),
+        (
+            ["fit", "x.csv", "narrow.csv", "--diagonal", "-o", "new.npz"],
+            "equally many columns, got x.csv 3, narrow",
+        ),
+        (["fit", "x.csv", "-o", "new.csv"], "a file of Gaussians is an .npz, got the name new.csv"),
+        (["fit", "ragged.csv", "-o", "new.npz"], "ragged.csv, line 2: 1 numbers, but 2 in the rows above"),
+        (["fit", "words.csv", "-o", "new.npz"], "words.csv, line 2: 'a,b' are not numbers with commas between them"),
+        (["fit", "mixed.csv", "-o", "new.npz"], "mixed.csv, line 1: '1,x' are not numbers with commas between them"),
+        (["fit", "nan.csv", "-o", "new.npz"], "nan.csv, line 2: every entry must be finite"),
+        (["fit", "one.csv", "-o", "new.npz"], "one.csv has 1 row of numbers; a variance needs two"),
+        (["fit", "a.npz", "-o", "new.npz"], "a.npz is no text"),
+        (["fit", "narrow.csv", "-o", "new.npz"], "narrow.csv: cov is not positive definite"),
+        (["fit", "constant.csv", "--diagonal", "-o", "new.npz"], "constant.csv: var must be positive"),
+        (["fit", "huge.csv", "--diagonal", "-o", "new.npz"], "huge.csv: "),
+    ],
+)
+def test_an_error_is_one_line_and_leaves_no_file(capsys, tmp_path, words, message):
+    np.save("plain.npy", np.zeros(3))
+    np.savez("sigma.npz", mean=[0.0], sigma=[1.0])
+    np.savez("negative.npz", mean=[0.0], var=[-1.0])
+    np.savez("three.npz", mean=[0.0] * 3, var=[1.0])
+    texts = {
+        "narrow": "1,2\n3,4\n",
+        "ragged": "1,2\n3\n",
+        "words": "1,2\na,b\n",
+        "mixed": "1,x\n1,2\n2,4\n",
+        "nan": "1,2\nnan,4\n",
+        "one": "x,y\n1,2\n",
+        "constant": "1,2\n1,4\n",
+        "huge": "1e308,1\n-1e308,2\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / f"{name}.csv").write_text(text)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert message in error(capsys, *words)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_failed_write_keeps_the_file_that_was_there(capsys, tmp_path, monkeypatch):
+    (tmp_path / "x.npz").write_text("old")
+
+    def full(path, **arrays):
+        path.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    assert "x.npz: No space left on device" in error(capsys, "fit", "x.csv", "-o", "x.npz")
+    assert (tmp_path / "x.npz").read_text() == "old"
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_without_a_command_it_prints_the_versions_and_help_names_every_command(capsys):
+    printed = output(capsys)
+    assert f"jsgmath {jsgmath.__version__}" in printed
+    assert f"NumPy {np.__version__}" in printed
+    assert f"Python {sys.version.split()[0]}" in printed
+    with pytest.raises(SystemExit) as stop:
+        main(["-h"])
+    assert stop.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(f"\n    {name} " in shown for name in ("jsg", "jsg_dual", "kl", "jeffreys", "js", "pairwise", "fit"))
