@@ -40,4 +40,5 @@ cholesky: Callable[[Tensor], Tensor] = linalg.cholesky
 cholesky_ex: Callable[..., tuple[Tensor, Tensor]] = linalg.cholesky_ex
 eigvalsh: Callable[[Tensor], Tensor] = linalg.eigvalsh
 solve: Callable[[Tensor, Tensor], Tensor] = linalg.solve
+split: Callable[..., tuple[Tensor, ...]] = functional.split
 solve_triangular: Callable[..., Tensor] = linalg.solve_triangular

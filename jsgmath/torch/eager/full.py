@@ -15,7 +15,7 @@ from torch import Tensor
 from jsgmath import formula
 from jsgmath.torch import full_terms as terms
 from jsgmath.torch.eager import diagonal
-from jsgmath.torch.typed import Alpha, Asked, Function, cholesky_ex, linalg, solve_triangular, work_type
+from jsgmath.torch.typed import Alpha, Asked, Function, cholesky_ex, linalg, solve_triangular, split, work_type
 
 
 def evaluate(
@@ -61,7 +61,6 @@ def evaluate(
     weights = w1, w2, g1, g2
     if dual:
         theta, phi = U1 @ p, U2 @ kappa
-        by_mean1 = back(terms.by_displacement(*weights, theta, phi))
         left = white, theta, phi
         inner = U2.mT @ theta
         right = terms.outer_from_mean(*weights, kappa, inner, U2.mT @ phi, p, U1.mT @ theta, U1.mT @ phi)
@@ -69,10 +68,12 @@ def evaluate(
         D, over1, over2 = _differences(_small(X), X, K, U1, U2, W, V)
         first = _from_mean(w1, w2, g1, g2, U1, U2, D, over1, tril1)
         second = _from_mean(w2, w1, g2, g1, U2, U1, -D, -over2, tril2)
-        by_1, by_2 = (
-            back((matrix + _outer(left, y)).tril()) - torch.diag_embed(diagonal)
-            for (matrix, diagonal), y in ((first, right[3:]), (second, [-y for y in right[:3]]))
-        )
+        (matrix1, diagonal1), (matrix2, diagonal2) = first, second
+        matrix1, matrix2 = matrix1 + _outer(left, right[3:]), matrix2 - _outer(left, right[:3])
+        moved = terms.by_displacement(*weights, theta, phi)
+        n = W.shape[-1]
+        by_mean1, by_1, by_2 = split(back(torch.cat([moved, matrix1.tril(), matrix2.tril()], -1)), [1, n, n], -1)
+        by_1, by_2 = by_1 - torch.diag_embed(diagonal1), by_2 - torch.diag_embed(diagonal2)
     else:
         c, a, b = back(white), *(solve_triangular(x.mT, y, upper=True) for x, y in ((tril2, zeta), (tril1, s)))
         by_mean1 = terms.by_displacement(*weights, a, b)
@@ -163,10 +164,9 @@ def _whitened(
         through = solve_triangular(tril2.mT, solve_triangular(K.mT, x, upper=True), upper=True)
         return torch.where(near, through, solve_triangular(R.mT, x, upper=True))
 
-    U1, U2, white = (
-        torch.where(near, inverse @ x, solve_triangular(R, y, upper=False))
-        for x, y in ((W, tril1), (identity, tril2), (delta, difference))
-    )
+    through = inverse @ torch.cat([W, identity, delta], -1)
+    directly = solve_triangular(R, torch.cat([tril1, tril2, difference], -1), upper=False)
+    U1, U2, white = split(torch.where(near, through, directly), [W.shape[-1], W.shape[-1], 1], -1)
     return U1, U2, white, back
 
 

@@ -14,6 +14,9 @@ F and C vanish with W - I and are computed without adding the identity, so that 
 not formed, because that would square the condition.  ``R^-1 = I + g2 H`` comes out of the same steps by forward
 substitution.
 
+Where the condition of a factor exceeds about 100, gradients of JSG* lose its square or more.  The
+formulas of `eager/full.py` (``backend="eager"``) do not.
+
 There are two kernels: `full_lanes.py` up to n = 8 (3 in float64), and `full_tiles.py` above.
 """
 
