@@ -121,7 +121,7 @@ def test_a_program_on_a_page_runs_and_prints_what_is_shown(page, text, shown, tm
     tolerance = {"rel": 0.1, "abs": 0.1} if "optim" in text else {"abs": 1.01 * 10.0 ** -digits(shown)}
     wanted = [float(x) for x in re.findall(number, shown)]
     assert [float(x) for x in re.findall(number, printed)] == pytest.approx(wanted, **tolerance)
-    for drawn in tmp_path.iterdir():
+    for drawn in tmp_path.glob("*.png"):
         with Image.open(drawn) as ours, Image.open(page.parent / drawn.name) as on_page:
             assert ours.size == on_page.size
 
