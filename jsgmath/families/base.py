@@ -18,7 +18,7 @@ import numpy as np
 
 from jsgmath import formula
 from jsgmath.checks import check_dimensions, check_pair, common_shape, real_array
-from jsgmath.families.arithmetic import Arithmetic, Array, Weight, library_of, total
+from jsgmath.families.arithmetic import Arithmetic, Array, Weight, arithmetic, library_of, total
 from jsgmath.families.distribution import Distribution
 from jsgmath.hints import Convention
 
@@ -67,7 +67,7 @@ class Family(Distribution):
 
     @property
     def arithmetic(self) -> Arithmetic:
-        return self.chosen or super().arithmetic
+        return self.chosen or arithmetic(self.library)  # torch.compile cannot trace a property of `super()`
 
     @property
     def moderate(self) -> tuple[float, float]:

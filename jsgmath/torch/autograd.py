@@ -87,9 +87,19 @@ def _fake_gradient(
     return by_mean1, by_scale1, by_scale2, by_alpha
 
 
+def alone(x: Tensor) -> Tensor:
+    """A tensor that has its memory alone, as results of operators must; those of the compiled core share it."""
+    return x.clone() if x.untyped_storage().nbytes() > x.nbytes else x
+
+
 def register(function: Callable[..., Any], fake: Callable[..., Any]) -> None:
     """Registers a function as the operator of its name; ``fake`` tells `torch.compile` the shapes of its results."""
-    library.impl(function.__name__, function, "CompositeExplicitAutograd")
+
+    def operator(*arguments: Any) -> Any:
+        results = function(*arguments)
+        return results if isinstance(results, Tensor) else tuple(map(alone, results))
+
+    library.impl(function.__name__, operator, "CompositeExplicitAutograd")
     torch.library.register_fake(  # pyright: ignore[reportUnknownMemberType]
         f"jsgmath::{function.__name__}", fake, lib=library
     )

@@ -15,6 +15,8 @@ pytestmark = pytest.mark.slow
 # A multiprocessor has 65536 registers.  With 64 per thread, 1024 threads fit, each waiting for 16 bytes of every input,
 # which hides the latency of memory.  16 bytes hold twice as many 16-bit numbers, and a float64 takes two registers.
 REGISTERS = {"fp32": 64, "fp64": 128, "bf16": 128, "fp16": 128}
+# 71 were measured on sm_100, where displacements are held twice, so that gradients by far ones are finite; 896 threads fit.
+LONG_ROW_REGISTERS = 72
 AMD_REGISTERS = 128  # of 512: four wavefronts
 
 # Instructions per element, 5% above the largest count measured, or less.  One H200 executes 33e12 a second and copies
@@ -70,6 +72,8 @@ def test_no_register_is_spilled(case, reports):
 @cases(lambda case: case["kernel"] != "full")
 def test_registers_leave_room_for_enough_threads(case, reports):
     budget = AMD_REGISTERS if case["target"] == "gfx942" else REGISTERS[case["dtype"]]
+    if case["kernel"] == "jsg" and case["n"] == 4096 and case["dtype"] == "fp32":
+        budget = max(budget, LONG_ROW_REGISTERS)
     assert reports[name(case)]["registers"] <= budget
 
 
