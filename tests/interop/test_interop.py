@@ -287,7 +287,7 @@ REFUSED = {
         "dimension 1 | 2",
     ),
     "another family": (lambda: kl(td.Gumbel(*x), td.Gumbel(*y)), TypeError, "N1 | Gumbel | Exponential"),
-    "an unknown family": (lambda: kl(td.FisherSnedecor(y[1], y[1]), td.FisherSnedecor(y[1], y[1])), TypeError, "N1 | FisherSnedecor"),
+    "an unknown family": (lambda: kl(*[td.FisherSnedecor(y[1], y[1])] * 2), TypeError, "N1 | FisherSnedecor"),
     "two families": (lambda: kl(td.Normal(*x), td.Poisson(y[1])), TypeError, "N1 is a Normal but N2 a Poisson"),
     "an unknown convention": (
         lambda: jsg(td.Normal(*x), td.Normal(*y), 0.3, convention="paper"),

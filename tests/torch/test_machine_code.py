@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 # A multiprocessor has 65536 registers.  With 64 per thread, 1024 threads fit, each waiting for 16 bytes of every input,
 # which hides the latency of memory.  16 bytes hold twice as many 16-bit numbers, and a float64 takes two registers.
 REGISTERS = {"fp32": 64, "fp64": 128, "bf16": 128, "fp16": 128}
-# 71 were measured on sm_100, where displacements are held twice, so that gradients by far ones are finite; 896 threads fit.
+# 71 were measured on sm_100: displacements are held twice, so that gradients by far ones are finite.  896 threads fit.
 LONG_ROW_REGISTERS = 72
 AMD_REGISTERS = 128  # of 512: four wavefronts
 
