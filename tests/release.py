@@ -22,7 +22,7 @@ from jsgmath.native.wheels import PLATFORMS, ROOT, distributions
 from tests.native import full_points, points
 
 DIST = ROOT / "dist"
-EXPORTS = {"jsgmath_diagonal", "jsgmath_full", "jsgmath_instruction_set", "jsgmath_sources"}
+EXPORTS = {f"jsgmath_{name}" for name in ("copy", "diagonal", "full", "instruction_set", "sources", "tensors")}
 # The libraries that a wheel may expect: those of the C language and the system.
 ALLOWED = {
     "manylinux": {"libc.so.6", "libpthread.so.0", "libdl.so.2", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"},
