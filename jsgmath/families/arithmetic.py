@@ -404,7 +404,7 @@ class TorchArithmetic(Arithmetic):
 
 
 class ModerateArithmetic(TorchArithmetic):
-    """The same for parameters on a CPU of which no product leaves the range."""
+    """The same for parameters on a CPU whose products stay within the range."""
 
     moderate = True
 

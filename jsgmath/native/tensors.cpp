@@ -59,7 +59,7 @@ struct Results {
   Column<Number> value, by_mean1, by_logvar1, by_logvar2, by_alpha;
 };
 
-// Limits for doubles: what lies beyond them overflows a float, or vanishes in it, whatever it is multiplied by.
+// Limits for doubles: a number beyond them overflows a float or vanishes in it, by whatever it is multiplied.
 const double WIDEST = 700, FURTHEST = 0x1p664, LONGEST = 0x1p400, LARGEST_BEYOND = 0x1p200, STEEPEST = 300;
 
 template <bool two>

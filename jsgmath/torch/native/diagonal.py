@@ -53,7 +53,7 @@ def call(
     results: Sequence[Tensor | None], *, upstream: Tensor | None = None, scale: float = 1.0,
     by_sample: Tensor | None = None, sample: Tensor | None = None, seed: int = 0, first_row: int = 0,
 ) -> None:  # fmt: skip
-    """Computes ``results``, five tensors, each of which may be None, and a sample or what the gradient by it adds."""
+    """Computes ``results``, five tensors or None, and a sample, or the gradients with that by a sample added."""
     mean = gaussians[0]
     rows, n = mean.shape
     number, alphas = (0.0, alpha.double()) if isinstance(alpha, Tensor) else (alpha, None)
