@@ -25,14 +25,24 @@ from jsgmath.checks import check_dimensions, common_shape, number_between_0_and_
 from jsgmath.divergences import full_mean
 from jsgmath.families.arithmetic import Array, arithmetic, library_of, total
 from jsgmath.families.distribution import Distribution
-from jsgmath.families.normal import terms_to_mean
 from jsgmath.gaussian import Gaussian
 from jsgmath.interop.batches import members
+from jsgmath.nearest import Divergence
 from jsgmath.reduction.diagonal import diagonal_pairs, spread
-from jsgmath.reduction.product import pairs_with_product, product_of
-from jsgmath.working import divergence_of, evaluated
+from jsgmath.reduction.product import product_of
+from jsgmath.rounding import rounded_divergence
+from jsgmath.rounding_many import divergence_of_many
+from jsgmath.weights import EXACT, ROUNDED, wide_weights
 
-ROUNDED = 1e-6  # allowed difference of a sum of weights from 1, for weights in float32
+
+def full_divergence_of_many(found, w, g, dual, batch, single):
+    from jsgmath.reduction.product import pairs_with_product
+    from jsgmath.working import divergence_of
+    w, g = (list(x.high.astype(special.WORK) + x.low) for x in map(wide_weights, (w, g)))
+    one, zero = np.array([[1], [0]], special.WORK)
+    pairs = [reduced.pair for reduced in pairs_with_product(found, g)]
+    terms = [divergence_of(pair, one, zero, zero, one, dual) for pair in pairs]
+    return total(np.where(x == 0, 0, x * term) for x, term in zip(w, terms, strict=True))
 
 
 def jsg_many(gaussians: Any, weights: Any, *, mean_weights: Any = None, dual: bool = False) -> Array:
@@ -103,15 +113,10 @@ def weights_of(name: str, weights: Any, found: list[Any]) -> list[Array]:
     w = real_array(name, weights)
     if not (w >= 0).all():
         raise ValueError(f"{name} must not be negative, got {w[~(w >= 0)].flat[0]}")
-    total = w.astype(special.WORK).sum(0)
+    total = w.sum(0, dtype=np.float64)
     if not (abs(total - 1) < ROUNDED).all():
         raise ValueError(f"{name} must sum to 1, got a sum of {float(np.ravel(total)[np.argmax(abs(total - 1))]):.6g}")
-    w = w.astype(special.WORK)
-    # If the sum is 1 except for rounding, the largest weight is computed from the others, as 1 - alpha is.  Being the
-    # largest, it stays positive, and rounding changes it least.
-    rounded, largest = abs(total - 1) <= len(w) * np.finfo(float).eps, w == w.max(0)
-    rest = (1 - np.where(largest, 0, w).sum(0)) / largest.sum(0)
-    return list(np.where(rounded, np.where(largest, rest, w), w / total))
+    return [np.asarray(x, np.float64) for x in w]
 
 
 def _numbers(name: str, weights: Any) -> list[float]:
@@ -135,6 +140,14 @@ def _counted(found: list[Any], w: list[Array], g: list[Array]) -> tuple[Any, lis
     return first, members, sums, means
 
 
+def _normalised(first: Distribution, weights: list[Array]) -> list[Array]:
+    """Weights whose sum is 1; for NumPy in the working precision, for other libraries they already are."""
+    if first.library != "NumPy":
+        return weights
+    exact = wide_weights(np.stack(weights))
+    return list(exact.high.astype(special.WORK) + exact.low)
+
+
 def _is_zero(weight: Array) -> bool:
     if isinstance(weight, float):
         return weight == 0.0
@@ -149,7 +162,7 @@ def _divergence(
 
     ``everyone`` are the Gaussians before those of weight zero were left out; the result has their batch shape.
     """
-    value = first.jsg_many(found, w, g, dual)
+    value = first.jsg_many(found, _normalised(first, w), _normalised(first, g), dual)
     return first.arithmetic.broadcast(value, np.broadcast_shapes(value.shape, *(N.batch_shape for N in everyone)))
 
 
@@ -164,27 +177,37 @@ def _gaussian_divergence(
 ) -> Any:
     batch = _check_shapes(everyone, weights=w, mean_weights=g)
     dtype = np.result_type(*(N.dtype for N in everyone))
-    axis = [x[..., None] for x in g]
     with np.errstate(all="ignore"):
-        if len(found) == 2:
-            (N1, N2), (w1, w2) = found, (x[..., None] for x in w)
-            value, _ = evaluated(N1, N2, w1, w2, axis[0], axis[1], dual)
-        else:
-            if all(N.is_diagonal for N in found):
-                pairs = [[diagonal_pairs(x, y) for y in found] for x in found]
-                terms = [term.sum(-1) for term in terms_to_mean(pairs, axis, arithmetic("NumPy"), dual)]
-            else:
-                one, zero = np.array([[1], [0]], special.WORK)
-                pairs = [reduced.pair for reduced in pairs_with_product(found, g)]
-                terms = [divergence_of(pair, one, zero, zero, one, dual) for pair in pairs]
-            value = total(np.where(x == 0, 0, x * term) for x, term in zip(w, terms, strict=True))
+        value = _of_pair(found, w, g, dual) if len(found) == 2 else None
+        if value is None:
+            compute = divergence_of_many if all(N.is_diagonal for N in found) else full_divergence_of_many
+            value = compute(found, np.stack(w), np.stack(g), dual, batch, dtype == np.float32)
         return np.broadcast_to(value, batch).astype(dtype)[()]
+
+
+def _of_pair(found: list[Gaussian], w: list[np.ndarray], g: list[np.ndarray], dual: bool) -> np.ndarray | None:
+    """`jsg`, or `jsg_dual`, of two Gaussians, if the weights are those of one of its conventions."""
+    if not (np.abs(w[0] + w[1] - 1) <= EXACT).all():
+        return None
+    if all(map(np.array_equal, g, w)):
+        convention = "nielsen"
+    elif all(map(np.array_equal, g, w[::-1])):
+        convention = "deasy"
+    else:
+        return None
+    for (N1, N2), (larger, alpha) in ((found, w), (found[::-1], w[::-1])):
+        if (alpha <= larger).all():
+            alpha = np.where(alpha == larger, 0.5, alpha)
+            return rounded_divergence(
+                Divergence.JSG_DUAL if dual else Divergence.JSG, N1, N2, alpha, convention, return_error=False
+            )
+    return None
 
 
 @singledispatch
 def _geometric_mean(first: Distribution, found: list[Any], g: list[Array], everyone: list[Any]) -> Any:
     """The mean of ``found``, with the other arguments of `_divergence`."""
-    return first.product(found, g).to_library()
+    return first.product(found, _normalised(first, g)).to_library()
 
 
 @_geometric_mean.register
@@ -194,6 +217,8 @@ def _gaussian_geometric_mean(
     _check_shapes(everyone, weights=g)
     dtype = np.result_type(*(N.dtype for N in everyone))
     with np.errstate(all="ignore"):
+        exact = wide_weights(np.stack(g))
+        g = list(exact.high.astype(special.WORK) + exact.low)
         if all(N.is_diagonal for N in found):
             mean, form, scale = _diagonal_product(found, [x[..., None] for x in g])
             return Gaussian(mean.astype(dtype), **{form: scale.astype(dtype)})

@@ -135,7 +135,7 @@ def _decimal(
     terms = special.series_terms(math.ceil(decimal.getcontext().prec * math.log2(10)))
     options: dict[str, Any] = dict(log=Decimal.ln, where=_choose, one=Decimal(1), terms=terms, floor=FLOOR)
     kernels = partial(special.g, **options), partial(special.gs, **options)
-    values = (_divergence(divergence, reverse, alpha, s, kernels) for s in _scalars(forms, coordinates))
+    values = (_divergence(divergence, reverse, alpha, s, kernels) for s in pair_scalars(forms, coordinates))
     return sum(values, Decimal(0))
 
 
@@ -143,7 +143,7 @@ def _choose(condition: bool, a: Decimal, b: Decimal) -> Decimal:
     return a if condition else b
 
 
-def _scalars(forms: tuple[str, str], coordinates: Sequence[Coordinate]) -> Iterator[Scalars]:
+def pair_scalars(forms: tuple[str, str], coordinates: Sequence[Coordinate]) -> Iterator[Scalars]:
     """The scalars of `formula.py` for each coordinate, every one rounded once or twice."""
     for numbers in coordinates:
         m1, s1, m2, s2 = map(Decimal, numbers)
@@ -156,7 +156,7 @@ def _scalars(forms: tuple[str, str], coordinates: Sequence[Coordinate]) -> Itera
             r1, r2, e1, e2 = u.exp(), (-u).exp(), _expm1(u), _expm1(-u)
             d1, d2 = square * (-t1).exp(), square * (-t2).exp()
         else:
-            v1, v2 = _variance(forms[0], s1), _variance(forms[1], s2)
+            v1, v2 = variance_of(forms[0], s1), variance_of(forms[1], s2)
             excess = EXACT.subtract(v1, v2) if "logvar" not in forms else _difference(forms, s1, s2)
             log_r1 = _log_ratio(forms, s1, v1, s2, v2)
             r1, r2, e1, e2 = v1 / v2, v2 / v1, excess / v2, -excess / v1
@@ -164,7 +164,7 @@ def _scalars(forms: tuple[str, str], coordinates: Sequence[Coordinate]) -> Itera
         yield log_r1, r1, r2, e1, e2, Root(d1), Root(d2)
 
 
-def _variance(form: str, scale: Decimal) -> Decimal:
+def variance_of(form: str, scale: Decimal) -> Decimal:
     """Exact for a variance and for a standard deviation."""
     if form == "logvar":
         return max(-LARGEST_LOGVAR, min(LARGEST_LOGVAR, scale)).exp()
@@ -178,7 +178,7 @@ def _difference(forms: tuple[str, str], s1: Decimal, s2: Decimal) -> Decimal:
     while True:
         with decimal.localcontext() as context:
             context.prec = digits
-            v1, v2 = _variance(forms[0], s1), _variance(forms[1], s2)
+            v1, v2 = variance_of(forms[0], s1), variance_of(forms[1], s2)
             difference = EXACT.subtract(v1, v2)
             equal = (s1 if forms[0] == "logvar" else s2) == 0 and difference == 0
         if equal or (difference != 0 and difference.adjusted() - v2.adjusted() >= wanted + 2 - digits):

@@ -14,23 +14,10 @@ from typing import Any
 import numpy as np
 
 from jsgmath.special import two_sum
+from jsgmath.wide import two_product
 
 PIECES = 5
 EPS = 2.0**-52
-
-
-def two_product(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``a * b``, and what rounding took off it [Dekker], for numbers up to about 1e300."""
-    high = a * b
-    (a1, a2), (b1, b2) = _halved(a), _halved(b)
-    return high, ((a1 * b1 - high) + a1 * b2 + a2 * b1) + a2 * b2
-
-
-def _halved(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two numbers with half as many bits whose sum is ``x`` [Veltkamp]."""
-    scaled = x * (2.0**27 + 1)
-    high = scaled - (scaled - x)
-    return high, x - high
 
 
 class Twofold:

@@ -1,0 +1,203 @@
+"""The float nearest to the divergence of several diagonal Gaussians, by `several.py` on decimal numbers.
+
+As `nearest.py` is for a pair, this is the last and slowest path.  Where the decimal numbers leave the float open, the
+truth may be 0 or in the middle between two floats; both are recognised in rational arithmetic.
+"""
+
+import decimal
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from decimal import Context, Decimal
+from fractions import Fraction
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jsgmath import special
+from jsgmath.nearest import DIGITS, EXACT, FLOOR, pair_scalars, rounded, variance_of
+from jsgmath.several import Scalars, Unit, product, twice_divergences
+
+
+class Member(NamedTuple):
+    """One of several Gaussians, in one dimension or more, and its weights in the divergence and in the mean."""
+
+    form: str
+    means: Sequence[float]
+    scales: Sequence[float]
+    w: Fraction
+    g: Fraction
+
+
+def nearest_diagonal(members: Sequence[Member], dual: bool, single: bool) -> float:
+    """The float64 nearest to the divergence, or of those that are a float32.
+
+    Raises:
+        ArithmeticError: 1600 digits do not suffice.
+    """
+    for digits in DIGITS:
+        with decimal.localcontext(Context(prec=digits, Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)):
+            value, error = _bounded(members, dual)
+            lower, upper = (rounded(max(x, Decimal(0)), single) for x in (value - error, value + error))
+        if lower == upper:
+            return lower
+        if digits == DIGITS[0]:
+            exact = _exact(members, dual)
+            if exact is not None:
+                return rounded(exact, single)
+    raise ArithmeticError(
+        f"{DIGITS[-1]} digits do not tell which float is nearest to the divergence; change an input by a rounding"
+    )
+
+
+def moments(members: Sequence[Member]) -> list[tuple[Decimal, Decimal, Decimal]]:
+    """For each coordinate the mean of the product, its variance and the logarithm of this, in 40 digits."""
+    with decimal.localcontext(Context(prec=DIGITS[0], Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)):
+        s, reference = _scalars(members)
+        k, shift = product(s, _column(x.g for x in members))
+        means, variances = (np.array([f(members[j], i) for i, j in enumerate(reference)]) for f in (_mean, _log_variance))
+        return list(zip(means + shift, s.reference_variance / k, variances - _log(k), strict=True))
+
+
+def _mean(member: Member, i: int) -> Decimal:
+    return Decimal(member.means[i])
+
+
+def _log_variance(member: Member, i: int) -> Decimal:
+    scale = Decimal(member.scales[i])
+    return scale if member.form == "logvar" else scale.ln() * (2 if member.form == "std" else 1)
+
+
+def _bounded(members: Sequence[Member], dual: bool) -> tuple[Decimal, Decimal]:
+    """The divergence, and a bound on its error, in the current precision."""
+    digits = decimal.getcontext().prec
+    terms = special.series_terms(math.ceil(digits * math.log2(10)))
+    kernel = partial(
+        special.gs if dual else special.g, log=_log, where=np.where, one=Decimal(1), terms=terms, floor=FLOOR
+    )
+    s, _ = _scalars(members)
+    unit = Decimal(10) ** (1 - digits) / 2
+    g, w = (_column(x[i] for x in members) for i in (4, 3))
+    value, error = (w * x for x in twice_divergences(s, g, dual, kernel, np.abs, Unit(unit, 50 * unit)))
+    whole = value.sum()
+    return whole / 2, error.sum() + (value.size + 8) * unit * whole
+
+
+_log: Any = np.frompyfunc(Decimal.ln, 1, 1)
+
+
+def _column(weights: Iterable[Fraction]) -> np.ndarray:
+    return np.array([[Decimal(x.numerator) / Decimal(x.denominator)] for x in weights])
+
+
+def reference(form: str, scales: Any, g: Any) -> Any:
+    """The logarithm of the share of a Gaussian in the precision of the product, in float64."""
+    logs = scales if form == "logvar" else np.log(scales) * (2 if form == "std" else 1)
+    return np.log(g) - logs
+
+
+def _scalars(members: Sequence[Member]) -> tuple[Scalars, list[int]]:
+    """For arrays of shape ``(K, n)``, and the place of the reference for each coordinate."""
+    with np.errstate(divide="ignore"):
+        keys = [reference(x.form, np.array(x.scales), float(x.g)) for x in members]
+    columns: list[Any] = []
+    places: list[int] = np.argmax(keys, axis=0).tolist()
+    for i, place in enumerate(places):
+        last = members[place]
+        own = last.means[i], last.scales[i]
+        rows: list[Any] = []
+        for x in members:
+            given = x.means[i], x.scales[i]
+            log_r, r, inverse_r, e, y = next(pair_scalars((x.form, last.form), [(*given, *own)]))[:5]
+            delta = EXACT.subtract(Decimal(given[0]), Decimal(own[0]))
+            variances = (variance_of(x.form, Decimal(scale)) for x, scale in ((x, given[1]), (last, own[1])))
+            rows.append((log_r, r, inverse_r, e, y, abs(e), abs(y), delta, *variances))
+        columns.append(rows)
+    arrays = np.array(columns, object).transpose(2, 1, 0)
+    return Scalars(*arrays[:9], arrays[9, 0]), places
+
+
+class _Precision(NamedTuple):
+    """``1/v = exp(-exponent) factor``, both rational."""
+
+    exponent: Fraction
+    factor: Fraction
+
+
+def _precision(form: str, scale: float) -> _Precision:
+    if form == "logvar":
+        return _Precision(Fraction(scale), Fraction(1))
+    return _Precision(Fraction(0), 1 / Fraction(scale) ** (2 if form == "std" else 1))
+
+
+def _exact(members: Sequence[Member], dual: bool) -> Fraction | None:
+    """The divergence, if it is shown to be 0 or rational; else None.
+
+    Exponentials of different rational numbers are linearly independent over the rational numbers
+    [Lindemann, Weierstrass].
+    """
+    value, logs, rational = Fraction(0), [], True
+    for i in range(len(members[0].means)):
+        precisions = [_precision(x.form, x.scales[i]) for x in members]
+        means = [Fraction(x.means[i]) for x in members]
+        for k, (own, mean, member) in enumerate(zip(precisions, means, members, strict=True)):
+            if not member.w:
+                continue
+            total: dict[Fraction, Fraction] = defaultdict(Fraction)
+            force: dict[Fraction, Fraction] = defaultdict(Fraction)
+            for other, P, m in zip(members, precisions, means, strict=True):
+                total[P.exponent] += other.g * P.factor
+                force[P.exponent] += other.g * P.factor * (mean - m)
+            total = {t: x for t, x in total.items() if x}
+            if total == {own.exponent: own.factor} and not any(force.values()):
+                continue
+            if {*total, own.exponent} != {0}:
+                rational = False
+                continue
+            r, d = total[Fraction(0)] / own.factor, force[Fraction(0)] / total[Fraction(0)]
+            logs.append((r, member.w))
+            part = (1 / r - 1 + d * d * own.factor) if dual else (r - 1 + d * d * total[Fraction(0)])
+            value += member.w * part / 2
+    return value if rational and _is_one(logs) else None
+
+
+def _is_one(powers: Sequence[tuple[Fraction, Fraction]]) -> bool:
+    """Whether a product of powers ``x^exponent`` is 1, by factors of the numbers without a common divisor."""
+    factors = [1]
+    for x, _ in powers:
+        for number in (x.numerator, x.denominator):
+            factors = _refined(factors, number)
+    for factor in factors[1:]:
+        exponent = Fraction(0)
+        for x, power in powers:
+            exponent += power * (_multiplicity(x.numerator, factor) - _multiplicity(x.denominator, factor))
+        if exponent:
+            return False
+    return True
+
+
+def _refined(factors: list[int], number: int) -> list[int]:
+    """Numbers above 1 without common divisors, after a 1, of which the given factors and the number are products."""
+    result, waiting = list(factors), [number]
+    while waiting:
+        x = waiting.pop()
+        for i, factor in enumerate(result[1:], 1):
+            common = math.gcd(x, factor)
+            if common > 1:
+                del result[i]
+                waiting += [common, factor // common, x // common] if factor != x else []
+                if factor == x:
+                    result.append(x)
+                break
+        else:
+            if x > 1:
+                result.append(x)
+    return result
+
+
+def _multiplicity(number: int, factor: int) -> int:
+    count = 0
+    while number % factor == 0:
+        number, count = number // factor, count + 1
+    return count

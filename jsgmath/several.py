@@ -1,0 +1,85 @@
+r"""The divergence of several one-dimensional Gaussians from their product of experts, for any type of number.
+
+Let N_0 be the one with the largest share ``g_j/v_j`` in the precision of the product G.  With ``r_j = v_j/v_0``,
+``e_j = r_j - 1`` and ``y_j = 1/r_j - 1`` for each N_j,
+
+    Y = sum_j g_j y_j,    k = v_0/v_G = sum_j g_j/r_j,    m_G - m_0 = sum_j g_j/r_j (m_j - m_0) / k
+
+and for ``KL(N_j||G)`` and ``KL(G||N_j)`` the scalars of `formula.py` are ``v_j/v_G = k r_j`` and
+
+    v_j/v_G - 1 = e_j + Y r_j
+
+so that Gaussians that are close lose nothing.  The sums over j have terms of either sign; a bound on the error, relative
+to the sizes of these terms, is computed with the value.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jsgmath.wide import Wide, where
+
+
+class Scalars(NamedTuple):
+    """Numbers of each of K Gaussians, next to those of N_0; the first axis has length K."""
+
+    log_r: Any
+    r: Any
+    inverse_r: Any
+    e: Any
+    y: Any
+    size_e: Any  # the errors of e and y are relative to these
+    size_y: Any
+    delta: Any  # the differences of the means, exactly
+    variance: Any
+    reference_variance: Any  # without an axis of length K
+
+
+class Unit(NamedTuple):
+    """Relative errors: of the scalars and of one operation; of g and gs."""
+
+    scalars: Any
+    kernels: Any
+
+
+def product(s: Scalars, g: Any) -> tuple[Any, Any]:
+    """``v_0/v_G`` and ``m_G - m_0``."""
+    shares = g * s.inverse_r
+    k = shares.sum(0)
+    return k, (shares * s.delta).sum(0) / k
+
+
+def twice_divergences(
+    s: Scalars, g: Any, dual: bool, kernel: Callable[..., Any], size: Callable[[Any], Any], unit: Unit
+) -> tuple[Any, Any]:
+    """``2 KL(N_j||G)``, or ``2 KL(G||N_j)`` if dual, and bounds on their errors.
+
+    Args:
+        kernel: g or gs, with the arguments that they have in `special.py`.
+        size: the magnitude of a number, as the type in which the bounds are computed.
+    """
+    count = g.shape[0]
+    k, mean = product(s, g)
+    size_k, size_r, size_g = size(k), size(s.r), size(g)
+    r, displacement = k * s.r, s.delta - mean
+    e, size_of_e = s.e + (g * s.y).sum(0) * s.r, s.size_e + (size_g * s.size_y).sum(0) * size_r
+    direct = size_of_e > size_k * size_r + 1
+    e, size_of_e = select(direct, r - 1, e), np.where(direct, size_k * size_r + 1, size_of_e)
+    size_of_d = size(s.delta) + (size_g * size(s.inverse_r) * size(s.delta)).sum(0) / size_k
+    precision = 1 / s.variance if dual else k / s.reference_variance
+    value = kernel(e, r, k, s.log_r) + displacement * displacement * precision
+
+    de, dd = (unit.scalars * (2 * count + 16) * x for x in (size_of_e, size_of_d))
+    smaller = np.where(size(e) < 1, size(e), 0 * size_of_e + 1)
+    of_e = de * (smaller + de)
+    if dual:
+        of_e = np.where(size(r) < 1, of_e / size(r), of_e)
+    of_d = dd * (2 * size(displacement) + dd) * size(precision)
+    error = 10 * of_e + of_d + ((2 * count + 64) * unit.scalars + 2 * unit.kernels) * size(value)
+    return value, error
+
+
+def select(condition: Any, a: Any, b: Any) -> Any:
+    """`numpy.where` for arrays and for a `Wide`."""
+    return where(condition, a, b) if isinstance(a, Wide) else np.where(condition, a, b)

@@ -1,0 +1,217 @@
+"""Numbers in about twice the precision of float64, as pairs of arrays, with the logarithm and the exponential.
+
+A `Wide` is an unevaluated sum ``high + low``.  It has the operations that `formula.py` uses, so the same text runs on
+it as on float64.  Only `+ - * /` of float64 are used, so the bits are the same on every machine.
+
+Within the range of `SAFE` every operation has a relative error below ``ROUNDING``, `exp`, `expm1` and `log` one below
+``ELEMENTARY`` (`log` relative to a number near 1: an absolute one), and g and gs one below ``KERNELS``.
+"""
+
+import math
+from decimal import Context, Decimal
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from jsgmath.special import two_sum
+
+ROUNDING, ELEMENTARY, KERNELS = 2.0**-100, 2.0**-84, 2.0**-76
+DIGITS = Context(prec=60)
+STEPS = 64  # of the table of powers of two
+LN2 = DIGITS.ln(Decimal(2))
+
+
+def two_product(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``a * b``, and what rounding took off it [Dekker], for numbers up to about 1e300."""
+    high = a * b
+    (a1, a2), (b1, b2) = _halved(a), _halved(b)
+    return high, ((a1 * b1 - high) + a1 * b2 + a2 * b1) + a2 * b2
+
+
+def _halved(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two numbers with half as many bits whose sum is ``x`` [Veltkamp]."""
+    scaled = x * (2.0**27 + 1)
+    high = scaled - (scaled - x)
+    return high, x - high
+
+
+class Wide:
+    """Arrays ``high + low`` of float64, where ``|low|`` is at most half a unit of the last place of ``high``."""
+
+    __slots__ = ("high", "low")
+    __array_ufunc__ = None  # so that an array times a `Wide` is a `Wide`
+
+    def __init__(self, high: Any, low: Any = 0.0):
+        self.high, self.low = high, low
+
+    @classmethod
+    def of(cls, x: Any) -> "Wide":
+        """A `Wide`, or a float64 number or array as one."""
+        return x if isinstance(x, Wide) else cls(np.asarray(x, float), 0.0)
+
+    def __add__(self, other: Any) -> "Wide":
+        other = Wide.of(other)
+        high, lost = two_sum(self.high, other.high)
+        low, rest = two_sum(self.low, other.low)
+        high, lost = _quick_sum(high, lost + low)
+        return Wide(*_quick_sum(high, lost + rest))
+
+    def __neg__(self) -> "Wide":
+        return Wide(-self.high, -self.low)
+
+    def __sub__(self, other: Any) -> "Wide":
+        return self + -Wide.of(other)
+
+    def __rsub__(self, other: Any) -> "Wide":
+        return -self + other
+
+    def __mul__(self, other: Any) -> "Wide":
+        other = Wide.of(other)
+        high, low = two_product(self.high, other.high)
+        return Wide(*_quick_sum(high, low + (self.high * other.low + self.low * other.high)))
+
+    def __truediv__(self, other: Any) -> "Wide":
+        other = Wide.of(other)
+        first = self.high / other.high
+        rest = self - other * first
+        second = rest.high / other.high
+        third = (rest - other * second).high / other.high
+        high, low = _quick_sum(first, second)
+        return Wide(*_quick_sum(high, low + third))
+
+    def __rtruediv__(self, other: Any) -> "Wide":
+        return Wide.of(other) / self
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __getitem__(self, index: Any) -> "Wide":
+        shape = self.shape
+        return Wide(*(np.broadcast_to(x, shape)[index] for x in (self.high, self.low)))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return np.broadcast_shapes(np.shape(self.high), np.shape(self.low))
+
+    def sum(self, axis: int) -> "Wide":
+        """The sum along an axis, by halves."""
+        parts = Wide(*(np.moveaxis(np.broadcast_to(x, self.shape), axis, 0) for x in (self.high, self.low)))
+        while (count := len(parts.high)) > 1:
+            half = count // 2
+            summed = parts[:half] + parts[half : 2 * half]
+            rest = parts[2 * half :]
+            parts = Wide(*(np.concatenate(x) for x in ((summed.high, rest.high), (summed.low, rest.low))))
+        return parts[0] if count else Wide(np.zeros(parts.shape[1:]))
+
+
+def _quick_sum(a: Any, b: Any) -> tuple[Any, Any]:
+    """`two_sum` where a is the larger one."""
+    high = a + b
+    return high, b - (high - a)
+
+
+def where(condition: Any, a: Any, b: Any) -> Wide:
+    """One of two numbers, by a condition."""
+    a, b = Wide.of(a), Wide.of(b)
+    return Wide(np.where(condition, a.high, b.high), np.where(condition, a.low, b.low))
+
+
+def _parts(x: Decimal, count: int = 2) -> list[float]:
+    """Floats, each the nearest to what the ones before leave of a number."""
+    found: list[float] = []
+    for _ in range(count):
+        found.append(float(x))
+        x = DIGITS.subtract(x, Decimal(found[-1]))
+    return found
+
+
+def _constant(x: Decimal) -> Wide:
+    return Wide(*_parts(x))
+
+
+def _inverse(n: int) -> Wide:
+    return _constant(DIGITS.divide(Decimal(1), Decimal(n)))
+
+
+@cache
+def _table(kind: str) -> Wide:
+    """The powers ``2^(i/STEPS)``, or the logarithms of ``128/(128 + i)`` for i from -32 to 64."""
+    if kind == "exp":
+        exact = [DIGITS.exp(DIGITS.multiply(LN2, Decimal(i) / STEPS)) for i in range(STEPS)]
+    else:
+        exact = [-DIGITS.ln(Decimal(128 + i) / 128) for i in range(-48, 65)]
+    return Wide(*np.array([_parts(x) for x in exact]).T)
+
+
+@cache
+def _step() -> tuple[float, float, float]:
+    """``log(2)/STEPS`` as three numbers: products of the first two with whole numbers up to 2^17 are exact."""
+    rest, parts = DIGITS.divide(LN2, Decimal(STEPS)), []
+    for _ in range(2):
+        mantissa, exponent = math.frexp(float(rest))
+        parts.append(math.ldexp(round(math.ldexp(mantissa, 35)), exponent - 35))
+        rest = DIGITS.subtract(rest, Decimal(parts[-1]))
+    return parts[0], parts[1], float(rest)
+
+
+def exp_and_expm1(x: Any) -> tuple[Wide, Wide]:
+    """The exponential, and the exponential minus 1, for ``|x|`` up to 700.
+
+    ``exp(x) = 2^(n/STEPS) (1 + p)``, where ``p`` is a Taylor series at most half a step from 0.
+    """
+    x = Wide.of(x)
+    one, two, three = _step()
+    n = np.rint(np.clip(x.high, -700.0, 700.0) / one)
+    s = ((x - n * one) - n * two) - n * three
+    tail = 1 / 5040 + s.high * (1 / 40320 + s.high / 362880)
+    p = Wide.of(1 / 120 + s.high * (1 / 720 + s.high * tail))
+    for k in (24, 6, 2, 1):
+        p = p * s + _inverse(k)
+    p = p * s
+    whole = n.astype(np.int32)
+    i = whole % STEPS
+    power, scale = _table("exp")[i], (whole - i) // STEPS
+    factor = Wide(np.ldexp(power.high, scale), np.ldexp(power.low, scale))
+    rest = factor * p
+    return factor + rest, rest + (factor - 1.0)
+
+
+def log1p_series(x: Wide) -> tuple[Wide, Wide]:
+    """``q = x/(2+x)`` and ``2 w P(w)`` of `special.py`, with ``w = q^2``, for ``|x| < 2^-6``."""
+    q = x / (x + 2.0)
+    w = q * q
+    tail = 2 / 5 + w.high * (2 / 7 + w.high * (2 / 9 + w.high * (2 / 11 + w.high * (2 / 13))))
+    return q, w * (_two_thirds() + w * tail)
+
+
+@cache
+def _two_thirds() -> Wide:
+    return _constant(DIGITS.divide(Decimal(2), Decimal(3)))
+
+
+@cache
+def _log2() -> Wide:
+    return _constant(LN2)
+
+
+def log(k: Any) -> Wide:
+    """The logarithm of a positive number: of a power of two, of ``128/(128 + i)`` by a table, and of what is left."""
+    k = Wide.of(k)
+    mantissa, exponent = np.frexp(k.high)
+    low = mantissa < 0.7
+    mantissa, exponent = np.where(low, 2 * mantissa, mantissa), exponent - low
+    k = Wide(mantissa, np.ldexp(k.low, -exponent))
+    i = np.clip(np.rint(128 / np.where(mantissa > 0, mantissa, 1.0) - 128), -48, 64).astype(int)
+    x = k * ((128 + i) / 128) - 1.0
+    q, part = log1p_series(x)
+    return _log2() * exponent.astype(float) + (_table("log")[i + 48] + (q * 2.0 + q * part))
+
+
+def kernels(x: Wide, k: Wide, dual: bool) -> Wide:
+    """`special.g`, or `special.gs` if dual: ``x - log(k)``, or ``log(k) - x/k``, for ``k = 1 + x > 0``."""
+    near = np.abs(x.high) < 2.0**-7
+    k = where(x.high > -0.5, x + 1.0, k)
+    q, part = log1p_series(where(near, x, 0.0))
+    share = x / k if dual else x
+    far = log(k) - share
+    return where(near, q * (share + part), far) if dual else where(near, q * (share - part), -far)
