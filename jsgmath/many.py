@@ -38,7 +38,7 @@ from jsgmath.weights import EXACT, ROUNDED, wide_weights
 def full_divergence_of_many(found, w, g, dual, batch, single):
     from jsgmath.reduction.product import pairs_with_product
     from jsgmath.working import divergence_of
-    w, g = (list(x.high.astype(special.WORK) + x.low) for x in map(wide_weights, (w, g)))
+    w, g = (list(x.high.astype(special.WORK) + x.low) for x in map(wide_weights, map(np.stack, (w, g))))
     one, zero = np.array([[1], [0]], special.WORK)
     pairs = [reduced.pair for reduced in pairs_with_product(found, g)]
     terms = [divergence_of(pair, one, zero, zero, one, dual) for pair in pairs]
@@ -181,7 +181,7 @@ def _gaussian_divergence(
         value = _of_pair(found, w, g, dual) if len(found) == 2 else None
         if value is None:
             compute = divergence_of_many if all(N.is_diagonal for N in found) else full_divergence_of_many
-            value = compute(found, np.stack(w), np.stack(g), dual, batch, dtype == np.float32)
+            value = compute(found, w, g, dual, batch, dtype == np.float32)
         return np.broadcast_to(value, batch).astype(dtype)[()]
 
 

@@ -29,12 +29,12 @@ UNIT = Unit(wide.ELEMENTARY, wide.KERNELS)
 
 
 def divergence_of_many(
-    found: Sequence[Gaussian], w: np.ndarray, g: np.ndarray, dual: bool, batch: tuple[int, ...], single: bool
+    found: Sequence[Gaussian], w: Sequence[np.ndarray], g: Sequence[np.ndarray], dual: bool, batch: tuple[int, ...], single: bool
 ) -> np.ndarray:
-    """Values of that batch shape, each the nearest float; the weights ``(K, ...)`` are as they were given."""
+    """Values of that batch shape, each the nearest float; the weights are as they were given."""
     n = found[0].dim
     means, scales = ([np.broadcast_to(x, (*batch, n)).reshape(-1, n) for x in y] for y in _arrays(found))
-    shares = [np.broadcast_to(x, (len(found), *batch)).reshape(len(found), -1) for x in (w, g)]
+    shares = [np.stack([np.broadcast_to(x, batch).ravel() for x in y]) for y in (w, g)]
     values = np.empty(shares[0].shape[1])
     step = max(1, AT_ONCE // (n * len(found)))
     for start in range(0, len(values), step):
@@ -61,7 +61,7 @@ def _rounded(
     counted = (w > 0) | (g > 0)
     shares = np.stack([reference(form, s, x[:, None]) for form, s, x in zip(forms, scales, g_all.high, strict=True)])
     s, sound = scalars(forms, means, scales, np.argmax(shares, axis=0)[None], counted)
-    weights, of_mean = (Wide(*(np.broadcast_to(y, x.shape)[..., None] for y in (x.high, x.low))) for x in (w_all, g_all))
+    weights, of_mean = w_all[..., None], g_all[..., None]
 
     def kernel(e: Wide, r: Wide, k: Wide, log_r: Any) -> Wide:
         return wide.kernels(e, r, dual)
@@ -113,8 +113,8 @@ def scalars(
         last = _at(variance, place)
     else:
         pairs = [_variance(form, x) for form, x in zip(forms, scales, strict=True)]
-        variance = Wide(*(np.stack([np.broadcast_to(getattr(x, part), means.shape[1:]) for x in pairs]) for part in ("high", "low")))
-        variance = wide.where(kept, variance, _at(variance, place)[None])
+        variance = Wide(np.stack([x.high for x in pairs]), np.stack([x.low for x in pairs]))
+        variance = wide.where(kept, variance, _at(variance, place))
         logs = np.abs(np.log(variance.high))
         sound &= (logs < LARGEST_LOGVAR).all((0, -1))
         last = _at(variance, place)
@@ -127,7 +127,7 @@ def scalars(
 
 
 def _at(x: Wide, place: np.ndarray) -> Wide:
-    return Wide(*(np.take_along_axis(np.broadcast_to(y, x.shape), place, 0)[0] for y in (x.high, x.low)))
+    return Wide(*(np.take_along_axis(y, place, 0)[0] for y in (x.high, x.low)))
 
 
 def _variance(form: str, scale: np.ndarray) -> Wide:

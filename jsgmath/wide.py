@@ -37,18 +37,20 @@ def _halved(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Wide:
-    """Arrays ``high + low`` of float64, where ``|low|`` is at most half a unit of the last place of ``high``."""
+    """Arrays ``high + low`` of one shape, where ``|low|`` is at most half a unit of the last place of ``high``."""
 
     __slots__ = ("high", "low")
     __array_ufunc__ = None  # so that an array times a `Wide` is a `Wide`
 
-    def __init__(self, high: Any, low: Any = 0.0):
+    def __init__(self, high: Any, low: Any):
         self.high, self.low = high, low
 
     @classmethod
     def of(cls, x: Any) -> "Wide":
         """A `Wide`, or a float64 number or array as one."""
-        return x if isinstance(x, Wide) else cls(np.asarray(x, float), 0.0)
+        if isinstance(x, Wide):
+            return x
+        return cls(x, np.zeros(x.shape)) if isinstance(x, np.ndarray) else cls(x, 0.0)
 
     def __add__(self, other: Any) -> "Wide":
         other = Wide.of(other)
@@ -74,11 +76,9 @@ class Wide:
     def __truediv__(self, other: Any) -> "Wide":
         other = Wide.of(other)
         first = self.high / other.high
-        rest = self - other * first
-        second = rest.high / other.high
-        third = (rest - other * second).high / other.high
-        high, low = _quick_sum(first, second)
-        return Wide(*_quick_sum(high, low + third))
+        high, low = two_product(first, other.high)
+        rest = ((self.high - high) - low) + (self.low - first * other.low)
+        return Wide(*_quick_sum(first, rest / other.high))
 
     def __rtruediv__(self, other: Any) -> "Wide":
         return Wide.of(other) / self
@@ -86,22 +86,25 @@ class Wide:
     __radd__, __rmul__ = __add__, __mul__
 
     def __getitem__(self, index: Any) -> "Wide":
-        shape = self.shape
-        return Wide(*(np.broadcast_to(x, shape)[index] for x in (self.high, self.low)))
+        return Wide(self.high[index], self.low[index])
+
+    def broadcast_to(self, shape: tuple[int, ...]) -> "Wide":
+        return Wide(np.broadcast_to(self.high, shape), np.broadcast_to(self.low, shape))
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return np.broadcast_shapes(np.shape(self.high), np.shape(self.low))
+        return np.shape(self.high)
 
     def sum(self, axis: int) -> "Wide":
         """The sum along an axis, by halves."""
-        parts = Wide(*(np.moveaxis(np.broadcast_to(x, self.shape), axis, 0) for x in (self.high, self.low)))
+        parts = Wide(np.moveaxis(self.high, axis, 0), np.moveaxis(self.low, axis, 0))
         while (count := len(parts.high)) > 1:
             half = count // 2
             summed = parts[:half] + parts[half : 2 * half]
-            rest = parts[2 * half :]
-            parts = Wide(*(np.concatenate(x) for x in ((summed.high, rest.high), (summed.low, rest.low))))
-        return parts[0] if count else Wide(np.zeros(parts.shape[1:]))
+            if count % 2:
+                summed = Wide(*map(np.concatenate, ((summed.high, parts.high[-1:]), (summed.low, parts.low[-1:]))))
+            parts = summed
+        return parts[0] if count else Wide(np.zeros(parts.shape[1:]), np.zeros(parts.shape[1:]))
 
 
 def _quick_sum(a: Any, b: Any) -> tuple[Any, Any]:
@@ -176,14 +179,6 @@ def exp_and_expm1(x: Any) -> tuple[Wide, Wide]:
     return factor + rest, rest + (factor - 1.0)
 
 
-def log1p_series(x: Wide) -> tuple[Wide, Wide]:
-    """``q = x/(2+x)`` and ``2 w P(w)`` of `special.py`, with ``w = q^2``, for ``|x| < 2^-6``."""
-    q = x / (x + 2.0)
-    w = q * q
-    tail = 2 / 5 + w.high * (2 / 7 + w.high * (2 / 9 + w.high * (2 / 11 + w.high * (2 / 13))))
-    return q, w * (_two_thirds() + w * tail)
-
-
 @cache
 def _two_thirds() -> Wide:
     return _constant(DIGITS.divide(Decimal(2), Decimal(3)))
@@ -194,24 +189,36 @@ def _log2() -> Wide:
     return _constant(LN2)
 
 
+def _log1p(x: Wide) -> tuple[Wide, Wide, Wide]:
+    """``log(1 + x)``, ``q = x/(2+x)`` and ``2 w P(w)`` of `special.py`, with ``w = q^2``, for ``|x|`` up to 2^-7."""
+    q = x / (x + 2.0)
+    w = q * q
+    tail = 2 / 5 + w.high * (2 / 7 + w.high * (2 / 9 + w.high * (2 / 11 + w.high * (2 / 13))))
+    part = w * (_two_thirds() + w.high * tail)
+    return q * (part + 2.0), q, part
+
+
 def log(k: Any) -> Wide:
-    """The logarithm of a positive number: of a power of two, of ``128/(128 + i)`` by a table, and of what is left."""
+    """The logarithm of a positive number."""
     k = Wide.of(k)
+    return kernels(k - 1.0, k, None)
+
+
+def kernels(x: Wide, k: Wide, dual: bool | None) -> Wide:
+    """`special.g`, or `special.gs` if dual: ``x - log(k)``, or ``log(k) - x/k``, for ``k = 1 + x > 0``; or ``log(k)``.
+
+    The logarithm is that of a power of two, of ``128/(128 + i)`` by a table, and of what is left.
+    """
+    k = where(x.high > -0.5, x + 1.0, k)
+    near = np.abs(x.high) < 2.0**-7
     mantissa, exponent = np.frexp(k.high)
     low = mantissa < 0.7
     mantissa, exponent = np.where(low, 2 * mantissa, mantissa), exponent - low
-    k = Wide(mantissa, np.ldexp(k.low, -exponent))
-    i = np.clip(np.rint(128 / np.where(mantissa > 0, mantissa, 1.0) - 128), -48, 64).astype(int)
-    x = k * ((128 + i) / 128) - 1.0
-    q, part = log1p_series(x)
-    return _log2() * exponent.astype(float) + (_table("log")[i + 48] + (q * 2.0 + q * part))
-
-
-def kernels(x: Wide, k: Wide, dual: bool) -> Wide:
-    """`special.g`, or `special.gs` if dual: ``x - log(k)``, or ``log(k) - x/k``, for ``k = 1 + x > 0``."""
-    near = np.abs(x.high) < 2.0**-7
-    k = where(x.high > -0.5, x + 1.0, k)
-    q, part = log1p_series(where(near, x, 0.0))
+    i = np.clip(np.rint(128 / np.where(mantissa > 0, mantissa, 1.0) - 128), -48, 64).astype(np.int32)
+    rest = Wide(mantissa, np.ldexp(k.low, -exponent)) * ((128 + i) / 128) - 1.0
+    logs, q, part = _log1p(where(near, x, rest))
+    logs = where(near, logs, _log2() * exponent.astype(float) + (_table("log")[i + 48] + logs))
+    if dual is None:
+        return logs
     share = x / k if dual else x
-    far = log(k) - share
-    return where(near, q * (share + part), far) if dual else where(near, q * (share - part), -far)
+    return where(near, q * (share + part), logs - share) if dual else where(near, q * (share - part), share - logs)
