@@ -31,18 +31,8 @@ from jsgmath.nearest import Divergence
 from jsgmath.reduction.diagonal import diagonal_pairs, spread
 from jsgmath.reduction.product import product_of
 from jsgmath.rounding import rounded_divergence
-from jsgmath.rounding_many import divergence_of_many
+from jsgmath.rounding_many import divergence_of_many, full_divergence_of_many
 from jsgmath.weights import EXACT, ROUNDED, wide_weights
-
-
-def full_divergence_of_many(found, w, g, dual, batch, single):
-    from jsgmath.reduction.product import pairs_with_product
-    from jsgmath.working import divergence_of
-    w, g = (list(x.high.astype(special.WORK) + x.low) for x in map(wide_weights, map(np.stack, (w, g))))
-    one, zero = np.array([[1], [0]], special.WORK)
-    pairs = [reduced.pair for reduced in pairs_with_product(found, g)]
-    terms = [divergence_of(pair, one, zero, zero, one, dual) for pair in pairs]
-    return total(np.where(x == 0, 0, x * term) for x, term in zip(w, terms, strict=True))
 
 
 def jsg_many(gaussians: Any, weights: Any, *, mean_weights: Any = None, dual: bool = False) -> Array:

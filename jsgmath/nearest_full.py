@@ -110,8 +110,8 @@ def nearest_full(
     _, _, g1, g2 = weights
     if divergence is not Divergence.JEFFREYS and not reverse and g1 * g2 == 0:
         return 0.0  # [1, eqs. 14, 15]
-    same = _same(first, second)
-    d = _whole(first[0]).plus(_whole(-second[0]))
+    same = same_covariances(first, second)
+    d = whole(first[0]).plus(whole(-second[0]))
     if same and not d.numbers.any():
         return 0.0
     definite = True
@@ -149,7 +149,7 @@ def _scaled(x: int, exponent: int) -> Fraction:
     return Fraction(x << exponent) if exponent >= 0 else Fraction(x, 1 << -exponent)
 
 
-def _whole(array: np.ndarray) -> Whole:
+def whole(array: np.ndarray) -> Whole:
     """Floats, exactly; a vector becomes a column."""
     ratios = [x.as_integer_ratio() for x in array.astype(float).ravel().tolist()]
     shift = max(q.bit_length() for _, q in ratios)
@@ -164,16 +164,16 @@ def _diagonal(column: Whole) -> Whole:
 def _exact_covariance(form: str, scale: np.ndarray) -> Whole | None:
     """The covariance of forms in which it needs neither an inverse nor an exponential."""
     if form == "logvar":
-        return None if scale.any() else _diagonal(_whole(scale + 1))
+        return None if scale.any() else _diagonal(whole(scale + 1))
     if form == "precision":
         return None
-    given = _whole(scale)
+    given = whole(scale)
     if scale.ndim == 1:
         given = _diagonal(given)
     return given @ given.T if form in ("scale_tril", "std") else given
 
 
-def _same(first: Given, second: Given) -> bool:
+def same_covariances(first: Given, second: Given) -> bool:
     """Whether the covariances are equal, as far as it can be seen without an inverse."""
     if first[1] == second[1]:
         return np.array_equal(first[2], second[2])
@@ -181,16 +181,16 @@ def _same(first: Given, second: Given) -> bool:
     return one is not None and other is not None and not one.plus(other.times(Fraction(-1))).numbers.any()
 
 
-def _covariance(form: str, scale: np.ndarray, bits: int) -> Covariance:
+def covariance_of(form: str, scale: np.ndarray, bits: int) -> Covariance:
     exact = _exact_covariance(form, scale)
     if exact is not None:
         return Covariance(exact, Fraction(0))
     if form == "precision":
-        inverse = _inverse(Covariance(_whole(scale), Fraction(0)), bits)
+        inverse = inverse_of(Covariance(whole(scale), Fraction(0)), bits)
         return Covariance(inverse.Z.T @ inverse.Z, inverse.error)
     if np.abs(scale).max() > LARGEST_LOGVAR:
         raise ValueError(f"a log-variance beyond {LARGEST_LOGVAR} meets a full covariance; give both in other units")
-    with decimal.localcontext(_context(bits)):
+    with decimal.localcontext(context_of(bits)):
         variances = [Decimal(x).exp() for x in scale.tolist()]
     low = min(x.adjusted() for x in variances)
     exponent = math.floor(low * math.log2(10)) - bits
@@ -199,11 +199,11 @@ def _covariance(form: str, scale: np.ndarray, bits: int) -> Covariance:
     return Covariance(_diagonal(Whole(column, exponent)), Fraction(1, 1 << (bits - 2)))
 
 
-def _context(bits: int) -> Context:
+def context_of(bits: int) -> Context:
     return Context(prec=math.ceil(bits * math.log10(2)) + 5, Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)
 
 
-def _inverse(covariance: Covariance, bits: int) -> Inverse:
+def inverse_of(covariance: Covariance, bits: int) -> Inverse:
     """From a Cholesky factor with so many bits after the point, in units in which the diagonal is about one."""
     S, n = covariance.matrix, len(covariance.matrix.numbers)
     diagonal: list[int] = np.diagonal(S.numbers).tolist()
@@ -242,13 +242,13 @@ def _bounded(
 ) -> tuple[Fraction, Fraction]:
     """The divergence and a bound on its error."""
     w1, w2, g1, g2 = weights
-    S1, S2 = (_covariance(*side[1:], bits) for side in sides)
+    S1, S2 = (covariance_of(*side[1:], bits) for side in sides)
     n = len(d.numbers)
     if same:
-        inverse = _inverse(S1, bits)
+        inverse = inverse_of(S1, bits)
         value = _share_of_means(divergence, weights) * inverse.of_square(d)
         return value, 2 * inverse.error * value
-    P = cache(lambda: (_inverse(S1, bits), _inverse(S2, bits)))
+    P = cache(lambda: (inverse_of(S1, bits), inverse_of(S2, bits)))
     if divergence is Divergence.JEFFREYS:
         P1, P2 = P()
         traces = P2.of(S1) + P1.of(S2) + P1.of_square(d) + P2.of_square(d)
@@ -258,7 +258,7 @@ def _bounded(
         PH = P1 if g1 == 0 else P2
     else:
         H = S2.matrix.times(g1).plus(S1.matrix.times(g2))
-        PH = _inverse(Covariance(H, S1.error + S2.error), bits)
+        PH = inverse_of(Covariance(H, S1.error + S2.error), bits)
     unit = 4 * (P1.error + P2.error + PH.error + S1.error + S2.error)
     if divergence is Divergence.JSG:
         one = w1 * g2 and w1 * g2 * (P2.of(S1) + P2.of_square(d))
@@ -272,7 +272,7 @@ def _bounded(
         for weight, g, S in ((w1, g2, S1), (w2, g1, S2)):
             rational += weight * g * g * (S.matrix @ z).dot(z)
         size = traces + 2 * (w1 * g2 + w2 * g1) * PH.of_square(d)
-    digits = _context(bits)
+    digits = context_of(bits)
     roots = [inverse.root_of_determinant() for inverse in (PH, P1, P2)]
     logs = [
         -2 * Fraction(digits.ln(digits.divide(Decimal(x.numerator), Decimal(x.denominator)))) * weight
@@ -319,11 +319,11 @@ class Rational(NamedTuple):
         return self.scale * other.scale * int((self.numbers * other.numbers).sum())
 
 
-def _rational(form: str, scale: np.ndarray) -> Rational | None:
+def rational_of(form: str, scale: np.ndarray) -> Rational | None:
     exact = _exact_covariance(form, scale)
     if exact is None and form == "logvar":
         return None
-    numbers, exponent = exact or _whole(scale)
+    numbers, exponent = exact or whole(scale)
     matrix = Rational(numbers, Fraction(2) ** exponent)
     return matrix if exact else matrix.solve(Rational(np.eye(len(numbers), dtype=int).astype(object), Fraction(1)))[1]
 
@@ -347,7 +347,7 @@ def _exact(
 ) -> Fraction | None:
     """The divergence, if it is shown to be rational: all variances are, and the logarithms add up to 0; else None."""
     w1, w2, g1, g2 = weights
-    S1, S2 = (_rational(*side[1:]) for side in sides)
+    S1, S2 = (rational_of(*side[1:]) for side in sides)
     if S1 is None or S2 is None:
         return None
     column, n = Rational(d.numbers, Fraction(2) ** d.exponent), len(d.numbers)

@@ -159,10 +159,10 @@ def _exact(members: Sequence[Member], dual: bool) -> Fraction | None:
             logs.append((r, member.w))
             part = (1 / r - 1 + d * d * own.factor) if dual else (r - 1 + d * d * total[Fraction(0)])
             value += member.w * part / 2
-    return value if rational and _is_one(logs) else None
+    return value if rational and is_one(logs) else None
 
 
-def _is_one(powers: Sequence[tuple[Fraction, Fraction]]) -> bool:
+def is_one(powers: Sequence[tuple[Fraction, Fraction]]) -> bool:
     """Whether a product of powers ``x^exponent`` is 1, by factors of the numbers without a common divisor."""
     factors = [1]
     for x, _ in powers:

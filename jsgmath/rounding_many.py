@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from jsgmath import wide
+from jsgmath import nearest_many_full, wide
 from jsgmath.gaussian import Gaussian
 from jsgmath.nearest_many import Member, nearest_diagonal, reference
 from jsgmath.several import Scalars, Unit, twice_divergences
@@ -47,6 +47,28 @@ def divergence_of_many(
         members = [Member(N.form, m[row].tolist(), s[row].tolist(), *both) for N, m, s, *both in numbers if any(both)]
         values[row] = nearest_diagonal(members, dual, single)
     return values.reshape(batch)
+
+
+def full_divergence_of_many(
+    found: Sequence[Gaussian],
+    w: Sequence[np.ndarray],
+    g: Sequence[np.ndarray],
+    dual: bool,
+    batch: tuple[int, ...],
+    single: bool,
+) -> np.ndarray:
+    """As `divergence_of_many`, where a covariance is full."""
+    n = found[0].dim
+    values = np.full(batch, np.nan)
+    shares = [[np.broadcast_to(x, batch) for x in y] for y in (w, g)]
+    means = [np.broadcast_to(N.mean, (*batch, n)) for N in found]
+    scales = [np.broadcast_to(N.scale, (*batch, *N.scale.shape[-1 if N.is_diagonal else -2 :])) for N in found]
+    for i in np.ndindex(batch):
+        weights = (exact_weights([float(x[i]) for x in y]) for y in shares)
+        numbers = zip(found, means, scales, *weights, strict=True)
+        members = [nearest_many_full.Member(m[i], N.form, s[i], *both) for N, m, s, *both in numbers if any(both)]
+        values[i] = nearest_many_full.nearest_full(members, dual, single)
+    return values
 
 
 def _arrays(found: Sequence[Gaussian]) -> tuple[list[np.ndarray], list[np.ndarray]]:

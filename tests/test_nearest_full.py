@@ -97,7 +97,7 @@ def test_rational_truths_are_recognised(first, second):
         return form, matrix.get(form, root @ root.T)
 
     sides = [(np.array([0.0, 1.0]), *given(form, root)) for form, root in zip((first, second), roots, strict=True)]
-    d = nearest_full._whole(sides[0][0]).plus(nearest_full._whole(-sides[1][0]))
+    d = nearest_full.whole(sides[0][0]).plus(nearest_full.whole(-sides[1][0]))
     for divergence, alpha in ((Divergence.JSG, 0.0), (Divergence.JSG_DUAL, 1.0), (Divergence.JEFFREYS, 0.0)):
         weights = nearest_full._weights(True, alpha)
         truth = nearest_full._exact(divergence, weights, tuple(sides), d, False)
