@@ -31,7 +31,7 @@ from jsgmath.nearest import Divergence
 from jsgmath.reduction.diagonal import diagonal_pairs, spread
 from jsgmath.reduction.product import product_of
 from jsgmath.rounding import rounded_divergence
-from jsgmath.rounding_many import divergence_of_many, full_divergence_of_many
+from jsgmath.rounding_many import diagonal_product, divergence_of_many, full_divergence_of_many
 from jsgmath.weights import EXACT, ROUNDED, wide_weights
 
 
@@ -204,33 +204,15 @@ def _geometric_mean(first: Distribution, found: list[Any], g: list[Array], every
 def _gaussian_geometric_mean(
     first: Gaussian, found: list[Gaussian], g: list[np.ndarray], everyone: list[Gaussian]
 ) -> Gaussian:
-    _check_shapes(everyone, weights=g)
+    batch = _check_shapes(everyone, weights=g)
     dtype = np.result_type(*(N.dtype for N in everyone))
     with np.errstate(all="ignore"):
-        exact = wide_weights(np.stack(g))
-        g = list(exact.high.astype(special.WORK) + exact.low)
         if all(N.is_diagonal for N in found):
-            mean, form, scale = _diagonal_product(found, [x[..., None] for x in g])
+            mean, form, scale = diagonal_product(found, g, batch)
             return Gaussian(mean.astype(dtype), **{form: scale.astype(dtype)})
-        mean, precision = (x.astype(dtype) for x in product_of(found, g))
+        exact = wide_weights(np.stack(g))
+        mean, precision = (x.astype(dtype) for x in product_of(found, [exact[i] for i in range(len(found))]))
     return full_mean(mean, "precision", precision)
-
-
-def _diagonal_product(found: list[Gaussian], g: list[np.ndarray]) -> tuple[np.ndarray, str, np.ndarray]:
-    """Mean, form and scale of G.  The ratios of variances are taken to that of the largest share in the precision."""
-    form = "logvar" if all(N.form == "logvar" for N in found) else "var"
-    keys = np.broadcast_arrays(*(np.log(weight) - np.log(spread(N)[0]) for weight, N in zip(g, found, strict=True)))
-    largest = np.argmax(keys, axis=0)
-    mean = scale = np.zeros((), special.WORK)
-    for i, N in enumerate(found):
-        if not (largest == i).any():
-            continue
-        shares = [weight * diagonal_pairs(N, other).r1 for weight, other in zip(g, found, strict=True)]
-        k = total(shares)
-        mean = np.where(largest == i, total(x / k * M.mean for x, M in zip(shares, found, strict=True)), mean)
-        own = N.scale - np.log(k) if form == "logvar" else spread(N)[0] / k
-        scale = np.where(largest == i, own, scale)
-    return mean, form, scale
 
 
 def _check_shapes(found: list[Gaussian], **weights: list[np.ndarray]) -> tuple[int, ...]:

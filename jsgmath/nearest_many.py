@@ -51,22 +51,14 @@ def nearest_diagonal(members: Sequence[Member], dual: bool, single: bool) -> flo
     )
 
 
-def moments(members: Sequence[Member]) -> list[tuple[Decimal, Decimal, Decimal]]:
-    """For each coordinate the mean of the product, its variance and the logarithm of this, in 40 digits."""
+def moments(members: Sequence[Member], form: str) -> list[tuple[Decimal, Decimal]]:
+    """For each coordinate the mean of the product of experts, and its variance or log-variance."""
     with decimal.localcontext(Context(prec=DIGITS[0], Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)):
-        s, reference = _scalars(members)
+        s, places = _scalars(members)
         k, shift = product(s, _column(x.g for x in members))
-        means, variances = (np.array([f(members[j], i) for i, j in enumerate(reference)]) for f in (_mean, _log_variance))
-        return list(zip(means + shift, s.reference_variance / k, variances - _log(k), strict=True))
-
-
-def _mean(member: Member, i: int) -> Decimal:
-    return Decimal(member.means[i])
-
-
-def _log_variance(member: Member, i: int) -> Decimal:
-    scale = Decimal(member.scales[i])
-    return scale if member.form == "logvar" else scale.ln() * (2 if member.form == "std" else 1)
+        last = [(Decimal(members[j].means[i]), Decimal(members[j].scales[i])) for i, j in enumerate(places)]
+        means, scales = (np.array(x, object) for x in zip(*last, strict=True))
+        return list(zip(means + shift, scales - _log(k) if form == "logvar" else s.reference_variance / k, strict=True))
 
 
 def _bounded(members: Sequence[Member], dual: bool) -> tuple[Decimal, Decimal]:

@@ -7,96 +7,161 @@ few values for which the bound leaves open which float is the nearest.
 # pyright: reportConstantRedefinition=false
 
 from collections.abc import Sequence
-from functools import reduce
-from operator import or_
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
-from jsgmath import nearest_many_full, wide
+from jsgmath import special, wide
 from jsgmath.gaussian import Gaussian
-from jsgmath.nearest_many import Member, nearest_diagonal, reference
-from jsgmath.several import Scalars, Unit, twice_divergences
+from jsgmath.nearest_many import Member, moments, nearest_diagonal, reference
+from jsgmath.nearest_many_full import Member as FullMember
+from jsgmath.nearest_many_full import nearest_full
+from jsgmath.reduction.full import NotDiagonalised
+from jsgmath.reduction.product import pairs_with_product
+from jsgmath.several import Scalars, Unit, product, twice_divergences
 from jsgmath.special import two_sum
 from jsgmath.weights import exact_weights, wide_weights
 from jsgmath.wide import Wide
+from jsgmath.working import divergence_of
 
+Weights = Sequence[np.ndarray]  # for each Gaussian
 # Limits of the fast path, in which no intermediate result leaves the range of a double: of the logarithms of variances,
 # of differences of means and of weights.
 LARGEST_LOGVAR, LARGEST, LEAST_WEIGHT, LEAST_VALUE = 100 * np.log(2), 2.0**200, 2.0**-200, 2.0**-800
 AT_ONCE = 2**14  # numbers of one kind that are processed together
+FEW = 6  # so few means take less time in decimal numbers
+# Of a full covariance, in the time of one product of whole numbers: what a value takes besides n^3 of them, and what
+# the fast path takes at least.
+OWN_COST, NUMPY_COST = 1500, 20000
 UNIT = Unit(wide.ELEMENTARY, wide.KERNELS)
 
 
+class Flat(NamedTuple):
+    """Diagonal Gaussians of one batch axis: means and scales ``(K, rows, n)``, and weights ``(K, rows)``."""
+
+    forms: list[str]
+    means: np.ndarray
+    scales: np.ndarray
+    w: np.ndarray
+    g: np.ndarray
+
+    def members(self, row: int) -> list[Member]:
+        """Those of a row that have a weight."""
+        weights = (exact_weights(x[:, row].tolist()) for x in (self.w, self.g))
+        numbers = zip(self.forms, self.means[:, row].tolist(), self.scales[:, row].tolist(), *weights, strict=True)
+        return [Member(*x) for x in numbers if any(x[3:])]
+
+    def scalars(self) -> tuple[Scalars, Wide, np.ndarray, np.ndarray]:
+        """Those of `several.py`, the weights of the mean, the places of the references, and where all is in range."""
+        g = wide_weights(self.g)
+        shares = [reference(form, s, x[:, None]) for form, s, x in zip(self.forms, self.scales, g.high, strict=True)]
+        place = np.argmax(shares, axis=0)[None]
+        s, sound = scalars(self.forms, self.means, self.scales, place, (self.w > 0) | (self.g > 0))
+        for x in (self.w, self.g):
+            sound &= ((x == 0) | (x >= LEAST_WEIGHT)).all(0)
+        return s, g[..., None], place, sound
+
+
+def flat(found: Sequence[Gaussian], w: Weights, g: Weights, batch: tuple[int, ...]) -> Flat:
+    """The Gaussians and their weights, as they were given, broadcast to a batch shape."""
+    means, scales = (
+        np.stack([np.broadcast_to(x, (*batch, x.shape[-1])).reshape(-1, x.shape[-1]) for x in y]).astype(float)
+        for y in ([N.mean for N in found], [N.scale for N in found])
+    )
+    return Flat([N.form for N in found], means, scales, *(_rows(x, batch) for x in (w, g)))
+
+
+def _rows(weights: Weights, batch: tuple[int, ...]) -> np.ndarray:
+    return np.stack([np.broadcast_to(x, batch).ravel() for x in weights])
+
+
 def divergence_of_many(
-    found: Sequence[Gaussian], w: Sequence[np.ndarray], g: Sequence[np.ndarray], dual: bool, batch: tuple[int, ...], single: bool
+    found: Sequence[Gaussian], w: Weights, g: Weights, dual: bool, batch: tuple[int, ...], single: bool
 ) -> np.ndarray:
     """Values of that batch shape, each the nearest float; the weights are as they were given."""
-    n = found[0].dim
-    means, scales = ([np.broadcast_to(x, (*batch, n)).reshape(-1, n) for x in y] for y in _arrays(found))
-    shares = [np.stack([np.broadcast_to(x, batch).ravel() for x in y]) for y in (w, g)]
-    values = np.empty(shares[0].shape[1])
-    step = max(1, AT_ONCE // (n * len(found)))
-    for start in range(0, len(values), step):
+    whole = flat(found, w, g, batch)
+    values = np.full(whole.w.shape[1], np.nan)
+    step = max(1, AT_ONCE // max(1, len(found) * found[0].dim))
+    for start in range(0, len(values) if whole.means.size > FEW else 0, step):
         cut = slice(start, start + step)
-        part = [np.stack([x[cut] for x in y]).astype(float) for y in (means, scales)]
-        values[cut] = _rounded([N.form for N in found], *part, *(x[:, cut] for x in shares), dual, single)
-    for row in np.flatnonzero(np.isnan(values)):
-        weights = (exact_weights(x[:, row].tolist()) for x in shares)
-        numbers = zip(found, means, scales, *weights, strict=True)
-        members = [Member(N.form, m[row].tolist(), s[row].tolist(), *both) for N, m, s, *both in numbers if any(both)]
-        values[row] = nearest_diagonal(members, dual, single)
+        part = Flat(whole.forms, *(x[:, cut] for x in whole[1:]))
+        values[cut] = _rounded(part, dual, single)
+    for row in np.flatnonzero(np.isnan(values)).tolist():
+        values[row] = nearest_diagonal(whole.members(row), dual, single)
     return values.reshape(batch)
 
 
+def diagonal_product(
+    found: Sequence[Gaussian], g: Weights, batch: tuple[int, ...]
+) -> tuple[np.ndarray, str, np.ndarray]:
+    """Mean, form and scale of the product of experts; its form is that of the Gaussians if all are log-variances."""
+    whole = flat(found, g, g, batch)
+    s, share, place, sound = whole.scalars()
+    k, shift = product(s, share)
+    mean, last = (np.take_along_axis(x, place, 0)[0] for x in (whole.means, whole.scales))
+    form = "logvar" if {*whole.forms} == {"logvar"} else "var"
+    mean = (shift + mean).high
+    scale = (last - wide.kernels(k - 1.0, k, None)).high if form == "logvar" else (s.reference_variance / k).high
+    for row in np.flatnonzero(~sound).tolist():
+        exact = moments(whole.members(row), form)
+        mean[row], scale[row] = np.array(exact, float).T
+    shape = (*batch, found[0].dim)
+    return mean.reshape(shape), form, scale.reshape(shape)
+
+
 def full_divergence_of_many(
-    found: Sequence[Gaussian],
-    w: Sequence[np.ndarray],
-    g: Sequence[np.ndarray],
-    dual: bool,
-    batch: tuple[int, ...],
-    single: bool,
+    found: Sequence[Gaussian], w: Weights, g: Weights, dual: bool, batch: tuple[int, ...], single: bool
 ) -> np.ndarray:
     """As `divergence_of_many`, where a covariance is full."""
     n = found[0].dim
     values = np.full(batch, np.nan)
-    shares = [[np.broadcast_to(x, batch) for x in y] for y in (w, g)]
+    if values.size * (n**3 + OWN_COST) > NUMPY_COST:
+        values = _full_by_numpy(found, w, g, dual, batch, single)
+    shares = [_rows(x, batch) for x in (w, g)]
     means = [np.broadcast_to(N.mean, (*batch, n)) for N in found]
     scales = [np.broadcast_to(N.scale, (*batch, *N.scale.shape[-1 if N.is_diagonal else -2 :])) for N in found]
-    for i in np.ndindex(batch):
-        weights = (exact_weights([float(x[i]) for x in y]) for y in shares)
-        numbers = zip(found, means, scales, *weights, strict=True)
-        members = [nearest_many_full.Member(m[i], N.form, s[i], *both) for N, m, s, *both in numbers if any(both)]
-        values[i] = nearest_many_full.nearest_full(members, dual, single)
+    for row, i in enumerate(np.ndindex(batch)):
+        if np.isnan(values[i]):
+            weights = (exact_weights(x[:, row].tolist()) for x in shares)
+            numbers = zip(found, means, scales, *weights, strict=True)
+            members = [FullMember(m[i], N.form, s[i], *both) for N, m, s, *both in numbers if any(both)]
+            values[i] = nearest_full(members, dual, single)
     return values
 
 
-def _arrays(found: Sequence[Gaussian]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    return [N.mean for N in found], [N.scale for N in found]
-
-
-def _rounded(
-    forms: Sequence[str], means: np.ndarray, scales: np.ndarray, w: np.ndarray, g: np.ndarray, dual: bool, single: bool
+def _full_by_numpy(
+    found: Sequence[Gaussian], w: Weights, g: Weights, dual: bool, batch: tuple[int, ...], single: bool
 ) -> np.ndarray:
-    """The nearest floats of rows of Gaussians, NaN where the bound leaves them open; the first axis has length K."""
-    w_all, g_all = (wide_weights(x) for x in (w, g))
-    counted = (w > 0) | (g > 0)
-    shares = np.stack([reference(form, s, x[:, None]) for form, s, x in zip(forms, scales, g_all.high, strict=True)])
-    s, sound = scalars(forms, means, scales, np.argmax(shares, axis=0)[None], counted)
-    weights, of_mean = w_all[..., None], g_all[..., None]
+    """The nearest floats, NaN where the bound leaves them open or the working precision is that of float64."""
+    weights, shares = (wide_weights(_rows(x, batch)).reshaped((len(found), *batch)) for x in (w, g))
+    try:
+        parts = pairs_with_product(found, [shares[k] for k in range(len(found))])
+    except NotDiagonalised:
+        return np.full(batch, np.nan)
+    one, zero = np.array([[1], [0]], special.WORK)
+    value = error = np.zeros(batch, special.WORK)
+    rounding = (special.ROUNDING + found[0].dim + len(found)) * np.finfo(special.WORK).eps
+    for k, (pair, relative, slack) in enumerate(parts):
+        term, lost = (divergence_of(x, one, zero, zero, one, dual) for x in (pair, slack))
+        share = weights.high[k]
+        value = value + np.where(share == 0, 0, (share + weights.low[k].astype(special.WORK)) * term)
+        error = error + np.where(share == 0, 0, share * ((rounding + relative) * term + lost))
+    sound = (value > LEAST_VALUE) & (value < 1 / LEAST_VALUE)
+    dtype = np.float32 if single else np.float64
+    lower, upper = (x.astype(dtype).astype(np.float64) for x in (value - error, value + error))
+    return np.where((lower == upper) & sound, lower, np.nan)
 
-    def kernel(e: Wide, r: Wide, k: Wide, log_r: Any) -> Wide:
-        return wide.kernels(e, r, dual)
 
-    values, errors = twice_divergences(s, of_mean, dual, kernel, _size, UNIT)
-    used = w[..., None] > 0
-    whole = (weights * wide.where(used, values, 0.0)).sum(0).sum(-1) * 0.5
-    rounding = (4 + len(w) + means.shape[-1]) * wide.ROUNDING
-    error = (w[..., None] * np.where(used, errors, 0.0)).sum((0, -1)) + rounding * whole.high
-    for x in (w, g):
-        sound &= ((x == 0) | (x >= LEAST_WEIGHT)).all(0)
-    sound &= (whole.high == 0) & (error == 0) | (whole.high > LEAST_VALUE)
-    return nearest_of(whole, error, sound, single)
+def _rounded(part: Flat, dual: bool, single: bool) -> np.ndarray:
+    """The nearest floats of the rows, NaN where the bound leaves them open."""
+    s, g, _, sound = part.scalars()
+    values, errors = twice_divergences(s, g, dual, lambda e, r, *_: wide.kernels(e, r, dual), _size, UNIT)
+    w, counted = wide_weights(part.w)[..., None], part.w[..., None] > 0
+    value = (w * wide.where(counted, values, 0.0)).sum(0).sum(-1) * 0.5
+    rounding = (4 + len(part.w) + part.means.shape[-1]) * wide.ROUNDING
+    error = (w.high * np.where(counted, errors, 0.0)).sum((0, -1)) + rounding * value.high
+    sound &= (value.high == 0) & (error == 0) | (value.high > LEAST_VALUE)
+    return nearest_of(value, error, sound, single)
 
 
 def nearest_of(value: Wide, error: np.ndarray, sound: np.ndarray, single: bool) -> np.ndarray:

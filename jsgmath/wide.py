@@ -91,6 +91,9 @@ class Wide:
     def broadcast_to(self, shape: tuple[int, ...]) -> "Wide":
         return Wide(np.broadcast_to(self.high, shape), np.broadcast_to(self.low, shape))
 
+    def reshaped(self, shape: tuple[int, ...]) -> "Wide":
+        return Wide(self.high.reshape(shape), self.low.reshape(shape))
+
     @property
     def shape(self) -> tuple[int, ...]:
         return np.shape(self.high)

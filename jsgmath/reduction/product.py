@@ -17,15 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from jsgmath import special
 from jsgmath.gaussian import Gaussian, inverse_of_tril
-from jsgmath.reduction.full import AT_ONCE, diagonalised_pair, flat, joined
+from jsgmath.reduction.full import AT_ONCE, NotDiagonalised, diagonalised_pair, flat, joined
 from jsgmath.reduction.pairs import Reduced
 from jsgmath.reduction.scaling import FlatBatch, GivenCovariance, ScaledPair, given_covariance, own_unit
 from jsgmath.reduction.twofold import Twofold
+from jsgmath.wide import Wide
 
 LARGEST = 2**20  # exceeds every exponent
-Shares = Sequence[np.ndarray]
+Shares = Sequence[Wide]
 
 
 def pairs_with_product(found: Sequence[Gaussian], weights: Shares) -> list[Reduced]:
@@ -34,15 +34,12 @@ def pairs_with_product(found: Sequence[Gaussian], weights: Shares) -> list[Reduc
     try:
         pairs = [[diagonalised_pair(part.pair(k)) for part in parts] for k in range(len(found))]
     except np.linalg.LinAlgError:
-        raise ValueError(
-            "the Gaussians and their product cannot be diagonalised together in float64: their scales are too "
-            "ill-conditioned, or too far apart; rescale the coordinates, or leave out Gaussians that hardly count"
-        ) from None
+        raise NotDiagonalised("the Gaussians and their product cannot be diagonalised together in float64") from None
     return [joined(of_one, batch)[0] for of_one in pairs]
 
 
 def product_of(found: Sequence[Gaussian], weights: Shares) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and precision of G, in the working precision."""
+    """Mean and precision of G."""
     batch, parts = _parts(found, weights)
     whole = (np.concatenate(same) for same in zip(*(part.moments() for part in parts), strict=True))
     mean, precision = (x[: int(np.prod(batch))].reshape((*batch, *x.shape[1:])) for x in whole)
@@ -53,11 +50,11 @@ def _parts(found: Sequence[Gaussian], weights: Shares) -> tuple[tuple[int, ...],
     """The batch shape, and the products of parts of the batch, so that few matrices are processed at once."""
     batch = np.broadcast_shapes(*(N.batch_shape for N in found), *(w.shape for w in weights))
     sides = [flat(N, batch) for N in found]
-    shares = [np.broadcast_to(w, batch).ravel() for w in weights]
-    n, count = found[0].dim, len(shares[0])
+    n, count = found[0].dim, int(np.prod(batch))
+    shares = [w.broadcast_to(batch).reshaped((count,)) for w in weights]
     if not count:  # LAPACK refuses an empty batch; one product gives the shapes
         sides = len(found) * [FlatBatch("cov", np.zeros((1, n)), *2 * [np.eye(n)[None]])]
-        shares = [np.full(1, 1 / len(found), special.WORK)] * len(found)
+        shares = [Wide.of(np.full(1, 1 / len(found)))] * len(found)
     step = max(1, AT_ONCE // n**2)
     cuts = [slice(i, i + step) for i in range(0, max(1, count), step)]
     return batch, [
@@ -71,7 +68,7 @@ class _Product:
     def __init__(self, sides: list[FlatBatch], weights: Shares):
         self.sides, self.weights = sides, weights
         self.halves = [_half_of_precision(side) for side in sides]
-        roots = [np.sqrt(w.astype(float))[:, None, None] for w in weights]
+        roots = [np.sqrt(w.high)[:, None, None] for w in weights]
         stacked = [np.where(x == 0, 0, x * H.swapaxes(1, 2)) for x, H in zip(roots, self.halves, strict=True)]
         R: Any = np.linalg.qr(np.concatenate(stacked, 1), mode="r")
         self.factor: np.ndarray = R.swapaxes(1, 2)
@@ -101,10 +98,10 @@ class _Product:
         # The halves of the means do not overflow when they are subtracted.
         deltas = [Twofold(origin[:, :, None] / 2) + -Twofold(side.mean[:, :, None] / 2) for side in self.sides]
         exponents = [np.max(np.frexp(d.high[:, :, 0])[1] + self.unit, axis=1) for d in deltas]
-        counted = [np.where(w == 0, -LARGEST, x) for w, x in zip(self.weights, exponents, strict=True)]
+        counted = [np.where(w.high == 0, -LARGEST, x) for w, x in zip(self.weights, exponents, strict=True)]
         exponent = np.max(counted, axis=0)
         shift = (self.unit - exponent[:, None])[:, :, None]
-        terms = [P @ _kept(d.scaled(shift), w != 0) for P, d, w in zip(self.shares, deltas, self.weights, strict=True)]
+        terms = [P @ _kept(d.scaled(shift), w.high != 0) for P, d, w in zip(self.shares, deltas, self.weights, strict=True)]
         return reduce(add, terms), exponent + 1
 
     def pair(self, k: int) -> ScaledPair:
@@ -132,12 +129,11 @@ class _Product:
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and precision of G.  The mean of largest weight is the origin, so that one far away costs no digits."""
         means = np.stack([side.mean for side in self.sides])
-        origin = np.take_along_axis(means, np.argmax(self.weights, axis=0)[None, :, None], 0)[0]
+        origin = np.take_along_axis(means, np.argmax([w.high for w in self.weights], axis=0)[None, :, None], 0)[0]
         force, exponent = self.force(origin)
         shift = (self.total.inverse() @ force).scaled((exponent[:, None] - self.unit)[:, :, None])
-        mean = origin.astype(special.WORK) - shift.high[:, :, 0] - shift.low[:, :, 0]
-        precision = self.total.scaled(-self.square)
-        return mean, precision.high.astype(special.WORK) + precision.low
+        mean = origin - Wide(shift.high[:, :, 0], shift.low[:, :, 0])
+        return mean.high, self.total.scaled(-self.square).high
 
 
 def _half_of_precision(side: FlatBatch) -> np.ndarray:
@@ -153,11 +149,10 @@ def _precision(given: GivenCovariance) -> Twofold:
     return inverse.T @ inverse if given.kind == "factor" else inverse
 
 
-def _times(matrix: Twofold, weight: np.ndarray) -> Twofold:
-    """Matrices times weights, which are numbers of the working precision; zero where the weight is zero."""
-    high = weight.astype(float)
-    factor = Twofold(high[:, None, None], (weight - high).astype(float)[:, None, None])
-    return _kept(matrix.times(factor), weight != 0)
+def _times(matrix: Twofold, weight: Wide) -> Twofold:
+    """Matrices times weights; zero where the weight is zero."""
+    factor = Twofold(weight.high[:, None, None], weight.low[:, None, None])
+    return _kept(matrix.times(factor), weight.high != 0)
 
 
 def _kept(matrix: Twofold, where: np.ndarray) -> Twofold:
