@@ -23,12 +23,11 @@ import numpy as np
 from jsgmath import special
 from jsgmath.checks import check_dimensions, common_shape, number_between_0_and_1, real_array
 from jsgmath.divergences import full_mean
-from jsgmath.families.arithmetic import Array, arithmetic, library_of, total
+from jsgmath.families.arithmetic import Array, arithmetic, library_of
 from jsgmath.families.distribution import Distribution
 from jsgmath.gaussian import Gaussian
 from jsgmath.interop.batches import members
 from jsgmath.nearest import Divergence
-from jsgmath.reduction.diagonal import diagonal_pairs, spread
 from jsgmath.reduction.product import product_of
 from jsgmath.rounding import rounded_divergence
 from jsgmath.rounding_many import diagonal_product, divergence_of_many, full_divergence_of_many

@@ -43,6 +43,7 @@ EXACT = Context(prec=6000, Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)
 LARGEST_LOGVAR = Decimal(10) ** 17
 # Beyond these a logarithm is that of the other ratio; see `special.log_k`.
 FLOOR = Decimal((0, (1,), -(10**15)))
+LOG: Any = np.frompyfunc(Decimal.ln, 1, 1)  # of a Decimal, or of an array of them
 
 Coordinate = tuple[float, float, float, float]  # mean1, scale1, mean2, scale2
 Scalars = tuple[Any, Any, Any, Any, Any, Any, Any]  # log_r1, r1, r2, e1, e2, d1, d2 of `formula.py`
@@ -132,15 +133,20 @@ def _decimal(
     divergence: Divergence, reverse: bool, forms: tuple[str, str], coordinates: Sequence[Coordinate], alpha: Decimal
 ) -> Decimal:
     """The divergence in the current precision."""
-    terms = special.series_terms(math.ceil(decimal.getcontext().prec * math.log2(10)))
-    options: dict[str, Any] = dict(log=Decimal.ln, where=_choose, one=Decimal(1), terms=terms, floor=FLOOR)
-    kernels = partial(special.g, **options), partial(special.gs, **options)
+    kernels = decimal_kernel(False), decimal_kernel(True)
     values = (_divergence(divergence, reverse, alpha, s, kernels) for s in pair_scalars(forms, coordinates))
     return sum(values, Decimal(0))
 
 
-def _choose(condition: bool, a: Decimal, b: Decimal) -> Decimal:
-    return a if condition else b
+def decimal_kernel(dual: bool) -> Kernel:
+    """g, or gs if dual, in the current precision, for a Decimal or an array of them."""
+    terms = special.series_terms(math.ceil(decimal.getcontext().prec * math.log2(10)))
+    kernel = special.gs if dual else special.g
+    return partial(kernel, log=LOG, where=_choose, one=Decimal(1), terms=terms, floor=FLOOR)
+
+
+def _choose(condition: Any, a: Any, b: Any) -> Any:
+    return np.where(condition, a, b) if isinstance(condition, np.ndarray) else (a if condition else b)
 
 
 def pair_scalars(forms: tuple[str, str], coordinates: Sequence[Coordinate]) -> Iterator[Scalars]:

@@ -10,13 +10,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from decimal import Context, Decimal
 from fractions import Fraction
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jsgmath import special
-from jsgmath.nearest import DIGITS, EXACT, FLOOR, pair_scalars, rounded, variance_of
+from jsgmath.nearest import DIGITS, EXACT, LOG, decimal_kernel, pair_scalars, rounded, variance_of
 from jsgmath.several import Scalars, Unit, product, twice_divergences
 
 
@@ -58,25 +56,17 @@ def moments(members: Sequence[Member], form: str) -> list[tuple[Decimal, Decimal
         k, shift = product(s, _column(x.g for x in members))
         last = [(Decimal(members[j].means[i]), Decimal(members[j].scales[i])) for i, j in enumerate(places)]
         means, scales = (np.array(x, object) for x in zip(*last, strict=True))
-        return list(zip(means + shift, scales - _log(k) if form == "logvar" else s.reference_variance / k, strict=True))
+        return list(zip(means + shift, scales - LOG(k) if form == "logvar" else s.reference_variance / k, strict=True))
 
 
 def _bounded(members: Sequence[Member], dual: bool) -> tuple[Decimal, Decimal]:
     """The divergence, and a bound on its error, in the current precision."""
-    digits = decimal.getcontext().prec
-    terms = special.series_terms(math.ceil(digits * math.log2(10)))
-    kernel = partial(
-        special.gs if dual else special.g, log=_log, where=np.where, one=Decimal(1), terms=terms, floor=FLOOR
-    )
     s, _ = _scalars(members)
-    unit = Decimal(10) ** (1 - digits) / 2
-    g, w = (_column(x[i] for x in members) for i in (4, 3))
-    value, error = (w * x for x in twice_divergences(s, g, dual, kernel, np.abs, Unit(unit, 50 * unit)))
+    unit = Decimal(10) ** (1 - decimal.getcontext().prec) / 2
+    g, w = _column(x.g for x in members), _column(x.w for x in members)
+    value, error = (w * x for x in twice_divergences(s, g, dual, decimal_kernel(dual), np.abs, Unit(unit, 50 * unit)))
     whole = value.sum()
     return whole / 2, error.sum() + (value.size + 8) * unit * whole
-
-
-_log: Any = np.frompyfunc(Decimal.ln, 1, 1)
 
 
 def _column(weights: Iterable[Fraction]) -> np.ndarray:
@@ -107,7 +97,8 @@ def _scalars(members: Sequence[Member]) -> tuple[Scalars, list[int]]:
             rows.append((log_r, r, inverse_r, e, y, abs(e), abs(y), delta, *variances))
         columns.append(rows)
     arrays = np.array(columns, object).transpose(2, 1, 0)
-    return Scalars(*arrays[:9], arrays[9, 0]), places
+    *numbers, last = arrays
+    return Scalars._make([*numbers, last[0]]), places
 
 
 class _Precision(NamedTuple):
@@ -129,11 +120,12 @@ def _exact(members: Sequence[Member], dual: bool) -> Fraction | None:
     Exponentials of different rational numbers are linearly independent over the rational numbers
     [Lindemann, Weierstrass].
     """
-    value, logs, rational = Fraction(0), [], True
+    value, rational = Fraction(0), True
+    logs: list[tuple[Fraction, Fraction]] = []
     for i in range(len(members[0].means)):
         precisions = [_precision(x.form, x.scales[i]) for x in members]
         means = [Fraction(x.means[i]) for x in members]
-        for k, (own, mean, member) in enumerate(zip(precisions, means, members, strict=True)):
+        for own, mean, member in zip(precisions, means, members, strict=True):
             if not member.w:
                 continue
             total: dict[Fraction, Fraction] = defaultdict(Fraction)

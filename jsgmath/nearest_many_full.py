@@ -1,7 +1,7 @@
 r"""The float nearest to the divergence of several Gaussians of full covariance, by integers of rising precision.
 
-As `nearest_full.py` is for a pair, this is the last path.  With ``P_j = S_j^-1``, the precision ``P = sum_j g_j P_j`` of
-the product of experts, and ``u_k = P m_k - sum_j g_j P_j m_j``,
+As `nearest_full.py` is for a pair, this is the last path.  With ``P_j = S_j^-1``, the precision of the product of
+experts ``P = sum_j g_j P_j``, and ``u_k = P m_k - sum_j g_j P_j m_j``,
 
     2 JSG  = sum_k w_k (tr P S_k    - n + u_k' P^-1 u_k)          - log det P - sum_k w_k log det S_k
     2 JSG* = sum_k w_k (tr P^-1 P_k - n + u_k' P^-1 P_k P^-1 u_k) + log det P + sum_k w_k log det S_k
@@ -138,7 +138,8 @@ def _bounded(
     P = _sum([_times(side.precision.matrix, int(x.g * unit)) for x, side in zip(members, sides, strict=True)])
     given = max(max(x.covariance.error, x.precision.error) for x in sides)
     inverse = inverse_of(Covariance(P, given), bits)
-    logs = [_log_det(inverse, bits) - n * _log(unit, bits), *(x.w * side.log_det for x, side in zip(members, sides, strict=True))]
+    own = [x.w * side.log_det for x, side in zip(members, sides, strict=True)]
+    logs = [_log_det(inverse, bits) - n * _log(unit, bits), *own]
     value = size = Fraction(0)
     for member, side, mean in zip(members, sides, means, strict=True):
         if not member.w:

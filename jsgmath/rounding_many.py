@@ -62,13 +62,13 @@ class Flat(NamedTuple):
         return s, g[..., None], place, sound
 
 
-def flat(found: Sequence[Gaussian], w: Weights, g: Weights, batch: tuple[int, ...]) -> Flat:
-    """The Gaussians and their weights, as they were given, broadcast to a batch shape."""
+def flat(found: Sequence[Gaussian], w: Weights, batch: tuple[int, ...], g: Weights | None = None) -> Flat:
+    """The Gaussians and their weights, as they were given, broadcast to a batch shape; g is w by default."""
     means, scales = (
         np.stack([np.broadcast_to(x, (*batch, x.shape[-1])).reshape(-1, x.shape[-1]) for x in y]).astype(float)
         for y in ([N.mean for N in found], [N.scale for N in found])
     )
-    return Flat([N.form for N in found], means, scales, *(_rows(x, batch) for x in (w, g)))
+    return Flat([N.form for N in found], means, scales, *(_rows(x, batch) for x in (w, w if g is None else g)))
 
 
 def _rows(weights: Weights, batch: tuple[int, ...]) -> np.ndarray:
@@ -79,7 +79,7 @@ def divergence_of_many(
     found: Sequence[Gaussian], w: Weights, g: Weights, dual: bool, batch: tuple[int, ...], single: bool
 ) -> np.ndarray:
     """Values of that batch shape, each the nearest float; the weights are as they were given."""
-    whole = flat(found, w, g, batch)
+    whole = flat(found, w, batch, g)
     values = np.full(whole.w.shape[1], np.nan)
     step = max(1, AT_ONCE // max(1, len(found) * found[0].dim))
     for start in range(0, len(values) if whole.means.size > FEW else 0, step):
@@ -95,7 +95,7 @@ def diagonal_product(
     found: Sequence[Gaussian], g: Weights, batch: tuple[int, ...]
 ) -> tuple[np.ndarray, str, np.ndarray]:
     """Mean, form and scale of the product of experts; its form is that of the Gaussians if all are log-variances."""
-    whole = flat(found, g, g, batch)
+    whole = flat(found, g, batch)
     s, share, place, sound = whole.scalars()
     k, shift = product(s, share)
     mean, last = (np.take_along_axis(x, place, 0)[0] for x in (whole.means, whole.scales))
@@ -155,7 +155,11 @@ def _full_by_numpy(
 def _rounded(part: Flat, dual: bool, single: bool) -> np.ndarray:
     """The nearest floats of the rows, NaN where the bound leaves them open."""
     s, g, _, sound = part.scalars()
-    values, errors = twice_divergences(s, g, dual, lambda e, r, *_: wide.kernels(e, r, dual), _size, UNIT)
+
+    def kernel(e: Wide, r: Wide, *_: Wide) -> Wide:
+        return wide.kernels(e, r, dual)
+
+    values, errors = twice_divergences(s, g, dual, kernel, _size, UNIT)
     w, counted = wide_weights(part.w)[..., None], part.w[..., None] > 0
     value = (w * wide.where(counted, values, 0.0)).sum(0).sum(-1) * 0.5
     rounding = (4 + len(part.w) + part.means.shape[-1]) * wide.ROUNDING

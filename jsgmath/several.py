@@ -9,8 +9,8 @@ and for ``KL(N_j||G)`` and ``KL(G||N_j)`` the scalars of `formula.py` are ``v_j/
 
     v_j/v_G - 1 = e_j + Y r_j
 
-so that Gaussians that are close lose nothing.  The sums over j have terms of either sign; a bound on the error, relative
-to the sizes of these terms, is computed with the value.
+so that Gaussians that are close lose nothing.  The sums over j have terms of either sign; a bound on the error,
+relative to the sizes of these terms, is computed with the value.
 """
 
 from collections.abc import Callable
@@ -65,21 +65,21 @@ def twice_divergences(
     r, displacement = k * s.r, s.delta - mean
     e, size_of_e = s.e + (g * s.y).sum(0) * s.r, s.size_e + (size_g * s.size_y).sum(0) * size_r
     direct = size_of_e > size_k * size_r + 1
-    e, size_of_e = select(direct, r - 1, e), np.where(direct, size_k * size_r + 1, size_of_e)
+    e, size_of_e = select(direct, r - 1, e), select(direct, size_k * size_r + 1, size_of_e)
     size_of_d = size(s.delta) + (size_g * size(s.inverse_r) * size(s.delta)).sum(0) / size_k
     precision = 1 / s.variance if dual else k / s.reference_variance
     value = kernel(e, r, k, s.log_r) + displacement * displacement * precision
 
     de, dd = (unit.scalars * (2 * count + 16) * x for x in (size_of_e, size_of_d))
-    smaller = np.where(size(e) < 1, size(e), 0 * size_of_e + 1)
+    smaller = select(size(e) < 1, size(e), 0 * size_of_e + 1)
     of_e = de * (smaller + de)
     if dual:
-        of_e = np.where(size(r) < 1, of_e / size(r), of_e)
+        of_e = select(size(r) < 1, of_e / size(r), of_e)
     of_d = dd * (2 * size(displacement) + dd) * size(precision)
     error = 10 * of_e + of_d + ((2 * count + 64) * unit.scalars + 2 * unit.kernels) * size(value)
     return value, error
 
 
 def select(condition: Any, a: Any, b: Any) -> Any:
-    """`numpy.where` for arrays and for a `Wide`."""
+    """One of two numbers, by a condition; of arrays of decimal numbers, of float64, or `Wide`."""
     return where(condition, a, b) if isinstance(a, Wide) else np.where(condition, a, b)

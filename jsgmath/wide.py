@@ -50,7 +50,7 @@ class Wide:
         """A `Wide`, or a float64 number or array as one."""
         if isinstance(x, Wide):
             return x
-        return cls(x, np.zeros(x.shape)) if isinstance(x, np.ndarray) else cls(x, 0.0)
+        return cls(x, np.zeros(np.shape(x)) if isinstance(x, np.ndarray) else 0.0)
 
     def __add__(self, other: Any) -> "Wide":
         other = Wide.of(other)
@@ -82,6 +82,11 @@ class Wide:
 
     def __rtruediv__(self, other: Any) -> "Wide":
         return Wide.of(other) / self
+
+    def root(self) -> "Wide":
+        """The square root of positive numbers, by one of Newton's steps."""
+        root = np.sqrt(self.high)
+        return (self - Wide(*two_product(root, root))) / (2 * root) + root
 
     __radd__, __rmul__ = __add__, __mul__
 
@@ -152,7 +157,8 @@ def _table(kind: str) -> Wide:
 @cache
 def _step() -> tuple[float, float, float]:
     """``log(2)/STEPS`` as three numbers: products of the first two with whole numbers up to 2^17 are exact."""
-    rest, parts = DIGITS.divide(LN2, Decimal(STEPS)), []
+    rest = DIGITS.divide(LN2, Decimal(STEPS))
+    parts: list[float] = []
     for _ in range(2):
         mantissa, exponent = math.frexp(float(rest))
         parts.append(math.ldexp(round(math.ldexp(mantissa, 35)), exponent - 35))
@@ -214,7 +220,8 @@ def kernels(x: Wide, k: Wide, dual: bool | None) -> Wide:
     """
     k = where(x.high > -0.5, x + 1.0, k)
     near = np.abs(x.high) < 2.0**-7
-    mantissa, exponent = np.frexp(k.high)
+    split: tuple[np.ndarray, np.ndarray] = np.frexp(k.high)
+    mantissa, exponent = split
     low = mantissa < 0.7
     mantissa, exponent = np.where(low, 2 * mantissa, mantissa), exponent - low
     i = np.clip(np.rint(128 / np.where(mantissa > 0, mantissa, 1.0) - 128), -48, 64).astype(np.int32)

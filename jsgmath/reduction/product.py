@@ -101,7 +101,9 @@ class _Product:
         counted = [np.where(w.high == 0, -LARGEST, x) for w, x in zip(self.weights, exponents, strict=True)]
         exponent = np.max(counted, axis=0)
         shift = (self.unit - exponent[:, None])[:, :, None]
-        terms = [P @ _kept(d.scaled(shift), w.high != 0) for P, d, w in zip(self.shares, deltas, self.weights, strict=True)]
+        terms = [
+            P @ _kept(d.scaled(shift), w.high != 0) for P, d, w in zip(self.shares, deltas, self.weights, strict=True)
+        ]
         return reduce(add, terms), exponent + 1
 
     def pair(self, k: int) -> ScaledPair:
