@@ -167,6 +167,9 @@ def _exact_covariance(form: str, scale: np.ndarray) -> Whole | None:
         return None if scale.any() else _diagonal(whole(scale + 1))
     if form == "precision":
         return None
+    if form == "low_rank":
+        W = whole(scale[:, :-1]) if scale.shape[1] > 1 else Whole(np.zeros((len(scale), 1), object), 0)
+        return (W @ W.T).plus(_diagonal(whole(scale[:, -1])))
     given = whole(scale)
     if scale.ndim == 1:
         given = _diagonal(given)

@@ -6,6 +6,7 @@ few others.  So the bits do not depend on the fast arithmetic, which is the comp
 longest float that the machine has.
 """
 
+import math
 from functools import reduce
 from operator import add
 from typing import Any
@@ -54,7 +55,7 @@ def rounded_divergence(
     weight = weight_array("alpha", alpha)
     check_dimensions(N1.dim, N2.dim)
     shape = common_shape("batch shapes", {"N1": N1.batch_shape, "N2": N2.batch_shape, "alpha": weight.shape})
-    values = _nearest(divergence, convention == "deasy", N1, N2, weight, shape)[()]
+    values = nearest_values(divergence, convention == "deasy", N1, N2, weight, shape)[()]
     if not return_error:
         return values
     with np.errstate(all="ignore"):
@@ -62,9 +63,10 @@ def rounded_divergence(
     return values, np.where(np.isfinite(values), half_unit, np.inf).astype(values.dtype)[()]
 
 
-def _nearest(
+def nearest_values(
     divergence: Divergence, reverse: bool, N1: Gaussian, N2: Gaussian, alpha: np.ndarray, shape: tuple[int, ...]
 ) -> np.ndarray:
+    """Values of that shape, each the nearest float."""
     dtype = common_dtype(N1, N2)
     single = dtype == np.float32
     diagonal = N1.is_diagonal and N2.is_diagonal
@@ -72,12 +74,14 @@ def _nearest(
     compute = native.diagonal if diagonal else native.full
     if native.CORE is not None and (diagonal or native.takes(forms, N1.dim)):
         values, left = compute(divergence, reverse, forms, arrays, alpha, shape, N1.dim, single)
-        if left * N1.dim >= NUMPY_FROM and not diagonal:
+        if left * N1.dim >= NUMPY_FROM and not (diagonal or "low_rank" in forms):
             open_ = np.isnan(values)
             parts = _part(N1, shape, open_), _part(N2, shape, open_)
             alphas = np.broadcast_to(alpha, shape)[open_]
             values[open_] = _full_by_numpy(divergence, reverse, *parts, alphas, alphas.shape, dtype)
             left = np.count_nonzero(np.isnan(values))
+    elif "low_rank" in forms:
+        values, left = np.full(shape, np.nan), math.prod(shape)
     else:
         by_numpy = _by_numpy if diagonal else _full_by_numpy
         values = by_numpy(divergence, reverse, N1, N2, alpha, shape, dtype)

@@ -32,15 +32,19 @@ from typing import Any, Self
 import numpy as np
 
 from jsgmath import formula, special
-from jsgmath.checks import check_dimensions, check_pair, common_shape
+from jsgmath.checks import check_dimensions, check_pair, common_shape, weight_array
 from jsgmath.families.arithmetic import Arithmetic, Array, library_of, total
 from jsgmath.families.distribution import Distribution
 from jsgmath.families.normal import Normal
+from jsgmath.gaussian import Gaussian
 from jsgmath.hints import Convention
+from jsgmath.nearest import Divergence
+from jsgmath.rounding import nearest_values
 
 Parts = tuple[Array, Array, Array]  # mean, factor, diagonal
 Spectral = Callable[[Array, Array, Array, bool], Array]
 FAR = 1 / 16  # if the sum over the eigenvalues exceeds this, an eigenvalue of M may be near -1
+ROUNDED_UP_TO = 40  # dimensions; beyond, the last path would take more than a tenth of a second
 TINY = 1e-200  # negligible compared with any weight
 
 
@@ -324,6 +328,10 @@ class LowRankMultivariateNormal(Distribution):
             "batch shapes", {"N1": self.batch_shape, "N2": other.batch_shape, "alpha": tuple(w1.shape)}
         )
         rank = max(self.factor.shape[-1], other.factor.shape[-1])
+        if m.library == "NumPy" and self.dim <= ROUNDED_UP_TO:
+            divergence = Divergence.JSG_DUAL if dual else Divergence.JSG
+            pair = self._as_gaussian(), other._as_gaussian()
+            return nearest_values(divergence, convention == "deasy", *pair, weight_array("alpha", alpha), batch)[()]
         first, second = self.expanded(batch, rank), other.expanded(batch, rank)
         compute = twice_kl if rank < self.dim else twice_kl_of_wide
         with m.quiet():
@@ -336,6 +344,14 @@ class LowRankMultivariateNormal(Distribution):
             value = formula.skew(w1, w2, twice1 / 2, twice2 / 2)
         value = m.where(value < 0, 0.0, value)  # rounding may make the divergence of equal Gaussians negative
         return m.rounded(value, m.result_type(*self.arrays(), *other.arrays()))
+
+    def _as_gaussian(self) -> Gaussian:
+        """A `Gaussian` of a form of its own, whose scale is ``[W, D]``."""
+        m, batch = self.arithmetic, self.batch_shape
+        dtype = m.result_type(*self.arrays())
+        W = m.broadcast(self.factor, (*batch, *self.factor.shape[-2:]))
+        D = m.broadcast(self.diagonal, (*batch, self.dim))[..., None]
+        return Gaussian.checked("low_rank", self.mean.astype(dtype), np.concatenate([W, D], -1).astype(dtype), None)
 
     def geometric_mean(self, other: Self, weight: Any) -> Self:
         """The normalised geometric mean; its rank is the sum of the two ranks."""

@@ -19,7 +19,8 @@ import numpy as np
 from jsgmath.native.sources import HERE, LIBRARY, sources
 
 FORMS = {"var": 0, "logvar": 1, "std": 2}
-FULL_FORMS = {"var": 0, "std": 2, "cov": 3, "scale_tril": 4}  # those that the core takes where one is a matrix
+# Those that the core takes where one is a matrix; the number of "low_rank" is that of rank 0.
+FULL_FORMS = {"var": 0, "std": 2, "cov": 3, "scale_tril": 4, "low_rank": 8}
 LARGEST_DIMENSION = 256  # of full covariances; the core's memory grows as its square
 # The struct Shape of diagonal.hpp: strides of five arrays, rows and n, and five numbers.
 SHAPE = struct.Struct("@7q5i")
@@ -153,10 +154,12 @@ def full(
     rows = math.prod(shape)
     if rows == 0:
         return np.empty(shape), 0
-    axes = [(n,) if place in (0, 2) or forms[place // 2] in FORMS else (n, n) for place in range(4)]
+    axes = [(n,) if place in (0, 2) or forms[place // 2] in FORMS else arrays[place].shape[-2:] for place in range(4)]
     held = [_rows(array, (*shape, *axis), len(axis)) for array, axis in zip(arrays, axes, strict=True)]
     sizes = [math.prod(axis) for axis in axes]
-    numbers = (*(FULL_FORMS[form] for form in forms), divergence, reverse, single)
+    ranks = (axis[-1] - 1 if form == "low_rank" else 0 for form, axis in zip(forms, axes[1::2], strict=True))
+    given = (FULL_FORMS[form] + rank for form, rank in zip(forms, ranks, strict=True))
+    numbers = (*given, divergence, reverse, single)
     description, pointers = _described(held, alpha, shape, sizes, n, numbers)
     busy = min(rows // 8, rows * n**3 // (10 * ELEMENTS_PER_THREAD))
     to = None if errors is None else errors.ctypes.data

@@ -279,6 +279,22 @@ struct Loaded {
   // The lower triangle of a covariance, and of its factor if that is given; the error of an entry (i, j) relative to the root of
   // the product of the variances i and j.
   double covariance(int32_t form, const double *scale, int64_t stride, Wide *S, Wide *L) const {
+    if (form >= LOW_RANK) {
+      const int64_t rank = form - LOW_RANK;
+      for (int64_t j = 0; j < n; j++)
+        for (int64_t i = j; i < n; i++) {
+          Wide sum = wide(0);
+          if (i == j) sum.high = entry(scale, stride, i * (rank + 1) + rank);
+          for (int64_t k = 0; k < rank; k++) {
+            Wide a = wide(0), b = wide(0);
+            a.high = entry(scale, stride, i * (rank + 1) + k);
+            b.high = entry(scale, stride, j * (rank + 1) + k);
+            sum = plus_product(sum, a, b);
+          }
+          S[j * n + i] = sum;
+        }
+      return 2 * (rank + 16) * OPERATION;
+    }
     for (int64_t j = 0; j < n; j++)
       for (int64_t i = j; i < n; i++) {
         Wide x = wide(0);

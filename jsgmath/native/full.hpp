@@ -6,7 +6,8 @@
 #include "diagonal.hpp"
 
 // More forms, of matrices.
-enum { COV = 3, SCALE_TRIL = 4 };
+// D + W W' of rank r is LOW_RANK + r: its rows have r entries of W, then one of D.
+enum { COV = 3, SCALE_TRIL = 4, LOW_RANK = 8 };
 
 // The values of some rows, each the nearest double (of those that a float holds, if `single`), or NaN where the error bound
 // leaves that open; how many are open.  Where `errors` is not null, it receives pairs and bounds in place of the rounding.
