@@ -94,7 +94,7 @@ def _gradient(dual: bool, N1: GaussianLike, N2: GaussianLike, alpha: ArrayLike, 
             values = _derivatives(dual, reverse, Wide.of(weight[cut, None]), *numbers, partial(_kernel, dual))
             for to, value in zip(found, values, strict=True):
                 to[cut] = value.high
-            for row in start + np.flatnonzero(~sound):
+            for row in (start + np.flatnonzero(~sound)).tolist():
                 for to, value in zip(found, _in_decimals(dual, reverse, whole, row), strict=True):
                     to[row] = value
         dtype = common_dtype(N1, N2)
@@ -146,11 +146,16 @@ def _in_decimals(dual: bool, reverse: bool, whole: Flat, row: int) -> list[Any]:
             i1, i2 = 1 / v1.sqrt(), 1 / v2.sqrt()
             delta = EXACT.subtract(Decimal(m1), Decimal(m2))
             columns.append([*s[:5], delta * i1, delta * i2, i1, i2, v1, v2])
-        arrays = list(np.array(columns, object).T)
+        log_r1, r1, r2, e1, e2, d1, d2, *rest = np.array(columns, object).T
         alpha = Decimal(float(whole.w[1, row]))
-        values = _derivatives(dual, reverse, alpha, tuple(arrays[:7]), *arrays[7:], decimal_kernel(dual))
-        return [np.frompyfunc(_float, 1, 1)(x) for x in values]
+        i1, i2, v1, v2 = rest
+        pair = log_r1, r1, r2, e1, e2, d1, d2
+        values = _derivatives(dual, reverse, alpha, pair, i1, i2, v1, v2, decimal_kernel(dual))
+        return [_floats(x) for x in values]
 
 
 def _float(x: Decimal) -> float:
     return math.copysign(rounded(abs(x), single=False), x)
+
+
+_floats: Any = np.frompyfunc(_float, 1, 1)

@@ -146,7 +146,10 @@ def decimal_kernel(dual: bool) -> Kernel:
 
 
 def _choose(condition: Any, a: Any, b: Any) -> Any:
-    return np.where(condition, a, b) if isinstance(condition, np.ndarray) else (a if condition else b)
+    if isinstance(condition, bool):
+        return a if condition else b
+    chosen: Any = np.where(condition, a, b)
+    return chosen
 
 
 def pair_scalars(forms: tuple[str, str], coordinates: Sequence[Coordinate]) -> Iterator[Scalars]:

@@ -82,4 +82,7 @@ def twice_divergences(
 
 def select(condition: Any, a: Any, b: Any) -> Any:
     """One of two numbers, by a condition; of arrays of decimal numbers, of float64, or `Wide`."""
-    return where(condition, a, b) if isinstance(a, Wide) else np.where(condition, a, b)
+    if isinstance(a, Wide):
+        return where(condition, a, b)
+    chosen: Any = np.where(condition, a, b)
+    return chosen

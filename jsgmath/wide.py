@@ -50,7 +50,7 @@ class Wide:
         """A `Wide`, or a float64 number or array as one."""
         if isinstance(x, Wide):
             return x
-        return cls(x, np.zeros(np.shape(x)) if isinstance(x, np.ndarray) else 0.0)
+        return cls(x, np.zeros_like(x))
 
     def __add__(self, other: Any) -> "Wide":
         other = Wide.of(other)
