@@ -31,7 +31,7 @@ from jsgmath.nearest import Divergence
 from jsgmath.reduction.product import product_of
 from jsgmath.rounding import rounded_divergence
 from jsgmath.rounding_many import diagonal_product, divergence_of_many, full_divergence_of_many
-from jsgmath.weights import EXACT, ROUNDED, wide_weights
+from jsgmath.several import EXACT, ROUNDED, wide_weights
 
 
 def jsg_many(gaussians: Any, weights: Any, *, mean_weights: Any = None, dual: bool = False) -> Array:

@@ -18,9 +18,8 @@ from jsgmath.nearest_many_full import Member as FullMember
 from jsgmath.nearest_many_full import nearest_full
 from jsgmath.reduction.full import NotDiagonalised
 from jsgmath.reduction.product import pairs_with_product
-from jsgmath.several import Scalars, Unit, product, twice_divergences
+from jsgmath.several import Scalars, Unit, exact_weights, product, twice_divergences, wide_weights
 from jsgmath.special import two_sum
-from jsgmath.weights import exact_weights, wide_weights
 from jsgmath.wide import Wide
 from jsgmath.working import divergence_of
 

@@ -1,4 +1,4 @@
-r"""The divergence of several one-dimensional Gaussians from their product of experts, for any type of number.
+r"""The divergence of several one-dimensional Gaussians from their product of experts, for any type of number; weights.
 
 Let N_0 be the one with the largest share ``g_j/v_j`` in the precision of the product G.  With ``r_j = v_j/v_0``,
 ``e_j = r_j - 1`` and ``y_j = 1/r_j - 1`` for each N_j,
@@ -13,12 +13,38 @@ so that Gaussians that are close lose nothing.  The sums over j have terms of ei
 relative to the sizes of these terms, is computed with the value.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jsgmath.wide import Wide, where
+
+ROUNDED = 1e-6  # allowed difference of a sum of weights from 1, for weights in float32
+EXACT = 2.0**-44  # of a sum that is 1 except for the rounding of weights in float64
+
+
+def wide_weights(weights: np.ndarray) -> Wide:
+    """Weights of shape ``(K, ...)`` whose sum is 1.
+
+    If the sum is 1 except for rounding, the largest weight is computed from the others, as 1 - alpha is.  Being the
+    largest, it stays positive, and rounding changes it least.  Otherwise all are divided by their sum.
+    """
+    w = Wide.of(weights)
+    total, largest = w.sum(0), weights == weights.max(0)
+    rest = (1.0 - Wide.of(np.where(largest, 0.0, weights)).sum(0)) / largest.sum(0).astype(float)
+    return where(np.abs(total.high - 1) <= EXACT, where(largest, rest, w), w / total)
+
+
+def exact_weights(weights: Sequence[float]) -> list[Fraction]:
+    """The same for K numbers, without rounding."""
+    exact = [Fraction(x) for x in weights]
+    total, largest = sum(exact, Fraction(0)), max(exact)
+    if abs(float(total) - 1) > EXACT:
+        return [x / total for x in exact]
+    others = sum((x for x in exact if x != largest), Fraction(0))
+    return [(1 - others) / exact.count(largest) if x == largest else x for x in exact]
 
 
 class Scalars(NamedTuple):
@@ -84,5 +110,5 @@ def select(condition: Any, a: Any, b: Any) -> Any:
     """One of two numbers, by a condition; of arrays of decimal numbers, of float64, or `Wide`."""
     if isinstance(a, Wide):
         return where(condition, a, b)
-    chosen: Any = np.where(condition, a, b)
+    chosen: Any = np.where(condition, a, b)  # pyright: ignore[reportUnknownVariableType]
     return chosen
