@@ -2,10 +2,7 @@
 
 # pyright: reportConstantRedefinition=false
 
-import decimal
-import math
-from collections.abc import Callable
-from decimal import Context, Decimal
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,12 +14,12 @@ from jsgmath.checks import check_convention, check_dimensions, common_shape, wei
 from jsgmath.gaussian import GaussianLike
 from jsgmath.hints import Convention
 from jsgmath.interop import gaussian_pair
-from jsgmath.nearest import DIGITS, EXACT, Scalars, decimal_kernel, pair_scalars, rounded, variance_of
 from jsgmath.reduction.pairs import common_dtype
-from jsgmath.rounding_many import AT_ONCE, LEAST_WEIGHT, Flat, flat, scalars
-from jsgmath.wide import Wide, kernels
+from jsgmath.scalar_pairs import of_scalar_pairs
 
-LOST = 2.0**-16  # the share of a difference that may be left of the numbers whose rounding errors it has
+Formulas = tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]
+TO_MEAN: Formulas = formula.to_mean, formula.to_mean_grad, formula.to_mean_by_alpha
+FROM_MEAN: Formulas = formula.from_mean, formula.from_mean_grad, formula.from_mean_by_alpha
 
 
 class Gradient(NamedTuple):
@@ -81,81 +78,22 @@ def _gradient(dual: bool, N1: GaussianLike, N2: GaussianLike, alpha: ArrayLike, 
     for name, N in (("N1", N1), ("N2", N2)):
         if not N.is_diagonal:
             raise ValueError(f"{name} must be diagonal (var=, logvar= or std=) for its gradient, got {N.form}=")
-    weight = np.broadcast_to(weight, batch).ravel().astype(float)
-    whole = flat([N1, N2], [(1 - weight).reshape(batch), weight.reshape(batch)], batch)
-    reverse = convention == "deasy"
-    found = [np.empty((len(weight), N1.dim)) for _ in range(6)] + [np.empty(len(weight))]
-    step = max(1, AT_ONCE // N1.dim)
-    with np.errstate(all="ignore"):
-        for start in range(0, len(weight), step):
-            cut = slice(start, start + step)
-            part = Flat(whole.forms, *(x[:, cut] for x in whole[1:]))
-            numbers, sound = _wide_numbers(part)
-            values = _derivatives(dual, reverse, Wide.of(weight[cut, None]), *numbers, partial(_kernel, dual))
-            for to, value in zip(found, values, strict=True):
-                to[cut] = value.high
-            for row in (start + np.flatnonzero(~sound)).tolist():
-                for to, value in zip(found, _in_decimals(dual, reverse, whole, row), strict=True):
-                    to[row] = value
-        dtype = common_dtype(N1, N2)
-        return Gradient(*(x.astype(dtype).reshape(batch + x.shape[1:])[()] for x in found))
+    compute = partial(_derivatives, FROM_MEAN if dual else TO_MEAN, convention == "deasy")
+    found = of_scalar_pairs(compute, dual, N1, N2, np.broadcast_to(weight, batch))
+    return Gradient(*(x.astype(common_dtype(N1, N2))[()] for x in found))
 
 
 def _derivatives(
-    dual: bool, reverse: bool, alpha: Any, pair: Scalars, i1: Any, i2: Any, v1: Any, v2: Any, kernel: Callable[..., Any]
+    formulas: Formulas, reverse: bool, alpha: Any, pair: Sequence[Any], scales: Sequence[Any], kernel: Any
 ) -> tuple[Any, ...]:
-    """The numbers of a `Gradient`, for numbers of any type; ``i1 = 1/sqrt(v1)``, ``i2 = 1/sqrt(v2)``."""
+    """The numbers of a `Gradient`, for numbers of any type; scales are both ``1/sqrt(v)``, then both v."""
+    terms, derivatives, by_alpha = formulas
+    i1, i2, v1, v2 = scales
     w1, w2 = 1 - alpha, alpha
     g1, g2, slope = formula.mean_weights(w1, w2, reverse)
-    if dual:
-        terms, derivatives, by_alpha = formula.from_mean, formula.from_mean_grad, formula.from_mean_by_alpha
-    else:
-        terms, derivatives, by_alpha = formula.to_mean, formula.to_mean_grad, formula.to_mean_by_alpha
     kl1, kl2 = terms(g1, g2, *pair, kernel)
-    numbers = w1, w2, g1, g2, *pair[1:], i1, i2
-    mean1, logvar1 = derivatives(*numbers)
-    _, logvar2 = derivatives(*formula.exchanged(*numbers))
+    numbers = (w1, w2, g1, g2, *pair[1:], i1, i2)
+    exchanged: Callable[..., Any] = formula.exchanged
+    (mean1, logvar1), (_, logvar2) = derivatives(*numbers), derivatives(*exchanged(*numbers))
     derivative = by_alpha(w1, w2, g1, g2, slope, kl1, kl2, *pair[1:]).sum(-1)
     return mean1, logvar1 / v1, logvar1, -mean1, logvar2 / v2, logvar2, derivative
-
-
-def _kernel(dual: bool, x: Wide, k: Wide, *_: Any) -> Wide:
-    return kernels(x, k, dual)
-
-
-def _wide_numbers(part: Flat) -> tuple[tuple[Scalars, Wide, Wide, Wide, Wide], np.ndarray]:
-    """The scalars, reciprocal deviations and variances, and where all have their digits and are in range."""
-    place = np.ones((1, *part.means.shape[1:]), int)
-    s, sound = scalars(part.forms, part.means, part.scales, place, np.ones(part.w.shape, bool))
-    sound &= ((part.w == 0) | (part.w >= LEAST_WEIGHT)).all(0) & (s.size_e * LOST <= np.abs(s.e.high)).all((0, -1))
-    v1, v2 = s.variance[0], s.variance[1]
-    i1, i2 = 1.0 / v1.root(), 1.0 / v2.root()
-    delta = s.delta[0]
-    return ((0.0, s.r[0], s.inverse_r[0], s.e[0], s.y[0], delta * i1, delta * i2), i1, i2, v1, v2), sound
-
-
-def _in_decimals(dual: bool, reverse: bool, whole: Flat, row: int) -> list[Any]:
-    """The same for one row, in decimal numbers, which have no range that a float leaves."""
-    with decimal.localcontext(Context(prec=DIGITS[0], Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)):
-        (form1, form2), numbers = whole.forms, [x[:, row].tolist() for x in (whole.means, whole.scales)]
-        (means1, means2), (scales1, scales2) = numbers
-        coordinates = list(zip(means1, scales1, means2, scales2, strict=True))
-        columns: list[Any] = []
-        for s, (m1, s1, m2, s2) in zip(pair_scalars((form1, form2), coordinates), coordinates, strict=True):
-            v1, v2 = (variance_of(form, Decimal(x)) for form, x in ((form1, s1), (form2, s2)))
-            i1, i2 = 1 / v1.sqrt(), 1 / v2.sqrt()
-            delta = EXACT.subtract(Decimal(m1), Decimal(m2))
-            columns.append([*s[:5], delta * i1, delta * i2, i1, i2, v1, v2])
-        log_r1, r1, r2, e1, e2, d1, d2, *rest = np.array(columns, object).T
-        alpha = Decimal(float(whole.w[1, row]))
-        i1, i2, v1, v2 = rest
-        pair = log_r1, r1, r2, e1, e2, d1, d2
-        values = _derivatives(dual, reverse, alpha, pair, i1, i2, v1, v2, decimal_kernel(dual))
-        return [_floats(x) for x in values]
-
-
-def _float(x: Decimal) -> float:
-    return math.copysign(rounded(abs(x), single=False), x)
-
-
-_floats: Any = np.frompyfunc(_float, 1, 1)

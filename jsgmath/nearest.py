@@ -148,8 +148,7 @@ def decimal_kernel(dual: bool) -> Kernel:
 def _choose(condition: Any, a: Any, b: Any) -> Any:
     if isinstance(condition, bool):
         return a if condition else b
-    chosen: Any = np.where(condition, a, b)
-    return chosen
+    return np.where(condition, a, b)  # pyright: ignore[reportUnknownVariableType]
 
 
 def pair_scalars(forms: tuple[str, str], coordinates: Sequence[Coordinate]) -> Iterator[Scalars]:

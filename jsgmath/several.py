@@ -110,5 +110,4 @@ def select(condition: Any, a: Any, b: Any) -> Any:
     """One of two numbers, by a condition; of arrays of decimal numbers, of float64, or `Wide`."""
     if isinstance(a, Wide):
         return where(condition, a, b)
-    chosen: Any = np.where(condition, a, b)  # pyright: ignore[reportUnknownVariableType]
-    return chosen
+    return np.where(condition, a, b)  # pyright: ignore[reportUnknownVariableType]

@@ -15,6 +15,7 @@ FLOORS = [
     {"reduction", "nearest_many"},
     {"working", "nearest_many_full"},
     {"rounding", "rounding_many"},
+    {"scalar_pairs"},
     {"families"},
     {"torch"},
     {"interop"},
