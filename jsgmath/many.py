@@ -210,7 +210,7 @@ def _gaussian_geometric_mean(
             mean, form, scale = diagonal_product(found, g, batch)
             return Gaussian(mean.astype(dtype), **{form: scale.astype(dtype)})
         exact = wide_weights(np.stack(g))
-        mean, precision = (x.astype(dtype) for x in product_of(found, [exact[i] for i in range(len(found))]))
+        mean, precision = (x.high.astype(dtype) for x in product_of(found, [exact[i] for i in range(len(found))]))
     return full_mean(mean, "precision", precision)
 
 

@@ -97,13 +97,13 @@ def twice_divergences(
     value = kernel(e, r, k, s.log_r) + displacement * displacement * precision
 
     de, dd = (unit.scalars * (2 * count + 16) * x for x in (size_of_e, size_of_d))
-    smaller = select(size(e) < 1, size(e), 0 * size_of_e + 1)
-    of_e = de * (smaller + de)
-    if dual:
-        of_e = select(size(r) < 1, of_e / size(r), of_e)
+    # g'(x) is at most 4 times the smaller of |x| and 1, gs'(x) that by 1 + x; near x = -1 the logarithm is that of k.
+    slope = select(size(e) + de < 1, size(e) + de, 0 * de + 1)
+    of_e = de * slope / size(r) if dual else de * slope
     of_d = dd * (2 * size(displacement) + dd) * size(precision)
     error = 10 * of_e + of_d + ((2 * count + 64) * unit.scalars + 2 * unit.kernels) * size(value)
-    return value, error
+    # The slope is that of a small change.
+    return value, select(16 * de > 1 + size(e), 2 * size(value) + 2, error)
 
 
 def select(condition: Any, a: Any, b: Any) -> Any:

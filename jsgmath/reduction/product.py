@@ -38,11 +38,15 @@ def pairs_with_product(found: Sequence[Gaussian], weights: Shares) -> list[Reduc
     return [joined(of_one, batch)[0] for of_one in pairs]
 
 
-def product_of(found: Sequence[Gaussian], weights: Shares) -> tuple[np.ndarray, np.ndarray]:
+def product_of(found: Sequence[Gaussian], weights: Shares) -> tuple[Wide, Wide]:
     """Mean and precision of G."""
     batch, parts = _parts(found, weights)
-    whole = (np.concatenate(same) for same in zip(*(part.moments() for part in parts), strict=True))
-    mean, precision = (x[: int(np.prod(batch))].reshape((*batch, *x.shape[1:])) for x in whole)
+    moments = [part.moments() for part in parts]
+    highs, lows = (
+        [np.concatenate(same)[: int(np.prod(batch))] for same in zip(*halves, strict=True)]
+        for halves in ([[x.high for x in pair] for pair in moments], [[x.low for x in pair] for pair in moments])
+    )
+    mean, precision = (Wide(*pair).reshaped((*batch, *pair[0].shape[1:])) for pair in zip(highs, lows, strict=True))
     return mean, precision
 
 
@@ -128,14 +132,15 @@ class _Product:
             unit_displacement=exponent,
         )
 
-    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+    def moments(self) -> tuple[Wide, Wide]:
         """Mean and precision of G.  The mean of largest weight is the origin, so that one far away costs no digits."""
         means = np.stack([side.mean for side in self.sides])
         origin = np.take_along_axis(means, np.argmax([w.high for w in self.weights], axis=0)[None, :, None], 0)[0]
         force, exponent = self.force(origin)
         shift = (self.total.inverse() @ force).scaled((exponent[:, None] - self.unit)[:, :, None])
         mean = origin - Wide(shift.high[:, :, 0], shift.low[:, :, 0])
-        return mean.high, self.total.scaled(-self.square).high
+        precision = self.total.scaled(-self.square)
+        return mean, Wide(precision.high, precision.low)
 
 
 def _half_of_precision(side: FlatBatch) -> np.ndarray:

@@ -1,0 +1,200 @@
+"""Divergences of several Gaussians are the nearest floats, by each path, over the whole range of float64."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from mpmath import mp
+
+from jsgmath import Gaussian, geometric_mean_many, jsg_many, nearest_many, rounding_many, special
+from verification.oracles import exact
+
+THIRD = [1 / 3, 1 / 3, 1 / 3]  # stand for the exact thirds
+
+
+def weights_of(given):
+    """They sum to 1 but for rounding: the largest are what the others leave."""
+    w = [Fraction(x) for x in given]
+    largest = max(w)
+    return [(1 - sum((x for x in w if x != largest), Fraction(0))) / w.count(largest) if x == largest else x for x in w]
+
+
+def truth(gaussians, w, g, dual):
+    """``sum_k w_k KL(N_k||G)`` or ``KL(G||N_k)`` [eqs. 2, 12, 13]."""
+    w, g = ([mp.mpf(x.numerator) / x.denominator for x in weights_of(y)] for y in (w, g))
+    means, covs = zip(*(exact(N.form, N.mean, N.scale) for N in gaussians), strict=True)
+    precisions = [S**-1 for S in covs]
+    P = sum((x * y for x, y in zip(g, precisions, strict=True)), 0 * covs[0])
+    S, n = P**-1, len(means[0])
+    mean = S * sum((x * (y * m) for x, y, m in zip(g, precisions, means, strict=True)), 0 * means[0])
+    total = mp.mpf(0)
+    for weight, m, own, own_precision in zip(w, means, covs, precisions, strict=True):
+        if weight:
+            A, B = (own_precision, S) if dual else (P, own)
+            trace = sum((A * B)[i, i] for i in range(n))
+            total += weight * (trace - n - mp.log(mp.det(A * B)) + ((m - mean).T * A * (m - mean))[0]) / 2
+    return total
+
+
+def assert_nearest(gaussians, w, g=None, digits=120):
+    for dual in (False, True):
+        value = jsg_many(gaussians, w, mean_weights=g, dual=dual)
+        with mp.workdps(digits):
+            right, unit = truth(gaussians, w, w if g is None else g, dual), mp.mpf(float(np.spacing(value)))
+            if np.isinf(value):
+                assert right > np.finfo(value.dtype).max
+            else:
+                assert abs(mp.mpf(float(value)) - right) <= unit * (0.5 + 1e-9)
+
+
+@pytest.fixture(params=["as it is", "in decimals", "in pairs", "a long double of 53 bits"])
+def path(request, monkeypatch):
+    """Which path decides; all of them are to give the same."""
+    if request.param == "in decimals":
+        monkeypatch.setattr(rounding_many, "FEW", 10**9)
+    elif request.param == "in pairs":
+        monkeypatch.setattr(rounding_many, "FEW", 0)
+    elif request.param == "a long double of 53 bits":
+        monkeypatch.setattr(special, "WORK", np.float64)
+
+
+def random_diagonal(rng, forms, spread, gap):
+    base = rng.normal(size=2) * spread
+    found = []
+    for form in forms:
+        logvar = base + rng.normal(size=2) * (gap or spread)
+        scale = logvar if form == "logvar" else np.exp(logvar / (2 if form == "std" else 1))
+        found.append(Gaussian(np.exp(base / 2) * (1 + (gap or 1) * rng.normal(size=2)), **{form: scale}))
+    return found
+
+
+@pytest.mark.parametrize("forms", [3 * ["var"], 3 * ["logvar"], 3 * ["std"], ["logvar", "var", "std", "logvar"]])
+@pytest.mark.parametrize("gap", [None, 1e-3, 1e-9, 1e-15])
+def test_random_diagonal_gaussians(forms, gap, path):
+    rng = np.random.default_rng(3)
+    for concentration in (0.1, 1.0):
+        w, g = rng.dirichlet(np.full(len(forms), concentration), size=2)
+        assert_nearest(random_diagonal(rng, forms, 1.0, gap), w, None if concentration == 1 else g)
+
+
+@pytest.mark.parametrize("form", ["var", "logvar", "std"])
+def test_the_ends_of_the_range(form):
+    """Ratios of variances up to 1e600, which no float has."""
+    rng = np.random.default_rng(4)
+    for spread in (20.0, 150.0, 300.0):
+        assert_nearest(random_diagonal(rng, 3 * [form], spread, None), rng.dirichlet(np.ones(3)), digits=1500)
+    far = [Gaussian([m], logvar=[s]) for m, s in ((0.0, 1e5), (1.0, -1e5), (2.0, 0.0))]
+    assert jsg_many(far, THIRD) == np.inf
+    # G has the mean 1 and the variance 3 exp(-1e5): but for numbers below exp(-1e4), 2 KL(G||N_k) is 2e5 - log(3) - 1,
+    # 2 - log(3) and 1e5 - log(3).
+    assert jsg_many(far, THIRD, dual=True) == pytest.approx((3e5 - 3 * np.log(3) + 1) / 6, rel=2e-16)
+
+
+def test_gaussians_in_float32_give_the_nearest_float32(path):
+    rng = np.random.default_rng(5)
+    for _ in range(4):
+        gaussians = [x.astype(np.float32) for x in random_diagonal(rng, 3 * ["var"], 1.0, None)]
+        assert_nearest(gaussians, rng.dirichlet(np.ones(3)))
+
+
+@pytest.mark.parametrize("make", [lambda m: Gaussian([m], var=[1.0]), lambda m: Gaussian([m], cov=[[1.0]])])
+def test_a_truth_in_the_middle_of_two_floats_goes_to_the_even_one(make):
+    """Its numerator, an odd square, needs 54 bits."""
+    x = 94906267.0
+    assert jsg_many([make(-x), make(0.0), make(x)], [0.25, 0.5, 0.25]) == x * x / 4
+
+
+@pytest.mark.parametrize("dual", [False, True])
+def test_a_product_equal_to_the_only_one_that_counts_gives_0(dual):
+    """Sums that cancel exactly: no number of digits shows it."""
+    sides = [(-1.0, 1.0), (1.0, 1.0), (0.0, 1.0)], [(0.0, 1.0), (0.0, 0.5), (0.0, 2 / 3)]
+    for members in sides[:1]:
+        for make in (
+            lambda m, v: Gaussian([m], var=[v]),
+            lambda m, v: Gaussian([m], logvar=[v]),
+            lambda m, v: Gaussian([m, 0.0], cov=v * np.eye(2)),
+            lambda m, v: Gaussian([m, 0.0], precision=v * np.eye(2)),
+        ):
+            gaussians = [make(*x) for x in members]
+            assert jsg_many(gaussians, [0.0, 0.0, 1.0], mean_weights=[0.5, 0.5, 0.0], dual=dual) == 0
+    variances = [Gaussian([0.0], var=[v]) for v in (1.0, 3.0, 1.5)]  # 1/1.5 is the mean of 1 and 1/3
+    assert jsg_many(variances, [0.0, 0.0, 1.0], mean_weights=[0.5, 0.5, 0.0], dual=dual) == 0
+
+
+def test_a_gaussian_in_two_forms_has_divergence_0():
+    L = np.array([[2.0, 0.0], [1.0, 2.0]])
+    same = [Gaussian([1.0, 2.0], scale_tril=L), Gaussian([1.0, 2.0], cov=L @ L.T)]
+    eye = [Gaussian([0.0], var=[4.0]), Gaussian([0.0], std=[2.0]), Gaussian([0.0], precision=[[0.25]])]
+    for dual in (False, True):
+        assert jsg_many([*same, same[0]], [0.25, 0.25, 0.5], dual=dual) == 0
+        assert jsg_many(eye[:2] + eye[:1], [0.25, 0.25, 0.5], dual=dual) == 0
+        assert jsg_many(eye, [0.25, 0.25, 0.5], dual=dual) == 0
+
+
+@pytest.mark.parametrize("numpy_first", [False, True])
+@pytest.mark.parametrize("forms", [3 * ["cov"], 3 * ["scale_tril"], 3 * ["precision"], ["cov", "logvar", "precision"]])
+def test_full_covariances_near_and_far(forms, numpy_first, monkeypatch):
+    """``numpy_first``: by the fast path, which takes large ones."""
+    if numpy_first:
+        monkeypatch.setattr(rounding_many, "NUMPY_COST", 0)
+    rng = np.random.default_rng(6)
+    for condition, gap in ((1.0, None), (1e5, None), (1e3, 1e-7)):
+        root = np.linalg.qr(rng.normal(size=(3, 3)))[0] * np.geomspace(1, 1 / condition, 3)
+        gaussians = []
+        for form in forms:
+            x = rng.normal(size=(3, 3))
+            S = root @ (x @ x.T + np.eye(3) if gap is None else np.eye(3) + gap * (x + x.T)) @ root.T
+            S = (S + S.T) / 2
+            inverse = np.linalg.inv(S)
+            scales = {"cov": S, "scale_tril": np.linalg.cholesky(S), "precision": (inverse + inverse.T) / 2}
+            scale = np.log(np.diagonal(S)) if form == "logvar" else scales[form]
+            gaussians.append(Gaussian(root @ rng.normal(size=3) * (gap or 1), **{form: scale}))
+        assert_nearest(gaussians, *rng.dirichlet(np.ones(3), size=2))
+
+
+def test_the_fast_path_takes_large_covariances(monkeypatch):
+    """In 30 dimensions whole numbers would take three times as long."""
+    rng = np.random.default_rng(7)
+    A = rng.normal(size=(3, 30, 40))
+    gaussians = [Gaussian(rng.normal(size=30), cov=S) for S in A @ A.mT]
+    value = jsg_many(gaussians, THIRD)
+    calls = []
+    monkeypatch.setattr(rounding_many, "NUMPY_COST", np.inf)
+    monkeypatch.setattr(rounding_many, "pairs_with_product", lambda *x: calls.append(x))
+    assert jsg_many(gaussians, THIRD) == value
+    assert not calls
+
+
+def test_the_product_of_experts_is_rounded_once():
+    """Against 1500 digits; the mean relative to the sizes of its terms."""
+    rng = np.random.default_rng(8)
+    for forms, spread in (
+        (3 * ["var"], 1.0),
+        (3 * ["logvar"], 1.0),
+        (["std", "logvar"], 20.0),
+        (3 * ["logvar"], 300.0),
+    ):
+        gaussians = random_diagonal(rng, forms, spread, None)
+        w = rng.dirichlet(np.ones(len(forms)))
+        G = geometric_mean_many(gaussians, w)
+        with mp.workdps(1500):
+            exact_weights = [mp.mpf(x.numerator) / x.denominator for x in weights_of(w)]
+            for i in range(2):
+                parts = [(exact("logvar" if N.form == "logvar" else N.form, N.mean, N.scale)) for N in gaussians]
+                shares = [x / S[i, i] for x, (_, S) in zip(exact_weights, parts, strict=True)]
+                v = 1 / sum(shares)
+                terms = [v * share * m[i] for share, (m, _) in zip(shares, parts, strict=True)]
+                scale = mp.log(v) if G.form == "logvar" else v
+                assert abs(mp.mpf(G.scale[i]) - scale) <= 0.501 * np.spacing(abs(G.scale[i]))
+                size = float(sum(map(abs, terms)))
+                assert abs(mp.mpf(G.mean[i]) - sum(terms)) <= 0.501 * np.spacing(size)
+
+
+def test_more_digits_are_taken_until_the_float_is_certain(monkeypatch):
+    gaussians = [Gaussian([m], logvar=[s]) for m, s in ((0.0, 1e-30), (1e-25, 0.0), (0.0, -1e-30))]
+    monkeypatch.setattr(rounding_many, "FEW", 100)
+    monkeypatch.setattr(nearest_many, "DIGITS", (3, 10, 100))
+    assert_nearest(gaussians, THIRD, digits=200)
+    monkeypatch.setattr(nearest_many, "DIGITS", (3, 4))
+    with pytest.raises(ArithmeticError, match="4 digits do not tell"):
+        jsg_many(gaussians, THIRD)
