@@ -39,10 +39,11 @@ DIGITS = (40, 100, 400, 1600)
 ROUNDING = 50
 # Sums, differences and products of floats are exact in this one: a float has at most 767 digits, from 1e308 to 1e-1074.
 EXACT = Context(prec=6000, Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)
-# Log-variances beyond this are brought down to it: their exponentials then are as good as 0 or infinite.
-LARGEST_LOGVAR = Decimal(10) ** 17
+# The exponential of this exceeds every number that is made of a few floats: log-variances beyond it, or farther apart,
+# are as good as infinite, and are brought down to it.
+LARGEST_LOGVAR = Decimal(10) ** 6
 # Beyond these a logarithm is that of the other ratio; see `special.log_k`.
-FLOOR = Decimal((0, (1,), -(10**15)))
+FLOOR = Decimal((0, (1,), -400_000))
 LOG: Any = np.frompyfunc(Decimal.ln, 1, 1)  # of a Decimal, or of an array of them
 
 Coordinate = tuple[float, float, float, float]  # mean1, scale1, mean2, scale2
@@ -157,25 +158,39 @@ def pair_scalars(forms: tuple[str, str], coordinates: Sequence[Coordinate]) -> I
         m1, s1, m2, s2 = map(Decimal, numbers)
         delta = EXACT.subtract(m1, m2)
         square = EXACT.multiply(delta, delta)
-        if forms == ("logvar", "logvar"):
-            log_r1 = EXACT.subtract(s1, s2)
-            scale = max(1, abs(s1) / LARGEST_LOGVAR, abs(s2) / LARGEST_LOGVAR)
-            u, t1, t2 = (log_r1, s1, s2) if scale == 1 else (log_r1 / scale, s1 / scale, s2 / scale)
-            r1, r2, e1, e2 = u.exp(), (-u).exp(), _expm1(u), _expm1(-u)
-            d1, d2 = square * (-t1).exp(), square * (-t2).exp()
-        else:
-            v1, v2 = variance_of(forms[0], s1), variance_of(forms[1], s2)
-            excess = EXACT.subtract(v1, v2) if "logvar" not in forms else _difference(forms, s1, s2)
-            log_r1 = _log_ratio(forms, s1, v1, s2, v2)
-            r1, r2, e1, e2 = v1 / v2, v2 / v1, excess / v2, -excess / v1
-            d1, d2 = square / v1, square / v2
-        yield log_r1, r1, r2, e1, e2, Root(d1), Root(d2)
+        t1, t2 = compressed(forms, (s1, s2))
+        v1, v2 = variance_of(forms[0], t1), variance_of(forms[1], t2)
+        log_r1 = EXACT.subtract(s1, s2) if forms == ("logvar", "logvar") else _log_ratio(forms, s1, v1, s2, v2)
+        yield log_r1, *ratios_of(forms, t1, v1, t2, v2), Root(square / v1), Root(square / v2)
+
+
+def compressed(forms: Sequence[str], scales: Sequence[Decimal]) -> list[Decimal]:
+    """Scales whose log-variances have been brought into range, in their order; gaps in the range stay as they are."""
+    brought = dict(zip(scales, scales, strict=True))
+    for negative in (False, True):
+        before = place = LARGEST_LOGVAR
+        for s in sorted(brought, reverse=negative):
+            if s.copy_abs() > LARGEST_LOGVAR and (s < 0) == negative:
+                place = EXACT.add(place, min(EXACT.subtract(s.copy_abs(), before), LARGEST_LOGVAR))
+                before, brought[s] = s.copy_abs(), place.copy_negate() if negative else place
+    return [brought[s] if form == "logvar" else s for form, s in zip(forms, scales, strict=True)]
+
+
+def ratios_of(
+    forms: tuple[str, str], s1: Decimal, v1: Decimal, s2: Decimal, v2: Decimal
+) -> tuple[Decimal, Decimal, Decimal, Decimal]:
+    """``r1, r2, e1, e2`` of two scales and their variances."""
+    if forms == ("logvar", "logvar"):
+        u = EXACT.subtract(s1, s2)
+        return u.exp(), (-u).exp(), _expm1(u), _expm1(-u)
+    excess = EXACT.subtract(v1, v2) if "logvar" not in forms else _difference(forms, s1, s2)
+    return v1 / v2, v2 / v1, excess / v2, -excess / v1
 
 
 def variance_of(form: str, scale: Decimal) -> Decimal:
-    """Exact for a variance and for a standard deviation."""
+    """Exact for a variance and for a standard deviation; a log-variance is one of `compressed`."""
     if form == "logvar":
-        return max(-LARGEST_LOGVAR, min(LARGEST_LOGVAR, scale)).exp()
+        return scale.exp()
     return EXACT.multiply(scale, scale) if form == "std" else scale
 
 
@@ -196,9 +211,9 @@ def _difference(forms: tuple[str, str], s1: Decimal, s2: Decimal) -> Decimal:
 
 def _log_ratio(forms: tuple[str, str], s1: Decimal, v1: Decimal, s2: Decimal, v2: Decimal) -> Decimal:
     """``log(v1/v2)``, but 0 where the formula has no need of it, since the ratio lies within the range."""
-    if forms[0] == "logvar" and abs(s1) > 10**15:
+    if forms[0] == "logvar" and abs(s1) > 10**5:
         return s1 - v2.ln()
-    if forms[1] == "logvar" and abs(s2) > 10**15:
+    if forms[1] == "logvar" and abs(s2) > 10**5:
         return v1.ln() - s2
     return Decimal(0)
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jsgmath.nearest import DIGITS, EXACT, LOG, decimal_kernel, pair_scalars, rounded, variance_of
+from jsgmath.nearest import DIGITS, EXACT, LOG, compressed, decimal_kernel, ratios_of, rounded, variance_of
 from jsgmath.several import Scalars, Unit, product, twice_divergences
 
 
@@ -34,6 +34,7 @@ def nearest_diagonal(members: Sequence[Member], dual: bool, single: bool) -> flo
     Raises:
         ArithmeticError: 1600 digits do not suffice.
     """
+    lower = upper = math.nan
     for digits in DIGITS:
         with decimal.localcontext(Context(prec=digits, Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)):
             value, error = _bounded(members, dual)
@@ -44,6 +45,9 @@ def nearest_diagonal(members: Sequence[Member], dual: bool, single: bool) -> flo
             exact = _exact(members, dual)
             if exact is not None:
                 return rounded(exact, single)
+    below = _rational_below(members, dual)
+    if below is not None and 2 * below == Fraction(lower) + Fraction(upper):
+        return upper
     raise ArithmeticError(
         f"{DIGITS[-1]} digits do not tell which float is nearest to the divergence; change an input by a rounding"
     )
@@ -84,21 +88,45 @@ def _scalars(members: Sequence[Member]) -> tuple[Scalars, list[int]]:
     with np.errstate(divide="ignore"):
         keys = [reference(x.form, np.array(x.scales), float(x.g)) for x in members]
     columns: list[Any] = []
+    forms = [x.form for x in members]
     places: list[int] = np.argmax(keys, axis=0).tolist()
     for i, place in enumerate(places):
-        last = members[place]
-        own = last.means[i], last.scales[i]
+        given = [Decimal(x.scales[i]) for x in members]
+        means = [Decimal(x.means[i]) for x in members]
+        scales = compressed(forms, given)
+        variances = [variance_of(*pair) for pair in zip(forms, scales, strict=True)]
+        logs = [_log_variance(*pair) for pair in zip(forms, given, strict=True)]
         rows: list[Any] = []
-        for x in members:
-            given = x.means[i], x.scales[i]
-            log_r, r, inverse_r, e, y = next(pair_scalars((x.form, last.form), [(*given, *own)]))[:5]
-            delta = EXACT.subtract(Decimal(given[0]), Decimal(own[0]))
-            variances = (variance_of(x.form, Decimal(scale)) for x, scale in ((x, given[1]), (last, own[1])))
-            rows.append((log_r, r, inverse_r, e, y, abs(e), abs(y), delta, *variances))
+        for j, form in enumerate(forms):
+            pair = scales[j], variances[j], scales[place], variances[place]
+            r, inverse_r, e, y = ratios_of((form, forms[place]), *pair)
+            log_r = (EXACT if form == forms[place] == "logvar" else decimal.getcontext()).subtract(logs[j], logs[place])
+            delta = EXACT.subtract(means[j], means[place])
+            rows.append((log_r, r, inverse_r, e, y, abs(e), abs(y), delta, variances[j], variances[place]))
         columns.append(rows)
     arrays = np.array(columns, object).transpose(2, 1, 0)
     *numbers, last = arrays
     return Scalars._make([*numbers, last[0]]), places
+
+
+def _log_variance(form: str, scale: Decimal) -> Decimal:
+    return scale if form == "logvar" else scale.ln() * (2 if form == "std" else 1)
+
+
+def _rational_below(members: Sequence[Member], dual: bool) -> Fraction | None:
+    """A rational number that the divergence exceeds, by exponentials that may be tiny; None if none is known.
+
+    If G has the variance of those that it is made of, with u = log(v_k/v_G) the terms of the variances are ``-1 - u``
+    and ``exp(u)``, or ``-1 + u`` and ``exp(-u)`` in the dual.
+    """
+    below = Fraction(0)
+    for i in range(len(members[0].means)):
+        if any(x.form != "logvar" for x in members) or len(own := {x.scales[i] for x in members if x.g}) > 1:
+            return None
+        last = Fraction(*own)
+        logs = [(x.w, (1 if dual else -1) * (Fraction(x.scales[i]) - last)) for x in members]
+        below += sum((w * (u - 1) for w, u in logs if u), Fraction(0))
+    return below / 2
 
 
 class _Precision(NamedTuple):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from jsgmath.gaussian import Gaussian
-from jsgmath.nearest import DIGITS, EXACT, decimal_kernel, pair_scalars, rounded, variance_of
+from jsgmath.nearest import DIGITS, EXACT, compressed, decimal_kernel, pair_scalars, rounded, variance_of
 from jsgmath.rounding_many import AT_ONCE, LEAST_WEIGHT, Flat, flat, scalars
 from jsgmath.wide import Wide, kernels
 
@@ -67,7 +67,8 @@ def _in_decimals(function: Function, dual: bool, whole: Flat, row: int) -> list[
         coordinates = list(zip(means1, scales1, means2, scales2, strict=True))
         columns: list[Any] = []
         for s, (m1, s1, m2, s2) in zip(pair_scalars((form1, form2), coordinates), coordinates, strict=True):
-            v1, v2 = (variance_of(form, Decimal(x)) for form, x in ((form1, s1), (form2, s2)))
+            scales = compressed((form1, form2), (Decimal(s1), Decimal(s2)))
+            v1, v2 = variance_of(form1, scales[0]), variance_of(form2, scales[1])
             i1, i2 = 1 / v1.sqrt(), 1 / v2.sqrt()
             delta = EXACT.subtract(Decimal(m1), Decimal(m2))
             columns.append([*s[:5], delta * i1, delta * i2, i1, i2, v1, v2])
