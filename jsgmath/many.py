@@ -2,12 +2,8 @@ r"""Divergences of several Gaussians from their weighted product of experts.
 
     JSG = sum_k w_k KL(N_k || G),      JSG* = sum_k w_k KL(G || N_k),      G = N_1^{g_1} ... N_K^{g_K} / Z
 
-In one dimension, with ``r_kj = v_k/v_j`` and ``e_kj = r_kj - 1``, the scalars of `formula.py` for the pair N_k, G are
-
-    r = sum_j g_j r_kj,    e = sum_j g_j e_kj,    (m_k - m_G)/sqrt(v_k) = sum_j g_j r_kj (m_k - m_j)/sqrt(v_k) / r
-
-so that Gaussians that are close lose nothing.  For more than two full covariances, `reduction.product` computes the
-difference of the precisions of N_k and G in twice the precision of float64, with the same effect.
+`several.py` has the scalars of each pair N_k, G in one dimension.  For more than two full covariances,
+`nearest_many_full.py` computes with whole numbers; of large ones, `reduction.product` first diagonalises each N_k and G.
 
 [4] As the mean of several experts: Sutter, Daunhawer, Vogt 2020, https://arxiv.org/abs/2006.08242
 """
@@ -53,10 +49,12 @@ def jsg_many(gaussians: Any, weights: Any, *, mean_weights: Any = None, dual: bo
         ``convention="nielsen"``.
 
     Raises:
-        TypeError, ValueError: as in `jsg`; or the number, signs or sum of the weights are wrong.
+        TypeError, ValueError, ArithmeticError: as in `jsg`; or the number, signs or sum of the weights are wrong.
 
-    Accuracy: that of `jsg` for K = 2; within 4 ulp for more Gaussians, diagonal or of full covariance, however close,
-    with any weights (``tests/test_many.py``).  A Gaussian whose weights are zero is left out.
+    Accuracy: correctly rounded in NumPy for any number of Gaussians, diagonal or of full covariance, over the whole
+    range of float64 and on every machine, and 0 for equal ones, also in two forms (``tests/test_nearest_many.py``).
+    Weights whose sum is 1 but for rounding stand for exact ones: the largest is what the others leave; weights of
+    another sum are divided by it, without rounding.  A Gaussian whose weights are zero is left out.
 
     References:
         [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
@@ -77,7 +75,8 @@ def geometric_mean_many(gaussians: Any, weights: Any) -> Any:
 
     .. math:: S = (\sum_k w_k S_k^{-1})^{-1}, \quad m = S \sum_k w_k S_k^{-1} m_k
 
-    Arguments and errors are those of `jsg_many`.
+    Arguments and errors are those of `jsg_many`.  Diagonal Gaussians give the nearest floats but for one in a million;
+    a mean whose terms cancel has that error relative to their sizes.
 
     >>> geometric_mean_many([Gaussian(mean=[mean], var=[2.0]) for mean in (0.0, 1.0, 5.0)], [0.5, 0.25, 0.25])
     Gaussian(mean=[1.5], var=[2.0])
