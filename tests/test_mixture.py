@@ -63,8 +63,10 @@ def test_the_error_holds_without_80_bit_numbers(family, monkeypatch):
     for N1, N2 in PAIRS[family]:
         for lam in (0.5, 0.1):
             estimate, error = js(N1, N2, lam)
+            actual = distance(estimate, definition(N1, N2, lam))
             # 8 EPS times terms that are up to 5 times their sum.
-            assert distance(estimate, definition(N1, N2, lam)) <= error <= 40 * EPS * estimate
+            assert actual <= error <= 40 * EPS * estimate
+            assert actual <= 8 * np.spacing(estimate)
 
 
 # --- the rule ---------------------------------------------------------------------------------------------------
