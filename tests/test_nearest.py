@@ -140,3 +140,13 @@ def test_the_bound_is_half_a_unit():
     assert (value, bound) == (np.inf, np.inf)
     value, bound = jsgmath.kl(Gaussian(0.0, var=1.0), Gaussian(0.0, var=1.0), return_error=True)
     assert (value, bound) == (0.0, 5e-324)
+
+
+def test_a_log_variance_beyond_the_range_leaves_the_others_as_they_are():
+    """G is N2, whose variance is as good as 0: ``2 KL(G||N1) = s1 - s2 - 1 + (m1 - m2)^2 exp(-s1)``."""
+    m, s1, s2 = 0.75, -61.5, -9.25e29
+    N1, N2 = jsgmath.Gaussian([m], logvar=[s1]), jsgmath.Gaussian([0.0], logvar=[s2])
+    right = (s1 - s2 - 1 + m * m * math.exp(-s1)) / 2
+    for alpha in (5e-324, 0.0):
+        value = jsgmath.jsg_dual(N1, N2, alpha, convention="nielsen" if alpha else "deasy")
+        assert value == pytest.approx(right, rel=4e-16)

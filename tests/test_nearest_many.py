@@ -1,12 +1,13 @@
 """Divergences of several Gaussians are the nearest floats, by each path, over the whole range of float64."""
 
+import itertools
 from fractions import Fraction
 
 import numpy as np
 import pytest
 from mpmath import mp
 
-from jsgmath import Gaussian, geometric_mean_many, jsg_many, nearest_many, rounding_many, special
+from jsgmath import Gaussian, geometric_mean_many, jsg, jsg_dual, jsg_many, nearest_many, rounding_many, special
 from verification.oracles import exact
 
 THIRD = [1 / 3, 1 / 3, 1 / 3]  # stand for the exact thirds
@@ -78,8 +79,9 @@ def test_random_diagonal_gaussians(forms, gap, path):
 
 
 @pytest.mark.parametrize("form", ["var", "logvar", "std"])
-def test_the_ends_of_the_range(form):
-    """Ratios of variances up to 1e600, which no float has."""
+def test_the_ends_of_the_range(form, monkeypatch):
+    """Ratios of variances up to 1e600, which no float has; pairs of doubles leave them to decimal numbers."""
+    monkeypatch.setattr(rounding_many, "FEW", 0)
     rng = np.random.default_rng(4)
     for spread in (20.0, 150.0, 300.0):
         assert_nearest(random_diagonal(rng, 3 * [form], spread, None), rng.dirichlet(np.ones(3)), digits=1500)
@@ -88,6 +90,18 @@ def test_the_ends_of_the_range(form):
     # G has the mean 1 and the variance 3 exp(-1e5): but for numbers below exp(-1e4), 2 KL(G||N_k) is 2e5 - log(3) - 1,
     # 2 - log(3) and 1e5 - log(3).
     assert jsg_many(far, THIRD, dual=True) == pytest.approx((3e5 - 3 * np.log(3) + 1) / 6, rel=2e-16)
+
+
+def test_log_variances_of_any_size_are_those_of_the_pair():
+    """One of the two counts as two of half the weight."""
+    sizes = (-1e300, -3e29, -3e29 + 1e14, -61.0, 0.5, 2e6, 2e6 + 1, 1e17)
+    for s1, s2 in itertools.product(sizes, repeat=2):
+        for mean in (0.0, 3.0, 1e299):
+            N1, N2 = Gaussian([mean], logvar=[s1]), Gaussian([0.25], logvar=[s2])
+            for weights, alpha in (([0.5, 0.25, 0.25], 0.5), ([0.0, 0.5, 0.5], 1.0), ([1.0, 0.0, 0.0], 0.0)):
+                other = [weights[1] + weights[2], weights[0] / 2, weights[0] / 2]
+                for dual, function in ((False, jsg), (True, jsg_dual)):
+                    assert jsg_many([N1, N2, N2], weights, mean_weights=other, dual=dual) == function(N1, N2, alpha)
 
 
 def test_gaussians_in_float32_give_the_nearest_float32(path):
