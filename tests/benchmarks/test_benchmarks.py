@@ -269,7 +269,7 @@ def test_the_ways_to_train_have_the_same_loss_and_learn(monkeypatch):
     few = replace(whole, train_images=whole.train_images[:640], test_images=whole.test_images[:20])
     monkeypatch.setattr(train, "SWEEP", train.SWEEP[2:5])
     torch.manual_seed(3)
-    losses = {name: torch.stack([next(way) for _ in range(20)]) for name, (_, way) in train.ways(few, "triton").items()}
+    losses = {name: torch.stack([next(way) for _ in range(40)]) for name, (_, way) in train.ways(few, "triton").items()}
     assert len(losses) == 8
     (together,) = (losses.pop(name) for name in list(losses) if "3 models" in name)
     # The second of them has alpha 0.3, so its first losses are those of the trainer, up to rounding.
