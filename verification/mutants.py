@@ -44,17 +44,27 @@ MODULES = {
 DENSE = ("twofold", "scaling", "full")
 # These functions propose a W.  Its effect on the two Gaussians is measured, so a worse W costs steps, not digits.
 PROPOSALS = ("full._Transformed.correction", "full._diagonalised", "full._diagonaliser")
-# These kill the most mutants in the least time.
+# These kill nearly all mutants of the scalar formula, the fastest of them in milliseconds.
 FIRST = (
     "test_the_gradient_is_the_derivative_of_the_definition",
     "test_in_double_precision_alone_one_dimension_is_the_definition_to_a_few_ulps",
     "test_a_diagonal_divergence_is_the_textbook_definition",
     "test_a_mixed_divergence_is_the_textbook_definition",
-    "test_log_ratios_and_displacements_are_clamped",
     "test_the_kernels_keep_every_digit_of_the_working_precision",
     "test_kernels_by_the_split_are_g_and_gs",
     "test_the_economised_tail_leaves_g_and_gs_their_digits",
     "test_economised_coefficients_are_nearly_the_best",
+    "test_the_economised_exponential_keeps_its_digits",
+    "test_log_variances_are_reduced_to_the_scalars_of_the_formula",
+    "test_log_ratios_are_clamped_and_displacements_are_not",
+    "test_beyond_the_exponent_range_a_logarithm_is_that_of_the_other_ratio",
+    "test_displacements_and_their_units_stay_finite",
+    "test_splitting_changes_nothing",
+    "test_the_series_is_as_long_as_it_must_be",
+    "test_the_shipped_series_is_that_of_the_logarithm",
+    "test_the_reduction_of_diagonal_gaussians_adds_no_error",
+    "test_a_shorter_float_stands_for_its_exact_value",
+    "test_eqs_3_and_4_are_the_two_kls_to_the_standard_normal",
 )
 
 # The mutants that change no result, or no result that float64 can show: reason -> their functions and statements.

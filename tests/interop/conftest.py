@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+collect_ignore = ["jax_values.py"]  # a program, which would start JAX in each process that looks for examples in it
 
 
 @pytest.fixture(scope="session")

@@ -44,6 +44,6 @@ def right(core):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_broken_core_is_noticed(name, right, broken):
-    wrong = values(broken(*MUTANTS[name]))
+    wrong = values(broken("full", *MUTANTS[name]))
     both = ~np.isnan(wrong) & ~np.isnan(right)
     assert (wrong != right)[both].any() or np.isnan(wrong).sum() > 2 * np.isnan(right).sum() + 20

@@ -179,14 +179,14 @@ from vae.training.training import build
 
 torch.set_num_threads(1)  # on a busy machine two threads mostly wait for each other
 device = torch.device("cpu")
-images = load("fashion-mini").train_images[:1280]
+images = load("fashion-mini").train_images[:640]
 prepare_backend("triton", device)
 terms = {}
 for divergence in ("jsg", "jsg-dual", "kl-qp", "kl-pq"):
     for backend in sys.argv[2:]:
         settings = Settings(divergence=divergence, alpha=0.4, backend=backend)
         model, optimizer, objective = build(settings, device)
-        batches = Batches(images, 64, model.latent, settings.seed)
+        batches = Batches(images, 32, model.latent, settings.seed)
         batches.shuffle(1)
         take_step = lambda step: train_step(model, optimizer, objective, batches[step])
         terms[divergence, backend] = train_epoch(take_step, batches, tqdm(disable=True))

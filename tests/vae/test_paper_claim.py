@@ -18,14 +18,14 @@ def one_thread():
 
 
 @pytest.mark.slow
-def test_the_dual_at_alpha_0_4_reconstructs_test_images_better_than_kl_after_4_epochs(tmp_path, one_thread):
+def test_the_dual_at_alpha_0_4_reconstructs_test_images_better_than_kl_after_2_epochs(tmp_path, one_thread):
     reconstruction = {}
     for divergence in ("kl-qp", "jsg-dual"):
         folder = tmp_path / divergence
-        assert main(["--divergence", divergence, "--alpha", "0.4", "--epochs", "4", "--out", str(folder)]) == 0
+        assert main(["--divergence", divergence, "--alpha", "0.4", "--epochs", "2", "--out", str(folder)]) == 0
         rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
         test = [row["reconstruction"] for row in rows if row["split"] == "test"]
         assert test == sorted(test, reverse=True)  # every epoch learns, so early
         reconstruction[divergence] = test[-1]
-    # 38.04 against 44.32 with this seed, 32.68 against 38.52 and 31.78 against 38.50 with seeds 1 and 2.
+    # 67.65 against 77.16 with this seed, 61.85 against 72.22 and 59.81 against 67.30 with seeds 1 and 2.
     assert reconstruction["jsg-dual"] < reconstruction["kl-qp"]

@@ -17,14 +17,14 @@ from vae.figures import fig1
 from vae.report.__main__ import main
 
 RESULTS = Path(__file__).parents[3] / "results" / "runs"
-RUNS = len(list(RESULTS.iterdir()))
+RUNS = sorted(RESULTS.iterdir())[::4]  # a few of both data sets; all are shown in test_report.py
 ALPHAS = [0.0, 1e-12, 1e-6, 0.1, 0.3, 0.5, 0.7, 0.9, 1 - 1e-9, 1.0]
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "report.html"
-    assert main([str(RESULTS), "-o", str(path)]) == 0
+    assert main([*map(str, RUNS), "-o", str(path)]) == 0
     return path
 
 
@@ -265,7 +265,7 @@ def test_every_plot_and_picture_is_drawn(chromium, page):
     chromium.open(page)
     # Two plots for each data set, and the curves of each run; the committed runs have no other pictures.
     widths = chromium.run("[...document.images].map(image => image.complete ? image.naturalWidth : 0)")
-    assert len(widths) == 2 * 2 + RUNS
+    assert len(widths) == 2 * 2 + len(RUNS)
     assert min(widths) > 0
     assert chromium.complaints == []
 
@@ -280,9 +280,9 @@ def test_the_cards_of_the_first_seed_are_open_and_those_of_the_others_are_not(ch
 
 def test_without_javascript_tables_plots_and_all_runs_are_there(chromium, page):
     chromium.open(page, script=False)
-    assert chromium.run(CARDS) == RUNS
+    assert chromium.run(CARDS) == len(RUNS)
     assert chromium.run("document.querySelector('noscript p').checkVisibility()")
-    assert chromium.run("document.querySelectorAll('tbody tr').length") == RUNS
+    assert chromium.run("document.querySelectorAll('tbody tr').length") == len(RUNS)
 
 
 # Screens
