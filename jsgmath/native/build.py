@@ -93,7 +93,7 @@ def build(target: Path = HERE / LIBRARY, command: list[str] | None = None, machi
             _run([*command, *OPTIONS, *options, f"-I{work}", f"-I{HERE}", "-c", str(HERE / source), "-o", str(made)])
             return made
 
-        with ThreadPoolExecutor(len(tasks)) as pool:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
             objects = list(pool.map(compiled, tasks))
         made = work / target.name
         _run([*command, "-shared", "-pthread", *map(str, objects), "-o", str(made)])
