@@ -221,3 +221,19 @@ def test_numpy_pairwise(measure, implementation, count, n):
     S = factor @ factor.mT / n
     group = f"all pairs of full covariances, NumPy, {count} x {n}"
     measure(group, implementation, lambda: PAIRWISE[implementation](mean, S))
+
+
+SEVERAL = {
+    "jsgmath": lambda means, v, w: jsgmath.jsg_many(jsgmath.Gaussian(means, var=v), w),
+    "textbook, eqs. 2, 12 and 13": peers.several,
+}
+
+
+@pytest.mark.parametrize(("rows", "n"), [(1, 20), (1000, 20)])
+@pytest.mark.parametrize("implementation", SEVERAL)
+def test_numpy_several(measure, implementation, rows, n):
+    rng = np.random.default_rng(1)
+    means, logvars = rng.normal(size=(2, 3, rows, n))
+    weights, variances = np.array([0.5, 0.25, 0.25]), np.exp(logvars)
+    group = f"JSG of three diagonal Gaussians and their product, NumPy, {rows} x {n}"
+    measure(group, implementation, lambda: SEVERAL[implementation](means, variances, weights))

@@ -3,7 +3,8 @@ r"""Divergences of several Gaussians from their weighted product of experts.
     JSG = sum_k w_k KL(N_k || G),      JSG* = sum_k w_k KL(G || N_k),      G = N_1^{g_1} ... N_K^{g_K} / Z
 
 `several.py` has the scalars of each pair N_k, G in one dimension.  For more than two full covariances,
-`nearest_many_full.py` computes with whole numbers; of large ones, `reduction.product` first diagonalises each N_k and G.
+`nearest_many_full.py` computes with whole numbers; where they are large, `reduction.product` first diagonalises each
+N_k and G together.
 
 [4] As the mean of several experts: Sutter, Daunhawer, Vogt 2020, https://arxiv.org/abs/2006.08242
 """

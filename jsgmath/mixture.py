@@ -64,10 +64,10 @@ def js(N1: GaussianLike, N2: GaussianLike, lam: ArrayLike = 0.5) -> tuple[Values
 
     Accuracy: the result is deterministic, without sampling.  With 80-bit numbers the estimate is right to the last
     place, also between near-equal Gaussians; where a long double is a double it is right to 8 ulp (5.7 was measured in
-    600 pairs), and the error is that much larger (``tests/test_mixture.py``).  The error is little more than that of the last rounding; it adds 8 units of the working
-    precision for each term, and four times the error of the reduction to scalar pairs (as in `jsg` with
-    ``return_error``; for this divergence the factor is tested, not derived).  The time is proportional to n, and to
-    ``|log(lam (1-lam))|`` near 0 and 1.
+    600 pairs), and the error is larger in proportion (``tests/test_mixture.py``).  The error is little more than that
+    of the last rounding; it adds 8 units of the working precision for each term, and four times the error of the
+    reduction to scalar pairs (as in `jsg` with ``return_error``; for this divergence the factor is tested, not
+    derived).  The time is proportional to n, and to ``|log(lam (1-lam))|`` near 0 and 1.
 
     References: [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
 

@@ -150,3 +150,11 @@ def test_a_log_variance_beyond_the_range_leaves_the_others_as_they_are():
     for alpha in (5e-324, 0.0):
         value = jsgmath.jsg_dual(N1, N2, alpha, convention="nielsen" if alpha else "deasy")
         assert value == pytest.approx(right, rel=4e-16)
+
+
+def test_log_variances_beyond_the_range_keep_their_gaps():
+    def pair(shift):
+        return jsgmath.Gaussian([0.0], logvar=[shift]), jsgmath.Gaussian([0.0], logvar=[shift + 1])
+
+    for shift in (2e6, -3e6, 2.0**50):
+        assert jsgmath.kl(*pair(shift)) == jsgmath.kl(*pair(0.0))

@@ -85,6 +85,8 @@ def test_the_ends_of_the_range(form, monkeypatch):
     rng = np.random.default_rng(4)
     for spread in (20.0, 150.0, 300.0):
         assert_nearest(random_diagonal(rng, 3 * [form], spread, None), rng.dirichlet(np.ones(3)), digits=1500)
+    # The squares of these means are no floats.
+    assert_nearest([Gaussian([m], var=[1e-250]) for m in (0.0, 1e-200, 3e-200)], [0.25, 0.25, 0.5], digits=1500)
     far = [Gaussian([m], logvar=[s]) for m, s in ((0.0, 1e5), (1.0, -1e5), (2.0, 0.0))]
     assert jsg_many(far, THIRD) == np.inf
     # G has the mean 1 and the variance 3 exp(-1e5): but for numbers below exp(-1e4), 2 KL(G||N_k) is 2e5 - log(3) - 1,
@@ -102,6 +104,15 @@ def test_log_variances_of_any_size_are_those_of_the_pair():
                 other = [weights[1] + weights[2], weights[0] / 2, weights[0] / 2]
                 for dual, function in ((False, jsg), (True, jsg_dual)):
                     assert jsg_many([N1, N2, N2], weights, mean_weights=other, dual=dual) == function(N1, N2, alpha)
+
+
+def test_a_tie_broken_by_an_exponential_that_no_precision_shows():
+    """As `jsg` has it; G is N_2, of log-variance 13122, and the divergence a rational number but for exp(-24669)."""
+    N1, N2 = (
+        Gaussian([-7.885465403091182e299], logvar=[-11546.549746933944]),
+        Gaussian([0.0], logvar=[13122.463085565141]),
+    )
+    assert jsg_many([N1, N2, N2], [1.0, 0.0, 0.0], mean_weights=[0.0, 0.5, 0.5]) == jsg(N1, N2, 0.0)
 
 
 def test_gaussians_in_float32_give_the_nearest_float32(path):

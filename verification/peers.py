@@ -24,6 +24,14 @@ def eq_9(m1, S1, m2, S2, alpha, convention):
     return (trace + log_det(S) - (1 - alpha) * log_det(S1) - alpha * log_det(S2) + distance - m.shape[-1]) / 2
 
 
+def several(means, variances, weights):
+    """JSG of diagonal Gaussians, along the first axis, from their weighted product (eqs. 2, 12, 13)."""
+    w = weights.reshape(-1, *[1] * (means.ndim - 1))
+    P = (w / variances).sum(0)
+    mean = (w * means / variances).sum(0) / P
+    return (w * (P * variances - 1 - np.log(P * variances) + P * (means - mean) ** 2)).sum((0, -1)) / 2
+
+
 def eq_11(m1, S1, m2, S2, alpha):
     """The dual JSG* by eq. 11, with the mean as printed; eq. 11 does not hold for the reversed mean."""
     m, S, P = geometric_mean(m1, S1, m2, S2, alpha)

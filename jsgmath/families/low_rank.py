@@ -15,8 +15,8 @@ determinant lemma, with ``Z = I + w E`` and ``A = w T Y^T Z^-1 Y``,
 and no terms of first order in the difference cancel.  For Gaussians that are far apart these sums lose digits, and the
 trace and the determinants are computed directly instead.
 
-Accuracy: in NumPy, values in up to 40 dimensions are correctly rounded, for any factors: the compiled core takes W and D,
-and what it leaves open is computed in whole numbers (``tests/native/test_low_rank.py``).  In more dimensions, and in
+Accuracy: in NumPy, values in up to 40 dimensions are correctly rounded, for any factors: the compiled core takes W and
+D, and what it leaves open is computed in whole numbers (``tests/native/test_low_rank.py``).  In more dimensions, and in
 torch, all is computed in float64, and the relative error is the epsilon of float64 times at most ``max(W^2/D)``, or its
 square root; with at least as many columns as rows it is a small multiple of epsilon (`twice_kl_of_wide`).  For
 covariances that are nearly equal although their factors differ, it is relative to the difference of the factors
