@@ -23,16 +23,37 @@ def _times(x, y, SIZE: tl.constexpr):
 
 
 @device
+def _eliminated(x, C, here, inverse):
+    """One step of forward substitution by the column C, whose entries above the row are zero."""
+    solved = inverse * tl.sum(tl.where(here, x, 0.0), 1, keep_dims=True)
+    return tl.where(here, solved, x - C * solved)
+
+
+@device
+def _power(x):
+    """The power of two in a positive float64, a normal number whose inverse is one too."""
+    bits = tl.minimum(tl.maximum(x, 2.0**-1022), 2.0**1022).to(tl.int64, bitcast=True)
+    return (bits & 0x7FF0000000000000).to(tl.float64, bitcast=True)
+
+
+@device
 def _whitened(L1, L2, difference, g1, g2, mask, row, column, N: tl.constexpr, SIZE: tl.constexpr):
-    """``R``, ``R^-1 L1``, ``R^-1 L2`` and ``R^-1`` times a vector along the rows, from pointers to the factors."""
-    root1 = tl.sqrt(g1)
-    root2 = tl.sqrt(g2)
+    """``R``, ``R^-1 L1``, ``R^-1 L2``, ``R^-1`` times a vector along the rows, and the unit of R.
+
+    The arguments are pointers to the factors.  The unit is a power of two, so that no square leaves the range.
+    """
     inside = mask & (column <= row) & (row < N)
     U1 = tl.load(L1 + row * N + column, mask=inside, other=0.0).to(tl.float64)
     U2 = tl.load(L2 + row * N + column, mask=inside, other=0.0).to(tl.float64)
+    largest = tl.max(tl.max(tl.maximum(tl.abs(U1), tl.abs(U2)), 1, keep_dims=True), 2, keep_dims=True)
+    unit = _power(largest)
+    U1 /= unit
+    U2 /= unit
+    root1 = tl.sqrt(g1)
+    root2 = tl.sqrt(g2) / unit
     B = root1 * U2
     R = tl.zeros([mask.shape[0], SIZE, SIZE], tl.float64)
-    white = difference
+    white = difference / unit
     for p in range(N):
         here = row == p
         f = tl.sum(tl.where(here, B, 0.0), 1, keep_dims=True)
@@ -44,11 +65,10 @@ def _whitened(L1, L2, difference, g1, g2, mask, row, column, N: tl.constexpr, SI
         C = (a * A + dot) * inverse
         B -= (A + dot / (a + norm)) * inverse * f
         R = tl.where(column == p, C, R)
-        C = tl.where(here, 1.0 - inverse, C * inverse)  # a row that is divided by the norm, and those below
-        U1 -= C * tl.sum(tl.where(here, U1, 0.0), 1, keep_dims=True)
-        U2 -= C * tl.sum(tl.where(here, U2, 0.0), 1, keep_dims=True)
-        white -= C * tl.sum(tl.where(here, white, 0.0), 1, keep_dims=True)
-    return R, U1, U2, white
+        U1 = _eliminated(U1, C, here, inverse)
+        U2 = _eliminated(U2, C, here, inverse)
+        white = _eliminated(white, C, here, inverse)
+    return R, U1, U2, white, unit
 
 
 @device
@@ -73,7 +93,7 @@ def _far_pairs(
                   - tl.load(mean2 + at * N + row, mask=along, other=0.0).to(tl.float64))
     sign = tl.where(kept, 1.0, -1.0)
 
-    R, U1, U2, white = _whitened(L1, L2, sign * difference, g1, g2, mask, row, column, N, SIZE)
+    R, U1, U2, white, unit = _whitened(L1, L2, sign * difference, g1, g2, mask, row, column, N, SIZE)
     p_ = tl.sum(U1 * white, 1, keep_dims=True)
     kappa_ = tl.sum(U2 * white, 1, keep_dims=True)
     theta = tl.sum(U1 * p_, 2, keep_dims=True)
@@ -103,8 +123,10 @@ def _far_pairs(
         by_1 = tl.where(here, tl.sum(part * by_1, 1, keep_dims=True), by_1)
         by_2 = tl.where(here, tl.sum(part * by_2, 1, keep_dims=True), by_2)
         moved = tl.where(here, tl.sum(part * moved, 1, keep_dims=True), moved)
-    own = tl.load(L1 + row * (N + 1), mask=along, other=1.0).to(tl.float64)
-    by_1 -= tl.where(row == column, w2 / own, 0.0)
+    own = tl.load(L1 + row * (N + 1), mask=along, other=1.0).to(tl.float64) / unit
+    by_1 = (by_1 - tl.where(row == column, w2 / own, 0.0)) / unit
+    by_2 /= unit
+    moved /= unit
 
     below = column <= row
     inside = along & (column < N)

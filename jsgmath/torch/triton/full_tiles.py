@@ -64,7 +64,7 @@ def _tile_solve(tril, mean1, mean2, mask, column, N: tl.constexpr, SIZE: tl.cons
 
 @device
 def _tile_factor(W, ratio, excess, g1, g2, row, column, N: tl.constexpr, DUAL: tl.constexpr, INVERSE: tl.constexpr):
-    """H below its diagonal, its diagonal, that of R^-1, and the sum over the pivots; `triton/full.py` explains how.
+    """H below its diagonal, its diagonal, that of R^-1, and half of the sum over the pivots; `triton/full.py` explains how.
 
     Without INVERSE, H is zero.
     """
@@ -101,7 +101,7 @@ def _tile_factor(W, ratio, excess, g1, g2, row, column, N: tl.constexpr, DUAL: t
     norm = tl.sqrt(k)
     inverses = 1.0 / norm
     total = (g2 * g2) * total + tl.sum(pivot_terms(g2 * x, k, DUAL), 2, keep_dims=True)
-    return H, -x / (1.0 + norm) * inverses, inverses, total
+    return H, -x / (1.0 + norm) * inverses, inverses, 0.5 * total
 
 
 @device
