@@ -45,7 +45,7 @@ def mean_product(g1, g2, delta, kappa, product):
 def kl_terms(g1, g2, kappa2, p2, zeta2, s2, trace1, trace2, dual):
     """The two KL divergences, and what their quadratic forms contribute to the derivatives by the weights of the mean.
 
-    ``trace1`` and ``trace2`` are half of the sums over pivots; ``kappa2, p2, zeta2, s2`` are the squares of the vectors.
+    ``trace1`` and ``trace2`` are half of the sums over pivots; ``kappa2, p2, zeta2, s2`` are squares of vectors.
     """
     if dual:
         quadratic1, quadratic2 = p2, kappa2

@@ -64,7 +64,7 @@ def _tile_solve(tril, mean1, mean2, mask, column, N: tl.constexpr, SIZE: tl.cons
 
 @device
 def _tile_factor(W, ratio, excess, g1, g2, row, column, N: tl.constexpr, DUAL: tl.constexpr, INVERSE: tl.constexpr):
-    """H below its diagonal, its diagonal, that of R^-1, and half of the sum over the pivots; `triton/full.py` explains how.
+    """H below its diagonal, its diagonal, that of R^-1, and half of the sum over the pivots; see `triton/full.py`.
 
     Without INVERSE, H is zero.
     """
