@@ -82,7 +82,9 @@ class Arithmetic(ABC):
         """Returns ``x`` without derivatives."""
         return x
 
-    def for_numbers(self, arrays: Sequence[Array], alpha: float | None, low: float, high: float) -> "Arithmetic":
+    def for_numbers(
+        self, arrays: Sequence[Array], alpha: float | None, limits: Sequence[tuple[float, float]]
+    ) -> "Arithmetic":
         """The arithmetic for these parameters; a faster one if all of them lie between two limits."""
         return self
 
@@ -388,13 +390,15 @@ class TorchArithmetic(Arithmetic):
         kind = computed.Compiled if self.xp.compiler.is_compiling() else computed.Computed
         return kind.apply(compute, *arrays)
 
-    def for_numbers(self, arrays: Sequence[Array], alpha: float | None, low: float, high: float) -> Arithmetic:
+    def for_numbers(
+        self, arrays: Sequence[Array], alpha: float | None, limits: Sequence[tuple[float, float]]
+    ) -> Arithmetic:
         if alpha is None or 0 < min(alpha, 1 - alpha) < 2.0**-12:
             return self
         if self.xp.compiler.is_compiling() or any(type(x) is not self.xp.Tensor or x.is_cuda for x in arrays):
             return self
         try:
-            for x in arrays:
+            for x, (low, high) in zip(arrays, limits, strict=True):
                 least, largest = self.xp.aminmax(x.detach())
                 if not (low <= least.item() and largest.item() <= high):
                     return self
