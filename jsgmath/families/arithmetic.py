@@ -462,6 +462,7 @@ class JaxArithmetic(Arithmetic):
 
         super().__init__("JAX", jax.numpy)
         self.stopped, self.bitcast = jax.lax.stop_gradient, jax.lax.bitcast_convert_type
+        self.barrier = jax.lax.optimization_barrier
 
     def work(self, x: Array) -> Array:
         x = self.xp.asarray(x)
@@ -502,6 +503,16 @@ class JaxArithmetic(Arithmetic):
     def layout(self, x: Array) -> tuple[str, int, int]:
         """The integers of the same length, where the exponent begins, and what is added to it."""
         return ("int32", 23, 127) if x.dtype == "float32" else ("int64", 52, 1023)
+
+    def g_of(self, x: Array, k: Array) -> Array:
+        return super().g_of(x, self.kept(k))
+
+    def gs_of(self, x: Array, k: Array) -> Array:
+        return super().gs_of(x, self.kept(k))
+
+    def kept(self, k: Array) -> Array:
+        """``k``, of which compiled code must not use ``1/exp(t) = exp(-t)``, for another rounding does not cancel."""
+        return self.barrier(k)
 
     def log_rest(self, x: Array) -> Array:
         # A quotient of equal numbers is not always 1 in compiled code.
