@@ -23,7 +23,7 @@ FULL_FORMS = {"var": 0, "std": 2, "cov": 3, "scale_tril": 4}  # those that the c
 LARGEST_DIMENSION = 256  # of full covariances; the core's memory grows as its square
 # The struct Shape of diagonal.hpp: strides of five arrays, rows and n, and five numbers.
 SHAPE = struct.Struct("@7q5i")
-SMALL = 512  # of so few numbers a copy is passed, which takes less time than asking for the address
+SMALL = 2048  # of so few numbers a copy is passed, which takes less time than asking for the address
 ELEMENTS_PER_THREAD = 50_000  # a thread costs as much as some thousand elements
 
 
