@@ -462,7 +462,7 @@ class JaxArithmetic(Arithmetic):
 
         super().__init__("JAX", jax.numpy)
         self.stopped, self.bitcast = jax.lax.stop_gradient, jax.lax.bitcast_convert_type
-        self.barrier = jax.lax.optimization_barrier
+        self.barrier: Any = jax.lax.optimization_barrier  # pyright: ignore[reportUnknownMemberType]
 
     def work(self, x: Array) -> Array:
         x = self.xp.asarray(x)

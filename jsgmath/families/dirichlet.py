@@ -83,9 +83,7 @@ class Dirichlet(Family):
         total = self.total(a1, unit)
         return weight, *m.difference_of_products(first, (total, 0 * total), a1, (second, 0 * second))
 
-    def divergence(
-        self, x: Array, y: Array, d: Array, cross: tuple[Weight, ...], times: Weight, unit: Weight
-    ) -> Array:
+    def divergence(self, x: Array, y: Array, d: Array, cross: tuple[Weight, ...], times: Weight, unit: Weight) -> Array:
         """``times KL(x||y)`` for ``y = x + d``.
 
         ``cross`` has the factors of y times the total of x minus x times the total of y, times the unit.
@@ -146,8 +144,8 @@ class Dirichlet(Family):
     def log_difference(self, x: Array, y: Array, d: Array) -> Array:
         """What the expectation of the logarithms under y exceeds that under x by."""
         m, unit = self.arithmetic, self.unit(x, y)
-        totals = (self.total(z, unit) for z in (x, y, d))
-        return digamma_less(m, x, y, d) - digamma_less(m, *totals, unit)
+        total_x, total_y, total_d = (self.total(z, unit) for z in (x, y, d))
+        return digamma_less(m, x, y, d) - digamma_less(m, total_x, total_y, total_d, unit)
 
     def spread(self, x: Array, d: Array) -> Array:
         """The covariance matrix of the logarithms under x, times d."""
