@@ -36,8 +36,8 @@ DUAL = 6  # what JSG* takes more
 # Each step is a Householder reflection, which takes more than the step of an elimination that squares the condition.
 FULL = {("fp32", 4): 1460, ("fp32", 8): 4810, ("fp32", 16): 4920, ("fp32", 64): 10400, ("fp64", 16): 8430}
 AMD_FULL = {4: 1510, 16: 5880}
-FAR = {16: 2620, 64: 3840}  # the text of its loops, and on AMD's GPUs
-AMD_FAR = {16: 2790}
+FAR = {16: 2820, 64: 4260}  # the text of its loops, and on AMD's GPUs
+AMD_FAR = {16: 2910}
 FULL_KERNELS = "full", "far"
 
 
@@ -67,7 +67,7 @@ def test_no_register_is_spilled(case, reports):
 
     544 bytes were measured, of stack and of instructions that access it.  A step of a reflection holds three matrices
     and five vectors along the rows, 16 numbers of each in every thread.  With 512 threads 1292 are spilled, and another
-    order of the steps makes n = 16 spill.  The kernel of pairs far apart, where 657 were measured, computes in float64.
+    order of the steps makes n = 16 spill.  The kernel of pairs far apart, where 662 were measured, computes in float64.
     """
     budget = {"full": 570, "far": 690}.get(case["kernel"], 0) if case["n"] == 64 else 0
     assert reports[name(case)]["spilled"] <= budget

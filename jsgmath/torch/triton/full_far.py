@@ -38,22 +38,22 @@ def _power(x):
 
 @device
 def _whitened(L1, L2, difference, g1, g2, mask, row, column, N: tl.constexpr, SIZE: tl.constexpr):
-    """``R``, ``R^-1 L1``, ``R^-1 L2``, ``R^-1`` times a vector along the rows, and the unit of R.
+    """``R``, ``R^-1 L1``, ``R^-1 L2``, ``R^-1`` times a vector along the rows, and a power of two.
 
-    The arguments are pointers to the factors.  The unit is a power of two, so that no square leaves the range.
+    The arguments are pointers to the factors, which are multiplied by that power, so that no square leaves the range.
     """
     inside = mask & (column <= row) & (row < N)
     U1 = tl.load(L1 + row * N + column, mask=inside, other=0.0).to(tl.float64)
     U2 = tl.load(L2 + row * N + column, mask=inside, other=0.0).to(tl.float64)
     largest = tl.max(tl.max(tl.maximum(tl.abs(U1), tl.abs(U2)), 1, keep_dims=True), 2, keep_dims=True)
-    unit = _power(largest)
-    U1 /= unit
-    U2 /= unit
+    down = 1.0 / _power(largest)
+    U1 *= down
+    U2 *= down
     root1 = tl.sqrt(g1)
-    root2 = tl.sqrt(g2) / unit
+    root2 = tl.sqrt(g2) * down
     B = root1 * U2
     R = tl.zeros([mask.shape[0], SIZE, SIZE], tl.float64)
-    white = difference / unit
+    white = difference * down
     for p in range(N):
         here = row == p
         f = tl.sum(tl.where(here, B, 0.0), 1, keep_dims=True)
@@ -68,7 +68,7 @@ def _whitened(L1, L2, difference, g1, g2, mask, row, column, N: tl.constexpr, SI
         U1 = _eliminated(U1, C, here, inverse)
         U2 = _eliminated(U2, C, here, inverse)
         white = _eliminated(white, C, here, inverse)
-    return R, U1, U2, white, unit
+    return R, U1, U2, white, down
 
 
 @device
@@ -93,7 +93,7 @@ def _far_pairs(
                   - tl.load(mean2 + at * N + row, mask=along, other=0.0).to(tl.float64))
     sign = tl.where(kept, 1.0, -1.0)
 
-    R, U1, U2, white, unit = _whitened(L1, L2, sign * difference, g1, g2, mask, row, column, N, SIZE)
+    R, U1, U2, white, down = _whitened(L1, L2, sign * difference, g1, g2, mask, row, column, N, SIZE)
     p_ = tl.sum(U1 * white, 1, keep_dims=True)
     kappa_ = tl.sum(U2 * white, 1, keep_dims=True)
     theta = tl.sum(U1 * p_, 2, keep_dims=True)
@@ -123,10 +123,10 @@ def _far_pairs(
         by_1 = tl.where(here, tl.sum(part * by_1, 1, keep_dims=True), by_1)
         by_2 = tl.where(here, tl.sum(part * by_2, 1, keep_dims=True), by_2)
         moved = tl.where(here, tl.sum(part * moved, 1, keep_dims=True), moved)
-    own = tl.load(L1 + row * (N + 1), mask=along, other=1.0).to(tl.float64) / unit
-    by_1 = (by_1 - tl.where(row == column, w2 / own, 0.0)) / unit
-    by_2 /= unit
-    moved /= unit
+    own = tl.load(L1 + row * (N + 1), mask=along, other=1.0).to(tl.float64) * down
+    by_1 = (by_1 - tl.where(row == column, w2 / own, 0.0)) * down
+    by_2 *= down
+    moved *= down
 
     below = column <= row
     inside = along & (column < N)
