@@ -67,7 +67,8 @@ def jsg_standard_normal(
     The others are within 16 ulp, for log-ratios of variances up to 80 (float32) or 600 (float64);
     ``tests/torch/test_diagonal.py`` holds this.  Native and eager values are right for all inputs: infinite only where
     the truth rounds to infinity, and NaN only for NaN.  Gradients are finite where the true ones are.
-    ``tests/torch/test_range.py`` holds both.  The kernels clamp log-ratios to 87 (708), need weights that are 0 or not
+    ``tests/torch/test_range.py`` holds both.  At an infinite mean, native and eager gradients by log-variances of
+    moderate size are the limits.  The kernels clamp log-ratios to 87 (708), need weights that are 0 or not
     tiny where means are so far apart that KL overflows, and may give infinity for the last binades of the range.
 
     References: [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599

@@ -168,3 +168,14 @@ def test_a_power_of_two_in_all_scales_changes_no_bit(backend, dtype):
         for others in results[1:]:
             for got, want in zip(others, results[0], strict=True):
                 torch.testing.assert_close(got, want, rtol=64 * torch.finfo(dtype).eps, atol=0)
+
+
+@variants
+@everywhere
+def test_at_an_infinite_mean_gradients_by_log_variances_are_their_limits(backend, dual, convention):
+    """Infinite; but KL(q||p) does not depend on both: the derivative by q's log-variance is ``(exp(logvar) - 1)/2``."""
+    mean, logvar = torch.tensor([np.inf]), torch.tensor([0.5], requires_grad=True)
+    value = jsg_standard_normal(mean, logvar, 0.5, dual=dual, convention=convention, backend=backend)
+    assert torch.autograd.grad(value, logvar)[0].item() == -np.inf
+    value = kl_standard_normal(mean, logvar, backend=backend)
+    assert torch.autograd.grad(value, logvar)[0].item() == pytest.approx(np.expm1(0.5) / 2, rel=1e-6)
