@@ -82,7 +82,9 @@ class Arithmetic(ABC):
         """Returns ``x`` without derivatives."""
         return x
 
-    def for_numbers(self, arrays: Sequence[Array], alpha: float | None, low: float, high: float) -> "Arithmetic":
+    def for_numbers(
+        self, arrays: Sequence[Array], alpha: float | None, limits: Sequence[tuple[float, float]]
+    ) -> "Arithmetic":
         """The arithmetic for these parameters; a faster one if all of them lie between two limits."""
         return self
 
@@ -388,13 +390,15 @@ class TorchArithmetic(Arithmetic):
         kind = computed.Compiled if self.xp.compiler.is_compiling() else computed.Computed
         return kind.apply(compute, *arrays)
 
-    def for_numbers(self, arrays: Sequence[Array], alpha: float | None, low: float, high: float) -> Arithmetic:
+    def for_numbers(
+        self, arrays: Sequence[Array], alpha: float | None, limits: Sequence[tuple[float, float]]
+    ) -> Arithmetic:
         if alpha is None or 0 < min(alpha, 1 - alpha) < 2.0**-12:
             return self
         if self.xp.compiler.is_compiling() or any(type(x) is not self.xp.Tensor or x.is_cuda for x in arrays):
             return self
         try:
-            for x in arrays:
+            for x, (low, high) in zip(arrays, limits, strict=True):
                 least, largest = self.xp.aminmax(x.detach())
                 if not (low <= least.item() and largest.item() <= high):
                     return self
@@ -458,6 +462,7 @@ class JaxArithmetic(Arithmetic):
 
         super().__init__("JAX", jax.numpy)
         self.stopped, self.bitcast = jax.lax.stop_gradient, jax.lax.bitcast_convert_type
+        self.barrier: Any = jax.lax.optimization_barrier  # pyright: ignore[reportUnknownMemberType]
 
     def work(self, x: Array) -> Array:
         x = self.xp.asarray(x)
@@ -498,6 +503,16 @@ class JaxArithmetic(Arithmetic):
     def layout(self, x: Array) -> tuple[str, int, int]:
         """The integers of the same length, where the exponent begins, and what is added to it."""
         return ("int32", 23, 127) if x.dtype == "float32" else ("int64", 52, 1023)
+
+    def g_of(self, x: Array, k: Array) -> Array:
+        return super().g_of(x, self.kept(k))
+
+    def gs_of(self, x: Array, k: Array) -> Array:
+        return super().gs_of(x, self.kept(k))
+
+    def kept(self, k: Array) -> Array:
+        """``k``, of which compiled code must not use ``1/exp(t) = exp(-t)``, for another rounding does not cancel."""
+        return self.barrier(k)
 
     def log_rest(self, x: Array) -> Array:
         # A quotient of equal numbers is not always 1 in compiled code.

@@ -74,6 +74,10 @@ class Family(Distribution):
         """The limits between which no product of parameters leaves the range of float32."""
         return 2.0**-12, 2.0**12
 
+    def limits(self, name: str) -> tuple[float, float]:
+        """The same limits for one parameter."""
+        return self.moderate
+
     def once(self, name: str, compute: Callable[[], Any]) -> Any:
         """``compute()``, which one computation needs more than once."""
         if self.kept is None:
@@ -175,7 +179,7 @@ class Family(Distribution):
         """``KL(self||other)`` of moderate parameters, with less work, or None."""
 
     def direct_slopes(self, other: Any) -> list[Array] | None:
-        """The derivatives of `direct` by the one parameter of self, and by that of other, or None."""
+        """The derivatives of `direct` by the parameters of self, then by those of other, or None."""
 
     @abstractmethod
     def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
@@ -272,7 +276,8 @@ class Divergence:
         given = iter(arrays)
         for member, names in zip(members, self.names, strict=True):
             member.parameters, member.kept = {name: next(given) for name in names}, {}
-        m = members[0].arithmetic.for_numbers(arrays, self.alpha, *members[0].moderate)
+        limits = [N.limits(name) for N, names in zip(members, self.names, strict=True) for name in names]
+        m = members[0].arithmetic.for_numbers(arrays[: len(limits)], self.alpha, limits)
         for member in members:
             member.chosen = m
             member.parameters = {name: member.work(x) for name, x in member.parameters.items()}
@@ -314,7 +319,8 @@ class Divergence:
         pair = self.of_kl(first, second)
         both = pair and pair[0].direct_slopes(pair[1])
         if both is not None:
-            ordered = both if pair and pair[0] is first else both[::-1]
+            half = 0 if pair and pair[0] is first else len(both) // 2
+            ordered = both[half:] + both[:half]
             return [x if one else None for x, one in zip(ordered, needed, strict=True)]
         found: list[Array | None] = []
         asked = iter(needed)

@@ -87,10 +87,12 @@ class Geometric(Family):
         They are ``p1, q1, p_G, q_G, log(q_G/q1), q_G - q1``, whether ``q1`` and ``q_G`` are zero, and ``log(p_G/p1)``.
         """
         m = self.arithmetic
-        (p1, q1, log_p1, log1, zero1), (_, _, log_p2, log2, zero2) = self.numbers(other), other.numbers(self)
+        (p1, q1, log_p1, log1, zero1), (p2, _, log_p2, log2, zero2) = self.numbers(other), other.numbers(self)
         gone = (zero1 & (own > 0)) | (zero2 & (weight > 0))
         log_q = own * log1 + weight * log2
-        p, q = m.where(gone, 1.0, -m.expm1(log_q)), m.where(gone, 0.0, m.exp(log_q))
+        # G's p lies between the two; a product above may be smaller than normal numbers, which JAX takes as 0.
+        p = m.where(gone, 1.0, m.xp.maximum(-m.expm1(log_q), m.xp.minimum(p1, p2)))
+        q = m.where(gone, 0.0, m.exp(log_q))
         t = weight * self.log_ratio(other)
         near, small = m.near(t)
         under = p < float(m.xp.finfo(p.dtype).tiny)  # only if one of the weights is 0, or nearly

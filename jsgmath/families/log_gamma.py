@@ -15,6 +15,7 @@ sum_{j<m} log(x+j)``.  The two terms ``x log x - x`` then contribute, without th
 
 import math
 from fractions import Fraction
+from typing import Any
 
 from jsgmath.families.arithmetic import INFINITE, Arithmetic, Array, Weight
 
@@ -34,8 +35,15 @@ def shift_and_terms(m: Arithmetic, x: Array) -> tuple[int, int]:
     return SHORTER.get(m.bits(x), (SHIFT, len(COEFFICIENTS)))
 
 
-def digamma_less(m: Arithmetic, x: Array, y: Array, d: Array) -> Array:
-    """``psi(y) - psi(x)`` for positive x and y, ``d = y - x``, as a sum of terms of one sign and of small ones."""
+def digamma_less(m: Arithmetic, x: Array, y: Array, d: Array, unit: Weight = 1.0) -> Array:
+    """``psi(y) - psi(x)`` for positive x and y, ``d = y - x``, as a sum of terms of one sign and of small ones.
+
+    ``unit`` is as in `bregman`.
+    """
+    x, y, small_x, small_y = in_unit(m, x, y, unit)
+    more = 0 * x
+    if not isinstance(unit, float):
+        more = m.where(small_x, -m.log(unit), m.where(small_y, m.log(unit), 0.0))
     shift, terms = shift_and_terms(m, x)
     large, small = m.xp.maximum(x, y), m.xp.minimum(x, y)
     total = m.quotient([d], [large, small])
@@ -49,6 +57,7 @@ def digamma_less(m: Arithmetic, x: Array, y: Array, d: Array) -> Array:
         quotient = quotient * v + value
         value = value * u + c.numerator / c.denominator
     quotient = quotient * v + value
+    total = total + more
     return total + m.log_ratio(d / x, y, x) + d / (large + shift) / (small + shift) * (0.5 + (1 / x + 1 / y) * quotient)
 
 
@@ -66,8 +75,25 @@ def trigamma_times(m: Arithmetic, x: Array, d: Array) -> Array:
     return total + d * x * (1 + x * (0.5 + x * value))
 
 
-def bregman(m: Arithmetic, times: Weight, x: Array, y: Array, d: Array) -> Array:
-    """``times B_phi(y:x)`` for positive x and y, ``d = y - x``."""
+def in_unit(m: Arithmetic, x: Array, y: Array, unit: Weight) -> tuple[Array, Array, Any, Any]:
+    """``x`` and ``y``, the smaller divided by the unit if it is far smaller, and whether each was."""
+    if isinstance(unit, float):
+        return x, y, False, False
+    small_x, small_y = (unit < 1) & (x < 2.0**-64 * y), (unit < 1) & (y < 2.0**-64 * x)
+    return m.where(small_x, x / unit, x), m.where(small_y, y / unit, y), small_x, small_y
+
+
+def bregman(m: Arithmetic, times: Weight, x: Array, y: Array, d: Array, unit: Weight = 1.0) -> Array:
+    """``times B_phi(y:x)`` for positive x and y, ``d = y - x``.
+
+    All three have been multiplied by a ``unit``, which is 1 unless x or y is near the largest number.  Where both are
+    large it does not matter, for phi is nearly ``-log(x)/2``.
+    """
+    x, y, small_x, small_y = in_unit(m, x, y, unit)
+    scaled = 0 * x
+    if not isinstance(unit, float):
+        scaled = m.where(small_y, times * (-0.5 * m.log(unit)), 0.0)
+        times = m.where(small_x, times / unit, times)
     # It is linear in a y that is far larger than x, and the rest of log(x)/2 if x is far larger.
     unit, largest = 2.0**-8, float(m.xp.finfo(y.dtype).max)
     large_y = (y > unit * largest) & (x < 2.0**-64 * y)
@@ -79,7 +105,7 @@ def bregman(m: Arithmetic, times: Weight, x: Array, y: Array, d: Array) -> Array
     large = (x >= SHIFT) & (y >= SHIFT)
     shifted = _shifted(m, times, *(m.where(large, one, small) for one, small in ((1.0, x), (1.0, y), (0.0, d))))
     x, y = m.where(large, x, x + SHIFT), m.where(large, y, y + SHIFT)
-    return times * (m.g_of(d / x, y / x) / 2 + (d / x) * (d / y) * _series(1 / x, 1 / y)) + shifted + beyond
+    return times * (m.g_of(d / x, y / x) / 2 + (d / x) * (d / y) * _series(1 / x, 1 / y)) + shifted + beyond + scaled
 
 
 def bregman_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, more_y: Array, more_d: Array) -> Array:

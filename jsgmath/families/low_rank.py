@@ -27,9 +27,9 @@ covariances that are nearly equal although their factors differ, it is relative 
 
 # pyright: reportConstantRedefinition=false
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from numbers import Real
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -44,10 +44,18 @@ from jsgmath.nearest import Divergence
 from jsgmath.rounding import nearest_values
 
 Parts = tuple[Array, Array, Array]  # mean, factor, diagonal
-Spectral = Callable[[Array, Array, Array, bool], Array]
 FAR = 1 / 16  # if the sum over the eigenvalues exceeds this, an eigenvalue of M may be near -1
 ROUNDED_UP_TO = 40  # dimensions; beyond, the last path would take more than a tenth of a second
+SURELY_FAR = 1.0  # if twice KL exceeds this, the other formula need not be computed
 TINY = 1e-200  # negligible compared with any weight
+
+
+class Small(Protocol):
+    """What depends on the library: a sum over eigenvalues, and whether a condition is known to hold everywhere."""
+
+    def spectral(self, A: Array, gram: Array, Y: Array, dual: bool) -> Array: ...
+
+    def certain(self, condition: Array) -> bool: ...
 
 
 def double(m: Arithmetic, x: Array) -> Array:
@@ -132,7 +140,7 @@ def excess(m: Arithmetic, E: Array, V: Array, difference: Array, total: Array, B
     return Y, concatenate(m, [concatenate(m, [x.mT for x in parts]).mT for parts in blocks])
 
 
-def twice_kl(m: Arithmetic, spectral: Spectral, first: Parts, second: Parts, g1: Array, g2: Array, dual: bool) -> Array:
+def twice_kl(m: Arithmetic, small: Small, first: Parts, second: Parts, g1: Array, g2: Array, dual: bool) -> Array:
     """``2 KL(N1||G)``, or ``2 KL(G||N1)`` if dual, for the weights g1, g2 of shape ``(..., 1)``."""
     kernel = m.gs if dual else m.g
     (mean1, W1, D1), (mean2, W2, D2) = first, second
@@ -140,18 +148,8 @@ def twice_kl(m: Arithmetic, spectral: Spectral, first: Parts, second: Parts, g1:
     E, r = (D1 - D2) / D2, D1 / D2
     U, V, delta = column(unit) * W1, column(unit) * W2, column(unit * (mean1 - mean2))
     B = root_of_inverse(m, V)
-    Y, T = excess(m, E, V, column(unit) * (W1 - W2), U + V, B)
-
     Z = g1 + g2 * r
-    A = column(g2) * T
-    Y = Y / column(Z**0.5)
-    gram = Y.mT @ Y
-    if dual:
-        inner = m.xp.linalg.solve(eye(m, A.shape[-1], A) + A @ gram, A)
-        crossed = (inner * (Y.mT @ (column(g2 * E / Z) * Y))).sum((-2, -1))
-    else:
-        crossed = (A * (Y.mT @ (column(g2 * E) * Y))).sum((-2, -1))
-    diagonal, small = kernel(g2 * E, Z, Z, 0.0).sum(-1), spectral(A, gram, Y, dual)
+    diagonal = kernel(g2 * E, Z, Z, 0.0).sum(-1)
 
     # With kappa = (g1 S2 + g2 S1)^-1 (m1 - m2), the mean of G is m1 - g2 S1 kappa.
     R, of_1, of_2 = concatenate(m, [V, U]), 0 * V[..., 0, :] + g1, 0 * V[..., 0, :] + g2
@@ -162,10 +160,8 @@ def twice_kl(m: Arithmetic, spectral: Spectral, first: Parts, second: Parts, g1:
     projected = onto[..., V.shape[-1] :, :]
     square = (column(r) * kappa * kappa).sum((-2, -1)) + (projected * projected).sum((-2, -1))
 
-    # If the two are far apart, a trace and determinants of positive matrices are more accurate than the sum above.
-    far = (small > FAR) | (m.largest(abs(g2 * E))[..., 0] > 0.5)
+    # If the two are far apart, a trace and determinants of positive matrices are more accurate than the sum below.
     logdet_K = logdet(m, system) - logdet(m, eye(m, V.shape[-1], V) + V.mT @ V)  # without the part log Z
-    g1, g2 = g1[..., 0], g2[..., 0]
     if dual:
         # In units of N1 the covariance of G is 1/Z + Q (I + N^T N/Z w)^-1 w' Q^T, with N = [U, -V] and weights w, w'.
         own = U / column(r**0.5)
@@ -176,17 +172,35 @@ def twice_kl(m: Arithmetic, spectral: Spectral, first: Parts, second: Parts, g1:
         balance = eye(m, N.shape[-1], N) + (N.mT @ (N / column(Z))) * column(concatenate(m, [of_2, of_1])).mT
         shares = m.xp.linalg.solve(balance, column(concatenate(m, [of_1, of_2])) * (P.mT @ P))
         trace = (shares * eye(m, N.shape[-1], N)).sum((-2, -1)) - (leverage(m, own) / Z).sum(-1)
-        return m.where(far, diagonal + trace + logdet_K, diagonal + small + crossed) + g2 * g2 * square
-    HU = U - V @ (B.mT @ (V.mT @ U))
-    trace = (HU * HU).sum((-2, -1)) - (r * leverage(m, V)).sum(-1)
-    moved = column(r) * kappa + U @ projected
-    moved = moved - V @ (B.mT @ (V.mT @ moved))
-    quadratic = g2 * (g2 * (g1 * square + g2 * (moved * moved).sum((-2, -1))))
-    return m.where(far, diagonal + g2 * trace - logdet_K, diagonal + small + crossed) + quadratic
+        apart = diagonal + trace + logdet_K
+        quadratic = g2[..., 0] * (g2[..., 0] * square)
+    else:
+        HU = U - V @ (B.mT @ (V.mT @ U))
+        trace = (HU * HU).sum((-2, -1)) - (r * leverage(m, V)).sum(-1)
+        apart = diagonal + g2[..., 0] * trace - logdet_K
+        moved = column(r) * kappa + U @ projected
+        moved = moved - V @ (B.mT @ (V.mT @ moved))
+        quadratic = g2 * (g2 * (g1 * column(square) + g2 * (moved * moved).sum(-2)))
+        quadratic = quadratic[..., 0]
+    far = m.largest(abs(g2 * E))[..., 0] > 0.5
+    if small.certain(far | (apart > SURELY_FAR)):
+        return apart + quadratic
+
+    Y, T = excess(m, E, V, column(unit) * (W1 - W2), U + V, B)
+    A = column(g2) * T
+    Y = Y / column(Z**0.5)
+    gram = Y.mT @ Y
+    if dual:
+        inner = m.xp.linalg.solve(eye(m, A.shape[-1], A) + A @ gram, A)
+        crossed = (inner * (Y.mT @ (column(g2 * E / Z) * Y))).sum((-2, -1))
+    else:
+        crossed = (A * (Y.mT @ (column(g2 * E) * Y))).sum((-2, -1))
+    eigenvalues = small.spectral(A, gram, Y, dual)
+    return m.where(far | (eigenvalues > FAR), apart, diagonal + eigenvalues + crossed) + quadratic
 
 
 def twice_kl_of_wide(
-    m: Arithmetic, spectral: Spectral, first: Parts, second: Parts, g1: Array, g2: Array, dual: bool
+    m: Arithmetic, small: Small, first: Parts, second: Parts, g1: Array, g2: Array, dual: bool
 ) -> Array:
     """`twice_kl` for factors with at least as many columns as rows, by n-by-n matrices.
 
@@ -198,7 +212,7 @@ def twice_kl_of_wide(
     by_weight: Any = 0.0
     if getattr(g1, "requires_grad", False):
         g, constant = (g1, g2), (m.constant(g1), m.constant(g2))
-        by_weight = total(s * twice_kl(m, spectral, first, second, *x, dual) for s, x in ((1, g), (-1, constant)))
+        by_weight = total(s * twice_kl(m, small, first, second, *x, dual) for s, x in ((1, g), (-1, constant)))
         g1, g2 = constant
     (mean1, W1, D1), (mean2, W2, D2) = first, second
     unit = column(D2**-0.5)
@@ -216,7 +230,7 @@ def twice_kl_of_wide(
     root1, root2 = column(g1**0.5), column(g2**0.5)
     R = triangular(m, concatenate(m, [root1 * identity, root2 * P]))
     pivots = (R * identity).sum(-1)
-    near = spectral(column(g2) * M, identity, identity, dual)
+    near = small.spectral(column(g2) * M, identity, identity, dual)
     logdet_K, n = 2 * m.log(pivots).sum(-1), W1.shape[-2]
     kappa = solve_triangular(m, R.mT, solve_triangular(m, R, z, upper=False), upper=True)
     p = P.mT @ kappa
@@ -279,6 +293,11 @@ class LowRankMultivariateNormal(Distribution):
         x = np.maximum(x, np.finfo(float).eps - 1)  # 1 + x is positive except for rounding
         return special.numpy_kernel(special.gs if dual else special.g)(x, 1 + x, 1 + x, 0.0).sum(-1)
 
+    @staticmethod
+    def certain(condition: Array) -> bool:
+        """Whether a condition is known to hold everywhere."""
+        return bool(np.all(condition))
+
     @classmethod
     def from_other(cls, other: Any) -> Any:
         """A diagonal Gaussian as one of rank 0; any other distribution is returned unchanged."""
@@ -340,9 +359,9 @@ class LowRankMultivariateNormal(Distribution):
             # At alpha 0 and 1 one of the two has weight zero.
             twice1 = twice2 = 0.0
             if not isinstance(alpha, Real) or alpha != 1:
-                twice1 = compute(m, self.spectral, first, second, column(g1), column(g2), dual)
+                twice1 = compute(m, self, first, second, column(g1), column(g2), dual)
             if not isinstance(alpha, Real) or alpha != 0:
-                twice2 = compute(m, self.spectral, second, first, column(g2), column(g1), dual)
+                twice2 = compute(m, self, second, first, column(g2), column(g1), dual)
             value = formula.skew(w1, w2, twice1 / 2, twice2 / 2)
         value = m.where(value < 0, 0.0, value)  # rounding may make the divergence of equal Gaussians negative
         return m.rounded(value, m.result_type(*self.arrays(), *other.arrays()))

@@ -19,6 +19,26 @@ class Normal(Family):
     def work(self, x: Array) -> Array:
         return self.arithmetic.work(x)
 
+    def limits(self, name: str) -> tuple[float, float]:
+        low, high = self.moderate
+        return (-high, high) if name == "mean" else (low, high)
+
+    def direct(self, other: Self) -> Array:
+        e, d, _, _ = self.ratios(other)
+        m, k = self.arithmetic, self.std / other.std
+        return 0.5 * (m.g_of(e, k * k) + d * d)
+
+    def direct_slopes(self, other: Self) -> list[Array]:
+        e, d, s1, s2 = self.ratios(other)
+        by_mean = d / s2
+        return [by_mean, e / s1, -by_mean, -(e + d * d) / s2]
+
+    def ratios(self, other: Self) -> tuple[Array, Array, Array, Array]:
+        """``e1, d2`` of `formula.py`, and both standard deviations."""
+        s1, s2 = self.std, other.std
+        q = (s1 - s2) / s2
+        return q * (q + 2), (self.mean - other.mean) / s2, s1, s2
+
     def canonical(self, other: Self) -> Canonical:
         """The scalars ``log_r1, r1, r2, e1, e2, d1, d2`` of `formula.py`; the ratios r are within the range."""
         m = self.arithmetic

@@ -44,7 +44,12 @@ class Poisson(Family):
         l1, l2 = self.work(self.parameters["rate"]), self.work(other.parameters["rate"])
         zero = (l1 == 0) | (l2 == 0)
         s1, s2 = m.where(zero, 1.0, l1), m.where(zero, 1.0, l2)
-        return l1, l2, m.log_ratio(m.excess(s2, s1), s2, s1), m.finite(m.power(l1, own) * m.power(l2, weight))
+        log_ratio = m.log_ratio(m.excess(s2, s1), s2, s1)
+        # Of large or small rates nearby, a rounding error of the weights would be multiplied by their logarithm.
+        near, small = m.near(weight * log_ratio)
+        near = near & ~zero & (own > 0) & (weight > 0)
+        mean = m.where(near, s1 * m.exp(small), m.finite(m.power(l1, own) * m.power(l2, weight)))
+        return l1, l2, log_ratio, mean
 
     def direct(self, other: Self) -> Array:
         m, x, y = self.arithmetic, self.work(self.parameters["rate"]), self.work(other.parameters["rate"])

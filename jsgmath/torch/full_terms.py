@@ -45,14 +45,14 @@ def mean_product(g1, g2, delta, kappa, product):
 def kl_terms(g1, g2, kappa2, p2, zeta2, s2, trace1, trace2, dual):
     """The two KL divergences, and what their quadratic forms contribute to the derivatives by the weights of the mean.
 
-    ``trace1`` and ``trace2`` are the sums over pivots; ``kappa2, p2, zeta2, s2`` are the squares of the vectors.
+    ``trace1`` and ``trace2`` are half of the sums over pivots; ``kappa2, p2, zeta2, s2`` are squares of vectors.
     """
     if dual:
         quadratic1, quadratic2 = p2, kappa2
     else:
         quadratic1, quadratic2 = part(g1, p2) + part(g2, zeta2), part(g2, kappa2) + part(g1, s2)
-    kl1 = 0.5 * (trace1 + part(g2, g2 * quadratic1))
-    kl2 = 0.5 * (trace2 + part(g1, g1 * quadratic2))
+    kl1 = trace1 + 0.5 * part(g2, g2 * quadratic1)
+    kl2 = trace2 + 0.5 * part(g1, g1 * quadratic2)
     return kl1, kl2, quadratic1 + p2, quadratic2 + kappa2
 
 

@@ -67,7 +67,8 @@ def jsg_standard_normal(
     The others are within 16 ulp, for log-ratios of variances up to 80 (float32) or 600 (float64);
     ``tests/torch/test_diagonal.py`` holds this.  Native and eager values are right for all inputs: infinite only where
     the truth rounds to infinity, and NaN only for NaN.  Gradients are finite where the true ones are.
-    ``tests/torch/test_range.py`` holds both.  The kernels clamp log-ratios to 87 (708), need weights that are 0 or not
+    ``tests/torch/test_range.py`` holds both.  At an infinite mean, native and eager gradients by log-variances of
+    moderate size are the limits.  The kernels clamp log-ratios to 87 (708), need weights that are 0 or not
     tiny where means are so far apart that KL overflows, and may give infinity for the last binades of the range.
 
     References: [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
@@ -154,9 +155,9 @@ def jsg_full(
 
     Accuracy: the relative error is at most 16 + 4n eps for factors of condition up to a few hundred, and 16 eps between
     nearly equal Gaussians; beyond, it is at most n eps times the condition of the factors, not of the covariances.
-    ``tests/torch/test_full.py`` holds this.  Use `jsgmath.jsg` if that does not suffice.  In torch operations the
-    gradients too lose about n eps times the condition (``tests/torch/test_full_gradients.py``).  In the Triton kernels
-    those of the dual lose its square or more: use ``backend="eager"`` for them if a condition exceeds 100.
+    ``tests/torch/test_full.py`` holds this.  Use `jsgmath.jsg` if that does not suffice.  The gradients too lose about
+    n eps times the condition (``tests/torch/test_full_gradients.py``).  The Triton kernels lose more in float64 where
+    both factors have a condition above 1e4, but for the gradients of the dual: use ``backend="eager"`` there.
 
     >>> eye, mean = torch.eye(2), torch.zeros(2, requires_grad=True)
     >>> divergence = jsg_full(mean, eye, torch.ones(2), eye, 0.5)

@@ -4,10 +4,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributions
+from torch._C import _are_functorch_transforms_active  # pyright: ignore[reportPrivateUsage]
 
 from jsgmath.families import low_rank
 from jsgmath.torch.eager import diagonal
-from jsgmath.torch.typed import Function, eigvalsh, linalg, solve
+from jsgmath.torch.typed import Function, eigvalsh, linalg, solve, watched
 
 
 class Spectral(Function):
@@ -45,6 +46,13 @@ class LowRankMultivariateNormal(low_rank.LowRankMultivariateNormal):
     @staticmethod
     def spectral(A: Tensor, gram: Tensor, Y: Tensor, dual: bool) -> Tensor:
         return Spectral.apply(A, gram, Y, dual)
+
+    @staticmethod
+    def certain(condition: Tensor) -> bool:
+        """Not known where a device would have to be waited for, or where torch traces operations."""
+        if type(condition) is not Tensor or condition.device.type != "cpu" or watched():
+            return False
+        return not (torch.compiler.is_compiling() or _are_functorch_transforms_active()) and bool(condition.all())
 
     def to_library(self) -> distributions.LowRankMultivariateNormal:
         return distributions.LowRankMultivariateNormal(*self.arrays())

@@ -116,6 +116,25 @@ REFUSED = {
 }
 arguments = jnp.array(MEANS[1]), jnp.array(STDS[1]), 0.3
 batch = [jnp.stack([x, 2 * x]) for x in arguments[:2]]
+
+
+def categorical():
+    """Compiled, near each other, in float32; then the same in float64."""
+    logits = jnp.array([[0.1, 1.4, -2.5], [0.4, 2.7, 0.6]], jnp.float32)
+    others = logits * (1 + jnp.array([3e-6, -4e-6, 1e-6], jnp.float32))
+
+    def divergence(*logits):
+        pair = (jsgmath.families.Categorical(logits=x) for x in logits)
+        return jsgmath.jsg_dual(*pair, 0.3, convention="nielsen")
+
+    exact = (x.astype(jnp.float64) for x in (logits, others))
+    return jnp.stack([jax.jit(divergence)(logits, others).astype(jnp.float64), divergence(*exact)])
+
+
+def tiny(p):
+    return jsgmath.jsg_dual(jsgmath.families.Geometric(p), jsgmath.families.Geometric(jnp.float32(1.2e-38)), 0.3)
+
+
 mean = jsgmath.geometric_mean(nd.Normal(0.0, 1.0), nd.Normal(3.0, 1.0), 0.5)
 expanded = nd.Normal(0.0, 1.0).expand([2]).to_event(1)
 print(
@@ -134,6 +153,8 @@ print(
             "expanded": float(jsgmath.kl(expanded, nd.Normal(jnp.ones(2), jnp.ones(2)).to_event(1))),
             "plain numbers": float(jsgmath.kl(nd.Normal(0.0, 1.0), nd.Normal(1.0, 1.0))),
             "diagonal and full": float(jsgmath.kl(expanded, nd.MultivariateNormal(jnp.ones(2), scale_tril=jnp.eye(2)))),
+            "compiled categorical": categorical().tolist(),
+            "tiny geometric": [x.tolist() for x in jax.jit(jax.value_and_grad(tiny))(jnp.float32(1.2e-38))],
             "many": float(jsgmath.jsg_many([nd.Normal(m, 1.0) for m in (0.0, 1.0, 2.0)], [0.25, 0.5, 0.25])),
             "far": [
                 float(jsgmath.jsg_many([nd.Normal(m, 1.0) for m in (1e9, 0.0, 1.0, 2.0)], weights))

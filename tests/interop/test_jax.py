@@ -50,6 +50,13 @@ def test_near_equal_normals_of_jax_lose_no_digits(found):
     np.testing.assert_allclose(found["near gradient"], gradient, rtol=1e-14)
 
 
+def test_compiled_divergences_of_families_in_float32_lose_nothing_and_are_not_nan(found):
+    """XLA takes 1/exp(t) for exp(-t), and a number below the normal ones for 0."""
+    compiled, exact = found["compiled categorical"]
+    np.testing.assert_allclose(compiled, exact, rtol=1e-6)  # of 1e-12, where 2.3 ulp were measured
+    assert found["tiny geometric"] == [0.0, 0.0]
+
+
 def test_numpyro_distributions_of_plain_numbers_and_expanded_ones_are_accepted(found):
     assert found["plain numbers"] == 0.5
     assert found["expanded"] == 1.0

@@ -1,5 +1,7 @@
 """Distributions that are of one exponential family under another name, against torch's own KL or that of the family."""
 
+import itertools
+
 import numpy as np
 import pytest
 import scipy.stats as st
@@ -106,3 +108,28 @@ def test_the_geometric_mean_of_images_is_an_image():
 def test_pairwise_takes_images():
     matrix = pairwise([td.LogNormal(float(m), 1.0) for m in range(3)], 0.3)
     torch.testing.assert_close(matrix, pairwise([td.Normal(float(m), 1.0) for m in range(3)], 0.3), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_the_same_gaussian_in_two_forms_is_at_a_distance_of_zero_or_of_the_rounding_of_its_form(dtype):
+    """A covariance and its factor give exactly 0.
+
+    A low rank's roots of D, and torch's inverse of a precision of condition up to 1e2, round the covariance: the square
+    of that is left.  0.12 eps^2 and 1e3 eps^2 were measured over 40 such Gaussians.
+    """
+    generator, eps = torch.Generator().manual_seed(0), torch.finfo(dtype).eps
+    for n in (2, 5):
+        A, mean, std = (torch.rand(*shape, generator=generator, dtype=dtype) + 0.3 for shape in ((n, n), (n,), (n,)))
+        cov = A @ A.mT + torch.eye(n, dtype=dtype)
+        full = td.MultivariateNormal(mean, cov)
+        assert kl(full, td.MultivariateNormal(mean, scale_tril=torch.linalg.cholesky(cov))) == 0
+        assert kl(full, td.MultivariateNormal(mean, precision_matrix=torch.linalg.inv(cov))) <= 1e4 * eps**2
+        forms = [
+            td.Independent(td.Normal(mean, std), 1),
+            td.MultivariateNormal(mean, torch.diag(std * std)),
+            td.MultivariateNormal(mean, scale_tril=torch.diag(std)),
+            td.LowRankMultivariateNormal(mean, torch.zeros(n, 1, dtype=dtype), std * std),
+        ]
+        for first, second in itertools.combinations(forms, 2):
+            assert 0 <= kl(first, second) <= 2 * n * eps**2
+            assert 0 <= kl(second, first) <= 2 * n * eps**2

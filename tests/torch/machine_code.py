@@ -48,6 +48,8 @@ CASES = [
     *(case("full", n) for n in (4, 8, 16, 64)),
     *(case("full", 16, target=target) for target in ("sm_80", "sm_100", "gfx942")),
     *(case("full", 4, target="gfx942"), case("full", 16, dual=True), case("full", 16, dtype="fp64")),
+    *(case("far", n, dual=True) for n in (16, 64)),
+    case("far", 16, target="gfx942", dual=True),
 ]
 
 
@@ -98,6 +100,13 @@ def full(n, target, dtype, dual):
     return kernel, constants, types, warps, 1
 
 
+def far(n, target, dtype):
+    """The kernel of full covariances far apart, as `full_kernels.launch` launches it on many pairs."""
+    constants, warps = full_kernels.tiles(10**6, n, 8, TARGETS[target].warp_size)
+    constants = dict(constants, N=n, S_ALPHA=0, S_UPSTREAM=0, REVERSE=True, alphas=None, upstream=None)
+    return full_kernels.far_kernel, constants, dict(rows="i32", alpha="fp64", scale="fp64", hard="*i8"), warps, 1
+
+
 def float_type(dtype):
     return tl.float64 if dtype == "fp64" else tl.float32
 
@@ -112,6 +121,8 @@ def report(options):
         kernel, constants, types, warps, elements = jsg(n, target, dtype, gaussians, dual, strided)
     elif kind == "full":
         kernel, constants, types, warps, elements = full(n, target, dtype, dual)
+    elif kind == "far":
+        kernel, constants, types, warps, elements = far(n, target, dtype)
     else:
         kernel, constants, types, warps, elements = sample(kind, n, target, dtype, dual)
     names = kernel.arg_names

@@ -36,6 +36,9 @@ DUAL = 6  # what JSG* takes more
 # Each step is a Householder reflection, which takes more than the step of an elimination that squares the condition.
 FULL = {("fp32", 4): 1460, ("fp32", 8): 4810, ("fp32", 16): 4920, ("fp32", 64): 10400, ("fp64", 16): 8430}
 AMD_FULL = {4: 1510, 16: 5880}
+FAR = {16: 2820, 64: 4260}  # the text of its loops, and on AMD's GPUs
+AMD_FAR = {16: 2910}
+FULL_KERNELS = "full", "far"
 
 
 def name(case):
@@ -64,12 +67,13 @@ def test_no_register_is_spilled(case, reports):
 
     544 bytes were measured, of stack and of instructions that access it.  A step of a reflection holds three matrices
     and five vectors along the rows, 16 numbers of each in every thread.  With 512 threads 1292 are spilled, and another
-    order of the steps makes n = 16 spill.
+    order of the steps makes n = 16 spill.  The kernel of pairs far apart, where 662 were measured, computes in float64.
     """
-    assert reports[name(case)]["spilled"] <= (570 if case["kernel"] == "full" and case["n"] == 64 else 0)
+    budget = {"full": 570, "far": 690}.get(case["kernel"], 0) if case["n"] == 64 else 0
+    assert reports[name(case)]["spilled"] <= budget
 
 
-@cases(lambda case: case["kernel"] != "full")
+@cases(lambda case: case["kernel"] not in FULL_KERNELS)
 def test_registers_leave_room_for_enough_threads(case, reports):
     budget = AMD_REGISTERS if case["target"] == "gfx942" else REGISTERS[case["dtype"]]
     if case["kernel"] == "jsg" and case["n"] == 4096 and case["dtype"] == "fp32":
@@ -81,12 +85,14 @@ def test_registers_leave_room_for_enough_threads(case, reports):
 def test_instructions_stay_within_their_budget(case, reports):
     if case["kernel"] == "full":
         budget = AMD_FULL[case["n"]] if case["target"] == "gfx942" else FULL[case["dtype"], case["n"]]
+    elif case["kernel"] == "far":
+        budget = (AMD_FAR if case["target"] == "gfx942" else FAR)[case["n"]]
     else:
         budget = INSTRUCTIONS[case["kernel"], case["dtype"], case["gaussians"]] + DUAL * case["dual"]
     assert reports[name(case)]["instructions"] <= budget
 
 
-@cases(lambda case: case["kernel"] != "full")
+@cases(lambda case: case["kernel"] not in FULL_KERNELS)
 def test_whole_tiles_are_read_and_written_128_bits_at_a_time(case, reports):
     """This holds for each input and each gradient of full tiles; the last tile may use narrower accesses.
 

@@ -1,5 +1,7 @@
 """Diagonal Gaussians at the ends of the range: overflow, what is out of proportion, infinities and NaN."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -132,3 +134,48 @@ def test_full_covariances_give_infinity_where_the_truth_does(backend, dtype):
             value = jsg_full(mean, eye, zero, eye, alpha, backend=backend)
             assert value.item() / root == part * root
             assert torch.autograd.grad(value, mean)[0].isfinite().all()
+
+
+@variants
+def test_full_covariances_at_both_ends_of_the_range_are_right_and_have_gradients(dual, convention):
+    """N(0, L L') and N(0, I), whose ratio leaves the range at 2^-520; the last binade of values is left out."""
+    mean, eye = torch.zeros(2, dtype=torch.float64), torch.eye(2, dtype=torch.float64)
+    for exponent, below in itertools.product((511.6, 511.3, -511.5, -520.0), (0.0, 0.5)):
+        scale = torch.tensor([[1.0, 0.0], [below, 1.0]], dtype=torch.float64) * 2.0**exponent
+        tensors = [x.clone().requires_grad_() for x in (mean, scale, mean, eye)]
+        pair = [Gaussian(m.numpy(), scale_tril=x.numpy()) for m, x in ((mean, scale), (mean, eye))]
+        for alpha in (0.0, 0.3, 1.0):
+            wanted = (jsgmath.jsg_dual if dual else jsgmath.jsg)(*pair, alpha, convention=convention)
+            value = jsg_full(*tensors, alpha, dual=dual, convention=convention, backend="eager")
+            assert_right(value.reshape(1), np.reshape(wanted, 1), torch.float64)
+            if wanted < 1e300:  # elsewhere true gradients overflow
+                gradients = torch.autograd.grad(value, tensors)
+                assert not any(x.isnan().any() for x in gradients), (exponent, below, alpha)
+
+
+@pytest.mark.parametrize("backend", ["eager", "triton"])
+@DTYPES
+def test_a_power_of_two_in_all_scales_changes_no_bit(backend, dtype):
+    """Factors and means are multiplied, so gradients are divided; all of it far from the identity."""
+    mean1, tril1 = torch.tensor([1.0, -2.0], dtype=dtype), torch.tensor([[1.0, 0.0], [3.0, 0.001]], dtype=dtype)
+    mean2, tril2 = torch.tensor([0.5, 1.0], dtype=dtype), torch.tensor([[0.003, 0.0], [1.0, 40.0]], dtype=dtype)
+    for dual in (False, True):
+        results = []
+        for exponent in (0, 60, -60, *((500, -500) if dtype == torch.float64 else ())):
+            tensors = [(x * 2.0**exponent).requires_grad_() for x in (mean1, tril1, mean2, tril2)]
+            value = jsg_full(*tensors, 0.3, dual=dual, backend=backend)
+            results.append([value.detach(), *(x * 2.0**exponent for x in torch.autograd.grad(value, tensors))])
+        for others in results[1:]:
+            for got, want in zip(others, results[0], strict=True):
+                torch.testing.assert_close(got, want, rtol=64 * torch.finfo(dtype).eps, atol=0)
+
+
+@variants
+@everywhere
+def test_at_an_infinite_mean_gradients_by_log_variances_are_their_limits(backend, dual, convention):
+    """Infinite; but KL(q||p) does not depend on both: the derivative by q's log-variance is ``(exp(logvar) - 1)/2``."""
+    mean, logvar = torch.tensor([np.inf]), torch.tensor([0.5], requires_grad=True)
+    value = jsg_standard_normal(mean, logvar, 0.5, dual=dual, convention=convention, backend=backend)
+    assert torch.autograd.grad(value, logvar)[0].item() == -np.inf
+    value = kl_standard_normal(mean, logvar, backend=backend)
+    assert torch.autograd.grad(value, logvar)[0].item() == pytest.approx(np.expm1(0.5) / 2, rel=1e-6)

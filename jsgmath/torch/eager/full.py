@@ -17,6 +17,8 @@ from jsgmath.torch import full_terms as terms
 from jsgmath.torch.eager import diagonal
 from jsgmath.torch.typed import Alpha, Asked, Function, cholesky_ex, linalg, solve_triangular, split, work_type
 
+LARGEST, ROOT = torch.finfo(torch.float64).max, 2.0**512  # ROOT is the root of the range
+
 
 def evaluate(
     mean1: Tensor, tril1: Tensor, mean2: Tensor, tril2: Tensor, alpha: Alpha, *,
@@ -79,7 +81,7 @@ def evaluate(
         by_mean1 = terms.by_displacement(*weights, a, b)
         by_X, by_back, by_Y = terms.matrix_to_mean(*weights)
         excess = _gram(V.mT, f)  # V' V - I
-        matrix = by_back * excess + by_Y * Y
+        matrix = terms.part(by_back, excess) + terms.part(by_Y, Y)
         by_1 = matrix @ V.mT + by_X * (W.tril(-1) + torch.diag_embed(e - f))
         by_1, by_2 = (solve_triangular(tril2.mT, x.tril(), upper=True) for x in (by_1, by_X * X + matrix))
         right = terms.outer_to_mean(*weights, kappa, p, zeta, s)
@@ -109,10 +111,14 @@ def _quotient(tril: Tensor, by: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _gram(matrix: Tensor, excess: Tensor) -> Tensor:
-    """``M M' - I``, for a triangular M with diagonal ``1 + excess``."""
-    product = matrix @ matrix.mT
+    """``M M' - I``, for a triangular M with diagonal ``1 + excess``; clamped to finite numbers."""
+    largest = matrix.detach().abs().amax((-2, -1), keepdim=True)
+    down = torch.pow(ROOT, -0.5 * (largest > ROOT / 16).to(matrix.dtype))
+    product = matrix * down
+    product = product @ product.mT / down / down
     diagonal = excess * (2 + excess) + (matrix.tril(-1) + matrix.triu(1)).square().sum(-1)
-    return product.tril(-1) + product.triu(1) + torch.diag_embed(diagonal)
+    gram = product.tril(-1) + product.triu(1) + torch.diag_embed(diagonal)
+    return gram.clamp(-LARGEST, LARGEST)
 
 
 class Root(Function):
@@ -191,12 +197,14 @@ def _from_mean(
     The lower triangle of ``R'^-1 U1'^-1 = L1'^-1`` is its diagonal.
     """
     heavy = (g1 > 0.5) & ~_small(over)
-    product = U2 @ (U2.mT @ torch.where(heavy, g1 * U1, g1 * g1 * over)) + torch.where(heavy, g2 * U1, 0.0)
-    return w1 * g2 * g2 * (D @ U1) + w2 * product, torch.where(heavy, w2, 0.0)[..., 0] / tril.diagonal(dim1=-2, dim2=-1)
+    product = U2 @ (U2.mT @ torch.where(heavy, g1 * U1, terms.part(g1 * g1, over))) + torch.where(heavy, g2 * U1, 0.0)
+    return terms.part(w1 * g2 * g2, D @ U1) + terms.part(w2, product), torch.where(heavy, w2, 0.0)[
+        ..., 0
+    ] / tril.diagonal(dim1=-2, dim2=-1)
 
 
 def _factor(W: Tensor, X: Tensor, other: Tensor, weight: Tensor, dual: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """The Cholesky factor R of K, ``X K^-1`` and the sum over the pivots of K.
+    """The Cholesky factor R of K, ``X K^-1`` and half of the sum over the pivots of K, which is finite where KL is.
 
     Here ``K = I + weight X = other I + weight W W'``, ``R = I + weight C`` and ``R^-1 = I + weight H``, so that
     ``C R' + C' = X``.  C is computed from X where K is close to I, and from R elsewhere.
@@ -213,12 +221,24 @@ def _factor(W: Tensor, X: Tensor, other: Tensor, weight: Tensor, dual: bool) -> 
     H = -solve_triangular(R, C, upper=False)
     strict = H.tril(-1)
     part = strict / r[..., None]  # H_ij + weight H_ii H_ij, where the sum would cancel if K is large
-    Y = torch.diag_embed(H.diagonal(dim1=-2, dim2=-1) * (1 + 1 / r)) + part + part.mT + weight * (strict.mT @ strict)
-    c = weight[..., 0] * C.diagonal(dim1=-2, dim2=-1)
-    k = r * r
-    pivots = (diagonal.gs if dual else diagonal.g)(c * (2 + c), k, k, 0.0).sum(-1)[..., None, None]
+    Y = torch.diag_embed(H.diagonal(dim1=-2, dim2=-1) * (1 + 1 / r)) + part + part.mT + (weight * strict).mT @ strict
+    pivots = _pivots(weight[..., 0] * C.diagonal(dim1=-2, dim2=-1), r, dual)[..., None]
     strict = weight * (strict if dual else C.tril(-1))
-    return R, -Y, pivots + strict.square().sum((-2, -1), keepdim=True)
+    return R, -Y, pivots.sum(-2, keepdim=True) + (strict * (0.5 * strict)).sum((-2, -1), keepdim=True)
+
+
+def _pivots(c: Tensor, r: Tensor, dual: bool) -> Tensor:
+    """Half of g or gs of ``(1 + c)^2 - 1``, for ``r = 1 + c``.
+
+    Where the square of r leaves the range, r is divided by a number whose logarithm is added to the result's.
+    """
+    high, low = ((r > 2.0**500).to(r.dtype), (r < 2.0**-500).to(r.dtype))
+    by = torch.pow(2.0**430, high if dual else high - low)  # gs has the inverse of the square
+    k = (r / by).square().clamp(min=2.0**-1074)
+    if dual:
+        return 0.5 * diagonal.gs(c * (2 + c), k, k, 2 * by.log())
+    square = torch.where(high == 0, c * (2 + c), 0.0)
+    return torch.where(high == 0, 0.5 * diagonal.g(square, k, k, 2 * by.log()), c * (1 + 0.5 * c) - r.log())
 
 
 def _square(vector: Tensor) -> Tensor:

@@ -14,10 +14,8 @@ F and C vanish with W - I and are computed without adding the identity, so that 
 not formed, because that would square the condition.  ``R^-1 = I + g2 H`` comes out of the same steps by forward
 substitution.
 
-Where the condition of a factor exceeds about 100, gradients of JSG* lose its square or more.  The
-formulas of `eager/full.py` (``backend="eager"``) do not.
-
-There are two kernels: `full_lanes.py` up to n = 8 (3 in float64), and `full_tiles.py` above.
+There are two kernels: `full_lanes.py` up to n = 8 (3 in float64), and `full_tiles.py` above.  A third, `full_far.py`,
+computes gradients of JSG* again for the pairs where those of the others would lose the square of a large condition.
 """
 
 import math
@@ -32,6 +30,7 @@ from torch import Tensor
 
 from jsgmath.torch.eager import full as eager
 from jsgmath.torch.triton.diagonal import LANES, check_device, on_device, row_stride, stored_type
+from jsgmath.torch.triton.full_far import far_kernel
 from jsgmath.torch.triton.full_lanes import lane_kernel
 from jsgmath.torch.triton.full_tiles import tile_kernel
 from jsgmath.torch.triton.scalar import INTERPRETED
@@ -54,10 +53,15 @@ def tiling(count: int, n: int, itemsize: int, lanes: int, again: bool = False) -
         constants = dict(WIDTH=math.gcd(n * n, width), SIZE=triton.next_power_of_2(n * n))
         constants |= dict(MEAN_WIDTH=math.gcd(n, width), MEAN_SIZE=triton.next_power_of_2(n))
         return lane_kernel, dict(BLOCK=block, **constants), 64 // lanes
+    return tile_kernel, *tiles(count, n, itemsize, lanes)
+
+
+def tiles(count: int, n: int, itemsize: int, lanes: int) -> tuple[dict[str, int], int]:
+    """The constants and the number of warps of a kernel with one or, in the interpreter, more pairs in a program."""
     size = max(16, triton.next_power_of_2(n))
     pairs = min(2**18 // size**2, triton.next_power_of_2(count)) if INTERPRETED else 1
     threads = {16: 32, 32: 128, 64: 256} if itemsize == 4 else {16: 128, 32: 256, 64: 512}
-    return tile_kernel, dict(PAIRS=pairs, SIZE=size), max(1, threads[size] // lanes)
+    return dict(PAIRS=pairs, SIZE=size), max(1, threads[size] // lanes)
 
 
 def evaluate(
@@ -103,28 +107,36 @@ def launch(
     by_mean1: Tensor | None, by_tril1: Tensor | None, by_tril2: Tensor | None, by_alpha: Tensor | None,
     dual: bool, reverse: bool, scale: float, upstream: Tensor | None, stored: bool,
 ) -> None:  # fmt: skip
-    """Launches the kernel; for float32 twice.
+    """Launches the kernel; for float32 twice, and then `far_kernel` if gradients of JSG* are wanted.
 
     The first launch marks the pairs that are hard for float32: its squares of ratios of scales would leave the range or
-    lose digits.  The second (AGAIN) computes these in float64.  Nothing waits for the device.
+    lose digits.  The second (AGAIN) computes these in float64.  `far_kernel` takes the same pairs.  Nothing waits for
+    the device.
     """
     count, n = mean1.shape
     if not count:
         return
     per_row = isinstance(alpha, torch.Tensor)
     single = work_type(mean1) == torch.float32
-    hard = torch.empty(count, dtype=torch.int8, device=mean1.device) if single else None
+    far = dual and by_mean1 is not None
+    hard = torch.empty(count, dtype=torch.int8, device=mean1.device) if single or far else None
     pair = [x.contiguous() for x in (mean1, tril1, mean2, tril2)]
-    for again in (False, True) if single else (False,):
-        work = torch.float32 if single and not again else torch.float64
-        kernel, constants, warps = tiling(count, n, work.itemsize, LANES, again)
-        programs = triton.cdiv(count, constants.get("BLOCK") or constants["PAIRS"])
-        with on_device(mean1), np.errstate(all="ignore"):  # the interpreter computes with NumPy, which would warn
+    weights = 0.0 if per_row else float(alpha), alpha if per_row else None, upstream
+    strides: dict[str, Any] = dict(S_ALPHA=row_stride(alpha) if per_row else 0)
+    strides |= dict(S_UPSTREAM=0 if upstream is None else row_stride(upstream))
+    with on_device(mean1), np.errstate(all="ignore"):  # the interpreter computes with NumPy, which would warn
+        for again in (False, True) if single else (False,):
+            work = torch.float32 if single and not again else torch.float64
+            kernel, constants, warps = tiling(count, n, work.itemsize, LANES, again)
+            programs = triton.cdiv(count, constants.get("BLOCK") or constants["PAIRS"])
             kernel[(programs,)](
-                *pair, 0.0 if per_row else float(alpha), alpha if per_row else None, upstream,
-                values, by_mean1, by_tril1, by_tril2, by_alpha, hard, count, float(scale), n, **constants,
-                S_ALPHA=row_stride(alpha) if per_row else 0, S_UPSTREAM=0 if upstream is None else row_stride(upstream),
-                FLOAT=tl.float32 if work == torch.float32 else tl.float64, DUAL=dual, REVERSE=reverse,
-                GRAD=by_mean1 is not None, STORED=stored, AGAIN=again,
-                num_warps=warps,
+                *pair, *weights, values, by_mean1, by_tril1, by_tril2, by_alpha, hard, count, float(scale), n,
+                **constants, **strides, FLOAT=tl.float32 if work == torch.float32 else tl.float64, DUAL=dual,
+                REVERSE=reverse, GRAD=by_mean1 is not None, STORED=stored, AGAIN=again, num_warps=warps,
+            )  # fmt: skip
+        if far:
+            constants, warps = tiles(count, n, 8, LANES)
+            far_kernel[(triton.cdiv(count, constants["PAIRS"]),)](
+                *pair, *weights, by_mean1, by_tril1, by_tril2, hard, count, float(scale), n,
+                **constants, **strides, REVERSE=reverse, num_warps=warps,
             )  # fmt: skip

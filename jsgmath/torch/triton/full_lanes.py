@@ -201,8 +201,8 @@ def _lane_pairs(
     root = lane_root(H, inverses, g2, N)
     kappa = lane_transpose_times(root, lane_times(root, delta, N), N)
     pivots1, pivots2 = _pivot_sums(t1, t2, k1, k2, N, MEAN_SIZE, DUAL)
-    trace1 += pivots1
-    trace2 += pivots2
+    trace1 = 0.5 * (trace1 + pivots1)
+    trace2 = 0.5 * (trace2 + pivots2)
     p = lane_transpose_times(W, kappa, N)
     s = lane_times(V, kappa, N)
     product = lane_times(W, p, N)

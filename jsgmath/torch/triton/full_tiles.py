@@ -31,7 +31,7 @@ from jsgmath.torch.triton.scalar import device
 
 # fmt: off
 @device
-def _tile_quotient(tril, by, mask, row, column, N: tl.constexpr, SIZE: tl.constexpr, FLOAT: tl.constexpr):
+def tile_quotient(tril, by, mask, row, column, N: tl.constexpr, SIZE: tl.constexpr, FLOAT: tl.constexpr):
     """``by^-1 tril`` from pointers to both, and its diagonal minus one, along the columns."""
     diagonal = tl.load(tril + column * (N + 1), mask=mask & (column < N), other=1.0).to(FLOAT)
     by_diagonal = tl.load(by + column * (N + 1), mask=mask & (column < N), other=1.0).to(FLOAT)
@@ -64,7 +64,7 @@ def _tile_solve(tril, mean1, mean2, mask, column, N: tl.constexpr, SIZE: tl.cons
 
 @device
 def _tile_factor(W, ratio, excess, g1, g2, row, column, N: tl.constexpr, DUAL: tl.constexpr, INVERSE: tl.constexpr):
-    """H below its diagonal, its diagonal, that of R^-1, and the sum over the pivots; `triton/full.py` explains how.
+    """H below its diagonal, its diagonal, that of R^-1, and half of the sum over the pivots; see `triton/full.py`.
 
     Without INVERSE, H is zero.
     """
@@ -101,7 +101,7 @@ def _tile_factor(W, ratio, excess, g1, g2, row, column, N: tl.constexpr, DUAL: t
     norm = tl.sqrt(k)
     inverses = 1.0 / norm
     total = (g2 * g2) * total + tl.sum(pivot_terms(g2 * x, k, DUAL), 2, keep_dims=True)
-    return H, -x / (1.0 + norm) * inverses, inverses, total
+    return H, -x / (1.0 + norm) * inverses, inverses, 0.5 * total
 
 
 @device
@@ -117,7 +117,7 @@ def _tile_transpose_solve(tril, right, mask, column, N: tl.constexpr, FLOAT: tl.
 
 
 @device
-def _times_transpose(x, y, SIZE: tl.constexpr):
+def times_transpose(x, y, SIZE: tl.constexpr):
     """``x y'``.  Large tiles are multiplied column by column, because tl.dot would need all of both in registers."""
     if SIZE * x.dtype.primitive_bitwidth > 16 * 32:
         column = tl.arange(0, SIZE)[None, None, :]
@@ -136,7 +136,7 @@ def _tile_gram(matrix, excess, on_diagonal):
     """``M M' - I`` for a triangular M with diagonal ``1 + excess``."""
     strict = tl.where(on_diagonal, 0.0, matrix)
     squares = tl.permute(tl.sum(strict * strict, 2, keep_dims=True), (0, 2, 1))
-    product = _times_transpose(matrix, matrix, matrix.shape[1])
+    product = times_transpose(matrix, matrix, matrix.shape[1])
     return tl.where(on_diagonal, excess * (2.0 + excess) + squares, product)
 
 
@@ -146,7 +146,7 @@ def _tile_ratio(H, diagonal, inverses, g2, on_diagonal):
     transpose = tl.permute(H, (0, 2, 1))
     part = transpose * inverses  # H_ij + g2 H_ii H_ij
     part = tl.where(on_diagonal, diagonal * (1.0 + inverses), part + tl.permute(part, (0, 2, 1)))
-    return -(part + g2 * _times_transpose(transpose, transpose, H.shape[1]))
+    return -(part + g2 * times_transpose(transpose, transpose, H.shape[1]))
 
 
 @device
@@ -170,9 +170,9 @@ def _tile_pairs(
     L2 = tril2 + at * (N * N)
 
     delta_ = _tile_solve(L2, mean1 + at * N, mean2 + at * N, mask, column, N, SIZE, FLOAT)
-    V, ratio, f = _tile_quotient(L2, L1, mask, row, column, N, SIZE, FLOAT)
+    V, ratio, f = tile_quotient(L2, L1, mask, row, column, N, SIZE, FLOAT)
     _, _, _, trace2 = _tile_factor(V, ratio, f, g2, g1, row, column, N, DUAL, DUAL)
-    W, ratio, e = _tile_quotient(L1, L2, mask, row, column, N, SIZE, FLOAT)
+    W, ratio, e = tile_quotient(L1, L2, mask, row, column, N, SIZE, FLOAT)
     H, diagonal, inverses, trace1 = _tile_factor(W, ratio, e, g1, g2, row, column, N, DUAL, True)
 
     delta = tl.permute(delta_, (0, 2, 1))
@@ -180,7 +180,7 @@ def _tile_pairs(
     half = tl.permute(inverses * delta_, (0, 2, 1)) + g2 * tl.sum(H * delta_, 2, keep_dims=True)
     kappa_ = inverses * tl.permute(half, (0, 2, 1)) + g2 * tl.sum(H * half, 1, keep_dims=True)
     if not DUAL:  # computed again, because the registers do not suffice to keep it
-        V, _, f = _tile_quotient(L2, L1, mask, row, column, N, SIZE, FLOAT)
+        V, _, f = tile_quotient(L2, L1, mask, row, column, N, SIZE, FLOAT)
     kappa = tl.permute(kappa_, (0, 2, 1))
     p_ = tl.sum(W * kappa, 1, keep_dims=True)
     zeta = mean_product(g1, g2, delta, kappa, tl.sum(W * p_, 2, keep_dims=True))
@@ -206,10 +206,10 @@ def _tile_pairs(
             inverse_K = tl.where(on_diagonal, diagonal, -g2 * Y)
             theta = tl.sum(inverse_K * zeta_, 2, keep_dims=True)
             phi = tl.sum(inverse_K * kappa_, 2, keep_dims=True)
-            Z = _times_transpose(Y, inverse_K, SIZE)
+            Z = times_transpose(Y, inverse_K, SIZE)
             a, b = matrix_from_mean(w1, w2, g1, g2)
             matrix = a * Y + b * Z
-            by_1 = _times_transpose(matrix, V, SIZE)
+            by_1 = times_transpose(matrix, V, SIZE)
             theta_ = tl.permute(theta, (0, 2, 1))
             phi_ = tl.permute(phi, (0, 2, 1))
             x0, x1, x2, y0, y1, y2 = outer_from_mean(
@@ -225,7 +225,7 @@ def _tile_pairs(
             a, b, c = matrix_to_mean(w1, w2, g1, g2)
             matrix = b * back + c * Y
             back_Y = tl.sum(tl.sum(back * Y, 2, keep_dims=True), 1, keep_dims=True)
-            by_1 = a * tl.where(on_diagonal, e - f, W) + _times_transpose(matrix, V, SIZE)
+            by_1 = a * tl.where(on_diagonal, e - f, W) + times_transpose(matrix, V, SIZE)
             X = _tile_gram(W, e, on_diagonal)
             matrix += a * X
             by_weight = weights_to_mean(
