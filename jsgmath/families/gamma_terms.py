@@ -84,7 +84,29 @@ def gamma_from_mean(a1, a2, d, b1, b2, cross, g1, g2, g, series, choose):
     return plus1, minus1, plus2, minus2
 
 
-def dirichlet_share(x, y, total_x, total_y, cross, g):
-    """A component's part of the divergence between the means; ``cross = y total_x - x total_y``."""
+def dirichlet_cross(near, a1, a2, d, total1, total2, total_d, choose):
+    """``a2 total1 - a1 total2``; where the totals are near, by the differences ``d`` and ``total_d``."""
+    return choose(near, total1 * d - total_d * a1, total1 * a2 - total2 * a1)
+
+
+def dirichlet_component(x, y, d, total_x, total_y, cross, g, series, choose):
+    """Whether a component is all but the total, and its ``plus, minus`` in ``KL(x||y)``, but for `bregman` if it is.
+
+    ``cross = y total_x - x total_y``.
+    """
     divisor = y * total_x
-    return y * g(-(cross / divisor), (x * total_y) / divisor)
+    share = y * g(-(cross / divisor), (x * total_y) / divisor)
+    plus, minus = bregman(x, y, d, g, series, choose)
+    largest = (2 * x > total_x) & (2 * y > total_y) & (x > 10) & (y > 10)
+    zero = 0 * plus
+    return largest, share + choose(largest, zero, plus), choose(largest, zero, minus)
+
+
+def dirichlet_total(some, x, y, d, cross, total_x, total_y, total_d, g, series, series_less, choose):
+    """``plus, minus`` of the total in ``KL(x||y)``, with the largest component if there is one that is all but the total.
+
+    Alone, the terms of both would all but cancel.
+    """
+    plus, minus = bregman(total_x, total_y, total_d, g, series, choose)
+    plus_less, minus_less = bregman_less(x, y, d, total_x, total_y, total_d, cross, g, series_less, choose)
+    return choose(some, plus_less, minus), choose(some, minus_less, plus)

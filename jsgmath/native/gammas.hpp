@@ -83,14 +83,14 @@ struct SeriesLess {
   }
 };
 
-// Bounds on the relative error of each of the terms that are added (verification/README.md, "Gamma and Dirichlet").
+// A bound on the error of every term that is added, relative to it (verification/README.md, "Gamma and Dirichlet").
 const double BOUND_TERM = 0x1p-77;
 INLINE Value bounded(Pair plus, Pair minus) { return {plus - minus, BOUND_TERM * (plus.high + minus.high)}; }
 INLINE Value bounded(const Weights &w, Four<Pair, Pair, Pair, Pair> kl) {
   return bounded(skew(w.w1, w.w2, kl.first, kl.third), skew(w.w1, w.w2, kl.second, kl.fourth));
 }
 
-// a b - c d for doubles, as if computed exactly and then rounded to a pair.
+// a b - c d, of doubles, accurate even if nearly all of it cancels.
 INLINE Pair determinant(Lanes a, Lanes b, Lanes c, Lanes d) {
   Pair first = two_product(a, b), second = two_product(c, d);
   Pair high = two_sum(first.high, -second.high), low = two_sum(first.low, -second.low), sum = two_sum(high.high, low.high);
@@ -98,42 +98,40 @@ INLINE Pair determinant(Lanes a, Lanes b, Lanes c, Lanes d) {
 }
 
 struct Gammas {
+  // By shapes, and rates or scales.
   template <int divergence>
   INLINE Value value(const Members &in, const Weights &w) {
-    const Lanes a1 = in(0), a2 = in(2), s1 = in(1), s2 = in(3);
-    Pair sound = exact(poison(moderate(a1) & moderate(a2) & moderate(s1) & moderate(s2)));
+    const Lanes a1 = in(0), s1 = in(1), a2 = in(2), s2 = in(3);
     const bool rate1 = in.batch.form1 == PLAIN, rate2 = in.batch.form2 == PLAIN;
-    Pair b1 = exact(rate1 ? s1 : s2), b2 = exact(rate1 ? s2 : s1), cross;
+    Truth sound = moderate(a1) & moderate(s1) & moderate(a2) & moderate(s2);
+    Pair b1, b2, cross;  // rates, both times the same number
     if (rate1 == rate2) {
+      b1 = exact(rate1 ? s1 : s2), b2 = exact(rate1 ? s2 : s1);
       cross = determinant(a1, b2.high, a2, b1.high);
-    } else {  // a rate times a scale
-      b1 = two_product(s1, s2), b2 = pair(1);
-      if (rate1) { Pair b = b1; b1 = b2, b2 = b; }
-      Pair first = b2 * a1, second = b1 * a2;
-      cross = difference(first, second);
-      sound = sound + poison((absolute(cross.high) > 0x1p-20 * first.high));
+    } else {
+      const Pair product = two_product(s1, s2);
+      b1 = rate1 ? product : pair(1), b2 = rate1 ? pair(1) : product;
+      const Pair first = b2 * a1;
+      cross = difference(first, b1 * a2);
+      sound &= absolute(cross.high) > 0x1p-20 * first.high;
     }
-    Pair x = exact(a1) + sound, y = exact(a2), d = two_sum(a2, -a1);
+    const Pair x = exact(a1 + poison(sound)), y = exact(a2), d = two_sum(a2, -a1);
+    const FineKernel g;
     if constexpr (divergence == DIRECT) {
-      auto [plus, minus] = gamma_term(x, y, d, b1, b2, cross, FineKernel{}, Series{}, Choose{});
+      auto [plus, minus] = gamma_term(x, y, d, b1, b2, cross, g, Series{}, Choose{});
       return bounded(plus, minus);
     } else if constexpr (divergence == TO_MEAN) {
-      return bounded(w, gamma_to_mean(x, y, d, b1, b2, cross, w.g1, w.g2, FineKernel{}, Series{}, Choose{}));
+      return bounded(w, gamma_to_mean(x, y, d, b1, b2, cross, w.g1, w.g2, g, Series{}, Choose{}));
     } else {
-      return bounded(w, gamma_from_mean(x, y, d, b1, b2, cross, w.g1, w.g2, FineKernel{}, Series{}, Choose{}));
+      return bounded(w, gamma_from_mean(x, y, d, b1, b2, cross, w.g1, w.g2, g, Series{}, Choose{}));
     }
   }
 };
 
-// Totals beyond LARGEST_TOTAL would magnify the errors of `cross`.
-const double LARGEST_TOTAL = 0x1p48;
+INLINE Pair normal(Pair a) { return fast_two_sum(a.high, a.low); }
 
 struct Dirichlets {
-  // The sums over the components of N1, N2 and of what N2's exceed N1's by.
-  struct Totals {
-    Pair a1 = {}, a2 = {}, d = {};
-  };
-  // What a component or a total is in the distributions x and y of KL(x||y).
+  // A component, or the total, of the two distributions of KL(x||y), and y - x.
   struct Numbers {
     Pair x, y, d;
   };
@@ -144,62 +142,59 @@ struct Dirichlets {
     Truth some = {};
 
     INLINE_MEMBER void add(Numbers of, Pair cross) {
-      auto [more, less] = bregman(of.x, of.y, of.d, FineKernel{}, Series{}, Choose{});
-      // If one component is nearly the total, its term nearly cancels that of the total.
-      Truth is = (of.x.high + of.x.high > total.x.high) & (of.y.high + of.y.high > total.y.high) & (of.x.high > 10) & (of.y.high > 10);
-      Choose choose;
-      plus = plus + dirichlet_share(of.x, of.y, total.x, total.y, cross, FineKernel{}) + choose(is, Pair{}, more);
-      minus = minus + choose(is, Pair{}, less);
+      auto [is, more, less] = dirichlet_component(of.x, of.y, of.d, total.x, total.y, cross, FineKernel{}, Series{}, Choose{});
+      const Choose choose;
+      plus = normal(plus + more), minus = normal(minus + less), some |= is;
       largest = {choose(is, of.x, largest.x), choose(is, of.y, largest.y), choose(is, of.d, largest.d)};
       cross_of_largest = choose(is, cross, cross_of_largest);
-      some |= is;
     }
     INLINE_MEMBER void finish() {
-      auto [less, more] = bregman(total.x, total.y, total.d, FineKernel{}, Series{}, Choose{});
-      auto [more1, less1] = bregman_less(largest.x, largest.y, largest.d, total.x, total.y, total.d, cross_of_largest, FineKernel{}, SeriesLess{}, Choose{});
-      Choose choose;
-      plus = plus + choose(some, more1, more), minus = minus + choose(some, less1, less);
+      auto [more, less] = dirichlet_total(some, largest.x, largest.y, largest.d, cross_of_largest, total.x, total.y, total.d,
+                                          FineKernel{}, Series{}, SeriesLess{}, Choose{});
+      plus = plus + more, minus = minus + less;
     }
   };
+  // The two distributions of each divergence.
+  template <int divergence>
+  INLINE Numbers numbers(const Weights &w, Pair own, Pair a1, Pair a2, Pair move) {
+    if constexpr (divergence == DIRECT) return {a1, a2, move};
+    const Pair mean = w.g1 * a1 + w.g2 * a2;
+    if constexpr (divergence == TO_MEAN) return {own, mean, move};
+    else return {mean, own, -move};
+  }
 
   template <int divergence>
   INLINE Value value(const Members &in, const Weights &w) {
     const int64_t k = in.batch.k;
-    Totals total;
+    Pair total1 = {}, total2 = {}, total_d = {};
     Truth sound = ~Truth{};
     for (int64_t i = 0; i < k; i++) {
-      Lanes a1 = in(0, i), a2 = in(2, i);
-      total.a1 = total.a1 + a1, total.a2 = total.a2 + a2, total.d = total.d + two_sum(a2, -a1);
+      const Lanes a1 = in(0, i), a2 = in(2, i);
+      total1 = normal(total1 + a1), total2 = normal(total2 + a2), total_d = normal(total_d + two_sum(a2, -a1));
       sound &= moderate(a1) & moderate(a2);
     }
-    sound &= (total.a1.high < LARGEST_TOTAL) & (total.a2.high < LARGEST_TOTAL);
-    const Truth near = absolute(total.d.high) < 0.5 * total.a1.high;
-    auto numbers = [&](Pair a1, Pair a2, Pair d, bool second) -> Numbers {
-      if (divergence == DIRECT) return {a1, a2, d};
-      Pair mean = w.g1 * a1 + w.g2 * a2, move = second ? -(w.g1 * d) : w.g2 * d, own = second ? a2 : a1;
-      if (divergence == TO_MEAN) return {own, mean, move};
-      return {mean, own, -move};
-    };
+    const Truth near = absolute(total_d.high) < 0.5 * total1.high;
+    const Pair g1 = w.g1, g2 = divergence == DIRECT ? pair(1) : w.g2;
     Sum one, two;
-    one.total = numbers(total.a1, total.a2, total.d, false), two.total = numbers(total.a1, total.a2, total.d, true);
+    one.total = numbers<divergence>(w, total1, total1, total2, g2 * total_d);
+    two.total = numbers<divergence>(w, total2, total1, total2, -(g1 * total_d));
     for (int64_t i = 0; i < k; i++) {
-      Lanes a1 = in(0, i), a2 = in(2, i);
-      Pair d = two_sum(a2, -a1);
-      // a2 A1 - a1 A2, by the differences where the totals are near.
-      Pair close = total.a1 * d - total.d * a1, apart = total.a1 * a2 - total.a2 * a1;
-      Pair cross = Choose{}(near, close, apart);
-      if (divergence == DIRECT) {
-        one.add(numbers(exact(a1), exact(a2), d, false), cross);
-      } else {
-        const bool to = divergence == TO_MEAN;
-        one.add(numbers(exact(a1), exact(a2), d, false), to ? w.g2 * cross : -(w.g2 * cross));
-        two.add(numbers(exact(a1), exact(a2), d, true), to ? -(w.g1 * cross) : w.g1 * cross);
-      }
+      const Lanes a1 = in(0, i), a2 = in(2, i);
+      const Pair x = exact(a1), y = exact(a2), d = two_sum(a2, -a1);
+      const Pair cross = dirichlet_cross(near, x, y, d, total1, total2, total_d, Choose{}), cross1 = g2 * cross, cross2 = g1 * cross;
+      one.add(numbers<divergence>(w, x, x, y, g2 * d), divergence == FROM_MEAN ? -cross1 : cross1);
+      if constexpr (divergence != DIRECT) two.add(numbers<divergence>(w, y, x, y, -(g1 * d)), divergence == FROM_MEAN ? cross2 : -cross2);
     }
     one.finish();
-    if (divergence == DIRECT) return bounded(one.plus + exact(poison(sound)), one.minus);
-    two.finish();
-    return bounded(skew(w.w1, w.w2, one.plus, two.plus) + exact(poison(sound)), skew(w.w1, w.w2, one.minus, two.minus));
+    if constexpr (divergence != DIRECT) {
+      two.finish();
+      one.plus = skew(w.w1, w.w2, one.plus, two.plus), one.minus = skew(w.w1, w.w2, one.minus, two.minus);
+    }
+    // The error of `cross` is multiplied by the root of the total.
+    const Lanes of_sum = double(k) * (0x1p-93 + 0x1p-95 * root(larger(total1.high, total2.high)));
+    Value found = bounded(one.plus + exact(poison(sound)), one.minus);
+    found.error += of_sum * (one.plus.high + one.minus.high);
+    return found;
   }
 };
 
