@@ -39,6 +39,7 @@ class Family(Distribution):
     The last ``event_dim`` axes are independent components of one distribution; a divergence sums over them.
     """
 
+    core_name: ClassVar[str] = ""
     parameter_axes: ClassVar[int] = 0
     """1 if a member has a vector of parameters, whose axis is the last of the parameter's array."""
 
@@ -212,6 +213,10 @@ class Family(Distribution):
     def skew(self, other: Self, alpha: Any, convention: Convention, dual: bool) -> Array:
         """JSG or JSG* between two batches of one class and library."""
         m, alpha = self.arithmetic, self.checked_weight(other, "alpha", alpha)
+        if self.library == "NumPy" and self.core_name:
+            from jsgmath.families.rounding import Divergence as Which, rounded_divergence
+            weight = np.asarray(alpha, np.float64).reshape(alpha.shape[: alpha.ndim - self.event_dim] if alpha.ndim else ())
+            return rounded_divergence(self, other, Which.FROM_MEAN if dual else Which.TO_MEAN, convention == "deasy", weight)
         arrays = [*self.parameters.values(), *other.parameters.values()]
         number = isinstance(alpha, float)
         divergence = Divergence(self, other, alpha if number else None, convention, dual)

@@ -86,8 +86,13 @@ class Exponential(Rated):
     Exponential(rate=[2.5, 3.0])
     """
 
+    core_name = "exponential"
+
     def __init__(self, rate: Any = None, *, scale: Any = None):
         super().__init__(rate, scale)
+
+    def for_core(self) -> tuple[int, list[Array]]:
+        return int("scale" in self.parameters), list(self.parameters.values())
 
     def direct(self, other: Self) -> Array | None:
         if not self.parameters.keys() == other.parameters.keys() == {"rate"}:

@@ -35,6 +35,7 @@ _sources = _beside("sources")
 HERE, LIBRARY = _sources.HERE, _sources.LIBRARY
 TRANSLATED = ["ratio", "split_g", "split_gs", "mean_weights", "shares", "to_mean", "from_mean", "skew", "to_mean_grad",
               "from_mean_grad", "to_mean_by_alpha", "from_mean_by_alpha"]  # fmt: skip
+FAMILIES = HERE.parent / "families" / "terms.py"  # translated whole, for the loops over families alone
 # The bounds need sums and products as they stand; the two others let the compiler make vectors of a choice.
 STRICT = ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 OPTIONS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", *STRICT]
@@ -72,13 +73,14 @@ def build(target: Path = HERE / LIBRARY, command: list[str] | None = None, machi
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         (work / "formula.hpp").write_text(formula_header())
+        (work / "terms.hpp").write_text(terms_header())
         (work / "constants.hpp").write_text(constants_header())
         (work / "sources.hpp").write_text(f'#define SOURCES "{_sources.sources()}"\n')
 
         tasks = [("interface", "interface.cpp", ["-DX86"] if sets is X86 else [])]
         tasks += [
             (f"{kind}_{name}", f"{kind}.cpp", [*options, f"-DNAME={kind}_{name}"])
-            for kind in ("full", "diagonal", "copy")
+            for kind in ("full", "families", "diagonal", "copy")
             for name, options in sets.items()
         ]
         tasks += [
@@ -119,13 +121,18 @@ def _run(command: list[str]) -> None:
 
 def formula_header() -> str:
     """The formula and the kernels as C++."""
-    found = {
-        node.name: node
-        for path in _sources.FORMULAS
-        for node in ast.parse(path.read_text()).body
-        if isinstance(node, ast.FunctionDef)
-    }
+    found = {node.name: node for path in _sources.FORMULAS for node in functions(path)}
     return _beside("translate").cpp(*(found[name] for name in TRANSLATED)) + "\n"
+
+
+def terms_header() -> str:
+    """The terms of the exponential families as C++."""
+    return _beside("translate").cpp(*functions(FAMILIES)) + "\n"
+
+
+def functions(path: Path) -> list[ast.FunctionDef]:
+    """The functions of a module."""
+    return [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)]
 
 
 def constants_header() -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 LIBRARY = {"win32": "core.dll", "darwin": "core.dylib"}.get(sys.platform, "core.so")
-FORMULAS = [HERE.parent / "formula.py", HERE.parent / "special.py"]
+FORMULAS = [HERE.parent / name for name in ("formula.py", "special.py", "families/terms.py")]
 
 
 def sources() -> str:
