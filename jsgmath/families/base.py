@@ -42,6 +42,8 @@ class Family(Distribution):
     core_name: ClassVar[str] = ""
     parameter_axes: ClassVar[int] = 0
     """1 if a member has a vector of parameters, whose axis is the last of the parameter's array."""
+    core_axes: ClassVar[int] = 0
+    """The same of the arrays that the core takes."""
 
     parameters: dict[str, Array]
     copies: Any = 1

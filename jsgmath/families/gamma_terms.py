@@ -5,12 +5,13 @@ it as ``plus, minus``, two sums of non-negative terms whose difference it is: th
 terms, relative to ``plus + minus``.
 
 The text uses only ``+ - * /``, comparisons and calls.  ``g(x, k)`` is ``x - log(k)`` for ``k = 1 + x`` [`special.py`],
-``choose(condition, x, y)`` chooses between two numbers, and ``series`` and ``series_less`` sum up what Stirling's series
-leaves beyond ``-log(x)/2`` (`stirling`, `stirling_less`).
+and ``choose(condition, x, y)`` chooses between two numbers.  ``series(1/x, 1/y)`` is the sum of `stirling`, and
+``series_less(1/x, 1/y, more_x, more_y)`` returns this sum and what it grows by with its arguments.  ``bregman`` and
+``bregman_less`` are `bregman_terms` and `bregman_less_terms` with all these functions.
 """
 
 
-def bregman(x, y, d, g, series, choose):
+def bregman_terms(x, y, d, g, series, choose):
     """``plus, minus`` of ``B_phi(y:x)``, where ``d = y - x``."""
     large = (x > 10) & (y > 10)
     far_x = choose(large, x, x + 10)
@@ -24,7 +25,7 @@ def bregman(x, y, d, g, series, choose):
     return rest + choose(large, far / 2, steps), choose(large, 0 * far, mixed + 19 * far / 2)
 
 
-def bregman_less(x, y, d, total_x, total_y, total_d, cross, g, series_less, choose):
+def bregman_less_terms(x, y, d, total_x, total_y, total_d, cross, g, series_less, choose):
     """``plus, minus`` of ``B_phi(y:x) - B_phi(total_y:total_x)``, from 10 on and for totals that are little larger.
 
     ``cross = y total_x - x total_y``.  By ``g(e) - g(e') = g(z) + z e'`` with ``1 + z = (1 + e)/(1 + e')``.
@@ -59,28 +60,28 @@ def stirling(x, y, total, weighted, plain, power, count, coefficient):
     return total, weighted, plain, power
 
 
-def gamma_term(x, y, d, rate_x, rate_y, cross, g, series, choose):
+def gamma_term(x, y, d, rate_x, rate_y, cross, g, bregman):
     """``plus, minus`` of ``KL(x||y)`` of gamma distributions, by shapes and rates; ``cross = x rate_y - y rate_x``."""
-    plus, minus = bregman(x, y, d, g, series, choose)
+    plus, minus = bregman(x, y, d)
     divisor = y * rate_x
     return plus + y * g(cross / divisor, (x * rate_y) / divisor), minus
 
 
-def gamma_to_mean(a1, a2, d, b1, b2, cross, g1, g2, g, series, choose):
+def gamma_to_mean(a1, a2, d, b1, b2, cross, g1, g2, g, bregman):
     """``plus, minus`` of ``KL(N1||G)`` and of ``KL(N2||G)``; ``d = a2 - a1`` and ``cross = a1 b2 - a2 b1``."""
     a = g1 * a1 + g2 * a2
     b = g1 * b1 + g2 * b2
-    plus1, minus1 = gamma_term(a1, a, g2 * d, b1, b, g2 * cross, g, series, choose)
-    plus2, minus2 = gamma_term(a2, a, -(g1 * d), b2, b, -(g1 * cross), g, series, choose)
+    plus1, minus1 = gamma_term(a1, a, g2 * d, b1, b, g2 * cross, g, bregman)
+    plus2, minus2 = gamma_term(a2, a, -(g1 * d), b2, b, -(g1 * cross), g, bregman)
     return plus1, minus1, plus2, minus2
 
 
-def gamma_from_mean(a1, a2, d, b1, b2, cross, g1, g2, g, series, choose):
+def gamma_from_mean(a1, a2, d, b1, b2, cross, g1, g2, g, bregman):
     """``plus, minus`` of ``KL(G||N1)`` and of ``KL(G||N2)``, with the arguments of `gamma_to_mean`."""
     a = g1 * a1 + g2 * a2
     b = g1 * b1 + g2 * b2
-    plus1, minus1 = gamma_term(a, a1, -(g2 * d), b, b1, -(g2 * cross), g, series, choose)
-    plus2, minus2 = gamma_term(a, a2, g1 * d, b, b2, g1 * cross, g, series, choose)
+    plus1, minus1 = gamma_term(a, a1, -(g2 * d), b, b1, -(g2 * cross), g, bregman)
+    plus2, minus2 = gamma_term(a, a2, g1 * d, b, b2, g1 * cross, g, bregman)
     return plus1, minus1, plus2, minus2
 
 
@@ -89,24 +90,24 @@ def dirichlet_cross(near, a1, a2, d, total1, total2, total_d, choose):
     return choose(near, total1 * d - total_d * a1, total1 * a2 - total2 * a1)
 
 
-def dirichlet_component(x, y, d, total_x, total_y, cross, g, series, choose):
+def dirichlet_component(x, y, d, total_x, total_y, cross, g, bregman, choose):
     """Whether a component is all but the total, and its ``plus, minus`` in ``KL(x||y)``, but for `bregman` if it is.
 
     ``cross = y total_x - x total_y``.
     """
     divisor = y * total_x
     share = y * g(-(cross / divisor), (x * total_y) / divisor)
-    plus, minus = bregman(x, y, d, g, series, choose)
+    plus, minus = bregman(x, y, d)
     largest = (2 * x > total_x) & (2 * y > total_y) & (x > 10) & (y > 10)
     zero = 0 * plus
     return largest, share + choose(largest, zero, plus), choose(largest, zero, minus)
 
 
-def dirichlet_total(some, x, y, d, cross, total_x, total_y, total_d, g, series, series_less, choose):
+def dirichlet_total(some, x, y, d, cross, total_x, total_y, total_d, bregman, bregman_less, choose):
     """``plus, minus`` of the total in ``KL(x||y)``, with the largest component if there is one that is all but the total.
 
     Alone, the terms of both would all but cancel.
     """
-    plus, minus = bregman(total_x, total_y, total_d, g, series, choose)
-    plus_less, minus_less = bregman_less(x, y, d, total_x, total_y, total_d, cross, g, series_less, choose)
+    plus, minus = bregman(total_x, total_y, total_d)
+    plus_less, minus_less = bregman_less(x, y, d, total_x, total_y, total_d, cross)
     return choose(some, plus_less, minus), choose(some, minus_less, plus)

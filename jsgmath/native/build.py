@@ -23,7 +23,11 @@ from types import ModuleType
 
 def _beside(name: str) -> ModuleType:
     """The module in the file of this name in this folder."""
-    spec = importlib.util.spec_from_file_location(f"_core_{name}", Path(__file__).with_name(f"{name}.py"))
+    return _module(Path(__file__).with_name(f"{name}.py"))
+
+
+def _module(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"_core_{path.stem}", path)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -35,7 +39,6 @@ _sources = _beside("sources")
 HERE, LIBRARY = _sources.HERE, _sources.LIBRARY
 TRANSLATED = ["ratio", "split_g", "split_gs", "mean_weights", "shares", "to_mean", "from_mean", "skew", "to_mean_grad",
               "from_mean_grad", "to_mean_by_alpha", "from_mean_by_alpha"]  # fmt: skip
-FAMILIES = HERE.parent / "families" / "terms.py"  # translated whole, for the loops over families alone
 # The bounds need sums and products as they stand; the two others let the compiler make vectors of a choice.
 STRICT = ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 OPTIONS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", *STRICT]
@@ -47,6 +50,8 @@ X86 = PLAIN | {
 
 # Terms of the series, first those whose coefficients are pairs; verification/README.md has what they leave out.
 TAIL_PAIRS, TAIL = 3, 11
+LONG_TAIL_PAIRS, LONG_TAIL = 6, 11  # where terms cancel
+STIRLING_PAIRS = 4  # the number of all terms is that of stirling.py
 EXP_PAIRS, EXP = 6, 10
 SHORT_TAIL, SHORT_EXP = 6, 8  # for results in floats
 CIRCLE = 10  # of sine and cosine, for noise
@@ -80,7 +85,7 @@ def build(target: Path = HERE / LIBRARY, command: list[str] | None = None, machi
         tasks = [("interface", "interface.cpp", ["-DX86"] if sets is X86 else [])]
         tasks += [
             (f"{kind}_{name}", f"{kind}.cpp", [*options, f"-DNAME={kind}_{name}"])
-            for kind in ("full", "families", "diagonal", "copy")
+            for kind in ("full", "families", "gamma", "diagonal", "copy")
             for name, options in sets.items()
         ]
         tasks += [
@@ -127,7 +132,7 @@ def formula_header() -> str:
 
 def terms_header() -> str:
     """The terms of the exponential families as C++."""
-    return _beside("translate").cpp(*functions(FAMILIES)) + "\n"
+    return _beside("translate").cpp(*(found for path in _sources.FAMILIES for found in functions(path))) + "\n"
 
 
 def functions(path: Path) -> list[ast.FunctionDef]:
@@ -138,11 +143,18 @@ def functions(path: Path) -> list[ast.FunctionDef]:
 def constants_header() -> str:
     """Coefficients of the series, the highest power first, and log(2)."""
     tail = [Fraction(2, 2 * k + 3) for k in range(TAIL_PAIRS + TAIL)]
+    long_tail = [Fraction(2, 2 * k + 3) for k in range(LONG_TAIL_PAIRS + LONG_TAIL)]
+    stirling = _module(_sources.STIRLING)
     exp = [Fraction(1, math.factorial(k + 2)) for k in range(EXP_PAIRS + EXP)]
     log2 = log_of_2()
     high = Fraction(math.floor(log2 * 2**42), 2**42)  # 42 digits: times 10 bits it is exact
     lines = ["#pragma once", '#include "pair.hpp"']
-    for name, series, pairs in (("TAIL", tail, TAIL_PAIRS), ("EXP", exp, EXP_PAIRS)):
+    for name, series, pairs in (
+        ("TAIL", tail, TAIL_PAIRS),
+        ("LONG_TAIL", long_tail, LONG_TAIL_PAIRS),
+        ("EXP", exp, EXP_PAIRS),
+        ("STIRLING", stirling.coefficients(stirling.TERMS), STIRLING_PAIRS),
+    ):
         lines += [f"const int {name}_PAIRS_COUNT = {pairs}, {name}_COUNT = {len(series) - pairs};"]
         lines += [f"constexpr Constant {name}_PAIRS[] = {{{', '.join(map(_pair, reversed(series[:pairs])))}}};"]
         lines += [f"constexpr double {name}[] = {{{', '.join(float(c).hex() for c in reversed(series[pairs:]))}}};"]

@@ -1,6 +1,6 @@
-// Gamma and Dirichlet distributions, by gamma_terms.py.
-#pragma once
-
+// Divergences of gamma and Dirichlet distributions in pairs of doubles, rounded once where the bound on their error allows it.
+//
+// The formulas are those of gamma_terms.py.  Compiled once for every instruction set, as the function NAME.
 #include "members.hpp"
 
 namespace {
@@ -59,10 +59,10 @@ INLINE Change<Lanes> high(Change<Pair> x) { return {x.value.high, x.less.high}; 
 
 // What Stirling's series leaves beyond -log(x)/2: the first coefficients in pairs, then in doubles.
 struct Leading {
-  INLINE_MEMBER Pair operator()(int n) const { return pair(STIRLING_PAIRS[n]); }
+  INLINE_MEMBER Pair operator()(int n) const { return pair(STIRLING_PAIRS[STIRLING_PAIRS_COUNT - 1 - n]); }
 };
 struct Further {
-  INLINE_MEMBER Lanes operator()(int n) const { return every(STIRLING[n]); }
+  INLINE_MEMBER Lanes operator()(int n) const { return every(STIRLING[STIRLING_COUNT - 1 - n]); }
 };
 INLINE Pair with_low(Pair a, Lanes b) { return a + b; }
 INLINE Change<Pair> with_low(Change<Pair> a, Change<Lanes> b) { return {a.value + b.value, a.less + b.less}; }
@@ -83,9 +83,27 @@ struct SeriesLess {
   }
 };
 
+// B_phi(y:x), and what it exceeds that of the totals by, as `plus, minus`.  They are compiled once.
+struct Bregman {
+  __attribute__((noinline)) static Two<Pair, Pair> of(const Pair &x, const Pair &y, const Pair &d) {
+    return bregman_terms(x, y, d, FineKernel{}, Series{}, Choose{});
+  }
+  INLINE_MEMBER Two<Pair, Pair> operator()(Pair x, Pair y, Pair d) const { return of(x, y, d); }
+};
+struct BregmanLess {
+  __attribute__((noinline)) static Two<Pair, Pair> of(const Pair &x, const Pair &y, const Pair &d, const Pair &total_x,
+                                                      const Pair &total_y, const Pair &total_d, const Pair &cross) {
+    return bregman_less_terms(x, y, d, total_x, total_y, total_d, cross, FineKernel{}, SeriesLess{}, Choose{});
+  }
+  INLINE_MEMBER Two<Pair, Pair> operator()(Pair x, Pair y, Pair d, Pair total_x, Pair total_y, Pair total_d, Pair cross) const {
+    return of(x, y, d, total_x, total_y, total_d, cross);
+  }
+};
+
 // A bound on the error of every term that is added, relative to it (verification/README.md, "Gamma and Dirichlet").
 const double BOUND_TERM = 0x1p-77;
-INLINE Value bounded(Pair plus, Pair minus) { return {plus - minus, BOUND_TERM * (plus.high + minus.high)}; }
+INLINE Pair normal(Pair a) { return fast_two_sum(a.high, a.low); }
+INLINE Value bounded(Pair plus, Pair minus) { return {normal(plus - minus), BOUND_TERM * (plus.high + minus.high)}; }
 INLINE Value bounded(const Weights &w, Four<Pair, Pair, Pair, Pair> kl) {
   return bounded(skew(w.w1, w.w2, kl.first, kl.third), skew(w.w1, w.w2, kl.second, kl.fourth));
 }
@@ -100,9 +118,9 @@ INLINE Pair determinant(Lanes a, Lanes b, Lanes c, Lanes d) {
 struct Gammas {
   // By shapes, and rates or scales.
   template <int divergence>
-  INLINE Value value(const Members &in, const Weights &w) {
+  INLINE_MEMBER static Value value(const Members &in, const Weights &w) {
     const Lanes a1 = in(0), s1 = in(1), a2 = in(2), s2 = in(3);
-    const bool rate1 = in.batch.form1 == PLAIN, rate2 = in.batch.form2 == PLAIN;
+    const bool rate1 = in.form1 == PLAIN, rate2 = in.form2 == PLAIN;
     Truth sound = moderate(a1) & moderate(s1) & moderate(a2) & moderate(s2);
     Pair b1, b2, cross;  // rates, both times the same number
     if (rate1 == rate2) {
@@ -118,17 +136,15 @@ struct Gammas {
     const Pair x = exact(a1 + poison(sound)), y = exact(a2), d = two_sum(a2, -a1);
     const FineKernel g;
     if constexpr (divergence == DIRECT) {
-      auto [plus, minus] = gamma_term(x, y, d, b1, b2, cross, g, Series{}, Choose{});
+      auto [plus, minus] = gamma_term(x, y, d, b1, b2, cross, g, Bregman{});
       return bounded(plus, minus);
     } else if constexpr (divergence == TO_MEAN) {
-      return bounded(w, gamma_to_mean(x, y, d, b1, b2, cross, w.g1, w.g2, g, Series{}, Choose{}));
+      return bounded(w, gamma_to_mean(x, y, d, b1, b2, cross, w.g1, w.g2, g, Bregman{}));
     } else {
-      return bounded(w, gamma_from_mean(x, y, d, b1, b2, cross, w.g1, w.g2, g, Series{}, Choose{}));
+      return bounded(w, gamma_from_mean(x, y, d, b1, b2, cross, w.g1, w.g2, g, Bregman{}));
     }
   }
 };
-
-INLINE Pair normal(Pair a) { return fast_two_sum(a.high, a.low); }
 
 struct Dirichlets {
   // A component, or the total, of the two distributions of KL(x||y), and y - x.
@@ -142,7 +158,7 @@ struct Dirichlets {
     Truth some = {};
 
     INLINE_MEMBER void add(Numbers of, Pair cross) {
-      auto [is, more, less] = dirichlet_component(of.x, of.y, of.d, total.x, total.y, cross, FineKernel{}, Series{}, Choose{});
+      auto [is, more, less] = dirichlet_component(of.x, of.y, of.d, total.x, total.y, cross, FineKernel{}, Bregman{}, Choose{});
       const Choose choose;
       plus = normal(plus + more), minus = normal(minus + less), some |= is;
       largest = {choose(is, of.x, largest.x), choose(is, of.y, largest.y), choose(is, of.d, largest.d)};
@@ -150,13 +166,13 @@ struct Dirichlets {
     }
     INLINE_MEMBER void finish() {
       auto [more, less] = dirichlet_total(some, largest.x, largest.y, largest.d, cross_of_largest, total.x, total.y, total.d,
-                                          FineKernel{}, Series{}, SeriesLess{}, Choose{});
+                                          Bregman{}, BregmanLess{}, Choose{});
       plus = plus + more, minus = minus + less;
     }
   };
   // The two distributions of each divergence.
   template <int divergence>
-  INLINE Numbers numbers(const Weights &w, Pair own, Pair a1, Pair a2, Pair move) {
+  INLINE_MEMBER static Numbers numbers(const Weights &w, Pair own, Pair a1, Pair a2, Pair move) {
     if constexpr (divergence == DIRECT) return {a1, a2, move};
     const Pair mean = w.g1 * a1 + w.g2 * a2;
     if constexpr (divergence == TO_MEAN) return {own, mean, move};
@@ -164,8 +180,8 @@ struct Dirichlets {
   }
 
   template <int divergence>
-  INLINE Value value(const Members &in, const Weights &w) {
-    const int64_t k = in.batch.k;
+  INLINE_MEMBER static Value value(const Members &in, const Weights &w) {
+    const int64_t k = in.k;
     Pair total1 = {}, total2 = {}, total_d = {};
     Truth sound = ~Truth{};
     for (int64_t i = 0; i < k; i++) {
@@ -199,3 +215,7 @@ struct Dirichlets {
 };
 
 }  // namespace
+
+extern "C" int64_t NAME(const FamilyBatch &batch, int64_t first, int64_t last) {
+  return batch.family == GAMMA ? evaluated<Gammas>(batch, first, last) : evaluated<Dirichlets>(batch, first, last);
+}
