@@ -91,9 +91,6 @@ class Exponential(Rated):
     def __init__(self, rate: Any = None, *, scale: Any = None):
         super().__init__(rate, scale)
 
-    def for_core(self) -> tuple[int, list[Array]]:
-        return int("scale" in self.parameters), list(self.parameters.values())
-
     def direct(self, other: Self) -> Array | None:
         if not self.parameters.keys() == other.parameters.keys() == {"rate"}:
             return None
