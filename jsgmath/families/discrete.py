@@ -249,6 +249,7 @@ class Categorical(Discrete):
     Categorical(probs=[0.5, 0.0, 0.5])
     """
 
+    core_name = "categorical"
     parameter_axes = 1
 
     def __init__(self, probs: Any = None, *, logits: Any = None):
@@ -336,6 +337,8 @@ class Bernoulli(Discrete):
     >>> Bernoulli(logits=[1.0, 2.0]).geometric_mean(Bernoulli(logits=-2.0), 0.25)
     Bernoulli(logits=[0.25, 1.0])
     """
+
+    core_name = "bernoulli"
 
     def __init__(self, probs: Any = None, *, logits: Any = None):
         super().__init__(probs, logits)

@@ -33,6 +33,8 @@ class Geometric(Family):
     Geometric(probs=0.875)
     """
 
+    core_name = "geometric"
+
     def __init__(self, probs: Any = None, *, logits: Any = None):
         super().__init__(**one_of(self, probs=probs, logits=logits))
         self.check("probs", "in (0, 1]", lambda x: (x > 0) & (x <= 1))

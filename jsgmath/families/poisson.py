@@ -31,6 +31,8 @@ class Poisson(Family):
     Poisson(rate=[4.0, 3.0])
     """
 
+    core_name = "poisson"
+
     def __init__(self, rate: Any):
         super().__init__(rate=rate)
         self.check("rate", "non-negative and finite", lambda x: (x >= 0) & (x < float("inf")))

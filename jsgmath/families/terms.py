@@ -55,9 +55,28 @@ def poisson_from_mean(l1, l2, g1, g2, difference, log, growth):
     return mean * h1, mean * h2
 
 
-def log_odds(x1, x2, expm1_difference):
-    """What log-odds x1 and x2 amount to for the functions below: ``p1, q1, p2, q2, p1 - p2``."""
-    return x1, x2, expm1_difference
+def of_probabilities(p1, p2, difference):
+    """``p1, q1, p2, q2, p1 - p2`` with ``q = 1 - p``."""
+    return p1, 1.0 - p1, p2, 1.0 - p2, difference(p1, p2)
+
+
+def of_log_odds(x1, x2, growth):
+    """The same of probabilities whose log-odds are x1 and x2."""
+    odds1, _, _ = growth(x1)
+    odds2, _, _ = growth(x2)
+    _, v, _ = growth(x2 - x1)
+    q1 = 1.0 / (1.0 + odds1)
+    q2 = 1.0 / (1.0 + odds2)
+    p1 = odds1 * q1
+    return p1, q1, odds2 * q2, q2, -(p1 * q2 * v)
+
+
+def of_both(p1, x2, difference, growth):
+    """The same of a probability and log-odds; the difference of close ones is not accurate."""
+    odds2, _, _ = growth(x2)
+    q2 = 1.0 / (1.0 + odds2)
+    p2 = odds2 * q2
+    return p1, 1.0 - p1, p2, q2, difference(p1, p2)
 
 
 def geometric_direct(p1, q1, p2, q2, d, g):
@@ -108,6 +127,12 @@ def bernoulli_from(p, q, s, g, growth):
     k, v, _ = growth(s)
     z = q + p * k
     return (p * k * g(-(q * v / k), z / k) + q * g(p * v, z)) / z
+
+
+def log_odds_between(p1, q1, p2, q2, d, log):
+    """What the log-odds of N2 exceed those of N1 by."""
+    odds = p1 * q2
+    return log(-(d / odds), p2 * q1 / odds)
 
 
 def bernoulli_to_mean(p1, q1, p2, q2, t, g1, g2, g, growth):

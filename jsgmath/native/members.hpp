@@ -1,6 +1,7 @@
 // The loop over a batch of exponential families, for the divergence of one component as a function of its parameters.
 #pragma once
 
+#include <memory>
 #include <utility>
 
 #include "families.hpp"
@@ -17,6 +18,8 @@ INLINE Truth moderate(Lanes x) { return between(x, 1 / LARGEST, LARGEST); }
 const double BOUND = 0x1p-70, BOUND_SUM = 0x1p-102;
 
 INLINE Pair exact(Lanes x) { return {x, Lanes{}}; }
+INLINE Pair operator+(double a, Pair b) { return b + every(a); }
+INLINE Pair operator-(double a, Pair b) { return pair(a) - b; }
 
 #include "terms.hpp"
 
@@ -56,6 +59,7 @@ struct Members {
   const double *at[4];
   int64_t across[4], k, valid;
   int32_t form1, form2;
+  Pair *memory;  // for so many numbers: three times k
 
   template <size_t... lane>
   INLINE_MEMBER static Lanes gathered(const double *at, int64_t across, std::index_sequence<lane...>) {
@@ -78,7 +82,7 @@ struct Members {
     return gathered(from, across[which], std::make_index_sequence<LANES>{});
   }
   INLINE_MEMBER Members exchanged() const {
-    return {{at[2], at[3], at[0], at[1]}, {across[2], across[3], across[0], across[1]}, k, valid, form2, form1};
+    return {{at[2], at[3], at[0], at[1]}, {across[2], across[3], across[0], across[1]}, k, valid, form2, form1, memory};
   }
 };
 
@@ -123,13 +127,14 @@ INLINE Value value_of(const Members &in, const Weights &w) {
 template <class Kind, int divergence>
 int64_t evaluated(const FamilyBatch &b, int64_t first, int64_t last) {
   const bool columns = b.n >= LANES;
+  const std::unique_ptr<Pair[]> memory{new Pair[3 * b.k]};
   int64_t open = 0;
   for (int64_t row = first, count; row < last; row += count) {
     count = columns ? 1 : last - row < LANES ? last - row : LANES;
     const Weights w = weights(lanes_from(b.alpha + row * b.alpha_stride, columns ? 0 : b.alpha_stride, count), b.reversed);
     Value sum = {};
     for (int64_t j = 0, step = columns ? LANES : 1; j < b.n; j += step) {
-      Members in = {{}, {}, b.k, columns ? (b.n - j < LANES ? b.n - j : LANES) : count, b.form1, b.form2};
+      Members in = {{}, {}, b.k, columns ? (b.n - j < LANES ? b.n - j : LANES) : count, b.form1, b.form2, memory.get()};
       for (int which = 0; which < 4; which++) {
         in.at[which] = b.parameters[which] + row * b.strides[which] + j * b.k;
         in.across[which] = columns ? b.k : b.strides[which];
