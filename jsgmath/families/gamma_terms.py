@@ -5,9 +5,10 @@ it as ``plus, minus``, two sums of non-negative terms whose difference it is: th
 terms, relative to ``plus + minus``.
 
 The text uses only ``+ - * /``, comparisons and calls.  ``g(x, k)`` is ``x - log(k)`` for ``k = 1 + x`` [`special.py`],
-and ``choose(condition, x, y)`` chooses between two numbers.  ``series(1/x, 1/y)`` is the sum of `stirling`, and
-``series_less(1/x, 1/y, more_x, more_y)`` returns this sum and what it grows by with its arguments.  ``bregman`` and
-``bregman_less`` are `bregman_terms` and `bregman_less_terms` with all these functions.
+``difference(x, y)`` is ``x - y``, accurate even if nearly all of it cancels, and ``choose(condition, x, y)`` chooses
+between two numbers.  ``series(1/x, 1/y)`` is the sum of `stirling`, and ``series_less(1/x, 1/y, more_x, more_y)``
+returns this sum and what it grows by with its arguments.  ``bregman`` and ``bregman_less`` are `bregman_terms` and
+`bregman_less_terms` with all these functions.
 """
 
 
@@ -25,20 +26,20 @@ def bregman_terms(x, y, d, g, series, choose):
     return rest + choose(large, far / 2, steps), choose(large, 0 * far, mixed + 19 * far / 2)
 
 
-def bregman_less_terms(x, y, d, total_x, total_y, total_d, cross, g, series_less, choose):
+def bregman_less_terms(x, y, d, total_x, total_y, total_d, cross, difference, g, series_less, choose):
     """``plus, minus`` of ``B_phi(y:x) - B_phi(total_y:total_x)``, from 10 on and for totals that are little larger.
 
     ``cross = y total_x - x total_y``.  By ``g(e) - g(e') = g(z) + z e'`` with ``1 + z = (1 + e)/(1 + e')``.
     """
-    more_x = total_x - x
-    more_y = total_y - y
+    more_x = difference(total_x, x)
+    more_y = difference(total_y, y)
     z = cross / (x * total_y)
     first = g(z, (y * total_x) / (x * total_y)) / 2
     second = z * (total_d / total_x) / 2
     sum, sum_less = series_less(1 / total_x, 1 / total_y, more_x / (x * total_x), more_y / (y * total_y))
     share = more_y / total_y + (more_x / total_x) * (y / total_y)
     third = (d / x) * (d / y) * (sum_less + share * sum)
-    fourth = (d - total_d) * (d + total_d) / (total_x * total_y) * sum
+    fourth = difference(d, total_d) * (d + total_d) / (total_x * total_y) * sum
     zero = 0 * first
     plus = first + third + choose(second > zero, second, zero) + choose(fourth > zero, fourth, zero)
     return plus, choose(second > zero, zero, -second) + choose(fourth > zero, zero, -fourth)
@@ -85,9 +86,9 @@ def gamma_from_mean(a1, a2, d, b1, b2, cross, g1, g2, g, bregman):
     return plus1, minus1, plus2, minus2
 
 
-def dirichlet_cross(near, a1, a2, d, total1, total2, total_d, choose):
+def dirichlet_cross(near, a1, a2, d, total1, total2, total_d, difference, choose):
     """``a2 total1 - a1 total2``; where the totals are near, by the differences ``d`` and ``total_d``."""
-    return choose(near, total1 * d - total_d * a1, total1 * a2 - total2 * a1)
+    return difference(choose(near, total1 * d, total1 * a2), choose(near, total_d, total2) * a1)
 
 
 def dirichlet_component(x, y, d, total_x, total_y, cross, g, bregman, choose):

@@ -6,7 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import cache
 
-from jsgmath.families.nearest import UPWARD, Ball, Definition, Member, Numbers, TooWide, ball, total
+from jsgmath.families.nearest import UPWARD, Ball, Member, Numbers, Regular, TooWide, ball, total
 from jsgmath.families.stirling import coefficients
 
 HALF = Decimal("0.5")
@@ -56,17 +56,17 @@ def log_gamma(x: Ball) -> tuple[Ball, Ball]:
     return Ball(value, UPWARD.add(own, unit * size)), Ball(slope, UPWARD.add(own_slope, unit * slope_size))
 
 
-class Gammas(Definition):
+class Gammas(Regular):
     """A shape a and a rate b: ``theta = a, -b``, ``F = log Gamma(a) - a log b``, ``eta = psi(a) - log b, a/b``."""
 
     def equal(self, form1: int, x: Numbers, form2: int, y: Numbers) -> bool:
         return x == y if form1 == form2 else x[0] == y[0] and Fraction(x[1]) * Fraction(y[1]) == 1
 
-    def members(self, form1: int, x: Numbers, form2: int, y: Numbers) -> tuple[list[Ball], list[Ball]]:
-        return self.theta(form1, *x), self.theta(form2, *y)
+    def members(self, form1: int, x: Numbers, form2: int, y: Numbers) -> tuple[Member, Member]:
+        return self.member(form1, *x), self.member(form2, *y)
 
-    def theta(self, form: int, a: float, b: float) -> list[Ball]:
-        return [ball(a), -ball(b) if form == 0 else -(ball(1) / ball(b))]
+    def member(self, form: int, a: float, b: float) -> Member:
+        return self.of([ball(a), -ball(b) if form == 0 else -(ball(1) / ball(b))])
 
     def of(self, theta: list[Ball]) -> Member:
         a, b = theta[0], -theta[1]
@@ -74,14 +74,15 @@ class Gammas(Definition):
         return Member(theta, value - a * log, [slope - log, a / b])
 
 
-class Dirichlets(Definition):
+class Dirichlets(Regular):
     """The concentration a, with total A: ``theta = a``, ``F = sum log Gamma(a_i) - log Gamma(A)``."""
 
     def equal(self, form1: int, x: Numbers, form2: int, y: Numbers) -> bool:
         return x == y
 
-    def members(self, form1: int, x: Numbers, form2: int, y: Numbers) -> tuple[list[Ball], list[Ball]]:
-        return [ball(a) for a in x], [ball(a) for a in y]
+    def members(self, form1: int, x: Numbers, form2: int, y: Numbers) -> tuple[Member, Member]:
+        first, second = (self.of([ball(a) for a in z]) for z in (x, y))
+        return first, second
 
     def of(self, theta: list[Ball]) -> Member:
         value, slope = log_gamma(total(theta))

@@ -93,7 +93,7 @@ struct Bregman {
 struct BregmanLess {
   __attribute__((noinline)) static Two<Pair, Pair> of(const Pair &x, const Pair &y, const Pair &d, const Pair &total_x,
                                                       const Pair &total_y, const Pair &total_d, const Pair &cross) {
-    return bregman_less_terms(x, y, d, total_x, total_y, total_d, cross, FineKernel{}, SeriesLess{}, Choose{});
+    return bregman_less_terms(x, y, d, total_x, total_y, total_d, cross, Difference{}, FineKernel{}, SeriesLess{}, Choose{});
   }
   INLINE_MEMBER Two<Pair, Pair> operator()(Pair x, Pair y, Pair d, Pair total_x, Pair total_y, Pair total_d, Pair cross) const {
     return of(x, y, d, total_x, total_y, total_d, cross);
@@ -197,7 +197,7 @@ struct Dirichlets {
     for (int64_t i = 0; i < k; i++) {
       const Lanes a1 = in(0, i), a2 = in(2, i);
       const Pair x = exact(a1), y = exact(a2), d = two_sum(a2, -a1);
-      const Pair cross = dirichlet_cross(near, x, y, d, total1, total2, total_d, Choose{}), cross1 = g2 * cross, cross2 = g1 * cross;
+      const Pair cross = dirichlet_cross(near, x, y, d, total1, total2, total_d, Difference{}, Choose{}), cross1 = g2 * cross, cross2 = g1 * cross;
       one.add(numbers<divergence>(w, x, x, y, g2 * d), divergence == FROM_MEAN ? -cross1 : cross1);
       if constexpr (divergence != DIRECT) two.add(numbers<divergence>(w, y, x, y, -(g1 * d)), divergence == FROM_MEAN ? cross2 : -cross2);
     }
