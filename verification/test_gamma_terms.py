@@ -148,7 +148,7 @@ def bregman(x, y, d):
 
 
 def bregman_less(*numbers):
-    return gamma_terms.bregman_less_terms(*numbers, difference, g, series_less, choose)
+    return gamma_terms.bregman_less_terms(*numbers, g, series_less, choose)
 
 
 def exact(x):
@@ -218,8 +218,8 @@ def dirichlet(a1, a2, w2, to_mean):
         mean, move = g1 * x + g2 * y, g2 * d
         return (x, mean, move) if to_mean else (mean, x, -move)
 
-    total, largest = numbers(total1, total2, total_d), (exact(1), exact(1), exact(0), exact(0))
-    some = False
+    total, largest = numbers(total1, total2, total_d), (exact(1), exact(1), exact(0))
+    some, others = False, [(exact(0), exact(0), exact(0))]
     for x, y, d in each:
         cross = g2 * gamma_terms.dirichlet_cross(near, x, y, d, total1, total2, total_d, difference, choose)
         of = numbers(x, y, d)
@@ -227,8 +227,12 @@ def dirichlet(a1, a2, w2, to_mean):
         is_largest, *parts = gamma_terms.dirichlet_component(*of, *total[:2], cross, g, bregman, choose)
         found.append(parts)
         if is_largest:
-            some, largest = True, (*of, cross)
-    found.append(gamma_terms.dirichlet_total(some, *largest, *total, bregman, bregman_less, choose))
+            some, largest = True, of
+        else:
+            others.append(of)
+    more = (normal(numbers) for numbers in zip(*others, strict=True))
+    functions = difference, g, bregman, bregman_less, choose
+    found.append(gamma_terms.dirichlet_total(some, *largest, *more, *total, *functions))
     return tuple(normal(parts) for parts in zip(*found, strict=True))
 
 

@@ -26,20 +26,19 @@ def bregman_terms(x, y, d, g, series, choose):
     return rest + choose(large, far / 2, steps), choose(large, 0 * far, mixed + 19 * far / 2)
 
 
-def bregman_less_terms(x, y, d, total_x, total_y, total_d, cross, difference, g, series_less, choose):
-    """``plus, minus`` of ``B_phi(y:x) - B_phi(total_y:total_x)``, from 10 on and for totals that are little larger.
+def bregman_less_terms(x, y, d, more_x, more_y, more_d, total_x, total_y, total_d, cross, g, series_less, choose):
+    """``plus, minus`` of ``B_phi(y:x) - B_phi(total_y:total_x)``, from 10 on, for totals of at most twice x and y.
 
-    ``cross = y total_x - x total_y``.  By ``g(e) - g(e') = g(z) + z e'`` with ``1 + z = (1 + e)/(1 + e')``.
+    The totals exceed x, y and d by ``more_x``, ``more_y`` and ``more_d``, and ``cross = y more_x - x more_y``.  By
+    ``g(e) - g(e') = g(z) + z e'`` with ``1 + z = (1 + e)/(1 + e')``.
     """
-    more_x = difference(total_x, x)
-    more_y = difference(total_y, y)
     z = cross / (x * total_y)
     first = g(z, (y * total_x) / (x * total_y)) / 2
     second = z * (total_d / total_x) / 2
     sum, sum_less = series_less(1 / total_x, 1 / total_y, more_x / (x * total_x), more_y / (y * total_y))
     share = more_y / total_y + (more_x / total_x) * (y / total_y)
     third = (d / x) * (d / y) * (sum_less + share * sum)
-    fourth = difference(d, total_d) * (d + total_d) / (total_x * total_y) * sum
+    fourth = -(more_d * (d + total_d) / (total_x * total_y) * sum)
     zero = 0 * first
     plus = first + third + choose(second > zero, second, zero) + choose(fourth > zero, fourth, zero)
     return plus, choose(second > zero, zero, -second) + choose(fourth > zero, zero, -fourth)
@@ -92,23 +91,29 @@ def dirichlet_cross(near, a1, a2, d, total1, total2, total_d, difference, choose
 
 
 def dirichlet_component(x, y, d, total_x, total_y, cross, g, bregman, choose):
-    """Whether a component is all but the total, and its ``plus, minus`` in ``KL(x||y)``, but for `bregman` if it is.
+    """Whether a component is all but the total, or else its ``plus, minus`` in ``KL(x||y)``.
 
     ``cross = y total_x - x total_y``.
     """
     divisor = y * total_x
-    share = y * g(-(cross / divisor), (x * total_y) / divisor)
     plus, minus = bregman(x, y, d)
+    plus = plus + y * g(-(cross / divisor), (x * total_y) / divisor)
     largest = (2 * x > total_x) & (2 * y > total_y) & (x > 10) & (y > 10)
     zero = 0 * plus
-    return largest, share + choose(largest, zero, plus), choose(largest, zero, minus)
+    return largest, choose(largest, zero, plus), choose(largest, zero, minus)
 
 
-def dirichlet_total(some, x, y, d, cross, total_x, total_y, total_d, bregman, bregman_less, choose):
-    """``plus, minus`` of the total in ``KL(x||y)``, with the largest component if there is one that is all but the total.
+def dirichlet_total(
+    some, x, y, d, more_x, more_y, more_d, total_x, total_y, total_d, difference, g, bregman, bregman_less, choose
+):
+    """``plus, minus`` of the total in ``KL(x||y)``, with the component that is all but the total, if there is one.
 
-    Alone, the terms of both would all but cancel.
+    Alone, the terms of both would all but cancel.  ``more_x, more_y, more_d`` are the sums of the other components.
     """
     plus, minus = bregman(total_x, total_y, total_d)
-    plus_less, minus_less = bregman_less(x, y, d, total_x, total_y, total_d, cross)
-    return choose(some, plus_less, minus), choose(some, minus_less, plus)
+    near = (x > 2 * d) & (x > -(2 * d))
+    cross = difference(choose(near, d, y) * more_x, choose(near, more_d, more_y) * x)
+    divisor = y * total_x
+    share = y * g(-(cross / divisor), (x * total_y) / divisor)
+    plus_less, minus_less = bregman_less(x, y, d, more_x, more_y, more_d, total_x, total_y, total_d, cross)
+    return choose(some, share + plus_less, minus), choose(some, minus_less, plus)

@@ -91,12 +91,13 @@ struct Bregman {
   INLINE_MEMBER Two<Pair, Pair> operator()(Pair x, Pair y, Pair d) const { return of(x, y, d); }
 };
 struct BregmanLess {
-  __attribute__((noinline)) static Two<Pair, Pair> of(const Pair &x, const Pair &y, const Pair &d, const Pair &total_x,
-                                                      const Pair &total_y, const Pair &total_d, const Pair &cross) {
-    return bregman_less_terms(x, y, d, total_x, total_y, total_d, cross, Difference{}, FineKernel{}, SeriesLess{}, Choose{});
+  template <class... Pairs>
+  __attribute__((noinline)) static Two<Pair, Pair> of(const Pairs &...numbers) {
+    return bregman_less_terms(numbers..., FineKernel{}, SeriesLess{}, Choose{});
   }
-  INLINE_MEMBER Two<Pair, Pair> operator()(Pair x, Pair y, Pair d, Pair total_x, Pair total_y, Pair total_d, Pair cross) const {
-    return of(x, y, d, total_x, total_y, total_d, cross);
+  template <class... Pairs>
+  INLINE_MEMBER Two<Pair, Pair> operator()(Pairs... numbers) const {
+    return of(numbers...);
   }
 };
 
@@ -153,8 +154,8 @@ struct Dirichlets {
   };
   // KL(x||y), added up by components.
   struct Sum {
-    Numbers total, largest = {pair(1), pair(1), {}};
-    Pair plus = {}, minus = {}, cross_of_largest = {};
+    Numbers total, largest = {pair(1), pair(1), {}}, others = {};
+    Pair plus = {}, minus = {};
     Truth some = {};
 
     INLINE_MEMBER void add(Numbers of, Pair cross) {
@@ -162,11 +163,12 @@ struct Dirichlets {
       const Choose choose;
       plus = normal(plus + more), minus = normal(minus + less), some |= is;
       largest = {choose(is, of.x, largest.x), choose(is, of.y, largest.y), choose(is, of.d, largest.d)};
-      cross_of_largest = choose(is, cross, cross_of_largest);
+      others = {normal(others.x + choose(is, {}, of.x)), normal(others.y + choose(is, {}, of.y)),
+                normal(others.d + choose(is, {}, of.d))};
     }
     INLINE_MEMBER void finish() {
-      auto [more, less] = dirichlet_total(some, largest.x, largest.y, largest.d, cross_of_largest, total.x, total.y, total.d,
-                                          Bregman{}, BregmanLess{}, Choose{});
+      auto [more, less] = dirichlet_total(some, largest.x, largest.y, largest.d, others.x, others.y, others.d, total.x, total.y,
+                                          total.d, Difference{}, FineKernel{}, Bregman{}, BregmanLess{}, Choose{});
       plus = plus + more, minus = minus + less;
     }
   };
