@@ -154,9 +154,7 @@ class Definition(ABC):
         """A ball around the divergence of two members that differ, or infinity."""
 
 
-def of_pair(
-    definition: Definition, case: Case, forms: tuple[int, int], x: Numbers, y: Numbers
-) -> Ball | float:
+def of_pair(definition: Definition, case: Case, forms: tuple[int, int], x: Numbers, y: Numbers) -> Ball | float:
     """A ball around the divergence of two members, or a float if it is 0 or infinite."""
     at_end = (case.w1, case.w2) == (case.g1, case.g2) and 0 in (case.w1, case.w2)
     if at_end or definition.equal(forms[0], x, forms[1], y):
@@ -413,7 +411,9 @@ def nearest(
         if lower == upper:
             return lower
     if math.isnan(lower):
-        raise ArithmeticError(f"{DIGITS[-1]} digits do not suffice for the divergence; change a parameter by a rounding")
+        raise ArithmeticError(
+            f"{DIGITS[-1]} digits do not suffice for the divergence; change a parameter by a rounding"
+        )
     # The truth is a tie, or as near to one as 1600 digits tell.
     return rounded((Fraction(lower) + Fraction(upper)) / 2, single)
 

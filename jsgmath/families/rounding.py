@@ -13,6 +13,7 @@ import numpy as np
 
 from jsgmath import native
 from jsgmath.checks import common_shape
+from jsgmath.families import pairs
 from jsgmath.families.nearest import DEFINITIONS, Component, nearest
 
 if TYPE_CHECKING:
@@ -72,13 +73,10 @@ def rounded_divergence(
 ) -> Any:
     """The nearest floats, in the common type of all parameters; alpha has no axes for the components."""
     batch, dtype = batch_of(first, second, divergence, reverse, alpha)
-    if native.CORE is not None:
-        values, left = native.families(*batch)
-    else:
-        values, left = np.full(batch.shape, np.nan), math.prod(batch.shape)
+    values, left = (pairs.families if native.CORE is None else native.families)(*batch)
     if left:
         decide(batch, values)
-    return values.astype(dtype)[()]
+    return values.astype(dtype, copy=False)[()]
 
 
 def decide(batch: Batch, values: np.ndarray) -> None:
@@ -91,7 +89,9 @@ def decide(batch: Batch, values: np.ndarray) -> None:
     for i in map(tuple, np.argwhere(np.isnan(values))):
         numbers = [x[i].reshape(n, size).tolist() for x in arrays]
         factors = copies[i].reshape(n).tolist()
-        members = [[tuple(sum((x[j] for x in part), [])) for j in range(n)] for part in (numbers[:half], numbers[half:])]
+        members = [
+            [tuple(sum((x[j] for x in part), [])) for j in range(n)] for part in (numbers[:half], numbers[half:])
+        ]
         components = [Component(*parts) for parts in zip(*members, factors, strict=True)]
         cases = cases_of(batch, float(alpha[i]))
         values[i] = nearest(definition, cases, batch.forms, components, batch.single)
