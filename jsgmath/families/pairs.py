@@ -1,7 +1,7 @@
-"""Exponential families in pairs of floats in NumPy: what the compiled core does (`native/families.cpp`), where it is absent.
+"""Exponential families in pairs of floats in NumPy: what the compiled core does, where there is none.
 
-A pair is an unevaluated sum of two float64.  The formulas are those of `terms.py`; limits, series and bounds are those of
-the core (verification/README.md, "Exponential families in pairs of doubles"), so that the rounded values are the same.
+A pair is an unevaluated sum of two float64.  The formulas are those of `terms.py`.  Limits, series and bounds are those
+of the core, ``native/families.cpp`` (verification/README.md, "Exponential families in pairs of doubles").
 """
 
 import math
@@ -223,7 +223,7 @@ def poisson(case: Case, forms: tuple[int, int], x: Array, y: Array) -> tuple[Any
     return case.of(functions, kernels, Pair(x), Pair(y)), moderate(x) & moderate(y)
 
 
-def odds(forms: tuple[int, int], x: Array, y: Array) -> tuple[tuple[Pair, ...], Array]:
+def odds(forms: tuple[int, int], x: Array, y: Array) -> tuple[tuple[Pair, Pair, Pair, Pair, Pair], Array]:
     """``p1, q1, p2, q2, p1 - p2``, and whether they are accurate."""
 
     def probability(p: Array) -> Array:
@@ -267,57 +267,67 @@ def weights_of(form: int, x: Array) -> tuple[Pair, Array]:
     return where(none, 0.0, growth(below)[0]), (below.high >= -LARGEST_SPREAD).all(-1)
 
 
-def categorical(
-    case: Case, forms: tuple[int, int], w: tuple[Any, Any], x: Array, y: Array
-) -> tuple[Pair, Array, Array]:
-    """The divergence, a bound on its error, and whether it is sound: `Categoricals` of ``families.cpp``."""
-    logits, direct = forms == (1, 1), case.divergence == DIRECT
-    relative, absolute = OF_LOGITS if logits else OF_WEIGHTS if forms == (0, 0) else OF_BOTH
+class Outcomes(NamedTuple):
+    """Both probabilities of each outcome, and the logarithm t of their ratio.
+
+    An error of t that all outcomes have in common counts only by its square.
+    """
+
+    p1: Pair
+    p2: Pair
+    t: Pair
+    """It is 0 where a probability is."""
+    of_t: Array
+    """A bound on the error of t."""
+    sound: Array
+    same: Array
+    """Whether both members are given by the same numbers."""
+
+
+def outcomes(forms: tuple[int, int], x: Array, y: Array) -> Outcomes:
     (p1, sound1), (p2, sound2) = weights_of(forms[0], x), weights_of(forms[1], y)
     inverse1, inverse2 = (1.0 / total(p)[..., None] for p in (p1, p2))
-    ratio = inverse1 / inverse2
-    zero1, zero2 = p1.high == 0, p2.high == 0
-    zero, same = zero1 | zero2, (x == y).all(-1) & (forms[0] == forms[1])
-    sound = sound1 & sound2 & (zero1 | ~zero2 if direct else zero1 == zero2).all(-1)
-    if logits:
+    ratio, zero = inverse1 / inverse2, (p1.high == 0) | (p2.high == 0)
+    relative, absolute = OF_WEIGHTS if forms == (0, 0) else OF_LOGITS if forms == (1, 1) else OF_BOTH
+    if forms == (1, 1):
         tops = special.two_sum(y.max(-1, keepdims=True), -x.max(-1, keepdims=True))
         shift = Pair(*tops) + log(settled(ratio - 1.0), ratio)
         between = Pair(*special.two_sum(np.where(zero, 0.0, y), np.where(zero, 0.0, -x)))
-        t = where(zero, 0.0, settled(between - shift))
-        absolute = absolute * np.abs(shift.high)
+        t, absolute = settled(between - shift), absolute * np.abs(shift.high)
     else:
         scaled, second = ratio * where(zero, 1.0, p1), where(zero, 1.0, p2)
-        e, k = difference(second, scaled) / scaled, second / scaled
-        t = None if direct else log(e, k)
-    p1, p2, square = p1 * inverse1, p2 * inverse2, 0.0
-    if direct:
-        if t is None:
-            value, error = p1 * g(e, k), p1.high * np.abs(e.high) * absolute
-        else:
-            _, v, h = growth(t)
-            value, error = p1 * h, p1.high * np.abs(v.high) * (relative * np.abs(t.high) + absolute)
-        value = total(value) + total(where(zero1, p2, 0.0))
+        t = log(difference(second, scaled) / scaled, second / scaled)
+    of_t, same = relative * np.abs(t.high) + absolute, (x == y).all(-1) & (forms[0] == forms[1])
+    return Outcomes(p1 * inverse1, p2 * inverse2, where(zero, 0.0, t), of_t, sound1 & sound2, same)
+
+
+def categorical(
+    case: Case, forms: tuple[int, int], w: tuple[Pair, Pair], x: Array, y: Array
+) -> tuple[Pair, Array, Array]:
+    """The divergence, a bound on its error, and whether it is sound: as `Categoricals` of ``families.cpp``."""
+    p1, p2, t, of_t, sound, same = outcomes(forms, x, y)
+    zero1, zero2 = p1.high == 0, p2.high == 0
+    if case.divergence == DIRECT:
+        _, v, h = growth(t)
+        value, error = total(p1 * h) + total(where(zero1, p2, 0.0)), (of_t * p1.high * np.abs(v.high)).sum(-1)
+        second_order, sound = SECOND_ORDER_DIRECT if forms == (0, 0) else SECOND_ORDER, sound & (zero1 | ~zero2).all(-1)
     else:
-        g1, g2, (w1, w2) = case.g1[..., None], case.g2[..., None], (z[..., None] for z in w)
+        g1, g2, w1, w2 = (z[..., None] for z in (case.g1, case.g2, *w))
         whole, excess, _ = growth(g2 * t)
         log_z = log(settled(total(p1 * excess))[..., None], total(p1 * whole)[..., None])
         s1, s2 = settled(g2 * t - log_z), settled(-(g1 * t) - log_z)
-        of_t = relative * np.abs(t.high) + absolute
         share1, share2 = w1.high * g2.high, w2.high * g1.high
         if case.divergence == TO_MEAN:
             (_, v1, h1), (_, v2, h2) = growth(s1), growth(s2)
-            value = formula.skew(w1, w2, p1 * h1, p2 * h2)
+            value = total(formula.skew(w1, w2, p1 * h1, p2 * h2))
             error = share1 * p1.high * np.abs(v1.high) + share2 * p2.high * np.abs(v2.high)
-            spread = 0.0
         else:
             mean = p1 * growth(s1)[0]
-            value = formula.skew(w1, w2, mean * growth(-s1)[2], mean * growth(-s2)[2])
-            error, spread = mean.high * (share1 * np.abs(s1.high) + share2 * np.abs(s2.high)), mean.high
-        value = total(value)
-        error = of_t * (error + spread * value.high[..., None])
-        square = log_z.high[..., 0] ** 2
-    second_order = SECOND_ORDER_DIRECT if direct and not logits and forms[0] == forms[1] else SECOND_ORDER
-    error = 2 * error.sum(-1) + (BOUND + BOUND_SUM * x.shape[-1] ** 2) * value.high + second_order * (1 + square)
+            value = total(formula.skew(w1, w2, mean * growth(-s1)[2], mean * growth(-s2)[2]))
+            error = mean.high * (share1 * np.abs(s1.high) + share2 * np.abs(s2.high) + value.high[..., None])
+        error, second_order = (of_t * error).sum(-1), SECOND_ORDER * (1 + log_z.high[..., 0] ** 2)
+        sound = sound & (zero1 == zero2).all(-1)
+    error = 2 * error + (BOUND + BOUND_SUM * x.shape[-1] ** 2) * value.high + second_order
     return where(same, 0.0, value), np.where(same, 0.0, error), sound
 
 
@@ -357,7 +367,7 @@ def families(
             return value, BOUND * value.high, sound
 
         if divergence == BOTH_DIRECT:
-            parts = of(DIRECT, forms, x, y), of(DIRECT, forms[::-1], y, x)
+            parts = of(DIRECT, forms, x, y), of(DIRECT, (forms[1], forms[0]), y, x)
             value, error, sound = parts[0][0] + parts[1][0], parts[0][1] + parts[1][1], parts[0][2] & parts[1][2]
         else:
             value, error, sound = of(divergence, forms, x, y)

@@ -82,19 +82,21 @@ def rounded_divergence(
 def decide(batch: Batch, values: np.ndarray) -> None:
     """Replaces NaN by the nearest float."""
     definition, each = DEFINITIONS[batch.name], (*batch.shape, *batch.events)
-    n, size = math.prod(batch.events), math.prod(batch.k)
-    arrays = [np.broadcast_to(x, (*each, *batch.k)) for x in batch.arrays[:: 2 if batch.arrays[1] is NO else 1]]
     copies, alpha = np.broadcast_to(batch.copies, each), np.broadcast_to(batch.alpha, batch.shape)
-    half = len(arrays) // 2
+    members = [
+        [np.broadcast_to(x, (*each, *batch.k)) for x in arrays if x is not NO]
+        for arrays in (batch.arrays[:2], batch.arrays[2:])
+    ]
     for i in map(tuple, np.argwhere(np.isnan(values))):
-        numbers = [x[i].reshape(n, size).tolist() for x in arrays]
-        factors = copies[i].reshape(n).tolist()
-        members = [
-            [tuple(sum((x[j] for x in part), [])) for j in range(n)] for part in (numbers[:half], numbers[half:])
+        # One row for each component: its parameters side by side.
+        first, second = (
+            np.concatenate([x[i].reshape(-1, math.prod(batch.k)) for x in arrays], -1) for arrays in members
+        )
+        components = [
+            Component(tuple(map(float, x)), tuple(map(float, y)), float(times))
+            for x, y, times in zip(first, second, copies[i].ravel(), strict=True)
         ]
-        components = [Component(*parts) for parts in zip(*members, factors, strict=True)]
-        cases = cases_of(batch, float(alpha[i]))
-        values[i] = nearest(definition, cases, batch.forms, components, batch.single)
+        values[i] = nearest(definition, cases_of(batch, float(alpha[i])), batch.forms, components, batch.single)
 
 
 def cases_of(batch: Batch, alpha: float) -> list[tuple[float, bool, bool]]:
