@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jsgmath.checks import check_convention
+from jsgmath.families import Family
 from jsgmath.families.distribution import Distribution
 from jsgmath.gaussian import Gaussian, GaussianLike
 from jsgmath.hints import Convention, Weight
@@ -167,6 +168,8 @@ def _gaussian_skew(
 
 @singledispatch
 def _jeffreys(N1: Distribution, N2: Any, return_error: bool) -> Any:
+    if isinstance(N1, Family) and not return_error:
+        return N1.jeffreys(N2)
     return kl(N1, N2, return_error=return_error) + kl(N2, N1)
 
 

@@ -47,7 +47,7 @@ class Family(Distribution):
     """The same of the arrays that the core takes."""
 
     core_name: ClassVar[str] = ""
-    """The family's name in `native.FAMILIES`; without one, NumPy has no divergences of it."""
+    """The name in `native.FAMILIES` of a family whose divergences NumPy rounds correctly."""
 
     parameters: dict[str, Array]
     copies: Any = 1
@@ -224,7 +224,7 @@ class Family(Distribution):
     def skew(self, other: Self, alpha: Any, convention: Convention, dual: bool) -> Array:
         """JSG or JSG* between two batches of one class and library."""
         m, alpha = self.arithmetic, self.checked_weight(other, "alpha", alpha)
-        if self.library == "NumPy":
+        if self.library == "NumPy" and self.core_name:
             divergence = Which.FROM_MEAN if dual else Which.TO_MEAN
             return rounded_divergence(self, other, divergence, convention == "deasy", self.without_event_axes(alpha))
         arrays = [*self.parameters.values(), *other.parameters.values()]
@@ -236,6 +236,13 @@ class Family(Distribution):
             if self.event_dim:
                 value = value.sum(tuple(range(-self.event_dim, 0)))
             return m.rounded(value, m.result_type(*arrays))
+
+    def jeffreys(self, other: Self) -> Array:
+        """``KL(N1||N2) + KL(N2||N1)``, for NumPy rounded once."""
+        if self.library == "NumPy" and self.core_name:
+            self.checked_weight(other, "alpha", 0.0)
+            return rounded_divergence(self, other, Which.BOTH_DIRECT, True, np.array(0.0))
+        return self.skew(other, 0.0, "deasy", False) + other.skew(self, 0.0, "deasy", False)
 
     def geometric_mean(self, other: Self, weight: Any) -> Self:
         """The member that is the normalised geometric mean, in which ``other`` has the weight ``weight``."""

@@ -154,9 +154,7 @@ class Definition(ABC):
         """A ball around the divergence of two members that differ, or infinity."""
 
 
-def of_pair(
-    definition: Definition, case: Case, forms: tuple[int, int], x: Numbers, y: Numbers
-) -> Ball | float:
+def of_pair(definition: Definition, case: Case, forms: tuple[int, int], x: Numbers, y: Numbers) -> Ball | float:
     """A ball around the divergence of two members, or a float if it is 0 or infinite."""
     at_end = (case.w1, case.w2) == (case.g1, case.g2) and 0 in (case.w1, case.w2)
     if at_end or definition.equal(forms[0], x, forms[1], y):
@@ -249,7 +247,7 @@ class Poissons(Regular):
         return x == y
 
     def members(self, form1: int, x: Numbers, form2: int, y: Numbers) -> tuple[Member, Member]:
-        first, second = (Member([l.ln()], l, [l]) for l in (ball(*x), ball(*y)))
+        first, second = (Member([rate.ln()], rate, [rate]) for rate in (ball(*x), ball(*y)))
         return first, second
 
     def of(self, theta: list[Ball]) -> Member:
@@ -270,7 +268,7 @@ class Geometrics(Regular):
         return x == y if form1 == form2 else {form1: x[0], form2: y[0]} == {0: 0.5, 1: 0.0}
 
     def members(self, form1: int, x: Numbers, form2: int, y: Numbers) -> tuple[Member, Member]:
-        first, second = Decimal(*x), Decimal(*y)
+        first, second = Decimal(x[0]), Decimal(y[0])
         if form1 == form2 == 1 and max(first, second) < LOWEST / 10:  # only their difference counts
             shift = LOWEST / 10 - max(first, second)
             first, second = EXACT.add(first, shift), EXACT.add(second, shift)
@@ -291,7 +289,7 @@ class Geometrics(Regular):
         return form == 0 and x[0] == 1
 
     def from_limit(self, form: int, x: Numbers) -> Ball:
-        return self.member(form, Decimal(*x)).F
+        return self.member(form, Decimal(x[0])).F
 
 
 def softplus(x: Ball) -> Ball:
@@ -406,14 +404,16 @@ def nearest(
                 value = _sum(definition, [case_of(*case) for case in cases], forms, components)
             except TooWide:
                 continue
-            if isinstance(value, float):
+            if not isinstance(value, Ball):
                 return value
             error = UPWARD.multiply(value.error, TWO)  # the sum and the difference are rounded as well
             lower, upper = (rounded(max(x, ZERO), single) for x in (value.value - error, value.value + error))
         if lower == upper:
             return lower
     if math.isnan(lower):
-        raise ArithmeticError(f"{DIGITS[-1]} digits do not suffice for the divergence; change a parameter by a rounding")
+        raise ArithmeticError(
+            f"{DIGITS[-1]} digits do not tell which float is nearest; change a parameter by a rounding"
+        )
     # The truth is a tie, or as near to one as 1600 digits tell.
     return rounded((Fraction(lower) + Fraction(upper)) / 2, single)
 
@@ -421,13 +421,12 @@ def nearest(
 def _sum(
     definition: Definition, cases: Sequence[Case], forms: tuple[int, int], components: Sequence[Component]
 ) -> Ball | float:
-    found = [
-        value if isinstance(value, float) else value * ball(N.copies)
-        for N in components
-        if N.copies
-        for value in (of_pair(definition, case, forms, N.x, N.y) for case in cases)
-    ]
-    if INFINITE in found:
-        return INFINITE
-    balls = [value for value in found if isinstance(value, Ball)]
+    balls: list[Ball] = []
+    for N in components:
+        for case in cases:
+            value = of_pair(definition, case, forms, N.x, N.y) if N.copies else 0.0
+            if isinstance(value, Ball):
+                balls.append(value * ball(N.copies))
+            elif value:
+                return INFINITE
     return total(balls) if balls else 0.0

@@ -13,6 +13,7 @@ import numpy as np
 
 from jsgmath import native
 from jsgmath.checks import common_shape
+from jsgmath.families import pairs
 from jsgmath.families.nearest import DEFINITIONS as DEFINED
 from jsgmath.families.nearest import Component, Definition, nearest
 from jsgmath.families.nearest_gamma import Dirichlets, Gammas
@@ -75,29 +76,30 @@ def rounded_divergence(
 ) -> Any:
     """The nearest floats, in the common type of all parameters; alpha has no axes for the components."""
     batch, dtype = batch_of(first, second, divergence, reverse, alpha)
-    if native.CORE is not None:
-        values, left = native.families(*batch)
-    else:
-        values, left = np.full(batch.shape, np.nan), math.prod(batch.shape)
+    values, left = (pairs.families if native.CORE is None else native.families)(*batch)
     if left:
         decide(batch, values)
-    return values.astype(dtype)[()]
+    return values.astype(dtype, copy=False)[()]
 
 
 def decide(batch: Batch, values: np.ndarray) -> None:
     """Replaces NaN by the nearest float."""
     definition, each = DEFINITIONS[batch.name], (*batch.shape, *batch.events)
-    n, size = math.prod(batch.events), math.prod(batch.k)
-    arrays = [np.broadcast_to(x, (*each, *batch.k)) for x in batch.arrays[:: 2 if batch.arrays[1] is NO else 1]]
     copies, alpha = np.broadcast_to(batch.copies, each), np.broadcast_to(batch.alpha, batch.shape)
-    half = len(arrays) // 2
+    members = [
+        [np.broadcast_to(x, (*each, *batch.k)) for x in arrays if x is not NO]
+        for arrays in (batch.arrays[:2], batch.arrays[2:])
+    ]
     for i in map(tuple, np.argwhere(np.isnan(values))):
-        numbers = [x[i].reshape(n, size).tolist() for x in arrays]
-        factors = copies[i].reshape(n).tolist()
-        members = [[tuple(sum((x[j] for x in part), [])) for j in range(n)] for part in (numbers[:half], numbers[half:])]
-        components = [Component(*parts) for parts in zip(*members, factors, strict=True)]
-        cases = cases_of(batch, float(alpha[i]))
-        values[i] = nearest(definition, cases, batch.forms, components, batch.single)
+        # One row for each component: its parameters side by side.
+        first, second = (
+            np.concatenate([x[i].reshape(-1, math.prod(batch.k)) for x in arrays], -1) for arrays in members
+        )
+        components = [
+            Component(tuple(map(float, x)), tuple(map(float, y)), float(times))
+            for x, y, times in zip(first, second, copies[i].ravel(), strict=True)
+        ]
+        values[i] = nearest(definition, cases_of(batch, float(alpha[i])), batch.forms, components, batch.single)
 
 
 def cases_of(batch: Batch, alpha: float) -> list[tuple[float, bool, bool]]:

@@ -69,9 +69,10 @@ def open_core(path: Path = HERE / LIBRARY, wanted: str = "") -> tuple[Core | Non
     library.jsgmath_families.argtypes = [ctypes.c_char_p, *7 * [ctypes.c_void_p], ctypes.c_int32, ctypes.c_int32]
     library.jsgmath_families.restype = ctypes.c_int64
     place = names.index(wanted) if wanted else 0
-    parts = "diagonal", "full", "tensors", "copy", "families"
-    functions = (getattr(library, f"jsgmath_{part}") for part in parts)
-    return Core(*functions, place, names[place]), f"instruction set {names[place]}, of {', '.join(names)}"
+    functions = library.jsgmath_diagonal, library.jsgmath_full, library.jsgmath_tensors, library.jsgmath_copy
+    return Core(
+        *functions, library.jsgmath_families, place, names[place]
+    ), f"instruction set {names[place]}, of {', '.join(names)}"
 
 
 def chosen_core() -> tuple[Core | None, str]:

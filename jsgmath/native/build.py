@@ -50,9 +50,10 @@ X86 = PLAIN | {
 
 # Terms of the series, first those whose coefficients are pairs; verification/README.md has what they leave out.
 TAIL_PAIRS, TAIL = 3, 11
-LONG_TAIL_PAIRS, LONG_TAIL = 6, 11  # where terms cancel
-STIRLING_PAIRS = 4  # the number of all terms is that of stirling.py
 EXP_PAIRS, EXP = 6, 10
+LONG_TAIL_PAIRS, LONG_TAIL = 4, 11  # for exponential families
+LONG_EXP_PAIRS, LONG_EXP = 7, 10
+STIRLING_PAIRS = 4  # the number of all terms is that of stirling.py
 SHORT_TAIL, SHORT_EXP = 6, 8  # for results in floats
 CIRCLE = 10  # of sine and cosine, for noise
 
@@ -142,19 +143,21 @@ def functions(path: Path) -> list[ast.FunctionDef]:
 
 def constants_header() -> str:
     """Coefficients of the series, the highest power first, and log(2)."""
-    tail = [Fraction(2, 2 * k + 3) for k in range(TAIL_PAIRS + TAIL)]
-    long_tail = [Fraction(2, 2 * k + 3) for k in range(LONG_TAIL_PAIRS + LONG_TAIL)]
     stirling = _module(_sources.STIRLING)
-    exp = [Fraction(1, math.factorial(k + 2)) for k in range(EXP_PAIRS + EXP)]
+    longest_tail = [Fraction(2, 2 * k + 3) for k in range(LONG_TAIL_PAIRS + LONG_TAIL)]
+    longest_exp = [Fraction(1, math.factorial(k + 2)) for k in range(LONG_EXP_PAIRS + LONG_EXP)]
+    tail, exp = longest_tail[: TAIL_PAIRS + TAIL], longest_exp[: EXP_PAIRS + EXP]
+    in_pairs = (
+        ("TAIL", tail, TAIL_PAIRS),
+        ("EXP", exp, EXP_PAIRS),
+        ("LONG_TAIL", longest_tail, LONG_TAIL_PAIRS),
+        ("LONG_EXP", longest_exp, LONG_EXP_PAIRS),
+        ("STIRLING", stirling.coefficients(stirling.TERMS), STIRLING_PAIRS),
+    )
     log2 = log_of_2()
     high = Fraction(math.floor(log2 * 2**42), 2**42)  # 42 digits: times 10 bits it is exact
     lines = ["#pragma once", '#include "pair.hpp"']
-    for name, series, pairs in (
-        ("TAIL", tail, TAIL_PAIRS),
-        ("LONG_TAIL", long_tail, LONG_TAIL_PAIRS),
-        ("EXP", exp, EXP_PAIRS),
-        ("STIRLING", stirling.coefficients(stirling.TERMS), STIRLING_PAIRS),
-    ):
+    for name, series, pairs in in_pairs:
         lines += [f"const int {name}_PAIRS_COUNT = {pairs}, {name}_COUNT = {len(series) - pairs};"]
         lines += [f"constexpr Constant {name}_PAIRS[] = {{{', '.join(map(_pair, reversed(series[:pairs])))}}};"]
         lines += [f"constexpr double {name}[] = {{{', '.join(float(c).hex() for c in reversed(series[pairs:]))}}};"]

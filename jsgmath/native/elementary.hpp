@@ -76,16 +76,18 @@ struct Split {
 struct Exponential {
   Pair minus_one, value, minus_one_and_x;
 };
-INLINE Exponential exponential(Pair x) {
+template <int pairs, int count>
+INLINE Exponential exponential(Pair x, const Constant (&in_pairs)[pairs], const double (&in_doubles)[count]) {
   Lanes shifted = x.high * INVERSE_LOG2 + 0x1.8p52;  // the last bits are those of the whole number nearest to it
   Lanes n = shifted - 0x1.8p52;
   // n LOG2_HIGH is exact, since LOG2_HIGH has few digits.
   Pair t = (two_sum(x.high, -n * LOG2_HIGH) - two_product(n, every(LOG2_LOW))) + x.low;
   Lanes power = power_of_two(bits_of(shifted) - bits_of(every(0x1.8p52)) + 1023);
-  Pair series = polynomial<EXP_PAIRS_COUNT - 1>(EXP_PAIRS, t, polynomial(EXP, t.high));
+  Pair series = polynomial<pairs - 1>(in_pairs, t, polynomial(in_doubles, t.high));
   Pair curve = t * (t * series), y = (t + curve) * power, minus_one = y + two_sum(power, every(-1)), rest = minus_one - x;
   Truth near = n == 0;  // here t is x
   return {minus_one, y + power, {near ? curve.high : rest.high, near ? curve.low : rest.low}};
 }
+INLINE Exponential exponential(Pair x) { return exponential(x, EXP_PAIRS, EXP); }
 
 }  // namespace

@@ -97,9 +97,12 @@ const double LARGEST_SPREAD = 150;
 struct Precision {
   double relative, absolute;
 };
-const Precision OF_WEIGHTS = {0x1p-74, 0x1p-101}, OF_LOGITS = {0x1p-103, 0x1p-103}, OF_BOTH = {0x1p-74, 0x1p-73};
+const Precision OF_WEIGHTS = {0x1p-79, 0x1p-101}, OF_LOGITS = {0x1p-103, 0x1p-103}, OF_BOTH = {0x1p-79, 0x1p-78};
 // And on half the square of the error that all have in common, in units of 1 + log(Z)^2; for weights without a mean.
-const double SECOND_ORDER = 0x1p-146, SECOND_ORDER_DIRECT = 0x1p-160;
+const double SECOND_ORDER = 0x1p-156, SECOND_ORDER_DIRECT = 0x1p-160;
+
+// The same number after a cancellation, with a low part below a unit of the last place again.
+INLINE Pair settled(Pair x) { return two_sum(x.high, x.low); }
 
 // Numbers of each outcome: weights in proportion to both probabilities, and the logarithm t of the ratio of the second probability
 // to the first.  An error of t that all outcomes have in common only counts by its square.
@@ -120,8 +123,8 @@ struct Outcomes {
         to[i] = exact(x), sound &= (x == 0) | moderate(x);
       } else {
         const Truth none = x == every(-__builtin_inf());
-        const Pair below = two_sum(none ? most : x, -most), grown = exponential(below).value;
-        to[i] = {none ? Lanes{} : grown.high, none ? Lanes{} : grown.low};
+        const Pair below = two_sum(none ? most : x, -most), size = grown(below).value;
+        to[i] = {none ? Lanes{} : size.high, none ? Lanes{} : size.low};
         sound &= below.high >= every(-LARGEST_SPREAD);
       }
       sum = sum + to[i];
@@ -147,7 +150,7 @@ struct Categoricals {
     if (logits) {
       Lanes top1 = in(0), top2 = in(2);
       for (int64_t i = 1; i < in.k; i++) top1 = larger(in(0, i), top1), top2 = larger(in(2, i), top2);
-      shift = two_sum(top2, -top1) + Logarithm{}(ratio - pair(1), ratio);
+      shift = two_sum(top2, -top1) + Logarithm{}(settled(ratio - pair(1)), ratio);
     }
     const Lanes absolute_error = logits ? found.absolute * absolute(shift.high) : every(found.absolute);
 
@@ -167,7 +170,7 @@ struct Categoricals {
       }
       Pair t, e, k;
       if (logits) {
-        t = two_sum(zero ? Lanes{} : x2, zero ? Lanes{} : -x1) - shift;
+        t = settled(two_sum(zero ? Lanes{} : x2, zero ? Lanes{} : -x1) - shift);
         t = {zero ? Lanes{} : t.high, zero ? Lanes{} : t.low};
       } else {
         const Pair first = {zero ? every(1) : p1.high, zero ? Lanes{} : p1.low}, second = {zero ? every(1) : p2.high, zero ? Lanes{} : p2.low};
@@ -176,9 +179,9 @@ struct Categoricals {
       }
       if constexpr (divergence == DIRECT) {
         if (logits) {
-          const Exponential grown = exponential(t);
-          one = one + p1 * grown.minus_one_and_x;
-          error += p1.high * absolute(grown.minus_one.high) * (found.relative * absolute(t.high) + absolute_error);
+          const Exponential step = grown(t);
+          one = one + p1 * step.minus_one_and_x;
+          error += p1.high * absolute(step.minus_one.high) * (found.relative * absolute(t.high) + absolute_error);
         } else {
           one = one + p1 * Kernel{}(e, k);
           error += p1.high * absolute(e.high) * absolute_error;
@@ -186,8 +189,8 @@ struct Categoricals {
       } else {
         if (!logits) t = Logarithm{}(e, k);
         all.t[i] = t;
-        const Exponential grown = exponential(w.g2 * t);
-        excess = excess + p1 * grown.minus_one, whole = whole + p1 * grown.value;
+        const Exponential step = grown(w.g2 * t);
+        excess = excess + p1 * step.minus_one, whole = whole + p1 * step.value;
       }
     }
     Pair value;
@@ -196,19 +199,19 @@ struct Categoricals {
       value = one * all.inverse1 + beyond * all.inverse2;
       error = error * all.inverse1.high;
     } else {
-      const Pair log_z = Logarithm{}(excess * all.inverse1, whole * all.inverse1);
+      const Pair log_z = Logarithm{}(settled(excess * all.inverse1), whole * all.inverse1);
       for (int64_t i = 0; i < in.k; i++) {
         const Pair t = all.t[i], p1 = all.p1[i] * all.inverse1, p2 = all.p2[i] * all.inverse2;
-        const Pair s1 = w.g2 * t - log_z, s2 = -(w.g1 * t) - log_z;
+        const Pair s1 = settled(w.g2 * t - log_z), s2 = settled(-(w.g1 * t) - log_z);
         const Lanes of_t = found.relative * absolute(t.high) + absolute_error;
         if constexpr (divergence == TO_MEAN) {
-          const Exponential grown1 = exponential(s1), grown2 = exponential(s2);
-          one = one + p1 * grown1.minus_one_and_x, two = two + p2 * grown2.minus_one_and_x;
-          error += of_t * (w.w1.high * w.g2.high * p1.high * absolute(grown1.minus_one.high) +
-                           w.w2.high * w.g1.high * p2.high * absolute(grown2.minus_one.high));
+          const Exponential step1 = grown(s1), step2 = grown(s2);
+          one = one + p1 * step1.minus_one_and_x, two = two + p2 * step2.minus_one_and_x;
+          error += of_t * (w.w1.high * w.g2.high * p1.high * absolute(step1.minus_one.high) +
+                           w.w2.high * w.g1.high * p2.high * absolute(step2.minus_one.high));
         } else {
-          const Pair mean = p1 * exponential(s1).value;
-          one = one + mean * exponential(-s1).minus_one_and_x, two = two + mean * exponential(-s2).minus_one_and_x;
+          const Pair mean = p1 * grown(s1).value;
+          one = one + mean * grown(-s1).minus_one_and_x, two = two + mean * grown(-s2).minus_one_and_x;
           error += of_t * mean.high * (w.w1.high * w.g2.high * absolute(s1.high) + w.w2.high * w.g1.high * absolute(s2.high));
           spread += of_t * mean.high;
         }
