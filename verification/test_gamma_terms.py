@@ -15,14 +15,14 @@ from verification.rounding import Rounded, prove
 from verification.test_pair_arithmetic import OPERATION, ROOT_HALF, ROOT_TWO
 
 # The relative error of a kernel, if its arguments have the errors below; that of every term of a divergence.
-ARGUMENT, KERNEL = arb(2) ** -92, arb(2) ** -78.7
-PAIRS, TAIL = build.LONG_TAIL_PAIRS, build.LONG_TAIL_PAIRS + build.LONG_TAIL
+ARGUMENT, KERNEL = arb(2) ** -92, arb(2) ** -85
+PAIRS, TAIL = build.FINE_TAIL_PAIRS, build.FINE_TAIL_PAIRS + build.FINE_TAIL
 TERM = arb(float.fromhex(re.search(r"BOUND_TERM = (\S+);", (build.HERE / "gamma.cpp").read_text())[1]))
 LEFT_OUT = arb(2) ** -79
 
 
 def tail(w):
-    """2 P(w), with the error and the low part of what `LongTail` in members.hpp makes of w."""
+    """2 P(w), with the error and the low part of what `FineTail` in gamma.cpp makes of w."""
     value, error, low = w.lowered(0)
     series, power = arb(0), arb(1)
     for k in range(60):

@@ -4,6 +4,7 @@ The formulas are those of `gamma_terms.py`; the limits and bounds are derived in
 Dirichlet".
 """
 
+from fractions import Fraction
 from functools import cache
 from typing import Any, NamedTuple, Self
 
@@ -12,7 +13,8 @@ import numpy as np
 from jsgmath import formula, special
 from jsgmath.families import gamma_terms, stirling
 from jsgmath.families.pairs import (
-    DIRECT, FROM_MEAN, TO_MEAN, Array, Case, Pair, constant, difference, g, moderate, settled, total, two_product, where,
+    DIRECT, FROM_MEAN, TO_MEAN, Array, Case, Pair, Series, constant, difference, moderate, settled, split, total,
+    two_product, where,
 )  # fmt: skip
 
 BOUND_TERM, BOUND_EACH, BOUND_CROSS = 2.0**-77, 2.0**-93, 2.0**-95
@@ -36,21 +38,33 @@ class Change(NamedTuple):
     def __mul__(self, other: Self) -> "Change":  # type: ignore[override]
         return Change(self.value * other.value, self.less * (other.value + other.less) + self.value * other.less)
 
-    def __rmul__(self, number: Any) -> "Change":  # type: ignore[override]
-        return Change(number * self.value, number * self.less)
+
+class Constants(NamedTuple):
+    """``2 P(w)`` of `special.py`, and the coefficients of Stirling's series, of the length of the core's."""
+
+    tail: Series
+    stirling: Series
 
 
 @cache
-def coefficients() -> tuple[list[Pair], list[float]]:
-    """Of Stirling's series, first in pairs, then in floats."""
+def constants() -> Constants:
     from jsgmath.native import build  # here, because its imports take long
 
-    found = stirling.coefficients(stirling.TERMS)
-    return list(map(constant, found[: build.STIRLING_PAIRS])), list(map(float, found[build.STIRLING_PAIRS :]))
+    def series(found: list[Fraction], in_pairs: int) -> Series:
+        return Series(list(map(constant, found[:in_pairs])), list(map(float, found[in_pairs:])))
+
+    tail = [Fraction(2, 2 * k + 3) for k in range(build.FINE_TAIL_PAIRS + build.FINE_TAIL)]
+    return Constants(
+        series(tail, build.FINE_TAIL_PAIRS), series(stirling.coefficients(stirling.TERMS), build.STIRLING_PAIRS)
+    )
+
+
+def g(x: Pair, k: Pair) -> Pair:
+    return special.split_g(x, k, k, 0.0, split, constants().tail)
 
 
 def series(x: Pair, y: Pair) -> Pair:
-    first, further = coefficients()
+    first, further = constants().stirling
     zero, one = Pair(0 * x.high), Pair(0 * x.high + 1)
     sum, *state = gamma_terms.stirling(x, y, zero, zero, zero, one, len(first), lambda n: first[n])
     start = [z.high for z in (x, y, zero, *state)]
@@ -58,12 +72,12 @@ def series(x: Pair, y: Pair) -> Pair:
 
 
 def series_less(x: Pair, y: Pair, more_x: Pair, more_y: Pair) -> Change:
-    first, further = coefficients()
+    first, further = constants().stirling
     zero, one = Pair(0 * x.high), Pair(0 * x.high + 1)
     numbers = Change(x, more_x), Change(y, more_y), *3 * [Change(zero, zero)], Change(one, zero)
-    sum, *state = gamma_terms.stirling(*numbers, len(first), lambda n: first[n])
+    sum, *state = gamma_terms.stirling(*numbers, len(first), lambda n: Change(first[n], zero))
     start = [Change(z.value.high, z.less.high) for z in (*numbers[:3], *state)]
-    rest = gamma_terms.stirling(*start, len(further), lambda n: further[n])[0]
+    rest = gamma_terms.stirling(*start, len(further), lambda n: Change(further[n], 0.0))[0]
     return Change(sum.value + rest.value, sum.less + rest.less)
 
 

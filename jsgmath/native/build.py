@@ -53,6 +53,7 @@ TAIL_PAIRS, TAIL = 3, 11
 EXP_PAIRS, EXP = 6, 10
 LONG_TAIL_PAIRS, LONG_TAIL = 4, 11  # for exponential families
 LONG_EXP_PAIRS, LONG_EXP = 7, 10
+FINE_TAIL_PAIRS, FINE_TAIL = 6, 11  # for gamma and Dirichlet distributions, where terms cancel
 STIRLING_PAIRS = 4  # the number of all terms is that of stirling.py
 SHORT_TAIL, SHORT_EXP = 6, 8  # for results in floats
 CIRCLE = 10  # of sine and cosine, for noise
@@ -144,7 +145,8 @@ def functions(path: Path) -> list[ast.FunctionDef]:
 def constants_header() -> str:
     """Coefficients of the series, the highest power first, and log(2)."""
     stirling = _module(_sources.STIRLING)
-    longest_tail = [Fraction(2, 2 * k + 3) for k in range(LONG_TAIL_PAIRS + LONG_TAIL)]
+    fine_tail = [Fraction(2, 2 * k + 3) for k in range(FINE_TAIL_PAIRS + FINE_TAIL)]
+    longest_tail = fine_tail[: LONG_TAIL_PAIRS + LONG_TAIL]
     longest_exp = [Fraction(1, math.factorial(k + 2)) for k in range(LONG_EXP_PAIRS + LONG_EXP)]
     tail, exp = longest_tail[: TAIL_PAIRS + TAIL], longest_exp[: EXP_PAIRS + EXP]
     in_pairs = (
@@ -152,6 +154,7 @@ def constants_header() -> str:
         ("EXP", exp, EXP_PAIRS),
         ("LONG_TAIL", longest_tail, LONG_TAIL_PAIRS),
         ("LONG_EXP", longest_exp, LONG_EXP_PAIRS),
+        ("FINE_TAIL", fine_tail, FINE_TAIL_PAIRS),
         ("STIRLING", stirling.coefficients(stirling.TERMS), STIRLING_PAIRS),
     )
     log2 = log_of_2()

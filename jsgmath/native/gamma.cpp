@@ -27,6 +27,16 @@ struct Choose {
   }
 };
 
+// g with a longer series: what is added up here may cancel to a part in fifty.
+struct FineTail {
+  INLINE_MEMBER Pair operator()(Pair w) const {
+    return polynomial<FINE_TAIL_PAIRS_COUNT - 1>(FINE_TAIL_PAIRS, w, polynomial(FINE_TAIL, w.high));
+  }
+};
+struct FineKernel {
+  INLINE_MEMBER Pair operator()(Pair x, Pair k) const { return split_g(x, k, k, Unused{}, Split{}, FineTail{}); }
+};
+
 // A number, and what another one exceeds it by.
 template <class T>
 struct Change {
@@ -76,14 +86,14 @@ struct SeriesLess {
 // B_phi(y:x), and what it exceeds that of the totals by, as `plus, minus`.  They are compiled once.
 struct Bregman {
   __attribute__((noinline)) static Two<Pair, Pair> of(const Pair &x, const Pair &y, const Pair &d) {
-    return bregman_terms(x, y, d, Kernel{}, Series{}, Choose{});
+    return bregman_terms(x, y, d, FineKernel{}, Series{}, Choose{});
   }
   INLINE_MEMBER Two<Pair, Pair> operator()(Pair x, Pair y, Pair d) const { return of(x, y, d); }
 };
 struct BregmanLess {
   template <class... Pairs>
   __attribute__((noinline)) static Two<Pair, Pair> of(const Pairs &...numbers) {
-    return bregman_less_terms(numbers..., Kernel{}, SeriesLess{}, Choose{});
+    return bregman_less_terms(numbers..., FineKernel{}, SeriesLess{}, Choose{});
   }
   template <class... Pairs>
   INLINE_MEMBER Two<Pair, Pair> operator()(Pairs... numbers) const {
@@ -125,7 +135,7 @@ struct Gammas {
       sound &= absolute(cross.high) > 0x1p-20 * first.high;
     }
     const Pair x = exact(a1 + poison(sound)), y = exact(a2), d = two_sum(a2, -a1);
-    const Kernel g;
+    const FineKernel g;
     if constexpr (divergence == DIRECT) {
       auto [plus, minus] = gamma_term(x, y, d, b1, b2, cross, g, Bregman{});
       return bounded(plus, minus);
@@ -149,7 +159,7 @@ struct Dirichlets {
     Truth some = {};
 
     INLINE_MEMBER void add(Numbers of, Pair cross) {
-      auto [is, more, less] = dirichlet_component(of.x, of.y, of.d, total.x, total.y, cross, Kernel{}, Bregman{}, Choose{});
+      auto [is, more, less] = dirichlet_component(of.x, of.y, of.d, total.x, total.y, cross, FineKernel{}, Bregman{}, Choose{});
       const Choose choose;
       plus = normal(plus + more), minus = normal(minus + less), some |= is;
       largest = {choose(is, of.x, largest.x), choose(is, of.y, largest.y), choose(is, of.d, largest.d)};
@@ -158,7 +168,7 @@ struct Dirichlets {
     }
     INLINE_MEMBER void finish() {
       auto [more, less] = dirichlet_total(some, largest.x, largest.y, largest.d, others.x, others.y, others.d, total.x, total.y,
-                                          total.d, Difference{}, Kernel{}, Bregman{}, BregmanLess{}, Choose{});
+                                          total.d, Difference{}, FineKernel{}, Bregman{}, BregmanLess{}, Choose{});
       plus = plus + more, minus = minus + less;
     }
   };
