@@ -122,8 +122,8 @@ def test_the_core_rounds_by_a_bound_above_what_is_proved():
     d = (9 * probability).max(2 * probability + MINUS_ONE) + 5 * OPERATION
     # The logarithm of a ratio of probabilities, near 1 by its difference d/q from 1, passes on 1.2 times their errors.
     step = LOGARITHM + 1.2 * (d + probability) + 4 * OPERATION
-    # exp(s) - 1 and exp(s) - 1 - s change by at most 1.6 and 2.3 times as much as s, relatively, for |s| <= 1, and beyond
-    # by 1.6 and 3.3 times its absolute error, which is that of log(m) alone.
+    # exp(s) - 1 and exp(s) - 1 - s change by at most 1.6 and 2.3 times as much as s, relatively, for |s| <= 1, and
+    # beyond by 1.6 and 3.3 times its absolute error, which is that of log(m) alone.
     argument = MINUS_ONE + 1.6 * step + 2 * probability + 5 * OPERATION
     assert argument < ARGUMENT
     # A factor of g or of exp(s) - 1 - s is at worst p exp(s)/z, with z = q + p exp(s).
@@ -146,4 +146,4 @@ def test_numpy_has_the_limits_and_bounds_of_the_core():
         found = re.search(rf"\b{name} = {{(0x\S+), (0x\S+)}}", text)
         assert [float.fromhex(x) for x in found.groups()] == [relative_error, absolute_error]
     # t of weights errs by that of the logarithm and by that of its argument, which is exact but for a few operations.
-    assert LOGARITHM < pairs.OF_WEIGHTS[0]
+    assert pairs.OF_WEIGHTS[0] > LOGARITHM

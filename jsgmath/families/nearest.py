@@ -278,7 +278,7 @@ class Geometrics(Regular):
         if form == 0:
             p = ball(x)
             return Member([(-p).log1p()], -p.ln(), [(ball(1) - p) / p])
-        odds = ball(max(-x, LOWEST)).exp()
+        odds = ball(min(max(-x, LOWEST), -LOWEST)).exp()
         return Member([-softplus(ball(x))], softplus(-ball(x)), [odds])
 
     def of(self, theta: list[Ball]) -> Member:
