@@ -43,6 +43,8 @@ class Family(Distribution):
 
     parameter_axes: ClassVar[int] = 0
     """1 if a member has a vector of parameters, whose axis is the last of the parameter's array."""
+    core_axes: ClassVar[int] = 0
+    """The same of the arrays that the core takes."""
 
     core_name: ClassVar[str] = ""
     """The name in `native.FAMILIES` of a family whose divergences NumPy rounds correctly."""

@@ -3,6 +3,8 @@
 from functools import partial
 from typing import Any, Self
 
+import numpy as np
+
 from jsgmath.families.arithmetic import Array, Weight
 from jsgmath.families.base import Family
 from jsgmath.families.log_gamma import bregman, bregman_less, digamma_less, trigamma_times
@@ -34,7 +36,8 @@ class Dirichlet(Family):
     Dirichlet(concentration=[1.5, 2.0, 2.5])
     """
 
-    parameter_axes = 1
+    core_name = "dirichlet"
+    parameter_axes = core_axes = 1
 
     def __init__(self, concentration: Any):
         super().__init__(concentration=concentration)
@@ -50,6 +53,9 @@ class Dirichlet(Family):
 
     def concentration(self) -> Array:
         return self.work(self.parameters["concentration"])
+
+    def for_core(self) -> tuple[int, list[Array]]:
+        return 0, [self.parameters["concentration"]]
 
     def to_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
         a1, a2, a, d = self.parts(other, own, weight)
@@ -173,6 +179,9 @@ class Beta(Dirichlet):
         m = self.arithmetic
         a, b = (self.work(self.parameters[name]) for name in ("a", "b"))
         return m.stack([a + 0 * b, 0 * a + b], -1)
+
+    def for_core(self) -> tuple[int, list[Array]]:
+        return 0, [np.stack(np.broadcast_arrays(self.parameters["a"], self.parameters["b"]), -1)]
 
     def mean_with(self, other: Any, own: Weight, weight: Weight) -> Self:
         concentration = self.parts(other, own, weight)[2]

@@ -21,6 +21,10 @@ class Rated(Family):
         for name in self.parameters:
             self.check(name, "positive and finite", lambda x: (x > 0) & (x < float("inf")))
 
+    def for_core(self) -> tuple[int, list[Array]]:
+        names = [name for name in ("shape", "rate", "scale") if name in self.parameters]
+        return int("scale" in names), [self.parameters[name] for name in names]
+
     def rate_ratio(self, other: Self) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         """Two numbers whose ratio is other's rate over self's, each with its rounding error."""
         m = self.arithmetic
@@ -162,6 +166,8 @@ class Gamma(Rated):
     >>> Gamma(shape=[1.0, 2.0], rate=1.0).geometric_mean(Gamma(shape=3.0, rate=2.0), 0.5)
     Gamma(shape=[2.0, 2.5], rate=1.5)
     """
+
+    core_name = "gamma"
 
     def __init__(self, shape: Any, rate: Any = None, *, scale: Any = None):
         super().__init__(rate, scale, shape=shape)

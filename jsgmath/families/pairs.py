@@ -61,6 +61,9 @@ class Pair:
 
     __radd__, __rmul__ = __add__, __mul__
 
+    def __gt__(self, other: Any) -> Array:
+        return self.high > pair(other).high
+
     def __getitem__(self, index: Any) -> "Pair":
         return Pair(self.high[index], self.low[index])
 
@@ -348,8 +351,12 @@ def families(
     single: bool,
 ) -> tuple[Array, int]:
     """As `native.families`."""
+    from jsgmath.families import pairs_gamma  # here, because it imports this module
+
     each = (*shape, *events)
-    x, y = (np.broadcast_to(z, (*each, *k)).astype(np.float64) for z in (arrays[0], arrays[2]))
+    if name in ("gamma", "dirichlet") and math.prod(each) < pairs_gamma.FEW:
+        return np.full(shape, np.nan), math.prod(shape)
+    x1, x2, y1, y2 = (np.broadcast_to(z, (*each, *k)).astype(np.float64) for z in arrays)
     w2 = np.broadcast_to(alpha, shape).astype(np.float64).reshape(shape + (1,) * len(events))
     if math.prod(each) == 0:
         return np.zeros(shape), 0
@@ -358,14 +365,19 @@ def families(
         g1, g2, _ = formula.mean_weights(w1, Pair(w2, 0 * w2), reverse)
         weights = w1, Pair(w2, 0 * w2)
 
-        def of(divergence: int, forms: tuple[int, int], x: Array, y: Array) -> tuple[Pair, Array, Array]:
+        def of(
+            divergence: int, forms: tuple[int, int], x: tuple[Array, Array], y: tuple[Array, Array]
+        ) -> tuple[Pair, Array, Array]:
             case = Case(divergence, g1, g2)
+            if name in ("gamma", "dirichlet"):
+                return getattr(pairs_gamma, name)(case, forms, weights, x, y)
             if name == "categorical":
-                return categorical(case, forms, weights, x, y)
-            found, sound = SCALARS[name](case, forms, x, y)
+                return categorical(case, forms, weights, x[0], y[0])
+            found, sound = SCALARS[name](case, forms, x[0], y[0])
             value = found if divergence == DIRECT else formula.skew(*weights, *found)
             return value, BOUND * value.high, sound
 
+        x, y = (x1, x2), (y1, y2)
         if divergence == BOTH_DIRECT:
             parts = of(DIRECT, forms, x, y), of(DIRECT, (forms[1], forms[0]), y, x)
             value, error, sound = parts[0][0] + parts[1][0], parts[0][1] + parts[1][1], parts[0][2] & parts[1][2]

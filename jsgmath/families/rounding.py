@@ -14,7 +14,9 @@ import numpy as np
 from jsgmath import native
 from jsgmath.checks import common_shape
 from jsgmath.families import pairs
-from jsgmath.families.nearest import DEFINITIONS, Component, nearest
+from jsgmath.families.nearest import DEFINITIONS as DEFINED
+from jsgmath.families.nearest import Component, Definition, nearest
+from jsgmath.families.nearest_gamma import Dirichlets, Gammas
 
 if TYPE_CHECKING:
     from jsgmath.families.base import Family
@@ -46,6 +48,7 @@ class Batch(NamedTuple):
 
 
 NO = np.array(0.0)
+DEFINITIONS: dict[str, Definition] = DEFINED | {"gamma": Gammas(), "dirichlet": Dirichlets()}
 
 
 def batch_of(
@@ -60,7 +63,7 @@ def batch_of(
     axes = len(components) - first.event_dim
     shape = common_shape("shapes", {"N1": components[:axes], "alpha": alpha.shape})
     (form1, arrays1), (form2, arrays2) = first.for_core(), second.for_core()
-    k = (first.dim,) if first.parameter_axes or len(arrays1[0].shape) > len(components) else ()
+    k = arrays1[0].shape[-1:] if first.core_axes else ()
     arrays = [*arrays1, *[NO] * (2 - len(arrays1)), *arrays2, *[NO] * (2 - len(arrays2))]
     dtype = np.result_type(*first.parameters.values(), *second.parameters.values())
     copies, single = np.asarray(first.copies, np.float64), dtype == np.float32

@@ -23,7 +23,11 @@ from types import ModuleType
 
 def _beside(name: str) -> ModuleType:
     """The module in the file of this name in this folder."""
-    spec = importlib.util.spec_from_file_location(f"_core_{name}", Path(__file__).with_name(f"{name}.py"))
+    return _module(Path(__file__).with_name(f"{name}.py"))
+
+
+def _module(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"_core_{path.stem}", path)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -35,7 +39,6 @@ _sources = _beside("sources")
 HERE, LIBRARY = _sources.HERE, _sources.LIBRARY
 TRANSLATED = ["ratio", "split_g", "split_gs", "mean_weights", "shares", "to_mean", "from_mean", "skew", "to_mean_grad",
               "from_mean_grad", "to_mean_by_alpha", "from_mean_by_alpha"]  # fmt: skip
-FAMILIES = HERE.parent / "families" / "terms.py"  # translated whole, for the loops over families alone
 # The bounds need sums and products as they stand; the two others let the compiler make vectors of a choice.
 STRICT = ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 OPTIONS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", *STRICT]
@@ -50,6 +53,8 @@ TAIL_PAIRS, TAIL = 3, 11
 EXP_PAIRS, EXP = 6, 10
 LONG_TAIL_PAIRS, LONG_TAIL = 5, 10  # for exponential families
 LONG_EXP_PAIRS, LONG_EXP = 8, 10
+FINE_TAIL_PAIRS, FINE_TAIL = 6, 11  # for gamma and Dirichlet distributions, where terms cancel
+STIRLING_PAIRS = 4  # the number of all terms is that of stirling.py
 SHORT_TAIL, SHORT_EXP = 6, 8  # for results in floats
 CIRCLE = 10  # of sine and cosine, for noise
 
@@ -82,7 +87,7 @@ def build(target: Path = HERE / LIBRARY, command: list[str] | None = None, machi
         tasks = [("interface", "interface.cpp", ["-DX86"] if sets is X86 else [])]
         tasks += [
             (f"{kind}_{name}", f"{kind}.cpp", [*options, f"-DNAME={kind}_{name}"])
-            for kind in ("full", "families", "diagonal", "copy")
+            for kind in ("full", "families", "gamma", "diagonal", "copy")
             for name, options in sets.items()
         ]
         tasks += [
@@ -129,7 +134,7 @@ def formula_header() -> str:
 
 def terms_header() -> str:
     """The terms of the exponential families as C++."""
-    return _beside("translate").cpp(*functions(FAMILIES)) + "\n"
+    return _beside("translate").cpp(*(found for path in _sources.FAMILIES for found in functions(path))) + "\n"
 
 
 def functions(path: Path) -> list[ast.FunctionDef]:
@@ -139,7 +144,9 @@ def functions(path: Path) -> list[ast.FunctionDef]:
 
 def constants_header() -> str:
     """Coefficients of the series, the highest power first, and log(2)."""
-    longest_tail = [Fraction(2, 2 * k + 3) for k in range(LONG_TAIL_PAIRS + LONG_TAIL)]
+    stirling = _module(_sources.STIRLING)
+    fine_tail = [Fraction(2, 2 * k + 3) for k in range(FINE_TAIL_PAIRS + FINE_TAIL)]
+    longest_tail = fine_tail[: LONG_TAIL_PAIRS + LONG_TAIL]
     longest_exp = [Fraction(1, math.factorial(k + 2)) for k in range(LONG_EXP_PAIRS + LONG_EXP)]
     tail, exp = longest_tail[: TAIL_PAIRS + TAIL], longest_exp[: EXP_PAIRS + EXP]
     in_pairs = (
@@ -147,6 +154,8 @@ def constants_header() -> str:
         ("EXP", exp, EXP_PAIRS),
         ("LONG_TAIL", longest_tail, LONG_TAIL_PAIRS),
         ("LONG_EXP", longest_exp, LONG_EXP_PAIRS),
+        ("FINE_TAIL", fine_tail, FINE_TAIL_PAIRS),
+        ("STIRLING", stirling.coefficients(stirling.TERMS), STIRLING_PAIRS),
     )
     log2 = log_of_2()
     high = Fraction(math.floor(log2 * 2**42), 2**42)  # 42 digits: times 10 bits it is exact

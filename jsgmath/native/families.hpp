@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-enum Family { EXPONENTIAL, POISSON, GEOMETRIC, BERNOULLI, CATEGORICAL };
+enum Family { EXPONENTIAL, POISSON, GEOMETRIC, BERNOULLI, CATEGORICAL, GAMMA, DIRICHLET };
 enum FamilyForm { PLAIN, INVERSE };  // rates or probabilities; scales or log-odds
 // JSG, its dual, and KL(N1||N2) and that of Jeffreys, which need no alpha.
 enum FamilyDivergence { TO_MEAN, FROM_MEAN, DIRECT, BOTH_DIRECT };
