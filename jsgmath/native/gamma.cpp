@@ -163,8 +163,8 @@ struct Dirichlets {
       const Choose choose;
       plus = normal(plus + more), minus = normal(minus + less), some |= is;
       largest = {choose(is, of.x, largest.x), choose(is, of.y, largest.y), choose(is, of.d, largest.d)};
-      others = {normal(others.x + choose(is, {}, of.x)), normal(others.y + choose(is, {}, of.y)),
-                normal(others.d + choose(is, {}, of.d))};
+      others = {normal(others.x + choose(is, Pair{}, of.x)), normal(others.y + choose(is, Pair{}, of.y)),
+                normal(others.d + choose(is, Pair{}, of.d))};
     }
     INLINE_MEMBER void finish() {
       auto [more, less] = dirichlet_total(some, largest.x, largest.y, largest.d, others.x, others.y, others.d, total.x, total.y,
