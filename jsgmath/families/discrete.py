@@ -250,7 +250,7 @@ class Categorical(Discrete):
     """
 
     core_name = "categorical"
-    parameter_axes = 1
+    parameter_axes = core_axes = 1
 
     def __init__(self, probs: Any = None, *, logits: Any = None):
         super().__init__(probs, logits)

@@ -193,16 +193,16 @@ class Regular(Definition):
             return self.of_limit(w2, w1, g2, dual, form1, x)
         N1, N2 = self.members(form1, x, form2, y)
         if g1 == 0 or g2 == 0:
-            G = N2 if g1 == 0 else N1
+            mean = N2 if g1 == 0 else N1
         else:
-            G = self.of([ball(g1) * s + ball(g2) * t for s, t in zip(N1.theta, N2.theta, strict=True)])
+            mean = self.of([ball(g1) * s + ball(g2) * t for s, t in zip(N1.theta, N2.theta, strict=True)])
         found: list[Ball] = []
         for w, N, other, g in ((w1, N1, N2, g2), (w2, N2, N1, g1)):
             if w and g:
-                eta = G.eta if dual else N.eta
+                eta = mean.eta if dual else N.eta
                 steps = zip(eta, N.theta, other.theta, strict=True)
                 along = total([e * (t - s) for e, s, t in steps]) * ball(g)
-                found.append(ball(w) * (N.F - G.F + along if dual else G.F - N.F - along))
+                found.append(ball(w) * (N.F - mean.F + along if dual else mean.F - N.F - along))
         return total(found)
 
     def of_limit(self, w: Decimal, other_w: Decimal, g: Decimal, dual: bool, form: int, x: Numbers) -> Ball | float:
@@ -278,7 +278,7 @@ class Geometrics(Regular):
         if form == 0:
             p = ball(x)
             return Member([(-p).log1p()], -p.ln(), [(ball(1) - p) / p])
-        odds = ball(max(-x, LOWEST)).exp()
+        odds = ball(min(max(-x, LOWEST), -LOWEST)).exp()
         return Member([-softplus(ball(x))], softplus(-ball(x)), [odds])
 
     def of(self, theta: list[Ball]) -> Member:

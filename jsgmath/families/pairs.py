@@ -16,7 +16,7 @@ from jsgmath import formula, special
 from jsgmath.families import terms
 
 LARGEST, LARGEST_LOGIT, LARGEST_SPREAD, LEAST_ALPHA, APART = 2.0**100, 69.3, 150.0, 2.0**-60, 0.125
-BOUND, BOUND_SUM = 2.0**-75, 2.0**-102
+BOUND, BOUND_SUM = 2.0**-74, 2.0**-102
 SECOND_ORDER, SECOND_ORDER_DIRECT = 2.0**-156, 2.0**-160
 # Bounds on the error of the logarithm of a ratio, relative and absolute, between weights, logits, or one of each.
 OF_WEIGHTS, OF_LOGITS, OF_BOTH = (2.0**-79, 2.0**-101), (2.0**-103, 2.0**-103), (2.0**-79, 2.0**-78)

@@ -51,8 +51,8 @@ X86 = PLAIN | {
 # Terms of the series, first those whose coefficients are pairs; verification/README.md has what they leave out.
 TAIL_PAIRS, TAIL = 3, 11
 EXP_PAIRS, EXP = 6, 10
-LONG_TAIL_PAIRS, LONG_TAIL = 4, 11  # for exponential families
-LONG_EXP_PAIRS, LONG_EXP = 7, 10
+LONG_TAIL_PAIRS, LONG_TAIL = 5, 10  # for exponential families
+LONG_EXP_PAIRS, LONG_EXP = 8, 10
 FINE_TAIL_PAIRS, FINE_TAIL = 6, 11  # for gamma and Dirichlet distributions, where terms cancel
 STIRLING_PAIRS = 4  # the number of all terms is that of stirling.py
 SHORT_TAIL, SHORT_EXP = 6, 8  # for results in floats
