@@ -197,7 +197,14 @@ def test_a_gamma_distribution_keeps_the_bound():
             w2 = arb((0.25, 1e-9, 0.75, 1.0)[i % 4])
             A1, A2, B1, B2 = map(arb, (a1, a2, b1, b2))
             cross = A1 * B2 - A2 * B1
-            numbers = exact(a1), exact(a2), exact_difference(a2, a1), exact(b1), exact(b2), Paired(cross, low=U * abs(cross))
+            numbers = (
+                exact(a1),
+                exact(a2),
+                exact_difference(a2, a1),
+                exact(b1),
+                exact(b2),
+                Paired(cross, low=U * abs(cross)),
+            )
             for function in (gamma_terms.gamma_to_mean, gamma_terms.gamma_from_mean):
                 *found, plus2, minus2 = function(*numbers, Paired(1 - w2), Paired(w2), g, bregman)
                 mean = (1 - w2) * A1 + w2 * A2, (1 - w2) * B1 + w2 * B2
