@@ -26,9 +26,8 @@ class Dirichlet(Family):
     Raises:
         TypeError, ValueError: the concentration is not an array of real numbers, or not as described.
 
-    Accuracy: within 1 ulp, compared with 60 digits, for members that are near or far
-        (``verification/test_families.py``).  Without an 80-bit long double: 23 ulp were measured, and no NaN.
-        A sum of concentrations beyond the largest number is taken as that number.
+    Accuracy: correctly rounded in NumPy, over the whole range of the parameters and of alpha: the float nearest to the
+        truth (``tests/native/test_families.py``, ``verification/test_families.py``).
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 

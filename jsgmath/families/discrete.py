@@ -239,9 +239,8 @@ class Categorical(Discrete):
     Raises:
         TypeError, ValueError: not exactly one is given, or it is not an array of real numbers as described.
 
-    Accuracy: within 1 ulp, compared with 60 digits, for members that are near or far and given in the same form
-        (``verification/test_families.py``).  Without an 80-bit long double: 4 ulp were measured, 20 for Bernoulli
-        distributions that are nearly certain, and values below 1e-308 may be 0.
+    Accuracy: correctly rounded in NumPy, over the whole range of the parameters and of alpha: the float nearest to the
+        truth (``tests/native/test_families.py``, ``verification/test_families.py``).
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 

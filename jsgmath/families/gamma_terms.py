@@ -35,10 +35,10 @@ def bregman_less_terms(x, y, d, more_x, more_y, more_d, total_x, total_y, total_
     z = cross / (x * total_y)
     first = g(z, (y * total_x) / (x * total_y)) / 2
     second = z * (total_d / total_x) / 2
-    sum, sum_less = series_less(1 / total_x, 1 / total_y, more_x / (x * total_x), more_y / (y * total_y))
+    rest, rest_less = series_less(1 / total_x, 1 / total_y, more_x / (x * total_x), more_y / (y * total_y))
     share = more_y / total_y + (more_x / total_x) * (y / total_y)
-    third = (d / x) * (d / y) * (sum_less + share * sum)
-    fourth = -(more_d * (d + total_d) / (total_x * total_y) * sum)
+    third = (d / x) * (d / y) * (rest_less + share * rest)
+    fourth = -(more_d * (d + total_d) / (total_x * total_y) * rest)
     zero = 0 * first
     plus = first + third + choose(second > zero, second, zero) + choose(fourth > zero, fourth, zero)
     return plus, choose(second > zero, zero, -second) + choose(fourth > zero, zero, -fourth)

@@ -49,7 +49,7 @@ def log_gamma(x: Ball) -> tuple[Ball, Ball]:
         raise AssertionError("Stirling's series needs more terms")
     size, slope_size = far * (abs(log) + 1) + abs(log) + abs(log_product) + 1, abs(log) + 1 + inverses
     unit = Decimal((0, (1,), 1 - digits)) * (3 * steps + 40)
-    # Within the ball, whose numbers are at least x/2, the derivative is at most |log x| + 1 + 3/x, and its own 2/x + 4/x^2.
+    # In the ball, whose numbers are at least x/2, the derivative is below |log x| + 1 + 3/x, and its own 2/x + 4/x^2.
     least = 1 / x.value
     own = UPWARD.multiply(x.error, abs(x.value.ln()) + 2 + 4 * least)
     own_slope = UPWARD.multiply(x.error, 3 * least + 5 * least * least)

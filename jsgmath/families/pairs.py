@@ -15,7 +15,7 @@ import numpy as np
 from jsgmath import formula, special
 from jsgmath.families import terms
 
-LARGEST, LARGEST_LOGIT, LARGEST_SPREAD, LEAST_ALPHA, APART = 2.0**100, 69.3, 150.0, 2.0**-60, 0.125
+LARGEST, LARGEST_LOGIT, LARGEST_SPREAD, LEAST_WEIGHT, APART = 2.0**100, 69.3, 150.0, 2.0**-120, 0.125
 BOUND, BOUND_SUM = 2.0**-74, 2.0**-102
 SECOND_ORDER, SECOND_ORDER_DIRECT = 2.0**-156, 2.0**-160
 # Bounds on the error of the logarithm of a ratio, relative and absolute, between weights, logits, or one of each.
@@ -384,7 +384,7 @@ def families(
         else:
             value, error, sound = of(divergence, forms, x, y)
         if divergence < DIRECT:
-            sound = sound & ((w2 == 0) | (w2 >= LEAST_ALPHA))
+            sound = sound & ((w2 == 0) | (w2 >= LEAST_WEIGHT))
         value = value * np.broadcast_to(copies, each)
         n, error = math.prod(events), np.broadcast_to(error * copies, each)
         rows = (*shape, n)

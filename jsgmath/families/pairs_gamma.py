@@ -13,8 +13,21 @@ import numpy as np
 from jsgmath import formula, special
 from jsgmath.families import gamma_terms, stirling
 from jsgmath.families.pairs import (
-    DIRECT, FROM_MEAN, TO_MEAN, Array, Case, Pair, Series, constant, difference, moderate, settled, split, total,
-    two_product, where,
+    DIRECT,
+    FROM_MEAN,
+    TO_MEAN,
+    Array,
+    Case,
+    Pair,
+    Series,
+    constant,
+    difference,
+    moderate,
+    settled,
+    split,
+    total,
+    two_product,
+    where,
 )  # fmt: skip
 
 BOUND_TERM, BOUND_EACH, BOUND_CROSS = 2.0**-77, 2.0**-93, 2.0**-95
@@ -66,19 +79,19 @@ def g(x: Pair, k: Pair) -> Pair:
 def series(x: Pair, y: Pair) -> Pair:
     first, further = constants().stirling
     zero, one = Pair(0 * x.high), Pair(0 * x.high + 1)
-    sum, *state = gamma_terms.stirling(x, y, zero, zero, zero, one, len(first), lambda n: first[n])
+    found, *state = gamma_terms.stirling(x, y, zero, zero, zero, one, len(first), lambda n: first[n])
     start = [z.high for z in (x, y, zero, *state)]
-    return sum + gamma_terms.stirling(*start, len(further), lambda n: further[n])[0]
+    return found + gamma_terms.stirling(*start, len(further), lambda n: further[n])[0]
 
 
 def series_less(x: Pair, y: Pair, more_x: Pair, more_y: Pair) -> Change:
     first, further = constants().stirling
     zero, one = Pair(0 * x.high), Pair(0 * x.high + 1)
     numbers = Change(x, more_x), Change(y, more_y), *3 * [Change(zero, zero)], Change(one, zero)
-    sum, *state = gamma_terms.stirling(*numbers, len(first), lambda n: Change(first[n], zero))
+    found, *state = gamma_terms.stirling(*numbers, len(first), lambda n: Change(first[n], zero))
     start = [Change(z.value.high, z.less.high) for z in (*numbers[:3], *state)]
     rest = gamma_terms.stirling(*start, len(further), lambda n: Change(further[n], 0.0))[0]
-    return Change(sum.value + rest.value, sum.less + rest.less)
+    return Change(found.value + rest.value, found.less + rest.less)
 
 
 def bregman(x: Pair, y: Pair, d: Pair) -> tuple[Pair, Pair]:
@@ -94,8 +107,8 @@ def determinant(a: Array, b: Array, c: Array, d: Array) -> Pair:
     (first, first_low), (second, second_low) = two_product(a, b), two_product(c, d)
     high, rest = special.two_sum(first, -second)
     low, low_rest = special.two_sum(first_low, -second_low)
-    sum, sum_rest = special.two_sum(high, low)
-    return settled(Pair(sum, sum_rest + (rest + low_rest)))
+    whole, whole_rest = special.two_sum(high, low)
+    return settled(Pair(whole, whole_rest + (rest + low_rest)))
 
 
 def gamma(

@@ -27,7 +27,10 @@ SHAPE = struct.Struct("@7q5i")
 # The struct FamilyShape of families.hpp: strides of six arrays, rows, n and k, and six numbers.
 FAMILY_SHAPE = struct.Struct("@9q6i")
 FAMILIES = {
-    name: place for place, name in enumerate(("exponential", "poisson", "geometric", "bernoulli", "categorical", "gamma", "dirichlet"))
+    name: place
+    for place, name in enumerate(
+        ("exponential", "poisson", "geometric", "bernoulli", "categorical", "gamma", "dirichlet")
+    )
 }
 SMALL = 512  # of so few numbers a copy is passed, which takes less time than asking for the address
 ELEMENTS_PER_THREAD = 50_000  # a thread costs as much as some thousand elements

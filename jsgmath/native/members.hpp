@@ -9,8 +9,8 @@
 
 namespace {
 
-// Between these limits of the parameters, nothing overflows and no low part underflows.  What lies outside becomes NaN.
-const double LARGEST = 0x1p100;
+// Between these limits of the parameters, and with alpha 0 or at least LEAST_WEIGHT, nothing overflows and no low part underflows.  What lies outside becomes NaN.
+const double LARGEST = 0x1p100, LEAST_WEIGHT = 0x1p-120;
 INLINE Truth moderate(Lanes x) { return between(x, 1 / LARGEST, LARGEST); }
 
 // A bound on the relative error of every divergence here (verification/README.md, "Exponential families in pairs of doubles"),
@@ -137,7 +137,7 @@ int64_t evaluated(const FamilyBatch &b, int64_t first, int64_t last) {
   int64_t open = 0;
   for (int64_t row = first, count; row < last; row += count) {
     count = columns ? 1 : last - row < LANES ? last - row : LANES;
-    const Weights w = weights(lanes_from(b.alpha + row * b.alpha_stride, columns ? 0 : b.alpha_stride, count), b.reversed);
+    const Weights w = weights(lanes_from(b.alpha + row * b.alpha_stride, columns ? 0 : b.alpha_stride, count), b.reversed, LEAST_WEIGHT);
     Value sum = {};
     for (int64_t j = 0, step = columns ? LANES : 1; j < b.n; j += step) {
       Members in = {{}, {}, b.k, columns ? (b.n - j < LANES ? b.n - j : LANES) : count, b.form1, b.form2, memory.get()};

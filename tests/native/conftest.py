@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from jsgmath import native
-from jsgmath.native import build
+from jsgmath.native import build, sources
 
 
 @pytest.fixture(scope="session")
@@ -29,15 +29,23 @@ def path(request, monkeypatch):
         assert native.CORE
 
 
+def copied_sources(folder):
+    """A folder with everything that the core is made from."""
+    package = folder / "jsgmath"
+    shutil.copytree(build.HERE, package / "native")
+    for source in sources.OUTSIDE:
+        copy = package / source.relative_to(build.HERE.parent)
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copy(source, copy)
+    return package
+
+
 @pytest.fixture
 def broken(tmp_path, monkeypatch):
     """Compiles the library with one place in its sources replaced, and makes `native` take it for the right one."""
 
     def broken(file, before, after):
-        package = tmp_path / "jsgmath"
-        shutil.copytree(build.HERE, package / "native")
-        for source in ("formula.py", "special.py"):
-            shutil.copy(build.HERE.parent / source, package)
+        package = copied_sources(tmp_path)
         text = (package / "native" / file).read_text()
         assert text.count(before) == 1
         (package / "native" / file).write_text(text.replace(before, after))

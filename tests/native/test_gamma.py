@@ -1,4 +1,4 @@
-"""Divergences of gamma, beta and Dirichlet distributions have the same bits by every way of computing, and are right."""
+"""Gamma, beta and Dirichlet distributions have the same bits by every way of computing, and these are right."""
 
 from itertools import product
 
