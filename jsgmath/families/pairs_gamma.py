@@ -4,8 +4,9 @@ The formulas are those of `gamma_terms.py`; the limits and bounds are derived in
 Dirichlet".
 """
 
+from collections.abc import Callable
 from fractions import Fraction
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -80,26 +81,29 @@ def series(x: Pair, y: Pair) -> Pair:
     first, further = constants().stirling
     zero, one = Pair(0 * x.high), Pair(0 * x.high + 1)
     found, *state = gamma_terms.stirling(x, y, zero, zero, zero, one, len(first), lambda n: first[n])
-    start = [z.high for z in (x, y, zero, *state)]
-    return found + gamma_terms.stirling(*start, len(further), lambda n: further[n])[0]
+    weighted, plain, power = (z.high for z in state)
+    numbers = x.high, y.high, zero.high, weighted, plain, power
+    return found + gamma_terms.stirling(*numbers, len(further), lambda n: further[n])[0]
 
 
-def series_less(x: Pair, y: Pair, more_x: Pair, more_y: Pair) -> Change:
+def series_less(x: Pair, y: Pair, more_x: Pair, more_y: Pair) -> tuple[Pair, Pair]:
     first, further = constants().stirling
     zero, one = Pair(0 * x.high), Pair(0 * x.high + 1)
-    numbers = Change(x, more_x), Change(y, more_y), *3 * [Change(zero, zero)], Change(one, zero)
+    none = Change(zero, zero)
+    numbers = Change(x, more_x), Change(y, more_y), none, none, none, Change(one, zero)
     found, *state = gamma_terms.stirling(*numbers, len(first), lambda n: Change(first[n], zero))
-    start = [Change(z.value.high, z.less.high) for z in (*numbers[:3], *state)]
-    rest = gamma_terms.stirling(*start, len(further), lambda n: Change(further[n], 0.0))[0]
-    return Change(found.value + rest.value, found.less + rest.less)
+    weighted, plain, power = map(highs, state)
+    numbers = highs(numbers[0]), highs(numbers[1]), highs(none), weighted, plain, power
+    rest = gamma_terms.stirling(*numbers, len(further), lambda n: Change(further[n], 0.0))[0]
+    return found.value + rest.value, found.less + rest.less
 
 
-def bregman(x: Pair, y: Pair, d: Pair) -> tuple[Pair, Pair]:
-    return gamma_terms.bregman_terms(x, y, d, g, series, where)
+def highs(x: Change) -> Change:
+    return Change(x.value.high, x.less.high)
 
 
-def bregman_less(*numbers: Pair) -> tuple[Pair, Pair]:
-    return gamma_terms.bregman_less_terms(*numbers, g, series_less, where)
+bregman = partial(gamma_terms.bregman_terms, g=g, series=series, choose=where)
+bregman_less = partial(gamma_terms.bregman_less_terms, g=g, series_less=series_less, choose=where)
 
 
 def determinant(a: Array, b: Array, c: Array, d: Array) -> Pair:
@@ -143,7 +147,7 @@ class Numbers(NamedTuple):
     y: Pair
     d: Pair
 
-    def each(self, function: Any) -> "Numbers":
+    def each(self, function: Callable[[Pair], Pair]) -> "Numbers":
         return Numbers(*map(function, self))
 
 
@@ -174,7 +178,7 @@ def dirichlet(
         plus, minus = (formula.skew(*w, one, two) for one, two in zip(*parts, strict=True))
     root = np.sqrt(np.maximum(total1.high, total2.high)[..., 0])
     error = (BOUND_TERM + x[0].shape[-1] * (BOUND_EACH + BOUND_CROSS * root)) * (plus.high + minus.high)
-    return settled(plus - minus), error, (moderate(x[0]) & moderate(y[0])).all(-1)
+    return settled(plus - minus), error, np.asarray((moderate(x[0]) & moderate(y[0])).all(-1))
 
 
 def dirichlet_kl(of: Numbers, totals: Numbers, cross: Pair) -> tuple[Pair, Pair]:
@@ -183,7 +187,8 @@ def dirichlet_kl(of: Numbers, totals: Numbers, cross: Pair) -> tuple[Pair, Pair]
     some = largest.any(-1)
     one = of.each(lambda z: where(some, total(where(largest, z, 0.0)), 1.0))
     others = of.each(lambda z: settled(total(where(largest, 0.0, z))))
-    functions = difference, g, bregman, bregman_less, where
-    numbers = *one, *others, *totals.each(lambda z: z[..., 0])
-    plus_total, minus_total = gamma_terms.dirichlet_total(some, *numbers, *functions)
+    whole = totals.each(lambda z: z[..., 0])
+    plus_total, minus_total = gamma_terms.dirichlet_total(
+        some, *one, *others, *whole, difference, g, bregman, bregman_less, where
+    )
     return total(plus) + plus_total, total(minus) + minus_total

@@ -11,9 +11,10 @@ TERMS = 24
 """The number of terms of Stirling's series after which the rest is below 2^-79 of the divergence, from `SHIFT` on."""
 
 
-def bernoulli(count):
+def bernoulli(count: int) -> list[Fraction]:
     """The Bernoulli numbers B_2, B_4, ... B_(2 count), by the numbers of zigzag permutations."""
-    found, row = [], [1]
+    found: list[Fraction] = []
+    row = [1]
     for n in range(1, 2 * count):
         following = [0]
         for x in reversed(row):
@@ -25,6 +26,6 @@ def bernoulli(count):
     return found
 
 
-def coefficients(count):
+def coefficients(count: int) -> list[Fraction]:
     """Those of ``1/x, 1/x^3, ...`` in Stirling's series for the logarithm of the gamma function."""
     return [b / (2 * n * (2 * n - 1)) for n, b in enumerate(bernoulli(count), start=1)]
