@@ -7,19 +7,18 @@ As for Gaussians (`jsgmath.rounding`): the compiled core, or NumPy, computes a v
 import math
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jsgmath import native
 from jsgmath.checks import common_shape
-from jsgmath.families import pairs
+from jsgmath.families import by_numpy
 from jsgmath.families.nearest import DEFINITIONS as DEFINED
 from jsgmath.families.nearest import Component, Definition, nearest
 from jsgmath.families.nearest_gamma import Dirichlets, Gammas
 
-if TYPE_CHECKING:
-    from jsgmath.families.base import Family
+Family = Any  # of base.py, which imports this file
 
 
 class Divergence(IntEnum):
@@ -52,7 +51,7 @@ DEFINITIONS: dict[str, Definition] = DEFINED | {"gamma": Gammas(), "dirichlet": 
 
 
 def batch_of(
-    first: "Family", second: "Family", divergence: Divergence, reverse: bool, alpha: np.ndarray
+    first: Family, second: Family, divergence: Divergence, reverse: bool, alpha: np.ndarray
 ) -> tuple[Batch, Any]:
     """The batch, and the type of its values."""
     if alpha.size == 1 and divergence < Divergence.DIRECT and reverse and alpha.flat[0] in (0, 1):
@@ -71,12 +70,10 @@ def batch_of(
     return Batch(*numbers, arrays, copies, alpha, shape, components[axes:], k, single), dtype
 
 
-def rounded_divergence(
-    first: "Family", second: "Family", divergence: Divergence, reverse: bool, alpha: np.ndarray
-) -> Any:
+def rounded_divergence(first: Family, second: Family, divergence: Divergence, reverse: bool, alpha: np.ndarray) -> Any:
     """The nearest floats, in the common type of all parameters; alpha has no axes for the components."""
     batch, dtype = batch_of(first, second, divergence, reverse, alpha)
-    values, left = (pairs.families if native.CORE is None else native.families)(*batch)
+    values, left = (by_numpy.families if native.CORE is None else native.families)(*batch)
     if left:
         decide(batch, values)
     return values.astype(dtype, copy=False)[()]

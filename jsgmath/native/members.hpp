@@ -59,44 +59,39 @@ struct Value {
 INLINE Value bounded(Pair value) { return {value, BOUND * value.high}; }
 INLINE Value bounded(const Weights &w, Two<Pair, Pair> kl) { return bounded(skew(w.w1, w.w2, kl.first, kl.second)); }
 
-// The parameters of one component in each lane, by rows of the batch or by components of one row; lanes that are not valid
-// repeat the first.
+template <size_t... lane>
+INLINE Lanes gathered(const double *at, int64_t across, std::index_sequence<lane...>) {
+  return Lanes{at[int64_t(lane) * across]...};
+}
+// A number for each lane, from places that are `across` apart; lanes that are not valid repeat the first.
+INLINE Lanes lanes_from(const double *from, int64_t across, int64_t valid) {
+  if (across == 0) return every(*from);
+  if (valid < LANES) {
+    Lanes x = every(*from);
+    for (int lane = 1; lane < valid; lane++) set_lane(x, lane, from[lane * across]);
+    return x;
+  }
+  if (across == 1) {
+    Lanes x;
+    std::memcpy(&x, from, sizeof x);
+    return x;
+  }
+  return gathered(from, across, std::make_index_sequence<LANES>{});
+}
+
+// The parameters of one component in each lane, by rows of the batch or by components of one row.
 struct Members {
   const double *at[4];
   int64_t across[4], k, valid;
   int32_t form1, form2;
   Pair *memory;  // for so many numbers: three times k
 
-  template <size_t... lane>
-  INLINE_MEMBER static Lanes gathered(const double *at, int64_t across, std::index_sequence<lane...>) {
-    return Lanes{at[int64_t(lane) * across]...};
-  }
   // The number at place i of parameter `which`: 0 and 1 are those of N1, 2 and 3 those of N2.
-  INLINE_MEMBER Lanes operator()(int which, int64_t i = 0) const {
-    const double *from = at[which] + i;
-    if (valid < LANES) {
-      Lanes x = every(*from);
-      for (int lane = 1; lane < valid; lane++) set_lane(x, lane, from[lane * across[which]]);
-      return x;
-    }
-    if (across[which] == 0) return every(*from);
-    if (across[which] == 1) {
-      Lanes x;
-      std::memcpy(&x, from, sizeof x);
-      return x;
-    }
-    return gathered(from, across[which], std::make_index_sequence<LANES>{});
-  }
+  INLINE_MEMBER Lanes operator()(int which, int64_t i = 0) const { return lanes_from(at[which] + i, across[which], valid); }
   INLINE_MEMBER Members exchanged() const {
     return {{at[2], at[3], at[0], at[1]}, {across[2], across[3], across[0], across[1]}, k, valid, form2, form1, memory};
   }
 };
-
-INLINE Lanes lanes_from(const double *from, int64_t across, int64_t valid) {
-  Lanes x = every(*from);
-  for (int lane = 1; lane < valid; lane++) set_lane(x, lane, from[lane * across]);
-  return x;
-}
 
 // Rounds the values of some rows; how many are open.
 INLINE int64_t store(const FamilyBatch &b, int64_t row, int64_t count, Pair value, Lanes error) {

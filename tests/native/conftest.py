@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from jsgmath import native
-from jsgmath.native import build, sources
+from jsgmath.native import build
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +33,7 @@ def copied_sources(folder):
     """A folder with everything that the core is made from."""
     package = folder / "jsgmath"
     shutil.copytree(build.HERE, package / "native")
-    for source in sources.OUTSIDE:
+    for source in build._sources.OUTSIDE:
         copy = package / source.relative_to(build.HERE.parent)
         copy.parent.mkdir(exist_ok=True)
         shutil.copy(source, copy)

@@ -9,7 +9,7 @@ from mpmath import mp
 
 import jsgmath
 from jsgmath import native
-from jsgmath.families import Bernoulli, Categorical, Exponential, Geometric, Poisson, pairs, rounding
+from jsgmath.families import Bernoulli, Categorical, Exponential, Geometric, Poisson, by_numpy, rounding
 from jsgmath.families.rounding import Divergence
 from verification import family_oracles, members
 
@@ -56,30 +56,30 @@ BATCHES = [
 
 
 @pytest.fixture(scope="module")
-def by_numpy():
-    return [pairs.families(*batch)[0] for batch in BATCHES]
+def by_pairs():
+    return [by_numpy.families(*batch)[0] for batch in BATCHES]
 
 
 def both(first, second):
     return ~np.isnan(first) & ~np.isnan(second)
 
 
-def test_every_instruction_set_and_numpy_give_the_same_bits(core, by_numpy):
+def test_every_instruction_set_and_numpy_give_the_same_bits(core, by_pairs):
     for name in native.open_core(core)[1].partition("of ")[2].split(", "):
         opened = native.open_core(core, name)[0]
-        for batch, numpys in zip(BATCHES, by_numpy, strict=True):
+        for batch, of_numpy in zip(BATCHES, by_pairs, strict=True):
             values, left = native.families(*batch, core=opened)
             assert left == np.isnan(values).sum()
-            decided = both(values, numpys)
-            assert np.array_equal(values[decided], numpys[decided]), (name, batch[:4])
+            decided = both(values, of_numpy)
+            assert np.array_equal(values[decided], of_numpy[decided]), (name, batch[:4])
             # A probability is compared with log-odds by decimal numbers if the two are close.
             mixed = batch.forms[0] != batch.forms[1] and batch.name != "exponential"
             assert decided.mean() > (0.7 if mixed else 0.8)
 
 
-def test_the_decimal_numbers_give_the_same_bits(by_numpy):
+def test_the_decimal_numbers_give_the_same_bits(by_pairs):
     rng = np.random.default_rng(6)
-    for batch, values in zip(BATCHES, by_numpy, strict=True):
+    for batch, values in zip(BATCHES, by_pairs, strict=True):
         where = rng.choice(np.flatnonzero(~np.isnan(values)), 2, replace=False)
         arrays = [x if x is rounding.NO else x[where] for x in batch.arrays]
         part = batch._replace(arrays=arrays, alpha=batch.alpha[where], shape=(2,))
@@ -92,7 +92,7 @@ def test_fast_arithmetic_decides_nearly_all_ordinary_values(path):
     """Decimal numbers take some thousand times as long."""
     rng = np.random.default_rng(7)
     x, y = rng.uniform(0.1, 0.9, (2, 5000))
-    compute = native.families if native.CORE else pairs.families
+    compute = native.families if native.CORE else by_numpy.families
     for kind, (form, *_) in FORMS.items():
         N1, N2 = (kind(**{form: z if kind is not Categorical else np.stack([z, 1 - z], -1)}) for z in (x, y))
         batch, _ = rounding.batch_of(N1, N2, Divergence.TO_MEAN, True, np.array(0.3))
