@@ -1,6 +1,9 @@
 // The loop over a batch of exponential families, for the divergence of one component as a function of its parameters.
 #pragma once
 
+#if defined(__AVX512F__) && !defined(__clang__)
+#pragma GCC optimize("schedule-insns", "sched-pressure")  // before registers are chosen, too: there are 32
+#endif
 #include <memory>
 #include <utility>
 
