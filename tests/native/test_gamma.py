@@ -8,7 +8,7 @@ import pytest
 from mpmath import mp
 
 from jsgmath import native
-from jsgmath.families import Beta, Dirichlet, Gamma, pairs, rounding
+from jsgmath.families import Beta, Dirichlet, Gamma, by_numpy, rounding
 from jsgmath.families.rounding import Divergence
 from verification import family_oracles
 
@@ -49,7 +49,7 @@ def found():
         rounding.batch_of(N1, N2, divergence, reverse, alpha)[0]
         for (N1, N2, alpha), (divergence, reverse) in product(batches(), DIVERGENCES)
     ]
-    return [(batch, pairs.families(*batch)[0]) for batch in all_batches]
+    return [(batch, by_numpy.families(*batch)[0]) for batch in all_batches]
 
 
 def test_every_instruction_set_and_numpy_give_the_same_bits(core, found):
@@ -79,7 +79,7 @@ def test_the_decimal_numbers_give_the_same_bits(found):
 def test_fast_arithmetic_decides_nearly_all_ordinary_values(path):
     rng = np.random.default_rng(7)
     x, y = 10 ** rng.uniform(-3, 6, (2, 2000, 3))
-    compute = native.families if native.CORE else pairs.families
+    compute = native.families if native.CORE else by_numpy.families
     for N1, N2 in ((Gamma(*x.T[:2]), Gamma(*y.T[:2])), (Dirichlet(x), Dirichlet(y))):
         batch, _ = rounding.batch_of(N1, N2, Divergence.TO_MEAN, True, np.array(0.3))
         assert compute(*batch)[1] <= 1
