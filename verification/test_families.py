@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mpmath import mp
 
-from jsgmath import families
+from jsgmath import families, jeffreys
 from verification import family_oracles, members
 from verification.pairs import DIVERGENCES, interior, seeds
 
@@ -60,6 +60,14 @@ def test_any_members_have_the_textbooks_divergence(form, seed, distance, alpha):
     dual, convention = DIVERGENCES[seed % 4]
     truth = family_oracles.skew(family, *exact, alpha, convention, dual, 100)
     assert ulps(N1.skew(N2, alpha, convention, dual), truth) <= ULPS
+
+
+def test_jeffreys_divergence_is_rounded_once():
+    for seed in range(12):
+        (N1, N2), (family, *exact) = members.made("Poisson", members.ordinary("Poisson", seed))
+        with mp.workdps(60):
+            truth = sum(family_oracles.skew(family, *exact, alpha) for alpha in (0.0, 1.0))
+        assert jeffreys(N1, N2) == float(truth)
 
 
 @pytest.mark.parametrize("form", members.FORMS)

@@ -237,12 +237,12 @@ class Family(Distribution):
                 value = value.sum(tuple(range(-self.event_dim, 0)))
             return m.rounded(value, m.result_type(*arrays))
 
-    def jeffreys(self, other: Self) -> Array:
-        """``KL(N1||N2) + KL(N2||N1)``, for NumPy rounded once."""
-        if self.library == "NumPy" and self.core_name:
-            self.checked_weight(other, "alpha", 0.0)
-            return rounded_divergence(self, other, Which.BOTH_DIRECT, True, np.array(0.0))
-        return self.skew(other, 0.0, "deasy", False) + other.skew(self, 0.0, "deasy", False)
+    def jeffreys(self, other: Self, kl: Callable[[Any, Any], Array]) -> Array:
+        """As for every distribution, but for NumPy rounded once."""
+        if self.library != "NumPy" or not self.core_name:
+            return super().jeffreys(other, kl)
+        self.checked_weight(other, "alpha", 0.0)
+        return rounded_divergence(self, other, Which.BOTH_DIRECT, True, np.array(0.0))
 
     def geometric_mean(self, other: Self, weight: Any) -> Self:
         """The member that is the normalised geometric mean, in which ``other`` has the weight ``weight``."""

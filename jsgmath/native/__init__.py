@@ -32,7 +32,7 @@ FAMILIES = {
         ("exponential", "poisson", "geometric", "bernoulli", "categorical", "gamma", "dirichlet")
     )
 }
-SMALL = 512  # of so few numbers a copy is passed, which takes less time than asking for the address
+SMALL = 2048  # of so few numbers a copy is passed, which takes less time than asking for the address
 ELEMENTS_PER_THREAD = 50_000  # a thread costs as much as some thousand elements
 
 

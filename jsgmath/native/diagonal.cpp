@@ -2,9 +2,12 @@
 //
 // Compiled once for every instruction set, as the function NAME.  Each lane of a vector is another row of the batch, or, of a
 // single row, another column.
+#if defined(__AVX512F__) && !defined(__clang__)
+#pragma GCC optimize("schedule-insns", "sched-pressure")  // before registers are chosen, too: there are 32
+#endif
 #include "diagonal.hpp"
 
-#include <initializer_list>
+#include <algorithm>
 #include <utility>
 
 #include "kernels.hpp"
@@ -183,6 +186,19 @@ struct Strided {
   }
 };
 
+// As many vectors as there are lanes become the columns of the matrix whose rows they are.  Each round exchanges, in the
+// blocks of 2 x 2 that have `size` rows and columns, the upper right with the lower left.
+template <int size, size_t... lane>
+INLINE void transpose(Lanes *rows, std::index_sequence<lane...> lanes) {
+  for (int i = 0; i < LANES; i++) {
+    if (i & size) continue;
+    const Lanes upper = rows[i], lower = rows[i + size];
+    rows[i] = taken<(lane & size ? LANES + lane - size : lane)...>(upper, lower);
+    rows[i + size] = taken<(lane & size ? LANES + lane : lane + size)...>(upper, lower);
+  }
+  if constexpr (2 * size < LANES) transpose<2 * size>(rows, lanes);
+}
+
 // The rows of a block by lanes, or one row, whose columns lie side by side.
 struct Block {
   const Batch &batch;
@@ -193,9 +209,16 @@ struct Block {
   // Lanes that are not valid hold equal Gaussians, which add 0.
   INLINE_MEMBER Column operator[](int64_t step) const {
     const int64_t left = valid - step * fewer;
-    for (const Strided *x : {&mean1, &scale1, &mean2, &scale2})  // for the next block: too many rows for the processor to guess
-      __builtin_prefetch(x->from + (x->across + step) * LANES);
     return {mean1(step, left, 0), scale1(step, left, 1), mean2(step, left, 0), scale2(step, left, 1)};
+  }
+  // The numbers of an array in as many steps as there are lanes, which are valid.
+  INLINE_MEMBER void load(const Strided &array, int64_t step, Lanes *steps) const {
+    for (int i = 0; i < LANES; i++) {
+      const double *row = array.from + i * array.across + step;
+      std::memcpy(&steps[i], row, sizeof steps[i]);
+      __builtin_prefetch(row + LANES * array.across);  // for the next block: too many rows for the processor to guess
+    }
+    transpose<1>(steps, std::make_index_sequence<LANES>{});
   }
 };
 
@@ -203,12 +226,23 @@ template <int divergence, int form, class Sum, class G, class Gs>
 Pair evaluated(const Block &block) {
   Sum sum;
   Truth sound = ~Truth{};
-  for (int64_t step = 0; step < block.steps; step++) {
-    const Scalars s = reduced<form>(block.batch, block[step]);
+  int64_t step = 0;
+  auto add = [&](const Column &in) INLINE_MEMBER {
+    const Scalars s = reduced<form>(block.batch, in);
     sound &= s.sound;
     sum.add(terms<divergence, G, Gs>(s, block.weights));
-    if (step % 3 == 2) sum.settle();
+    if (step++ % 3 == 2) sum.settle();
+  };
+  // With fewer lanes it takes longer to load whole vectors and transpose them than to gather numbers.
+  const bool whole = LANES == 8 && block.valid == LANES && !block.fewer && block.steps >= LANES;
+  while (whole && step < block.steps) {  // the last load may take some steps again
+    const int64_t begin = std::min(step, block.steps - LANES);
+    Lanes mean1[LANES], scale1[LANES], mean2[LANES], scale2[LANES];
+    block.load(block.mean1, begin, mean1), block.load(block.scale1, begin, scale1);
+    block.load(block.mean2, begin, mean2), block.load(block.scale2, begin, scale2);
+    for (int i = int(step - begin); i < LANES; i++) add({mean1[i], scale1[i], mean2[i], scale2[i]});
   }
+  while (step < block.steps) add(block[step]);
   return sum.total(block.weights, divergence == JSG_DUAL) + poison(sound);
 }
 

@@ -49,6 +49,18 @@ INLINE Lanes lanes_of(Bits bits) {
   return x;
 }
 
+// Lanes of a, which are counted first, and of b.
+template <size_t... place>
+INLINE Lanes taken(Lanes a, Lanes b) {
+#if defined(ONE_LANE)
+  return (void)b, a;
+#elif defined(__clang__)
+  return __builtin_shufflevector(a, b, int(place)...);
+#else
+  return __builtin_shuffle(a, b, Bits{place...});
+#endif
+}
+
 const double NAN_ = __builtin_nan("");
 
 INLINE Lanes every(double x) { return x - Lanes{}; }

@@ -1,6 +1,9 @@
 // The loop over a batch of exponential families, for the divergence of one component as a function of its parameters.
 #pragma once
 
+#if defined(__AVX512F__) && !defined(__clang__)
+#pragma GCC optimize("schedule-insns", "sched-pressure")  // before registers are chosen, too: there are 32
+#endif
 #include <memory>
 #include <utility>
 
@@ -93,25 +96,23 @@ struct Members {
   }
 };
 
-// Rounds the values of some rows; how many are open.
-INLINE int64_t store(const FamilyBatch &b, int64_t row, int64_t count, Pair value, Lanes error) {
+// Rounds the values of some rows, and adds those that are open to the counts of the lanes.
+INLINE void store(const FamilyBatch &b, int64_t row, int64_t count, Pair value, Lanes error, Truth &open) {
   double *to = b.values + row;
-  int64_t open = 0;
   if (b.single || count < LANES) {
     for (int64_t i = 0; i < count; i++) {
       const double high = lane(value.high, i), low = lane(value.low, i), margin = lane(error, i);
       to[i] = b.single ? nearest_single(high, low, margin) : nearest(high, low, margin);
-      open += to[i] != to[i];
+      open[i] += to[i] != to[i];
     }
-    return open;
+    return;
   }
   const Lanes sum = value.high + value.low, rest = value.low - (sum - value.high);
   const Lanes lower = sum + (rest - error), upper = sum + (rest + error);
   const Truth decided = lower == upper;
   const Lanes nearest = decided ? lower : every(NAN_);
   std::memcpy(to, &nearest, sizeof nearest);
-  for (int i = 0; i < LANES; i++) open += !decided[i];
-  return open;
+  open += decided + 1;  // a truth is -1
 }
 
 // Kind::value<divergence>(members, weights) is the divergence of one component in each lane.
@@ -129,10 +130,11 @@ template <class Kind, int divergence>
 int64_t evaluated(const FamilyBatch &b, int64_t first, int64_t last) {
   const bool columns = b.n >= LANES;
   const std::unique_ptr<Pair[]> memory{new Pair[3 * b.k]};
-  int64_t open = 0;
+  Weights w = weights(every(*b.alpha), b.reversed, LEAST_WEIGHT);
+  Truth open = {};
   for (int64_t row = first, count; row < last; row += count) {
     count = columns ? 1 : last - row < LANES ? last - row : LANES;
-    const Weights w = weights(lanes_from(b.alpha + row * b.alpha_stride, columns ? 0 : b.alpha_stride, count), b.reversed, LEAST_WEIGHT);
+    if (b.alpha_stride) w = weights(lanes_from(b.alpha + row, columns ? 0 : 1, count), b.reversed, LEAST_WEIGHT);
     Value sum = {};
     for (int64_t j = 0, step = columns ? LANES : 1; j < b.n; j += step) {
       Members in = {{}, {}, b.k, columns ? (b.n - j < LANES ? b.n - j : LANES) : count, b.form1, b.form2, memory.get()};
@@ -157,9 +159,11 @@ int64_t evaluated(const FamilyBatch &b, int64_t first, int64_t last) {
       }
       sum = across;
     }
-    open += store(b, row, count, sum.value, sum.error * (1 + 0x1p-20) + of_sum * sum.value.high);
+    store(b, row, count, sum.value, sum.error * (1 + 0x1p-20) + of_sum * sum.value.high, open);
   }
-  return open;
+  int64_t left = 0;
+  for (int i = 0; i < LANES; i++) left += open[i];
+  return left;
 }
 
 template <class Kind>
