@@ -1,7 +1,8 @@
 # The two main commands are `make train` and `make test`.  Each target sets up .venv first, unless that is done.
 PYTHON ?= python3
 BIN := .venv/bin
-CORE := jsgmath/formula.py jsgmath/special.py $(wildcard jsgmath/native/*.?pp jsgmath/native/*.py)
+CORE := jsgmath/formula.py jsgmath/special.py $(wildcard jsgmath/families/*terms.py jsgmath/families/stirling.py)
+CORE += $(wildcard jsgmath/native/*.?pp jsgmath/native/*.py)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: help train test test-matrix lint docs wheels release-check

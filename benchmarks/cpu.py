@@ -5,6 +5,7 @@ The group of a benchmark names what is computed, and ``implementation`` names th
 
 import os
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from torch import distributions as td
 
 import jsgmath
 from benchmarks import textbook
+from benchmarks.families import FAMILIES as NUMPY_FAMILIES
 from jsgmath import native
 from jsgmath.torch import jsg_diagonal, jsg_standard_normal
 from verification import peers
@@ -133,6 +135,20 @@ def test_families(measure, family, implementation):
 
     size = " x ".join(map(str, first[0].shape))
     measure(f"KL of {family} with gradients, torch float32, {size}", implementation, step)
+
+
+@pytest.mark.parametrize("implementation", ["jsgmath", "textbook"])
+@pytest.mark.parametrize("divergence", ["KL", "JSG"])
+@pytest.mark.parametrize("family", NUMPY_FAMILIES)
+def test_numpy_families(measure, family, divergence, implementation):
+    textbook_of, rng = NUMPY_FAMILIES[family], np.random.default_rng(1)
+    arguments = textbook_of.parameters(rng), textbook_of.parameters(rng), *([ALPHA] if divergence == "JSG" else [])
+    if implementation == "textbook":
+        function = textbook_of.jsg_of if divergence == "JSG" else textbook_of.kl_of
+    else:
+        function = partial(textbook_of.ours, jsgmath.jsg if divergence == "JSG" else jsgmath.kl)
+    size = " x ".join(map(str, arguments[0].shape))
+    measure(f"{divergence} of {family}, NumPy float64, {size}", implementation, function, *arguments)
 
 
 FORMS = ["var", "std", "logvar"]

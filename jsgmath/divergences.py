@@ -147,11 +147,15 @@ def geometric_mean(N1: GaussianLike, N2: GaussianLike, weight: Weight) -> Any:
     return image_of(N1, _geometric_mean(*pair_of(N1, N2), weight))
 
 
+def _refuse(return_error: bool) -> None:
+    if return_error:
+        raise TypeError("return_error=True needs Gaussians of NumPy, because only their error is bounded")
+
+
 @singledispatch
 def _skew(N1: Distribution, N2: Any, alpha: Any, convention: Convention, dual: bool, return_error: bool) -> Any:
     check_convention(convention)
-    if return_error:
-        raise TypeError("return_error=True needs Gaussians of NumPy, because only their error is bounded")
+    _refuse(return_error)
     if isinstance(N1, Composite):  # not registered: torch.compile cannot trace the registry of abstract classes
         return N1.combined(N2, partial(jsg_dual if dual else jsg, convention=convention), alpha)
     return N1.skew(N2, alpha, convention, dual)
@@ -167,7 +171,8 @@ def _gaussian_skew(
 
 @singledispatch
 def _jeffreys(N1: Distribution, N2: Any, return_error: bool) -> Any:
-    return kl(N1, N2, return_error=return_error) + kl(N2, N1)
+    _refuse(return_error)
+    return N1.jeffreys(N2, kl)
 
 
 @_jeffreys.register

@@ -70,6 +70,10 @@ class Paired:
             return self._number(0.0)
         return self + -self._number(other)
 
+    def __gt__(self, other):
+        """Whether it certainly is larger, for choices that are free where the numbers are equal."""
+        return bool(self.value > self._number(other).value)
+
     def _number(self, other):
         return other if isinstance(other, Paired) else Paired(arb(other), x=self.x)
 

@@ -20,6 +20,8 @@ from jsgmath import formula
 from jsgmath.checks import check_dimensions, check_pair, common_shape, real_array
 from jsgmath.families.arithmetic import Arithmetic, Array, Weight, arithmetic, library_of, total
 from jsgmath.families.distribution import Distribution
+from jsgmath.families.rounding import Divergence as Which
+from jsgmath.families.rounding import rounded_divergence
 from jsgmath.hints import Convention
 
 
@@ -41,6 +43,11 @@ class Family(Distribution):
 
     parameter_axes: ClassVar[int] = 0
     """1 if a member has a vector of parameters, whose axis is the last of the parameter's array."""
+    core_axes: ClassVar[int] = 0
+    """The same of the arrays that the core takes."""
+
+    core_name: ClassVar[str] = ""
+    """The name in `native.FAMILIES` of a family whose divergences NumPy rounds correctly."""
 
     parameters: dict[str, Array]
     copies: Any = 1
@@ -164,6 +171,11 @@ class Family(Distribution):
         """Converts an array to the precision of the computation."""
         return self.arithmetic.wide(x)
 
+    def for_core(self) -> tuple[int, list[np.ndarray]]:
+        """The form, 1 for a scale or log-odds and 0 otherwise, and one or two arrays of parameters."""
+        ((name, x),) = self.parameters.items()
+        return int(name in ("scale", "logits")), [x]
+
     @abstractmethod
     def to_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
         """``times KL(self||G)`` per member; in G self has the weight ``own`` and other has ``weight``.
@@ -216,6 +228,9 @@ class Family(Distribution):
     def skew(self, other: Self, alpha: Any, convention: Convention, dual: bool) -> Array:
         """JSG or JSG* between two batches of one class and library."""
         m, alpha = self.arithmetic, self.checked_weight(other, "alpha", alpha)
+        if self.library == "NumPy" and self.core_name:
+            divergence = Which.FROM_MEAN if dual else Which.TO_MEAN
+            return rounded_divergence(self, other, divergence, convention == "deasy", self.without_event_axes(alpha))
         arrays = [*self.parameters.values(), *other.parameters.values()]
         number = isinstance(alpha, float)
         divergence = Divergence(self, other, alpha if number else None, convention, dual)
@@ -225,6 +240,13 @@ class Family(Distribution):
             if self.event_dim:
                 value = value.sum(tuple(range(-self.event_dim, 0)))
             return m.rounded(value, m.result_type(*arrays))
+
+    def jeffreys(self, other: Self, kl: Callable[[Any, Any], Array]) -> Array:
+        """As for every distribution, but for NumPy rounded once."""
+        if self.library != "NumPy" or not self.core_name:
+            return super().jeffreys(other, kl)
+        self.checked_weight(other, "alpha", 0.0)
+        return rounded_divergence(self, other, Which.BOTH_DIRECT, True, np.array(0.0))
 
     def geometric_mean(self, other: Self, weight: Any) -> Self:
         """The member that is the normalised geometric mean, in which ``other`` has the weight ``weight``."""
@@ -252,6 +274,10 @@ class Family(Distribution):
         shape = () if isinstance(alpha, float) else tuple(alpha.shape)
         common_shape("shapes", {"N1": self.shape, "N2": other.shape, name: shape})
         return alpha
+
+    def without_event_axes(self, weight: np.ndarray) -> np.ndarray:
+        """The same number in float64, with the axes of the batch."""
+        return weight.astype(np.float64).reshape(weight.shape[: weight.ndim - self.event_dim] if weight.ndim else ())
 
     def with_event_axes(self, weight: Array) -> Array:
         """A weight of the batch, with axes of length 1 for the components."""

@@ -3,6 +3,8 @@
 from functools import partial
 from typing import Any, Self
 
+import numpy as np
+
 from jsgmath.families.arithmetic import Array, Weight
 from jsgmath.families.base import Family
 from jsgmath.families.log_gamma import bregman, bregman_less, digamma_less, trigamma_times
@@ -24,9 +26,9 @@ class Dirichlet(Family):
     Raises:
         TypeError, ValueError: the concentration is not an array of real numbers, or not as described.
 
-    Accuracy: within 1 ulp, compared with 60 digits, for members that are near or far
-        (``verification/test_families.py``).  Without an 80-bit long double: 23 ulp were measured, and no NaN.  Where
-        one total exceeds the largest number and the other is near the smallest, the former is taken as that number.
+    Accuracy: correctly rounded in NumPy, over the whole range of the parameters and of alpha: the float nearest to the
+        truth (``tests/native/test_families.py``, ``verification/test_families.py``).  In torch and JAX, where one total
+        exceeds the largest number and the other is near the smallest, the former is taken as that number.
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 
@@ -34,7 +36,8 @@ class Dirichlet(Family):
     Dirichlet(concentration=[1.5, 2.0, 2.5])
     """
 
-    parameter_axes = 1
+    core_name = "dirichlet"
+    parameter_axes = core_axes = 1
 
     def __init__(self, concentration: Any):
         super().__init__(concentration=concentration)
@@ -50,6 +53,9 @@ class Dirichlet(Family):
 
     def concentration(self) -> Array:
         return self.work(self.parameters["concentration"])
+
+    def for_core(self) -> tuple[int, list[Array]]:
+        return 0, [self.parameters["concentration"]]
 
     def to_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
         a1, a2, a, d = self.parts(other, own, weight)
@@ -190,6 +196,9 @@ class Beta(Dirichlet):
         m = self.arithmetic
         a, b = (self.work(self.parameters[name]) for name in ("a", "b"))
         return m.stack([a + 0 * b, 0 * a + b], -1)
+
+    def for_core(self) -> tuple[int, list[Array]]:
+        return 0, [np.stack(np.broadcast_arrays(self.parameters["a"], self.parameters["b"]), -1)]
 
     def mean_with(self, other: Any, own: Weight, weight: Weight) -> Self:
         concentration = self.parts(other, own, weight)[2]

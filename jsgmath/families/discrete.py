@@ -125,7 +125,7 @@ class Discrete(Family):
         # Z - 1 is a sum of differences; if Z is below 1/2, log Z is computed from the logarithms of its terms.
         lost = m.where(gone, -p1, m.where(zero | (t >= LARGE), m.exp(log_product) - p1, p1 * growth)).sum(-1)[..., None]
         near, top = lost > -0.5, 0.0
-        if isinstance(own, float) and own == 0.0 and self.library != "NumPy":  # Z is 1 but for the shift
+        if isinstance(own, float) and own == 0.0:  # Z is 1 but for the shift
             log_z = m.log1p(m.where(near, lost, 0.0))
         else:
             top = m.largest(m.where(gone, -INFINITE, log_product))
@@ -239,9 +239,8 @@ class Categorical(Discrete):
     Raises:
         TypeError, ValueError: not exactly one is given, or it is not an array of real numbers as described.
 
-    Accuracy: within 1 ulp, compared with 60 digits, for members that are near or far and given in the same form
-        (``verification/test_families.py``).  Without an 80-bit long double: 4 ulp were measured, 20 for Bernoulli
-        distributions that are nearly certain, and values below 1e-308 may be 0.
+    Accuracy: correctly rounded in NumPy, over the whole range of the parameters and of alpha: the float nearest to the
+        truth (``tests/native/test_families.py``, ``verification/test_families.py``).
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 
@@ -249,7 +248,8 @@ class Categorical(Discrete):
     Categorical(probs=[0.5, 0.0, 0.5])
     """
 
-    parameter_axes = 1
+    core_name = "categorical"
+    parameter_axes = core_axes = 1
 
     def __init__(self, probs: Any = None, *, logits: Any = None):
         super().__init__(probs, logits)
@@ -336,6 +336,8 @@ class Bernoulli(Discrete):
     >>> Bernoulli(logits=[1.0, 2.0]).geometric_mean(Bernoulli(logits=-2.0), 0.25)
     Bernoulli(logits=[0.25, 1.0])
     """
+
+    core_name = "bernoulli"
 
     def __init__(self, probs: Any = None, *, logits: Any = None):
         super().__init__(probs, logits)

@@ -1,7 +1,7 @@
 """The interface through which the divergences use every distribution except `jsgmath.Gaussian`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 from jsgmath.families.arithmetic import Arithmetic, Array, arithmetic, total
@@ -33,6 +33,10 @@ class Distribution(ABC):
     @abstractmethod
     def skew(self, other: Any, alpha: Any, convention: Convention, dual: bool) -> Array:
         """JSG or JSG* between two batches of one class and library."""
+
+    def jeffreys(self, other: Any, kl: Callable[[Any, Any], Array]) -> Array:
+        """``KL(N1||N2) + KL(N2||N1)``, by the function ``kl`` unless there is a better way."""
+        return kl(self, other) + kl(other, self)
 
     @abstractmethod
     def geometric_mean(self, other: Any, weight: Any) -> Self:

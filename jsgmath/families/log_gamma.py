@@ -14,18 +14,14 @@ sum_{j<m} log(x+j)``.  The two terms ``x log x - x`` then contribute, without th
 """
 
 import math
-from fractions import Fraction
 from typing import Any
 
 from jsgmath.families.arithmetic import INFINITE, Arithmetic, Array, Weight
+from jsgmath.families.stirling import coefficients
 
 SHIFT = 12
 """For x from here on, Stirling's series gives 64 bits with the coefficients below."""
-BERNOULLI = (
-    "1/6 -1/30 1/42 -1/30 5/66 -691/2730 7/6 -3617/510 43867/798 -174611/330 854513/138 -236364091/2730 8553103/6"
-)
-COEFFICIENTS = tuple(Fraction(b) / (2 * n * (2 * n - 1)) for n, b in enumerate(BERNOULLI.split(), start=1))
-
+COEFFICIENTS = tuple(coefficients(13))
 
 SHORTER = {24: (6, 5), 53: (12, 9)}
 """The shift, and the number of coefficients that it needs, by the number of bits."""

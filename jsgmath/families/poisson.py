@@ -22,14 +22,16 @@ class Poisson(Family):
     Raises:
         TypeError, ValueError: the rate is not an array of real numbers that are non-negative and finite.
 
-    Accuracy: within 1 ulp, compared with 60 digits, for rates that are near or far (``verification/test_families.py``).
-        Without an 80-bit long double: 5 ulp were measured, 123 for rates of 1e-300, and no NaN.
+    Accuracy: correctly rounded in NumPy, over the whole range of the parameters and of alpha: the float nearest to the
+        truth (``tests/native/test_families.py``, ``verification/test_families.py``).
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 
     >>> Poisson([2.0, 3.0]).geometric_mean(Poisson(8.0), [0.5, 0.0])
     Poisson(rate=[4.0, 3.0])
     """
+
+    core_name = "poisson"
 
     def __init__(self, rate: Any):
         super().__init__(rate=rate)

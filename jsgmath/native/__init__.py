@@ -11,6 +11,7 @@ import math
 import os
 import struct
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,14 @@ FULL_FORMS = {"var": 0, "std": 2, "cov": 3, "scale_tril": 4, "low_rank": 8}
 LARGEST_DIMENSION = 256  # of full covariances; the core's memory grows as its square
 # The struct Shape of diagonal.hpp: strides of five arrays, rows and n, and five numbers.
 SHAPE = struct.Struct("@7q5i")
+# The struct FamilyShape of families.hpp: strides of six arrays, rows, n and k, and six numbers.
+FAMILY_SHAPE = struct.Struct("@9q6i")
+FAMILIES = {
+    name: place
+    for place, name in enumerate(
+        ("exponential", "poisson", "geometric", "bernoulli", "categorical", "gamma", "dirichlet")
+    )
+}
 SMALL = 2048  # of so few numbers a copy is passed, which takes less time than asking for the address
 ELEMENTS_PER_THREAD = 50_000  # a thread costs as much as some thousand elements
 
@@ -35,6 +44,7 @@ class Core(NamedTuple):
     full: Any
     tensors: Any
     copy: Any
+    families: Any
     place: int
     instruction_set: str
 
@@ -60,9 +70,13 @@ def open_core(path: Path = HERE / LIBRARY, wanted: str = "") -> tuple[Core | Non
     library.jsgmath_tensors.restype = None
     library.jsgmath_copy.restype = ctypes.c_int64
     library.jsgmath_copy.argtypes = [*2 * [ctypes.c_void_p], ctypes.c_int64, ctypes.c_double, ctypes.c_int32]
+    library.jsgmath_families.argtypes = [ctypes.c_char_p, *7 * [ctypes.c_void_p], ctypes.c_int32, ctypes.c_int32]
+    library.jsgmath_families.restype = ctypes.c_int64
     place = names.index(wanted) if wanted else 0
     functions = library.jsgmath_diagonal, library.jsgmath_full, library.jsgmath_tensors, library.jsgmath_copy
-    return Core(*functions, place, names[place]), f"instruction set {names[place]}, of {', '.join(names)}"
+    return Core(
+        *functions, library.jsgmath_families, place, names[place]
+    ), f"instruction set {names[place]}, of {', '.join(names)}"
 
 
 def chosen_core() -> tuple[Core | None, str]:
@@ -164,6 +178,47 @@ def full(
     busy = min(rows // 8, rows * n**3 // (10 * ELEMENTS_PER_THREAD))
     to = None if errors is None else errors.ctypes.data
     return _called(core.full, description, pointers, shape, core, busy, to)
+
+
+def families(
+    name: str,
+    forms: tuple[int, int],
+    divergence: int,
+    reverse: bool,
+    arrays: Sequence[np.ndarray],
+    copies: np.ndarray,
+    alpha: np.ndarray,
+    shape: tuple[int, ...],
+    events: tuple[int, ...],
+    k: tuple[int, ...],
+    single: bool,
+    core: Core | None = None,
+) -> tuple[np.ndarray, int]:
+    """As `diagonal`, of exponential families.
+
+    Args:
+        name, forms: one of `FAMILIES`, and 0 or 1 for each member, a `FamilyForm`.
+        divergence, reverse: a `FamilyDivergence`, and the argument of `formula.mean_weights`.
+        arrays: two parameters of N1 and two of N2, which broadcast to ``(*shape, *events, *k)``.
+        copies: factors of the divergences, which broadcast to ``(*shape, *events)``.
+        alpha: broadcasts to ``shape``.
+        events, k: the axes that are summed over, and that of a vector of parameters, or none.
+    """
+    core = core or CORE
+    assert core is not None
+    rows, n, size = math.prod(shape), math.prod(events), math.prod(k)
+    if rows * n == 0:
+        return np.zeros(shape), 0
+    held = [_rows(array, (*shape, *events, *k), len(events) + len(k)) for array in arrays]
+    held.append(_rows(copies, (*shape, *events), len(events)))
+    sizes = [*4 * [n * size], n]
+    strides = [0 if array.size == size < rows * size else size for array, size in zip(held, sizes, strict=True)]
+    alpha = alpha if alpha.size == 1 else np.broadcast_to(alpha, shape)
+    held.append(np.ascontiguousarray(alpha, np.float64))
+    numbers = int(alpha.size > 1), rows, n, size, FAMILIES[name], *forms, divergence, reverse, single
+    pointers = [array.tobytes() if array.size <= SMALL else array.ctypes.data for array in held]
+    busy = min(rows, rows * n * size // ELEMENTS_PER_THREAD)
+    return _called(core.families, FAMILY_SHAPE.pack(*strides, *numbers), pointers, shape, core, busy)
 
 
 def _called(

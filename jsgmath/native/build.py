@@ -23,7 +23,11 @@ from types import ModuleType
 
 def _beside(name: str) -> ModuleType:
     """The module in the file of this name in this folder."""
-    spec = importlib.util.spec_from_file_location(f"_core_{name}", Path(__file__).with_name(f"{name}.py"))
+    return _module(Path(__file__).with_name(f"{name}.py"))
+
+
+def _module(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"_core_{path.stem}", path)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -47,6 +51,10 @@ X86 = PLAIN | {
 # Terms of the series, first those whose coefficients are pairs; verification/README.md has what they leave out.
 TAIL_PAIRS, TAIL = 3, 11
 EXP_PAIRS, EXP = 6, 10
+LONG_TAIL_PAIRS, LONG_TAIL = 5, 10  # for exponential families
+LONG_EXP_PAIRS, LONG_EXP = 8, 10
+FINE_TAIL_PAIRS, FINE_TAIL = 6, 11  # for gamma and Dirichlet distributions, where terms cancel
+STIRLING_PAIRS = 4  # the number of all terms is that of stirling.py
 SHORT_TAIL, SHORT_EXP = 6, 8  # for results in floats
 CIRCLE = 10  # of sine and cosine, for noise
 
@@ -72,13 +80,14 @@ def build(target: Path = HERE / LIBRARY, command: list[str] | None = None, machi
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         (work / "formula.hpp").write_text(formula_header())
+        (work / "terms.hpp").write_text(terms_header())
         (work / "constants.hpp").write_text(constants_header())
         (work / "sources.hpp").write_text(f'#define SOURCES "{_sources.sources()}"\n')
 
         tasks = [("interface", "interface.cpp", ["-DX86"] if sets is X86 else [])]
         tasks += [
             (f"{kind}_{name}", f"{kind}.cpp", [*options, f"-DNAME={kind}_{name}"])
-            for kind in ("full", "diagonal", "copy")
+            for kind in ("full", "families", "gamma", "diagonal", "copy")
             for name, options in sets.items()
         ]
         tasks += [
@@ -119,23 +128,39 @@ def _run(command: list[str]) -> None:
 
 def formula_header() -> str:
     """The formula and the kernels as C++."""
-    found = {
-        node.name: node
-        for path in _sources.FORMULAS
-        for node in ast.parse(path.read_text()).body
-        if isinstance(node, ast.FunctionDef)
-    }
+    found = {node.name: node for path in _sources.FORMULAS for node in functions(path)}
     return _beside("translate").cpp(*(found[name] for name in TRANSLATED)) + "\n"
+
+
+def terms_header() -> str:
+    """The terms of the exponential families as C++."""
+    return _beside("translate").cpp(*(found for path in _sources.FAMILIES for found in functions(path))) + "\n"
+
+
+def functions(path: Path) -> list[ast.FunctionDef]:
+    """The functions of a module."""
+    return [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)]
 
 
 def constants_header() -> str:
     """Coefficients of the series, the highest power first, and log(2)."""
-    tail = [Fraction(2, 2 * k + 3) for k in range(TAIL_PAIRS + TAIL)]
-    exp = [Fraction(1, math.factorial(k + 2)) for k in range(EXP_PAIRS + EXP)]
+    stirling = _module(_sources.STIRLING)
+    fine_tail = [Fraction(2, 2 * k + 3) for k in range(FINE_TAIL_PAIRS + FINE_TAIL)]
+    longest_tail = fine_tail[: LONG_TAIL_PAIRS + LONG_TAIL]
+    longest_exp = [Fraction(1, math.factorial(k + 2)) for k in range(LONG_EXP_PAIRS + LONG_EXP)]
+    tail, exp = longest_tail[: TAIL_PAIRS + TAIL], longest_exp[: EXP_PAIRS + EXP]
+    in_pairs = (
+        ("TAIL", tail, TAIL_PAIRS),
+        ("EXP", exp, EXP_PAIRS),
+        ("LONG_TAIL", longest_tail, LONG_TAIL_PAIRS),
+        ("LONG_EXP", longest_exp, LONG_EXP_PAIRS),
+        ("FINE_TAIL", fine_tail, FINE_TAIL_PAIRS),
+        ("STIRLING", stirling.coefficients(stirling.TERMS), STIRLING_PAIRS),
+    )
     log2 = log_of_2()
     high = Fraction(math.floor(log2 * 2**42), 2**42)  # 42 digits: times 10 bits it is exact
     lines = ["#pragma once", '#include "pair.hpp"']
-    for name, series, pairs in (("TAIL", tail, TAIL_PAIRS), ("EXP", exp, EXP_PAIRS)):
+    for name, series, pairs in in_pairs:
         lines += [f"const int {name}_PAIRS_COUNT = {pairs}, {name}_COUNT = {len(series) - pairs};"]
         lines += [f"constexpr Constant {name}_PAIRS[] = {{{', '.join(map(_pair, reversed(series[:pairs])))}}};"]
         lines += [f"constexpr double {name}[] = {{{', '.join(float(c).hex() for c in reversed(series[pairs:]))}}};"]

@@ -72,19 +72,22 @@ struct Split {
   }
 };
 
-// exp(x) - 1, without cancellation, and exp(x), for |x| < 700.
+// exp(x) - 1 and exp(x) - 1 - x, without cancellation, and exp(x), for |x| < 700.
 struct Exponential {
-  Pair minus_one, value;
+  Pair minus_one, value, minus_one_and_x;
 };
-INLINE Exponential exponential(Pair x) {
+template <int pairs, int count>
+INLINE Exponential exponential(Pair x, const Constant (&in_pairs)[pairs], const double (&in_doubles)[count]) {
   Lanes shifted = x.high * INVERSE_LOG2 + 0x1.8p52;  // the last bits are those of the whole number nearest to it
   Lanes n = shifted - 0x1.8p52;
   // n LOG2_HIGH is exact, since LOG2_HIGH has few digits.
   Pair t = (two_sum(x.high, -n * LOG2_HIGH) - two_product(n, every(LOG2_LOW))) + x.low;
   Lanes power = power_of_two(bits_of(shifted) - bits_of(every(0x1.8p52)) + 1023);
-  Pair series = polynomial<EXP_PAIRS_COUNT - 1>(EXP_PAIRS, t, polynomial(EXP, t.high));
-  Pair y = (t + t * (t * series)) * power;
-  return {y + two_sum(power, every(-1)), y + power};
+  Pair series = polynomial<pairs - 1>(in_pairs, t, polynomial(in_doubles, t.high));
+  Pair curve = t * (t * series), y = (t + curve) * power, minus_one = y + two_sum(power, every(-1)), rest = minus_one - x;
+  Truth near = n == 0;  // here t is x
+  return {minus_one, y + power, {near ? curve.high : rest.high, near ? curve.low : rest.low}};
 }
+INLINE Exponential exponential(Pair x) { return exponential(x, EXP_PAIRS, EXP); }
 
 }  // namespace

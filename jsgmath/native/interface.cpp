@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "families.hpp"
 #include "full.hpp"
 #include "sources.hpp"
 #include "tensors.hpp"
@@ -16,11 +17,13 @@
 extern "C" {
 Copy copy_plain;
 Evaluate diagonal_plain;
+EvaluateFamily families_plain, gamma_plain;
 EvaluateFull full_plain, single_plain;
 EvaluateTensors tensors_plain;
 #ifdef X86
 Copy copy_avx2, copy_avx512;
 Evaluate diagonal_avx2, diagonal_avx512;
+EvaluateFamily families_avx2, families_avx512, gamma_avx2, gamma_avx512;
 EvaluateFull full_avx2, full_avx512, single_avx2, single_avx512;
 EvaluateTensors tensors_avx2, tensors_avx512;
 #endif
@@ -34,6 +37,7 @@ struct InstructionSet {
   Evaluate *diagonal;
   EvaluateFull *full, *single;
   EvaluateTensors *tensors;
+  EvaluateFamily *families, *gamma;
   int64_t lanes;
 };
 
@@ -63,10 +67,11 @@ std::vector<InstructionSet> available() {
 #ifdef X86
   const Vectors has;
   if (has.avx512)
-    sets.push_back({"avx512", copy_avx512, diagonal_avx512, full_avx512, single_avx512, tensors_avx512, 8});
-  if (has.avx2) sets.push_back({"avx2", copy_avx2, diagonal_avx2, full_avx2, single_avx2, tensors_avx2, 4});
+    sets.push_back({"avx512", copy_avx512, diagonal_avx512, full_avx512, single_avx512, tensors_avx512, families_avx512, gamma_avx512, 8});
+  if (has.avx2)
+    sets.push_back({"avx2", copy_avx2, diagonal_avx2, full_avx2, single_avx2, tensors_avx2, families_avx2, gamma_avx2, 4});
 #endif
-  sets.push_back({"plain", copy_plain, diagonal_plain, full_plain, single_plain, tensors_plain, 2});
+  sets.push_back({"plain", copy_plain, diagonal_plain, full_plain, single_plain, tensors_plain, families_plain, gamma_plain, 2});
   return sets;
 }
 
@@ -149,4 +154,17 @@ EXPORT void jsgmath_tensors(const Tensors *asked, int32_t place, int32_t threads
   std::memcpy(&tensors, asked, sizeof tensors);
   EvaluateTensors *evaluate = sets()[place].tensors;
   shared(tensors.rows, threads, 1, [&](int64_t first, int64_t last) { return evaluate(tensors, first, last); });
+}
+
+// Computes a batch of pairs of members of an exponential family, as jsgmath_diagonal.
+EXPORT int64_t jsgmath_families(const FamilyShape *shape, const double *first1, const double *second1, const double *first2,
+                                const double *second2, const double *copies, const double *alpha, double *values,
+                                int32_t place, int32_t threads) {
+  FamilyBatch batch;
+  std::memcpy(static_cast<FamilyShape *>(&batch), shape, sizeof *shape);
+  batch.parameters[0] = first1, batch.parameters[1] = second1, batch.parameters[2] = first2, batch.parameters[3] = second2;
+  batch.copies = copies, batch.alpha = alpha, batch.values = values;
+  const InstructionSet &set = sets()[place];
+  EvaluateFamily *evaluate = batch.family < GAMMA ? set.families : set.gamma;
+  return shared(batch.rows, threads, set.lanes, [&](int64_t first, int64_t last) { return evaluate(batch, first, last); });
 }

@@ -25,14 +25,14 @@ struct Gs {
   }
 };
 
-// Alpha is 0 or at least LEAST_ALPHA, so that no product with it underflows; else it becomes NaN.
+// Alpha is 0 or at least LEAST_ALPHA, or another number, so that no product with it underflows; else it becomes NaN.
 const double LEAST_ALPHA = 0x1p-60;
 
 struct Weights {
   Pair w1, w2, g1, g2;
 };
-INLINE Weights weights(Lanes alpha, bool reversed) {
-  Pair w2 = {alpha + poison((alpha == 0) | (alpha >= LEAST_ALPHA)), Lanes{}}, w1 = two_sum(every(1), -alpha);
+INLINE Weights weights(Lanes alpha, bool reversed, double least = LEAST_ALPHA) {
+  Pair w2 = {alpha + poison((alpha == 0) | (alpha >= least)), Lanes{}}, w1 = two_sum(every(1), -alpha);
   auto [g1, g2, slope] = mean_weights(w1, w2, reversed);
   (void)slope;
   return {w1, w2, g1, g2};

@@ -127,6 +127,14 @@ struct Four {
   C third;
   D fourth;
 };
+template <class A, class B, class C, class D, class E>
+struct Five {
+  A first;
+  B second;
+  C third;
+  D fourth;
+  E fifth;
+};
 template <class A, class B>
 INLINE Two<A, B> many(A a, B b) {
   return {a, b};
@@ -138,6 +146,10 @@ INLINE Three<A, B, C> many(A a, B b, C c) {
 template <class A, class B, class C, class D>
 INLINE Four<A, B, C, D> many(A a, B b, C c, D d) {
   return {a, b, c, d};
+}
+template <class A, class B, class C, class D, class E>
+INLINE Five<A, B, C, D, E> many(A a, B b, C c, D d, E e) {
+  return {a, b, c, d, e};
 }
 
 }  // namespace

@@ -30,6 +30,17 @@ def path(request, monkeypatch):
         assert native.CORE
 
 
+def copied_sources(folder):
+    """A folder with everything that the core is made from."""
+    package = folder / "jsgmath"
+    shutil.copytree(build.HERE, package / "native")
+    for source in build._sources.OUTSIDE:
+        copy = package / source.relative_to(build.HERE.parent)
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copy(source, copy)
+    return package
+
+
 @pytest.fixture(scope="session")
 def parts(tmp_path_factory):
     """The compiled files of the library for any processor; -O1 takes half the time of -O3, and gives the same bits."""
@@ -51,10 +62,7 @@ def broken(tmp_path, monkeypatch, parts):
     """Compiles one part of the library with one place in its sources replaced, and makes `native` take it for right."""
 
     def broken(part, file, before, after):
-        package = tmp_path / "jsgmath"
-        shutil.copytree(build.HERE, package / "native")
-        for source in ("formula.py", "special.py"):
-            shutil.copy(build.HERE.parent / source, package)
+        package = copied_sources(tmp_path)
         text = (package / "native" / file).read_text()
         assert text.count(before) == 1
         (package / "native" / file).write_text(text.replace(before, after))

@@ -1,7 +1,6 @@
 """Building the core, finding it, and doing without it."""
 
 import os
-import shutil
 import subprocess
 import sys
 
@@ -10,6 +9,7 @@ import pytest
 from jsgmath import native
 from jsgmath.native import build
 from jsgmath.native.translate import cpp, definition
+from tests.native.conftest import copied_sources
 
 ROOT = build.HERE.parents[1]
 
@@ -43,18 +43,16 @@ def test_a_core_made_from_other_sources_is_not_used(core, monkeypatch):
 
 
 def test_a_change_of_any_source_changes_the_hash(tmp_path):
-    package = tmp_path / "jsgmath"
-    shutil.copytree(build.HERE, package / "native")
-    for name in ("formula.py", "special.py"):
-        shutil.copy(build.HERE.parent / name, package)
+    package = copied_sources(tmp_path)
     command = [sys.executable, "-c", "import sources; print(sources.sources())"]
     hashes = set()
-    for changed in [None, "pair.hpp", "diagonal.cpp", "build.py", "translate.py", "../formula.py", "../special.py"]:
+    inside = ["pair.hpp", "diagonal.cpp", "build.py", "translate.py"]
+    for changed in [None, *inside, "../formula.py", "../special.py", "../families/terms.py"]:
         if changed:
             with open(package / "native" / changed, "a") as file:
                 file.write("\n")
         hashes.add(subprocess.run(command, cwd=package / "native", capture_output=True, text=True, check=True).stdout)
-    assert len(hashes) == 7
+    assert len(hashes) == 8
 
 
 def test_what_the_environment_asks_for_and_is_not_there_is_an_error():

@@ -1,0 +1,176 @@
+// The loop over a batch of exponential families, for the divergence of one component as a function of its parameters.
+#pragma once
+
+#if defined(__AVX512F__) && !defined(__clang__)
+#pragma GCC optimize("schedule-insns", "sched-pressure")  // before registers are chosen, too: there are 32
+#endif
+#include <memory>
+#include <utility>
+
+#include "families.hpp"
+#include "kernels.hpp"
+
+namespace {
+
+// Between these limits of the parameters, and with alpha 0 or at least LEAST_WEIGHT, nothing overflows and no low part underflows.  What lies outside becomes NaN.
+const double LARGEST = 0x1p100, LEAST_WEIGHT = 0x1p-120;
+INLINE Truth moderate(Lanes x) { return between(x, 1 / LARGEST, LARGEST); }
+
+// A bound on the relative error of every divergence here (verification/README.md, "Exponential families in pairs of doubles"),
+// and that of a sum over n components.
+const double BOUND = 0x1p-74, BOUND_SUM = 0x1p-102;
+
+INLINE Pair exact(Lanes x) { return {x, Lanes{}}; }
+INLINE Pair operator+(double a, Pair b) { return b + every(a); }
+INLINE Pair operator-(double a, Pair b) { return pair(a) - b; }
+
+#include "terms.hpp"
+
+// The functions that the formulas of terms.py are given.
+struct Difference {
+  INLINE_MEMBER Pair operator()(Pair a, Pair b) const { return difference(a, b); }
+};
+struct LongTail {
+  INLINE_MEMBER Pair operator()(Pair w) const {
+    return polynomial<LONG_TAIL_PAIRS_COUNT - 1>(LONG_TAIL_PAIRS, w, polynomial(LONG_TAIL, w.high));
+  }
+};
+INLINE Exponential grown(Pair x) { return exponential(x, LONG_EXP_PAIRS, LONG_EXP); }
+struct Kernel {  // g
+  INLINE_MEMBER Pair operator()(Pair x, Pair k) const { return split_g(x, k, k, Unused{}, Split{}, LongTail{}); }
+};
+struct Logarithm {  // log(1 + f) = 2 artanh(q) = q (2 + w 2P(w)), as in `special.py`
+  INLINE_MEMBER Pair operator()(Pair x, Pair k) const {
+    auto [f, m, log_rest] = Split{}(x, k);
+    (void)m;
+    Pair q = f / (f + 2.0), w = q * q;
+    return log_rest + q * (w * LongTail{}(w) + every(2));
+  }
+};
+struct Growth {
+  INLINE_MEMBER Three<Pair, Pair, Pair> operator()(Pair x) const {
+    const Exponential found = grown(x);
+    return {found.value, found.minus_one, found.minus_one_and_x};
+  }
+};
+
+// A divergence, and a bound on its absolute error.
+struct Value {
+  Pair value;
+  Lanes error;
+};
+INLINE Value bounded(Pair value) { return {value, BOUND * value.high}; }
+INLINE Value bounded(const Weights &w, Two<Pair, Pair> kl) { return bounded(skew(w.w1, w.w2, kl.first, kl.second)); }
+
+template <size_t... lane>
+INLINE Lanes gathered(const double *at, int64_t across, std::index_sequence<lane...>) {
+  return Lanes{at[int64_t(lane) * across]...};
+}
+// A number for each lane, from places that are `across` apart; lanes that are not valid repeat the first.
+INLINE Lanes lanes_from(const double *from, int64_t across, int64_t valid) {
+  if (across == 0) return every(*from);
+  if (valid < LANES) {
+    Lanes x = every(*from);
+    for (int lane = 1; lane < valid; lane++) set_lane(x, lane, from[lane * across]);
+    return x;
+  }
+  if (across == 1) {
+    Lanes x;
+    std::memcpy(&x, from, sizeof x);
+    return x;
+  }
+  return gathered(from, across, std::make_index_sequence<LANES>{});
+}
+
+// The parameters of one component in each lane, by rows of the batch or by components of one row.
+struct Members {
+  const double *at[4];
+  int64_t across[4], k, valid;
+  int32_t form1, form2;
+  Pair *memory;  // for so many numbers: three times k
+
+  // The number at place i of parameter `which`: 0 and 1 are those of N1, 2 and 3 those of N2.
+  INLINE_MEMBER Lanes operator()(int which, int64_t i = 0) const { return lanes_from(at[which] + i, across[which], valid); }
+  INLINE_MEMBER Members exchanged() const {
+    return {{at[2], at[3], at[0], at[1]}, {across[2], across[3], across[0], across[1]}, k, valid, form2, form1, memory};
+  }
+};
+
+// Rounds the values of some rows, and adds those that are open to the counts of the lanes.
+INLINE void store(const FamilyBatch &b, int64_t row, int64_t count, Pair value, Lanes error, Truth &open) {
+  double *to = b.values + row;
+  if (b.single || count < LANES) {
+    for (int64_t i = 0; i < count; i++) {
+      const double high = lane(value.high, i), low = lane(value.low, i), margin = lane(error, i);
+      to[i] = b.single ? nearest_single(high, low, margin) : nearest(high, low, margin);
+      open[i] += to[i] != to[i];
+    }
+    return;
+  }
+  const Lanes sum = value.high + value.low, rest = value.low - (sum - value.high);
+  const Lanes lower = sum + (rest - error), upper = sum + (rest + error);
+  const Truth decided = lower == upper;
+  const Lanes nearest = decided ? lower : every(NAN_);
+  std::memcpy(to, &nearest, sizeof nearest);
+  open += decided + 1;  // a truth is -1
+}
+
+// Kind::value<divergence>(members, weights) is the divergence of one component in each lane.
+template <class Kind, int divergence>
+INLINE Value value_of(const Members &in, const Weights &w) {
+  if constexpr (divergence == BOTH_DIRECT) {
+    const Value one = Kind::template value<DIRECT>(in, w), two = Kind::template value<DIRECT>(in.exchanged(), w);
+    return {one.value + two.value, one.error + two.error};
+  } else {
+    return Kind::template value<divergence>(in, w);
+  }
+}
+
+template <class Kind, int divergence>
+int64_t evaluated(const FamilyBatch &b, int64_t first, int64_t last) {
+  const bool columns = b.n >= LANES;
+  const std::unique_ptr<Pair[]> memory{new Pair[3 * b.k]};
+  Weights w = weights(every(*b.alpha), b.reversed, LEAST_WEIGHT);
+  Truth open = {};
+  for (int64_t row = first, count; row < last; row += count) {
+    count = columns ? 1 : last - row < LANES ? last - row : LANES;
+    if (b.alpha_stride) w = weights(lanes_from(b.alpha + row, columns ? 0 : 1, count), b.reversed, LEAST_WEIGHT);
+    Value sum = {};
+    for (int64_t j = 0, step = columns ? LANES : 1; j < b.n; j += step) {
+      Members in = {{}, {}, b.k, columns ? (b.n - j < LANES ? b.n - j : LANES) : count, b.form1, b.form2, memory.get()};
+      for (int which = 0; which < 4; which++) {
+        in.at[which] = b.parameters[which] + row * b.strides[which] + j * b.k;
+        in.across[which] = columns ? b.k : b.strides[which];
+      }
+      const Value found = value_of<Kind, divergence>(in, w);
+      const double *copies = b.copies + row * b.copies_stride + j;
+      Lanes times = lanes_from(copies, columns ? 1 : b.copies_stride, in.valid);
+      if (columns)
+        for (int64_t lane = in.valid; lane < LANES; lane++) set_lane(times, lane, 0);
+      sum.value = sum.value + found.value * times;
+      sum.error += found.error * times;
+    }
+    const double of_sum = BOUND_SUM * double(b.n) * double(b.n);
+    if (columns) {  // the sum of the lanes, in the first of them
+      Value across = sum;
+      for (int i = 1; i < LANES; i++) {
+        across.value = across.value + Pair{every(lane(sum.value.high, i)), every(lane(sum.value.low, i))};
+        across.error += every(lane(sum.error, i));
+      }
+      sum = across;
+    }
+    store(b, row, count, sum.value, sum.error * (1 + 0x1p-20) + of_sum * sum.value.high, open);
+  }
+  int64_t left = 0;
+  for (int i = 0; i < LANES; i++) left += open[i];
+  return left;
+}
+
+template <class Kind>
+int64_t evaluated(const FamilyBatch &b, int64_t first, int64_t last) {
+  static EvaluateFamily *const choices[] = {evaluated<Kind, TO_MEAN>, evaluated<Kind, FROM_MEAN>, evaluated<Kind, DIRECT>,
+                                            evaluated<Kind, BOTH_DIRECT>};
+  return choices[b.divergence](b, first, last);
+}
+
+}  // namespace
