@@ -15,11 +15,11 @@ from jsgmath.hints import Convention, Weight
 from jsgmath.interop import pair_of
 from jsgmath.interop.base import image_of
 from jsgmath.interop.composite import Composite
-from jsgmath.nearest import Divergence
 from jsgmath.reduction.diagonal import diagonal_pairs, spread
 from jsgmath.reduction.full import full_pairs
 from jsgmath.reduction.pairs import common_dtype, pair_weights
-from jsgmath.rounding import rounded_divergence
+from jsgmath.rounding.nearest import Divergence
+from jsgmath.rounding.of_pairs import rounded_divergence
 
 
 def jsg(
@@ -55,8 +55,8 @@ def jsg(
             a full covariance.
         ArithmeticError: 1600 digits, or 5120 bits for full covariances, do not tell which float is nearest to a value.
 
-    Accuracy: correctly rounded: the float nearest to the truth (``tests/native``, ``tests/test_nearest.py``,
-        ``tests/test_nearest_full.py``), full covariances at any condition.  torch and JAX compute in
+    Accuracy: correctly rounded: the float nearest to the truth (``tests/native``, ``tests/rounding/test_nearest.py``,
+        ``tests/rounding/test_nearest_full.py``), full covariances at any condition.  torch and JAX compute in
         their own precision, in which near-equal Gaussians lose nothing (``tests/interop/test_interop.py``).
 
     References:

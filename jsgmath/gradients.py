@@ -15,7 +15,7 @@ from jsgmath.gaussian import GaussianLike
 from jsgmath.hints import Convention
 from jsgmath.interop import gaussian_pair
 from jsgmath.reduction.pairs import common_dtype
-from jsgmath.scalar_pairs import of_scalar_pairs
+from jsgmath.rounding.scalar_pairs import of_scalar_pairs
 
 Formulas = tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]
 TO_MEAN: Formulas = formula.to_mean, formula.to_mean_grad, formula.to_mean_by_alpha

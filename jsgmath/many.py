@@ -2,9 +2,9 @@ r"""Divergences of several Gaussians from their weighted product of experts.
 
     JSG = sum_k w_k KL(N_k || G),      JSG* = sum_k w_k KL(G || N_k),      G = N_1^{g_1} ... N_K^{g_K} / Z
 
-`several.py` has the scalars of each pair N_k, G in one dimension.  For more than two full covariances,
-`nearest_many_full.py` computes with whole numbers; where they are large, `reduction.product` first diagonalises each
-N_k and G together.
+`rounding.several` has the scalars of each pair N_k, G in one dimension.  For more than two full covariances,
+`rounding.nearest_many_full` computes with whole numbers; where they are large, `reduction.product` first diagonalises
+each N_k and G together.
 
 [4] As the mean of several experts: Sutter, Daunhawer, Vogt 2020, https://arxiv.org/abs/2006.08242
 """
@@ -24,11 +24,11 @@ from jsgmath.families.arithmetic import Array, arithmetic, library_of
 from jsgmath.families.distribution import Distribution
 from jsgmath.gaussian import Gaussian
 from jsgmath.interop.batches import members
-from jsgmath.nearest import Divergence
 from jsgmath.reduction.product import product_of
-from jsgmath.rounding import rounded_divergence
-from jsgmath.rounding_many import diagonal_product, divergence_of_many, full_divergence_of_many
-from jsgmath.several import EXACT, ROUNDED, wide_weights
+from jsgmath.rounding.nearest import Divergence
+from jsgmath.rounding.of_many import diagonal_product, divergence_of_many, full_divergence_of_many
+from jsgmath.rounding.of_pairs import rounded_divergence
+from jsgmath.rounding.several import EXACT, ROUNDED, wide_weights
 
 
 def jsg_many(gaussians: Any, weights: Any, *, mean_weights: Any = None, dual: bool = False) -> Array:
@@ -53,7 +53,8 @@ def jsg_many(gaussians: Any, weights: Any, *, mean_weights: Any = None, dual: bo
         TypeError, ValueError, ArithmeticError: as in `jsg`; or the number, signs or sum of the weights are wrong.
 
     Accuracy: correctly rounded in NumPy for any number of Gaussians, diagonal or of full covariance, over the whole
-    range of float64 and on every machine, and 0 for equal ones, also in two forms (``tests/test_nearest_many.py``).
+    range of float64 and on every machine, and 0 for equal ones, also in two forms
+    (``tests/rounding/test_nearest_many.py``).
     Weights whose sum is 1 but for rounding stand for exact ones: the largest is what the others leave; weights of
     another sum are divided by it, without rounding.  A Gaussian whose weights are zero is left out.
 

@@ -7,9 +7,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 import jsgmath
-from jsgmath import rounding
-from jsgmath.nearest import Divergence
 from jsgmath.reduction.diagonal import diagonal_pairs
+from jsgmath.rounding import of_pairs
+from jsgmath.rounding.nearest import Divergence
 from verification import oracles
 
 DIVERGENCES = [(dual, convention) for dual in (False, True) for convention in ("deasy", "nielsen")]
@@ -66,7 +66,7 @@ def in_working_precision(dual):
         kind = Divergence.JSG_DUAL if dual else Divergence.JSG
         with np.errstate(all="ignore"):
             pairs = diagonal_pairs(N1, N2)
-            return rounding.bounded(kind, convention == "deasy", N1, N2, pairs, np.asarray(alpha))[0]
+            return of_pairs.bounded(kind, convention == "deasy", N1, N2, pairs, np.asarray(alpha))[0]
 
     return function
 

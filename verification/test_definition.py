@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import jsgmath
-from jsgmath import rounding, special
-from jsgmath.nearest import Divergence
+from jsgmath import special
 from jsgmath.reduction import diagonal
 from jsgmath.reduction.pairs import pair_weights
+from jsgmath.rounding import of_pairs
+from jsgmath.rounding.nearest import Divergence
 from jsgmath.working import evaluated
 from verification import balls, oracles
 from verification.pairs import (
@@ -72,7 +73,7 @@ def test_in_double_precision_alone_the_bound_is_that_of_the_proof(monkeypatch):
     for n in (1, 40):
         N1, N2 = (jsgmath.Gaussian(rng.normal(size=n), std=rng.uniform(0.5, 2, n)) for _ in range(2))
         for kind in (Divergence.JSG, Divergence.JEFFREYS):
-            value, bound = rounding.bounded(kind, True, N1, N2, diagonal.diagonal_pairs(N1, N2), np.array(0.0))
+            value, bound = of_pairs.bounded(kind, True, N1, N2, diagonal.diagonal_pairs(N1, N2), np.array(0.0))
             assert bound == pytest.approx((special.ROUNDING + n) * EPS * value, rel=1e-9, abs=0)
 
 

@@ -9,7 +9,7 @@ from mpmath import mp
 from jsgmath import Gaussian
 from jsgmath.reduction.product import product_of
 from jsgmath.reduction.twofold import EPS, Twofold
-from jsgmath.wide import Wide
+from jsgmath.reduction.wide import Wide
 from verification.oracles import DIGITS
 from verification.oracles import exact as moments
 

@@ -40,8 +40,8 @@ from jsgmath.families.distribution import Distribution
 from jsgmath.families.normal import Normal
 from jsgmath.gaussian import Gaussian
 from jsgmath.hints import Convention
-from jsgmath.nearest import Divergence
-from jsgmath.rounding import nearest_values
+from jsgmath.rounding.nearest import Divergence
+from jsgmath.rounding.of_pairs import nearest_values
 
 Parts = tuple[Array, Array, Array]  # mean, factor, diagonal
 FAR = 1 / 16  # if the sum over the eigenvalues exceeds this, an eigenvalue of M may be near -1

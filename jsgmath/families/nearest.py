@@ -20,7 +20,7 @@ from operator import add
 from typing import NamedTuple
 
 from jsgmath import formula
-from jsgmath.nearest import rounded
+from jsgmath.rounding.nearest import rounded
 
 DIGITS = (48, 110, 400, 1600)
 # Errors are rounded upward.

@@ -22,7 +22,7 @@ from jsgmath.reduction.full import AT_ONCE, NotDiagonalised, diagonalised_pair, 
 from jsgmath.reduction.pairs import Reduced
 from jsgmath.reduction.scaling import FlatBatch, GivenCovariance, ScaledPair, given_covariance, own_unit
 from jsgmath.reduction.twofold import Twofold
-from jsgmath.wide import Wide
+from jsgmath.reduction.wide import Wide
 
 LARGEST = 2**20  # exceeds every exponent
 Shares = Sequence[Wide]

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from jsgmath.reduction.wide import two_product
 from jsgmath.special import two_sum
-from jsgmath.wide import two_product
 
 PIECES = 5
 EPS = 2.0**-52

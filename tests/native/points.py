@@ -15,7 +15,7 @@ import numpy as np
 
 import jsgmath
 from jsgmath import Gaussian, native
-from jsgmath.nearest import Divergence
+from jsgmath.rounding.nearest import Divergence
 
 BITS = Path(__file__).with_name("bits.csv")
 FORMS = ("var", "logvar", "std")

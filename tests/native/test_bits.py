@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import jsgmath
-from jsgmath import Gaussian, native, rounding, special
+from jsgmath import Gaussian, native, special
 from jsgmath.native import build
-from jsgmath.nearest import nearest
+from jsgmath.rounding import of_pairs
+from jsgmath.rounding.nearest import nearest
 from tests.native import points
 from verification import balls
 
@@ -84,7 +85,7 @@ def test_aarch64_gives_the_committed_bits(for_aarch64):
 @pytest.mark.parametrize("single", [False, True])
 def test_the_last_path_alone_gives_the_committed_bits(single):
     """Decimal numbers decide every point, not only those that faster arithmetic leaves to them."""
-    divergences = dict(jsg=rounding.Divergence.JSG, jsg_dual=rounding.Divergence.JSG_DUAL)
+    divergences = dict(jsg=of_pairs.Divergence.JSG, jsg_dual=of_pairs.Divergence.JSG_DUAL)
     for point, value in COMMITTED:
         if point.single == single and point.divergence != "jeffreys":
             forms, reverse = (point.form1, point.form2), point.convention == "deasy"
@@ -103,11 +104,11 @@ def test_the_fast_arithmetic_decides_nearly_all_ordinary_values(path):
         shape, alpha = (2000,), np.array(0.3)
         if native.CORE:
             arrays = N1.mean, N1.scale, N2.mean, N2.scale
-            _, left = native.diagonal(rounding.Divergence.JSG, True, (form1, form2), arrays, alpha, shape, 1, False)
+            _, left = native.diagonal(of_pairs.Divergence.JSG, True, (form1, form2), arrays, alpha, shape, 1, False)
             assert left <= (2 if form1 == form2 or "logvar" not in (form1, form2) else 200)
         elif extended:
             dtype = np.dtype(float)
-            values = rounding._by_numpy(rounding.Divergence.JSG, True, N1, N2, alpha, shape, dtype)
+            values = of_pairs._by_numpy(of_pairs.Divergence.JSG, True, N1, N2, alpha, shape, dtype)
             assert np.isnan(values).sum() <= 400
 
 
@@ -156,8 +157,8 @@ def test_an_error_within_the_bound_of_numpy_changes_no_bit(form, eps, monkeypatc
     mean, v1, v2 = rng.normal(size=2000), *np.exp(rng.normal(size=(2, 2000)))
     N1, N2 = Gaussian(mean[:, None], var=v1[:, None]), Gaussian(mean[:, None], **{form: v2[:, None]})
     monkeypatch.setattr(native, "CORE", None)
-    exact, kernel = jsgmath.jsg(N1, N2, 0.3), rounding.numpy_kernel
+    exact, kernel = jsgmath.jsg(N1, N2, 0.3), of_pairs.numpy_kernel
     for sign in (-1, 1):
         factor = 1 + sign * eps * np.finfo(special.WORK).eps
-        monkeypatch.setattr(rounding, "numpy_kernel", lambda g, f=factor: lambda *x: f * kernel(g)(*x))
+        monkeypatch.setattr(of_pairs, "numpy_kernel", lambda g, f=factor: lambda *x: f * kernel(g)(*x))
         np.testing.assert_array_equal(jsgmath.jsg(N1, N2, 0.3), exact)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jsgmath import native
-from jsgmath.nearest import Divergence
+from jsgmath.rounding.nearest import Divergence
 from tests.reduction.test_full import covariance, nearby
 
 MUTANTS = {

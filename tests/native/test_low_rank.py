@@ -7,7 +7,7 @@ from mpmath import mp
 from jsgmath import jsg, jsg_dual, kl, native
 from jsgmath.families import low_rank
 from jsgmath.families.low_rank import LowRankMultivariateNormal
-from jsgmath.nearest import Divergence
+from jsgmath.rounding.nearest import Divergence
 from verification.oracles import textbook_jsg
 
 DIGITS = 80

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jsgmath import native
-from jsgmath.nearest import Divergence
+from jsgmath.rounding.nearest import Divergence
 
 MUTANTS = {
     "a sign": ("pair.hpp", "(a - (sum - part)) + (b - part)", "(a - (sum - part)) - (b - part)"),

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import jsgmath
-from jsgmath import Gaussian, native, nearest
-from jsgmath.nearest import Divergence
+from jsgmath import Gaussian, native
+from jsgmath.rounding import nearest
+from jsgmath.rounding.nearest import Divergence
 
 TIES = [float(d) for d in range(123456771, 123456791, 2)]  # their squares have 54 bits, the last of them a 1
 

@@ -1,4 +1,4 @@
-"""The divergence of several diagonal Gaussians, correctly rounded, as `rounding.py` has it for two.
+"""The divergence of several diagonal Gaussians, correctly rounded, as `of_pairs.py` has it for two.
 
 `several.py` in about twice the precision of float64 gives a value and a bound on its error; `nearest_many.py` takes the
 few values for which the bound leaves open which float is the nearest.
@@ -11,16 +11,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jsgmath import special, wide
+from jsgmath import special
 from jsgmath.gaussian import Gaussian
-from jsgmath.nearest_many import Member, moments, nearest_diagonal, reference
-from jsgmath.nearest_many_full import Member as FullMember
-from jsgmath.nearest_many_full import nearest_full
+from jsgmath.reduction import wide
 from jsgmath.reduction.full import NotDiagonalised
 from jsgmath.reduction.product import pairs_with_product
-from jsgmath.several import Scalars, Unit, exact_weights, product, twice_divergences, wide_weights
+from jsgmath.reduction.wide import Wide
+from jsgmath.rounding.nearest_many import Member, moments, nearest_diagonal, reference
+from jsgmath.rounding.nearest_many_full import Member as FullMember
+from jsgmath.rounding.nearest_many_full import nearest_full
+from jsgmath.rounding.several import Scalars, Unit, exact_weights, product, twice_divergences, wide_weights
 from jsgmath.special import two_sum
-from jsgmath.wide import Wide
 from jsgmath.working import divergence_of
 
 Weights = Sequence[np.ndarray]  # for each Gaussian

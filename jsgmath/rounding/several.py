@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jsgmath.wide import Wide, where
+from jsgmath.reduction.wide import Wide, where
 
 ROUNDED = 1e-6  # allowed difference of a sum of weights from 1, for weights in float32
 EXACT = 2.0**-44  # of a sum that is 1 except for the rounding of weights in float64

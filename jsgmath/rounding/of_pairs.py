@@ -18,11 +18,11 @@ from jsgmath import formula, native, special
 from jsgmath.checks import check_convention, check_dimensions, common_shape, weight_array
 from jsgmath.gaussian import Gaussian
 from jsgmath.hints import Convention
-from jsgmath.nearest import Divergence, nearest
-from jsgmath.nearest_full import nearest_full
 from jsgmath.reduction.diagonal import diagonal_pairs
 from jsgmath.reduction.full import NotDiagonalised
 from jsgmath.reduction.pairs import ScalarPairs, common_dtype, finite
+from jsgmath.rounding.nearest import Divergence, nearest
+from jsgmath.rounding.nearest_full import nearest_full
 from jsgmath.special import g, gs, numpy_kernel
 from jsgmath.working import evaluated
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jsgmath.nearest import DIGITS, EXACT, LOG, compressed, decimal_kernel, ratios_of, rounded, variance_of
-from jsgmath.several import Scalars, Unit, product, twice_divergences
+from jsgmath.rounding.nearest import DIGITS, EXACT, LOG, compressed, decimal_kernel, ratios_of, rounded, variance_of
+from jsgmath.rounding.several import Scalars, Unit, product, twice_divergences
 
 
 class Member(NamedTuple):

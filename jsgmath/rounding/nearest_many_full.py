@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jsgmath.nearest import rounded
-from jsgmath.nearest_full import (
+from jsgmath.rounding.nearest import rounded
+from jsgmath.rounding.nearest_full import (
     BITS,
     EXACT_FROM,
     Covariance,
@@ -34,7 +34,7 @@ from jsgmath.nearest_full import (
     same_covariances,
     whole,
 )
-from jsgmath.nearest_many import is_one
+from jsgmath.rounding.nearest_many import is_one
 
 
 class Member(NamedTuple):

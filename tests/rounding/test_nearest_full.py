@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import jsgmath
-from jsgmath import Gaussian, native, nearest_full, rounding
-from jsgmath.nearest import Divergence
+from jsgmath import Gaussian, native
+from jsgmath.rounding import nearest_full, of_pairs
+from jsgmath.rounding.nearest import Divergence
 from tests.reduction.test_full import as_form, covariance, nearby
 from verification import balls
 
@@ -25,7 +26,7 @@ def path(request, monkeypatch):
 @pytest.fixture
 def last_path_alone(monkeypatch):
     """Whole numbers decide every value, not only those that faster arithmetic leaves to them."""
-    monkeypatch.setattr(rounding, "_full_by_numpy", lambda *arguments: np.full(arguments[5], np.nan))
+    monkeypatch.setattr(of_pairs, "_full_by_numpy", lambda *arguments: np.full(arguments[5], np.nan))
     monkeypatch.setattr(native, "CORE", None)
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from mpmath import mp
 
-from jsgmath import wide
-from jsgmath.wide import Wide
+from jsgmath.reduction import wide
+from jsgmath.reduction.wide import Wide
 
 RNG = np.random.default_rng(1)
 COUNT = 200

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from jsgmath.gaussian import Gaussian
-from jsgmath.nearest import DIGITS, EXACT, compressed, decimal_kernel, pair_scalars, rounded, variance_of
-from jsgmath.rounding_many import AT_ONCE, LEAST_WEIGHT, Flat, flat, scalars
-from jsgmath.wide import Wide, kernels
+from jsgmath.reduction.wide import Wide, kernels
+from jsgmath.rounding.nearest import DIGITS, EXACT, compressed, decimal_kernel, pair_scalars, rounded, variance_of
+from jsgmath.rounding.of_many import AT_ONCE, LEAST_WEIGHT, Flat, flat, scalars
 
 LOST = 2.0**-16  # the share of a difference that may be left of the numbers whose rounding errors it has
 # Of alpha, the scalars of `formula.py`, both 1/sqrt(v) and both v, and g or gs.

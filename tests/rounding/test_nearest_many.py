@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from mpmath import mp
 
-from jsgmath import Gaussian, geometric_mean_many, jsg, jsg_dual, jsg_many, nearest_many, rounding_many, special
+from jsgmath import Gaussian, geometric_mean_many, jsg, jsg_dual, jsg_many, special
+from jsgmath.rounding import nearest_many, of_many
 from verification.oracles import exact
 
 THIRD = [1 / 3, 1 / 3, 1 / 3]  # stand for the exact thirds
@@ -52,9 +53,9 @@ def assert_nearest(gaussians, w, g=None, digits=120):
 def path(request, monkeypatch):
     """Which path decides; all of them are to give the same."""
     if request.param == "in decimals":
-        monkeypatch.setattr(rounding_many, "FEW", 10**9)
+        monkeypatch.setattr(of_many, "FEW", 10**9)
     elif request.param == "in pairs":
-        monkeypatch.setattr(rounding_many, "FEW", 0)
+        monkeypatch.setattr(of_many, "FEW", 0)
     elif request.param == "a long double of 53 bits":
         monkeypatch.setattr(special, "WORK", np.float64)
 
@@ -81,7 +82,7 @@ def test_random_diagonal_gaussians(forms, gap, path):
 @pytest.mark.parametrize("form", ["var", "logvar", "std"])
 def test_the_ends_of_the_range(form, monkeypatch):
     """Ratios of variances up to 1e600, which no float has; pairs of doubles leave them to decimal numbers."""
-    monkeypatch.setattr(rounding_many, "FEW", 0)
+    monkeypatch.setattr(of_many, "FEW", 0)
     rng = np.random.default_rng(4)
     for spread in (20.0, 150.0, 300.0):
         assert_nearest(random_diagonal(rng, 3 * [form], spread, None), rng.dirichlet(np.ones(3)), digits=1500)
@@ -161,7 +162,7 @@ def test_a_gaussian_in_two_forms_has_divergence_0():
 def test_full_covariances_near_and_far(forms, numpy_first, monkeypatch):
     """``numpy_first``: by the fast path, which takes large ones."""
     if numpy_first:
-        monkeypatch.setattr(rounding_many, "NUMPY_COST", 0)
+        monkeypatch.setattr(of_many, "NUMPY_COST", 0)
     rng = np.random.default_rng(6)
     for condition, gap in ((1.0, None), (1e5, None), (1e3, 1e-7)):
         root = np.linalg.qr(rng.normal(size=(3, 3)))[0] * np.geomspace(1, 1 / condition, 3)
@@ -184,8 +185,8 @@ def test_the_fast_path_takes_large_covariances(monkeypatch):
     gaussians = [Gaussian(rng.normal(size=30), cov=S) for S in A @ A.mT]
     value = jsg_many(gaussians, THIRD)
     calls = []
-    monkeypatch.setattr(rounding_many, "NUMPY_COST", np.inf)
-    monkeypatch.setattr(rounding_many, "pairs_with_product", lambda *x: calls.append(x))
+    monkeypatch.setattr(of_many, "NUMPY_COST", np.inf)
+    monkeypatch.setattr(of_many, "pairs_with_product", lambda *x: calls.append(x))
     assert jsg_many(gaussians, THIRD) == value
     assert not calls
 
@@ -217,7 +218,7 @@ def test_the_product_of_experts_is_rounded_once():
 
 def test_more_digits_are_taken_until_the_float_is_certain(monkeypatch):
     gaussians = [Gaussian([m], logvar=[s]) for m, s in ((0.0, 1e-30), (1e-25, 0.0), (0.0, -1e-30))]
-    monkeypatch.setattr(rounding_many, "FEW", 100)
+    monkeypatch.setattr(of_many, "FEW", 100)
     monkeypatch.setattr(nearest_many, "DIGITS", (3, 10, 100))
     assert_nearest(gaussians, THIRD, digits=200)
     monkeypatch.setattr(nearest_many, "DIGITS", (3, 4))

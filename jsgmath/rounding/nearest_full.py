@@ -29,7 +29,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jsgmath import formula
-from jsgmath.nearest import Divergence, is_power, rounded
+from jsgmath.rounding.nearest import Divergence, is_power, rounded
 
 BITS = (256, 512, 1280, 5120)
 EXACT_FROM = 512  # bits; if fewer do not decide, the truth may be in the middle between two floats
