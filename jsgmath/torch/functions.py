@@ -157,7 +157,7 @@ def jsg_full(
     nearly equal Gaussians; beyond, it is at most n eps times the condition of the factors, not of the covariances.
     ``tests/torch/test_full.py`` holds this.  Use `jsgmath.jsg` if that does not suffice.  The gradients too lose about
     n eps times the condition (``tests/torch/test_full_gradients.py``).  The Triton kernels lose more in float64 where
-    both factors have a condition above 1e4, but for the gradients of the dual: use ``backend="eager"`` there.
+    both factors have a condition above 1e4, but for the dual's gradients by the two Gaussians: use ``backend="eager"``.
 
     >>> eye, mean = torch.eye(2), torch.zeros(2, requires_grad=True)
     >>> divergence = jsg_full(mean, eye, torch.ones(2), eye, 0.5)
