@@ -9,8 +9,11 @@ from flint import arb
 from jsgmath import special
 from jsgmath.families import pairs
 from jsgmath.native import build
+from jsgmath.reduction import wide
 from verification.pair_arithmetic import Paired, U
 from verification.rounding import prove
+from verification.test_gamma_terms import ARGUMENT as GAMMA_ARGUMENT
+from verification.test_gamma_terms import KERNEL as GAMMA_KERNEL
 
 ROOT_HALF, ROOT_TWO, HALF_LOG_TWO = arb(0.5).sqrt(), arb(2).sqrt(), arb(2).log() / 2
 OPERATION = arb(2) ** -95  # relative error of some ten operations in pairs
@@ -130,6 +133,16 @@ def test_the_core_rounds_by_a_bound_above_what_is_proved():
     factor = 4 * probability + EXPONENTIAL + step + 10 * OPERATION
     for term in (KERNEL, GROWTH + 3.3 * step):
         assert term + factor + 10 * OPERATION < 0.9 * bound
+
+
+def test_numpy_keeps_what_is_proved_of_the_core():
+    """`tests/reduction/test_wide.py` holds the pairs of NumPy to their bounds."""
+    assert min(LOGARITHM, EXPONENTIAL, MINUS_ONE, GROWTH) > wide.ELEMENTARY
+    assert OPERATION > 10 * wide.ROUNDING
+    # For k <= 1/2, g changes by (dk + |x| dx)/g(x), where g(x) >= 0.193 (1 + |x|)/1.5; from there on by dx alone, at
+    # most 2.6 times as much as x.
+    for argument, kernel in ((ARGUMENT, KERNEL), (GAMMA_ARGUMENT, GAMMA_KERNEL)):
+        assert wide.KERNELS + 7.8 * argument < kernel
 
 
 def test_numpy_has_the_limits_and_bounds_of_the_core():

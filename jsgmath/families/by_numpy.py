@@ -15,14 +15,13 @@ from jsgmath.families.pairs import (
     LEAST_WEIGHT,
     Array,
     Case,
-    Pair,
     bernoulli,
     categorical,
     exponential,
     geometric,
     poisson,
-    total,
 )  # fmt: skip
+from jsgmath.reduction.wide import Wide
 
 SCALARS = {"exponential": exponential, "poisson": poisson, "geometric": geometric, "bernoulli": bernoulli}
 
@@ -49,13 +48,12 @@ def families(
     if math.prod(each) == 0:
         return np.zeros(shape), 0
     with np.errstate(all="ignore"):
-        w1 = Pair(*special.two_sum(1.0, -w2))
-        g1, g2, _ = formula.mean_weights(w1, Pair(w2, 0 * w2), reverse)
-        weights = w1, Pair(w2, 0 * w2)
+        weights = Wide(*special.two_sum(1.0, -w2)), Wide.of(w2)
+        g1, g2, _ = formula.mean_weights(*weights, reverse)
 
         def of(
             divergence: int, forms: tuple[int, int], x: tuple[Array, Array], y: tuple[Array, Array]
-        ) -> tuple[Pair, Array, Array]:
+        ) -> tuple[Wide, Array, Array]:
             case = Case(divergence, g1, g2)
             if name in ("gamma", "dirichlet"):
                 return getattr(pairs_gamma, name)(case, forms, weights, x, y)
@@ -76,19 +74,16 @@ def families(
         value = value * np.broadcast_to(copies, each)
         n, error = math.prod(events), np.broadcast_to(error * copies, each)
         rows = (*shape, n)
-        high, low = (np.broadcast_to(z, each).reshape(rows) for z in (value.high, value.low))
-        value, error = total(Pair(high, low)), error.reshape(rows).sum(-1)
+        value, error = value.broadcast_to(each).reshaped(rows).sum(-1), error.reshape(rows).sum(-1)
         error = error * (1 + 2.0**-20) + BOUND_SUM * n * n * value.high
         values = nearest(value, error, single)
         values = np.where(np.broadcast_to(sound, each).reshape(rows).all(-1), values, np.nan)
     return values, int(np.isnan(values).sum())
 
 
-def nearest(value: Pair, error: Array, single: bool) -> Array:
+def nearest(value: Wide, error: Array, single: bool) -> Array:
     """The float nearest to every number within the error, or NaN if there are two: as `nearest` of ``kernels.hpp``."""
-    high = value.high + value.low
-    rest = value.low - (high - value.high)
-    lower, upper = high + (rest - error), high + (rest + error)
+    lower, upper = value.high + (value.low - error), value.high + (value.low + error)
     if not single:
         return np.where(lower == upper, lower, np.nan)
     info, sound = np.finfo(np.float32), np.full(lower.shape, True)

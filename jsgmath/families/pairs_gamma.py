@@ -13,30 +13,15 @@ import numpy as np
 
 from jsgmath import formula, special
 from jsgmath.families import gamma_terms, stirling
-from jsgmath.families.pairs import (
-    DIRECT,
-    FROM_MEAN,
-    TO_MEAN,
-    Array,
-    Case,
-    Pair,
-    Series,
-    constant,
-    difference,
-    moderate,
-    settled,
-    split,
-    total,
-    two_product,
-    where,
-)  # fmt: skip
+from jsgmath.families.pairs import DIRECT, FROM_MEAN, TO_MEAN, Array, Case, difference, g, moderate
+from jsgmath.reduction.wide import Wide, two_product, where
 
 BOUND_TERM, BOUND_EACH, BOUND_CROSS = 2.0**-77, 2.0**-93, 2.0**-95
 # A rate and a scale whose products with the shapes differ by less are compared elsewhere.
 APART = 2.0**-20
 FEW = 16  # for so few divergences, decimal numbers take no longer
 
-Found = tuple[Pair, Array, Array]
+Found = tuple[Wide, Array, Array]
 """The divergence, a bound on its error, and whether it is sound."""
 
 
@@ -53,42 +38,28 @@ class Change(NamedTuple):
         return Change(self.value * other.value, self.less * (other.value + other.less) + self.value * other.less)
 
 
-class Constants(NamedTuple):
-    """``2 P(w)`` of `special.py`, and the coefficients of Stirling's series, of the length of the core's."""
-
-    tail: Series
-    stirling: Series
-
-
 @cache
-def constants() -> Constants:
+def coefficients() -> tuple[list[Wide], list[float]]:
+    """Those of Stirling's series, the first as pairs, as many as in the core."""
     from jsgmath.native import build  # here, because its imports take long
 
-    def series(found: list[Fraction], in_pairs: int) -> Series:
-        return Series(list(map(constant, found[:in_pairs])), list(map(float, found[in_pairs:])))
-
-    tail = [Fraction(2, 2 * k + 3) for k in range(build.FINE_TAIL_PAIRS + build.FINE_TAIL)]
-    return Constants(
-        series(tail, build.FINE_TAIL_PAIRS), series(stirling.coefficients(stirling.TERMS), build.STIRLING_PAIRS)
-    )
+    found = stirling.coefficients(stirling.TERMS)
+    first, further = found[: build.STIRLING_PAIRS], found[build.STIRLING_PAIRS :]
+    return [Wide(float(x), float(x - Fraction(float(x)))) for x in first], list(map(float, further))
 
 
-def g(x: Pair, k: Pair) -> Pair:
-    return special.split_g(x, k, k, 0.0, split, constants().tail)
-
-
-def series(x: Pair, y: Pair) -> Pair:
-    first, further = constants().stirling
-    zero, one = Pair(0 * x.high), Pair(0 * x.high + 1)
+def series(x: Wide, y: Wide) -> Wide:
+    first, further = coefficients()
+    zero, one = Wide.of(0 * x.high), Wide.of(0 * x.high + 1)
     found, *state = gamma_terms.stirling(x, y, zero, zero, zero, one, len(first), lambda n: first[n])
     weighted, plain, power = (z.high for z in state)
     numbers = x.high, y.high, zero.high, weighted, plain, power
     return found + gamma_terms.stirling(*numbers, len(further), lambda n: further[n])[0]
 
 
-def series_less(x: Pair, y: Pair, more_x: Pair, more_y: Pair) -> tuple[Pair, Pair]:
-    first, further = constants().stirling
-    zero, one = Pair(0 * x.high), Pair(0 * x.high + 1)
+def series_less(x: Wide, y: Wide, more_x: Wide, more_y: Wide) -> tuple[Wide, Wide]:
+    first, further = coefficients()
+    zero, one = Wide.of(0 * x.high), Wide.of(0 * x.high + 1)
     none = Change(zero, zero)
     numbers = Change(x, more_x), Change(y, more_y), none, none, none, Change(one, zero)
     found, *state = gamma_terms.stirling(*numbers, len(first), lambda n: Change(first[n], zero))
@@ -106,56 +77,47 @@ bregman = partial(gamma_terms.bregman_terms, g=g, series=series, choose=where)
 bregman_less = partial(gamma_terms.bregman_less_terms, g=g, series_less=series_less, choose=where)
 
 
-def determinant(a: Array, b: Array, c: Array, d: Array) -> Pair:
-    """``a b - c d``, accurate even if nearly all of it cancels."""
-    (first, first_low), (second, second_low) = two_product(a, b), two_product(c, d)
-    high, rest = special.two_sum(first, -second)
-    low, low_rest = special.two_sum(first_low, -second_low)
-    whole, whole_rest = special.two_sum(high, low)
-    return settled(Pair(whole, whole_rest + (rest + low_rest)))
-
-
 def gamma(
-    case: Case, forms: tuple[int, int], w: tuple[Pair, Pair], x: tuple[Array, Array], y: tuple[Array, Array]
+    case: Case, forms: tuple[int, int], w: tuple[Wide, Wide], x: tuple[Array, Array], y: tuple[Array, Array]
 ) -> Found:
     """By shapes, and rates or scales."""
     (a1, s1), (a2, s2) = x, y
     sound = moderate(a1) & moderate(s1) & moderate(a2) & moderate(s2)
     if forms[0] == forms[1]:
         b1, b2 = (s1, s2) if forms[0] == 0 else (s2, s1)
-        cross, rates = determinant(a1, b2, a2, b1), (Pair(b1), Pair(b2))
+        cross, rates = Wide(*two_product(a1, b2)) - Wide(*two_product(a2, b1)), (Wide.of(b1), Wide.of(b2))
     else:
-        product, one = Pair(*two_product(s1, s2)), Pair(1 + 0 * s1)
+        product, one = Wide(*two_product(s1, s2)), Wide.of(1.0)
         rates = (product, one) if forms[0] == 0 else (one, product)
         first = rates[1] * a1
         cross = difference(first, rates[0] * a2)
         sound &= np.abs(cross.high) > APART * first.high
-    numbers = Pair(a1), Pair(a2), Pair(*special.two_sum(a2, -a1)), *rates, cross
+    numbers = Wide.of(a1), Wide.of(a2), Wide(*special.two_sum(a2, -a1)), *rates, cross
     if case.divergence == DIRECT:
         plus, minus = gamma_terms.gamma_term(*numbers, g, bregman)
     else:
         function = gamma_terms.gamma_to_mean if case.divergence == TO_MEAN else gamma_terms.gamma_from_mean
         plus1, minus1, plus2, minus2 = function(*numbers, case.g1, case.g2, g, bregman)
         plus, minus = formula.skew(*w, plus1, plus2), formula.skew(*w, minus1, minus2)
-    return settled(plus - minus), BOUND_TERM * (plus.high + minus.high), sound
+    return plus - minus, BOUND_TERM * (plus.high + minus.high), sound
 
 
 class Numbers(NamedTuple):
     """Components, or totals, of the two distributions of KL(x||y), and ``y - x``."""
 
-    x: Pair
-    y: Pair
-    d: Pair
+    x: Wide
+    y: Wide
+    d: Wide
 
-    def each(self, function: Callable[[Pair], Pair]) -> "Numbers":
+    def each(self, function: Callable[[Wide], Wide]) -> "Numbers":
         return Numbers(*map(function, self))
 
 
 def dirichlet(
-    case: Case, forms: tuple[int, int], w: tuple[Pair, Pair], x: tuple[Array, Array], y: tuple[Array, Array]
+    case: Case, forms: tuple[int, int], w: tuple[Wide, Wide], x: tuple[Array, Array], y: tuple[Array, Array]
 ) -> Found:
-    a1, a2, d = Pair(x[0]), Pair(y[0]), Pair(*special.two_sum(y[0], -x[0]))
-    total1, total2, total_d = (settled(total(z))[..., None] for z in (a1, a2, d))
+    a1, a2, d = Wide.of(x[0]), Wide.of(y[0]), Wide(*special.two_sum(y[0], -x[0]))
+    total1, total2, total_d = (z.sum(-1)[..., None] for z in (a1, a2, d))
     near = np.abs(total_d.high) < 0.5 * total1.high
     cross = gamma_terms.dirichlet_cross(near, a1, a2, d, total1, total2, total_d, difference, where)
     if case.divergence == DIRECT:
@@ -163,7 +125,7 @@ def dirichlet(
     else:
         g1, g2, to_mean = case.g1[..., None], case.g2[..., None], case.divergence != FROM_MEAN
 
-        def numbers(own: Pair, a1: Pair, a2: Pair, move: Pair) -> Numbers:
+        def numbers(own: Wide, a1: Wide, a2: Wide, move: Wide) -> Numbers:
             mean = g1 * a1 + g2 * a2
             return Numbers(own, mean, move) if to_mean else Numbers(mean, own, -move)
 
@@ -178,17 +140,17 @@ def dirichlet(
         plus, minus = (formula.skew(*w, one, two) for one, two in zip(*parts, strict=True))
     root = np.sqrt(np.maximum(total1.high, total2.high)[..., 0])
     error = (BOUND_TERM + x[0].shape[-1] * (BOUND_EACH + BOUND_CROSS * root)) * (plus.high + minus.high)
-    return settled(plus - minus), error, np.asarray((moderate(x[0]) & moderate(y[0])).all(-1))
+    return plus - minus, error, np.asarray((moderate(x[0]) & moderate(y[0])).all(-1))
 
 
-def dirichlet_kl(of: Numbers, totals: Numbers, cross: Pair) -> tuple[Pair, Pair]:
+def dirichlet_kl(of: Numbers, totals: Numbers, cross: Wide) -> tuple[Wide, Wide]:
     """``plus, minus`` of KL(x||y)."""
     largest, plus, minus = gamma_terms.dirichlet_component(*of, *totals[:2], cross, g, bregman, where)
     some = largest.any(-1)
-    one = of.each(lambda z: where(some, total(where(largest, z, 0.0)), 1.0))
-    others = of.each(lambda z: settled(total(where(largest, 0.0, z))))
+    one = of.each(lambda z: where(some, where(largest, z, 0.0).sum(-1), 1.0))
+    others = of.each(lambda z: where(largest, 0.0, z).sum(-1))
     whole = totals.each(lambda z: z[..., 0])
     plus_total, minus_total = gamma_terms.dirichlet_total(
         some, *one, *others, *whole, difference, g, bregman, bregman_less, where
     )
-    return total(plus) + plus_total, total(minus) + minus_total
+    return plus.sum(-1) + plus_total, minus.sum(-1) + minus_total

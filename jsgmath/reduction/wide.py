@@ -3,7 +3,7 @@
 A `Wide` is an unevaluated sum ``high + low``.  It has the operations that `formula.py` uses, so the same text runs on
 it as on float64.  Only `+ - * /` of float64 are used, so the bits are the same on every machine.
 
-Within the range of `SAFE` every operation has a relative error below ``ROUNDING``, `exp`, `expm1` and `log` one below
+Within the range of `SAFE` every operation has a relative error below ``ROUNDING``, `growth` and `log` one below
 ``ELEMENTARY`` (`log` relative to a number near 1: an absolute one), and g and gs one below ``KERNELS``.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from jsgmath.special import two_sum
 
-ROUNDING, ELEMENTARY, KERNELS = 2.0**-100, 2.0**-84, 2.0**-76
+ROUNDING, ELEMENTARY, KERNELS = 2.0**-100, 2.0**-88, 2.0**-88
 DIGITS = Context(prec=60)
 STEPS = 64  # of the table of powers of two
 LN2 = DIGITS.ln(Decimal(2))
@@ -53,7 +53,9 @@ class Wide:
         return cls(x, np.zeros_like(x))
 
     def __add__(self, other: Any) -> "Wide":
-        other = Wide.of(other)
+        if not isinstance(other, Wide):
+            high, lost = two_sum(self.high, other)
+            return Wide(*_quick_sum(high, lost + self.low))
         high, lost = two_sum(self.high, other.high)
         low, rest = two_sum(self.low, other.low)
         high, lost = _quick_sum(high, lost + low)
@@ -63,13 +65,15 @@ class Wide:
         return Wide(-self.high, -self.low)
 
     def __sub__(self, other: Any) -> "Wide":
-        return self + -Wide.of(other)
+        return self + -other
 
     def __rsub__(self, other: Any) -> "Wide":
         return -self + other
 
     def __mul__(self, other: Any) -> "Wide":
-        other = Wide.of(other)
+        if not isinstance(other, Wide):
+            high, low = two_product(self.high, other)
+            return Wide(*_quick_sum(high, low + self.low * other))
         high, low = two_product(self.high, other.high)
         return Wide(*_quick_sum(high, low + (self.high * other.low + self.low * other.high)))
 
@@ -82,6 +86,9 @@ class Wide:
 
     def __rtruediv__(self, other: Any) -> "Wide":
         return Wide.of(other) / self
+
+    def __gt__(self, other: Any) -> np.ndarray:
+        return self.high > (other.high if isinstance(other, Wide) else other)
 
     def root(self) -> "Wide":
         """The square root of positive numbers, by one of Newton's steps."""
@@ -140,17 +147,18 @@ def _constant(x: Decimal) -> Wide:
     return Wide(*_parts(x))
 
 
-def _inverse(n: int) -> Wide:
-    return _constant(DIGITS.divide(Decimal(1), Decimal(n)))
+@cache
+def _fraction(n: int, k: int) -> Wide:
+    return _constant(DIGITS.divide(Decimal(n), Decimal(k)))
 
 
 @cache
 def _table(kind: str) -> Wide:
-    """The powers ``2^(i/STEPS)``, or the logarithms of ``128/(128 + i)`` for i from -32 to 64."""
+    """The powers ``2^(i/STEPS)``, or the logarithms of ``128/(128 + i)`` for i from -48 to 64."""
     if kind == "exp":
         exact = [DIGITS.exp(DIGITS.multiply(LN2, Decimal(i) / STEPS)) for i in range(STEPS)]
     else:
-        exact = [-DIGITS.ln(Decimal(128 + i) / 128) for i in range(-48, 65)]
+        exact = [DIGITS.minus(DIGITS.ln(Decimal(128 + i) / 128)) for i in range(-48, 65)]
     return Wide(*np.array([_parts(x) for x in exact]).T)
 
 
@@ -166,31 +174,32 @@ def _step() -> tuple[float, float, float]:
     return parts[0], parts[1], float(rest)
 
 
-def exp_and_expm1(x: Any) -> tuple[Wide, Wide]:
-    """The exponential, and the exponential minus 1, for ``|x|`` up to 700.
+def growth(x: Any) -> tuple[Wide, Wide, Wide]:
+    """``exp(x), exp(x) - 1, exp(x) - 1 - x``, for ``|x|`` up to 700.
 
-    ``exp(x) = 2^(n/STEPS) (1 + p)``, where ``p`` is a Taylor series at most half a step from 0.
+    ``exp(x) = 2^(n/STEPS) (1 + s + bend)``, where ``s + bend`` is a Taylor series at most half a step from 0.
     """
     x = Wide.of(x)
     one, two, three = _step()
     n = np.rint(np.clip(x.high, -700.0, 700.0) / one)
     s = ((x - n * one) - n * two) - n * three
-    tail = 1 / 5040 + s.high * (1 / 40320 + s.high / 362880)
-    p = Wide.of(1 / 120 + s.high * (1 / 720 + s.high * tail))
-    for k in (24, 6, 2, 1):
-        p = p * s + _inverse(k)
-    p = p * s
+    tail = 1 / 5040 + s.high * (1 / 40320 + s.high * (1 / 362880 + s.high / 3628800))
+    bend = _fraction(1, 120) + s.high * (1 / 720 + s.high * tail)
+    for k in (24, 6, 2):
+        bend = bend * s + _fraction(1, k)
+    bend = bend * s * s
     whole = n.astype(np.int32)
     i = whole % STEPS
     power, scale = _table("exp")[i], (whole - i) // STEPS
     factor = Wide(np.ldexp(power.high, scale), np.ldexp(power.low, scale))
-    rest = factor * p
-    return factor + rest, rest + (factor - 1.0)
+    rest = factor * (s + bend)
+    minus_one = rest + (factor - 1.0)
+    return factor + rest, minus_one, where(n == 0, bend, minus_one - x)
 
 
-@cache
-def _two_thirds() -> Wide:
-    return _constant(DIGITS.divide(Decimal(2), Decimal(3)))
+def exp_and_expm1(x: Any) -> tuple[Wide, Wide]:
+    """The first two of `growth`."""
+    return growth(x)[:2]
 
 
 @cache
@@ -202,8 +211,8 @@ def _log1p(x: Wide) -> tuple[Wide, Wide, Wide]:
     """``log(1 + x)``, ``q = x/(2+x)`` and ``2 w P(w)`` of `special.py`, with ``w = q^2``, for ``|x|`` up to 2^-7."""
     q = x / (x + 2.0)
     w = q * q
-    tail = 2 / 5 + w.high * (2 / 7 + w.high * (2 / 9 + w.high * (2 / 11 + w.high * (2 / 13))))
-    part = w * (_two_thirds() + w.high * tail)
+    tail = w.high * (2 / 7 + w.high * (2 / 9 + w.high * (2 / 11 + w.high * (2 / 13))))
+    part = w * (_fraction(2, 3) + w * (_fraction(2, 5) + tail))
     return q * (part + 2.0), q, part
 
 

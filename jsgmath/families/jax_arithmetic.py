@@ -1,0 +1,89 @@
+"""The functions of JAX that a family's formulas need."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from jax.custom_derivatives import SymbolicZero
+
+from jsgmath.families.arithmetic import Arithmetic, Array, Weight
+from jsgmath.families.computation import Computation
+
+
+class JaxArithmetic(Arithmetic):
+    def __init__(self):
+        super().__init__("JAX", jax.numpy)
+        self.stopped, self.bitcast = jax.lax.stop_gradient, jax.lax.bitcast_convert_type
+        self.barrier: Any = jax.lax.optimization_barrier  # pyright: ignore[reportUnknownMemberType]
+
+    def work(self, x: Array) -> Array:
+        x = self.xp.asarray(x)
+        return x.astype(self.xp.promote_types(x.dtype, self.xp.float32))
+
+    def array(self, x: Any, like: Array) -> Array:
+        return self.xp.asarray(x)
+
+    def rounded(self, x: Array, dtype: Any) -> Array:
+        return x.astype(dtype)
+
+    def result_type(self, *arrays: Array) -> Any:
+        return self.xp.result_type(*arrays)
+
+    def clamp(self, x: Array, low: float, high: float) -> Array:
+        return self.xp.clip(x, low, high)
+
+    def constant(self, x: Array) -> Array:
+        return self.stopped(x)
+
+    def exponent(self, x: Weight) -> Any:
+        # By the bits, which compile in less time than jax.numpy's frexp; a number too small for them counts as 0.
+        if type(x) is float:
+            return super().exponent(x)
+        width, places, bias = self.layout(x)
+        bits = self.bitcast(self.stopped(x), width)
+        return self.xp.clip(((bits >> places) & (2 * bias + 1)) - bias, 1 - bias, bias - 1)
+
+    def scaled(self, x: Weight, e: Any) -> Any:
+        if type(x) is float:
+            return super().scaled(x, e)
+        width, places, bias = self.layout(x)
+        half = self.xp.asarray(e, width) >> 1
+        for part in (half, e - half):
+            x = x * self.bitcast((self.xp.clip(part, 1 - bias, bias) + bias).astype(width) << places, x.dtype)
+        return x
+
+    def layout(self, x: Array) -> tuple[str, int, int]:
+        """The integers of the same length, where the exponent begins, and what is added to it."""
+        return ("int32", 23, 127) if x.dtype == "float32" else ("int64", 52, 1023)
+
+    def g_of(self, x: Array, k: Array) -> Array:
+        return super().g_of(x, self.kept(k))
+
+    def gs_of(self, x: Array, k: Array) -> Array:
+        return super().gs_of(x, self.kept(k))
+
+    def kept(self, k: Array) -> Array:
+        """``k``, of which compiled code must not use ``1/exp(t) = exp(-t)``, for another rounding does not cancel."""
+        return self.barrier(k)
+
+    def log_rest(self, x: Array) -> Array:
+        # A quotient of equal numbers is not always 1 in compiled code.
+        return self.where(abs(x - 1) < 4 * float(self.xp.finfo(x.dtype).eps), 0.0, self.log(x))
+
+    def differentiable(self, compute: Computation, arrays: Sequence[Array]) -> Array:
+        @jax.custom_jvp
+        def value(*arrays: Array) -> Array:
+            return compute.value(arrays)
+
+        def tangent(primals: Sequence[Array], tangents: Sequence[Array]) -> tuple[Array, Array]:
+            needed = [not isinstance(x, SymbolicZero) for x in tangents]
+            result, derivatives = value(*primals), compute.derivatives(primals, needed)
+            along = self.xp.zeros_like(result)
+            for derivative, x, vector in zip(derivatives, tangents, compute.vectors, strict=True):
+                if derivative is not None:
+                    term = derivative * x
+                    along = along + (term.sum(-1) if vector else term)
+            return result, along.astype(result.dtype)
+
+        value.defjvp(tangent, symbolic_zeros=True)
+        return value(*arrays)

@@ -1,0 +1,18 @@
+"""The functions of each library, imported when the first array of it is met."""
+
+from jsgmath.families.arithmetic import Arithmetic, NumPyArithmetic
+
+MADE: dict[str, Arithmetic] = {}  # not functools.cache: torch.compile ignores it, and warns
+
+
+def arithmetic(library: str) -> Arithmetic:
+    """The `Arithmetic` of ``"NumPy"``, ``"torch"`` or ``"JAX"``."""
+    if library not in MADE:
+        if library == "NumPy":
+            kind = NumPyArithmetic
+        elif library == "torch":
+            from jsgmath.families.torch_arithmetic import TorchArithmetic as kind
+        else:
+            from jsgmath.families.jax_arithmetic import JaxArithmetic as kind
+        MADE[library] = kind()
+    return MADE[library]

@@ -1,0 +1,139 @@
+"""The functions of torch that a family's formulas need."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from jsgmath import special
+from jsgmath.checks import number_between_0_and_1
+from jsgmath.families import computed
+from jsgmath.families.arithmetic import Arithmetic, Array, Weight
+from jsgmath.families.computation import Computation
+from jsgmath.families.tensors import check_kind
+
+
+class TorchArithmetic(Arithmetic):
+    def __init__(self):
+        super().__init__("torch", torch)
+
+    def work(self, x: Array) -> Array:
+        return x.to(self.xp.promote_types(x.dtype, self.xp.float32))
+
+    def wide(self, x: Array) -> Array:
+        return self.work(x) if x.device.type == "mps" else x.double()  # which has no 64 bits
+
+    def array(self, x: Any, like: Array) -> Array:
+        return self.xp.as_tensor(x, dtype=like.dtype if isinstance(x, float) else None, device=like.device)
+
+    def rounded(self, x: Array, dtype: Any) -> Array:
+        return x.to(dtype)
+
+    def result_type(self, *arrays: Array) -> Any:
+        dtype = arrays[0].dtype
+        for x in arrays:
+            dtype = self.xp.promote_types(dtype, x.dtype)
+        return dtype
+
+    def weight(self, name: str, alpha: Any, like: Array) -> Any:
+        if not isinstance(alpha, self.xp.Tensor):
+            return number_between_0_and_1(name, alpha)
+        self.check_kind(name, alpha)
+        if alpha.device != like.device:
+            raise ValueError(f"{name} is on {alpha.device} but the distributions on {like.device}; move it there")
+        return alpha.double()
+
+    def check_kind(self, name: str, x: Array) -> None:
+        check_kind(name, x)
+
+    def constant(self, x: Array) -> Array:
+        return x.detach()
+
+    def taken(self, x: Array, place: Array) -> Array:
+        return x.gather(-1, place)
+
+    def scaled(self, x: Weight, e: Any) -> Any:
+        if isinstance(x, float):
+            return super().scaled(x, e)
+        limit = math.frexp(self.xp.finfo(x.dtype).max)[1] - 1
+        half = e >> 1
+        for part in (half, e - half):
+            part = self.xp.as_tensor(part, dtype=x.dtype, device=x.device)
+            x = x * self.xp.exp2(part.clamp(-limit, limit))
+        return x
+
+    def clamp(self, x: Array, low: float, high: float) -> Array:
+        return x.clamp(low, high)
+
+    def differentiable(self, compute: Computation, arrays: Sequence[Array]) -> Array:
+        kind = computed.Compiled if self.xp.compiler.is_compiling() else computed.Computed
+        return kind.apply(compute, *arrays)
+
+    def for_numbers(
+        self, arrays: Sequence[Array], alpha: float | None, limits: Sequence[tuple[float, float]]
+    ) -> Arithmetic:
+        if alpha is None or 0 < min(alpha, 1 - alpha) < 2.0**-12:
+            return self
+        if self.xp.compiler.is_compiling() or any(type(x) is not self.xp.Tensor or x.is_cuda for x in arrays):
+            return self
+        try:
+            for x, (low, high) in zip(arrays, limits, strict=True):
+                least, largest = self.xp.aminmax(x.detach())
+                if not (low <= least.item() and largest.item() <= high):
+                    return self
+        except RuntimeError:  # torch.func and tracers have no numbers yet
+            return self
+        return MODERATE
+
+
+class ModerateArithmetic(TorchArithmetic):
+    """The same for parameters on a CPU whose products stay within the range."""
+
+    moderate = True
+
+    def wide(self, x: Array) -> Array:
+        return self.work(x)
+
+    def finite(self, x: Array) -> Array:
+        return x
+
+    def normal(self, x: Array) -> Array:
+        return x
+
+    def log_ratio(self, excess: Array, y: Array, x: Array) -> Array:
+        f, _, log_rest = special.split(excess, y / x, self.clamp, self.log_rest)
+        return self.log1p(f) + log_rest
+
+    def excess(self, y: Array, x: Array) -> Array:
+        return (y - x) / x
+
+    def quotient(self, factors: Sequence[Weight], divisors: Sequence[Weight] = ()) -> Array:
+        value: Any = None
+        for x in factors:
+            if not (isinstance(x, float) and x == 1.0):
+                value = x if value is None else value * x
+        value = 1.0 if value is None else value
+        for x in divisors:
+            value = value / x
+        return value
+
+    def difference_of_products(
+        self, x1: Array, y1: tuple[Array, Array], x2: Array, y2: tuple[Array, Array]
+    ) -> tuple[Array, Any, Any]:
+        (high1, low1), (high2, low2) = self.product(x1, y1[0]), self.product(x2, y2[0])
+        return (high1 - high2) + (low1 - low2 + (x1 * y1[1] - x2 * y2[1])), 1.0, 1.0
+
+    def times_g(
+        self, factors: Sequence[Weight], x: Array, numerators: Sequence[Array], denominators: Sequence[Array]
+    ) -> Array:
+        return self.quotient([self.g_of(x, self.quotient(numerators, denominators)), *factors])
+
+    def average(self, w1: Weight, x: Array, w2: Weight, y: Array) -> Array:
+        return y if isinstance(w1, float) and w1 == 0.0 else w1 * x + w2 * y
+
+    def less(self, x: Array, y: Array, log_x: Any, log_y: Any) -> Array:
+        return x - y
+
+
+MODERATE = ModerateArithmetic()
