@@ -6,6 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import cache
 
+from jsgmath.families import nearest
 from jsgmath.families.nearest import UPWARD, Ball, Member, Numbers, Regular, TooWide, ball, total
 from jsgmath.families.stirling import coefficients
 
@@ -88,3 +89,6 @@ class Dirichlets(Regular):
         value, slope = log_gamma(total(theta))
         values, slopes = zip(*map(log_gamma, theta), strict=True)
         return Member(theta, total(values) - value, [x - slope for x in slopes])
+
+
+DEFINITIONS = nearest.DEFINITIONS | {"gamma": Gammas(), "dirichlet": Dirichlets()}

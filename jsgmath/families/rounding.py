@@ -13,10 +13,6 @@ import numpy as np
 
 from jsgmath import native
 from jsgmath.checks import common_shape
-from jsgmath.families import by_numpy
-from jsgmath.families.nearest import DEFINITIONS as DEFINED
-from jsgmath.families.nearest import Component, Definition, nearest
-from jsgmath.families.nearest_gamma import Dirichlets, Gammas
 
 Family = Any  # of base.py, which imports this file
 
@@ -47,7 +43,6 @@ class Batch(NamedTuple):
 
 
 NO = np.array(0.0)
-DEFINITIONS: dict[str, Definition] = DEFINED | {"gamma": Gammas(), "dirichlet": Dirichlets()}
 
 
 def batch_of(
@@ -73,7 +68,11 @@ def batch_of(
 def rounded_divergence(first: Family, second: Family, divergence: Divergence, reverse: bool, alpha: np.ndarray) -> Any:
     """The nearest floats, in the common type of all parameters; alpha has no axes for the components."""
     batch, dtype = batch_of(first, second, divergence, reverse, alpha)
-    values, left = (by_numpy.families if native.CORE is None else native.families)(*batch)
+    if native.CORE is None:
+        from jsgmath.families.by_numpy import families  # here, because nobody else needs its tables
+    else:
+        families = native.families
+    values, left = families(*batch)
     if left:
         decide(batch, values)
     return values.astype(dtype, copy=False)[()]
@@ -81,6 +80,9 @@ def rounded_divergence(first: Family, second: Family, divergence: Divergence, re
 
 def decide(batch: Batch, values: np.ndarray) -> None:
     """Replaces NaN by the nearest float."""
+    from jsgmath.families.nearest import Component, nearest  # here, because few values need them
+    from jsgmath.families.nearest_gamma import DEFINITIONS
+
     definition, each = DEFINITIONS[batch.name], (*batch.shape, *batch.events)
     copies, alpha = np.broadcast_to(batch.copies, each), np.broadcast_to(batch.alpha, batch.shape)
     members = [
