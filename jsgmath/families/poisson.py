@@ -49,7 +49,7 @@ class Poisson(Family):
         log_ratio = m.log_ratio(m.excess(s2, s1), s2, s1)
         # Of large or small rates nearby, a rounding error of the weights would be multiplied by their logarithm.
         near, small = m.near(weight * log_ratio)
-        near = near & ~zero & (own > 0) & (weight > 0)
+        near = near & (l1 > 0) & (l2 > 0) & (own > 0) & (weight > 0)
         mean = m.where(near, s1 * m.exp(small), m.finite(m.power(l1, own) * m.power(l2, weight)))
         return l1, l2, log_ratio, mean
 
