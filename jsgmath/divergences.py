@@ -200,7 +200,7 @@ def _gaussian_geometric_mean(N1: Gaussian, N2: Gaussian, weight: Weight) -> Gaus
     mean = (g1 / k1 * N1.mean + g2 / k2 * N2.mean).astype(dtype)
     if N1.form == N2.form == "logvar":
         return Gaussian(mean, logvar=(N1.scale - np.log(k1)).astype(dtype))
-    return Gaussian(mean, var=(spread(N1)[0] / k1).astype(dtype))
+    return Gaussian(mean, var=(spread(N1, k1.dtype)[0] / k1).astype(dtype))
 
 
 def full_mean(mean: np.ndarray, form: str, scale: np.ndarray) -> Gaussian:

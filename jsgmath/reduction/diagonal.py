@@ -51,9 +51,8 @@ def mixed_excesses(N1: Gaussian, N2: Gaussian, where: np.ndarray) -> np.ndarray:
     return halves.reshape(-1, 2, 2).sum(-1).T
 
 
-def spread(N: Gaussian, work: Any = None) -> tuple[np.ndarray, np.ndarray]:
+def spread(N: Gaussian, work: Any) -> tuple[np.ndarray, np.ndarray]:
     """Variances and reciprocal standard deviations of a diagonal Gaussian, in the type ``work``."""
-    work = special.WORK if work is None else work
     scale = N.scale.astype(work)
     if N.form == "logvar":
         return positive(np.exp(scale)), positive(np.exp(-scale / 2))
