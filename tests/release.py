@@ -22,7 +22,9 @@ from jsgmath.native.wheels import PLATFORMS, ROOT, distributions
 from tests.native import full_points, points
 
 DIST = ROOT / "dist"
-EXPORTS = {f"jsgmath_{name}" for name in ("copy", "diagonal", "full", "instruction_set", "sources", "tensors")}
+EXPORTS = {
+    f"jsgmath_{name}" for name in ("copy", "diagonal", "families", "full", "instruction_set", "sources", "tensors")
+}
 # The libraries that a wheel may expect: those of the C language and the system.
 ALLOWED = {
     "manylinux": {"libc.so.6", "libpthread.so.0", "libdl.so.2", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"},
