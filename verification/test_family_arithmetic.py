@@ -14,9 +14,9 @@ from verification.pair_arithmetic import Paired, U
 from verification.rounding import prove
 from verification.test_gamma_terms import ARGUMENT as GAMMA_ARGUMENT
 from verification.test_gamma_terms import KERNEL as GAMMA_KERNEL
+from verification.test_pair_arithmetic import OPERATION, tail_of
 
 ROOT_HALF, ROOT_TWO, HALF_LOG_TWO = arb(0.5).sqrt(), arb(2).sqrt(), arb(2).log() / 2
-OPERATION = arb(2) ** -95  # relative error of some ten operations in pairs
 LOW = 60 * U  # the low part of an argument, relatively
 # Relative errors of log(k), of exp(s), of exp(s) - 1 and of exp(s) - 1 - s, for exact arguments.
 LOGARITHM, EXPONENTIAL, MINUS_ONE, GROWTH = (arb(2) ** -x for x in (82.9, 85.9, 84.1, 81.4))
@@ -31,18 +31,8 @@ def core_constant(name):
 
 
 def tail(w):
-    """2 P(w), with the error and the low part of what `LongTail` makes of w."""
-    value, error, low = w.lowered(0)
-    series, power = arb(0), arb(1)
-    for k in range(60):
-        series += 2 * power / (2 * k + 3)
-        power *= value
-    series += power * arb(0, 1)
-    # The terms in double are below 0.16, and their derivative below 0.14; the first coefficient below 0.7.
-    size, count = value.abs_upper(), build.LONG_TAIL_PAIRS + build.LONG_TAIL
-    in_double = size**build.LONG_TAIL_PAIRS * (4 * U * 0.16 + 0.14 * low)
-    left_out = 2 * size**count / (2 * count + 3) / (1 - size)
-    return Paired(series, (in_double + left_out + 0.5 * error + OPERATION).upper(), 4 * U, x=w.x)
+    """What `LongTail` makes of w."""
+    return tail_of(w, build.LONG_TAIL_PAIRS, build.LONG_TAIL_PAIRS + build.LONG_TAIL, 0.16, 0.14)
 
 
 def parts(j, m, x_error, k_error):

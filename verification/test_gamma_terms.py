@@ -12,7 +12,7 @@ from jsgmath.families import gamma_terms, stirling
 from jsgmath.native import build
 from verification.pair_arithmetic import Paired, U
 from verification.rounding import Rounded, prove
-from verification.test_pair_arithmetic import OPERATION, ROOT_HALF, ROOT_TWO
+from verification.test_pair_arithmetic import ROOT_HALF, ROOT_TWO, tail_of
 
 # The relative error of a kernel, if its arguments have the errors below; that of every term of a divergence.
 ARGUMENT, KERNEL = arb(2) ** -92, arb(2) ** -85
@@ -22,17 +22,9 @@ LEFT_OUT = arb(2) ** -79
 
 
 def tail(w):
-    """2 P(w), with the error and the low part of what `FineTail` in gamma.cpp makes of w."""
-    value, error, low = w.lowered(0)
-    series, power = arb(0), arb(1)
-    for k in range(60):
-        series += 2 * power / (2 * k + 3)
-        power *= value
-    series += power * arb(0, 1)
-    size, first = value.abs_upper(), arb(2) / (2 * PAIRS + 3)
-    in_double = size**PAIRS * first * (4 * U + low)
-    left_out = 2 * size**TAIL / (2 * TAIL + 3) / (1 - size)
-    return Paired(series, (in_double + left_out + 0.5 * error + OPERATION).upper(), 4 * U, x=w.x)
+    """What `FineTail` in gamma.cpp makes of w."""
+    first = arb(2) / (2 * PAIRS + 3)
+    return tail_of(w, PAIRS, TAIL, first, first)
 
 
 def kernel(x, k, j, m):

@@ -31,19 +31,26 @@ def core_constant(name):
     return float.fromhex(re.search(rf"\b{name} = (0x[0-9a-fp.+-]+)", text)[1])
 
 
-def tail(w):
-    """2 P(w), with the error and the low part of what `Tail` in elementary.hpp makes of w."""
+def tail_of(w, pairs, count, doubles, slope):
+    """2 P(w), with the error and the low part of what ``count`` terms make of w, the first ``pairs`` of them in pairs.
+
+    The terms in double are at most ``doubles`` times ``w**pairs``, and their derivative ``slope`` times it.
+    """
     value, error, low = w.lowered(0)
     series, power = arb(0), arb(1)
     for k in range(60):
         series += 2 * power / (2 * k + 3)
         power *= value
     series += power * arb(0, 1)
-    # The terms in double are below 0.23, and their derivative below 0.2; the first coefficient below 0.7.
-    size, count = value.abs_upper(), build.TAIL_PAIRS + build.TAIL
-    in_double = size**build.TAIL_PAIRS * (4 * U * 0.23 + 0.2 * low)
+    size = value.abs_upper()  # the first coefficient is below 0.7
+    in_double = size**pairs * (4 * U * doubles + slope * low)
     left_out = 2 * size**count / (2 * count + 3) / (1 - size)
     return Paired(series, (in_double + left_out + 0.5 * error + OPERATION).upper(), 4 * U, x=w.x)
+
+
+def tail(w):
+    """What `Tail` in elementary.hpp makes of w."""
+    return tail_of(w, build.TAIL_PAIRS, build.TAIL_PAIRS + build.TAIL, 0.23, 0.2)
 
 
 def kernel_error(kernel, j, m):

@@ -63,7 +63,7 @@ class JaxArithmetic(Arithmetic):
         return super().gs_of(x, self.kept(k))
 
     def kept(self, k: Array) -> Array:
-        """``k``, of which compiled code must not use ``1/exp(t) = exp(-t)``, for another rounding does not cancel."""
+        """``k``, protected: compiled code would replace ``1/exp(t)`` by ``exp(-t)``, which rounds otherwise."""
         return self.barrier(k)
 
     def log_rest(self, x: Array) -> Array:

@@ -20,6 +20,7 @@ A truth in the middle between two floats is rational; it is recognised in ration
 
 import decimal
 import math
+from collections.abc import Callable
 from decimal import Context, Decimal
 from fractions import Fraction
 from functools import cache, reduce
@@ -114,10 +115,27 @@ def nearest_full(
     d = whole(first[0]).plus(whole(-second[0]))
     if same and not d.numbers.any():
         return 0.0
+    arguments = divergence, weights, (first, second), d, same
+    return decided(lambda bits: _bounded(*arguments, bits), lambda: _exact(*arguments), single, "N1 or N2")
+
+
+def decided(
+    bounded: Callable[[int], tuple[Fraction, Fraction]],
+    exact: Callable[[], Fraction | None],
+    single: bool,
+    gaussians: str,
+) -> float:
+    """The nearest float, by a precision that rises until it is certain.
+
+    Args:
+        bounded: the value and a bound on its error, by the number of bits.
+        exact: the value, if it is shown to be rational.
+        gaussians: what an error calls them.
+    """
     definite = True
     for bits in BITS:
         try:
-            value, error = _bounded(divergence, weights, (first, second), d, same, bits)
+            value, error = bounded(bits)
             definite = True
         except Undecided:
             definite = False
@@ -126,12 +144,12 @@ def nearest_full(
         if lower == upper:
             return lower
         if bits == EXACT_FROM:
-            truth = _exact(divergence, weights, (first, second), d, same)
+            truth = exact()
             if truth is not None:
                 return rounded(truth, single)
     if not definite:
         raise ValueError(
-            "N1 or N2 is not positive definite in exact arithmetic; pass its cov or precision + jitter * I"
+            f"{gaussians} is not positive definite in exact arithmetic; pass its cov or precision + jitter * I"
         )
     raise ArithmeticError(
         f"{BITS[-1]} bits do not tell which float is nearest to the divergence; change an input by a rounding"

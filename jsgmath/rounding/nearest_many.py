@@ -190,7 +190,7 @@ def is_one(powers: Sequence[tuple[Fraction, Fraction]]) -> bool:
 
 
 def _refined(factors: list[int], number: int) -> list[int]:
-    """Numbers above 1 without common divisors, after a 1, of which the given factors and the number are products."""
+    """A 1, then numbers above 1 without common divisors; the given factors and the number are products of them."""
     result, waiting = list(factors), [number]
     while waiting:
         x = waiting.pop()

@@ -18,17 +18,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jsgmath.rounding.nearest import rounded
 from jsgmath.rounding.nearest_full import (
-    BITS,
-    EXACT_FROM,
     Covariance,
     Inverse,
     Rational,
-    Undecided,
     Whole,
     context_of,
     covariance_of,
+    decided,
     inverse_of,
     rational_of,
     same_covariances,
@@ -60,28 +57,11 @@ def nearest_full(members: Sequence[Member], dual: bool, single: bool) -> float:
     same = all(same_covariances(members[0][:3], x[:3]) for x in members[1:])
     if same and not any(d.numbers.any() for x, d in zip(members, offsets, strict=True) if x.w):
         return 0.0
-    definite = True
-    for bits in BITS:
-        try:
-            value, error = _equal(members, offsets, unit, bits) if same else _bounded(members, means, unit, dual, bits)
-            definite = True
-        except Undecided:
-            definite = False
-            continue
-        lower, upper = (rounded(max(x, Fraction(0)), single) for x in (value - error, value + error))
-        if lower == upper:
-            return lower
-        if bits == EXACT_FROM:
-            truth = _exact(members, dual)
-            if truth is not None:
-                return rounded(truth, single)
-    if not definite:
-        raise ValueError(
-            "one of the Gaussians is not positive definite in exact arithmetic; pass its cov or precision + jitter * I"
-        )
-    raise ArithmeticError(
-        f"{BITS[-1]} bits do not tell which float is nearest to the divergence; change an input by a rounding"
-    )
+
+    def bounded(bits: int) -> tuple[Fraction, Fraction]:
+        return _equal(members, offsets, unit, bits) if same else _bounded(members, means, unit, dual, bits)
+
+    return decided(bounded, lambda: _exact(members, dual), single, "one of the Gaussians")
 
 
 def _sum(matrices: Sequence[Whole]) -> Whole:

@@ -77,14 +77,18 @@ def test_every_instruction_set_and_numpy_give_the_same_bits(core, by_pairs):
 
 
 def test_the_decimal_numbers_give_the_same_bits(by_pairs):
+    check_by_decimals(zip(BATCHES, by_pairs, strict=True), 2)
+
+
+def check_by_decimals(found, count):
+    """Checks some of the values that are decided, for batches and their values."""
     rng = np.random.default_rng(6)
-    for batch, values in zip(BATCHES, by_pairs, strict=True):
-        where = rng.choice(np.flatnonzero(~np.isnan(values)), 2, replace=False)
+    for batch, values in found:
+        where = rng.choice(np.flatnonzero(~np.isnan(values)), count, replace=False)
         arrays = [x if x is rounding.NO else x[where] for x in batch.arrays]
-        part = batch._replace(arrays=arrays, alpha=batch.alpha[where], shape=(2,))
-        found = np.full(2, np.nan)
-        rounding.decide(part, found)
-        assert np.array_equal(found, values[where]), batch[:4]
+        decimals = np.full(count, np.nan)
+        rounding.decide(batch._replace(arrays=arrays, alpha=batch.alpha[where], shape=(count,)), decimals)
+        assert np.array_equal(decimals, values[where]), batch[:4]
 
 
 def test_fast_arithmetic_decides_nearly_all_ordinary_values(path):

@@ -10,6 +10,7 @@ from mpmath import mp
 from jsgmath import native
 from jsgmath.families import Beta, Dirichlet, Gamma, by_numpy, rounding
 from jsgmath.families.rounding import Divergence
+from tests.native.test_families import check_by_decimals
 from verification import family_oracles
 
 ROWS = 96
@@ -66,14 +67,7 @@ def test_every_instruction_set_and_numpy_give_the_same_bits(core, found):
 
 
 def test_the_decimal_numbers_give_the_same_bits(found):
-    rng = np.random.default_rng(6)
-    for batch, values in found:
-        where = rng.choice(np.flatnonzero(~np.isnan(values)), 3, replace=False)
-        arrays = [x if x is rounding.NO else x[where] for x in batch.arrays]
-        part = batch._replace(arrays=arrays, alpha=batch.alpha[where], shape=(3,))
-        decimals = np.full(3, np.nan)
-        rounding.decide(part, decimals)
-        assert np.array_equal(decimals, values[where]), batch[:4]
+    check_by_decimals(found, 3)
 
 
 def test_fast_arithmetic_decides_nearly_all_ordinary_values(path):

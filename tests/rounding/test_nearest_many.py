@@ -49,7 +49,7 @@ def assert_nearest(gaussians, w, g=None, digits=120):
                 assert abs(mp.mpf(float(value)) - right) <= unit * (0.5 + 1e-9)
 
 
-@pytest.fixture(params=["as it is", "in decimals", "in pairs", "a long double of 53 bits"])
+@pytest.fixture(params=["the usual one", "in decimals", "in pairs", "a long double of 53 bits"])
 def path(request, monkeypatch):
     """Which path decides; all of them are to give the same."""
     if request.param == "in decimals":

@@ -107,7 +107,7 @@ def launch(
     by_mean1: Tensor | None, by_tril1: Tensor | None, by_tril2: Tensor | None, by_alpha: Tensor | None,
     dual: bool, reverse: bool, scale: float, upstream: Tensor | None, stored: bool,
 ) -> None:  # fmt: skip
-    """Launches the kernel; for float32 twice, and then `far_kernel` if gradients of JSG* are wanted.
+    """Launches the kernel; for float32 twice, and then `far_kernel` for gradients of JSG*.
 
     The first launch marks the pairs that are hard for float32: its squares of ratios of scales would leave the range or
     lose digits.  The second (AGAIN) computes these in float64.  `far_kernel` takes the same pairs.  Nothing waits for
