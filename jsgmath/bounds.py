@@ -13,8 +13,8 @@ from typing import Any
 from jsgmath import formula
 from jsgmath.checks import check_convention
 from jsgmath.divergences import bhattacharyya, jsg, jsg_dual, kl
-from jsgmath.families.arithmetic import Arithmetic, Array, library_of
 from jsgmath.families.libraries import arithmetic
+from jsgmath.families.libraries.arithmetic import Arithmetic, Array, library_of
 from jsgmath.gaussian import GaussianLike
 from jsgmath.hints import Convention, Weight
 from jsgmath.interop import pair_of

@@ -122,7 +122,7 @@ def _report(options: argparse.Namespace) -> None:
     core = "compiled C++" if native.CORE else "NumPy"
     bits = np.finfo(special.WORK).nmant + 1
     print(f"jsgmath {jsgmath.__version__} ({jsgmath.__file__})")
-    print(f"core for Gaussians: {core}; {native.REASON}")
+    print(f"core: {core}; {native.REASON}")
     print(f"NumPy {np.__version__}, whose longest float has {bits} bits of significand")
     print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {native.cores()} processors")
 

@@ -20,9 +20,9 @@ import numpy as np
 from jsgmath import special
 from jsgmath.checks import check_dimensions, common_shape, number_between_0_and_1, real_array
 from jsgmath.divergences import full_mean
-from jsgmath.families.arithmetic import Array, library_of
 from jsgmath.families.distribution import Distribution
 from jsgmath.families.libraries import arithmetic
+from jsgmath.families.libraries.arithmetic import Array, library_of
 from jsgmath.gaussian import Gaussian
 from jsgmath.interop.batches import members
 from jsgmath.reduction.product import product_of

@@ -8,9 +8,9 @@ import numpy as np
 
 from jsgmath.checks import check_convention
 from jsgmath.divergences import jsg, jsg_dual
-from jsgmath.families.arithmetic import Array, library_of
 from jsgmath.families.distribution import Distribution
 from jsgmath.families.libraries import arithmetic
+from jsgmath.families.libraries.arithmetic import Array, library_of
 from jsgmath.gaussian import Gaussian
 from jsgmath.hints import Convention
 from jsgmath.interop.batches import batch_of, members, stacked

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from mpmath import mp
 
 from jsgmath import Gaussian, bhattacharyya, families, formula, jeffreys, jsg, jsg_dual, kl
-from jsgmath.families.arithmetic import Arithmetic
+from jsgmath.families.libraries.arithmetic import Arithmetic
 from verification import family_oracles, members
 from verification.pairs import DIVERGENCES, interior, seeds
 

@@ -7,7 +7,7 @@ import pytest
 from flint import arb
 
 from jsgmath import special
-from jsgmath.families import pairs
+from jsgmath.families.rounding import pairs
 from jsgmath.native import build
 from jsgmath.reduction import wide
 from verification.pair_arithmetic import Paired, U

@@ -18,9 +18,9 @@ import numpy as np
 
 from jsgmath import formula
 from jsgmath.checks import check_dimensions, check_pair, common_shape, real_array
-from jsgmath.families.arithmetic import Arithmetic, Array, Weight, library_of, total
 from jsgmath.families.distribution import Distribution
 from jsgmath.families.libraries import arithmetic
+from jsgmath.families.libraries.arithmetic import Arithmetic, Array, Weight, library_of, total
 from jsgmath.families.rounding import Divergence as Which
 from jsgmath.families.rounding import rounded_divergence
 from jsgmath.hints import Convention

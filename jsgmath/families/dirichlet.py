@@ -5,8 +5,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from jsgmath.families.arithmetic import Array, Weight
 from jsgmath.families.base import Family
+from jsgmath.families.libraries.arithmetic import Array, Weight
 from jsgmath.families.log_gamma import bregman, bregman_less, digamma_less, trigamma_times
 
 

@@ -4,8 +4,8 @@ from abc import abstractmethod
 from typing import Any, NamedTuple, Self
 
 from jsgmath import special
-from jsgmath.families.arithmetic import INFINITE, Arithmetic, Array, Weight, total
 from jsgmath.families.base import Family, one_of
+from jsgmath.families.libraries.arithmetic import INFINITE, Arithmetic, Array, Weight, total
 
 LARGE = 2.0
 """If the logarithm of k is larger in size, g and gs are written out, where nothing cancels and k cannot overflow."""

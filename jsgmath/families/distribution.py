@@ -4,8 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
-from jsgmath.families.arithmetic import Arithmetic, Array, total
 from jsgmath.families.libraries import arithmetic
+from jsgmath.families.libraries.arithmetic import Arithmetic, Array, total
 from jsgmath.hints import Convention
 
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Self
 
-from jsgmath.families.arithmetic import Array, Weight
 from jsgmath.families.base import Family
+from jsgmath.families.libraries.arithmetic import Array, Weight
 from jsgmath.families.log_gamma import bregman, digamma_less, trigamma_times
 
 

@@ -4,8 +4,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from jsgmath.families.arithmetic import INFINITE, Array, Weight
 from jsgmath.families.base import Family, one_of
+from jsgmath.families.libraries.arithmetic import INFINITE, Array, Weight
 
 
 class Geometric(Family):

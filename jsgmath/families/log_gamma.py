@@ -16,7 +16,7 @@ sum_{j<m} log(x+j)``.  The two terms ``x log x - x`` then contribute, without th
 import math
 from typing import Any
 
-from jsgmath.families.arithmetic import INFINITE, Arithmetic, Array, Weight
+from jsgmath.families.libraries.arithmetic import INFINITE, Arithmetic, Array, Weight
 from jsgmath.families.stirling import coefficients
 
 SHIFT = 12

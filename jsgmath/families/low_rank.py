@@ -35,8 +35,8 @@ import numpy as np
 
 from jsgmath import formula, special
 from jsgmath.checks import check_dimensions, check_pair, common_shape, weight_array
-from jsgmath.families.arithmetic import Arithmetic, Array, library_of, total
 from jsgmath.families.distribution import Distribution
+from jsgmath.families.libraries.arithmetic import Arithmetic, Array, library_of, total
 from jsgmath.families.normal import Normal
 from jsgmath.gaussian import Gaussian
 from jsgmath.hints import Convention

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from jsgmath import formula
-from jsgmath.families.arithmetic import Arithmetic, Array, Weight, total
 from jsgmath.families.base import Family
+from jsgmath.families.libraries.arithmetic import Arithmetic, Array, Weight, total
 
 Canonical = tuple[Array, Array, Array, Array, Array, Array, Array]
 

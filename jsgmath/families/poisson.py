@@ -2,8 +2,8 @@
 
 from typing import Any, Self
 
-from jsgmath.families.arithmetic import INFINITE, Array, Weight
 from jsgmath.families.base import Family
+from jsgmath.families.libraries.arithmetic import INFINITE, Array, Weight
 
 HUGE = 2.0**64
 """A ratio of rates that is so large plus 1 is the same."""

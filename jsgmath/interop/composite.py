@@ -6,8 +6,8 @@ from typing import Any, Self
 import numpy as np
 
 from jsgmath.checks import check_pair
-from jsgmath.families.arithmetic import library_of
 from jsgmath.families.distribution import Distribution
+from jsgmath.families.libraries.arithmetic import library_of
 from jsgmath.hints import Convention
 
 

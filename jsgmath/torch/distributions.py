@@ -8,8 +8,8 @@ from torch import Tensor, distributions
 
 from jsgmath.checks import check_dimensions, check_pair
 from jsgmath.families import Normal
-from jsgmath.families.arithmetic import total
 from jsgmath.families.distribution import Distribution
+from jsgmath.families.libraries.arithmetic import total
 from jsgmath.families.low_rank import LowRankMultivariateNormal
 from jsgmath.hints import Convention
 from jsgmath.torch.functions import jsg_full

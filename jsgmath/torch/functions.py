@@ -10,7 +10,7 @@ from torch import Tensor
 from torch._C import _are_functorch_transforms_active  # pyright: ignore[reportPrivateUsage]
 
 from jsgmath import native
-from jsgmath.families.tensors import check_kind
+from jsgmath.families.libraries.tensors import check_kind
 from jsgmath.hints import CONVENTIONS, Convention
 from jsgmath.torch.autograd import (
     Divergence,

@@ -62,9 +62,9 @@ def test_what_the_environment_asks_for_and_is_not_there_is_an_error():
 
 def test_the_program_tells_which_core_computes_and_why():
     result = run(sys.executable, "-m", "jsgmath", JSGMATH_NATIVE="0")
-    assert "core for Gaussians: NumPy; JSGMATH_NATIVE=0 turns the compiled one off" in result.stdout
+    assert "core: NumPy; JSGMATH_NATIVE=0 turns the compiled one off" in result.stdout
     kind = "compiled C++" if native.CORE else "NumPy"
-    assert f"core for Gaussians: {kind}; {native.REASON}" in run(sys.executable, "-m", "jsgmath").stdout
+    assert f"core: {kind}; {native.REASON}" in run(sys.executable, "-m", "jsgmath").stdout
 
 
 def test_the_installed_core_is_the_compiled_one_where_a_compiler_is():

@@ -8,8 +8,8 @@ import pytest
 
 import jsgmath
 from jsgmath import native
-from jsgmath.families import Bernoulli, Categorical, Exponential, Geometric, Poisson, by_numpy, rounding
-from jsgmath.families.rounding import Divergence
+from jsgmath.families import Bernoulli, Categorical, Exponential, Geometric, Poisson, rounding
+from jsgmath.families.rounding import Divergence, by_numpy
 from verification import family_oracles, members
 
 ROWS = 600

@@ -8,8 +8,8 @@ import pytest
 from mpmath import mp
 
 from jsgmath import native
-from jsgmath.families import Beta, Dirichlet, Gamma, by_numpy, rounding
-from jsgmath.families.rounding import Divergence
+from jsgmath.families import Beta, Dirichlet, Gamma, rounding
+from jsgmath.families.rounding import Divergence, by_numpy
 from tests.native.test_families import check_by_decimals
 from verification import family_oracles
 

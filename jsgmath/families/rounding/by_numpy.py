@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from jsgmath import formula, special
-from jsgmath.families import pairs_gamma
-from jsgmath.families.pairs import (
+from jsgmath.families.rounding import pairs_gamma
+from jsgmath.families.rounding.pairs import (
     BOTH_DIRECT,
     BOUND,
     BOUND_SUM,

@@ -69,7 +69,7 @@ def rounded_divergence(first: Family, second: Family, divergence: Divergence, re
     """The nearest floats, in the common type of all parameters; alpha has no axes for the components."""
     batch, dtype = batch_of(first, second, divergence, reverse, alpha)
     if native.CORE is None:
-        from jsgmath.families.by_numpy import families  # here, because nobody else needs its tables
+        from jsgmath.families.rounding.by_numpy import families  # here, because nobody else needs its tables
     else:
         families = native.families
     values, left = families(*batch)
@@ -80,8 +80,8 @@ def rounded_divergence(first: Family, second: Family, divergence: Divergence, re
 
 def decide(batch: Batch, values: np.ndarray) -> None:
     """Replaces NaN by the nearest float."""
-    from jsgmath.families.nearest import Component, nearest  # here, because few values need them
-    from jsgmath.families.nearest_gamma import DEFINITIONS
+    from jsgmath.families.rounding.nearest import Component, nearest  # here, because few values need them
+    from jsgmath.families.rounding.nearest_gamma import DEFINITIONS
 
     definition, each = DEFINITIONS[batch.name], (*batch.shape, *batch.events)
     copies, alpha = np.broadcast_to(batch.copies, each), np.broadcast_to(batch.alpha, batch.shape)

@@ -8,10 +8,10 @@ import torch
 
 from jsgmath import special
 from jsgmath.checks import number_between_0_and_1
-from jsgmath.families import computed
-from jsgmath.families.arithmetic import Arithmetic, Array, Weight
-from jsgmath.families.computation import Computation
-from jsgmath.families.tensors import check_kind
+from jsgmath.families.libraries import computed
+from jsgmath.families.libraries.arithmetic import Arithmetic, Array, Weight
+from jsgmath.families.libraries.computation import Computation
+from jsgmath.families.libraries.tensors import check_kind
 
 
 class TorchArithmetic(Arithmetic):

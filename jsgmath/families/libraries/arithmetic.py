@@ -10,7 +10,7 @@ import numpy as np
 
 from jsgmath import special
 from jsgmath.checks import as_weight, number_between_0_and_1
-from jsgmath.families.computation import Computation
+from jsgmath.families.libraries.computation import Computation
 
 Array = Any  # an array of NumPy, torch or JAX
 Weight = Any  # an array, or a float

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 from jax.custom_derivatives import SymbolicZero
 
-from jsgmath.families.arithmetic import Arithmetic, Array, Weight
-from jsgmath.families.computation import Computation
+from jsgmath.families.libraries.arithmetic import Arithmetic, Array, Weight
+from jsgmath.families.libraries.computation import Computation
 
 
 class JaxArithmetic(Arithmetic):

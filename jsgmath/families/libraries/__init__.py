@@ -1,6 +1,6 @@
 """The functions of each library, imported when the first array of it is met."""
 
-from jsgmath.families.arithmetic import Arithmetic, NumPyArithmetic
+from jsgmath.families.libraries.arithmetic import Arithmetic, NumPyArithmetic
 
 MADE: dict[str, Arithmetic] = {}  # not functools.cache: torch.compile ignores it, and warns
 
@@ -11,8 +11,8 @@ def arithmetic(library: str) -> Arithmetic:
         if library == "NumPy":
             kind = NumPyArithmetic
         elif library == "torch":
-            from jsgmath.families.torch_arithmetic import TorchArithmetic as kind
+            from jsgmath.families.libraries.torch_arithmetic import TorchArithmetic as kind
         else:
-            from jsgmath.families.jax_arithmetic import JaxArithmetic as kind
+            from jsgmath.families.libraries.jax_arithmetic import JaxArithmetic as kind
         MADE[library] = kind()
     return MADE[library]

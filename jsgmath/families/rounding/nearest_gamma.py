@@ -6,8 +6,8 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import cache
 
-from jsgmath.families import nearest
-from jsgmath.families.nearest import UPWARD, Ball, Member, Numbers, Regular, TooWide, ball, total
+from jsgmath.families.rounding import nearest
+from jsgmath.families.rounding.nearest import UPWARD, Ball, Member, Numbers, Regular, TooWide, ball, total
 from jsgmath.families.stirling import coefficients
 
 HALF = Decimal("0.5")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from jsgmath.families.computation import Computation
+from jsgmath.families.libraries.computation import Computation
 
 if TYPE_CHECKING:
 
