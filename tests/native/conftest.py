@@ -57,33 +57,71 @@ def parts(tmp_path_factory):
     return folder
 
 
+def remade(package, kinds, parts, monkeypatch):
+    """The library of changed sources: compiles the files of these kinds alone, and makes `native` take it for right."""
+    spec = importlib.util.spec_from_file_location("mutated_build", package / "native" / "build.py")
+    mutated = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(mutated)
+    run = mutated._run
+
+    def run_or_copy(command):
+        made = Path(command[-1])
+        if made.suffix == ".o" and not made.name.startswith((*kinds, "interface")):
+            shutil.copy(parts / made.name, made)
+        else:
+            run(command)
+
+    mutated._run = run_or_copy
+    mutated.OPTIONS[mutated.OPTIONS.index("-O3")] = "-O1"
+    monkeypatch.setattr(native, "sources", mutated._sources.sources)
+    return mutated.build(package / build.LIBRARY, machine="any other")
+
+
+def replaced(path, before, after):
+    """Replaces the only place of some text in a file."""
+    text = path.read_text()
+    assert text.count(before) == 1, before
+    path.write_text(text.replace(before, after))
+
+
 @pytest.fixture
 def broken(tmp_path, monkeypatch, parts):
-    """Compiles one part of the library with one place in its sources replaced, and makes `native` take it for right."""
+    """Compiles one part of the library with one place in its sources replaced."""
 
     def broken(part, file, before, after):
         package = copied_sources(tmp_path)
-        text = (package / "native" / file).read_text()
-        assert text.count(before) == 1
-        (package / "native" / file).write_text(text.replace(before, after))
-        spec = importlib.util.spec_from_file_location("mutated_build", package / "native" / "build.py")
-        mutated = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(mutated)
-        run = mutated._run
-
-        def run_or_copy(command):
-            made = Path(command[-1])
-            if made.suffix == ".o" and not made.name.startswith((part, "interface")):
-                shutil.copy(parts / made.name, made)
-            else:
-                run(command)
-
-        mutated._run = run_or_copy
-        mutated.OPTIONS[mutated.OPTIONS.index("-O3")] = "-O1"
-        monkeypatch.setattr(native, "sources", mutated._sources.sources)
-        return mutated.build(tmp_path / build.LIBRARY, machine="any other")
+        replaced(package / "native" / file, before, after)
+        return remade(package, (part,), parts, monkeypatch)
 
     return broken
+
+
+@pytest.fixture(scope="module")
+def switched(tmp_path_factory, parts):
+    """Compiles parts of the library with all replacements at once; its variable ``mutant`` chooses one of them.
+
+    A replacement is a file, an expression or a statement in it, and what to put there: for a truth of every lane "true",
+    since GCC fails at a choice of such ones.  Its number counts from 1.
+    """
+    variable = 'extern "C" __attribute__((visibility("default"))) int mutant;\n'
+    with pytest.MonkeyPatch.context() as monkeypatch:
+
+        def switched(kinds, replacements):
+            package = copied_sources(tmp_path_factory.mktemp("switched"))
+            for number, (file, before, after) in enumerate(replacements, 1):
+                if before.endswith(";"):
+                    choice = f"if (mutant != {number}) {{ {before} }} else {{ {after} }}"
+                elif after == "true":
+                    choice = f"(({before}) | (Truth{{}} - int64_t(mutant == {number})))"
+                else:
+                    choice = f"(mutant == {number} ? ({after}) : ({before}))"
+                replaced(package / "native" / file, before, choice)
+            lanes, interface = (package / "native" / name for name in ("lanes.hpp", "interface.cpp"))
+            replaced(lanes, "#pragma once\n", f"#pragma once\n{variable}")
+            interface.write_text(interface.read_text() + variable + "int mutant = 0;\n")
+            return remade(package, kinds, parts, monkeypatch)
+
+        yield switched
 
 
 @pytest.fixture(scope="session")
