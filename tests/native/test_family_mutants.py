@@ -31,7 +31,7 @@ MUTANTS = {
     "exp(x) - 1 for exp(x) - 1 - x": ("members.hpp", "found.minus_one_and_x", "found.minus_one"),
     "no limits": ("members.hpp", "between(x, 1 / LARGEST, LARGEST)", "true"),
     "a rounding test of one side": ("members.hpp", "sum + (rest - error)", "sum + rest"),
-    "no bound": ("members.hpp", "BOUND * value.high", "0 * value.high"),
+    "no bound": ("members.hpp", "sum.error * (1 + 0x1p-20) + of_sum * sum.value.high", "Lanes{}"),
     "members not exchanged": ("members.hpp", "in.exchanged()", "in"),
     "lanes that are not valid": ("members.hpp", "set_lane(times, lane, 0);", ""),
     "lanes without their low parts": ("members.hpp", "every(lane(sum.value.low, i))", "Lanes{}"),
@@ -53,14 +53,13 @@ MUTANTS = {
     "tops without a low part": ("families.cpp", "two_sum(top2, -top1)", "exact(top2 - top1)"),
     "a ratio without its low part": ("families.cpp", "difference(second, scaled) / scaled",
                                      "difference(second, exact(scaled.high)) / scaled"),
-    "a shift that is not renormalised": ("families.cpp", "return two_sum(x.high, x.low);", "return x;"),
-    "no limit of the spread": ("families.cpp", "below.high >= every(-LARGEST_SPREAD)", "true"),
     "the other total": ("families.cpp", "all.p2[i] * all.inverse2", "all.p2[i] * all.inverse1"),
     "equal members not seen": ("families.cpp", "all.same ? Lanes{} : value.high", "value.high"),
     "the mean's sign": ("families.cpp", "grown(-s1).minus_one_and_x", "grown(s1).minus_one_and_x"),
     # gamma.cpp
     "a determinant without its low parts": ("gamma.cpp", "sum.low + (high.low + low.low)", "sum.low"),
-    "sums that are not renormalised": ("gamma.cpp", "return fast_two_sum(a.high, a.low);", "return a;"),
+    "differences that are not renormalised": ("pair.hpp", "return two_sum(high.high, high.low + (a.low - b.low));",
+                                              "return {high.high, high.low + (a.low - b.low)};"),
     "a shorter series": ("gamma.cpp", "polynomial(FINE_TAIL, w.high)", "polynomial(LONG_TAIL, w.high)"),
     "a product of changes without a term": ("gamma.cpp", "a.less * (b.value + b.less)", "a.less * b.value"),
     "Stirling's series in doubles": ("gamma.cpp", "pair(STIRLING_PAIRS[STIRLING_PAIRS_COUNT - 1 - n])",
@@ -70,46 +69,52 @@ MUTANTS = {
     "a move of the other sign": ("gamma.cpp", "return {mean, own, -move};", "return {mean, own, move};"),
     "a choice of the other one": ("gamma.cpp", "choose(is, of.x, largest.x)", "choose(is, largest.x, of.x)"),
     "a total without its low part": ("gamma.cpp", "normal(total1 + a1)", "exact((total1 + a1).high)"),
-    "no limits of a component": ("gamma.cpp", "moderate(a1) & moderate(a2)", "true"),
     "never near": ("gamma.cpp", "0.5 * total1.high", "0.0 * total1.high"),
 }  # fmt: skip
 
 
+TIES = 8
+OPEN = 340  # of the values; without a mutant there are 287
+HALF = np.array(0.5)
+
+
 def pairs():
     """Two members, a weight, and a divergence."""
+    rng = np.random.default_rng(3)
+    # (sqrt(l1) - sqrt(l2))^2/2 is half the square of an odd number of 27 bits: in the middle between two doubles.
+    odd = 2.0 * rng.integers(2**26 - 2**20, 2**26, TIES) + 1
+    yield Poisson((odd + 1) ** 2), Poisson(1.0), HALF, Divergence.FROM_MEAN, False
     for each in (test_families, test_gamma):
         for (N1, N2, alpha), divergence in product(each.batches(97), each.DIVERGENCES):
             yield N1, N2, alpha, *divergence
-    rng = np.random.default_rng(3)
     # Rows that are summed, and float32.
     x, y = rng.uniform(0.2, 3, (2, 40, 11))
-    half = np.array(0.5)
-    yield *(Poisson(z).repeated(3).independent(1) for z in (x, y)), half, Divergence.TO_MEAN, False
-    yield *map(Poisson, np.float32([x, y])), half, Divergence.TO_MEAN, False
-    # (sqrt(l1) - sqrt(l2))^2/2 is half the square of an odd number of 27 bits: in the middle between two doubles.
-    odd = 2.0 * rng.integers(2**26 - 2**20, 2**26, 8) + 1
-    yield Poisson((odd + 1) ** 2), Poisson(1.0), half, Divergence.FROM_MEAN, False
-    # Beyond the limits of the parameters.
-    far, other = 10.0 ** rng.uniform(-200, 200, (2, 8, 2))
-    for N1, N2 in (
-        (Exponential(far), Exponential(other)),
-        (Gamma(*far.T), Gamma(*other.T)),
-        (Dirichlet(far), Dirichlet(other)),
-        *((kind(logits=a), kind(logits=b)) for kind in (Bernoulli, Geometric) for a, b in FAR_LOGITS),
-        (Categorical(logits=[[0.0, -x] for x in FAR]), Categorical(logits=[[0.0, 3 - x] for x in FAR])),
-    ):
+    yield *(Poisson(z).repeated(3).independent(1) for z in (x, y)), HALF, Divergence.TO_MEAN, False
+    yield *map(Poisson, np.float32([x, y])), HALF, Divergence.TO_MEAN, False
+    for N1, N2 in extreme_pairs(rng):
         yield N1, N2, np.array(0.3), Divergence.FROM_MEAN, False
-    # A probability and log-odds that are close, and outcomes that are impossible for one or both.
-    logit = rng.normal(size=16)
-    yield Bernoulli(1 / (1 + np.exp(-logit))), Bernoulli(logits=logit), half, Divergence.FROM_MEAN, False
+    # Outcomes that are impossible for one or both.
     for first, second in (([0.0, 1, 2], [3.0, 5, 4]), ([3.0, 5, 4], [0.0, 1, 2]), ([0.0, 1, 2], [0.0, 5, 4])):
         for divergence in (Divergence.DIRECT, Divergence.FROM_MEAN):
-            yield Categorical(first), Categorical(second), half, divergence, True
+            yield Categorical(first), Categorical(second), HALF, divergence, True
 
 
-OPEN = 400  # of the values; without a mutant there are about half as many
-FAR = (160.0, 300.0, 690.0, 700.0)
-FAR_LOGITS = [(90.0, 95.0), (-300.0, -301.0), (1e-200, 3e-200), (700.0, -3.0)]
+def extreme_pairs(rng):
+    """Members beyond the limits of the parameters, and such as only differ by what rounding made of them."""
+    for kind in (Exponential, Gamma, Dirichlet):
+        far, other = 10.0 ** rng.uniform(-300, 300, (2, 8, 2))
+        yield (kind(*far.T), kind(*other.T)) if kind is Gamma else (kind(far), kind(other))
+    for kind, middle in product((Bernoulli, Geometric), (-705.0, 1e-158)):
+        x, y = middle * (1 + 1e-3 * rng.normal(size=(2, 8)))
+        yield kind(logits=x), kind(logits=y)
+    logit = rng.normal(size=16)
+    yield Bernoulli(1 / (1 + np.exp(-logit))), Bernoulli(logits=logit)
+    x = rng.normal(size=(97, 4))
+    yield Categorical(x**2), Categorical(x**2)
+    large = 1e12 * rng.uniform(0.5, 2, (97, 4))
+    yield Dirichlet(large), Dirichlet(large * (1 + 2.0**-52 * rng.integers(0, 2, large.shape)))
+
+
 BATCHES = [rounding.batch_of(N1, N2, divergence, reverse, alpha)[0] for N1, N2, alpha, divergence, reverse in pairs()]
 COMMITTED = calls.batches()
 
@@ -147,7 +152,9 @@ def right(core):
 
 def noticed(values, left, right):
     is_open = np.isnan(values)
-    return (values != right)[~is_open].any() or left != is_open.sum() or is_open.sum() > OPEN
+    return (
+        (values != right)[~is_open].any() or left != is_open.sum() or is_open.sum() > OPEN or not is_open[:TIES].all()
+    )
 
 
 def test_without_a_mutant_the_core_is_right(right, chosen):
