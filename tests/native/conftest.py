@@ -88,8 +88,8 @@ def broken(tmp_path, monkeypatch):
 def switched(tmp_path_factory):
     """Compiles parts of the library with all replacements at once; its variable ``mutant`` chooses one of them.
 
-    A replacement is a file, an expression or a statement in it, and what to put there: for a truth of every lane "true",
-    since GCC fails at a choice of such ones.  Its number counts from 1.
+    A replacement is a file, an expression or a statement in it, and what to put there, for a truth of every lane "true"
+    (GCC fails at a choice of such ones).  Its number counts from 1.
     """
     variable = 'extern "C" __attribute__((visibility("default"))) int mutant;\n'
     with pytest.MonkeyPatch.context() as monkeypatch:
