@@ -11,6 +11,7 @@ import numpy as np
 from jsgmath import special
 from jsgmath.checks import as_weight, number_between_0_and_1
 from jsgmath.families.libraries.computation import Computation
+from jsgmath.families.libraries.scaled import Scaled
 
 Array = Any  # an array of NumPy, torch or JAX
 Weight = Any  # an array, or a float
@@ -18,7 +19,7 @@ INFINITE = float("inf")
 
 
 FAR = 2.0**24
-"""The ratio from which on `Arithmetic.times_g` writes g out."""
+"""The ratio from which on g and gs are written out."""
 
 
 class Arithmetic(ABC):
@@ -238,6 +239,34 @@ class Arithmetic(ABC):
         mean = w1 * x + w2 * y
         low, high = self.xp.minimum(x, y), self.xp.maximum(x, y)
         return self.where((mean > 0) & (mean < INFINITE), mean, self.where(mean > 0, high, low))
+
+    def number(self, x: Any) -> Any:
+        """``x`` as a number whose products, quotients and sums stay within the range."""
+        return Scaled.of(self, x)
+
+    def plain(self, x: Any) -> Array:
+        """A result of such numbers as an array."""
+        return x.array() if isinstance(x, Scaled) else x
+
+    def g_of_number(self, x: Any, k: Any) -> Any:
+        """``g(x)`` of a `number`, where ``k = 1 + x``."""
+        if not isinstance(k, Scaled):
+            return self.g_of(x, k)
+        near, near_x, near_k = self.not_far(x, k)
+        return self.number(self.g_of(near_x, near_k)).where(near, x - k.log())
+
+    def gs_of_number(self, x: Any, k: Any) -> Any:
+        """``gs(x)`` of a `number`, where ``k = 1 + x``."""
+        if not isinstance(k, Scaled):
+            return self.gs_of(x, k)
+        near, near_x, near_k = self.not_far(x, k)
+        return self.number(self.gs_of(near_x, near_k)).where(near, 1 / k + (k.log() - 1))
+
+    def not_far(self, x: Scaled, k: Scaled) -> tuple[Array, Array, Array]:
+        """Whether k is not so far from 1 that nothing cancels in g and gs, and x and k where it is not."""
+        plain = k.array()
+        near = (plain < FAR) & (plain > 1 / FAR)
+        return near, self.where(near, x.array(), 0.0), self.where(near, plain, 1.0)
 
     def difference_of_products(
         self, x1: Array, y1: tuple[Array, Array], x2: Array, y2: tuple[Array, Array]

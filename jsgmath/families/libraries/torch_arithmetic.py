@@ -95,6 +95,9 @@ class ModerateArithmetic(TorchArithmetic):
     def wide(self, x: Array) -> Array:
         return self.work(x)
 
+    def number(self, x: Any) -> Any:
+        return x
+
     def finite(self, x: Array) -> Array:
         return x
 
