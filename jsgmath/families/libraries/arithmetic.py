@@ -248,6 +248,28 @@ class Arithmetic(ABC):
         """A result of such numbers as an array."""
         return x.array() if isinstance(x, Scaled) else x
 
+    def chosen(self, condition: Array, x: Any, y: Any) -> Any:
+        """`where` for numbers."""
+        if isinstance(x, Scaled) or isinstance(y, Scaled):
+            return self.number(x).where(condition, self.number(y))
+        return self.where(condition, x, y)
+
+    def growth(self, weight: Weight, log: Array) -> tuple[Array, Any]:
+        """Whether ``t = weight log`` is small, and ``exp(t) - 1`` as a number where it is."""
+        t = weight * log
+        near, small = self.near(t)
+        tiny = abs(small) < float(self.xp.finfo(t.dtype).eps) / 4
+        ratio = self.where(tiny, 1.0, self.expm1(small) / self.where(tiny, 1.0, small))
+        return near, self.number(weight) * self.number(self.where(near, log, 0.0)) * ratio
+
+    def weighted_product(self, x: Array, own: Weight, y: Array, weight: Weight) -> Array:
+        """``x**own y**weight`` for weights whose sum is 1, but for the rounding of the larger one."""
+        product = self.power(x, own) * self.power(y, weight)
+        lost = self.choice(own > weight, (1 - own) - weight, (1 - weight) - own)
+        product = product * (1 + lost * self.log(self.choice(own > weight, x, y)))
+        product = self.xp.maximum(product, self.xp.minimum(x, y))  # rounding leaves it between them
+        return self.xp.minimum(product, self.xp.maximum(x, y))
+
     def g_of_number(self, x: Any, k: Any) -> Any:
         """``g(x)`` of a `number`, where ``k = 1 + x``."""
         if not isinstance(k, Scaled):

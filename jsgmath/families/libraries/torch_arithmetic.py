@@ -98,6 +98,10 @@ class ModerateArithmetic(TorchArithmetic):
     def number(self, x: Any) -> Any:
         return x
 
+    def growth(self, weight: Weight, log: Array) -> tuple[Array, Any]:
+        near, small = self.near(weight * log)
+        return near, self.expm1(small)
+
     def finite(self, x: Array) -> Array:
         return x
 
