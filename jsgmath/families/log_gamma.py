@@ -31,20 +31,14 @@ def shift_and_terms(m: Arithmetic, x: Array) -> tuple[int, int]:
     return SHORTER.get(m.bits(x), (SHIFT, len(COEFFICIENTS)))
 
 
-def digamma_less(m: Arithmetic, x: Array, y: Array, d: Array, unit: Weight = 1.0) -> Array:
-    """``psi(y) - psi(x)`` for positive x and y, ``d = y - x``, as a sum of terms of one sign and of small ones.
-
-    ``unit`` is as in `bregman`.
-    """
-    x, y, small_x, small_y = in_unit(m, x, y, unit)
-    more = 0 * x
-    if not isinstance(unit, float):
-        more = m.where(small_x, -m.log(unit), m.where(small_y, m.log(unit), 0.0))
+def digamma_less(m: Arithmetic, x: Any, y: Any, d: Any) -> Any:
+    """``psi(y) - psi(x)`` for positive numbers x and y, ``d = y - x``, as a sum of terms of one sign and small ones."""
+    inverse = d / (x * y)
+    x, y, d = m.plain(x), m.plain(y), m.plain(d)
     shift, terms = shift_and_terms(m, x)
-    large, small = m.xp.maximum(x, y), m.xp.minimum(x, y)
-    total = m.quotient([d], [large, small])
+    total = 0 * x
     for j in range(1, shift):
-        total = total + d / (large + j) / (small + j)
+        total = total + d / (x + j) / (y + j)
     x, y = x + shift, y + shift
     u, v = (1 / x) * (1 / x), (1 / y) * (1 / y)
     value, quotient = 0 * u, 0 * v  # of the series as a polynomial of u, and its divided difference
@@ -53,55 +47,34 @@ def digamma_less(m: Arithmetic, x: Array, y: Array, d: Array, unit: Weight = 1.0
         quotient = quotient * v + value
         value = value * u + c.numerator / c.denominator
     quotient = quotient * v + value
-    total = total + more
-    return total + m.log_ratio(d / x, y, x) + d / (large + shift) / (small + shift) * (0.5 + (1 / x + 1 / y) * quotient)
+    shifted = m.log_of_number(m.number(d) / x, m.number(y) / x)
+    return inverse + (total + d / x / y * (0.5 + (1 / x + 1 / y) * quotient) + shifted)
 
 
-def trigamma_times(m: Arithmetic, x: Array, d: Array) -> Array:
-    """``psi'(x) d`` for positive x."""
+def trigamma_times(m: Arithmetic, x: Any, d: Any) -> Any:
+    """``psi'(x) d`` for a positive x; both are numbers."""
+    inverse, x = 1 / (x * x), m.plain(x)
     shift, terms = shift_and_terms(m, x)
-    total = m.quotient([d], [x, x])
+    total = 0 * x
     for j in range(1, shift):
-        total = total + d / (x + j) / (x + j)
-    x = 1 / (x + shift)
-    u, value = x * x, 0 * x
+        total = total + 1 / (x + j) / (x + j)
+    x = m.number(1.0) / (x + shift)
+    u, value = m.plain(x * x), 0 * total
     for n in range(terms, 0, -1):
         c = 2 * n * (2 * n - 1) * COEFFICIENTS[n - 1]
         value = value * u + c.numerator / c.denominator
-    return total + d * x * (1 + x * (0.5 + x * value))
+    return d * (inverse + total + x * (1 + x * (0.5 + x * value)))
 
 
-def in_unit(m: Arithmetic, x: Array, y: Array, unit: Weight) -> tuple[Array, Array, Any, Any]:
-    """``x`` and ``y``, the smaller divided by the unit if it is far smaller, and whether each was."""
-    if isinstance(unit, float):
-        return x, y, False, False
-    small_x, small_y = (unit < 1) & (x < 2.0**-64 * y), (unit < 1) & (y < 2.0**-64 * x)
-    return m.where(small_x, x / unit, x), m.where(small_y, y / unit, y), small_x, small_y
-
-
-def bregman(m: Arithmetic, times: Weight, x: Array, y: Array, d: Array, unit: Weight = 1.0) -> Array:
-    """``times B_phi(y:x)`` for positive x and y, ``d = y - x``.
-
-    All three have been multiplied by a ``unit``, which is 1 unless x or y is near the largest number.  Where both are
-    large it does not matter, for phi is nearly ``-log(x)/2``.
-    """
-    x, y, small_x, small_y = in_unit(m, x, y, unit)
-    scaled = 0 * x
-    if not isinstance(unit, float):
-        scaled = m.where(small_y, times * (-0.5 * m.log(unit)), 0.0)
-        times = m.where(small_x, times / unit, times)
-    # It is linear in a y that is far larger than x, and the rest of log(x)/2 if x is far larger.
-    unit, largest = 2.0**-8, float(m.xp.finfo(y.dtype).max)
-    large_y = (y > unit * largest) & (x < 2.0**-64 * y)
-    large_x = (x > unit * largest) & (y < 2.0**-64 * x)
-    factor = m.where(large_y, unit, 1 + 0 * y)
-    beyond = m.where(large_x, times * (-0.5 * math.log(unit)), 0 * x)
-    d, times = d * m.where(large_x, unit, factor), times / factor
-    x, y = x * m.where(large_x, unit, 1.0), y * factor
-    large = (x >= SHIFT) & (y >= SHIFT)
-    shifted = _shifted(m, times, *(m.where(large, one, small) for one, small in ((1.0, x), (1.0, y), (0.0, d))))
-    x, y = m.where(large, x, x + SHIFT), m.where(large, y, y + SHIFT)
-    return times * (m.g_of(d / x, y / x) / 2 + (d / x) * (d / y) * _series(1 / x, 1 / y)) + shifted + beyond + scaled
+def bregman(m: Arithmetic, x: Any, y: Any, d: Any) -> Any:
+    """``B_phi(y:x)`` for positive numbers x and y, ``d = y - x``."""
+    plain_x, plain_y = m.plain(x), m.plain(y)
+    large = (plain_x >= SHIFT) & (plain_y >= SHIFT)
+    moved = m.where(large, 0.0, float(SHIFT))
+    far_x, far_y = x + moved, y + moved
+    stirling = m.plain(d / far_x) * m.plain(d / far_y) * _series(m.plain(1 / far_x), m.plain(1 / far_y))
+    value = m.g_of_number(d / far_x, far_y / far_x) * 0.5 + stirling
+    return value + m.chosen(large, 0 * plain_x, _shifted(m, x, y, d))
 
 
 def bregman_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, more_y: Array, more_d: Array) -> Array:
@@ -117,14 +90,14 @@ def bregman_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, mor
     return _g_less(m, x, y, d, *more) / 2 + _remainder_less(m, x, y, d, *more) + shifted
 
 
-def _shifted(m: Arithmetic, times: Weight, x: Array, y: Array, d: Array) -> Array:
-    """``times (B_phi(y:x) - B_phi(y+m:x+m))``"""
-    far = m.g_of(d / (x + SHIFT), (y + SHIFT) / (x + SHIFT))
-    mixed = m.times_g([y], -m.quotient([d, float(SHIFT)], [y, x + SHIFT]), [x, y + SHIFT], [y, x + SHIFT])
-    xs, ys = (m.stack([z + j for j in range(1, SHIFT)], -1) for z in (x, y))
-    near = m.g_of(d[..., None] / xs, ys / xs).sum(-1)
-    first = m.times_g([times], d / x, [y], [x])
-    return first + m.where(first < INFINITE, times * ((near - mixed) - SHIFT * far), 0.0)
+def _shifted(m: Arithmetic, x: Any, y: Any, d: Any) -> Any:
+    """``B_phi(y:x) - B_phi(y+m:x+m)``"""
+    far = m.g_of_number(d / (x + SHIFT), (y + SHIFT) / (x + SHIFT))
+    mixed = m.g_of_number(-(d * SHIFT / (y * (x + SHIFT))), (x / (x + SHIFT)) * ((y + SHIFT) / y))
+    steps = 0 * m.plain(x)[..., None] + m.xp.arange(1, SHIFT)
+    xs, ys = m.each(x) + steps, m.each(y) + steps
+    near = m.sum_of_numbers(m.g_of_number(m.each(d) / xs, ys / xs))
+    return m.g_of_number(d / x, y / x) + ((near - y * mixed) - far * SHIFT)
 
 
 def _g_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, more_y: Array, more_d: Array) -> Array:

@@ -68,6 +68,12 @@ class Scaled:
             m, m.where(condition, self.value, other.value), m.where(condition, self.exponent, other.exponent)
         )
 
+    def sum(self) -> "Scaled":
+        """The sum over the last axis."""
+        m = self.arithmetic
+        top = m.largest_exponent(self.exponent)
+        return Scaled.of(m, m.scaled(self.value, self.exponent - top).sum(-1), top[..., 0])
+
     def log(self) -> Array:
         """The logarithm, as an array."""
         return self.arithmetic.log(self.value) + (0 * self.value + self.exponent) * math.log(2)
