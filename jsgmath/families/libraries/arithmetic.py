@@ -286,6 +286,10 @@ class Arithmetic(ABC):
             return Scaled(self, x.value[..., None], x.exponent[..., None])
         return x[..., None]
 
+    def first(self, x: Any) -> Any:
+        """A number without its last axis, of which it has the first element."""
+        return Scaled(self, x.value[..., 0], x.exponent[..., 0]) if isinstance(x, Scaled) else x[..., 0]
+
     def sum_of_numbers(self, x: Any) -> Any:
         """The sum over the last axis."""
         return x.sum() if isinstance(x, Scaled) else x.sum(-1)
