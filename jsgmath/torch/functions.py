@@ -193,8 +193,6 @@ def _divergence(
     batch, (mean1, scale1, mean2, scale2), dtype = rows_of(names, tensors)
     alpha, alphas = alpha_of(alpha, batch, mean1.device)
     backend = chosen(backend, (mean1, scale1, mean2, scale2, alphas))
-    if covariances == "full" and backend == "native":
-        backend = "eager"
     inputs = mean1, scale1, mean2, scale2, alphas
     options = alpha, bool(dual), convention == "deasy", f"{backend}.{covariances}"
     if compiled_plainly(inputs):
