@@ -20,7 +20,7 @@
 //
 // R comes from Householder reflections that turn [A, B] into [R, 0].  Far apart, A = sqrt(g1) L2 and B = sqrt(g2) L1.  Close
 // together, with E = L1 - L2, A = L2 + g2 E and B = sqrt(g1 g2) E, which is the same by a rotation: then R - A, R - L1 and R - L2
-// are computed without cancellation, and so are T - I and U - I, which are kept in their place: all vanish with E.  The two
+// are computed without cancellation, and so are T - I and U - I: all vanish with E.  The two
 // Gaussians are exchanged where g1 < 1/2, so that R is exact at the ends of alpha.
 #include "tensors.hpp"
 
@@ -66,18 +66,27 @@ INLINE Lanes power_of(Lanes x) {
 }
 
 // Matrices are stored by columns, their lower triangles alone, unless they are said to be whole.
+
+// A quotient of two factors, and its diagonal minus 1.
+struct Ratio {
+  Lanes *matrix, *excess;
+  INLINE_MEMBER Lanes operator[](int64_t place) const { return matrix[place]; }
+};
+
 struct Workspace {
   std::unique_ptr<Lanes[]> memory;
-  Lanes *L1, *L2, *R, *B, *N1, *N2, *T1, *T2, *U1, *U2, *Q, *D;  // N = R - L; Q is whole
+  Lanes *L1, *L2, *R, *B, *N1, *N2, *Q, *D;  // N = R - L; Q is whole
+  Ratio T1, T2, U1, U2;
   Lanes *scale, *d, *a, *dot, *white, *kappa, *p, *theta, *phi, *zeta, *s, *delta1, *delta2, *moved, *by_mean;
-  Lanes *left[3], *right1[3], *right2[3];
+  Lanes *right1[3], *right2[3];
   Lanes *by1, *by2, *part;
 
   explicit Workspace(int64_t n) {
-    Lanes **matrices[] = {&L1, &L2, &R, &B, &N1, &N2, &T1, &T2, &U1, &U2, &Q, &D, &by1, &by2, &part};
+    Lanes **matrices[] = {&L1, &L2, &R, &B, &N1, &N2, &Q, &D, &by1, &by2, &part,
+                          &T1.matrix, &T2.matrix, &U1.matrix, &U2.matrix};
     Lanes **vectors[] = {&scale, &d, &a, &dot, &white, &kappa, &p, &theta, &phi, &zeta, &s, &delta1, &delta2, &moved, &by_mean,
-                         &right1[0], &right1[1], &right1[2], &right2[0], &right2[1], &right2[2]};
-    memory.reset(new Lanes[15 * n * n + 21 * n]);
+                         &right1[0], &right1[1], &right1[2], &right2[0], &right2[1], &right2[2], &T1.excess, &T2.excess, &U1.excess, &U2.excess};
+    memory.reset(new Lanes[15 * n * n + 25 * n]);
     Lanes *start = memory.get();
     for (Lanes **matrix : matrices) *matrix = start, start += n * n;
     for (Lanes **vector : vectors) *vector = start, start += n;
@@ -130,14 +139,14 @@ void reduce(Workspace &w, Lanes g1, Lanes g2, int64_t n) {
   }
 }
 
-// by^-1 top - I from `top - by` times a sign.
-void quotient(const Lanes *top, const Lanes *by, const Lanes *over, double sign, Lanes *to, int64_t n) {
+// by^-1 top, where `over` is `top - by` times a sign.
+void quotient(const Lanes *top, const Lanes *by, const Lanes *over, double sign, Ratio to, int64_t n) {
   for (int64_t j = 0; j < n; j++) {
     const Lanes *given = top + j * n, *column = by + j * n, *rest = over + j * n;
-    Lanes *x = to + j * n;
+    Lanes *x = to.matrix + j * n;
     const Lanes excess = sign * rest[j] / column[j], ratio = given[j] / column[j];
     const Truth close = excess * excess < 0.25;
-    x[j] = excess;
+    x[j] = ratio, to.excess[j] = excess;
     for (int64_t i = j + 1; i < n; i++)
       x[i] = close ? multiply_add(-excess, column[i], sign * rest[i]) : multiply_add(-ratio, column[i], given[i]);
     for (int64_t k = j + 1; k < n; k++) {
@@ -148,10 +157,10 @@ void quotient(const Lanes *top, const Lanes *by, const Lanes *over, double sign,
 }
 
 // Half of the sum over the covariances.
-Lanes trace(const Lanes *T, int64_t n) {
+Lanes trace(Ratio T, int64_t n) {
   Lanes sum = {};
   for (int64_t j = 0; j < n; j++) {
-    sum += pivot_term(T[j * n + j], 1.0 + T[j * n + j]);
+    sum += pivot_term(T.excess[j], T[j * n + j]);
     for (int64_t i = j + 1; i < n; i++) sum = multiply_add(T[j * n + i], T[j * n + i], sum);
   }
   return 0.5 * sum;
@@ -165,15 +174,15 @@ void solve(const Lanes *L, const Lanes *x, Lanes *to, int64_t n) {
     for (int64_t i = j + 1; i < n; i++) to[i] = multiply_add(-column[i], f, to[i]);
   }
 }
-// (I + T) x, and (I + T)' x.
-void multiply(const Lanes *T, const Lanes *x, Lanes *to, int64_t n) {
-  for (int64_t i = 0; i < n; i++) to[i] = x[i];
+// T x, and T' x.
+void multiply(Ratio T, const Lanes *x, Lanes *to, int64_t n) {
+  for (int64_t i = 0; i < n; i++) to[i] = Lanes{};
   for (int64_t j = 0; j < n; j++)
     for (int64_t i = j; i < n; i++) to[i] = multiply_add(T[j * n + i], x[j], to[i]);
 }
-void multiply_transposed(const Lanes *T, const Lanes *x, Lanes *to, int64_t n) {
+void multiply_transposed(Ratio T, const Lanes *x, Lanes *to, int64_t n) {
   for (int64_t j = 0; j < n; j++) {
-    Lanes sum = x[j];
+    Lanes sum = {};
     for (int64_t i = j; i < n; i++) sum = multiply_add(T[j * n + i], x[i], sum);
     to[j] = sum;
   }
@@ -210,35 +219,35 @@ void add_outer(const Lanes *x, const Lanes *y, Lanes *to, double sign, int64_t n
     for (int64_t i = j; i < n; i++) to[j * n + i] = multiply_add(x[i], sign * y[j], to[j * n + i]);
 }
 
-// (I + T) (I + T)' - I.
-void gram(const Lanes *T, Lanes *to, int64_t n) {
+// T T' - I.
+void gram(Ratio T, Lanes *to, int64_t n) {
   for (int64_t j = 0; j < n; j++) {
-    Lanes *column = to + j * n;
-    for (int64_t i = j; i < n; i++) column[i] = T[j * n + i];
-    column[j] += column[j];
-    for (int64_t k = 0; k <= j; k++) {
-      const Lanes *before = T + k * n, f = before[j];
+    Lanes *column = to + j * n, e = T.excess[j];
+    column[j] = multiply_add(e, e, e + e);
+    for (int64_t i = j + 1; i < n; i++) column[i] = T[j * n + i] * T[j * n + j];
+    for (int64_t k = 0; k < j; k++) {
+      const Lanes *before = T.matrix + k * n, f = before[j];
       for (int64_t i = j; i < n; i++) column[i] = multiply_add(before[i], f, column[i]);
     }
   }
 }
 
-// The whole of a symmetric matrix, and of T - U' without their identities.
+// The whole of a symmetric matrix, and of T - U'.
 void fill(const Lanes *D, Lanes *Q, int64_t n) {
   for (int64_t j = 0; j < n; j++)
     for (int64_t i = j; i < n; i++) Q[j * n + i] = Q[i * n + j] = D[j * n + i];
 }
-void fill_difference(const Lanes *T, const Lanes *U, Lanes *Q, int64_t n) {
+void fill_difference(Ratio T, Ratio U, Lanes *Q, int64_t n) {
   for (int64_t j = 0; j < n; j++) {
-    Q[j * n + j] = T[j * n + j] - U[j * n + j];
+    Q[j * n + j] = T.excess[j] - U.excess[j];
     for (int64_t i = j + 1; i < n; i++) Q[j * n + i] = T[j * n + i], Q[i * n + j] = -U[j * n + i];
   }
 }
-// The lower triangle of Q (I + U), times a weight.
-void times_factor(const Lanes *Q, const Lanes *U, Lanes weight, Lanes *to, int64_t n) {
+// The lower triangle of Q U, times a weight.
+void times_factor(const Lanes *Q, Ratio U, Lanes weight, Lanes *to, int64_t n) {
   for (int64_t j = 0; j < n; j++) {
     Lanes *column = to + j * n;
-    for (int64_t i = j; i < n; i++) column[i] = Q[j * n + i];
+    for (int64_t i = j; i < n; i++) column[i] = Lanes{};
     for (int64_t k = j; k < n; k++) {
       const Lanes *before = Q + k * n, f = U[j * n + k];
       for (int64_t i = j; i < n; i++) column[i] = multiply_add(before[i], f, column[i]);
@@ -247,15 +256,15 @@ void times_factor(const Lanes *Q, const Lanes *U, Lanes weight, Lanes *to, int64
   }
 }
 // Adds the lower triangle of T' - U times a weight.
-void add_difference(const Lanes *T, const Lanes *U, Lanes weight, Lanes *to, int64_t n) {
+void add_difference(Ratio T, Ratio U, Lanes weight, Lanes *to, int64_t n) {
   for (int64_t j = 0; j < n; j++) {
-    to[j * n + j] += terms::part(weight, T[j * n + j] - U[j * n + j]);
+    to[j * n + j] += terms::part(weight, T.excess[j] - U.excess[j]);
     for (int64_t i = j + 1; i < n; i++) to[j * n + i] += terms::part(weight, -U[j * n + i]);
   }
 }
 
-// The square of the norm of (I + T) Q, for a whole Q.
-Lanes product_square(const Lanes *T, const Lanes *Q, Lanes *column, int64_t n) {
+// The square of the norm of T Q, for a whole Q.
+Lanes product_square(Ratio T, const Lanes *Q, Lanes *column, int64_t n) {
   Lanes sum = {};
   for (int64_t j = 0; j < n; j++) {
     multiply(T, Q + j * n, column, n);
@@ -285,8 +294,7 @@ void gradients_to_mean(Workspace &w, Shares v, int64_t n) {
   for (int64_t i = 0; i < n; i++) w.moved[i] = terms::by_displacement(w1, w2, g1, g2, Lanes{}, w.s[i]);
   add_back(w.L1, w.moved, w.by_mean, n);
 
-  auto by_factor = [&](const Lanes *L, const Lanes *other, const Lanes *T, const Lanes *T_other, const Lanes *U,
-                       const Lanes *U_other, Lanes own, Lanes others, Lanes g, Lanes *const *right, const Lanes *inner, double sign,
+  auto by_factor = [&](const Lanes *L, const Lanes *other, Ratio T, Ratio T_other, Ratio U, Ratio U_other, Lanes own, Lanes others, Lanes g, Lanes *const *right, const Lanes *inner, double sign,
                        Lanes *to) {
     fill_difference(T, U_other, w.Q, n);
     times_factor(w.Q, U, own * g, w.part, n);
@@ -321,7 +329,7 @@ void gradients_from_mean(Workspace &w, Shares v, int64_t n) {
   clear(w.by_mean, n), clear(w.by1, n * n), clear(w.by2, n * n);
   add_back(w.R, w.moved, w.by_mean, n);
   fill(w.D, w.Q, n);
-  auto by_factor = [&](const Lanes *T_other, const Lanes *U, Lanes weight, Lanes others, Lanes *const *right, double sign, Lanes *to) {
+  auto by_factor = [&](Ratio T_other, Ratio U, Lanes weight, Lanes others, Lanes *const *right, double sign, Lanes *to) {
     times_factor(w.Q, U, weight, w.part, n);
     add_difference(T_other, U, -others, w.part, n);
     const Lanes *left[] = {w.white, w.theta, w.phi};

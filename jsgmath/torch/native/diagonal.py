@@ -60,7 +60,7 @@ def call(
     mean, full = gaussians[0], gaussians[1].ndim == 3
     rows, n = mean.shape
     if full:
-        gaussians = [x if x.ndim == 2 or x[0].is_contiguous() else x.contiguous() for x in gaussians]
+        gaussians = [x if x.stride()[1:] == (n, 1)[3 - x.ndim :] else x.contiguous() for x in gaussians]
     number, alphas = (0.0, alpha.double()) if isinstance(alpha, Tensor) else (alpha, None)
     inputs = *gaussians, alphas, upstream
     asked = ASKED.pack(
