@@ -9,8 +9,6 @@ from jsgmath.families.libraries.arithmetic import INFINITE, Arithmetic, Array, W
 
 LARGE = 2.0
 """If the logarithm of k is larger in size, g and gs are written out, where nothing cancels and k cannot overflow."""
-TINY = 2.0**-46
-"""Smaller divergences would lose digits of float32 in `Tilt`."""
 
 
 class Outcomes(NamedTuple):
@@ -74,10 +72,6 @@ class Tilt(NamedTuple):
         """That of t under G or N2."""
         return (self.average + dot(self.weighted, growth)) / (1 + lost)
 
-    def beyond(self, growth: Array, lost: Array) -> Array:
-        """``G - p1`` or ``p2 - p1``"""
-        return self.probs * (growth - lost) / (1 + lost)
-
     def value(self, w1: float, w2: float, own: float, weight: float, dual: bool) -> Array | None:
         """JSG or JSG*, or None if it may have lost digits."""
         log_z, log_z2 = self.lost.log1p(), self.lost2.log1p()
@@ -88,27 +82,28 @@ class Tilt(NamedTuple):
             value = w1 * (log_z - weight * self.average)
             if w2:
                 value = value + w2 * (log_z - log_z2 + own * self.expectation(self.growth2, self.lost2))
-        near = value < TINY
+        # The terms that cancel sum to ``first E|t|``, and the value is close to ``second E t^2 / 2`` where they do.
+        first, second = w1 * weight + w2 * own, w1 * weight**2 + w2 * own**2
+        near = value < 2.0**-47 * first * (first / second if second else 0.0)
         if near.any() and (near & (self.t != 0).any(-1)[..., None]).any():
             return None
         return value[..., 0]
 
     def slopes(self, w1: float, w2: float, own: float, weight: float, dual: bool) -> tuple[Array, Array]:
         """The derivatives by both logits."""
-        over1 = self.beyond(self.growth, self.lost)
-        same = self.growth2 is self.growth
-        apart = over1 if same else self.beyond(self.growth2, self.lost2)  # p2 - p1
-        over2 = over1 - apart
+        to_mean = (self.growth - self.lost) / (1 + self.lost)  # G/p1 - 1
+        to_other = (self.growth2 - self.lost2) / (1 + self.lost2)  # p2/p1 - 1
         if dual:
-            mean = self.expectation(self.growth, self.lost)
-            centred = (w1 * weight - w2 * own) * (self.probs + over1) * (self.t - mean)
-            return own * centred - w1 * over1, weight * centred - w2 * over2
-        shared = w1 * over1 + w2 * over2
-        by_1 = own * shared - w1 * weight * (self.weighted - self.average * self.probs)
-        if not w2 * own:
-            return by_1, weight * shared
-        mean = self.expectation(self.growth2, self.lost2)
-        return by_1, weight * shared + w2 * own * (self.probs + apart) * (self.t - mean)
+            centred = self.t - self.expectation(self.growth, self.lost)
+            both = (w1 * weight - w2 * own) * (centred + centred * to_mean)
+            first, second = own * both - w1 * to_mean, weight * both - w2 * (to_mean - to_other)
+        else:
+            both = to_mean - w2 * to_other if w2 else to_mean
+            first, second = (w1 * weight) * (self.average - self.t), weight * both
+            if own:
+                centred = self.t - self.expectation(self.growth2, self.lost2)
+                first, second = first + own * both, second + (w2 * own) * (centred + centred * to_other)
+        return self.probs * first, self.probs * second
 
 
 def dot(x: Array, y: Array) -> Array:
