@@ -135,6 +135,15 @@ struct Five {
   D fourth;
   E fifth;
 };
+template <class A, class B, class C, class D, class E, class F>
+struct Six {
+  A first;
+  B second;
+  C third;
+  D fourth;
+  E fifth;
+  F sixth;
+};
 template <class A, class B>
 INLINE Two<A, B> many(A a, B b) {
   return {a, b};
@@ -150,6 +159,10 @@ INLINE Four<A, B, C, D> many(A a, B b, C c, D d) {
 template <class A, class B, class C, class D, class E>
 INLINE Five<A, B, C, D, E> many(A a, B b, C c, D d, E e) {
   return {a, b, c, d, e};
+}
+template <class A, class B, class C, class D, class E, class F>
+INLINE Six<A, B, C, D, E, F> many(A a, B b, C c, D d, E e, F f) {
+  return {a, b, c, d, e, f};
 }
 
 }  // namespace
