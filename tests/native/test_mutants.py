@@ -55,7 +55,7 @@ def values(library):
     assert core, reason
     found = []
     for forms, n, arrays in points():
-        for divergence in Divergence:
+        for divergence in (Divergence.JSG, Divergence.JSG_DUAL):
             shape = (len(arrays[0]),)
             found.append(native.diagonal(divergence, True, forms, arrays, np.array(0.3), shape, n, False, core)[0])
     return np.concatenate(found)
@@ -69,7 +69,7 @@ def right(core):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_broken_core_is_noticed(name, right, broken):
-    wrong = values(broken("diagonal", *MUTANTS[name]))
+    wrong = values(broken("diagonal", *MUTANTS[name], without=", FORMS(JEFFREYS)"))  # `values` takes the two others
     both = ~np.isnan(wrong) & ~np.isnan(right)
     undecided = np.isnan(wrong).sum() > 2 * np.isnan(right).sum()
     assert (wrong != right)[both].any() or undecided
