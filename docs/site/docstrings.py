@@ -28,17 +28,17 @@ class Docstrings(griffe.Extension):
     def on_object(self, *, obj, **_):
         if not obj.is_alias and obj.docstring:
             obj.docstring.value = markdown(obj.docstring.value, obj.canonical_path)
-            for name in named(obj):
+            if name := named(obj):
                 obj.docstring.value += f"\n\n**Speed:** {speed(name)}"
 
 
 def named(obj):
-    """The name of a function or class that the reference lists and that computes divergences."""
-    if (obj.is_function or obj.is_class) and obj.name not in NOT_COMPUTED:
-        parts = obj.canonical_path.split(".")
-        for name in documented():
-            if name.rpartition(".")[2] == obj.name and parts[: name.count(".")] == name.split(".")[:-1]:
-                yield name
+    """The name of a function or class that the reference lists and that computes divergences, or an empty string."""
+    if not (obj.is_function or obj.is_class) or obj.name in NOT_COMPUTED:
+        return ""
+    parts = obj.canonical_path.split(".")
+    modules = (name.split(".")[:-1] for name in documented() if name.rpartition(".")[2] == obj.name)
+    return ".".join([*max((x for x in modules if parts[: len(x)] == x), key=len), obj.name])
 
 
 def speed(name):

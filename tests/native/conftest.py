@@ -41,27 +41,46 @@ def copied_sources(folder):
     return package
 
 
-def remade(package, kinds, monkeypatch):
-    """The library of changed sources for any processor, which computes these kinds alone; `native` takes it for right.
+@pytest.fixture(scope="session")
+def parts(tmp_path_factory):
+    """Compiled files of the library for any processor: what is never broken, and functions that do nothing."""
+    folder, run = tmp_path_factory.mktemp("parts"), build._run
 
-    -O1 takes half the time of -O3, and gives the same bits.
+    def run_or_do_nothing(command):
+        made = Path(command[-1])
+        if made.suffix == ".o" and made.stem not in ("interface", "single_plain"):
+            source = folder / f"{made.stem}.cpp"
+            source.write_text(f'extern "C" void {made.stem}() {{}}\n')
+            command = [*build.compiler(), "-fPIC", "-c", str(source), "-o", str(made)]
+        run(command)
+        shutil.copy(made, folder)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "OPTIONS", [option.replace("-O3", "-O1") for option in build.OPTIONS])
+        patch.setattr(build, "_run", run_or_do_nothing)
+        build.build(folder / build.LIBRARY, machine="any other")
+    return folder
+
+
+def rebuilt(package, kinds, parts):
+    """The library of changed sources, of which these kinds alone are compiled; -O1 is quicker and gives the same bits.
+
+    The interface says that it was made from the right sources, so `native` takes the library for right.
     """
     spec = importlib.util.spec_from_file_location("mutated_build", package / "native" / "build.py")
     mutated = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(mutated)
     run = mutated._run
 
-    def run_or_leave_out(command):
+    def run_or_copy(command):
         made = Path(command[-1])
-        if made.suffix == ".o" and not made.name.startswith((*kinds, "interface")):
-            empty = package / f"{made.stem}.cpp"
-            empty.write_text(f'extern "C" long {made.stem}() {{ return 0; }}\n')
-            command = [*command[: command.index("-c")], "-c", str(empty), "-o", str(made)]
-        run(command)
+        if made.suffix == ".o" and made.stem not in [f"{kind}_plain" for kind in kinds]:
+            shutil.copy(parts / made.name, made)
+        else:
+            run(command)
 
-    mutated._run = run_or_leave_out
+    mutated._run = run_or_copy
     mutated.OPTIONS[mutated.OPTIONS.index("-O3")] = "-O1"
-    monkeypatch.setattr(native, "sources", mutated._sources.sources)
     return mutated.build(package / build.LIBRARY, machine="any other")
 
 
@@ -73,43 +92,47 @@ def replaced(path, before, after):
 
 
 @pytest.fixture
-def broken(tmp_path, monkeypatch):
-    """Compiles one part of the library with one place in its sources replaced."""
+def broken(tmp_path, parts):
+    """Compiles one part of the library with one place in its sources replaced.
 
-    def broken(part, file, before, after):
+    What stands in ``without`` is left out, because the test does not look at it.
+    """
+
+    def broken(part, file, before, after, without=""):
         package = copied_sources(tmp_path)
+        if without:
+            replaced(package / "native" / f"{part}.cpp", without, "")
         replaced(package / "native" / file, before, after)
-        return remade(package, (part,), monkeypatch)
+        return rebuilt(package, (part,), parts)
 
     return broken
 
 
 @pytest.fixture(scope="module")
-def switched(tmp_path_factory):
+def switched(tmp_path_factory, parts):
     """Compiles parts of the library with all replacements at once; its variable ``mutant`` chooses one of them.
 
     A replacement is a file, an expression or a statement in it, and what to put there, for a truth of every lane "true"
     (GCC fails at a choice of such ones).  Its number counts from 1.
     """
-    variable = 'extern "C" __attribute__((visibility("default"))) int mutant;\n'
-    with pytest.MonkeyPatch.context() as monkeypatch:
 
-        def switched(kinds, replacements):
-            package = copied_sources(tmp_path_factory.mktemp("switched"))
-            for number, (file, before, after) in enumerate(replacements, 1):
-                if before.endswith(";"):
-                    choice = f"if (mutant != {number}) {{ {before} }} else {{ {after} }}"
-                elif after == "true":
-                    choice = f"(({before}) | (Truth{{}} - int64_t(mutant == {number})))"
-                else:
-                    choice = f"(mutant == {number} ? ({after}) : ({before}))"
-                replaced(package / "native" / file, before, choice)
-            lanes, interface = (package / "native" / name for name in ("lanes.hpp", "interface.cpp"))
-            replaced(lanes, "#pragma once\n", f"#pragma once\n{variable}")
-            interface.write_text(interface.read_text() + variable + "int mutant = 0;\n")
-            return remade(package, kinds, monkeypatch)
+    def switched(kinds, replacements):
+        package = copied_sources(tmp_path_factory.mktemp("switched"))
+        for number, (file, before, after) in enumerate(replacements, 1):
+            if before.endswith(";"):
+                choice = f"if (mutant != {number}) {{ {before} }} else {{ {after} }}"
+            elif after == "true":
+                choice = f"(({before}) | (Truth{{}} - int64_t(mutant == {number})))"
+            else:
+                choice = f"(mutant == {number} ? ({after}) : ({before}))"
+            replaced(package / "native" / file, before, choice)
+        variable = 'extern "C" __attribute__((visibility("default"))) int mutant;\n'
+        replaced(package / "native" / "lanes.hpp", "#pragma once\n", f"#pragma once\n{variable}")
+        with open(package / "native" / f"{kinds[0]}.cpp", "a") as file:
+            file.write("int mutant = 0;\n")
+        return rebuilt(package, kinds, parts)
 
-        yield switched
+    return switched
 
 
 @pytest.fixture(scope="session")
