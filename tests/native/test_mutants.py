@@ -19,8 +19,12 @@ MUTANTS = {
     "a shorter series": ("build.py", "TAIL_PAIRS, TAIL = 3, 11", "TAIL_PAIRS, TAIL = 3, 5"),
     "a shorter exponential": ("build.py", "EXP_PAIRS, EXP = 6, 10", "EXP_PAIRS, EXP = 6, 7"),
     "a coefficient in double alone": ("elementary.hpp", "sum.low + (c.low + product.low)", "sum.low + product.low"),
-    "a product without its power of two": ("diagonal.cpp", "exponent += number_of(power);", ""),
-    "a late logarithm of the other sign": ("diagonal.cpp", "dual ? log2 : -log2", "dual ? -log2 : log2"),
+    "a product without its power of two": ("late.hpp", "exponent += settled(over)", "settled(over)"),
+    "a late logarithm of the other sign": ("late.hpp", "dual ? log2 : -log2", "dual ? -log2 : log2"),
+    "a product that is settled too late": ("diagonal.cpp", "step % 8 == 6", "step % 64 == 62"),
+    "ones that are not taken away": ("late.hpp", "dual ? 0 : -double(steps)", "0"),
+    "a mean's term without a variance": ("late.hpp", "(a.d.square / a.p.m) * a.p.other / a.p.m",
+                                         "(a.d.square / a.p.m) / a.p.m"),
     "exp(x) - 1 without the 1 beyond 2^53": ("elementary.hpp", "y + two_sum(power, every(-1))", "y + (power - 1.0)"),
 }  # fmt: skip
 

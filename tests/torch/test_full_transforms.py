@@ -77,7 +77,7 @@ def test_full_covariances_broadcast_map_and_compile(backend):
         torch.testing.assert_close(plain, tuple(x * factor / 5 for x in wanted))
 
 
-@pytest.mark.parametrize("backend", ["eager", "triton"])
+@backends
 def test_the_operators_of_full_covariance_pass_opcheck(backend):
     rows = [x.detach() for x in factors(3, 4, dtype=torch.float32)]
     for alphas in (None, torch.rand(3)):
