@@ -70,7 +70,7 @@ def parts(tmp_path_factory):
 
 
 def rebuilt(package, kinds, parts):
-    """The library of changed sources, of which these kinds alone are compiled; -O1 is quicker and gives the same bits.
+    """The library of changed sources; only these kinds are compiled. -O1 is quicker than -O3 and gives the same bits.
 
     The interface says that it was made from the right sources, so `native` takes the library for right.
     """
