@@ -101,7 +101,7 @@ def open_core(path: Path = HERE / LIBRARY, wanted: str = "") -> tuple[Core | Non
 
 
 def chosen_core() -> tuple[Core | None, str]:
-    """The core by the environment variable."""
+    """The core that the environment variable JSGMATH_NATIVE allows, or None; and which one, or why there is none."""
     wanted = os.environ.get("JSGMATH_NATIVE", "")
     if wanted == "0":
         return None, "JSGMATH_NATIVE=0 turns the compiled one off"
