@@ -133,7 +133,12 @@ def product_of(k: Complex) -> tuple[Complex, np.ndarray]:
             return k[0], exponent
         product = k[:half] * k[half : 2 * half]
         last = k[2 * half :]
-        k = Complex(*(Wide(*map(np.concatenate, ((x.high, y.high), (x.low, y.low)))) for x, y in zip(product, last, strict=True)))
+        k = Complex(
+            *(
+                Wide(*map(np.concatenate, ((x.high, y.high), (x.low, y.low))))
+                for x, y in zip(product, last, strict=True)
+            )
+        )
 
 
 def g_near(x: Complex) -> Complex:

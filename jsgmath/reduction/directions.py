@@ -2,7 +2,6 @@
 
 # pyright: reportConstantRedefinition=false
 
-from decimal import Decimal
 from typing import NamedTuple
 
 import numpy as np

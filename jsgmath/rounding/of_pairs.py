@@ -101,7 +101,7 @@ def _decide(
     single: bool,
 ) -> None:
     """Replaces NaN by the nearest float."""
-    means, scales = zip(*(_broadcast(N, values.shape) for N in (N1, N2)), strict=True)
+    means, scales = zip(*(broadcast(N, values.shape) for N in (N1, N2)), strict=True)
     forms, alpha = (N1.form, N2.form), np.broadcast_to(alpha, values.shape)
     for i in map(tuple, np.argwhere(np.isnan(values))):
         (m1, m2), (s1, s2), weight = (x[i] for x in means), (x[i] for x in scales), float(alpha[i])
@@ -112,7 +112,7 @@ def _decide(
             values[i] = nearest_full(divergence, reverse, (m1, forms[0], s1), (m2, forms[1], s2), weight, single)
 
 
-def _broadcast(N: Gaussian, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+def broadcast(N: Gaussian, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Mean and scale of a batch of that shape."""
     axes = 1 if N.is_diagonal else 2
     return np.broadcast_to(N.mean, (*shape, N.dim)), np.broadcast_to(N.scale, (*shape, *N.scale.shape[-axes:]))
@@ -120,7 +120,7 @@ def _broadcast(N: Gaussian, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndar
 
 def _part(N: Gaussian, shape: tuple[int, ...], where: np.ndarray) -> Gaussian:
     """The chosen Gaussians of a batch that is broadcast to a shape."""
-    mean, scale = _broadcast(N, shape)
+    mean, scale = broadcast(N, shape)
     factor = np.broadcast_to(N.factor, (*shape, N.dim, N.dim))
     return Gaussian.checked(N.form, mean[where], scale[where], factor[where])
 
