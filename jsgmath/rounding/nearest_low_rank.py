@@ -4,11 +4,11 @@ The definitions in `nearest_full.py` need traces, determinants and squares.  Wit
 
     S^-1 = a - a W M^-1 W' a,      log det S = sum log D + log det M
 
-so that they become sums over the n coordinates, ``X' w X`` for columns X of W and of the means' difference and weights w
-made of D, and algebra with matrices of few rows.  The sums are computed without rounding errors but for a share of about
-2^-bits: numbers are cut into limbs of few bits, whose products and sums are exact in float64 in any order [Ozaki, Ogita,
-Oishi, Rump 2012].  The algebra is that of whole numbers in `nearest_full.py`.  How far a rounded inverse is from one
-bounds its error, and the number of bits rises until all numbers within the bound round to the same float
+so that they become sums over the n coordinates, ``X' w X`` for columns X of W and of the means' difference and weights
+w made of D, and algebra with matrices of few rows.  The sums are computed without rounding errors but for a share of
+about 2^-bits: numbers are cut into limbs of few bits, whose products and sums are exact in float64 in any order [Ozaki,
+Ogita, Oishi, Rump 2012].  The algebra is that of whole numbers in `nearest_full.py`.  How far a rounded inverse is from
+one bounds its error, and the number of bits rises until all numbers within the bound round to the same float
 (verification/README.md, "Low rank in whole numbers").
 """
 
@@ -337,6 +337,7 @@ def nearest_low_rank(
     """The float64 nearest to JSG or its dual, or of those that are a float32; ``reverse`` as in `mean_weights`.
 
     Raises:
+        ValueError: a number is not finite, or a diagonal not positive.
         ArithmeticError: 900 bits do not suffice.
     """
     weights = weights_of(reverse, alpha)
@@ -376,10 +377,15 @@ def _shortened(x: Fraction) -> Fraction:
     return round(x / unit) * unit
 
 
+@np.errstate(all="ignore")
 def _problem(first: Given, second: Given) -> Problem:
     (m1, W1, D1), (m2, W2, D2) = ([np.asarray(x, float) for x in side] for side in (first, second))
     W1, W2 = (W if W.shape[1] else np.zeros((len(W), 1)) for W in (W1, W2))
-    columns = np.hstack([W1, W2, np.stack(two_sum(m1, -m2), 1)])
+    d = two_sum(m1, -m2)
+    d = d if np.isfinite(d).all() else (m1, -m2)
+    columns = np.hstack([W1, W2, np.stack(d, 1)])
+    if not (np.isfinite(columns).all() and min(D1.min(), D2.min()) > 0 and max(D1.max(), D2.max()) < np.inf):
+        raise ValueError("a low-rank Gaussian needs finite numbers and a positive diagonal; check N1 and N2")
     places = np.arange(W1.shape[1] + W2.shape[1])
     return Problem(columns, (ratios(D1), ratios(D2)), (places[: W1.shape[1]], places[W1.shape[1] :]))
 

@@ -23,6 +23,7 @@ from jsgmath.reduction.full import NotDiagonalised
 from jsgmath.reduction.pairs import ScalarPairs, common_dtype, finite
 from jsgmath.rounding.nearest import Divergence, nearest
 from jsgmath.rounding.nearest_full import nearest_full
+from jsgmath.rounding.nearest_low_rank import nearest_low_rank
 from jsgmath.special import g, gs, numpy_kernel
 from jsgmath.working import evaluated
 
@@ -33,6 +34,8 @@ LARGEST, LEAST_ALPHA = 2.0**100, 2.0**-60
 NUMPY_FROM = 12
 # The divergences of full covariances that NumPy rounds: no intermediate result leaves the range of a double.
 LARGEST_VALUE = 2.0**900
+# From so many dimensions on, the core takes longer than the last path for Gaussians of low rank.
+SLIM_FROM = 100
 # Variances of two forms must differ by this share: the difference of closer ones has lost too many digits.
 APART = 0.125
 
@@ -72,7 +75,8 @@ def nearest_values(
     diagonal = N1.is_diagonal and N2.is_diagonal
     forms, arrays = (N1.form, N2.form), (N1.mean, N1.scale, N2.mean, N2.scale)
     compute = native.diagonal if diagonal else native.full
-    if native.CORE is not None and (diagonal or native.takes(forms, N1.dim)):
+    slim = "low_rank" in forms and N1.dim > max(SLIM_FROM, _rank(N1) + _rank(N2))
+    if native.CORE is not None and (diagonal or native.takes(forms, N1.dim)) and not slim:
         values, left = compute(divergence, reverse, forms, arrays, alpha, shape, N1.dim, single)
         if left * N1.dim >= NUMPY_FROM and not (diagonal or "low_rank" in forms):
             open_ = np.isnan(values)
@@ -108,8 +112,16 @@ def _decide(
         if N1.is_diagonal and N2.is_diagonal:
             coordinates = list(zip(*(x.tolist() for x in (m1, s1, m2, s2)), strict=True))
             values[i] = nearest(divergence, reverse, forms, coordinates, weight, single)
+        elif "low_rank" in forms and _rank(N1) + _rank(N2) < N1.dim:
+            sides = ((m, s[:, :-1], s[:, -1]) for m, s in ((m1, s1), (m2, s2)))
+            values[i] = nearest_low_rank(divergence, reverse, *sides, weight, single)
         else:
             values[i] = nearest_full(divergence, reverse, (m1, forms[0], s1), (m2, forms[1], s2), weight, single)
+
+
+def _rank(N: Gaussian) -> int:
+    """Of a Gaussian of low rank."""
+    return N.scale.shape[-1] - 1
 
 
 def broadcast(N: Gaussian, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

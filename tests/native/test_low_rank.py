@@ -80,6 +80,20 @@ def test_ranks_that_differ_batches_and_float32(path):
     assert kl(*single) == np.float32(float(truth(*single, 0.0, dual=False)))
 
 
+def test_more_dimensions_are_rounded_by_the_core_or_by_whole_numbers(path):
+    """And with more columns than rows, in a batch, and in float32."""
+    rng = np.random.default_rng(6)
+    for n, k, gap in ((45, 2, None), (45, 48, None), (110, 1, 1e-8)):
+        first, second = pair(rng, n, k, gap)
+        value = jsg(first, second, 0.0)
+        assert value == kl(first, second) == float(truth(first, second, 0.0, dual=False))
+    both = LowRankMultivariateNormal(*map(np.stack, zip(first.arrays(), second.arrays(), strict=True)))
+    assert jsg_dual(both, second, 1.0).tolist() == [value, 0.0]
+    single = [LowRankMultivariateNormal(*(x.astype(np.float32) for x in N.arrays())) for N in (first, second)]
+    assert kl(*single).dtype == np.float32
+    assert kl(*single) == np.float32(float(truth(*single, 0.0, dual=False)))
+
+
 def test_the_bound_of_the_core_holds_for_low_rank(core):
     found, (library, _) = np.zeros(3), native.open_core(core)
     rng = np.random.default_rng(4)
