@@ -16,11 +16,11 @@ and no terms of first order in the difference cancel.  For Gaussians that are fa
 trace and the determinants are computed directly instead.
 
 Accuracy: in NumPy, values are correctly rounded for factors that have together up to 200 columns, in any number of
-dimensions, and in up to 200 dimensions for any factors (``tests/rounding/test_nearest_low_rank.py``).  The core takes W and D of up to 100 dimensions, and whole numbers
-the rest.  Beyond, and in torch, all is computed in float64, and the relative error is the epsilon of float64 times at
-most ``max(W^2/D)``, or its square root; with at least as many columns as rows it is a small multiple of epsilon
-(`twice_kl_of_wide`).  For covariances that are nearly equal although their factors differ, it is relative to the
-difference of the factors (``tests/torch/test_low_rank.py``).
+dimensions, and in up to 200 dimensions for any factors (``tests/rounding/test_nearest_low_rank.py``).  The core
+takes W and D of up to 100 dimensions, and whole numbers the rest.  Beyond, and in torch, all is computed in float64;
+the relative error is the epsilon of float64 times at most ``max(W^2/D)``, or its square root; with at least as many
+columns as rows it is a small multiple of epsilon (`twice_kl_of_wide`).  For covariances that are nearly equal although
+their factors differ, it is relative to the difference of the factors (``tests/torch/test_low_rank.py``).
 
 [3] Andrews 1968, A square root formulation of the Kalman covariance equations
 """
