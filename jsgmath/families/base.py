@@ -194,6 +194,14 @@ class Family(Distribution):
     def direct_slopes(self, other: Any) -> list[Array] | None:
         """The derivatives of `direct` by the parameters of self, then by those of other, or None."""
 
+    def at_once(self, other: Any, w1: float, w2: float, own: float, weight: float, dual: bool) -> Array | None:
+        """JSG or JSG* of moderate parameters, with the arguments of `slopes`, with less work, or None."""
+
+    def slopes_at_once(
+        self, other: Any, w1: float, w2: float, own: float, weight: float, dual: bool
+    ) -> list[Array] | None:
+        """The derivatives of `at_once` by the parameters of self, then by those of other, or None."""
+
     @abstractmethod
     def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         """``G``, with the arguments of `to_mean`."""
@@ -317,16 +325,20 @@ class Divergence:
         g1, g2, slope = formula.mean_weights(w1, w2, self.reverse)
         return members[0], members[1], w1, w2, g1, g2, slope
 
+    def is_moderate(self, first: Family) -> bool:
+        return self.alpha is not None and first.arithmetic.moderate
+
     def of_kl(self, first: Family, second: Family) -> tuple[Family, Family] | None:
         """The distributions whose KL divergence is to be computed by `Family.direct`, if it may be."""
-        if first.arithmetic.moderate and self.reverse and self.alpha in (0, 1):
+        if self.is_moderate(first) and self.reverse and self.alpha in (0, 1):
             return (first, second) if (self.alpha == 0) != self.dual else (second, first)
         return None
 
     def value(self, arrays: Sequence[Array]) -> Array:
         first, second, w1, w2, g1, g2, _ = self.operands(arrays)
         pair = self.of_kl(first, second)
-        found = pair and pair[0].direct(pair[1])
+        numbers = w1, w2, g1, g2, self.dual
+        found = pair[0].direct(pair[1]) if pair else first.at_once(second, *numbers) if self.is_moderate(first) else None
         if found is not None:
             return found
         if self.alpha is None:
@@ -344,9 +356,16 @@ class Divergence:
     def derivatives(self, arrays: Sequence[Array], needed: Sequence[bool]) -> list[Array | None]:
         first, second, w1, w2, g1, g2, slope = self.operands(arrays)
         pair = self.of_kl(first, second)
-        both = pair and pair[0].direct_slopes(pair[1])
+        numbers = w1, w2, g1, g2, self.dual
+        both = (
+            pair[0].direct_slopes(pair[1])
+            if pair
+            else first.slopes_at_once(second, *numbers)
+            if self.is_moderate(first)
+            else None
+        )
         if both is not None:
-            half = 0 if pair and pair[0] is first else len(both) // 2
+            half = len(both) // 2 if pair and pair[0] is not first else 0
             ordered = both[half:] + both[:half]
             return [x if one else None for x, one in zip(ordered, needed, strict=True)]
         found: list[Array | None] = []

@@ -147,8 +147,8 @@ def jsg_full(
         mean1, mean2: tensors of shape ``(..., n)``.
         tril1, tril2: Cholesky factors of the covariances, ``(..., n, n)``, with positive diagonals.  Entries above the
             diagonal are ignored, and their gradient is zero.
-        backend: as in `jsg_standard_normal`.  The Triton kernels take n up to 64; above, ``"triton"`` too uses
-            torch.linalg, and ``"native"`` always does.
+        backend: as in `jsg_standard_normal`.  The Triton kernels and the compiled core take n up to 64; above,
+            ``"triton"`` and ``"native"`` use torch.linalg, which is faster there.
 
     The four tensors broadcast.  For the other arguments, the result and the errors see `jsg_standard_normal`.
     Gradients are right between equal Gaussians too, where those of an eigenvalue decomposition do not exist.
@@ -193,8 +193,6 @@ def _divergence(
     batch, (mean1, scale1, mean2, scale2), dtype = rows_of(names, tensors)
     alpha, alphas = alpha_of(alpha, batch, mean1.device)
     backend = chosen(backend, (mean1, scale1, mean2, scale2, alphas))
-    if covariances == "full" and backend == "native":
-        backend = "eager"
     inputs = mean1, scale1, mean2, scale2, alphas
     options = alpha, bool(dual), convention == "deasy", f"{backend}.{covariances}"
     if compiled_plainly(inputs):
