@@ -158,7 +158,8 @@ def _interior(
         unit[row] = np.spacing(estimate[row]) * bool(exact)
         rounding[row] = value.high[row] = terms[row] = 0.0
     error = rounding + unit + RULE * value.high + ROUNDING * terms + 4 * (relative * value.high + lost)
-    return estimate, np.where(error > 0, np.nextafter(error.astype(dtype), dtype.type(np.inf)), dtype.type(0))
+    upwards = np.nextafter(error.astype(dtype), np.array(np.inf, dtype))
+    return estimate, np.where(error > 0, upwards, np.zeros_like(upwards))
 
 
 def _bound(pair: ScalarPairs, lam: np.ndarray) -> np.ndarray:

@@ -128,7 +128,7 @@ class Gram(NamedTuple):
     def part(self, rows: Any, columns: Any) -> Whole:
         return Whole(self.matrix.numbers[rows][:, columns], self.matrix.exponent)
 
-    def roots(self, rows: slice) -> Whole:
+    def roots(self, rows: Any) -> Whole:
         """Upper bounds of the roots of the diagonal, as a column."""
         diagonal: list[int] = np.diagonal(self.matrix.numbers)[rows].tolist()
         odd = self.matrix.exponent % 2
@@ -272,7 +272,8 @@ class Inverted:
 
     @property
     def own(self) -> tuple[slice, slice]:
-        return (slice(0, len(self.rows)),) * 2
+        rows = slice(0, len(self.rows))
+        return rows, rows
 
     def crossed(self, other: int) -> Gram:
         """The sums of R and d with weights ``D/base^2``."""
@@ -454,4 +455,6 @@ def _equal(first: Given, second: Given) -> bool:
 
 
 def _dense(W: np.ndarray, D: np.ndarray) -> Whole:
-    return exact_covariance("low_rank", np.column_stack([W, D]))
+    dense = exact_covariance("low_rank", np.column_stack([W, D]))
+    assert dense is not None
+    return dense

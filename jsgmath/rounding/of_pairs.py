@@ -113,8 +113,8 @@ def _decide(
             coordinates = list(zip(*(x.tolist() for x in (m1, s1, m2, s2)), strict=True))
             values[i] = nearest(divergence, reverse, forms, coordinates, weight, single)
         elif "low_rank" in forms and _rank(N1) + _rank(N2) < N1.dim:
-            sides = ((m, s[:, :-1], s[:, -1]) for m, s in ((m1, s1), (m2, s2)))
-            values[i] = nearest_low_rank(divergence, reverse, *sides, weight, single)
+            first, second = ((m, s[:, :-1], s[:, -1]) for m, s in ((m1, s1), (m2, s2)))
+            values[i] = nearest_low_rank(divergence, reverse, first, second, weight, single)
         else:
             values[i] = nearest_full(divergence, reverse, (m1, forms[0], s1), (m2, forms[1], s2), weight, single)
 
