@@ -64,11 +64,12 @@ def test_values_out_of_the_range_of_doubles_are_eq_6():
     For near-equal Gaussians the value is ``(lam^3 + (1-lam)^3) chi^2/2``, but for a share of about the difference.
     """
     one_apart = np.log1p(2.0**-52)
-    for gap in (1e-100, 1e-150, 3e-161, 1e-170):
-        estimate, error = js(Gaussian([gap], logvar=[0.0]), Gaussian([0.0], logvar=[2 * gap]), 0.25)
-        with mp.workdps(DIGITS):
-            truth = mp.mpf(7) / 32 * 3 * mp.mpf(gap) ** 2  # chi^2 is gap^2 + (2 gap)^2/2
-        assert distance(estimate, truth) <= min(error, LARGEST * np.spacing(estimate))
+    for gap in (1e-100, 1e-150, 3e-154, 7e-155, 3e-161, 1e-170):
+        for mean in (gap, 0.0):
+            estimate, error = js(Gaussian([mean], logvar=[0.0]), Gaussian([0.0], logvar=[2 * gap]), 0.25)
+            with mp.workdps(DIGITS):
+                truth = mp.mpf(7) / 32 * (mp.mpf(mean) ** 2 + 2 * mp.mpf(gap) ** 2)
+            assert distance(estimate, truth) <= min(error, LARGEST * np.spacing(estimate))
     for scale in (2.0**-660, 2.0**660):
         near = js(one(scale, scale), one(scale, scale * (1 + 2.0**-52)), 0.5)
         assert near[0] == js(one(0.0, 1.0), one(0.0, 1 + 2.0**-52), 0.5)[0]
@@ -76,9 +77,9 @@ def test_values_out_of_the_range_of_doubles_are_eq_6():
 
 
 def test_equal_gaussians_of_different_forms_have_divergence_zero():
-    factor = np.array([[2.0, 0.0], [1.0, 3.0]])
+    factor, mean = np.array([[6.0, 0.0, 0.0], [8.0, 3.0, 0.0], [6.0, 1.0, 4.0]]), np.arange(3.0)
     pairs = (
-        (Gaussian([1.0, 2.0], cov=factor @ factor.T), Gaussian([1.0, 2.0], scale_tril=factor)),
+        (Gaussian(mean, cov=factor @ factor.T), Gaussian(mean, scale_tril=factor)),
         (Gaussian([1.0, 2.0], var=[4.0, 9.0]), Gaussian([1.0, 2.0], std=[2.0, 3.0])),
         (Gaussian([1.0, 2.0], var=[1.0, 1.0]), Gaussian([1.0, 2.0], logvar=[0.0, 0.0])),
     )
