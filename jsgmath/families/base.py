@@ -86,6 +86,10 @@ class Family(Distribution):
         """The same limits for one parameter."""
         return self.moderate
 
+    def direct_limits(self, name: str) -> tuple[float, float]:
+        """The limits between which `direct` is right."""
+        return self.limits(name)
+
     def once(self, name: str, compute: Callable[[], Any]) -> Any:
         """``compute()``, which one computation needs more than once."""
         if self.kept is None:
@@ -297,13 +301,17 @@ class Divergence:
         one = bool(first.parameter_axes)
         self.vectors: Sequence[bool] = [one for names in self.names for _ in names] + [False] * (alpha is None)
 
-    def operands(self, arrays: Sequence[Array]) -> tuple[Family, Family, Weight, Weight, Weight, Weight, int]:
+    def operands(self, arrays: Sequence[Array], direct: bool = False) -> tuple[Family, Family, Weight, Weight, Weight, Weight, int]:
         """The two batches, ``w1, w2, g1, g2``, and the derivative of ``g2`` by alpha."""
         members = [copy.copy(kind) for kind in self.kinds]
         given = iter(arrays)
         for member, names in zip(members, self.names, strict=True):
             member.parameters, member.kept = {name: next(given) for name in names}, {}
-        limits = [N.limits(name) for N, names in zip(members, self.names, strict=True) for name in names]
+        limits = [
+            N.direct_limits(name) if direct else N.limits(name)
+            for N, names in zip(members, self.names, strict=True)
+            for name in names
+        ]
         m = members[0].arithmetic.for_numbers(arrays[: len(limits)], self.alpha, limits)
         for member in members:
             member.chosen = m
@@ -319,16 +327,21 @@ class Divergence:
 
     def of_kl(self, first: Family, second: Family) -> tuple[Family, Family] | None:
         """The distributions whose KL divergence is to be computed by `Family.direct`, if it may be."""
-        if first.arithmetic.moderate and self.reverse and self.alpha in (0, 1):
+        if first.arithmetic.moderate and self.is_kl:
             return (first, second) if (self.alpha == 0) != self.dual else (second, first)
         return None
 
+    @property
+    def is_kl(self) -> bool:
+        return self.reverse and self.alpha in (0, 1)
+
     def value(self, arrays: Sequence[Array]) -> Array:
-        first, second, w1, w2, g1, g2, _ = self.operands(arrays)
+        first, second, w1, w2, g1, g2, _ = self.operands(arrays, self.is_kl)
         pair = self.of_kl(first, second)
         found = pair and pair[0].direct(pair[1])
         if found is not None:
             return found
+        first, second, w1, w2, g1, g2, _ = self.operands(arrays)
         if self.alpha is None:
             m = first.arithmetic
             term1, term2 = first.terms(second, g1, g2, self.dual, w1, w2)
@@ -342,13 +355,14 @@ class Divergence:
         return total(needed)
 
     def derivatives(self, arrays: Sequence[Array], needed: Sequence[bool]) -> list[Array | None]:
-        first, second, w1, w2, g1, g2, slope = self.operands(arrays)
+        first, second, w1, w2, g1, g2, slope = self.operands(arrays, self.is_kl)
         pair = self.of_kl(first, second)
         both = pair and pair[0].direct_slopes(pair[1])
         if both is not None:
             half = 0 if pair and pair[0] is first else len(both) // 2
             ordered = both[half:] + both[:half]
             return [x if one else None for x, one in zip(ordered, needed, strict=True)]
+        first, second, w1, w2, g1, g2, slope = self.operands(arrays)
         found: list[Array | None] = []
         asked = iter(needed)
         for names, N, M, own_w, other_w, own, weight in (

@@ -291,6 +291,9 @@ class Categorical(Discrete):
 
     @property
     def moderate(self) -> tuple[float, float]:
+        return (-8.0, 8.0) if self.has_logits else (1.0, 0.0)
+
+    def direct_limits(self, name: str) -> tuple[float, float]:
         return (-1e4, 1e4) if self.has_logits else (1.0, 0.0)
 
     def logs(self, other: Self) -> tuple[Array, Array, Array] | None:

@@ -65,7 +65,7 @@ class Pair:
         # A common factor of all ratios cancels.  With one likely outcome its ratio is made 1, so that the sums below
         # consist of the others.
         likely, shift = m.at_largest(m.plain(a.probs), self.log_ratio)
-        used = (likely > 0.5) & (weight * shift > -50)
+        used = likely > 0.5
         shift = m.where(used, shift, 0.0)
         near, growth = m.growth(weight, self.log_ratio - shift)
         one = m.number(1.0)
@@ -102,10 +102,22 @@ class Pair:
         return m.where(infinite, times * (0 * value + INFINITE), value)
 
     def centred(self, probs: Any) -> Any:
-        """``log_ratio`` minus its expectation."""
-        m = self.m
-        _, shift = m.at_largest(m.plain(probs), self.log_ratio)
-        log_ratio = m.number(self.log_ratio - shift)
+        """``log_ratio`` minus its expectation; differences to the likeliest outcome are exact where two are close."""
+        m, a, b, (first, second) = self.m, self.first, self.second, self.families
+        size, one = m.plain(probs), m.number(1.0)
+        _, shift = m.at_largest(size, self.log_ratio)
+        log_ratio = self.log_ratio - shift
+        if first.has_logits and second.has_logits:
+            x, y = (m.where(self.both, N.given, 0.0) for N in (a, b))
+            high, low = special.two_sum(y, -x)
+            (_, high0), (_, low0) = m.at_largest(size, high), m.at_largest(size, low)
+            log_ratio = (high - high0) + (low - low0)
+        elif first.parameter_axes and not (first.has_logits or second.has_logits):
+            w1, w2 = m.chosen(self.both, a.weights, one), m.chosen(self.both, b.weights, one)
+            top1, top2 = m.at_largest_number(size, w1), m.at_largest_number(size, w2)
+            difference = m.difference_of_products(w2, (top1, top1 * 0.0), w1, (top2, top2 * 0.0))
+            log_ratio = m.log_of_number(difference / (w1 * top2), (w2 / w1) * (top1 / top2))
+        log_ratio = m.number(log_ratio)
         return log_ratio - m.each(m.sum_of_numbers(probs * log_ratio))
 
     def slopes(self, other: "Pair", w1: Weight, w2: Weight, dual: bool) -> Array:
