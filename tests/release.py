@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 
 import jsgmath
+from jsgmath.native import linked
 from jsgmath.native.wheels import PLATFORMS, ROOT, distributions
-from tests.native import full_points, points
+from tests.native import calls, full_points, points
 
 DIST = ROOT / "dist"
 EXPORTS = {
@@ -91,7 +92,9 @@ def check(folder, not_run):
     say("twine and pyroma accept the metadata")
     for path in made:
         check_licences(path)
-    say("the licences of the code and of the images are in every file")
+    for name, wheel in found.items():
+        check_linked(PLATFORMS[name].target, wheel)
+    say("the licences of the code, of the images and of what is linked are in every file")
 
     for name, wheel in found.items():
         needs = check_library(name, wheel)
@@ -101,8 +104,8 @@ def check(folder, not_run):
             raise Failure(f"auditwheel does not find that {found[name].name} is a {name}")
     say("auditwheel agrees")
 
-    cases = folder / "cases.json"
-    cases.write_text(json.dumps(list(committed_cases())))
+    cases = folder / "calls.jsonl"
+    cases.write_text("".join(json.dumps(x) + "\n" for x in committed_calls()))
     check_installed(folder / "venv", cases, found["manylinux_2_17_x86_64"])
     emulated = {
         "manylinux_2_17_aarch64": lambda wheel, at: aarch64_python(wheel, at, cases),
@@ -144,6 +147,18 @@ def check_licences(path):
             raise Failure(f"{path.name} has no {wanted}")
 
 
+def check_linked(target, wheel):
+    """Checks that a wheel lists what its library contains, and has the licences that ask for it."""
+    with zipfile.ZipFile(wheel) as archive:
+        notices = archive.read(f"jsgmath/native/{linked.NOTICES}").decode()
+        (bill,) = (name for name in archive.namelist() if name.endswith(f".dist-info/sboms/{linked.BILL}"))
+        listed = [f"{x['name']} {x['version']}" for x in json.loads(archive.read(bill))["components"]]
+    wanted = ["Copyright (c) Zig contributors", *(["mingw-w64 project"] if "windows" in target else []), *listed]
+    missing = [text for text in wanted if text not in notices]
+    if missing or not any(x.startswith("libc++ ") for x in listed):
+        raise Failure(f"{wheel.name} lists {', '.join(listed)}; its {linked.NOTICES} lacks {', '.join(missing)}")
+
+
 def check_library(name, wheel):
     """Checks the library in a wheel: that there is one, for this platform, what it exports; returns what it needs."""
     import lief  # not among the packages that the tests need, and pytest imports this file
@@ -177,22 +192,22 @@ def check_library(name, wheel):
     return needs
 
 
-def committed_cases():
-    """The committed bits for `recompute.py`."""
+def committed_calls():
+    """The committed bits, as `recompute.py` reads them."""
     for point, value in points.committed():
         m1, s1, m2, s2 = np.array(point.numbers).T
-        sides = [("mean", m1, point.form1, s1), ("mean", m2, point.form2, s2)]
-        yield case(point, sides, "float32" if point.single else "float64", value)
+        sides = [(m1, point.form1, s1), (m2, point.form2, s2)]
+        yield call(point, sides, "float32" if point.single else "float64", value)
     for point, value in full_points.committed():
-        sides = [("mean", mean, form, scale) for mean, form, scale in (point.first, point.second)]
-        yield case(point, sides, point.first[0].dtype.name, value)
+        yield call(point, [point.first, point.second], point.first[0].dtype.name, value)
+    for given, values in calls.committed():
+        yield [*given, values]
 
 
-def case(point, sides, dtype, value):
-    gaussians = [[dtype, {mean: m.tolist(), form: scale.tolist()}] for mean, m, form, scale in sides]
+def call(point, sides, dtype, value):
+    gaussians = [["Gaussian", dtype, {"mean": m.tolist(), form: scale.tolist()}] for m, form, scale in sides]
     alone = point.divergence == "jeffreys"
-    arguments, keywords = ([], {}) if alone else ([point.alpha], {"convention": point.convention})
-    return [point.divergence, gaussians, arguments, keywords, value.hex()]
+    return [point.divergence, gaussians, {} if alone else dict(alpha=point.alpha, convention=point.convention), [value]]
 
 
 def check_installed(folder, cases, wheel):
@@ -205,8 +220,12 @@ def check_installed(folder, cases, wheel):
     run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "pip", "setuptools")
     bill = DIST / f"jsgmath-{jsgmath.__version__}.cdx.json"
     tool("cyclonedx_py", "environment", *SBOM_OPTIONS, "--pyproject", ROOT / "pyproject.toml", "-o", bill, python)
-    components = [f"{x['name']} {x['version']}" for x in json.loads(bill.read_text())["components"]]
-    say(f"{bill.name} lists {', '.join(components)}")
+    content = json.loads(bill.read_text())
+    targets = (platform.target for platform in PLATFORMS.values())
+    content["components"] += {part.name: part.component for x in targets for part in linked.parts(x)}.values()
+    bill.write_text(json.dumps(content, indent=2))
+    listed = [f"{x['name']} {x['version']}" for x in content["components"]]
+    say(f"{bill.name} lists {', '.join(listed)}")
 
 
 def recomputed(python, cases):
@@ -275,9 +294,10 @@ def evaluated(emulator, platform, name, wheel, folder):
     options = [*linking, "-std=c++17", "-O3", f"-I{ROOT / 'jsgmath' / 'native'}"]
     run(*platform.command, *options, source, "-o", folder / name)
     diagonal, full = list(points.committed()), list(full_points.taken())
-    data = points.packed(point for point, _ in diagonal) + full_points.packed(point for point, _ in full)
+    data, of_families = calls.packed()
+    data = points.packed(point for point, _ in diagonal) + full_points.packed(point for point, _ in full) + data
     values = np.frombuffer(run(*emulator, folder / name, library, data=data, WINEPREFIX=str(folder), WINEDEBUG="-all"))
-    wanted = np.array([value for _, value in diagonal + full])
+    wanted = np.array([value for _, value in diagonal + full] + of_families)
     decided = ~np.isnan(values)
     wrong = np.count_nonzero(values[decided] != wanted[decided])
     if len(values) != len(wanted) or wrong or decided.sum() < len(wanted) / 3:

@@ -87,7 +87,7 @@ class Family(Distribution):
         return self.moderate
 
     def direct_limits(self, name: str) -> tuple[float, float]:
-        """The limits between which `direct` is right."""
+        """The limits between which `direct` and `at_once` are right."""
         return self.limits(name)
 
     def once(self, name: str, compute: Callable[[], Any]) -> Any:
@@ -198,6 +198,14 @@ class Family(Distribution):
     def direct_slopes(self, other: Any) -> list[Array] | None:
         """The derivatives of `direct` by the parameters of self, then by those of other, or None."""
 
+    def at_once(self, other: Any, w1: float, w2: float, own: float, weight: float, dual: bool) -> Array | None:
+        """JSG or JSG* of moderate parameters, with the arguments of `slopes`, with less work, or None."""
+
+    def slopes_at_once(
+        self, other: Any, w1: float, w2: float, own: float, weight: float, dual: bool
+    ) -> list[Array] | None:
+        """The derivatives of `at_once` by the parameters of self, then by those of other, or None."""
+
     @abstractmethod
     def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         """``G``, with the arguments of `to_mean`."""
@@ -299,9 +307,13 @@ class Divergence:
             kind.parameters = {}  # a graph of torch would keep them
         self.alpha, self.reverse, self.dual = alpha, convention == "deasy", dual
         one = bool(first.parameter_axes)
+        members = zip((first, second), self.names, strict=True)
+        self.wider = any(N.direct_limits(name) != N.limits(name) for N, names in members for name in names)
         self.vectors: Sequence[bool] = [one for names in self.names for _ in names] + [False] * (alpha is None)
 
-    def operands(self, arrays: Sequence[Array], direct: bool = False) -> tuple[Family, Family, Weight, Weight, Weight, Weight, int]:
+    def operands(
+        self, arrays: Sequence[Array], direct: bool = False
+    ) -> tuple[Family, Family, Weight, Weight, Weight, Weight, int]:
         """The two batches, ``w1, w2, g1, g2``, and the derivative of ``g2`` by alpha."""
         members = [copy.copy(kind) for kind in self.kinds]
         given = iter(arrays)
@@ -325,23 +337,26 @@ class Divergence:
         g1, g2, slope = formula.mean_weights(w1, w2, self.reverse)
         return members[0], members[1], w1, w2, g1, g2, slope
 
+    def is_moderate(self, first: Family) -> bool:
+        return self.alpha is not None and first.arithmetic.moderate
+
     def of_kl(self, first: Family, second: Family) -> tuple[Family, Family] | None:
         """The distributions whose KL divergence is to be computed by `Family.direct`, if it may be."""
-        if first.arithmetic.moderate and self.is_kl:
+        if self.is_moderate(first) and self.reverse and self.alpha in (0, 1):
             return (first, second) if (self.alpha == 0) != self.dual else (second, first)
         return None
 
-    @property
-    def is_kl(self) -> bool:
-        return self.reverse and self.alpha in (0, 1)
-
     def value(self, arrays: Sequence[Array]) -> Array:
-        first, second, w1, w2, g1, g2, _ = self.operands(arrays, self.is_kl)
+        first, second, w1, w2, g1, g2, _ = self.operands(arrays, direct=self.wider)
         pair = self.of_kl(first, second)
-        found = pair and pair[0].direct(pair[1])
+        numbers = w1, w2, g1, g2, self.dual
+        found = None
+        if self.is_moderate(first):
+            found = pair[0].direct(pair[1]) if pair else first.at_once(second, *numbers)
         if found is not None:
             return found
-        first, second, w1, w2, g1, g2, _ = self.operands(arrays)
+        if self.wider:
+            first, second, w1, w2, g1, g2, _ = self.operands(arrays)
         if self.alpha is None:
             m = first.arithmetic
             term1, term2 = first.terms(second, g1, g2, self.dual, w1, w2)
@@ -355,14 +370,22 @@ class Divergence:
         return total(needed)
 
     def derivatives(self, arrays: Sequence[Array], needed: Sequence[bool]) -> list[Array | None]:
-        first, second, w1, w2, g1, g2, slope = self.operands(arrays, self.is_kl)
+        first, second, w1, w2, g1, g2, slope = self.operands(arrays, direct=self.wider)
         pair = self.of_kl(first, second)
-        both = pair and pair[0].direct_slopes(pair[1])
+        numbers = w1, w2, g1, g2, self.dual
+        both = (
+            pair[0].direct_slopes(pair[1])
+            if pair
+            else first.slopes_at_once(second, *numbers)
+            if self.is_moderate(first)
+            else None
+        )
         if both is not None:
-            half = 0 if pair and pair[0] is first else len(both) // 2
+            half = len(both) // 2 if pair and pair[0] is not first else 0
             ordered = both[half:] + both[:half]
             return [x if one else None for x, one in zip(ordered, needed, strict=True)]
-        first, second, w1, w2, g1, g2, slope = self.operands(arrays)
+        if self.wider:
+            first, second, w1, w2, g1, g2, slope = self.operands(arrays)
         found: list[Array | None] = []
         asked = iter(needed)
         for names, N, M, own_w, other_w, own, weight in (

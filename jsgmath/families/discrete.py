@@ -47,6 +47,71 @@ class Mean(NamedTuple):
         return m.where(self.moderate & ~self.zero & ~self.gone, self.p1 * self.excess, self.probs - self.p1)
 
 
+class Tilt(NamedTuple):
+    """``p1`` and, per outcome, ``t = log(p2/p1)`` but for a constant; G and N2 as N1 times exponentials of t.
+
+    With ``Z = sum p1 exp(g2 t)`` and ``Z2 = sum p1 exp(t)``, ``KL(N1||G) = log Z - g2 E_1 t``, and the others are of the
+    same kind.  Float64 leaves float32 enough digits even where most of them cancel.
+    """
+
+    probs: Array
+    t: Array
+    growth: Array
+    """``exp(g2 t) - 1``"""
+    lost: Array
+    """``Z - 1``"""
+    growth2: Array
+    """``exp(t) - 1``"""
+    lost2: Array
+    """``Z2 - 1``"""
+    weighted: Array
+    """``p1 t``"""
+    average: Array
+    """The expectation of t under N1."""
+
+    def expectation(self, growth: Array, lost: Array) -> Array:
+        """That of t under G or N2."""
+        return (self.average + dot(self.weighted, growth)) / (1 + lost)
+
+    def value(self, w1: float, w2: float, own: float, weight: float, dual: bool) -> Array | None:
+        """JSG or JSG*, or None if it may have lost digits."""
+        log_z, log_z2 = self.lost.log1p(), self.lost2.log1p()
+        if dual:
+            mean = self.expectation(self.growth, self.lost)
+            value = w1 * (weight * mean - log_z) + w2 * (log_z2 - log_z - own * mean)
+        else:
+            value = w1 * (log_z - weight * self.average)
+            if w2:
+                value = value + w2 * (log_z - log_z2 + own * self.expectation(self.growth2, self.lost2))
+        # The terms that cancel sum to ``first E|t|``, and the value is close to ``second E t^2 / 2`` where they do.
+        first, second = w1 * weight + w2 * own, w1 * weight**2 + w2 * own**2
+        near = value < 2.0**-47 * first * (first / second if second else 0.0)
+        if near.any() and (near & (self.t != 0).any(-1)[..., None]).any():
+            return None
+        return value[..., 0]
+
+    def slopes(self, w1: float, w2: float, own: float, weight: float, dual: bool) -> tuple[Array, Array]:
+        """The derivatives by both logits."""
+        to_mean = (self.growth - self.lost) / (1 + self.lost)  # G/p1 - 1
+        to_other = (self.growth2 - self.lost2) / (1 + self.lost2)  # p2/p1 - 1
+        if dual:
+            centred = self.t - self.expectation(self.growth, self.lost)
+            both = (w1 * weight - w2 * own) * (centred + centred * to_mean)
+            first, second = own * both - w1 * to_mean, weight * both - w2 * (to_mean - to_other)
+        else:
+            both = to_mean - w2 * to_other if w2 else to_mean
+            first, second = (w1 * weight) * (self.average - self.t), weight * both
+            if own:
+                centred = self.t - self.expectation(self.growth2, self.lost2)
+                first, second = first + own * both, second + (w2 * own) * (centred + centred * to_other)
+        return self.probs * first, self.probs * second
+
+
+def dot(x: Array, y: Array) -> Array:
+    """The sum of the products along the last axis of tensors, which stays as an axis of length 1."""
+    return (x[..., None, :] @ y[..., None])[..., 0]
+
+
 class Discrete(Family):
     r"""Distributions with finitely many outcomes, in the form in which they were given.
 
@@ -296,27 +361,42 @@ class Categorical(Discrete):
     def direct_limits(self, name: str) -> tuple[float, float]:
         return (-1e4, 1e4) if self.has_logits else (1.0, 0.0)
 
-    def logs(self, other: Self) -> tuple[Array, Array, Array] | None:
-        """The logarithms of both probabilities in float64, and the KL divergence, if it keeps float32's digits."""
+    def tilt(self, other: Self, weight: float) -> Tilt | None:
+        """G and N2 as N1 times exponentials, of logits close enough, with bits to spare in float64."""
         x, y = (next(iter(N.parameters.values())) for N in (self, other))
         if not (self.has_logits and other.has_logits) or self.arithmetic.bits(x) + self.arithmetic.bits(y) > 48:
-            return None  # the digits of float64 would not do
-        log1, log2 = (z.double().log_softmax(-1) for z in (x, y))
-        value = (log1.exp() * (log1 - log2)).sum(-1)
-        lost = -(2.0**-48) * min(log1.amin().item(), log2.amin().item())
-        return (log1, log2, value) if value.amin().item() > 2.0**26 * lost else None
+            return None
+        x, y = x.double(), y.double()
+        probs, t = x.softmax(-1), y - x
+        t = t - t[..., :1]
+        low, high = t.aminmax()
+        if (high - low).item() > 600:
+            return None
+        t = t - dot(probs, t)
+        weighted = probs * t
+        growth = (weight * t).expm1()
+        growth2 = growth if weight == 1 else t.expm1()
+        lost = dot(probs, growth)
+        lost2 = lost if weight == 1 else dot(probs, growth2)
+        return Tilt(probs, t, growth, lost, growth2, lost2, weighted, weighted.sum(-1)[..., None])
+
+    def at_once(self, other: Self, w1: float, w2: float, own: float, weight: float, dual: bool) -> Array | None:
+        found = self.tilt(other, weight)
+        return None if found is None else found.value(w1, w2, own, weight, dual)
+
+    def slopes_at_once(
+        self, other: Self, w1: float, w2: float, own: float, weight: float, dual: bool
+    ) -> list[Array] | None:
+        found = self.tilt(other, weight)
+        if found is None or found.value(w1, w2, own, weight, dual) is None:
+            return None
+        return [x.float() for x in found.slopes(w1, w2, own, weight, dual)]
 
     def direct(self, other: Self) -> Array | None:
-        found = self.logs(other)
-        return None if found is None else found[2]
+        return self.at_once(other, 1.0, 0.0, 0.0, 1.0, False)
 
     def direct_slopes(self, other: Self) -> list[Array] | None:
-        found = self.logs(other)
-        if found is None:
-            return None
-        log1, log2, value = found
-        probs = log1.exp()
-        return [(probs * (log1 - log2 - value[..., None])).float(), (log2.exp() - probs).float()]
+        return self.slopes_at_once(other, 1.0, 0.0, 0.0, 1.0, False)
 
     def given(self) -> Array:
         return self.arithmetic.work(next(iter(self.parameters.values())))

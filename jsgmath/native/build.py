@@ -81,18 +81,19 @@ def build(target: Path = HERE / LIBRARY, command: list[str] | None = None, machi
         work = Path(folder)
         (work / "formula.hpp").write_text(formula_header())
         (work / "terms.hpp").write_text(terms_header())
+        (work / "full_terms.hpp").write_text(full_terms_header())
         (work / "constants.hpp").write_text(constants_header())
         (work / "sources.hpp").write_text(f'#define SOURCES "{_sources.sources()}"\n')
 
         tasks = [("interface", "interface.cpp", ["-DX86"] if sets is X86 else [])]
         tasks += [
             (f"{kind}_{name}", f"{kind}.cpp", [*options, f"-DNAME={kind}_{name}"])
-            for kind in ("full", "families", "gamma", "diagonal", "copy")
+            for kind in ("full", "full_tensors", "families", "gamma", "diagonal", "copy")
             for name, options in sets.items()
         ]
         tasks += [
             (f"{kind}_{name}", source, [*options, "-DONE_LANE", f"-DNAME={kind}_{name}"])
-            for kind, source in (("single", "full.cpp"), ("tensors", "tensors.cpp"))
+            for kind, source in (("single", "full.cpp"), ("single_tensors", "full_tensors.cpp"), ("tensors", "tensors.cpp"))
             for name, options in sets.items()
         ]
 
@@ -135,6 +136,11 @@ def formula_header() -> str:
 def terms_header() -> str:
     """The terms of the exponential families as C++."""
     return _beside("translate").cpp(*(found for path in _sources.FAMILIES for found in functions(path))) + "\n"
+
+
+def full_terms_header() -> str:
+    """The terms of full covariances as C++."""
+    return _beside("translate").cpp(*functions(_sources.FULL_TERMS)) + "\n"
 
 
 def functions(path: Path) -> list[ast.FunctionDef]:

@@ -19,13 +19,13 @@ Copy copy_plain;
 Evaluate diagonal_plain;
 EvaluateFamily families_plain, gamma_plain;
 EvaluateFull full_plain, single_plain;
-EvaluateTensors tensors_plain;
+EvaluateTensors tensors_plain, full_tensors_plain, single_tensors_plain;
 #ifdef X86
 Copy copy_avx2, copy_avx512;
 Evaluate diagonal_avx2, diagonal_avx512;
 EvaluateFamily families_avx2, families_avx512, gamma_avx2, gamma_avx512;
 EvaluateFull full_avx2, full_avx512, single_avx2, single_avx512;
-EvaluateTensors tensors_avx2, tensors_avx512;
+EvaluateTensors tensors_avx2, tensors_avx512, full_tensors_avx2, full_tensors_avx512, single_tensors_avx2, single_tensors_avx512;
 #endif
 }
 
@@ -36,7 +36,7 @@ struct InstructionSet {
   Copy *copy;
   Evaluate *diagonal;
   EvaluateFull *full, *single;
-  EvaluateTensors *tensors;
+  EvaluateTensors *tensors, *full_tensors, *single_tensors;
   EvaluateFamily *families, *gamma;
   int64_t lanes;
 };
@@ -67,11 +67,11 @@ std::vector<InstructionSet> available() {
 #ifdef X86
   const Vectors has;
   if (has.avx512)
-    sets.push_back({"avx512", copy_avx512, diagonal_avx512, full_avx512, single_avx512, tensors_avx512, families_avx512, gamma_avx512, 8});
+    sets.push_back({"avx512", copy_avx512, diagonal_avx512, full_avx512, single_avx512, tensors_avx512, full_tensors_avx512, single_tensors_avx512, families_avx512, gamma_avx512, 8});
   if (has.avx2)
-    sets.push_back({"avx2", copy_avx2, diagonal_avx2, full_avx2, single_avx2, tensors_avx2, families_avx2, gamma_avx2, 4});
+    sets.push_back({"avx2", copy_avx2, diagonal_avx2, full_avx2, single_avx2, tensors_avx2, full_tensors_avx2, single_tensors_avx2, families_avx2, gamma_avx2, 4});
 #endif
-  sets.push_back({"plain", copy_plain, diagonal_plain, full_plain, single_plain, tensors_plain, families_plain, gamma_plain, 2});
+  sets.push_back({"plain", copy_plain, diagonal_plain, full_plain, single_plain, tensors_plain, full_tensors_plain, single_tensors_plain, families_plain, gamma_plain, 2});
   return sets;
 }
 
@@ -148,12 +148,18 @@ EXPORT int64_t jsgmath_copy(const double *from, double *to, int64_t count, doubl
   return sets()[place].copy(from, to, count, smallest);
 }
 
+// From this dimension on, pairs of tensors are computed one by one, with vectors along the columns.
+const int64_t ONE_BY_ONE = 32;
+
 // Computes tensors by so many threads.
 EXPORT void jsgmath_tensors(const Tensors *asked, int32_t place, int32_t threads) {
   Tensors tensors;
   std::memcpy(&tensors, asked, sizeof tensors);
-  EvaluateTensors *evaluate = sets()[place].tensors;
-  shared(tensors.rows, threads, 1, [&](int64_t first, int64_t last) { return evaluate(tensors, first, last); });
+  const InstructionSet &set = sets()[place];
+  const bool one_by_one = tensors.n >= ONE_BY_ONE;
+  EvaluateTensors *evaluate = !tensors.full ? set.tensors : one_by_one ? set.single_tensors : set.full_tensors;
+  const int64_t unit = !tensors.full || one_by_one ? 1 : set.lanes;
+  shared(tensors.rows, threads, unit, [&](int64_t first, int64_t last) { return evaluate(tensors, first, last); });
 }
 
 // Computes a batch of pairs of members of an exponential family, as jsgmath_diagonal.

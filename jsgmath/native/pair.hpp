@@ -84,6 +84,13 @@ INLINE Pair operator/(Pair a, Lanes b) {
   return {quotient, (remainder(a.high, quotient, b) + a.low) * inverse};
 }
 INLINE Pair operator/(double a, Pair b) { return pair(a) / b; }
+INLINE Pair quotient(Lanes a, Lanes b) {
+  Lanes inverse = 1.0 / b, quotient = a * inverse;
+  return {quotient, remainder(a, quotient, b) * inverse};
+}
+INLINE Pair quotient(Pair a, Pair b) { return a / b; }
+INLINE Pair exact_difference(Lanes a, Lanes b) { return two_sum(a, -b); }
+INLINE Pair exact_difference(Pair a, Pair b) { return a - b; }
 
 // a - b to a rounding, however much cancels, of two exact numbers one of which is a double.
 INLINE Pair difference(Pair a, Pair b) {
@@ -135,6 +142,15 @@ struct Five {
   D fourth;
   E fifth;
 };
+template <class A, class B, class C, class D, class E, class F>
+struct Six {
+  A first;
+  B second;
+  C third;
+  D fourth;
+  E fifth;
+  F sixth;
+};
 template <class A, class B>
 INLINE Two<A, B> many(A a, B b) {
   return {a, b};
@@ -150,6 +166,10 @@ INLINE Four<A, B, C, D> many(A a, B b, C c, D d) {
 template <class A, class B, class C, class D, class E>
 INLINE Five<A, B, C, D, E> many(A a, B b, C c, D d, E e) {
   return {a, b, c, d, e};
+}
+template <class A, class B, class C, class D, class E, class F>
+INLINE Six<A, B, C, D, E, F> many(A a, B b, C c, D d, E e, F f) {
+  return {a, b, c, d, e, f};
 }
 
 }  // namespace

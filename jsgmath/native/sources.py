@@ -8,8 +8,9 @@ HERE = Path(__file__).parent
 LIBRARY = {"win32": "core.dll", "darwin": "core.dylib"}.get(sys.platform, "core.so")
 FORMULAS = [HERE.parent / name for name in ("formula.py", "special.py")]
 FAMILIES = [HERE.parent / "families" / name for name in ("terms.py", "gamma_terms.py")]
+FULL_TERMS = HERE.parent / "torch" / "full_terms.py"
 STIRLING = HERE.parent / "families" / "stirling.py"
-OUTSIDE = [*FORMULAS, *FAMILIES, STIRLING]  # of this folder
+OUTSIDE = [*FORMULAS, *FAMILIES, FULL_TERMS, STIRLING]  # of this folder
 
 
 def sources() -> str:

@@ -297,10 +297,10 @@ void evaluate(const Tensors &t, int64_t first, int64_t last) {
     for (int64_t column = 0; column < t.n; column += width) {
       const int64_t part = t.n - column < width ? t.n - column : width, count = rows * part;
       load<Storage>(t.mean1, t.mean1_stride, row, rows, column, part, in.mean1);
-      load<Storage>(t.logvar1, t.logvar1_stride, row, rows, column, part, in.logvar1);
+      load<Storage>(t.scale1, t.scale1_stride, row, rows, column, part, in.logvar1);
       if constexpr (two) {
         load<Storage>(t.mean2, t.mean2_stride, row, rows, column, part, in.mean2);
-        load<Storage>(t.logvar2, t.logvar2_stride, row, rows, column, part, in.logvar2);
+        load<Storage>(t.scale2, t.scale2_stride, row, rows, column, part, in.logvar2);
       }
       compute<Number, dual, two>(in, weights, t, scalars, results, count);
       const int64_t start = row * t.n + column;
@@ -313,8 +313,8 @@ void evaluate(const Tensors &t, int64_t first, int64_t last) {
       }
       if (t.by_mean1) {
         store<Storage>(results.by_mean1, t.by_mean1, start, count);
-        store<Storage>(results.by_logvar1, t.by_logvar1, start, count);
-        if constexpr (two) store<Storage>(results.by_logvar2, t.by_logvar2, start, count);
+        store<Storage>(results.by_logvar1, t.by_scale1, start, count);
+        if constexpr (two) store<Storage>(results.by_logvar2, t.by_scale2, start, count);
       }
       for (int64_t j = 0; j < rows; j++) {
         if (t.values) value[j] = value[j] + total(results.value, j * part, part);

@@ -1,22 +1,22 @@
-// What the C interface (interface.cpp) and the loops over tensors (tensors.cpp) have in common.
+// What the C interface (interface.cpp) and the loops over tensors (tensors.cpp, full_tensors.cpp) have in common.
 #pragma once
 
 #include <cstdint>
 
-// Rows of diagonal Gaussians, in floats or in doubles, and what is asked of them; `jsgmath/torch/native/diagonal.py` packs it.
-// Row i of an input begins at i times its stride.  A null pointer stands for what is not given or not asked for: the second
+// Rows of Gaussians, in floats or in doubles, and what is asked of them; `jsgmath/torch/native/diagonal.py` packs it.  Scales
+// are log-variances or, if `full`, n rows of Cholesky factors, and a row of the batch is a pair.  Row i of an input begins at i times its stride.  A null pointer stands for what is not given or not asked for: the second
 // Gaussian (then it is N(0, I)), an alpha or a factor for each row, each result.  Results have rows without gaps.
 struct Tensors {
-  const void *mean1, *logvar1, *mean2, *logvar2;
+  const void *mean1, *scale1, *mean2, *scale2;
   const double *alphas;
   const void *factors;
-  void *values, *by_mean1, *by_logvar1, *by_logvar2, *by_alpha;
+  void *values, *by_mean1, *by_scale1, *by_scale2, *by_alpha;
   const void *by_sample;  // the gradient by a sample of the first Gaussian, which is added to that by the divergence
   void *sample;           // a sample itself
-  int64_t mean1_stride, logvar1_stride, mean2_stride, logvar2_stride, alpha_stride, factor_stride, by_sample_stride;
+  int64_t mean1_stride, scale1_stride, mean2_stride, scale2_stride, alpha_stride, factor_stride, by_sample_stride;
   int64_t rows, n, seed, place;  // the place of the first number of the sample among those of the seed
   double alpha, factor;  // derivatives are multiplied by the factor
-  int32_t dual, reversed, doubles;
+  int32_t dual, reversed, doubles, full;
 };
 
 // Computes some rows.  A row's result does not depend on which others are computed with it.

@@ -1,8 +1,8 @@
 """The formula's functions in other languages: translated from their Python text, so that the text exists once.
 
-The translator knows only what `jsgmath/formula.py` and `jsgmath/special.py` use and what all languages share: sums,
-products and quotients of numbers, comparisons, calls by position, tuples, ``if`` of a truth value, ``for`` over
-``range(n)``. Any other syntax is an error.
+The translator knows only what `jsgmath/formula.py` and its like use and what all languages share: sums, products and
+quotients of numbers, comparisons, calls by position, tuples, ``if`` of a truth value, ``for`` over ``range(n)``, and
+the function ``where``. Any other syntax is an error.
 """
 
 import ast
@@ -18,6 +18,7 @@ OPERATORS: dict[type, str] = {
     ast.USub: "-",
     ast.Lt: "<",
     ast.Gt: ">",
+    ast.Eq: "==",
 }
 
 
@@ -61,7 +62,7 @@ def cpp(*functions: Function) -> str:
 
 def _translated(language: type["Translator"], functions: tuple[Function, ...]) -> str:
     definitions = [definition(function) for function in functions]
-    names = {found.name for found in definitions}
+    names = {found.name for found in definitions} | {"where"}
     return "\n\n".join(language(names).function(found) for found in definitions)
 
 

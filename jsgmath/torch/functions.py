@@ -128,7 +128,7 @@ def kl_diagonal(
     """KL(N1||N2) in nats [1, eq. 2], computed by the kernel of JSG.
 
     The Gaussians are ``N1 = N(mean1, diag(exp(logvar1)))`` and ``N2 = N(mean2, diag(exp(logvar2)))``.  For KL(N2||N1)
-    exchange them.  For the arguments, the result and the errors see `jsg_diagonal`.
+    exchange them.  For the arguments, the result, the errors and the accuracy see `jsg_diagonal`.
 
     >>> zero = torch.zeros(2)
     >>> kl_diagonal(zero, zero, torch.ones(2), zero).item()
@@ -147,8 +147,8 @@ def jsg_full(
         mean1, mean2: tensors of shape ``(..., n)``.
         tril1, tril2: Cholesky factors of the covariances, ``(..., n, n)``, with positive diagonals.  Entries above the
             diagonal are ignored, and their gradient is zero.
-        backend: as in `jsg_standard_normal`.  The Triton kernels take n up to 64; above, ``"triton"`` too uses
-            torch.linalg, and ``"native"`` always does.
+        backend: as in `jsg_standard_normal`.  The Triton kernels and the compiled core take n up to 64; above,
+            ``"triton"`` and ``"native"`` use torch.linalg, which is faster there.
 
     The four tensors broadcast.  For the other arguments, the result and the errors see `jsg_standard_normal`.
     Gradients are right between equal Gaussians too, where those of an eigenvalue decomposition do not exist.
@@ -176,7 +176,7 @@ def kl_full(
     """KL(N1||N2) in nats [1, eq. 2], computed by the kernel of JSG.
 
     The Gaussians are ``N1 = N(mean1, tril1 tril1^T)`` and ``N2 = N(mean2, tril2 tril2^T)``.  For KL(N2||N1) exchange
-    them.  For the arguments, the result and the errors see `jsg_full`.
+    them.  For the arguments, the result, the errors and the accuracy see `jsg_full`.
 
     >>> kl_full(torch.zeros(2), torch.eye(2), torch.ones(2), torch.eye(2)).item()
     1.0
@@ -193,8 +193,6 @@ def _divergence(
     batch, (mean1, scale1, mean2, scale2), dtype = rows_of(names, tensors)
     alpha, alphas = alpha_of(alpha, batch, mean1.device)
     backend = chosen(backend, (mean1, scale1, mean2, scale2, alphas))
-    if covariances == "full" and backend == "native":
-        backend = "eager"
     inputs = mean1, scale1, mean2, scale2, alphas
     options = alpha, bool(dual), convention == "deasy", f"{backend}.{covariances}"
     if compiled_plainly(inputs):

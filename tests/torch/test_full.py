@@ -9,14 +9,20 @@ import pytest
 import torch
 
 import jsgmath
+from jsgmath import native
 from jsgmath.torch.eager import diagonal as eager
 from jsgmath.torch.eager import full as full_eager
+from jsgmath.torch.native import full as full_native
 from jsgmath.torch.triton import full as full_kernels
+from tests.torch.jacobians import assert_jacobians_are_differences
 
 VARIANTS = list(itertools.product((False, True), ("deasy", "nielsen")))
 variants = pytest.mark.parametrize(("dual", "convention"), VARIANTS)
-implementations = pytest.mark.parametrize(
-    "evaluate", [full_eager.evaluate, full_kernels.evaluate], ids=["eager", "triton"]
+MODULES = [full_eager, full_kernels] + [full_native] * (native.CORE is not None)
+names = [module.__name__.split(".")[-2] for module in MODULES]
+implementations, in_one_pass = (
+    pytest.mark.parametrize("evaluate", [module.evaluate for module in MODULES[first:]], ids=names[first:])
+    for first in (0, 1)
 )
 NS = (1, 2, 3, 5, 8, 9, 16, 33, 64)  # on either side of the kernels' limits, powers of two and others
 ALPHAS = torch.tensor([0.0, 1e-6, 0.1, 0.5, 0.9, 1 - 1e-6, 1.0], dtype=torch.float64)
@@ -212,15 +218,14 @@ def test_eager_gradients_and_their_gradients_agree_with_finite_differences(n, ga
     inputs = [x.clone().requires_grad_() for x in tensors]
 
     def results(*inputs):
-        value, by_mean1, by_tril1, by_tril2, _ = run(full_eager.evaluate, inputs, alpha, dual, convention)
+        value, by_mean1, by_tril1, by_tril2, _ = run(full_eager.evaluate, inputs[:4], inputs[4], dual, convention)
         return value, by_mean1, by_tril1, by_tril2
 
-    value, *gradients = results(*inputs)
+    value, *gradients = results(*inputs, alpha)
     wanted = torch.autograd.grad(value.sum(), inputs)
     for got, want in zip((gradients[0], gradients[1], -gradients[0], gradients[2]), wanted, strict=True):
         torch.testing.assert_close(got, want, rtol=1e-11, atol=1e-12)
-    assert torch.autograd.gradcheck(lambda *x: results(*x)[0], inputs)
-    assert torch.autograd.gradcheck(lambda *x: results(*x)[1:], inputs)
+    assert_jacobians_are_differences(results, tensors, [alpha])
 
 
 @variants
@@ -228,12 +233,11 @@ def test_eager_gradients_and_their_gradients_agree_with_finite_differences(n, ga
 def test_eager_gradients_by_alpha_and_their_gradients_are_right(gap, dual, convention):
     tensors = [x.tril() if x.ndim == 3 else x for x in pairs(3, torch.float64, gap, count=3)]
     alpha = torch.tensor([0.2, 0.5, 0.9], dtype=torch.float64, requires_grad=True)
-    inputs = [x.clone().requires_grad_() for x in tensors]
     value, *_, by_alpha = run(full_eager.evaluate, tensors, alpha, dual, convention)
     (want,) = torch.autograd.grad(value.sum(), alpha)
     torch.testing.assert_close(by_alpha, want, rtol=1e-11, atol=1e-13)
-    assert torch.autograd.gradcheck(
-        lambda *x: run(full_eager.evaluate, x[:4], x[4], dual, convention)[1:], (*inputs, alpha)
+    assert_jacobians_are_differences(
+        lambda *x: run(full_eager.evaluate, x[:4], x[4], dual, convention)[1:], [*tensors, alpha.detach()]
     )
 
 
@@ -276,9 +280,8 @@ def test_pairs_with_very_different_covariances_keep_their_digits(n, scale, dual,
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 def test_sixteen_bits_are_computed_in_float32(n, dtype):
     tensors = pairs(n, dtype)
-    for evaluate in (full_eager.evaluate, full_kernels.evaluate):
-        got = run(evaluate, tensors, ALPHAS, False, "deasy")
-        want = run(evaluate, [x.float() for x in tensors], ALPHAS, False, "deasy")
+    for module in MODULES:
+        got, want = (run(module.evaluate, x, ALPHAS, False, "deasy") for x in (tensors, [y.float() for y in tensors]))
         for x, y in zip(got, want, strict=True):
             assert x.dtype == (torch.float32 if x is got[0] or x is got[-1] else dtype)
             assert torch.equal(x, y.to(x.dtype))
@@ -325,52 +328,50 @@ def test_every_output_is_written_and_nothing_beside_it(n, dtype, monkeypatch):
         assert (block[len(block) - GUARD :] == 7).all()
 
 
-def test_a_poisoned_pair_leaves_the_others_alone():
+@in_one_pass
+def test_a_poisoned_pair_leaves_the_others_alone(evaluate):
     for n, position in itertools.product((4, 12), range(4)):
         tensors = pairs(n, torch.float32)
-        sound = run(full_kernels.evaluate, tensors, ALPHAS, False, "deasy")
+        sound = run(evaluate, tensors, ALPHAS, False, "deasy")
         tensors[position][3].fill_(float("nan"))
         others = torch.arange(7) != 3
-        for got, want in zip(run(full_kernels.evaluate, tensors, ALPHAS, False, "deasy"), sound, strict=True):
+        for got, want in zip(run(evaluate, tensors, ALPHAS, False, "deasy"), sound, strict=True):
             assert got[3].isnan().any()
             assert torch.equal(got[others], want[others])
 
 
-def test_tensors_that_are_not_contiguous_give_the_same_results():
+@in_one_pass
+def test_tensors_that_are_not_contiguous_give_the_same_results(evaluate):
     for n in (3, 12):
         mean1, tril1, mean2, tril2 = pairs(n, torch.float32)
-        want = run(full_kernels.evaluate, (mean1, tril1, mean2, tril2), ALPHAS, False, "deasy")
+        want = run(evaluate, (mean1, tril1, mean2, tril2), ALPHAS, False, "deasy")
         strided = (
             torch.stack([mean1, mean2], 1)[:, 0],
             tril1.mT.contiguous().mT,
             mean2.repeat_interleave(2, 1)[:, ::2],
             torch.stack([tril1, tril2], 1)[:, 1],
         )
-        for got, x in zip(run(full_kernels.evaluate, strided, ALPHAS, False, "deasy"), want, strict=True):
+        for got, x in zip(run(evaluate, strided, ALPHAS, False, "deasy"), want, strict=True):
             assert torch.equal(got, x)
 
 
-def test_one_alpha_applies_to_all_rows_and_no_rows_give_no_values():
+@in_one_pass
+def test_one_alpha_applies_to_all_rows_and_no_rows_give_no_values(evaluate):
     for n in (3, 12):
         tensors = pairs(n, torch.float32)
         one = torch.tensor([0.3], dtype=torch.float64)
-        for got, want in zip(
-            run(full_kernels.evaluate, tensors, one, True, "deasy"),
-            run(full_kernels.evaluate, tensors, one.expand(7).clone(), True, "deasy"),
-            strict=True,
-        ):
+        results = (run(evaluate, tensors, alpha, True, "deasy") for alpha in (one, one.expand(7).clone()))
+        for got, want in zip(*results, strict=True):
             assert torch.equal(got, want)
-        nothing = run(full_kernels.evaluate, [x[:0] for x in tensors], one, True, "deasy")
+        nothing = run(evaluate, [x[:0] for x in tensors], one, True, "deasy")
         assert [x.shape[0] for x in nothing] == [0] * 5
 
 
-def test_above_64_dimensions_torch_linalg_computes_the_results():
+@in_one_pass
+def test_above_64_dimensions_torch_linalg_computes_the_results(evaluate):
     tensors = pairs(65, torch.float32)
-    for got, want in zip(
-        run(full_kernels.evaluate, tensors, ALPHAS, False, "deasy"),
-        run(full_eager.evaluate, tensors, ALPHAS, False, "deasy"),
-        strict=True,
-    ):
+    results = (run(compute, tensors, ALPHAS, False, "deasy") for compute in (evaluate, full_eager.evaluate))
+    for got, want in zip(*results, strict=True):
         assert torch.equal(got, want)
 
 
@@ -383,7 +384,7 @@ def test_the_gradient_from_above_multiplies_only_the_gradients(n, dual):
     """
     tensors = pairs(n, torch.float32)
     upstream = 2.0 ** torch.arange(-3, 4)
-    for module in (full_eager, full_kernels):
+    for module in MODULES:
         options = dict(dual=dual, reverse=True)
         value, *plain = module.evaluate(*tensors, ALPHAS, by_alpha=True, **options)
         for given, factor in ((dict(upstream=upstream), upstream), (dict(scale=0.25), torch.full((7,), 0.25))):

@@ -7,7 +7,7 @@ import torch
 from mpmath import mp
 
 from jsgmath.torch import jsg_full
-from tests.torch.inputs import variants
+from tests.torch.inputs import BACKENDS, variants
 from verification import oracles
 
 CONDITION, ALPHAS = 1e6, (0.0, 0.3, 1.0)
@@ -49,7 +49,7 @@ def test_gradients_lose_the_condition_of_the_factors_and_not_more(dual, conventi
     with mp.workdps(120):
         for alpha in ALPHAS:
             wanted = [differences(pair(), which, alpha, convention, dual) for which in range(4)]
-            for backend in ("eager", "triton"):
+            for backend in BACKENDS:
                 value = jsg_full(*tensors, alpha, dual=dual, convention=convention, backend=backend)
                 for got, want in zip(torch.autograd.grad(value, tensors), wanted, strict=True):
                     # At alpha 0 and 1 of the other convention all derivatives are 0.

@@ -11,7 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from jsgmath import native
-from jsgmath.torch import jsg_diagonal, jsg_standard_normal, sample_and_jsg
+from jsgmath.torch import jsg_diagonal, jsg_full, jsg_standard_normal, sample_and_jsg
 from tests.torch.against_numpy import divergence, unit
 from tests.torch.inputs import VARIANTS, numbers
 
@@ -124,6 +124,30 @@ def test_the_bits_do_not_depend_on_threads_nor_on_other_rows(dtype):
             part = slice(rows // 3, rows // 3 + 2)
             for whole, some in zip(alone, results(part), strict=True):
                 assert torch.equal(whole[part], some)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("rows", "n"), [(1001, 5), (5, 33)])
+def test_the_bits_of_full_covariances_depend_on_neither_threads_nor_other_rows(rows, n):
+    """Pairs side by side in the lanes of a vector, and one by one."""
+    means = [numbers(rows, n, seed=k) for k in range(2)]
+    trils = [(numbers(rows, n, n, seed=k, grad=False).tril(-1) / n + k * torch.eye(n)).detach() for k in (2, 3)]
+    alpha = torch.linspace(0, 1, rows, dtype=torch.float64)
+
+    def results(part):
+        leaves = [x[part].detach().requires_grad_() for x in (means[0], trils[0], means[1], trils[1], alpha)]
+        value = jsg_full(*leaves, dual=n == 5, backend="native")
+        return [value, *torch.autograd.grad(value.sum(), leaves)]
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = results(slice(0, rows))
+        torch.set_num_threads(2)
+        assert all(torch.equal(a, b) for a, b in zip(alone, results(slice(0, rows)), strict=True))
+        part = slice(rows // 3, rows // 3 + 2)
+        assert all(torch.equal(whole[part], some) for whole, some in zip(alone, results(part), strict=True))
     finally:
         torch.set_num_threads(before)
 

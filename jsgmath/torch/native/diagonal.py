@@ -1,7 +1,8 @@
 """The computation of `triton/diagonal.py` by the compiled core, on a CPU: value and gradients in one pass over memory.
 
 Floats are computed in doubles and doubles in pairs of doubles, so that each result is rounded once.  Rows are shared
-among threads; the bits of a row depend on neither them nor the other rows.
+among threads; the bits of a row depend on neither them nor the other rows.  Scales with three axes are the Cholesky
+factors of full covariances, which `full.py` asks for.
 """
 
 import struct
@@ -16,25 +17,25 @@ from jsgmath import native
 from jsgmath.torch.eager import diagonal as eager
 from jsgmath.torch.typed import Alpha, Asked, watched, work_type
 
-# The struct Tensors of tensors.hpp: addresses, strides, four whole numbers, alpha and factor, three truth values.
-ASKED = struct.Struct("@13P7q4q2d3i")
+# The struct Tensors of tensors.hpp: addresses, strides, four whole numbers, alpha and factor, four truth values.
+ASKED = struct.Struct("@13P7q4q2d4i")
 ELEMENTS_PER_THREAD = 50_000
 
 
 def evaluate(
-    mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None, alpha: Alpha, *,
+    mean1: Tensor, scale1: Tensor, mean2: Tensor | None, scale2: Tensor | None, alpha: Alpha, *,
     dual: bool, reverse: bool, value: bool = True, grad: bool = True, by_alpha: bool = False,
     scale: float = 1.0, upstream: Tensor | None = None,
 ) -> Asked:  # fmt: skip
     """Returns what `triton.diagonal.evaluate` returns."""
     options: Any = dict(dual=dual, reverse=reverse, value=value, grad=grad, by_alpha=by_alpha, scale=scale)
     if watched():
-        return _as_operators(mean1, logvar1, mean2, logvar2, alpha, upstream=upstream, **options)
+        return _as_operators(mean1, scale1, mean2, scale2, alpha, upstream=upstream, **options)
     core = checked_core(mean1)
-    rows, n = mean1.shape
+    rows = mean1.shape[0]
     dtype, work = mean1.dtype, work_type(mean1)
     if dtype != work:
-        wider: Any = [x if x is None else x.to(work) for x in (mean1, logvar1, mean2, logvar2)]
+        wider: Any = [x if x is None else x.to(work) for x in (mean1, scale1, mean2, scale2)]
         results: Any = list(evaluate(*wider, alpha=alpha, upstream=upstream, **options))
         results[1:4] = (x if x is None else x.to(dtype) for x in results[1:4])
         return results
@@ -42,9 +43,11 @@ def evaluate(
     # One block of memory, which the next call finds again; the allocator gives two large ones back to the system.
     gradients: list[Any] = [None, None, None]
     if grad:
-        gradients[: 2 + (mean2 is not None)] = mean1.new_empty(2 + (mean2 is not None), rows, n).unbind()
+        shapes = [x.shape for x in (mean1, scale1, scale2) if x is not None]
+        parts = mean1.new_empty(sum(shape.numel() for shape in shapes)).split([shape.numel() for shape in shapes])
+        gradients[: len(shapes)] = [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
     results = values, *gradients, d_alpha
-    call(core, (mean1, logvar1, mean2, logvar2), alpha, (dual, reverse), results, upstream=upstream, scale=scale)
+    call(core, (mean1, scale1, mean2, scale2), alpha, (dual, reverse), results, upstream=upstream, scale=scale)
     return results
 
 
@@ -54,16 +57,18 @@ def call(
     by_sample: Tensor | None = None, sample: Tensor | None = None, seed: int = 0, first_row: int = 0,
 ) -> None:  # fmt: skip
     """Computes ``results``, five tensors or None, and a sample, or the gradients with that by a sample added."""
-    mean = gaussians[0]
+    mean, full = gaussians[0], gaussians[1].ndim == 3
     rows, n = mean.shape
+    if full:
+        gaussians = [x if x.stride()[1:] == (n, 1)[3 - x.ndim :] else x.contiguous() for x in gaussians]
     number, alphas = (0.0, alpha.double()) if isinstance(alpha, Tensor) else (alpha, None)
     inputs = *gaussians, alphas, upstream
     asked = ASKED.pack(
         *[0 if x is None else x.data_ptr() for x in (*inputs, *results, by_sample, sample)],
         *[0 if x is None or x.numel() == 1 else x.stride(0) for x in (*inputs, by_sample)],
-        rows, n, seed, first_row * n, number, scale, *options, mean.dtype == torch.float64,
+        rows, n, seed, first_row * n, number, scale, *options, mean.dtype == torch.float64, full,
     )  # fmt: skip
-    busy = min(rows, rows * n // ELEMENTS_PER_THREAD)
+    busy = min(rows, rows * n * (n * n if full else 1) // ELEMENTS_PER_THREAD)
     core.tensors(asked, core.place, min(torch.get_num_threads(), busy) if busy > 1 else 1)
 
 
@@ -80,12 +85,13 @@ def checked_core(x: Tensor) -> native.Core:
 
 
 def _as_operators(
-    mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None, alpha: Alpha, *,
+    mean1: Tensor, scale1: Tensor, mean2: Tensor | None, scale2: Tensor | None, alpha: Alpha, *,
     dual: bool, reverse: bool, value: bool, grad: bool, by_alpha: bool, scale: float, upstream: Tensor | None,
 ) -> Asked:  # fmt: skip
     """`evaluate` by the operators of `autograd.py`."""
     number, alphas = (0.0, alpha) if isinstance(alpha, Tensor) else (alpha, None)
-    arguments = mean1, logvar1, mean2, logvar2, alphas, number, dual, reverse, "native.diagonal"
+    implementation = "native.full" if scale1.ndim == 3 else "native.diagonal"
+    arguments = mean1, scale1, mean2, scale2, alphas, number, dual, reverse, implementation
     values = torch.ops.jsgmath.divergence(*arguments) if value else None
     if not (grad or by_alpha):
         return values, None, None, None, None
