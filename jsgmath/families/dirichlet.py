@@ -27,6 +27,7 @@ class Dirichlet(Family):
 
     Accuracy: correctly rounded in NumPy, over the whole range of the parameters and of alpha: the float nearest to the
         truth (``tests/native/test_families.py``, ``verification/test_families.py``).
+
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 
     >>> Dirichlet([1.0, 2.0, 3.0]).geometric_mean(Dirichlet([3.0, 2.0, 1.0]), 0.25)
