@@ -19,7 +19,7 @@ import numpy as np
 
 import jsgmath
 from jsgmath.native.wheels import PLATFORMS, ROOT, distributions
-from tests.native import full_points, points
+from tests.native import calls, full_points, points
 
 DIST = ROOT / "dist"
 EXPORTS = {
@@ -101,8 +101,8 @@ def check(folder, not_run):
             raise Failure(f"auditwheel does not find that {found[name].name} is a {name}")
     say("auditwheel agrees")
 
-    cases = folder / "cases.json"
-    cases.write_text(json.dumps(list(committed_cases())))
+    cases = folder / "calls.jsonl"
+    cases.write_text("".join(json.dumps(x) + "\n" for x in committed_calls()))
     check_installed(folder / "venv", cases, found["manylinux_2_17_x86_64"])
     emulated = {
         "manylinux_2_17_aarch64": lambda wheel, at: aarch64_python(wheel, at, cases),
@@ -177,22 +177,22 @@ def check_library(name, wheel):
     return needs
 
 
-def committed_cases():
-    """The committed bits for `recompute.py`."""
+def committed_calls():
+    """The committed bits, as `recompute.py` reads them."""
     for point, value in points.committed():
         m1, s1, m2, s2 = np.array(point.numbers).T
-        sides = [("mean", m1, point.form1, s1), ("mean", m2, point.form2, s2)]
-        yield case(point, sides, "float32" if point.single else "float64", value)
+        sides = [(m1, point.form1, s1), (m2, point.form2, s2)]
+        yield call(point, sides, "float32" if point.single else "float64", value)
     for point, value in full_points.committed():
-        sides = [("mean", mean, form, scale) for mean, form, scale in (point.first, point.second)]
-        yield case(point, sides, point.first[0].dtype.name, value)
+        yield call(point, [point.first, point.second], point.first[0].dtype.name, value)
+    for given, values in calls.committed():
+        yield [*given, values]
 
 
-def case(point, sides, dtype, value):
-    gaussians = [[dtype, {mean: m.tolist(), form: scale.tolist()}] for mean, m, form, scale in sides]
+def call(point, sides, dtype, value):
+    gaussians = [["Gaussian", dtype, {"mean": m.tolist(), form: scale.tolist()}] for m, form, scale in sides]
     alone = point.divergence == "jeffreys"
-    arguments, keywords = ([], {}) if alone else ([point.alpha], {"convention": point.convention})
-    return [point.divergence, gaussians, arguments, keywords, value.hex()]
+    return [point.divergence, gaussians, {} if alone else dict(alpha=point.alpha, convention=point.convention), [value]]
 
 
 def check_installed(folder, cases, wheel):
@@ -275,9 +275,10 @@ def evaluated(emulator, platform, name, wheel, folder):
     options = [*linking, "-std=c++17", "-O3", f"-I{ROOT / 'jsgmath' / 'native'}"]
     run(*platform.command, *options, source, "-o", folder / name)
     diagonal, full = list(points.committed()), list(full_points.taken())
-    data = points.packed(point for point, _ in diagonal) + full_points.packed(point for point, _ in full)
+    data, of_families = calls.packed()
+    data = points.packed(point for point, _ in diagonal) + full_points.packed(point for point, _ in full) + data
     values = np.frombuffer(run(*emulator, folder / name, library, data=data, WINEPREFIX=str(folder), WINEDEBUG="-all"))
-    wanted = np.array([value for _, value in diagonal + full])
+    wanted = np.array([value for _, value in diagonal + full] + of_families)
     decided = ~np.isnan(values)
     wrong = np.count_nonzero(values[decided] != wanted[decided])
     if len(values) != len(wanted) or wrong or decided.sum() < len(wanted) / 3:

@@ -1,5 +1,6 @@
 """The series and the exact sums of `special.py` lose no digits."""
 
+import functools
 from fractions import Fraction
 
 import numpy as np
@@ -168,6 +169,19 @@ def test_displacements_and_their_units_stay_finite():
     assert (d1, d2, i2) == (-FURTHEST, -FURTHEST, 1)
 
 
+@functools.cache
+def tails():
+    """Points where the split uses the series, with 2 P there, and how much it counts for the smaller of g and gs."""
+    found = []
+    for j in range(1, 400):
+        k = special.SPLIT_FROM + (special.SPLIT_TO - special.SPLIT_FROM) * mp.mpf(j) / 400
+        x = k - 1
+        if x != 0:
+            q = x / (x + 2)
+            found.append((q * q, exact_tail(q * q), abs(q**3) / min(x - mp.log(k), mp.log(k) - x / k)))
+    return found
+
+
 @pytest.mark.parametrize(("terms", "bits"), [(6, 27), (13, 55)])
 def test_the_economised_tail_leaves_g_and_gs_their_digits(terms, bits):
     """The series of torch and Triton is long enough for every k that uses it; two terms fewer are not enough."""
@@ -176,16 +190,15 @@ def test_the_economised_tail_leaves_g_and_gs_their_digits(terms, bits):
         for count in lost:
             coefficients = [mp.mpf(c) for c in special.split_tail(count)]
             assert len(coefficients) == count
-            for j in range(1, 400):
-                k = special.SPLIT_FROM + (special.SPLIT_TO - special.SPLIT_FROM) * mp.mpf(j) / 400
-                x = k - 1
-                if x == 0:
-                    continue
-                q = x / (x + 2)
-                w = q * q
-                off = abs(q * w * (special.polynomial(w, coefficients) - exact_tail(w)))
-                lost[count] = max(lost[count], off / min(x - mp.log(k), mp.log(k) - x / k))
+            lost[count] = max(share * abs(special.polynomial(w, coefficients) - tail) for w, tail, share in tails())
         assert lost[terms] <= mp.mpf(2) ** -bits < lost[terms - 2]
+
+
+@functools.cache
+def exponentials():
+    """Points where the kernels use the series of the exponential, with expm1(f)/f there."""
+    points = [mp.log(2) / 2 * j / 200 or mp.mpf(10) ** -30 for j in range(-200, 201)]
+    return [(f, mp.expm1(f) / f) for f in points]
 
 
 @pytest.mark.parametrize(("terms", "bits"), [(6, 26), (11, 55)])
@@ -196,10 +209,7 @@ def test_the_economised_exponential_keeps_its_digits(terms, bits):
         for count in lost:
             coefficients = [mp.mpf(c) for c in special.expm1_ratio(count)]
             assert len(coefficients) == count
-            for j in range(-200, 201):
-                f = mp.log(2) / 2 * j / 200 or mp.mpf(10) ** -30
-                off = abs(special.polynomial(f, coefficients) * f / mp.expm1(f) - 1)
-                lost[count] = max(lost[count], off)
+            lost[count] = max(abs(special.polynomial(f, coefficients) / truth - 1) for f, truth in exponentials())
         assert lost[terms] <= mp.mpf(2) ** -bits < lost[terms - 1]
 
 

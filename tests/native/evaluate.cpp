@@ -1,8 +1,9 @@
-// Evaluates pairs of Gaussians by the library that the argument names: a struct Batch without pointers and its numbers on standard
-// input, a value on standard output, until the input ends. For processors and systems that run in an emulator.
+// Evaluates pairs of Gaussians, or of members of a family, by the library that the argument names: the shape and the numbers of a
+// pair on standard input, a value on standard output, until the input ends. For processors and systems that run in an emulator.
 #include <cstdio>
 #include <vector>
 
+#include "families.hpp"
 #include "full.hpp"
 
 #ifdef _WIN32
@@ -28,20 +29,29 @@ typedef int64_t Diagonal(const Shape *, const double *, const double *, const do
 typedef int64_t Full(const Shape *, const double *, const double *, const double *, const double *, const double *, double *,
                      int32_t place, int32_t threads, double *errors);
 
+typedef int64_t Families(const FamilyShape *, const double *, const double *, const double *, const double *, const double *,
+                         const double *, double *, int32_t place, int32_t threads);
+
 int main(int, char **arguments) {
   Diagonal *diagonal = reinterpret_cast<Diagonal *>(function(arguments[1], "jsgmath_diagonal"));
   Full *full = reinterpret_cast<Full *>(function(arguments[1], "jsgmath_full"));
-  if (!diagonal || !full) return 2;
+  Families *families = reinterpret_cast<Families *>(function(arguments[1], "jsgmath_families"));
+  if (!diagonal || !full || !families) return 2;
   binary();
-  int32_t head[7], sizes[4];  // n, form1, form2, divergence, reversed, single, full; how many numbers the arrays have
+  // n, form1, form2, divergence, reversed, single, kind; how many numbers the arrays have.  For a family, its shape follows.
+  enum { DIAGONAL, FULL, FAMILY };
+  int32_t head[7], sizes[4];
   while (std::fread(head, sizeof head, 1, stdin) == 1) {
     if (std::fread(sizes, sizeof sizes, 1, stdin) != 1) return 1;
-    std::vector<double> numbers(sizes[0] + sizes[1] + sizes[2] + sizes[3] + 1);
+    FamilyShape family;
+    if (head[6] == FAMILY && std::fread(&family, sizeof family, 1, stdin) != 1) return 1;
+    std::vector<double> numbers(sizes[0] + sizes[1] + sizes[2] + sizes[3] + (head[6] == FAMILY ? 2 : 1));
     if (std::fread(numbers.data(), sizeof(double), numbers.size(), stdin) != numbers.size()) return 1;
     double value, *at[5] = {numbers.data()};
     for (int i = 0; i < 4; i++) at[i + 1] = at[i] + sizes[i];
     Shape shape = {sizes[0], sizes[1], sizes[2], sizes[3], 0, 1, head[0], head[1], head[2], head[3], head[4], head[5]};
-    if (head[6]) full(&shape, at[0], at[1], at[2], at[3], at[4], &value, 0, 1, nullptr);
+    if (head[6] == FAMILY) families(&family, at[0], at[1], at[2], at[3], at[4], at[4] + 1, &value, 0, 1);
+    else if (head[6] == FULL) full(&shape, at[0], at[1], at[2], at[3], at[4], &value, 0, 1, nullptr);
     else diagonal(&shape, at[0], at[1], at[2], at[3], at[4], &value, 0, 1);
     std::fwrite(&value, sizeof value, 1, stdout);
   }

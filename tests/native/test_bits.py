@@ -15,7 +15,7 @@ from jsgmath import Gaussian, native, special
 from jsgmath.native import build
 from jsgmath.rounding import of_pairs
 from jsgmath.rounding.nearest import nearest
-from tests.native import points
+from tests.native import calls, points
 from verification import balls
 
 COMMITTED = list(points.committed())
@@ -72,14 +72,15 @@ def test_every_instruction_set_gives_the_committed_bits(core, monkeypatch):
 
 
 def test_aarch64_gives_the_committed_bits(for_aarch64):
-    """The core in an emulator; what it leaves open is no matter of the processor."""
-    data = points.packed(point for point, _ in COMMITTED)
-    output = subprocess.run(for_aarch64, input=data, capture_output=True, check=True).stdout
-    values = np.frombuffer(output)
-    assert len(values) == len(COMMITTED)
-    decided = [(got, value) for got, (_, value) in zip(values, COMMITTED, strict=True) if not np.isnan(got)]
-    assert len(decided) > len(COMMITTED) / 3
-    assert all(got == value for got, value in decided)
+    """The core in an emulator, for Gaussians and for families; what it leaves open is no matter of the processor."""
+    data, wanted = calls.packed()
+    wanted = [value for _, value in COMMITTED] + wanted
+    data = points.packed(point for point, _ in COMMITTED) + data
+    values = np.frombuffer(subprocess.run(for_aarch64, input=data, capture_output=True, check=True).stdout)
+    for part in (slice(len(COMMITTED)), slice(len(COMMITTED), None)):
+        decided = [(got, value) for got, value in zip(values[part], wanted[part], strict=True) if not np.isnan(got)]
+        assert len(decided) > len(values[part]) / 3
+        assert [(got, value) for got, value in decided if got != value] == []
 
 
 @pytest.mark.parametrize("single", [False, True])

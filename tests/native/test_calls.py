@@ -1,0 +1,41 @@
+"""Families, low rank, several Gaussians and derivatives have the committed bits by every way of computing."""
+
+import numpy as np
+
+from jsgmath import native
+from jsgmath.families.rounding import by_numpy
+from tests.native import calls, recompute
+
+COMMITTED = list(calls.committed())
+FAMILIES = [(call, values) for call, values in COMMITTED if call.distributions[0][0] in calls.NAMES]
+
+
+def wrong(committed=COMMITTED):
+    """Calls whose values are other ones; 0.0 and -0.0 are."""
+    found = [(call, recompute.computed(*call), values) for call, values in committed]
+    return [call for call, got, values in found if [*map(float.hex, got)] != [*map(float.hex, values)]]
+
+
+def test_the_committed_bits_come_out(path):
+    assert wrong() == []
+
+
+def test_every_instruction_set_gives_the_committed_bits(core, monkeypatch):
+    for name in native.open_core(core)[1].partition("of ")[2].split(", "):
+        monkeypatch.setattr(native, "CORE", native.open_core(core, name)[0])
+        assert native.CORE.instruction_set == name
+        assert wrong(FAMILIES) == []
+
+
+def test_the_last_path_alone_gives_the_committed_bits(monkeypatch):
+    """Decimal numbers decide every value of a family, not only those that faster arithmetic leaves to them."""
+    monkeypatch.setattr(native, "CORE", None)
+    asked = []
+
+    def open_ones(*batch):
+        asked.append(batch)
+        return np.full(batch[7], np.nan), 1
+
+    monkeypatch.setattr(by_numpy, "families", open_ones)
+    assert wrong(FAMILIES) == []
+    assert len(asked) == len(FAMILIES)

@@ -1,0 +1,28 @@
+"""What `torch.autograd.gradcheck` compares, for functions that treat each row on its own: in two calls for all rows."""
+
+import torch
+
+
+def assert_jacobians_are_differences(function, rows, constants=()):
+    """Every output by every number in ``rows``, with the step and the tolerances of `torch.autograd.gradcheck`.
+
+    No row has to do with another. So each number that is moved, and each output that is differentiated, gets a copy of
+    its row, and all copies are the rows of one batch. ``constants`` have a row for each, too, and are not moved.
+    """
+    flat = torch.cat([x.detach().reshape(len(x), -1) for x in rows], 1)
+
+    def outputs_of(copies):
+        """The outputs of each copy of a row, side by side."""
+        parts = copies.flatten(0, 1).split([x[0].numel() for x in rows], 1)
+        inputs = [part.reshape(-1, *x.shape[1:]) for part, x in zip(parts, rows, strict=True)]
+        outputs = function(*inputs, *(x.repeat_interleave(copies.shape[1], 0) for x in constants))
+        outputs = outputs if isinstance(outputs, tuple | list) else (outputs,)
+        return torch.cat([x.reshape(*copies.shape[:2], -1) for x in outputs], 2)
+
+    step = 1e-6 * torch.eye(flat.shape[1], dtype=flat.dtype)
+    with torch.no_grad():
+        differences = (outputs_of(flat[:, None] + step) - outputs_of(flat[:, None] - step)) / 2e-6
+    copies = flat[:, None].repeat(1, differences.shape[2], 1).requires_grad_()
+    each = outputs_of(copies).diagonal(dim1=1, dim2=2)
+    (derivatives,) = torch.autograd.grad(each.sum(), copies)
+    torch.testing.assert_close(derivatives.mT, differences, rtol=1e-3, atol=1e-5)
