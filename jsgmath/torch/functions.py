@@ -155,7 +155,9 @@ def jsg_full(
 
     Accuracy: the relative error is at most 16 + 4n eps for factors of condition up to a few hundred, and 16 eps between
     nearly equal Gaussians; beyond, it is at most n eps times the condition of the factors, not of the covariances.
-    ``tests/torch/test_full.py`` holds this.  Use `jsgmath.jsg` if that does not suffice.  The gradients too lose about
+    ``tests/torch/test_full.py`` holds this.  ``"native"`` computes in float64, so float32 results are within 1 ulp for
+    conditions up to 1e4.  If both factors have a condition above 1e4, values of JSG in float64 may lose more.  Use
+    `jsgmath.jsg` if that does not suffice.  The gradients too lose about
     n eps times the condition (``tests/torch/test_full_gradients.py``).  The Triton kernels lose more in float64 where
     both factors have a condition above 1e4, but for the dual's gradients by the two Gaussians: use ``backend="eager"``.
 
