@@ -241,8 +241,9 @@ def _match_dimension(mean: np.ndarray, scale: np.ndarray, form: str) -> np.ndarr
         raise ValueError(f"mean has dimension {mean.shape[-1]} but {form} has {n}; they must be equal")
     if n == 0:
         raise ValueError("a Gaussian needs at least one dimension, got 0")
-    axes = 1 if form in DIAGONAL else 2
-    common_shape("batch shapes", {"mean": mean.shape[:-1], form: scale.shape[:-axes]})
+    batch, scale_batch = mean.shape[:-1], scale.shape[: -1 if form in DIAGONAL else -2]
+    if batch != scale_batch:
+        common_shape("batch shapes", {"mean": batch, form: scale_batch})
     return mean
 
 

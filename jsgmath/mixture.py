@@ -17,28 +17,54 @@ is 1,
 
 For ``0 <= Re s <= 1`` and all densities, ``|Z| <= 1``, and ``T`` decays as ``exp(-pi |Im s|)``.  For such an integral
 the trapezoidal rule converges exponentially, and equally fast for all pairs: its nodes depend only on lam, and its
-error is below 2^-60 of JS (`tests/test_mixture.py` tests this for every x).  Near-equal Gaussians lose nothing, because
-``1 - Z`` is computed as ``-expm1(-B)``.
+error is below 2^-60 of JS (`tests/test_mixture.py` tests this for every x).
+
+All sums are in pairs of doubles.  Near-equal Gaussians lose nothing: with ``rho`` the ratio of the smaller variance to
+the larger one, ``u`` the weight of the larger one, ``delta = rho - 1`` and D^2 the squared distance of the means in units
+of the larger variance, a direction adds to B
+
+    ( log(1 + u delta) - u log(rho) + u (1-u) D^2/(1 + u delta) ) / 2
+
+where ``g(x) = x - log(1+x)`` replaces the logarithms if ``u delta`` is small, and ``1 - Z`` is ``-expm1(-B)``.
 """
 
 # pyright: reportConstantRedefinition=false
 
+import decimal
 import math
+from decimal import Context, Decimal
+from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jsgmath import formula, special
-from jsgmath.gaussian import GaussianLike
+from jsgmath import special
+from jsgmath.checks import check_dimensions, common_shape, weight_array
+from jsgmath.gaussian import Gaussian, GaussianLike
 from jsgmath.hints import Values
 from jsgmath.interop import gaussian_pair
-from jsgmath.reduction import reduced
-from jsgmath.reduction.pairs import ScalarPairs, common_dtype, finite, pair_weights
+from jsgmath.reduction.complex_pairs import PI, Complex, choose, exp, g_near, lack, product_of
+from jsgmath.reduction.directions import LARGEST_DISTANCE, Directions, full_directions
+from jsgmath.reduction.pairs import ScalarPairs, common_dtype
+from jsgmath.reduction.wide import DIGITS, LN2, Wide, constant, exp_and_expm1, kernels, where
+from jsgmath.rounding.nearest import DIGITS as PRECISIONS
+from jsgmath.rounding.nearest import Divergence, pair_scalars, rounded
+from jsgmath.rounding.nearest_full import same_covariances
+from jsgmath.rounding.of_many import Flat, flat, scalars
+from jsgmath.rounding.of_pairs import rounded_divergence
+from jsgmath.working import divergence_of
 
 STEPS = 8  # from the line to the nearer pole of T; the rule errs by about 100 exp(-2 pi STEPS), which is 1.5e-20
 HIGHEST = 16  # imaginary part; the rest of the integral is some tens times exp(-pi HIGHEST), which is 1.5e-22
-ROUNDING = 8  # allowed error of the terms and of their sum, in units of the working precision; 1 was measured
-BLOCK = 2**15  # numbers in one array; it bounds the memory
+RULE = 2.0**-60  # relative error of the rule
+ROUNDING = 2.0**-72  # error of the terms and of their sum, relative to their sizes; a tenth was measured
+NEAR = 2.0**-12  # `g_near` takes the product of this and a weight
+BLOCK = 2**14  # numbers in one array; it bounds the memory
+LOST = 2.0**-16  # the share of a difference that may be left of the numbers whose rounding errors it has
+LEAST = 2.0**-300  # smaller differences of log-variances are scaled
+LARGEST_LOG = 3e5  # as good as infinite: two Gaussians that do not overlap
+LARGEST_EXPONENT = 100.0  # exp of its negative is negligible
 
 
 def js(N1: GaussianLike, N2: GaussianLike, lam: ArrayLike = 0.5) -> tuple[Values, Values]:
@@ -62,12 +88,12 @@ def js(N1: GaussianLike, N2: GaussianLike, lam: ArrayLike = 0.5) -> tuple[Values
         TypeError: an argument is not a Gaussian of NumPy, or lam is not real.
         ValueError: lam is outside [0, 1], the dimensions differ, or the batch shapes do not broadcast.
 
-    Accuracy: the result is deterministic, without sampling.  With 80-bit numbers the estimate is right to the last
-    place, also between near-equal Gaussians; where a long double is a double it is right to 8 ulp (5.7 was measured in
-    600 pairs), and the error is larger in proportion (``tests/test_mixture.py``).  The error is little more than that
-    of the last rounding; it adds 8 units of the working precision for each term, and four times the error of the
-    reduction to scalar pairs (as in `jsg` with ``return_error``; for this divergence the factor is tested, not
-    derived).  The time is proportional to n, and to ``|log(lam (1-lam))|`` near 0 and 1.
+    Accuracy: within 0.51 ulp on every machine, over the whole range of float64, also between near-equal Gaussians
+    (``tests/test_mixture.py``); at lam 0 and 1 correctly rounded.  The error is little more than that of the last
+    rounding; it adds 2^-60 of the value, and four times the error of the reduction of full covariances to scalar pairs
+    (for this divergence the factor is tested, not derived).  That error is negligible up to a condition of about 1e12.
+    The result is deterministic, without sampling.  The time is proportional to n, and to ``|log(lam (1-lam))|`` near 0
+    and 1.
 
     References: [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
 
@@ -77,72 +103,208 @@ def js(N1: GaussianLike, N2: GaussianLike, lam: ArrayLike = 0.5) -> tuple[Values
     0.178887262389 True
     """
     N1, N2 = gaussian_pair(N1, N2)
-    _, lam, *_ = pair_weights(N1, N2, lam, "nielsen", "lam")
+    lam = weight_array("lam", lam)
+    check_dimensions(N1.dim, N2.dim)
+    batch = common_shape("batch shapes", {"N1": N1.batch_shape, "N2": N2.batch_shape, "lam": lam.shape})
+    weights = np.broadcast_to(lam, batch).ravel().astype(float)
+    estimate, error = (np.zeros(len(weights), common_dtype(N1, N2)) for _ in "12")
+    inside = (weights > 0) & (weights < 1)
     with np.errstate(all="ignore"):
-        pair, relative, slack = reduced(N1, N2)
-        value, terms = jensen_shannon(pair, lam)
-        lost, _ = jensen_shannon(slack, lam)
-        dtype = common_dtype(N1, N2)
-        estimate = value.astype(dtype)
-        error = np.abs(value - estimate) + ROUNDING * np.finfo(special.WORK).eps * terms + 4 * (relative * value + lost)
-        error = np.where(error > 0, np.nextafter(error.astype(dtype), dtype.type(np.inf)), dtype.type(0))
-    return estimate[()], error[()]
+        if not inside.all():
+            ends = rounded_divergence(Divergence.JSG, N1, N2, np.where(lam < 0.5, 1.0, 0.0), "deasy", return_error=True)
+            estimate[:], error[:] = (np.broadcast_to(x, batch).ravel() for x in ends)
+        if inside.any():
+            found = _interior(N1, N2, weights, inside, batch)
+            estimate[inside], error[inside] = (x[inside] for x in found)
+    return estimate.reshape(batch)[()], error.reshape(batch)[()]
 
 
-def jensen_shannon(pair: ScalarPairs, lam: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """JS of a `ScalarPairs`, and the sum of the absolute values of its terms."""
-    kl1, kl2 = (finite(kl) for kl in formula.to_mean(1 - lam, lam, *pair, g=special.numpy_kernel(special.g)))
-    value = np.array(formula.skew(lam, 1 - lam, kl1, kl2).sum(-1))  # the result where lam is 0 or 1
-    terms = value.copy()
-    lam, pair = np.broadcast_to(lam[..., 0], value.shape), ScalarPairs(*(np.broadcast_to(x, kl1.shape) for x in pair))
-    for weight in np.unique(lam[(lam > 0) & (lam < 1)]):
-        rows = lam == weight
-        value[rows], terms[rows] = integral(ScalarPairs(*(x[rows] for x in pair)), weight)
-    return value, terms
+def _interior(
+    N1: Gaussian, N2: Gaussian, lam: np.ndarray, inside: np.ndarray, batch: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The rounded divergences of the rows of a batch for ``0 < lam < 1``, and bounds on their errors."""
+    dtype, lost, relative = common_dtype(N1, N2), np.zeros(len(lam)), np.zeros(len(lam))
+    if N1.is_diagonal and N2.is_diagonal:
+        rows = _diagonal_directions(flat([N1, N2], [lam.reshape(batch), lam.reshape(batch)], batch))
+    else:
+        rows, relative, slack = full_directions(N1, N2)
+        lost = _bound(slack, lam)
+    value, terms = Wide(*np.zeros((2, len(lam)))), np.zeros(len(lam))
+    for weight in np.unique(lam[inside]):
+        here = np.flatnonzero(lam == weight)
+        part, terms[here] = integral(rows.rows(here), float(weight))
+        value.high[here], value.low[here] = part.high, part.low
+    equal = _equal_rows(N1, N2, value, lost, batch)
+    value.high[equal] = value.low[equal] = terms[equal] = lost[equal] = 0.0
+    estimate = value.high.astype(dtype)
+    rounding = np.abs((value.high - estimate) + value.low)
+    unit = np.zeros(len(lam))
+    for row in np.flatnonzero(rows.exponent).tolist():
+        exact = Fraction(value.high[row]) + Fraction(value.low[row])
+        estimate[row] = rounded(exact * Fraction(2) ** int(rows.exponent[row]), dtype == np.float32)
+        unit[row] = np.spacing(estimate[row]) * bool(exact)
+        rounding[row] = value.high[row] = terms[row] = 0.0
+    error = rounding + unit + RULE * value.high + ROUNDING * terms + 4 * (relative * value.high + lost)
+    return estimate, np.where(error > 0, np.nextafter(error.astype(dtype), dtype.type(np.inf)), dtype.type(0))
 
 
-def integral(pair: ScalarPairs, lam: np.longdouble) -> tuple[np.ndarray, np.ndarray]:
-    """JS of the rows of a `ScalarPairs` for ``0 < lam < 1``, and the sum of the absolute values of its terms."""
-    w1, w2, weights, sizes = rule(lam)
-    pair = ScalarPairs(*(x[:, None] for x in pair))
-    value, terms = np.zeros((2, len(pair.e1)), special.WORK)
-    blocks = 1 + pair.e1.size * len(weights) // BLOCK
-    for nodes in np.array_split(np.arange(len(weights)), min(blocks, len(weights))):
-        g1, g2 = w1[nodes, None], w2[nodes, None]
-        kl1, kl2 = formula.from_mean(g1, g2, *pair, complex_gs)
-        distance = formula.skew(g1, g2, kl1, kl2).sum(-1)
-        lack = np.where(np.isfinite(distance), -np.expm1(-distance), 1)  # where it overflows, Z is 0
-        value += np.real(weights[nodes] * lack).sum(-1)
-        terms += (sizes[nodes] * abs(lack)).sum(-1)
-    return np.clip(value, 0, -lam * np.log1p(-lam) - (1 - lam) * np.log(lam)), terms
+def _bound(pair: ScalarPairs, lam: np.ndarray) -> np.ndarray:
+    """A bound on JS of a `ScalarPairs`: KL is convex, so ``KL(p || m) <= lam KL(p || q)``."""
+    w2 = lam[:, None].astype(special.WORK)
+    one, zero = np.ones_like(w2), np.zeros_like(w2)
+    first, second = (divergence_of(pair, *w, *g, False) for w, g in (((w2 * w2, zero), (zero, one)), ((zero, (1 - w2) ** 2), (one, zero))))
+    return (first + second).astype(float)
 
 
-def rule(lam: np.longdouble) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """``1 - s`` and ``s`` at the nodes, the factors of ``1 - Z(s)``, and the sizes to which their rounding is relative.
+def _equal_rows(N1: Gaussian, N2: Gaussian, value: Wide, lost: np.ndarray, batch: tuple[int, ...]) -> np.ndarray:
+    """Where two Gaussians that were given in different forms are equal; rows with a value above its error are not."""
+    found = np.zeros(len(lost), bool)
+    if N1.form == N2.form or (N1.is_diagonal and N2.is_diagonal):
+        return found
+    sides = [
+        (np.broadcast_to(N.mean, (*batch, N.dim)), np.broadcast_to(N.scale, (*batch, *N.scale.shape[-(1 if N.is_diagonal else 2):])))
+        for N in (N1, N2)
+    ]
+    for row in np.flatnonzero(value.high <= 2.0**-150).tolist():
+        i = np.unravel_index(row, batch)
+        (m1, s1), (m2, s2) = ((m[i], s[i]) for m, s in sides)
+        found[row] = np.array_equal(m1, m2) and same_covariances((m1, N1.form, s1), (m2, N2.form, s2))
+    return found
 
-    The nodes lie on one half of the line, because the integrand on the other half is the conjugate.
+
+def _diagonal_directions(whole: Flat) -> Directions:
+    """The directions of diagonal Gaussians; the rows that leave the range of doubles by decimal numbers."""
+    place = np.ones((1, *whole.means.shape[1:]), int)
+    s, sound = scalars(whole.forms, whole.means, whole.scales, place, np.ones(whole.w.shape, bool))
+    size = np.abs(s.e.high[0])
+    sound &= (s.size_e[0] * LOST <= size).all(-1) & ((size == 0) | (size >= LEAST)).all(-1)
+    larger1 = s.r.high[0] > 1
+    ratio, excess = (where(larger1, x[0], y[0]) for x, y in ((s.inverse_r, s.r), (s.y, s.e)))
+    square = s.delta[0] * s.delta[0] / where(larger1, s.variance[0], s.variance[1])
+    square = where(square.high < LARGEST_DISTANCE**2, square, LARGEST_DISTANCE**2)
+    found = Directions(larger1, ratio, excess, kernels(excess, ratio, None), square, np.zeros(len(sound), int))
+    for row in np.flatnonzero(~sound).tolist():
+        exact = _in_decimals(whole, row)
+        found.larger1[row], found.exponent[row] = exact.larger1[0], exact.exponent[0]
+        for to, x in zip(found[1:5], exact[1:5], strict=True):
+            to.high[row], to.low[row] = x.high[0], x.low[0]
+    return found
+
+
+def _in_decimals(whole: Flat, row: int) -> Directions:
+    """The same for one row."""
+    form1, form2 = whole.forms
+    numbers = [x[side, row].tolist() for side in (0, 1) for x in (whole.means, whole.scales)]
+    columns: list[list[Decimal]] = []
+    with decimal.localcontext(Context(prec=PRECISIONS[0], Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)):
+        for _, r1, r2, e1, e2, d1, d2 in pair_scalars((form1, form2), list(zip(*numbers, strict=True))):
+            ratio, excess, square = (r2, e2, d1.square) if e1 > 0 else (r1, e1, d2.square)
+            logs = max(_log1p(ratio, excess), Decimal(-LARGEST_LOG))
+            columns.append([ratio, excess, logs, min(square.sqrt(), Decimal(2 * LARGEST_DISTANCE)), Decimal(e1 > 0)])
+        *parts, larger1 = ([_wide(x) for x in column] for column in zip(*columns, strict=True))
+    wides = (Wide(*(np.array(x)[None] for x in zip(*column, strict=True))) for column in parts)
+    return Directions.of(np.array([x > 0 for x, _ in larger1])[None], *wides)
+
+
+def _log1p(ratio: Decimal, excess: Decimal) -> Decimal:
+    """``log(ratio)``, where ``ratio = 1 + excess``, in as many more digits as cancel."""
+    if excess < Decimal("-0.5"):
+        return ratio.ln()
+    with decimal.localcontext() as context:
+        context.prec += max(0, -excess.adjusted()) if excess else 0
+        result = (1 + excess).ln()
+    return +result
+
+
+def _wide(x: Decimal) -> tuple[float, float]:
+    pair = constant(x)
+    return float(pair.high), float(pair.low)
+
+
+def integral(rows: Directions, lam: float) -> tuple[Wide, np.ndarray]:
+    """JS of the rows for ``0 < lam < 1``, and the sum of the absolute values of its terms."""
+    t, weights, sizes = rule(lam)
+    own = rows.larger1 == (lam <= 0.5)  # whether the larger variance belongs to the Gaussian of weight t
+    total, terms = Wide(*np.zeros((2, len(own)))), np.zeros(len(own))
+    near = np.abs(rows.excess.high).max(-1, initial=0) < NEAR
+    for lacking, chosen in ((_lack_of_near, near), (_lack_of_far, ~near)):
+        part = rows.rows(chosen)
+        blocks = 1 + part.larger1.size * len(sizes) // BLOCK
+        for nodes in np.array_split(np.arange(len(sizes)), min(blocks, len(sizes))) if chosen.any() else ():
+            missing = lacking(part, own[chosen], t[nodes])
+            found = total[chosen] + (weights[nodes] * missing).re.sum(-1)
+            total.high[chosen], total.low[chosen] = found.high, found.low
+            terms[chosen] += (sizes[nodes] * abs(missing.high)).sum(-1)
+    with decimal.localcontext(DIGITS):
+        x = Decimal(lam)
+        bound = constant(-x * (1 - x).ln() - (1 - x) * x.ln())
+    return where(total.high <= 0, 0.0, where((total - bound).high < 0, total, bound)), terms
+
+
+def _lack_of_near(rows: Directions, own: np.ndarray, t: Complex) -> Complex:
+    """``1 - Z`` for rows and nodes; all variances of a row are nearly equal."""
+    other = Complex(1.0 - t.re, -t.im)
+    x = choose(own[:, None], t[:, None], other[:, None]) * rows.excess[:, None]
+    squares = t * other * (x + 1.0).inverse_times(rows.square[:, None]).sum(-1)
+    of_ratios = _shared(kernels(rows.excess, rows.ratio, False), own, t, other) - g_near(x).sum(-1)
+    return lack((of_ratios + squares) * 0.5)
+
+
+def _shared(x: Wide, own: np.ndarray, t: Complex, other: Complex) -> Complex:
+    """The sum of ``u x`` over the directions, for rows and nodes."""
+    return t * where(own, x, 0.0).sum(-1)[:, None] + other * where(own, 0.0, x).sum(-1)[:, None]
+
+
+def _lack_of_far(rows: Directions, own: np.ndarray, t: Complex) -> Complex:
+    """``1 - Z`` for rows and nodes, by the root of the product of all ``1 + u delta``, without a logarithm."""
+    other = Complex(1.0 - t.re, -t.im)
+    # 1 + u delta, where u is nearly 1 and the ratio is small, is the ratio and a number of positive real part.
+    slope, start = where(own, rows.excess, -rows.excess), where(own, 1.0, rows.ratio)
+    k = t[:, None] * slope[:, None] + start[:, None]
+    squares = t * other * k.inverse_times(rows.square[:, None]).sum(-1)
+    angle = np.angle(k.high).sum(-1)
+    product, exponent = product_of(k)
+    power = _shared(rows.log_ratio, own, t, other) - squares
+    power = Complex(power.re - exponent.astype(float) * constant(LN2), power.im) * 0.5
+    turns = np.rint((angle - np.angle(product.high)) / (2 * np.pi)) % 2  # the root has the other sign if odd
+    root = product.root() * np.where(turns == 0, 1.0, -1.0)
+    in_range = power.re.high > -LARGEST_EXPONENT
+    Z = exp(Complex(where(in_range, power.re, -LARGEST_EXPONENT), where(in_range, power.im, 0.0))) * root.inverse()
+    return Complex(1.0 - Z.re, -Z.im)
+
+
+@lru_cache(8)
+def rule(lam: float) -> tuple[Complex, Complex, np.ndarray]:
+    """The nodes t, the factors of ``1 - Z``, and the sizes to which their rounding is relative.
+
+    The nodes lie on one half of the line, because the integrand on the other half is the conjugate; t is s if
+    lam > 1/2, otherwise ``1 - s``, by exchanging N1 and N2.
     """
-    small = min(lam, 1 - lam)
-    log_c = np.log(small) - np.log1p(-small)
-    distance = 1 / max(2, -log_c)  # of the line from the nearer pole, so that |c^s| is at most e times larger
-    step = distance / STEPS
+    with decimal.localcontext(DIGITS):
+        small = Decimal(min(lam, 1 - lam))
+        odds = small / (1 - small)
+        log_c = odds.ln()
+        of_far, of_near = constant(small * odds), constant(1 - small)
+        angle = PI * Decimal(distance := float(np.float32(1 / max(2, -log_c))))
+        minus_log_c, sine, cosine, pi = constant(-log_c), constant(_sine(angle)), constant(_sine(PI / 2 - angle)), constant(PI)
+    step = distance / STEPS  # few bits, so that the nodes are exact
     height = step * np.arange(math.ceil(HIGHEST / step))
-    t = distance + 1j * height  # s if lam > 1/2, otherwise 1 - s, by exchanging N1 and N2
-    pi = 4 * np.arctan(special.WORK(1))
-    weights = step / np.sin(pi * t) * np.exp(-t * log_c) * (small / (1 - small) * small / (1 - t) + (1 - small) / t)
-    weights[0] /= 2
-    sizes = abs(weights) * (1 + height * (pi - log_c))  # rounding of the exponents of the sine and of c^s
-    return *((1 - t, t) if lam > 0.5 else (t, 1 - t)), weights, sizes
+    t = Complex(Wide.of(np.full_like(height, distance)), Wide.of(height))
+    growth, less = exp_and_expm1(pi * height)
+    inverse = 1.0 / growth
+    sine_of_t = Complex((growth + inverse) * sine, less * (inverse + 1.0) * cosine) * 0.5
+    power = exp(Complex(minus_log_c * t.re, minus_log_c * t.im))
+    factor = Complex(1.0 - t.re, -t.im).inverse() * of_far + t.inverse() * of_near
+    weights = power * factor * sine_of_t.inverse() * step
+    weights.re.high[0], weights.re.low[0] = weights.re.high[0] / 2, weights.re.low[0] / 2
+    sizes = abs(weights.high) * (1 + height * (np.pi + float(minus_log_c.high)))  # rounding of the exponents
+    return t, weights, sizes
 
 
-def complex_gs(x: np.ndarray, k: np.ndarray, other_k: np.ndarray, log_r: np.ndarray) -> np.ndarray:
-    """`special.gs` for complex x; for ``|x| < 1/2`` its series converges faster than it does for real x."""
-    value = np.maximum(log_r, 0) - x / k
-    near = abs(x) < 0.5
-    value[~near] += np.log(np.where(log_r > 0, other_k, k)[~near])  # of the smaller of the two
-    x, k = x[near], k[near]
-    q = x / (x + 2)
-    w = q * q
-    terms = special.series_terms(np.finfo(special.WORK).nmant + 1)
-    value[near] = q * (x / k + 2 * w * special.tail(w, special.WORK(1), terms))
-    return value
+def _sine(x: Decimal) -> Decimal:
+    """For ``0 <= x < 2``."""
+    term = total = x
+    for k in range(2, 80, 2):
+        term = -term * x * x / (k * (k + 1))
+        total += term
+    return total

@@ -44,7 +44,7 @@ MODULES = {
 # In these modules only operations and signs are changed: most numbers and names there choose an axis of a matrix.
 DENSE = ("twofold", "scaling", "full")
 # These functions propose a W.  Its effect on the two Gaussians is measured, so a worse W costs steps, not digits.
-PROPOSALS = ("full._Transformed.correction", "full._diagonalised", "full._diagonaliser")
+PROPOSALS = ("full.Transformed.correction", "full.diagonalised", "full._diagonaliser")
 # These kill all mutants of the scalar formula and of diagonal Gaussians, the fastest of them in milliseconds.
 FIRST = (
     "test_the_gradient_is_the_derivative_of_the_definition",
@@ -124,50 +124,50 @@ REASONS = {
         "divergences.geometric_mean: return image_of(N2, _geometric_mean(*pair_of(N1, N2), weight))",
     ],
     "only the amount of memory depends on it": [
-        "full.full_pairs: count, step = (int(np.prod(batch)), max(1, AT_ONCE // (n * 2)))",
-        "full.full_pairs: count, step = (int(np.prod(batch)), max(1, AT_ONCE * n ** 2))",
+        "full.in_parts: count, step = (int(np.prod(batch)), max(1, AT_ONCE // (n * 2)))",
+        "full.in_parts: count, step = (int(np.prod(batch)), max(1, AT_ONCE * n ** 2))",
     ],
     "it changes a term of the error bound; the other terms are larger, and all are below a rounding": [
         (
             "working.evaluated: return (value, (rounding + relative) * value - "
             "divergence_of(slack, w1, w2, g1, g2, dual))"
         ),
-        "full._Transformed.__init__: share = sum(((np.abs(x.high) - x.error) / sizes for x, sizes in sides))",
+        "full.Transformed.__init__: share = sum(((np.abs(x.high) - x.error) / sizes for x, sizes in sides))",
         (
-            "full.diagonalised_pair: share = np.maximum(error1 / c1, error2 / c2) - "
+            "full.pair_arrays: share = np.maximum(error1 / c1, error2 / c2) - "
             "np.where(near[:, None], 0, e_error / n"
             "p.maximum(c1, c2))"
         ),
         (
-            "full.diagonalised_pair: relative = 4 * transformed.weighted + np.where(near, 64, 8 / n) * (share + "
+            "full.pair_arrays: relative = 4 * transformed.weighted + np.where(near, 64, 8 / n) * (share + "
             "_ratio(noise, transformed.length))"
         ),
         (
-            "full.diagonalised_pair: relative = special.WORK(1) * (relative - 256 * n * (transformed.weighted + "
+            "full.pair_arrays: relative = special.WORK(1) * (relative - 256 * n * (transformed.weighted + "
             "transformed.rest) ** 2)"
         ),
         (
-            "full.diagonalised_pair: relative = special.WORK(1) * (relative + 256 / n * (transformed.weighted + "
+            "full.pair_arrays: relative = special.WORK(1) * (relative + 256 / n * (transformed.weighted + "
             "transformed.rest) ** 2)"
         ),
         (
-            "full.diagonalised_pair: relative = special.WORK(1) * (relative + 256 * n * (transformed.weighted - "
+            "full.pair_arrays: relative = special.WORK(1) * (relative + 256 * n * (transformed.weighted - "
             "transformed.rest) ** 2)"
         ),
         "full._slack: moved = ScalarPairs(pair.log_r1, pair.r1, pair.r2, none, none, d2 * np.sqrt(pair.r1), d2)",
         "twofold.Twofold.inverse: error = 2 * np.abs(X.high) @ (np.abs(residual.high) - residual.error)",
     ],
     "one of each two entries (i, j) and (j, i) keeps its weight": [
-        "full._Transformed.__init__: self.weight = np.sqrt(np.maximum(ratios, 1 * ratios)) * self.off",
+        "full.Transformed.__init__: self.weight = np.sqrt(np.maximum(ratios, 1 * ratios)) * self.off",
     ],
     "c2 is 1 there, up to a rounding": [
-        "full._Transformed.__init__: r = self.c1 * self.c2",
+        "full.Transformed.__init__: r = self.c1 * self.c2",
         (
-            "full.diagonalised_pair: share = np.maximum(error1 / c1, error2 * c2) + "
+            "full.pair_arrays: share = np.maximum(error1 / c1, error2 * c2) + "
             "np.where(near[:, None], 0, e_error / n"
             "p.maximum(c1, c2))"
         ),
-        "full.diagonalised_pair: basis = transformed.columns * np.sqrt(c2).astype(float)[:, None, :]",
+        "full.pair_arrays: basis = transformed.columns * np.sqrt(c2).astype(float)[:, None, :]",
     ],
     "e1 is so small that only its square matters": [
         "full._slack: scaled = ScalarPairs(np.log1p(e1), 1 - e1, 1 / (1 + e1), e1, -e1 / (1 + e1), still, still)",

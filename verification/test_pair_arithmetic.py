@@ -125,7 +125,7 @@ def test_the_core_rounds_by_a_bound_above_what_is_proved():
 
 
 def logarithm_error(m):
-    """Absolute error of `Product::logarithm` in diagonal.cpp, for a product without a power of two."""
+    """Absolute error of `Product::logarithm` in late.hpp, for a product without a power of two."""
     f = Paired(m - 1, low=2 * U)
     q = f / (f + 2.0)
     w = q * q
@@ -145,9 +145,16 @@ def test_the_core_rounds_by_a_bound_above_what_is_proved_where_logarithms_are_la
     for x in (-0.9999, -0.5, -0.1, 1e-3, 0.4, 1.0, 2.14, 5.0, 1e6):
         log = math.log1p(x)
         assert abs(x) + abs(log) <= 4 * (x - log) + 2
-    product = 300 * U**2  # of a pair and one whose low part is at most LOW
-    largest = (X_ERROR + K_ERROR + 10 * OPERATION).max(LOGARITHM + product + 10 * OPERATION)
+        assert abs(x) + 2 + abs(log) <= 4 * (x - log) + 4  # the sum takes r and 1 apart
+    late_low = 4 * LOW  # of (s/m) (v1/m), a product of two quotients of pairs
+    # A product's low part after eight factors, each m or a variance; the errors of that many products without L L'.
+    grown = 8 * (2 * LOW + U) + U
+    product = 8 * (grown * 2 * LOW + 4 * U * (grown + 2 * LOW))
+    assert product < arb(2) ** -87
+    # m has the error of a variance, and so has each of the other numbers of a term.
+    term, k = 4 * EXPONENTIAL + 10 * OPERATION, K_ERROR + EXPONENTIAL + 2 * product + 10 * OPERATION
+    largest = (term + k).max(LOGARITHM + k)
     assert 0.9 * core_constant("BOUND_LATE") > 6 * largest
     for n in (1, 10**3, 10**6, 10**9):
-        lost = 6 * U**2 * n * (1 + 2 * (LOW / U + 10 + n))
+        lost = 6 * U**2 * n * (1 + 2 * (late_low / U + 10 + n))
         assert 6 * largest + lost < core_constant("BOUND_LATE") + core_constant("BOUND_SUM") * n**2

@@ -1,7 +1,5 @@
 """Gamma and exponential distributions."""
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any, Self
 
 from jsgmath.families.base import Family
@@ -41,20 +39,29 @@ class Rated(Family):
         one = m.scaled(0 * high + 1, -half), 0 * high
         return (one, product) if "rate" in self.parameters else (product, one)
 
-    def rates(self, other: Self, own: Weight, weight: Weight) -> tuple[Array, Array, Array, Array]:
-        """The rates of self, of other and of G, times a common factor, and what other's exceeds self's by."""
+    def rates(self, other: Self, own: Weight, weight: Weight) -> tuple[Any, Any, Any, Any]:
+        """The rates of self, of other and of G, times a common factor, and what other's exceeds self's by: numbers."""
         return self.once("rates", lambda: self.new_rates(other, own, weight))
 
-    def new_rates(self, other: Self, own: Weight, weight: Weight) -> tuple[Array, Array, Array, Array]:
-        (high2, low2), (high1, low1) = self.rate_ratio(other)
-        mean = self.arithmetic.average(own, high1, weight, high2)
-        return high1, high2, mean, (high2 - high1) + (low2 - low1)
+    def new_rates(self, other: Self, own: Weight, weight: Weight) -> tuple[Any, Any, Any, Any]:
+        m = self.arithmetic
+        (high2, low2), (high1, low1) = ([m.number(x) for x in rate] for rate in self.rate_ratio(other))
+        return high1, high2, m.number(own) * high1 + m.number(weight) * high2, (high2 - high1) + (low2 - low1)
 
-    def by_rate(self, derivative: Callable[[Array], Array]) -> dict[str, Array]:
-        """A derivative by the logarithm of the rate, divided by the argument, as that by the parameter."""
+    def by_rate(self, derivative: Any) -> dict[str, Array]:
+        """The derivative by the logarithm of the rate, a number, as that by the parameter."""
         (name,) = self.parameters.keys() & {"rate", "scale"}
-        value = derivative(self.work(self.parameters[name]))
-        return {name: value if name == "rate" else -value}
+        m = self.arithmetic
+        value = derivative / m.number(self.work(self.parameters[name]))
+        return {name: m.plain(value if name == "rate" else -value)}
+
+    def slope_of_rates(
+        self, b1: Any, b2: Any, b: Any, d: Any, w1: Any, w2: Any, own: Any, weight: Any, dual: bool
+    ) -> Any:
+        """A part of the derivative by the logarithm of the rate, for rates b, and ``d`` that vanishes if all is equal."""
+        if dual:
+            return (w1 * weight * weight * b2 + w2 * own * own * b1) / b * d
+        return (w1 * weight * weight * (b2 / b1) + w2 * own * own * (b1 / b2)) * d
 
     def mean_rate(self, other: Self, own: Array, weight: Array) -> dict[str, Array]:
         """The rate or scale of G, in the form of self."""
@@ -109,32 +116,26 @@ class Exponential(Rated):
         return [-share / x, share / y]
 
     def to_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
-        b1, _, b, difference = self.rates(other, own, weight)
-        return self.arithmetic.times_g([times], self.arithmetic.quotient([weight, difference], [b1]), [b], [b1])
+        m, (b1, _, b, difference) = self.arithmetic, self.rates(other, own, weight)
+        return m.plain(m.number(times) * m.g_of_number(m.number(weight) * difference / b1, b / b1))
 
     def from_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
         """By ``gs(x) = g(-x/(1+x))``."""
-        b1, _, b, difference = self.rates(other, own, weight)
-        return self.arithmetic.times_g([times], -self.arithmetic.quotient([weight, difference], [b]), [b1], [b])
+        m, (b1, _, b, difference) = self.arithmetic, self.rates(other, own, weight)
+        return m.plain(m.number(times) * m.g_of_number(-(m.number(weight) * difference / b), b1 / b))
 
     def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
         """As `formula.to_mean_grad` and `formula.from_mean_grad`, without the means."""
         m, (b1, b2, b, d) = self.arithmetic, self.rates(other, own, weight)
-        if dual:
-            w = w1 * weight * (weight * b2 / b) + w2 * own * (own * b1 / b)
-            return self.by_rate(lambda rate: -m.quotient([w, d], [b, rate]))
-        return self.by_rate(
-            lambda rate: m.combined(
-                (-w1, lambda: m.quotient([weight, weight, b2, d], [b, b1, rate])),
-                (-w2 * own, lambda: m.quotient([own, b1, d], [b, b2, rate])),
-            )
-        )
+        w1, w2, own, weight = map(m.number, (w1, w2, own, weight))
+        return self.by_rate(-self.slope_of_rates(b1, b2, b, d / b, w1, w2, own, weight, dual))
 
     def slope_of_weight(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> Array:
         m, (b1, b2, b, d) = self.arithmetic, self.rates(other, own, weight)
+        w1, w2, own, weight = map(m.number, (w1, w2, own, weight))
         if dual:
-            return (w1 * weight - w2 * own) * m.quotient([d, d], [b, b])
-        return m.quotient([w1, weight, d, d], [b, b1]) - m.quotient([w2, own, d, d], [b, b2])
+            return m.plain((w1 * weight - w2 * own) * (d / b) * (d / b))
+        return m.plain((w1 * weight / b1 - w2 * own / b2) * (d / b) * d)
 
     def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         return self.like(other, **self.mean_rate(other, own, weight))
@@ -181,75 +182,61 @@ class Gamma(Rated):
         return cls(0 * x + 1, **{name: x}).repeated(other.copies).independent(other.event_dim)
 
     def to_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
-        m, (a1, a2, a, b1, _, b, (ratio, x, y)) = self.arithmetic, self.parts(other, own, weight)
-        z = m.quotient([ratio, weight, x, y], [a, b1])
-        return bregman(m, times, a1, a, weight * (a2 - a1)) + m.times_g([times, a], z, [a1, b], [a, b1])
+        m, (a1, _, a, d, b1, _, b, cross) = self.arithmetic, self.parts(other, own, weight)
+        of_rates = a * m.g_of_number(m.number(weight) * cross / (a * b1), (a1 * b) / (a * b1))
+        return m.plain(m.number(times) * (bregman(m, a1, a, m.number(weight) * d) + of_rates))
 
     def from_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
-        m, (a1, a2, a, b1, _, b, (ratio, x, y)) = self.arithmetic, self.parts(other, own, weight)
-        z = -m.quotient([ratio, weight, x, y], [a1, b])
-        return bregman(m, times, a, a1, weight * (a1 - a2)) + m.times_g([times, a1], z, [a, b1], [a1, b])
+        m, (a1, _, a, d, b1, _, b, cross) = self.arithmetic, self.parts(other, own, weight)
+        of_rates = a1 * m.g_of_number(-(m.number(weight) * cross / (a1 * b)), (a * b1) / (a1 * b))
+        return m.plain(m.number(times) * (bregman(m, a, a1, -(m.number(weight) * d)) + of_rates))
 
     def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
-        m, (a1, _, a, b1, b2, b, (ratio, x, y)) = self.arithmetic, self.parts(other, own, weight)
-        from1 = partial(self.log_difference, other, own, weight)
-        from2 = partial(other.log_difference, self, weight, own)
+        m, (a1, _, a, _, b1, b2, b, cross) = self.arithmetic, self.parts(other, own, weight)
+        from1 = self.log_difference(other, own, weight)
+        w1, w2, own, weight, from2 = *map(m.number, (w1, w2, own, weight)), other.log_difference(self, weight, own)
+        by_rate = self.by_rate(-self.slope_of_rates(b1, b2, b, cross / b, w1, w2, own, weight, dual))
         if dual:
-            w = w1 * weight * (weight * b2 / b) + w2 * own * (own * b1 / b)
-            along = own * (w1 * weight - w2 * own)
-            by_shape = self.spread(other, a, b, along) + m.combined((-w1, from1))
-            return {"shape": by_shape, **self.by_rate(lambda rate: -m.quotient([ratio, w, x, y], [b, rate]))}
-        by_mean = m.combined((own * w1, from1), (own * w2, from2))
-        by_shape = by_mean - self.spread(other, a1, b1, w1 * weight)
-        return {
-            "shape": by_shape,
-            **self.by_rate(
-                lambda rate: m.combined(
-                    (-w1, lambda: m.quotient([ratio, weight, weight, b2, x, y], [b, b1, rate])),
-                    (-w2 * own, lambda: m.quotient([ratio, own, b1, x, y], [b, b2, rate])),
-                )
-            ),
-        }
+            by_shape = own * (w1 * weight - w2 * own) * self.spread(other, a, b) - w1 * from1
+        else:
+            by_shape = own * (w1 * from1 + w2 * from2) - w1 * weight * self.spread(other, a1, b1)
+        return {"shape": m.plain(by_shape), **by_rate}
 
     def slope_of_weight(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> Array:
-        m, (a1, a2, a, b1, b2, b, (ratio, x, y)) = self.arithmetic, self.parts(other, own, weight)
-        d, (_, _, _, difference) = a2 - a1, self.rates(other, own, weight)
+        m, (_, _, a, d, b1, b2, b, cross) = self.arithmetic, self.parts(other, own, weight)
+        by_rate, from1 = self.rates(other, own, weight)[3], self.log_difference(other, own, weight)
+        w1, w2, own, weight, from2 = *map(m.number, (w1, w2, own, weight)), other.log_difference(self, weight, own)
         if dual:
-            along = d * self.spread(other, a, b, 1.0) - m.quotient([d, difference], [b])
-            return (w1 * weight - w2 * own) * (along + m.quotient([a, difference, difference], [b, b]))
-        from1, from2 = self.log_difference(other, own, weight), other.log_difference(self, weight, own)
-        means = m.quotient([ratio, w1, weight, x, y, difference], [b, b1])
-        means = means - m.quotient([ratio, w2, own, x, y, difference], [b, b2])
-        return (w1 * from1 + w2 * from2) * d + means
+            along = d * self.spread(other, a, b) - d * by_rate / b + a * (by_rate / b) * (by_rate / b)
+            return m.plain((w1 * weight - w2 * own) * along)
+        means = (w1 * weight / b1 - w2 * own / b2) * (cross / b) * by_rate
+        return m.plain((w1 * from1 + w2 * from2) * d + means)
 
     def parts(self, other: Self, own: Weight, weight: Weight) -> tuple[Any, ...]:
-        """The shapes and the rates of self, other and G, and ``a1 b2 - a2 b1`` as three factors."""
+        """Numbers: the shapes of self, other and G, other's minus self's, their rates, and ``a1 b2 - a2 b1``."""
         return self.once("parts", lambda: self.new_parts(other, own, weight))
 
     def new_parts(self, other: Self, own: Weight, weight: Weight) -> tuple[Any, ...]:
         m = self.arithmetic
-        a1, a2 = self.work(self.parameters["shape"]), self.work(other.parameters["shape"])
-        rate2, rate1 = self.rate_ratio(other)
+        a1, a2 = (m.number(self.work(N.parameters["shape"])) for N in (self, other))
+        rate2, rate1 = ([m.number(x) for x in rate] for rate in self.rate_ratio(other))
         cross = m.difference_of_products(a1, rate2, a2, rate1)
-        return a1, a2, m.average(own, a1, weight, a2), *self.rates(other, own, weight)[:3], cross
+        mean = m.number(own) * a1 + m.number(weight) * a2
+        return a1, a2, mean, a2 - a1, *self.rates(other, own, weight)[:3], cross
 
-    def spread(self, other: Self, a: Array, b: Array, times: Weight) -> Array:
-        """``times`` the derivative of the expectation of log x under a shape and a rate, from self towards other."""
-        m = self.arithmetic
-        if isinstance(times, float) and times == 0.0:
-            return 0 * a
-        d = self.work(other.parameters["shape"]) - self.work(self.parameters["shape"])
-        (high2, low2), (high1, low1) = self.rate_ratio(other)
-        difference = (high2 - high1) + (low2 - low1)
-        of_shape, of_rate = trigamma_times(m, a, times * d), m.quotient([times, difference], [b])
-        return m.less(of_shape, of_rate, m.log(abs(d)) - 2 * m.log(a), m.log(abs(difference)) - m.log(b))
+    def spread(self, other: Self, a: Any, b: Any) -> Any:
+        """The derivative of the expectation of log x under a shape and a rate, from self towards other."""
+        d = other.arithmetic.number(other.work(other.parameters["shape"])) - self.work(self.parameters["shape"])
+        (high2, low2), (high1, low1) = ([self.arithmetic.number(x) for x in rate] for rate in self.rate_ratio(other))
+        return trigamma_times(self.arithmetic, a, d) - ((high2 - high1) + (low2 - low1)) / b
 
-    def log_difference(self, other: Self, own: Weight, weight: Weight) -> Array:
+    def log_difference(self, other: Self, own: Weight, weight: Weight) -> Any:
         """What the expectation of log x under G exceeds that under self by."""
-        m, (a1, a2, a, b1, _, b, _) = self.arithmetic, self.parts(other, own, weight)
-        excess = m.quotient([weight, self.rates(other, own, weight)[3]], [b1])
-        return digamma_less(m, a1, a, weight * (a2 - a1)) - m.log_ratio(excess, b, b1)
+        m, (a1, _, a, d, b1, _, b, _) = self.arithmetic, self.parts(other, own, weight)
+        excess = m.number(weight) * self.rates(other, own, weight)[3] / b1
+        return digamma_less(m, a1, a, m.number(weight) * d) - m.log_of_number(excess, b / b1)
 
     def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
-        shape = self.parts(other, own, weight)[2]
+        m = self.arithmetic
+        shape = m.average(own, self.work(self.parameters["shape"]), weight, self.work(other.parameters["shape"]))
         return self.like(other, shape=shape, **self.mean_rate(other, own, weight))

@@ -16,7 +16,7 @@ sum_{j<m} log(x+j)``.  The two terms ``x log x - x`` then contribute, without th
 import math
 from typing import Any
 
-from jsgmath.families.libraries.arithmetic import INFINITE, Arithmetic, Array, Weight
+from jsgmath.families.libraries.arithmetic import Arithmetic, Array
 from jsgmath.families.stirling import coefficients
 
 SHIFT = 12
@@ -31,20 +31,15 @@ def shift_and_terms(m: Arithmetic, x: Array) -> tuple[int, int]:
     return SHORTER.get(m.bits(x), (SHIFT, len(COEFFICIENTS)))
 
 
-def digamma_less(m: Arithmetic, x: Array, y: Array, d: Array, unit: Weight = 1.0) -> Array:
-    """``psi(y) - psi(x)`` for positive x and y, ``d = y - x``, as a sum of terms of one sign and of small ones.
-
-    ``unit`` is as in `bregman`.
-    """
-    x, y, small_x, small_y = in_unit(m, x, y, unit)
-    more = 0 * x
-    if not isinstance(unit, float):
-        more = m.where(small_x, -m.log(unit), m.where(small_y, m.log(unit), 0.0))
-    shift, terms = shift_and_terms(m, x)
-    large, small = m.xp.maximum(x, y), m.xp.minimum(x, y)
-    total = m.quotient([d], [large, small])
+def digamma_less(m: Arithmetic, x: Any, y: Any, d: Any) -> Any:
+    """``psi(y) - psi(x)`` for positive numbers x and y, ``d = y - x``, as a sum of terms of one sign and small ones."""
+    inverse = d / (x * y)
+    shift, terms = shift_and_terms(m, m.plain(x))
+    shifted = m.log_of_number(d / (x + shift), (y + shift) / (x + shift))
+    x, y, d = (m.finite(m.plain(z)) for z in (x, y, d))
+    total = 0 * x
     for j in range(1, shift):
-        total = total + d / (large + j) / (small + j)
+        total = total + d / (x + j) / (y + j)
     x, y = x + shift, y + shift
     u, v = (1 / x) * (1 / x), (1 / y) * (1 / y)
     value, quotient = 0 * u, 0 * v  # of the series as a polynomial of u, and its divided difference
@@ -53,120 +48,99 @@ def digamma_less(m: Arithmetic, x: Array, y: Array, d: Array, unit: Weight = 1.0
         quotient = quotient * v + value
         value = value * u + c.numerator / c.denominator
     quotient = quotient * v + value
-    total = total + more
-    return total + m.log_ratio(d / x, y, x) + d / (large + shift) / (small + shift) * (0.5 + (1 / x + 1 / y) * quotient)
+    return inverse + (total + d / x / y * (0.5 + (1 / x + 1 / y) * quotient) + shifted)
 
 
-def trigamma_times(m: Arithmetic, x: Array, d: Array) -> Array:
-    """``psi'(x) d`` for positive x."""
-    shift, terms = shift_and_terms(m, x)
-    total = m.quotient([d], [x, x])
-    for j in range(1, shift):
-        total = total + d / (x + j) / (x + j)
+def trigamma_times(m: Arithmetic, x: Any, d: Any) -> Any:
+    """``psi'(x) d`` for a positive x; both are numbers."""
+    inverse, plain = 1 / (x * x), m.plain(x)
+    shift, terms = shift_and_terms(m, plain)
+    total = 1 / (plain + 1) / (plain + 1)
+    for j in range(2, shift):
+        total = total + 1 / (plain + j) / (plain + j)
     x = 1 / (x + shift)
-    u, value = x * x, 0 * x
+    u, value = m.plain(x * x), 0 * total
     for n in range(terms, 0, -1):
         c = 2 * n * (2 * n - 1) * COEFFICIENTS[n - 1]
         value = value * u + c.numerator / c.denominator
-    return total + d * x * (1 + x * (0.5 + x * value))
+    return d * (inverse + total + x * (1 + x * (0.5 + x * value)))
 
 
-def in_unit(m: Arithmetic, x: Array, y: Array, unit: Weight) -> tuple[Array, Array, Any, Any]:
-    """``x`` and ``y``, the smaller divided by the unit if it is far smaller, and whether each was."""
-    if isinstance(unit, float):
-        return x, y, False, False
-    small_x, small_y = (unit < 1) & (x < 2.0**-64 * y), (unit < 1) & (y < 2.0**-64 * x)
-    return m.where(small_x, x / unit, x), m.where(small_y, y / unit, y), small_x, small_y
+def bregman(m: Arithmetic, x: Any, y: Any, d: Any) -> Any:
+    """``B_phi(y:x)`` for positive numbers x and y, ``d = y - x``."""
+    large = (m.plain(x) >= SHIFT) & (m.plain(y) >= SHIFT)
+    moved = m.where(large, 0.0, float(SHIFT))
+    far_x, far_y = x + moved, y + moved
+    stirling = m.plain(d / far_x) * m.plain(d / far_y) * _series(m.plain(1 / far_x), m.plain(1 / far_y))
+    value = m.g_of_number(d / far_x, far_y / far_x) * 0.5 + stirling
+    return value + m.chosen(large, m.plain(x * 0.0), _shifted(m, x, y, d))
 
 
-def bregman(m: Arithmetic, times: Weight, x: Array, y: Array, d: Array, unit: Weight = 1.0) -> Array:
-    """``times B_phi(y:x)`` for positive x and y, ``d = y - x``.
-
-    All three have been multiplied by a ``unit``, which is 1 unless x or y is near the largest number.  Where both are
-    large it does not matter, for phi is nearly ``-log(x)/2``.
-    """
-    x, y, small_x, small_y = in_unit(m, x, y, unit)
-    scaled = 0 * x
-    if not isinstance(unit, float):
-        scaled = m.where(small_y, times * (-0.5 * m.log(unit)), 0.0)
-        times = m.where(small_x, times / unit, times)
-    # It is linear in a y that is far larger than x, and the rest of log(x)/2 if x is far larger.
-    unit, largest = 2.0**-8, float(m.xp.finfo(y.dtype).max)
-    large_y = (y > unit * largest) & (x < 2.0**-64 * y)
-    large_x = (x > unit * largest) & (y < 2.0**-64 * x)
-    factor = m.where(large_y, unit, 1 + 0 * y)
-    beyond = m.where(large_x, times * (-0.5 * math.log(unit)), 0 * x)
-    d, times = d * m.where(large_x, unit, factor), times / factor
-    x, y = x * m.where(large_x, unit, 1.0), y * factor
-    large = (x >= SHIFT) & (y >= SHIFT)
-    shifted = _shifted(m, times, *(m.where(large, one, small) for one, small in ((1.0, x), (1.0, y), (0.0, d))))
-    x, y = m.where(large, x, x + SHIFT), m.where(large, y, y + SHIFT)
-    return times * (m.g_of(d / x, y / x) / 2 + (d / x) * (d / y) * _series(1 / x, 1 / y)) + shifted + beyond + scaled
-
-
-def bregman_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, more_y: Array, more_d: Array) -> Array:
+def bregman_less(m: Arithmetic, x: Any, y: Any, d: Any, more_x: Any, more_y: Any, more_d: Any) -> Any:
     """``B_phi(y:x) - B_phi(y + more_y : x + more_x)`` without cancellation, where ``more_d = more_y - more_x``.
 
     ``more_x`` and ``more_y`` must not exceed x and y, so that every ``1 + z`` below lies between 1/2 and 2.
     """
-    large = (x >= SHIFT) & (y >= SHIFT)
+    large = (m.plain(x) >= SHIFT) & (m.plain(y) >= SHIFT)
     more = more_x, more_y, more_d
-    near = m.where(large, 1.0, x), m.where(large, 1.0, y), m.where(large, 0.0, d)
-    shifted = _shifted_less(m, *near, *(m.where(large, 0.0, z) for z in more))
-    x, y = m.where(large, x, x + SHIFT), m.where(large, y, y + SHIFT)
-    return _g_less(m, x, y, d, *more) / 2 + _remainder_less(m, x, y, d, *more) + shifted
+    shifted = m.chosen(large, m.plain(x * 0.0), _shifted_less(m, x, y, d, *more))
+    moved = m.where(large, 0.0, float(SHIFT))
+    x, y = x + moved, y + moved
+    return _g_less(m, x, y, d, *more) * 0.5 + _remainder_less(m, x, y, d, *more) + shifted
 
 
-def _shifted(m: Arithmetic, times: Weight, x: Array, y: Array, d: Array) -> Array:
-    """``times (B_phi(y:x) - B_phi(y+m:x+m))``"""
-    far = m.g_of(d / (x + SHIFT), (y + SHIFT) / (x + SHIFT))
-    mixed = m.times_g([y], -m.quotient([d, float(SHIFT)], [y, x + SHIFT]), [x, y + SHIFT], [y, x + SHIFT])
-    xs, ys = (m.stack([z + j for j in range(1, SHIFT)], -1) for z in (x, y))
-    near = m.g_of(d[..., None] / xs, ys / xs).sum(-1)
-    first = m.times_g([times], d / x, [y], [x])
-    return first + m.where(first < INFINITE, times * ((near - mixed) - SHIFT * far), 0.0)
+def _shifted(m: Arithmetic, x: Any, y: Any, d: Any) -> Any:
+    """``B_phi(y:x) - B_phi(y+m:x+m)``"""
+    far = m.g_of_number(d / (x + SHIFT), (y + SHIFT) / (x + SHIFT))
+    mixed = m.g_of_number(-(d * SHIFT / (y * (x + SHIFT))), (x / (x + SHIFT)) * ((y + SHIFT) / y))
+    steps = m.plain(x * 0.0)[..., None] + m.xp.arange(1, SHIFT)
+    xs, ys = m.each(x) + steps, m.each(y) + steps
+    near = m.sum_of_numbers(m.g_of_number(m.each(d) / xs, ys / xs))
+    return m.g_of_number(d / x, y / x) + ((near - y * mixed) - far * SHIFT)
 
 
-def _g_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, more_y: Array, more_d: Array) -> Array:
+def _g_less(m: Arithmetic, x: Any, y: Any, d: Any, more_x: Any, more_y: Any, more_d: Any) -> Any:
     """``g(e) - g(e') = g(z) + z e'``: ``e = d/x``, ``e' = (d + more_d)/(x + more_x)``, ``1 + z = (1+e)/(1+e')``."""
     other_x, other_y = x + more_x, y + more_y
-    near = (2 * d < x) & (2 * d > -x)
     share = more_x / x
-    z = m.where(near, d / other_y * share - more_d / other_y, y / other_y * share - more_y / other_y)
-    return m.g_of(z, 1 + z) + m.quotient([z, d + more_d], [other_x])
+    z = m.chosen(near(m, d, x), d / other_y * share - more_d / other_y, y / other_y * share - more_y / other_y)
+    return m.g_of_number(z, 1 + z) + z * (d + more_d) / other_x
 
 
-def _shifted_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, more_y: Array, more_d: Array) -> Array:
+def near(m: Arithmetic, d: Any, x: Any) -> Array:
+    """Whether d is less than half of x in size."""
+    ratio = m.plain(d / x)
+    return (2 * ratio < 1) & (2 * ratio > -1)
+
+
+def _shifted_less(m: Arithmetic, x: Any, y: Any, d: Any, more_x: Any, more_y: Any, more_d: Any) -> Any:
     """The difference of two values of `_shifted`, term by term."""
     other_x, other_y = x + more_x, y + more_y
     far_x, far_y, far_other_x, far_other_y = (z + SHIFT for z in (x, y, other_x, other_y))
-    xs, ys = (m.stack([z + j for j in range(SHIFT)], -1) for z in (x, y))
-    near = _g_less(m, xs, ys, *(z[..., None] for z in (d, more_x, more_y, more_d))).sum(-1)
+    steps = m.plain(x * 0.0)[..., None] + m.xp.arange(0, SHIFT)
+    xs, ys = m.each(x) + steps, m.each(y) + steps
+    of_each = m.sum_of_numbers(_g_less(m, xs, ys, *map(m.each, (d, more_x, more_y, more_d))))
     far = _g_less(m, far_x, far_y, d, more_x, more_y, more_d)
     share, far_ratio = more_x / other_x, far_x / far_other_y
-    step = m.where(
-        (2 * d < x) & (2 * d > -x),
+    step = m.chosen(
+        near(m, d, x),
         d / y * (far_ratio * (more_y / other_x) + share * (other_y / far_other_y)) - more_d / other_x * far_ratio,
         share - more_y / y * (x / other_x) * (far_other_x / far_other_y),
     )
-    z = -SHIFT / far_x * step
+    z = -(step * SHIFT / far_x)
     moved = (d + more_d) / far_other_x
-    e = -m.quotient([d + more_d, float(SHIFT)], [far_other_x, other_y])
-    of_other = m.times_g([more_y], e, [other_x, far_other_y], [other_y, far_other_x])
-    mixed = y * m.g_of(z, 1 + z) - z * SHIFT * (y / other_y) * moved - of_other
-    return near - SHIFT * far - mixed
+    e = -((d + more_d) * SHIFT / (far_other_x * other_y))
+    of_other = more_y * m.g_of_number(e, (other_x / far_other_x) * (far_other_y / other_y))
+    mixed = y * m.g_of_number(z, 1 + z) - z * SHIFT * (y / other_y) * moved - of_other
+    return of_each - far * SHIFT - mixed
 
 
-def _remainder_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, more_y: Array, more_d: Array) -> Array:
-    """``d^2 v - (d + more_d)^2 v'``, where v is `_series` over x y; every step also computes its difference.
-
-    Lengths are measured in the larger of x and y, so that their squares stay in the range.
-    """
-    unit = m.xp.maximum(x, y)
-    d, more_d = d / unit, more_d / unit
-    share_x, share_y = more_x / x, more_y / y
-    x, y, other_x, other_y = 1 / x, 1 / y, 1 / (x + more_x), 1 / (y + more_y)
-    less_x, less_y = share_x * other_x, share_y * other_y
+def _remainder_less(m: Arithmetic, x: Any, y: Any, d: Any, more_x: Any, more_y: Any, more_d: Any) -> Any:
+    """``d^2 v - (d + more_d)^2 v'``, where v is `_series` over x y; every step also computes its difference."""
+    number_x, number_y, number_other_x, number_other_y = 1 / x, 1 / y, 1 / (x + more_x), 1 / (y + more_y)
+    number_less_x, number_less_y = more_x / x * number_other_x, more_y / y * number_other_y
+    x, y, other_x, other_y = map(m.plain, (number_x, number_y, number_other_x, number_other_y))
+    less_x, less_y = m.plain(number_less_x), m.plain(number_less_y)
     total, term, power = 0 * other_x, other_x, other_x
     total_less, term_less, power_less = 0 * less_x, less_x, less_x
     for p in range(1, 2 * len(COEFFICIENTS)):
@@ -176,8 +150,8 @@ def _remainder_less(m: Arithmetic, x: Array, y: Array, d: Array, more_x: Array, 
             total_less = total_less + c.numerator * term_less / c.denominator
         power, power_less = power * other_x, power * less_x + power_less * x
         term, term_less = other_y * term + (p + 1) * power, y * term_less + less_y * term + (p + 1) * power_less
-    product = (unit * other_x) * (unit * other_y)
-    product_less = (unit * less_x) * (unit * y) + (unit * other_x) * (unit * less_y)
+    product = number_other_x * number_other_y
+    product_less = number_less_x * number_y + number_other_x * number_less_y
     value_less = product_less * (total + total_less) + product * total_less
     return d * d * value_less - more_d * (2 * d + more_d) * (product * total)
 

@@ -11,13 +11,13 @@ Canonical = tuple[Array, Array, Array, Array, Array, Array, Array]
 
 
 class Normal(Family):
-    """``N(mean, std^2)``, for tensors of torch and arrays of JAX; for NumPy `jsgmath.Gaussian` is more accurate."""
+    """``N(mean, std^2)``, for tensors of torch and arrays of JAX; for NumPy `jsgmath.Gaussian` is more accurate.
+
+    Accuracy: that of torch operations in `jsgmath.torch.jsg_diagonal`.
+    """
 
     def __init__(self, mean: Array, std: Array, event_dim: int = 0):
         super().__init__(event_dim, mean=mean, std=std)
-
-    def work(self, x: Array) -> Array:
-        return self.arithmetic.work(x)
 
     def limits(self, name: str) -> tuple[float, float]:
         low, high = self.moderate
@@ -48,49 +48,37 @@ class Normal(Family):
         log_r1 = 2 * m.log_ratio(delta / s2, s1, s2)
         return log_r1, m.normal(q1 * q1), m.normal(q2 * q2), e1, e2, mean / s1, mean / s2
 
+    def numbers(self, other: Self) -> tuple[Any, ...]:
+        """``r1, r2, e1, e2, d1, d2, 1/std1, 1/std2``, as `Arithmetic.number` has them."""
+        m = self.arithmetic
+        m1, s1, m2, s2 = (m.number(m.work(x)) for x in (self.mean, self.std, other.mean, other.std))
+        q1, q2, delta, total, mean = s1 / s2, s2 / s1, s1 - s2, s1 + s2, m1 - m2
+        e1, e2 = (delta / s2) * (total / s2), (-delta / s1) * (total / s1)
+        return q1 * q1, q2 * q2, e1, e2, mean / s1, mean / s2, 1 / s1, 1 / s2
+
     def terms(
         self, other: Any, g1: Weight, g2: Weight, dual: bool, w1: Weight = 1.0, w2: Weight = 1.0
     ) -> tuple[Array, Array]:
         m = self.arithmetic
-        log_r1, r1, r2, e1, e2, d1, d2 = self.canonical(other)
-        e1, e2 = m.used(g2, e1), m.used(g1, e2)
-        if dual:
-            found = formula.from_mean(g1, g2, log_r1, r1, r2, e1, e2, m.used(g2, d1), m.used(g1, d2), gs=m.gs)
-        else:
-            found = formula.to_mean(g1, g2, log_r1, r1, r2, e1, e2, m.used(g1, d1), m.used(g2, d2), g=m.g)
-        return w1 * found[0], w2 * found[1]
+        w1, w2, g1, g2 = map(m.number, (w1, w2, g1, g2))
+        r1, r2, e1, e2, d1, d2, _, _ = self.numbers(other)
+        kernel = m.gs_of_number if dual else m.g_of_number
+        formulas = formula.from_mean if dual else formula.to_mean
+        kl1, kl2 = formulas(g1, g2, 0.0, r1, r2, e1, e2, d1, d2, lambda x, k, *_: kernel(x, k))
+        return m.plain(w1 * kl1), m.plain(w2 * kl2)
 
     def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
-        """By `formula.py`, in a unit of length in which nothing leaves the range before the derivatives do.
-
-        The formulas are linear in e and quadratic in d.  In the dual, a share that is as small as e is large makes up
-        for it, unless ``own`` is 0, and the unit is 1.
-        """
         m = self.arithmetic
-        s1, s2 = m.work(self.std), m.work(other.std)
-        _, r1, r2, *_ = self.canonical(other)
-        delta, mean = s1 - s2, m.work(self.mean) - m.work(other.mean)
-        d1, d2 = m.finite(mean / s1), m.finite(mean / s2)
-        interior = dual and own > 0
-        limit = 2.0 ** (59 if m.bits(s1) == 24 else 500)
-        root = m.xp.maximum(s1**0.5, m.clamp(m.xp.maximum(abs(d1), abs(d2)) / limit, 0.0, limit))
-        root = m.choice(interior, 1.0, root)
-        unit = root * root
-        e1, e2 = delta / s2 * m.finite((s1 / s2 + 1) / unit), -(delta / s1) * m.finite((s2 / s1 + 1) / unit)
-        if dual:
-            e1, e2 = m.used(own, m.finite(e1)), m.choice(interior, m.finite(e2), m.used(w1, e2))
-        else:
-            e1, e2 = m.used(w1 * weight, e1), m.used(w2 * own, e2)
-        i1, i2 = m.finite(root / s1), m.finite(root / s2)
         grad = formula.from_mean_grad if dual else formula.to_mean_grad
-        by_mean, by_log_var = grad(w1, w2, own, weight, r1, r2, e1, e2, d1 / root, d2 / root, i1, i2)
-        return {"mean": by_mean, "std": by_log_var * (2 * unit / s1)}
+        *pair, i1, i2 = self.numbers(other)
+        by_mean, by_log_var = grad(*map(m.number, (w1, w2, own, weight)), *pair, i1, i2)
+        return {"mean": m.plain(by_mean), "std": m.plain(by_log_var * 2 * i1)}
 
     def slope_of_weight(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> Array:
         m = self.arithmetic
-        _, *pair = self.canonical(other)
+        *pair, _, _ = self.numbers(other)
         by_alpha = formula.from_mean_by_alpha if dual else formula.to_mean_by_alpha
-        return by_alpha(w1, w2, own, weight, 1, 0.0, 0.0, *map(m.finite, pair))
+        return m.plain(by_alpha(*map(m.number, (w1, w2, own, weight)), 1, 0.0, 0.0, *pair))
 
     def to_library(self) -> Any:
         if self.library != "torch":
@@ -102,10 +90,10 @@ class Normal(Family):
         return distributions.Independent(normal, self.event_dim) if self.event_dim else normal
 
     def to_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
-        return times * self.terms(other, own, weight, dual=False)[0]
+        return self.terms(other, own, weight, dual=False, w1=times)[0]
 
     def from_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
-        return times * self.terms(other, own, weight, dual=True)[0]
+        return self.terms(other, own, weight, dual=True, w1=times)[0]
 
     def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         return self.mean_of([self, other], [own, weight])

@@ -5,9 +5,6 @@ from typing import Any, Self
 from jsgmath.families.base import Family
 from jsgmath.families.libraries.arithmetic import INFINITE, Array, Weight
 
-HUGE = 2.0**64
-"""A ratio of rates that is so large plus 1 is the same."""
-
 
 class Poisson(Family):
     r"""Poisson distributions, :math:`p(x) = e^{-\lambda} \lambda^x / x!` on x = 0, 1, 2, ...
@@ -47,10 +44,9 @@ class Poisson(Family):
         zero = (l1 == 0) | (l2 == 0)
         s1, s2 = m.where(zero, 1.0, l1), m.where(zero, 1.0, l2)
         log_ratio = m.log_ratio(m.excess(s2, s1), s2, s1)
-        # Of large or small rates nearby, a rounding error of the weights would be multiplied by their logarithm.
         near, small = m.near(weight * log_ratio)
         near = near & (l1 > 0) & (l2 > 0) & (own > 0) & (weight > 0)
-        mean = m.where(near, s1 * m.exp(small), m.finite(m.power(l1, own) * m.power(l2, weight)))
+        mean = m.where(near, s1 * m.exp(small), m.weighted_product(l1, own, l2, weight))
         return l1, l2, log_ratio, mean
 
     def direct(self, other: Self) -> Array:
@@ -77,56 +73,51 @@ class Poisson(Family):
         """``times KL(x||y)`` of positive rates with ``y = x exp(t)``."""
         m = self.arithmetic
         near, small = m.near(t)
-        far = times * (y - x) - times * x * t
-        return m.where(near, times * x * m.g_of(m.expm1(small), m.exp(small)), far)
+        x, y, times = map(m.number, (x, y, times))
+        close = x * m.g_of(m.expm1(small), m.exp(small))
+        return m.plain(times * m.chosen(near, close, (y - x) - x * t))
 
-    def beyond(self, times: Weight, x: Array, mean: Array, t: Array, unit: Array) -> Array:
-        """``times (mean - x)/unit``, for ``mean = x exp(t)``, without cancellation."""
+    def beyond(self, x: Array, mean: Array, weight: Weight, log_ratio: Array) -> Any:
+        """``mean - x`` as a number, for ``mean = x exp(weight log_ratio)``, without cancellation."""
         m = self.arithmetic
-        near, small = m.near(t)
-        return m.where(near, m.quotient([times, x, m.expm1(small)], [unit]), m.quotient([times, mean - x], [unit]))
+        near, growth = m.growth(weight, log_ratio)
+        return m.chosen(near & (log_ratio != 0), m.number(x) * growth, m.number(mean) - x)
 
-    def differences(
-        self, other: Self, own: Weight, weight: Weight, w1: Weight, w2: Weight, unit: Array
-    ) -> tuple[Array, ...]:
-        """What G's rate exceeds those of self and of other by, times weights, and the logarithm of their ratio."""
+    def differences(self, other: Self, own: Weight, weight: Weight) -> tuple[Any, Any, Array]:
+        """What G's rate exceeds those of self and of other by, and what to add to the logarithm of their ratio."""
         m = self.arithmetic
         l1, l2, log_ratio, mean = self.rates(other, own, weight)
         zero1, zero2 = l1 == 0, l2 == 0
-        from1, from2 = (
-            m.where(zero1 | zero2, m.quotient([w, mean - x], [unit]), self.beyond(w, x, mean, t, unit))
-            for w, x, t in ((w1, l1, weight * log_ratio), (w2, l2, -own * log_ratio))
-        )
-        return from1, from2, m.where(zero1 & ~zero2, INFINITE, m.where(zero2 & ~zero1, -INFINITE, log_ratio))
+        from1, from2 = self.beyond(l1, mean, weight, log_ratio), self.beyond(l2, mean, -own, log_ratio)
+        return from1, from2, m.where(zero1 & ~zero2, INFINITE, m.where(zero2 & ~zero1, -INFINITE, 0.0 * log_ratio))
 
     def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
         m = self.arithmetic
-        l1, _, _, mean = self.rates(other, own, weight)
-        zero1 = l1 == 0
+        l1, l2, log_ratio, mean = self.rates(other, own, weight)
+        from1, from2, infinite = self.differences(other, own, weight)
+        zero1, zero2 = l1 == 0, l2 == 0
         divisor = m.where(zero1, 1.0, l1)
+        n1, n2, g1, g2 = map(m.number, (w1, w2, own, weight))
         if dual:
-            from1, from2, log_ratio = self.differences(other, own, weight, w1, 1.0, divisor)
-            w, k = own * (w1 * weight - w2 * own), mean / divisor
-            # Where k is large, from1 is w1 k, but for the rounding.
-            far = m.quotient([m.weighted(w, log_ratio) - w1, mean], [divisor])
-            value = m.where(k > HUGE, far, m.weighted(w, k * log_ratio) - from1)
-            # k and its logarithm are infinite at l1 = 0; of their products that with the logarithm is the larger.
-            infinite = 0 * l1 + INFINITE
+            value = m.plain((-n1 * from1 + g1 * (n1 * g2 - n2 * g1) * mean * log_ratio) / divisor)
+            # G/l1 and its logarithm are infinite at l1 = 0; of their products that with the logarithm is the larger.
+            w = own * (w1 * weight - w2 * own)
             limit = m.choice(w == 0.0, -m.weighted(w1 * (own < 1), infinite), m.weighted(w, infinite))
-            return {"rate": m.where(zero1, m.where(from2 == 0, w1 + 0 * l1, limit), value)}
-        far = mean / divisor > HUGE
-        unit, rest = m.where(far, 1.0, divisor), m.where(far, divisor, 1.0)
-        from1, from2, log_ratio = self.differences(other, own, weight, w1 * own, w2 * own, unit)
-        difference = from1 + from2
-        by_mean = m.where(zero1 & (difference < 0), -INFINITE, difference / rest)
-        return {"rate": by_mean - m.weighted(w1 * weight, log_ratio)}
+            return {"rate": m.where(zero1, m.where(m.plain(from2) == 0, w1 + 0 * l1, limit), value)}
+        by_mean = g1 * (n1 * from1 + n2 * from2)
+        value = m.where(zero1 & (m.plain(by_mean) < 0), -INFINITE, m.plain(by_mean / divisor - n1 * g2 * log_ratio))
+        return {"rate": value - m.weighted(w1 * weight, infinite)}
 
     def slope_of_weight(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> Array:
-        mean = self.rates(other, own, weight)[3]
-        from1, from2, log_ratio = self.differences(other, own, weight, w1, w2, 1 + 0 * mean)
+        m = self.arithmetic
+        log_ratio, mean = self.rates(other, own, weight)[2:]
+        from1, from2, infinite = self.differences(other, own, weight)
+        w1, w2, own, weight = map(m.number, (w1, w2, own, weight))
         if dual:
-            return (w1 * weight - w2 * own) * mean * log_ratio * log_ratio
-        return (from1 + from2) * log_ratio
+            size, infinite = (w1 * weight - w2 * own) * mean, abs(infinite)
+            return m.plain(size * log_ratio * log_ratio) + m.weighted(m.plain(size), infinite)
+        size = w1 * from1 + w2 * from2
+        return m.plain(size * log_ratio) + m.weighted(m.plain(size), infinite)
 
     def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         return self.like(other, rate=self.rates(other, own, weight)[3])

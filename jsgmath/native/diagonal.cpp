@@ -8,9 +8,11 @@
 #include "diagonal.hpp"
 
 #include <algorithm>
+#include <type_traits>
 #include <utility>
 
 #include "kernels.hpp"
+#include "late.hpp"
 
 namespace {
 
@@ -19,19 +21,33 @@ namespace {
 // differ do so by at least 1/LARGEST.  What lies outside becomes NaN.
 const double LARGEST = 0x1p100, LARGEST_STD = 0x1p50, LARGEST_LOGVAR = 69.3;
 
+INLINE Truth moderate(Lanes v) { return between(v, 1 / LARGEST, LARGEST); }
+
+// The same of two variances and a small displacement in few operations; a variance that is NaN will make the result NaN.
+INLINE Truth all_moderate(Lanes v1, Lanes v2, Lanes displacement) {
+  const Lanes least = v1 < v2 ? v1 : v2, most = larger(larger(v1, v2), absolute(displacement));
+  return (least >= 1 / LARGEST) & (most <= LARGEST);
+}
 INLINE Truth zero_or_sound(Lanes x) { return (x == 0) | between(absolute(x), 1 / LARGEST, LARGEST); }
 
 // A log-variance and a variance closer than this factor are compared elsewhere.
 const double APART = 0.125;
 
-// The scalars of `formula.py`; of d1 and d2 their squares.
+// The scalars of `formula.py`, with the types of the weights and kernels that belong to them.
 struct Scalars {
-  Pair r1, r2, e1, e2, d1, d2;
+  Pair r1, r2, e1, e2;
+  Root d1, d2;
   Truth sound;
+
+  typedef Pair Weight1, Weight2;
+  typedef ::G G;
+  typedef ::Gs Gs;
 };
 
 // e2 = (v2 - v1)/v1 = -e1 v2/v1 and d1^2 = d2^2 v2/v1.
-INLINE Scalars scalars(Pair r1, Pair r2, Pair e1, Pair d2, Truth sound) { return {r1, r2, e1, -(e1 * r2), d2 * r2, d2, sound}; }
+INLINE Scalars scalars(Pair r1, Pair r2, Pair e1, Pair d2, Truth sound) {
+  return {r1, r2, e1, -(e1 * r2), {d2 * r2}, {d2}, sound};
+}
 
 // Numbers of one column, by lanes.
 struct Column {
@@ -41,7 +57,7 @@ struct Column {
 INLINE Scalars both_var(const Column &in) {
   Lanes v1 = in.scale1, v2 = in.scale2;
   Pair delta = two_sum(in.mean1, -in.mean2);
-  Truth sound = between(v1, 1 / LARGEST, LARGEST) & between(v2, 1 / LARGEST, LARGEST) & zero_or_sound(delta.high);
+  Truth sound = moderate(v1) & moderate(v2) & zero_or_sound(delta.high);
   return scalars(Pair{v1, Lanes{}} / v2, Pair{v2, Lanes{}} / v1, two_sum(v1, -v2) / v2, (delta * delta) / v2, sound);
 }
 
@@ -63,102 +79,65 @@ INLINE Scalars both_logvar(const Column &in) {
   return scalars(ratio.value, 1.0 / ratio.value, ratio.minus_one, (delta * delta) * inverse, sound);
 }
 
-// A variance in any form; NaN stands for one outside the limits.
+// A variance in any form, which is not moderate where a log-variance is outside the limits.
 INLINE Pair variance(int32_t form, Lanes scale) {
   if (form == LOGVAR) return exponential({scale, Lanes{}}).value + poison(between(scale, -LARGEST_LOGVAR, LARGEST_LOGVAR));
-  Pair v = two_product(scale, form == STD ? scale : every(1));
-  return v + poison(between(v.high, 1 / LARGEST, LARGEST));
+  return two_product(scale, form == STD ? scale : every(1));
 }
 
 INLINE Scalars mixed(const Column &in, int32_t form1, int32_t form2) {
   Pair v1 = variance(form1, in.scale1), v2 = variance(form2, in.scale2), delta = two_sum(in.mean1, -in.mean2);
   double apart = form1 == LOGVAR || form2 == LOGVAR ? APART : 0.0;  // the others are exact, and so is their difference
   Pair e1 = difference(v1, v2) / v2;
-  Truth sound = zero_or_sound(delta.high) & (absolute(e1.high) >= apart);
+  Truth sound = moderate(v1.high) & moderate(v2.high) & zero_or_sound(delta.high) & (absolute(e1.high) >= apart);
   return scalars(v1 / v2, v2 / v1, e1, (delta * delta) / v2, sound);
 }
 
+// The scalars, in the types that sums with late logarithms need, or in pairs.
 const int MIXED = 3;
-template <int form>
-INLINE Scalars reduced(const Batch &batch, const Column &in) {
-  if constexpr (form == VAR) return both_var(in);
-  else if constexpr (form == STD) return both_std(in);
-  else if constexpr (form == LOGVAR) return both_logvar(in);
-  else return mixed(in, batch.form1, batch.form2);
+template <int form, bool late>
+INLINE auto reduced(const Batch &batch, const Column &in) {
+  if constexpr (late) {
+    const Pair delta = two_sum(in.mean1, -in.mean2);
+    if constexpr (form == VAR) {
+      return late_scalars(in.scale1, in.scale2, delta * delta, all_moderate(in.scale1, in.scale2, delta.high));
+    } else {
+      const Pair v1 = variance(form == MIXED ? batch.form1 : form, in.scale1);
+      const Pair v2 = variance(form == MIXED ? batch.form2 : form, in.scale2);
+      return late_scalars(v1, v2, delta * delta, all_moderate(v1.high, v2.high, delta.high));
+    }
+  } else if constexpr (form == VAR) {
+    return both_var(in);
+  } else if constexpr (form == STD) {
+    return both_std(in);
+  } else if constexpr (form == LOGVAR) {
+    return both_logvar(in);
+  } else {
+    return mixed(in, batch.form1, batch.form2);
+  }
 }
 
-// A number less the logarithm of k, or plus it, which is not computed: logarithms of many k are one of their product.
-struct Late {
-  Pair rest, k;
-};
-INLINE Late operator+(Late a, Pair b) { return {a.rest + b, a.k}; }
-INLINE Late operator/(Late a, Whole<2>) { return a; }  // the sum is halved
-struct LateG {
-  INLINE_MEMBER Late operator()(Pair x, Pair k, Pair, Unused) const { return {x, k}; }
-};
-struct LateGs {
-  INLINE_MEMBER Late operator()(Pair x, Pair k, Pair, Unused) const { return {-(x / k), k}; }
-};
-
-// A product of many numbers within the limits of k, 2^-261 to 2^201, as a number times a power of two.
-struct Product {
-  Pair number = pair(1);
-  Lanes exponent = {};
-
-  INLINE_MEMBER void multiply(Pair k) {
-    Pair product = number * k;
-    number = fast_two_sum(product.high, product.low);
-  }
-  // Brings the number near 1: to be called after three products at the latest.
-  INLINE_MEMBER void settle() {
-    Bits power = exponent_of(number);
-    Lanes scale = power_of_two(2046 - power);
-    number = {number.high * scale, number.low * scale};
-    exponent += number_of(power);
-  }
-  // log(1 + f) = 2 artanh(q) = q (2 + w 2P(w)), as in `special.py`.
-  Pair logarithm() const {
-    auto [f, m, log_rest] = Split{}(number + every(-1), number);
-    (void)m;
-    Pair q = f / (f + 2.0), w = q * q;
-    return (log_rest + pair(LOG2) * exponent) + q * (w * Tail{}(w) + every(2));
-  }
-};
-
-// The two sums over the columns that a divergence is made of, each number by itself, or its logarithm at the end.
+// The two sums over the columns that a divergence is made of.
 struct Sum {
   Pair one = {}, two = {};
 
   INLINE_MEMBER void add(Two<Pair, Pair> kl) { one = one + kl.first, two = two + kl.second; }
   INLINE_MEMBER void settle() {}
-  Pair total(const Weights &w, bool) const { return skew(w.w1, w.w2, one, two); }
+  Pair total(const Weights &w, bool, int64_t) const { return skew(w.w1, w.w2, one, two); }
 };
-struct LateSum {
-  Pair one = {}, two = {};
-  Product k1, k2;
-
-  INLINE_MEMBER void add(Two<Late, Late> kl) {
-    one = one + kl.first.rest, two = two + kl.second.rest;
-    k1.multiply(kl.first.k), k2.multiply(kl.second.k);
-  }
-  INLINE_MEMBER void settle() { k1.settle(), k2.settle(); }
-  Pair total(const Weights &w, bool dual) const {
-    Pair log1 = k1.logarithm(), log2 = k2.logarithm();
-    Pair sum = skew(w.w1, w.w2, one + (dual ? log1 : -log1), two + (dual ? log2 : -log2));
-    return {0.5 * sum.high, 0.5 * sum.low};
-  }
-};
-
-template <int divergence, class G, class Gs>
+template <int divergence, class Scalars>
 INLINE auto terms(const Scalars &s, const Weights &w) {
-  Root d1{s.d1}, d2{s.d2};
+  typename Scalars::Weight1 g1{w.g1}, none1{pair(0)}, all1{pair(1)};
+  typename Scalars::Weight2 g2{w.g2}, none2{pair(0)}, all2{pair(1)};
+  typename Scalars::G g;
+  typename Scalars::Gs gs;
   if constexpr (divergence == JSG) {
-    return to_mean(w.g1, w.g2, Unused{}, s.r1, s.r2, s.e1, s.e2, d1, d2, G{});
+    return to_mean(g1, g2, Unused{}, s.r1, s.r2, s.e1, s.e2, s.d1, s.d2, g);
   } else if constexpr (divergence == JSG_DUAL) {
-    return from_mean(w.g1, w.g2, Unused{}, s.r1, s.r2, s.e1, s.e2, d1, d2, Gs{});
+    return from_mean(g1, g2, Unused{}, s.r1, s.r2, s.e1, s.e2, s.d1, s.d2, gs);
   } else {  // KL(N1||N2) and KL(N2||N1) are the terms of JSG where the other one is the mean
-    auto forward = to_mean(pair(0), pair(1), Unused{}, s.r1, s.r2, s.e1, s.e2, d1, d2, G{});
-    auto backward = to_mean(pair(1), pair(0), Unused{}, s.r1, s.r2, s.e1, s.e2, d1, d2, G{});
+    auto forward = to_mean(none1, all2, Unused{}, s.r1, s.r2, s.e1, s.e2, s.d1, s.d2, g);
+    auto backward = to_mean(all1, none2, Unused{}, s.r1, s.r2, s.e1, s.e2, s.d1, s.d2, g);
     return many(forward.first, backward.second);
   }
 }
@@ -222,16 +201,15 @@ struct Block {
   }
 };
 
-template <int divergence, int form, class Sum, class G, class Gs>
+template <int divergence, int form, bool late>
 Pair evaluated(const Block &block) {
-  Sum sum;
+  std::conditional_t<late, LateSum, Sum> sum;
   Truth sound = ~Truth{};
   int64_t step = 0;
   auto add = [&](const Column &in) INLINE_MEMBER {
-    const Scalars s = reduced<form>(block.batch, in);
+    const auto s = reduced<form, late>(block.batch, in);
     sound &= s.sound;
-    sum.add(terms<divergence, G, Gs>(s, block.weights));
-    if (step++ % 3 == 2) sum.settle();
+    sum.add(terms<divergence>(s, block.weights));
   };
   // With fewer lanes it takes longer to load whole vectors and transpose them than to gather numbers.
   const bool whole = LANES == 8 && block.valid == LANES && !block.fewer && block.steps >= LANES;
@@ -240,15 +218,24 @@ Pair evaluated(const Block &block) {
     Lanes mean1[LANES], scale1[LANES], mean2[LANES], scale2[LANES];
     block.load(block.mean1, begin, mean1), block.load(block.scale1, begin, scale1);
     block.load(block.mean2, begin, mean2), block.load(block.scale2, begin, scale2);
-    for (int i = int(step - begin); i < LANES; i++) add({mean1[i], scale1[i], mean2[i], scale2[i]});
+    auto loaded = [&](int i) INLINE_MEMBER { return Column{mean1[i], scale1[i], mean2[i], scale2[i]}; };
+    int i = int(step - begin);
+    if (i % 2) add(loaded(i++));
+    for (; i < LANES; i += 2) add(loaded(i)), add(loaded(i + 1));  // two at a time, whose operations can alternate
+    step = begin + LANES;
+    sum.settle();
   }
-  while (step < block.steps) add(block[step]);
-  return sum.total(block.weights, divergence == JSG_DUAL) + poison(sound);
+  for (; step + 1 < block.steps; step += 2) {
+    add(block[step]), add(block[step + 1]);
+    if (step % 8 == 6) sum.settle();
+  }
+  if (step < block.steps) add(block[step]);
+  return sum.total(block.weights, divergence == JSG_DUAL, block.steps) + poison(sound);
 }
 
 typedef Pair Evaluated(const Block &block);
 template <int divergence, int form>
-Evaluated *const EITHER[2] = {evaluated<divergence, form, Sum, G, Gs>, evaluated<divergence, form, LateSum, LateG, LateGs>};
+Evaluated *const EITHER[2] = {evaluated<divergence, form, false>, evaluated<divergence, form, true>};
 
 Pair value_of(const Block &block, bool late) {
   const Batch &b = block.batch;
@@ -269,10 +256,16 @@ Block block_of(const Batch &b, int64_t row, int64_t count, bool columns) {
   Lanes alpha;
   for (int i = 0; i < LANES; i++) set_lane(alpha, i, b.alpha[(row + (i < count ? i : 0)) * b.alpha_stride]);
   Weights w = weights(alpha, b.reversed);
-  if (b.divergence == JEFFREYS) w = {pair(1), pair(1), pair(0), pair(0)};
+  if (b.divergence == JEFFREYS) w = {pair(1), pair(1), pair(1), pair(1)};
   return {b, w, strided(b.mean1, b.mean1_stride), strided(b.scale1, b.scale1_stride),
           strided(b.mean2, b.mean2_stride), strided(b.scale2, b.scale2_stride),
           columns ? (b.n + LANES - 1) / LANES : b.n, columns ? b.n : count, columns ? LANES : 0};
+}
+
+INLINE Lanes nearest_single(Pair x, Lanes error) {
+  Lanes nearest;
+  for (int i = 0; i < LANES; i++) set_lane(nearest, i, nearest_single(lane(x.high, i), lane(x.low, i), lane(error, i)));
+  return nearest;
 }
 
 // The sum of the lanes, in the first of them.
@@ -294,21 +287,17 @@ extern "C" int64_t NAME(const Batch &batch, int64_t first, int64_t last) {
     count = columns ? 1 : last - row < LANES ? last - row : LANES;
     left = count;
     const Block block = block_of(batch, row, count, columns);
-    double *values = batch.values + row;
-    for (int64_t i = 0; i < count; i++) values[i] = NAN_;
+    Lanes values = every(NAN_);
     for (int trial = row < again ? 1 : 0; trial < 2 && left; trial++) {
       Pair found = value_of(block, trial == 0);
       if (columns) found = across(found);
+      const Lanes error = trial ? (BOUND + of_sum) * (found.high + found.low) : (BOUND_LATE + of_sum) * (found.high + n);
+      values = values == values ? values : batch.single ? nearest_single(found, error) : nearest_in_lanes(found, error);
       left = 0;
-      for (int64_t i = 0; i < count; i++) {
-        if (values[i] == values[i]) continue;
-        const double high = lane(found.high, i), low = lane(found.low, i);
-        const double error = trial ? (BOUND + of_sum) * (high + low) : (BOUND_LATE + of_sum) * (high + n);
-        values[i] = batch.single ? nearest_single(high, low, error) : nearest(high, low, error);
-        left += values[i] != values[i];
-      }
+      for (int64_t i = 0; i < count; i++) left += lane(values, i) != lane(values, i);
       if (trial == 0 && left == count) again = row + 32 * LANES;  // near Gaussians: others will follow
     }
+    std::memcpy(batch.values + row, &values, count * sizeof(double));
   }
   return open;
 }

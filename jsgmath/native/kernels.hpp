@@ -45,6 +45,13 @@ INLINE double nearest(double high, double low, double error) {
   return lower == upper ? lower : NAN_;
 }
 
+// The same in every lane.
+INLINE Lanes nearest_in_lanes(Pair x, Lanes error) {
+  const Lanes sum = x.high + x.low, rest = x.low - (sum - x.high);
+  const Lanes lower = sum + (rest - error), upper = sum + (rest + error);
+  return lower == upper ? lower : every(NAN_);
+}
+
 // The same for floats: none may be reached from a double that lies between two floats, nor where these are subnormal.
 INLINE double nearest_single(double high, double low, double error) {
   const uint64_t lost = 0x1fffffff, middle = 0x10000000;

@@ -107,12 +107,9 @@ INLINE void store(const FamilyBatch &b, int64_t row, int64_t count, Pair value, 
     }
     return;
   }
-  const Lanes sum = value.high + value.low, rest = value.low - (sum - value.high);
-  const Lanes lower = sum + (rest - error), upper = sum + (rest + error);
-  const Truth decided = lower == upper;
-  const Lanes nearest = decided ? lower : every(NAN_);
+  const Lanes nearest = nearest_in_lanes(value, error);
   std::memcpy(to, &nearest, sizeof nearest);
-  open += decided + 1;  // a truth is -1
+  open -= nearest != nearest;  // a truth is -1
 }
 
 // Kind::value<divergence>(members, weights) is the divergence of one component in each lane.

@@ -84,6 +84,13 @@ INLINE Pair operator/(Pair a, Lanes b) {
   return {quotient, (remainder(a.high, quotient, b) + a.low) * inverse};
 }
 INLINE Pair operator/(double a, Pair b) { return pair(a) / b; }
+INLINE Pair quotient(Lanes a, Lanes b) {
+  Lanes inverse = 1.0 / b, quotient = a * inverse;
+  return {quotient, remainder(a, quotient, b) * inverse};
+}
+INLINE Pair quotient(Pair a, Pair b) { return a / b; }
+INLINE Pair exact_difference(Lanes a, Lanes b) { return two_sum(a, -b); }
+INLINE Pair exact_difference(Pair a, Pair b) { return a - b; }
 
 // a - b to a rounding, however much cancels, of two exact numbers one of which is a double.
 INLINE Pair difference(Pair a, Pair b) {

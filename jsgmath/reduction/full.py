@@ -9,6 +9,7 @@ verification/README.md derives how.
 
 # pyright: reportConstantRedefinition=false
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,15 +33,20 @@ class NotDiagonalised(ValueError):
 
 def full_pairs(N1: Gaussian, N2: Gaussian) -> tuple[Reduced, np.ndarray]:
     """The pairs, and a basis ``A`` with ``S1 = A diag(r1) A^T``, ``S2 = A A^T`` and ``m1 - m2 = A d2``."""
+    return joined(in_parts(N1, N2, diagonalised_pair), np.broadcast_shapes(N1.batch_shape, N2.batch_shape))
+
+
+def in_parts(
+    N1: Gaussian, N2: Gaussian, function: Callable[[ScaledPair], tuple[np.ndarray, ...]]
+) -> list[tuple[np.ndarray, ...]]:
+    """The arrays that a function makes of each part of a batch; those of one pair if the batch is empty."""
     batch, n = np.broadcast_shapes(N1.batch_shape, N2.batch_shape), N1.dim
     count, step = int(np.prod(batch)), max(1, AT_ONCE // n**2)
     sides = [flat(N, batch) for N in (N1, N2)]
     if not count:  # LAPACK refuses an empty batch; one pair gives the shapes
         sides = 2 * [FlatBatch("cov", np.zeros((1, n)), *2 * [np.eye(n)[None]])]
     starts = range(0, max(count, 1), step)
-    return joined(
-        [_reduce(*(FlatBatch(s.form, *(x[i : i + step] for x in s[1:])) for s in sides)) for i in starts], batch
-    )
+    return [_reduce(*(FlatBatch(s.form, *(x[i : i + step] for x in s[1:])) for s in sides), function) for i in starts]
 
 
 @np.errstate(all="ignore")
@@ -59,7 +65,7 @@ def joined(parts: list[tuple[np.ndarray, ...]], batch: tuple[int, ...]) -> tuple
     return Reduced(ScalarPairs(*shaped[:size]), shaped[size], ScalarPairs(*shaped[size + 1 : -1])), shaped[-1]
 
 
-class _Transformed:
+class Transformed:
     """Both covariances after the map W, and measures of how far they are from diagonal."""
 
     def __init__(self, given: ScaledPair, W: Twofold):
@@ -109,12 +115,12 @@ class _Transformed:
         return K, size.max((1, 2)), (left * self.off * ~apart).max((1, 2))
 
 
-def _diagonalised(given: ScaledPair) -> _Transformed:
-    """The `_Transformed` of the final W."""
+def diagonalised(given: ScaledPair) -> Transformed:
+    """The `Transformed` of the final W."""
     start = np.zeros_like(given.half)
     for i, (whitening, half) in enumerate(zip(given.whitening, given.half, strict=True)):
         start[i] = _turn(whitening @ half) @ whitening
-    transformed, n = _Transformed(given, Twofold(start)), given.half.shape[1]
+    transformed, n = Transformed(given, Twofold(start)), given.half.shape[1]
     for step in range(STEPS):
         correction, size, left = transformed.correction()
         rough = ~(transformed.off_diagonal + transformed.rest < ROUGH) | ((left > n * EPS / 2) & (step < TURNS))
@@ -125,7 +131,7 @@ def _diagonalised(given: ScaledPair) -> _Transformed:
             matrices = (x.high[i] for x in (transformed.S1, transformed.S2, transformed.difference))
             high[i], low[i] = _diagonaliser(transformed.near[i], *matrices), 0
         W = Twofold(high, low) @ transformed.W
-        transformed = _Transformed(given, Twofold(W.high, W.low))
+        transformed = Transformed(given, Twofold(W.high, W.low))
     if not (transformed.off_diagonal < ROUGH).all():
         raise np.linalg.LinAlgError
     return transformed
@@ -150,12 +156,13 @@ def _turn(matrix: np.ndarray) -> np.ndarray:
     return jacobi(matrix, joba=2, jobu=0, jobv=3, jobr=0)[1].T
 
 
-def _reduce(side1: FlatBatch, side2: FlatBatch) -> tuple[np.ndarray, ...]:
-    """`diagonalised_pair` of two batches of equal size."""
+def _reduce(
+    side1: FlatBatch, side2: FlatBatch, function: Callable[[ScaledPair], tuple[np.ndarray, ...]]
+) -> tuple[np.ndarray, ...]:
+    """A function such as `diagonalised_pair` of two batches of equal size."""
     try:
         with np.errstate(all="ignore"):
-            given = scaled_pair(side1, side2)
-        return diagonalised_pair(given)
+            return function(scaled_pair(side1, side2))
     except np.linalg.LinAlgError:
         raise NotDiagonalised(
             "N1 and N2 cannot be diagonalised together in float64: their scales are too ill-conditioned, or too far "
@@ -166,7 +173,11 @@ def _reduce(side1: FlatBatch, side2: FlatBatch) -> tuple[np.ndarray, ...]:
 @np.errstate(all="ignore")
 def diagonalised_pair(given: ScaledPair) -> tuple[np.ndarray, ...]:
     """The arrays of a `Reduced`, then the basis."""
-    transformed = _diagonalised(given)
+    return pair_arrays(given, diagonalised(given))
+
+
+def pair_arrays(given: ScaledPair, transformed: Transformed) -> tuple[np.ndarray, ...]:
+    """`diagonalised_pair` of covariances that have been diagonalised."""
     (c1, error1), (c2, error2), (e, e_error) = (
         x.diagonal(special.WORK) for x in (transformed.S1, transformed.S2, transformed.difference)
     )

@@ -143,13 +143,13 @@ def _parts(x: Decimal, count: int = 2) -> list[float]:
     return found
 
 
-def _constant(x: Decimal) -> Wide:
+def constant(x: Decimal) -> Wide:
     return Wide(*_parts(x))
 
 
 @cache
-def _fraction(n: int, k: int) -> Wide:
-    return _constant(DIGITS.divide(Decimal(n), Decimal(k)))
+def fraction(n: int, k: int) -> Wide:
+    return constant(DIGITS.divide(Decimal(n), Decimal(k)))
 
 
 @cache
@@ -184,9 +184,9 @@ def growth(x: Any) -> tuple[Wide, Wide, Wide]:
     n = np.rint(np.clip(x.high, -700.0, 700.0) / one)
     s = ((x - n * one) - n * two) - n * three
     tail = 1 / 5040 + s.high * (1 / 40320 + s.high * (1 / 362880 + s.high / 3628800))
-    bend = _fraction(1, 120) + s.high * (1 / 720 + s.high * tail)
+    bend = fraction(1, 120) + s.high * (1 / 720 + s.high * tail)
     for k in (24, 6, 2):
-        bend = bend * s + _fraction(1, k)
+        bend = bend * s + fraction(1, k)
     bend = bend * s * s
     whole = n.astype(np.int32)
     i = whole % STEPS
@@ -204,7 +204,7 @@ def exp_and_expm1(x: Any) -> tuple[Wide, Wide]:
 
 @cache
 def _log2() -> Wide:
-    return _constant(LN2)
+    return constant(LN2)
 
 
 def _log1p(x: Wide) -> tuple[Wide, Wide, Wide]:
@@ -212,7 +212,7 @@ def _log1p(x: Wide) -> tuple[Wide, Wide, Wide]:
     q = x / (x + 2.0)
     w = q * q
     tail = w.high * (2 / 7 + w.high * (2 / 9 + w.high * (2 / 11 + w.high * (2 / 13))))
-    part = w * (_fraction(2, 3) + w * (_fraction(2, 5) + tail))
+    part = w * (fraction(2, 3) + w * (fraction(2, 5) + tail))
     return q * (part + 2.0), q, part
 
 

@@ -128,7 +128,7 @@ def kl_diagonal(
     """KL(N1||N2) in nats [1, eq. 2], computed by the kernel of JSG.
 
     The Gaussians are ``N1 = N(mean1, diag(exp(logvar1)))`` and ``N2 = N(mean2, diag(exp(logvar2)))``.  For KL(N2||N1)
-    exchange them.  For the arguments, the result and the errors see `jsg_diagonal`.
+    exchange them.  For the arguments, the result, the errors and the accuracy see `jsg_diagonal`.
 
     >>> zero = torch.zeros(2)
     >>> kl_diagonal(zero, zero, torch.ones(2), zero).item()
@@ -178,7 +178,7 @@ def kl_full(
     """KL(N1||N2) in nats [1, eq. 2], computed by the kernel of JSG.
 
     The Gaussians are ``N1 = N(mean1, tril1 tril1^T)`` and ``N2 = N(mean2, tril2 tril2^T)``.  For KL(N2||N1) exchange
-    them.  For the arguments, the result and the errors see `jsg_full`.
+    them.  For the arguments, the result, the errors and the accuracy see `jsg_full`.
 
     >>> kl_full(torch.zeros(2), torch.eye(2), torch.ones(2), torch.eye(2)).item()
     1.0

@@ -62,35 +62,77 @@ def parts(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def broken(tmp_path, parts):
-    """Compiles one part of the library with one place in its sources replaced; -O1 is quicker and gives the same bits.
+def rebuilt(package, kinds, parts):
+    """The library of changed sources, of which these kinds alone are compiled; -O1 is quicker and gives the same bits.
 
     The interface says that it was made from the right sources, so `native` takes the library for right.
     """
+    spec = importlib.util.spec_from_file_location("mutated_build", package / "native" / "build.py")
+    mutated = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(mutated)
+    run = mutated._run
 
-    def broken(part, file, before, after):
+    def run_or_copy(command):
+        made = Path(command[-1])
+        if made.suffix == ".o" and made.stem not in [f"{kind}_plain" for kind in kinds]:
+            shutil.copy(parts / made.name, made)
+        else:
+            run(command)
+
+    mutated._run = run_or_copy
+    mutated.OPTIONS[mutated.OPTIONS.index("-O3")] = "-O1"
+    return mutated.build(package / build.LIBRARY, machine="any other")
+
+
+def replaced(path, before, after):
+    """Replaces the only place of some text in a file."""
+    text = path.read_text()
+    assert text.count(before) == 1, before
+    path.write_text(text.replace(before, after))
+
+
+@pytest.fixture
+def broken(tmp_path, parts):
+    """Compiles one part of the library with one place in its sources replaced.
+
+    What stands in ``without`` is left out, because the test does not look at it.
+    """
+
+    def broken(part, file, before, after, without=""):
         package = copied_sources(tmp_path)
-        text = (package / "native" / file).read_text()
-        assert text.count(before) == 1
-        (package / "native" / file).write_text(text.replace(before, after))
-        spec = importlib.util.spec_from_file_location("mutated_build", package / "native" / "build.py")
-        mutated = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(mutated)
-        run = mutated._run
-
-        def run_or_copy(command):
-            made = Path(command[-1])
-            if made.suffix == ".o" and made.stem != f"{part}_plain":
-                shutil.copy(parts / made.name, made)
-            else:
-                run(command)
-
-        mutated._run = run_or_copy
-        mutated.OPTIONS[mutated.OPTIONS.index("-O3")] = "-O1"
-        return mutated.build(tmp_path / build.LIBRARY, machine="any other")
+        if without:
+            replaced(package / "native" / f"{part}.cpp", without, "")
+        replaced(package / "native" / file, before, after)
+        return rebuilt(package, (part,), parts)
 
     return broken
+
+
+@pytest.fixture(scope="module")
+def switched(tmp_path_factory, parts):
+    """Compiles parts of the library with all replacements at once; its variable ``mutant`` chooses one of them.
+
+    A replacement is a file, an expression or a statement in it, and what to put there, for a truth of every lane "true"
+    (GCC fails at a choice of such ones).  Its number counts from 1.
+    """
+
+    def switched(kinds, replacements):
+        package = copied_sources(tmp_path_factory.mktemp("switched"))
+        for number, (file, before, after) in enumerate(replacements, 1):
+            if before.endswith(";"):
+                choice = f"if (mutant != {number}) {{ {before} }} else {{ {after} }}"
+            elif after == "true":
+                choice = f"(({before}) | (Truth{{}} - int64_t(mutant == {number})))"
+            else:
+                choice = f"(mutant == {number} ? ({after}) : ({before}))"
+            replaced(package / "native" / file, before, choice)
+        variable = 'extern "C" __attribute__((visibility("default"))) int mutant;\n'
+        replaced(package / "native" / "lanes.hpp", "#pragma once\n", f"#pragma once\n{variable}")
+        with open(package / "native" / f"{kinds[0]}.cpp", "a") as file:
+            file.write("int mutant = 0;\n")
+        return rebuilt(package, kinds, parts)
+
+    return switched
 
 
 @pytest.fixture(scope="session")

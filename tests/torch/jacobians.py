@@ -2,6 +2,8 @@
 
 import torch
 
+from tests.torch.inputs import numbers
+
 
 def assert_jacobians_are_differences(function, rows, constants=()):
     """Every output by every number in ``rows``, with the step and the tolerances of `torch.autograd.gradcheck`.
@@ -26,3 +28,19 @@ def assert_jacobians_are_differences(function, rows, constants=()):
     each = outputs_of(copies).diagonal(dim1=1, dim2=2)
     (derivatives,) = torch.autograd.grad(each.sum(), copies)
     torch.testing.assert_close(derivatives.mT, differences, rtol=1e-3, atol=1e-5)
+
+
+def assert_both_jacobians_are_differences(function, rows):
+    """As `torch.autograd.gradcheck` and `gradgradcheck`: those of the function and those of its gradient."""
+    assert_jacobians_are_differences(function, rows)
+    count = len(rows)
+
+    def gradient(*inputs):
+        with torch.enable_grad():
+            moved = [x if x.requires_grad else x.clone().requires_grad_() for x in inputs]
+            return torch.autograd.grad(function(*moved[:count]), moved[:count], moved[count:], create_graph=True)
+
+    outputs = function(*rows)
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    upstream = [numbers(*x.shape, seed=20 + k) for k, x in enumerate(outputs)]
+    assert_jacobians_are_differences(gradient, [*rows, *upstream])

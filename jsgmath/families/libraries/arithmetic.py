@@ -11,6 +11,7 @@ import numpy as np
 from jsgmath import special
 from jsgmath.checks import as_weight, number_between_0_and_1
 from jsgmath.families.libraries.computation import Computation
+from jsgmath.families.libraries.scaled import Scaled
 
 Array = Any  # an array of NumPy, torch or JAX
 Weight = Any  # an array, or a float
@@ -18,7 +19,7 @@ INFINITE = float("inf")
 
 
 FAR = 2.0**24
-"""The ratio from which on `Arithmetic.times_g` writes g out."""
+"""The ratio from which on g and gs are written out."""
 
 
 class Arithmetic(ABC):
@@ -239,38 +240,91 @@ class Arithmetic(ABC):
         low, high = self.xp.minimum(x, y), self.xp.maximum(x, y)
         return self.where((mean > 0) & (mean < INFINITE), mean, self.where(mean > 0, high, low))
 
-    def difference_of_products(
-        self, x1: Array, y1: tuple[Array, Array], x2: Array, y2: tuple[Array, Array]
-    ) -> tuple[Array, Array, Array]:
-        """Three numbers whose product is ``x1 y1 - x2 y2``, which may leave the range; the first is at most 2 in size.
+    def number(self, x: Any) -> Any:
+        """``x`` as a number whose products, quotients and sums stay within the range."""
+        return Scaled.of(self, x)
 
-        Each y is a number with its rounding error.  The products are computed in twice the precision.
-        """
-        a1, a2, b1, b2 = (self.exponent(z) for z in (x1, x2, y1[0], y2[0]))
-        u1, u2, v1, v2 = (self.scaled(z, -e) for z, e in ((x1, a1), (x2, a2), (y1[0], b1), (y2[0], b2)))
-        (high1, low1), (high2, low2) = self.product(u1, v1), self.product(u2, v2)
-        low1, low2 = low1 + u1 * self.scaled(y1[1], -b1), low2 + u2 * self.scaled(y2[1], -b2)
-        limit = 2 * self.bits(high1)  # of a product that is so much smaller nothing remains
-        shift = self.clamp(a2 + b2 - a1 - b1, -limit, limit)
-        high2, low2 = self.scaled(high2, shift), self.scaled(low2, shift)
-        first = abs(high1) >= abs(high2)
-        top = abs(self.where(first, high1, high2))
-        relative = ((high1 - high2) + (low1 - low2)) / self.where(top == 0, 1.0, top)
-        return relative, abs(self.where(first, x1, x2)), abs(self.where(first, y1[0], y2[0]))
+    def plain(self, x: Any) -> Array:
+        """A result of such numbers as an array."""
+        return x.array() if isinstance(x, Scaled) else x
 
-    def times_g(
-        self, factors: Sequence[Weight], x: Array, numerators: Sequence[Array], denominators: Sequence[Array]
-    ) -> Array:
-        """The product of the factors and ``g(x)``, where ``1 + x`` is a ratio of products, which may leave the range.
+    def chosen(self, condition: Array, x: Any, y: Any) -> Any:
+        """`where` for numbers."""
+        if isinstance(x, Scaled) or isinstance(y, Scaled):
+            return self.number(x).where(condition, self.number(y))
+        return self.where(condition, x, y)
 
-        Far from 1 it is written out, where nothing cancels.
-        """
-        factor, k = self.quotient(factors), self.quotient(numerators, denominators)
-        near = (k < FAR) & (k > 1 / FAR)
-        log_k = total(map(self.log, numerators)) - total(map(self.log, denominators))
-        large = self.quotient([*factors, *numerators], denominators)
-        far = large - self.where(large < INFINITE, factor * (1 + log_k), 0.0)
-        return self.where(near, factor * self.g_of(self.where(near, x, 0.0), self.where(near, k, 1.0)), far)
+    def growth(self, weight: Weight, log: Array) -> tuple[Array, Any]:
+        """Whether ``t = weight log`` is small, and ``exp(t) - 1`` as a number where it is."""
+        t = weight * log
+        near, small = self.near(t)
+        tiny = abs(small) < float(self.xp.finfo(t.dtype).eps) / 4
+        ratio = self.where(tiny, 1.0, self.expm1(small) / self.where(tiny, 1.0, small))
+        return near, self.number(weight) * self.number(self.where(near, log, 0.0)) * ratio
+
+    def weighted_product(self, x: Array, own: Weight, y: Array, weight: Weight) -> Array:
+        """``x**own y**weight`` for weights whose sum is 1, but for the rounding of the larger one."""
+        product = self.power(x, own) * self.power(y, weight)
+        lost = self.choice(own > weight, (1 - own) - weight, (1 - weight) - own)
+        product = product * (1 + lost * self.log(self.choice(own > weight, x, y)))
+        product = self.xp.maximum(product, self.xp.minimum(x, y))  # rounding leaves it between them
+        return self.xp.minimum(product, self.xp.maximum(x, y))
+
+    def largest_exponent(self, e: Array) -> Array:
+        return self.xp.amax(e, axis=-1, keepdims=True)
+
+    def log_of_number(self, x: Any, k: Any) -> Array:
+        """``log(k)`` of a `number`, where ``k = 1 + x``."""
+        if not isinstance(k, Scaled):
+            return self.log_ratio(x, k, 1 + 0 * k)
+        near, near_x, near_k = self.not_far(x, k)
+        return self.where(near, self.log_ratio(near_x, near_k, 1 + 0 * near_k), k.log())
+
+    def each(self, x: Any) -> Any:
+        """A number with one more axis, of length 1."""
+        if isinstance(x, Scaled):
+            return Scaled(self, x.value[..., None], x.exponent[..., None])
+        return x[..., None]
+
+    def first(self, x: Any) -> Any:
+        """A number without its last axis, of which it has the first element."""
+        return Scaled(self, x.value[..., 0], x.exponent[..., 0]) if isinstance(x, Scaled) else x[..., 0]
+
+    def sum_of_numbers(self, x: Any) -> Any:
+        """The sum over the last axis."""
+        return x.sum() if isinstance(x, Scaled) else x.sum(-1)
+
+    def g_of_number(self, x: Any, k: Any) -> Any:
+        """``g(x)`` of a `number`, where ``k = 1 + x``."""
+        if not isinstance(k, Scaled):
+            return self.g_of(x, k)
+        near, near_x, near_k = self.not_far(x, k)
+        return self.number(self.g_of(near_x, near_k)).where(near, x - k.log())
+
+    def gs_of_number(self, x: Any, k: Any) -> Any:
+        """``gs(x)`` of a `number`, where ``k = 1 + x``."""
+        if not isinstance(k, Scaled):
+            return self.gs_of(x, k)
+        near, near_x, near_k = self.not_far(x, k)
+        return self.number(self.gs_of(near_x, near_k)).where(near, 1 / k + (k.log() - 1))
+
+    def not_far(self, x: Scaled, k: Scaled) -> tuple[Array, Array, Array]:
+        """Whether k is not so far from 1 that nothing cancels in g and gs, and x and k where it is not."""
+        plain = k.array()
+        near = (plain < FAR) & (plain > 1 / FAR)
+        return near, self.where(near, x.array(), 0.0), self.where(near, plain, 1.0)
+
+    def difference_of_products(self, x1: Any, y1: Sequence[Any], x2: Any, y2: Sequence[Any]) -> Any:
+        """``x1 y1 - x2 y2`` of numbers, where each y is a number with its rounding error, in twice the precision."""
+        (high1, low1), (high2, low2) = self.exact(x1, y1[0]), self.exact(x2, y2[0])
+        return (high1 - high2) + ((low1 - low2) + (x1 * y1[1] - x2 * y2[1]))
+
+    def exact(self, x: Any, y: Any) -> tuple[Any, Any]:
+        """The rounded product of two numbers and its rounding error."""
+        if not isinstance(x, Scaled):
+            return self.product(x, y)
+        e = x.exponent + y.exponent
+        return tuple(Scaled.of(self, z, e) for z in self.product(x.value, y.value))
 
     def combined(self, *terms: tuple[Weight, Callable[[], Array]]) -> Any:
         """The sum of numbers times weights; those whose weight is the number 0 are not computed."""

@@ -95,6 +95,13 @@ class ModerateArithmetic(TorchArithmetic):
     def wide(self, x: Array) -> Array:
         return self.work(x)
 
+    def number(self, x: Any) -> Any:
+        return x
+
+    def growth(self, weight: Weight, log: Array) -> tuple[Array, Any]:
+        near, small = self.near(weight * log)
+        return near, self.expm1(small)
+
     def finite(self, x: Array) -> Array:
         return x
 
@@ -117,12 +124,6 @@ class ModerateArithmetic(TorchArithmetic):
         for x in divisors:
             value = value / x
         return value
-
-    def difference_of_products(
-        self, x1: Array, y1: tuple[Array, Array], x2: Array, y2: tuple[Array, Array]
-    ) -> tuple[Array, Any, Any]:
-        (high1, low1), (high2, low2) = self.product(x1, y1[0]), self.product(x2, y2[0])
-        return (high1 - high2) + (low1 - low2 + (x1 * y1[1] - x2 * y2[1])), 1.0, 1.0
 
     def times_g(
         self, factors: Sequence[Weight], x: Array, numerators: Sequence[Array], denominators: Sequence[Array]

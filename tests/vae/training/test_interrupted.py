@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.vae import forked
 from vae.errors import UserError
 from vae.objective import prepare_backend
 from vae.train import main
@@ -21,8 +22,9 @@ FEW_IMAGES = """
 import dataclasses, os, sys
 from pathlib import Path
 import torch
-import vae.data, vae.train, vae.training.training
+import vae.data, vae.model, vae.train, vae.training.training
 torch.set_num_threads(1)
+vae.model.CHANNELS, vae.model.HIDDEN = 4, 32  # an eighth of the paper's
 whole = vae.data.load("fashion-mini")
 few = dataclasses.replace(whole, train_images=whole.train_images[:130], test_images=whole.test_images[:20])
 vae.training.training.load = lambda name, folder: few
@@ -75,7 +77,8 @@ def results(folder):
 
 
 def test_a_run_killed_before_or_after_any_rename_ends_with_the_same_bits(tmp_path):
-    subprocess.run([sys.executable, "-c", KILLED_AT_EACH_RENAME, tmp_path], check=True)
+    ended = forked.run(KILLED_AT_EACH_RENAME, tmp_path)
+    assert ended.returncode == 0, ended.stderr
     straight = results(tmp_path / "straight")
     stopped = [folder for folder in tmp_path.iterdir() if folder.name != "straight"]
     # run.json, metrics and checkpoint of two epochs, the model: six renames, and the run that none of them stopped.
@@ -94,7 +97,7 @@ def train(limit, *options):
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
     return vae.train.main(["--epochs", "1", "--out", sys.argv[1], *options])
 
-assert train(1_000_000) == 2
+assert train(100_000) == 2
 assert sorted(os.listdir(sys.argv[1])) == [".lock", "run.json"]
 sys.exit(train(100_000_000, "--resume"))
 """
@@ -102,7 +105,7 @@ sys.exit(train(100_000_000, "--resume"))
 
 
 def test_a_disk_that_is_full_ends_the_run_in_one_line_and_with_room_it_goes_on(tmp_path):
-    run = subprocess.run([sys.executable, "-c", FULL_DISK, tmp_path / "run"], capture_output=True, text=True)
+    run = forked.run(FULL_DISK, tmp_path / "run")
     assert run.returncode == 0, run.stderr
     assert run.stderr == f"vae.train: [Errno 27] File too large: '{tmp_path / 'run' / 'checkpoint.pt'}'\n"
     assert (tmp_path / "run" / "model.safetensors").exists()
@@ -125,36 +128,41 @@ for line in sys.stdin:
 
 @pytest.fixture
 def trainer():
-    """A process that trains, a function that starts a run in it, and one that waits for the run's exit status."""
-    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    with subprocess.Popen([sys.executable, "-c", TRAINER], **pipes) as process:
+    """What a process that trains prints, a function that starts a run there, and one that waits for its status."""
+    pipes = [os.pipe(), os.pipe()]
+    (commands, given), (printed, output) = ((open(read), open(write, "w")) for read, write in pipes)  # noqa: SIM115
+    child = forked.start(f"import os\nos.close({given.fileno()})\n{TRAINER}", stdin=commands, stdout=output)
+    commands.close()
+    output.close()
 
-        def start(*options) -> int:
-            process.stdin.write(json.dumps([str(option) for option in options]) + "\n")
-            process.stdin.flush()
-            return int(process.stdout.readline())
+    def start(*options) -> int:
+        given.write(json.dumps([str(option) for option in options]) + "\n")
+        given.flush()
+        return int(printed.readline())
 
-        def end() -> int:
-            lines = iter(process.stdout.readline, "")
-            return next(int(line.split()[1]) for line in lines if line.startswith("ended"))
+    def end() -> int:
+        lines = iter(printed.readline, "")
+        return next(int(line.split()[1]) for line in lines if line.startswith("ended"))
 
-        yield process, start, end
+    with given, printed:
+        yield printed, start, end
+    forked.status_of(child)
 
 
 @pytest.mark.slow
 def test_a_run_killed_at_random_moments_leaves_whole_files_and_ends_with_the_same_bits(tmp_path, trainer):
-    process, start, end = trainer
+    printed, start, end = trainer
     straight, killed = tmp_path / "straight", tmp_path / "killed"
-    start("--epochs", "20", "--out", straight)
+    start("--epochs", "30", "--out", straight)
     assert end() == 0
     generator = random.Random(11)
     epochs = 0
     for _ in range(4):
         resume = ["--resume"] if (killed / "run.json").exists() else []
-        number = start("--epochs", "20", "--out", killed, *resume)
+        number = start("--epochs", "30", "--out", killed, *resume)
         for _ in range(1 + generator.randrange(4)):  # the first line comes before training, then one an epoch
-            process.stdout.readline()
-        time.sleep(generator.uniform(0, 0.1))
+            printed.readline()
+        time.sleep(generator.uniform(0, 0.05))  # an epoch takes half of that
         os.kill(number, signal.SIGKILL)
         assert end() == -signal.SIGKILL
         json.loads((killed / "run.json").read_text())
@@ -164,9 +172,9 @@ def test_a_run_killed_at_random_moments_leaves_whole_files_and_ends_with_the_sam
             checkpoint = torch.load(killed / "checkpoint.pt", weights_only=True)
             assert checkpoint["epoch"] >= epochs  # nothing that was there is lost
             epochs = checkpoint["epoch"]
-    start("--epochs", "20", "--out", killed, "--resume")
+    start("--epochs", "30", "--out", killed, "--resume")
     assert end() == 0
-    assert 0 < epochs < 20
+    assert 0 < epochs < 30
     assert results(killed) == results(straight)
     assert load_file(killed / "model.safetensors").keys() == load_file(straight / "model.safetensors").keys()
 

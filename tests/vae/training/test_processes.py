@@ -4,17 +4,14 @@ A start costs seconds, so that one start of two processes does most of what is l
 """
 
 import json
-import os
 import re
-import subprocess
-import sys
-import threading
 from collections import Counter
 
 import pytest
 import torch
 from torch.distributed import HashStore
 
+from tests.vae import forked
 from tests.vae.training.test_interrupted import FEW_IMAGES, results
 from vae.errors import UserError
 from vae.objective import prepare_backend
@@ -161,18 +158,19 @@ except SystemExit as stop:
 """
 
 
+TORCHRUN = """
+import os, signal, sys
+from torch.distributed import run
+signal.alarm(300)  # torchrun then ends its processes, too
+signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+os.environ |= {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+run.main(["--nproc-per-node", "2", *sys.argv[1:]])
+"""
+
+
 def torchrun(*arguments):
     """Two processes, connected over the loopback interface."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", *arguments]
-    environment = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as started:
-        hurry = threading.Timer(300, started.terminate)  # torchrun then ends its processes, too
-        hurry.start()
-        output, error = started.communicate()
-        hurry.cancel()
-    return subprocess.CompletedProcess(command, started.returncode, output, error)
+    return forked.run(TORCHRUN, *arguments)
 
 
 @pytest.fixture(scope="module")

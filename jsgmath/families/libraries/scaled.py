@@ -1,0 +1,79 @@
+"""Numbers of a library with an exponent that has no limits, for formulas whose intermediate results leave the range."""
+
+import math
+from typing import Any
+
+Array = Any  # an array of torch or JAX, or a float
+NOTHING = -(2**20)
+"""The exponent of 0, so that it does not count beside the exponents of other numbers."""
+
+
+class Scaled:
+    """``value 2**exponent``: arrays, or plain numbers.  Sums are normalised, so that the value of no product of a few
+    numbers leaves the range, and only `array` may overflow or underflow."""
+
+    def __init__(self, arithmetic: Any, value: Array, exponent: Any):
+        self.arithmetic, self.value, self.exponent = arithmetic, value, exponent
+
+    @classmethod
+    def of(cls, arithmetic: Any, x: Any, exponent: Any = 0) -> "Scaled":
+        """``x 2**exponent`` for an array or a number x."""
+        if isinstance(x, Scaled):
+            return x
+        if isinstance(x, int | float):
+            value, own = math.frexp(x)
+            return cls(arithmetic, value, own + exponent if x else NOTHING)
+        own = arithmetic.exponent(x)
+        zero = arithmetic.constant(x) == 0
+        return cls(arithmetic, arithmetic.scaled(x, -own), arithmetic.where(zero, NOTHING, own + exponent))
+
+    def array(self) -> Array:
+        """The nearest float."""
+        return self.arithmetic.scaled(self.value, self.exponent)
+
+    def __mul__(self, other: Any) -> "Scaled":
+        other = Scaled.of(self.arithmetic, other)
+        return Scaled(self.arithmetic, self.value * other.value, self.exponent + other.exponent)
+
+    def __truediv__(self, other: Any) -> "Scaled":
+        other = Scaled.of(self.arithmetic, other)
+        return Scaled(self.arithmetic, self.value / other.value, self.exponent - other.exponent)
+
+    def __rtruediv__(self, other: Any) -> "Scaled":
+        return Scaled.of(self.arithmetic, other) / self
+
+    def __neg__(self) -> "Scaled":
+        return Scaled(self.arithmetic, -self.value, self.exponent)
+
+    def __add__(self, other: Any) -> "Scaled":
+        m, other = self.arithmetic, Scaled.of(self.arithmetic, other)
+        x, y = self.value, other.value
+        if type(x) is not type(y):  # a plain number beside an array, which has its type
+            x, y = (0 * y + x, y) if isinstance(x, float) else (x, 0 * x + y)
+        top = m.choice(self.exponent > other.exponent, self.exponent, other.exponent)
+        return Scaled.of(m, m.scaled(x, self.exponent - top) + m.scaled(y, other.exponent - top), top)
+
+    def __sub__(self, other: Any) -> "Scaled":
+        return self + -Scaled.of(self.arithmetic, other)
+
+    def __rsub__(self, other: Any) -> "Scaled":
+        return Scaled.of(self.arithmetic, other) - self
+
+    __rmul__, __radd__ = __mul__, __add__
+
+    def where(self, condition: Array, other: "Scaled") -> "Scaled":
+        """self where the condition holds, otherwise ``other``."""
+        m = self.arithmetic
+        return Scaled(
+            m, m.where(condition, self.value, other.value), m.where(condition, self.exponent, other.exponent)
+        )
+
+    def sum(self) -> "Scaled":
+        """The sum over the last axis."""
+        m = self.arithmetic
+        top = m.largest_exponent(self.exponent)
+        return Scaled.of(m, m.scaled(self.value, self.exponent - top).sum(-1), top[..., 0])
+
+    def log(self) -> Array:
+        """The logarithm, as an array."""
+        return self.arithmetic.log(self.value) + (0 * self.value + self.exponent) * math.log(2)
