@@ -34,8 +34,8 @@ FAMILIES = {
     )
 }
 LARGEST_FACTORED = 10  # the largest dimension of `factored`; NumPy is faster beyond
-# Of a matrix with a unit diagonal. No eigenvalue is then below 2^-18, and no pivot below 2^-16: whatever is rounded, NumPy
-# accepts it too.
+# Of a matrix with a unit diagonal. No eigenvalue is then below 2^-18 and no pivot below 2^-16, so that NumPy accepts it
+# too, whatever is rounded.
 LEAST_DETERMINANT = 2.0**-16
 FLOAT64, SMALLEST = np.dtype(np.float64), math.ulp(0.0)
 SMALL = 2048  # of so few numbers a copy is passed, which takes less time than asking for the address
