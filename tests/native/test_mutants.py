@@ -21,7 +21,6 @@ MUTANTS = {
     "a coefficient in double alone": ("elementary.hpp", "sum.low + (c.low + product.low)", "sum.low + product.low"),
     "a product without its power of two": ("late.hpp", "exponent += settled(over)", "settled(over)"),
     "a late logarithm of the other sign": ("late.hpp", "dual ? log2 : -log2", "dual ? -log2 : log2"),
-    "a product that is settled too late": ("diagonal.cpp", "step % 8 == 6", "step % 64 == 62"),
     "ones that are not taken away": ("late.hpp", "dual ? 0 : -double(steps)", "0"),
     "a mean's term without a variance": ("late.hpp", "(a.d.square / a.p.m) * a.p.other / a.p.m",
                                          "(a.d.square / a.p.m) / a.p.m"),
