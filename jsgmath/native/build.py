@@ -91,9 +91,10 @@ def build(target: Path = HERE / LIBRARY, command: list[str] | None = None, machi
             for kind in ("full", "full_tensors", "families", "gamma", "diagonal", "copy")
             for name, options in sets.items()
         ]
+        one_lane = {"single": "full.cpp", "single_tensors": "full_tensors.cpp", "tensors": "tensors.cpp"}
         tasks += [
             (f"{kind}_{name}", source, [*options, "-DONE_LANE", f"-DNAME={kind}_{name}"])
-            for kind, source in (("single", "full.cpp"), ("single_tensors", "full_tensors.cpp"), ("tensors", "tensors.cpp"))
+            for kind, source in one_lane.items()
             for name, options in sets.items()
         ]
 

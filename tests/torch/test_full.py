@@ -195,11 +195,12 @@ def assert_gradients_close(tensors, alpha, got, want, dual, allowed):
     assert_close(got[4][:, None], by_alpha[:, None], by_alpha.abs() + ends[0] + ends[1], allowed)
 
 
+@in_one_pass
 @variants
 @sizes
-def test_kernel_gradients_are_the_eager_ones_in_float64(n, dtype, dual, convention):
+def test_gradients_are_the_eager_ones_in_float64(n, dtype, dual, convention, evaluate):
     """The eager gradients are compared with derivatives of the value below."""
-    tensors, alpha, got = results(full_kernels.evaluate, n, dtype, dual, convention)
+    tensors, alpha, got = results(evaluate, n, dtype, dual, convention)
     want = run(full_eager.evaluate, [x.double() for x in tensors], alpha, dual, convention)
     assert all(x.dtype == dtype for x in got)
     assert_gradients_close(tensors, alpha, got, want, dual, 50 + 8 * n)
@@ -257,15 +258,16 @@ def test_one_dimension_and_diagonal_factors_are_the_diagonal_formula(dual, conve
             torch.testing.assert_close(x, y, rtol=1e-12, atol=1e-13)
 
 
+@in_one_pass
 @variants
 @pytest.mark.parametrize("scale", [1e-3, 1e3])
 @pytest.mark.parametrize("n", [4, 12])
-def test_pairs_with_very_different_covariances_keep_their_digits(n, scale, dual, convention):
+def test_pairs_with_very_different_covariances_keep_their_digits(n, scale, dual, convention, evaluate):
     """The covariances differ by 1e6.  The differences that near-equal pairs need would leave one digit of float32."""
     mean1, tril1, mean2, tril2 = pairs(n, torch.float32)
     tensors = mean1, tril1 * scale, mean2, tril2
     alpha = torch.tensor([0.0, 0.1, 0.2, 0.5, 0.8, 0.9, 1.0], dtype=torch.float64)
-    got = run(full_kernels.evaluate, tensors, alpha, dual, convention)
+    got = run(evaluate, tensors, alpha, dual, convention)
     doubles = [x.double() for x in tensors]
     want = run(full_eager.evaluate, doubles, alpha, dual, convention)
     np.testing.assert_allclose(want[0].numpy(), reference(doubles, alpha, dual, convention), rtol=1e-12)

@@ -64,9 +64,7 @@ class Scaled:
     def where(self, condition: Array, other: "Scaled") -> "Scaled":
         """self where the condition holds, otherwise ``other``."""
         m = self.arithmetic
-        return Scaled(
-            m, m.where(condition, self.value, other.value), m.where(condition, self.exponent, other.exponent)
-        )
+        return Scaled(m, m.where(condition, self.value, other.value), m.where(condition, self.exponent, other.exponent))
 
     def sum(self) -> "Scaled":
         """The sum over the last axis."""
