@@ -6,6 +6,8 @@ import sys
 import tempfile
 import traceback
 
+import torch._dynamo  # noqa: F401  (torch's optimisers import it, in two seconds; so forks need not)
+
 
 def start(program, *arguments, stdin=None, stdout=None, stderr=None):
     """Starts the program with files as its streams, and returns the number of its process."""
