@@ -1,4 +1,4 @@
-"""Families of torch in float64 at the ends of the range, against NumPy, and gradients of closed forms in many digits."""
+"""Families of torch in float64 at the ends of the range, against NumPy, and gradients of closed forms."""
 
 import pytest
 import torch
