@@ -20,8 +20,8 @@ the trapezoidal rule converges exponentially, and equally fast for all pairs: it
 error is below 2^-60 of JS (`tests/test_mixture.py` tests this for every x).
 
 All sums are in pairs of doubles.  Near-equal Gaussians lose nothing: with ``rho`` the ratio of the smaller variance to
-the larger one, ``u`` the weight of the larger one, ``delta = rho - 1`` and D^2 the squared distance of the means in units
-of the larger variance, a direction adds to B
+the larger one, ``u`` the weight of the larger one, ``delta = rho - 1`` and D^2 the squared distance of the means in
+units of the larger variance, a direction adds to B
 
     ( log(1 + u delta) - u log(rho) + u (1-u) D^2/(1 + u delta) ) / 2
 
@@ -52,7 +52,7 @@ from jsgmath.rounding.nearest import DIGITS as PRECISIONS
 from jsgmath.rounding.nearest import Divergence, pair_scalars, rounded
 from jsgmath.rounding.nearest_full import same_covariances
 from jsgmath.rounding.of_many import Flat, flat, scalars
-from jsgmath.rounding.of_pairs import rounded_divergence
+from jsgmath.rounding.of_pairs import broadcast, rounded_divergence
 from jsgmath.working import divergence_of
 
 STEPS = 8  # from the line to the nearer pole of T; the rule errs by about 100 exp(-2 pi STEPS), which is 1.5e-20
@@ -61,6 +61,7 @@ RULE = 2.0**-60  # relative error of the rule
 ROUNDING = 2.0**-72  # error of the terms and of their sum, relative to their sizes; a tenth was measured
 NEAR = 2.0**-12  # `g_near` takes the product of this and a weight
 BLOCK = 2**14  # numbers in one array; it bounds the memory
+UNEQUAL = 2.0**-150  # of a larger value it is certain that its Gaussians differ
 LOST = 2.0**-16  # the share of a difference that may be left of the numbers whose rounding errors it has
 LEAST = 2.0**-300  # smaller differences of log-variances are scaled
 LARGEST_LOG = 3e5  # as good as infinite: two Gaussians that do not overlap
@@ -116,7 +117,16 @@ def js(N1: GaussianLike, N2: GaussianLike, lam: ArrayLike = 0.5) -> tuple[Values
         if inside.any():
             found = _interior(N1, N2, weights, inside, batch)
             estimate[inside], error[inside] = (x[inside] for x in found)
+    error[_identical(N1, N2, batch) & (estimate == 0)] = 0.0
     return estimate.reshape(batch)[()], error.reshape(batch)[()]
+
+
+def _identical(N1: Gaussian, N2: Gaussian, batch: tuple[int, ...]) -> np.ndarray:
+    """Where two Gaussians were given by the same numbers."""
+    if N1.form != N2.form:
+        return np.zeros(math.prod(batch), bool)
+    same = (N1.mean == N2.mean).all(-1) & (N1.scale == N2.scale).all((-1,) if N1.is_diagonal else (-1, -2))
+    return np.broadcast_to(same, batch).ravel()
 
 
 def _interior(
@@ -127,14 +137,17 @@ def _interior(
     if N1.is_diagonal and N2.is_diagonal:
         rows = _diagonal_directions(flat([N1, N2], [lam.reshape(batch), lam.reshape(batch)], batch))
     else:
+        pairs = np.broadcast_shapes(N1.batch_shape, N2.batch_shape)
+        index = np.broadcast_to(np.arange(math.prod(pairs)).reshape(pairs), batch).ravel()
         rows, relative, slack = full_directions(N1, N2)
-        lost = _bound(slack, lam)
+        rows, relative = rows.rows(index), relative[index].astype(float)
+        lost = _bound(ScalarPairs(*(x[index] for x in slack)), lam)
     value, terms = Wide(*np.zeros((2, len(lam)))), np.zeros(len(lam))
     for weight in np.unique(lam[inside]):
         here = np.flatnonzero(lam == weight)
         part, terms[here] = integral(rows.rows(here), float(weight))
         value.high[here], value.low[here] = part.high, part.low
-    equal = _equal_rows(N1, N2, value, lost, batch)
+    equal = _equal_rows(N1, N2, value, batch)
     value.high[equal] = value.low[equal] = terms[equal] = lost[equal] = 0.0
     estimate = value.high.astype(dtype)
     rounding = np.abs((value.high - estimate) + value.low)
@@ -145,30 +158,29 @@ def _interior(
         unit[row] = np.spacing(estimate[row]) * bool(exact)
         rounding[row] = value.high[row] = terms[row] = 0.0
     error = rounding + unit + RULE * value.high + ROUNDING * terms + 4 * (relative * value.high + lost)
-    return estimate, np.where(error > 0, np.nextafter(error.astype(dtype), dtype.type(np.inf)), dtype.type(0))
+    upwards = np.nextafter(error.astype(dtype), np.array(np.inf, dtype))
+    return estimate, np.where(error > 0, upwards, np.zeros_like(upwards))
 
 
 def _bound(pair: ScalarPairs, lam: np.ndarray) -> np.ndarray:
     """A bound on JS of a `ScalarPairs`: KL is convex, so ``KL(p || m) <= lam KL(p || q)``."""
     w2 = lam[:, None].astype(special.WORK)
     one, zero = np.ones_like(w2), np.zeros_like(w2)
-    first, second = (divergence_of(pair, *w, *g, False) for w, g in (((w2 * w2, zero), (zero, one)), ((zero, (1 - w2) ** 2), (one, zero))))
+    first = divergence_of(pair, w2 * w2, zero, zero, one, dual=False)
+    second = divergence_of(pair, zero, (1 - w2) ** 2, one, zero, dual=False)
     return (first + second).astype(float)
 
 
-def _equal_rows(N1: Gaussian, N2: Gaussian, value: Wide, lost: np.ndarray, batch: tuple[int, ...]) -> np.ndarray:
-    """Where two Gaussians that were given in different forms are equal; rows with a value above its error are not."""
-    found = np.zeros(len(lost), bool)
+def _equal_rows(N1: Gaussian, N2: Gaussian, value: Wide, batch: tuple[int, ...]) -> np.ndarray:
+    """Where two Gaussians of different forms, one of them of full covariance, are equal."""
+    found = np.zeros(len(value.high), bool)
     if N1.form == N2.form or (N1.is_diagonal and N2.is_diagonal):
         return found
-    sides = [
-        (np.broadcast_to(N.mean, (*batch, N.dim)), np.broadcast_to(N.scale, (*batch, *N.scale.shape[-(1 if N.is_diagonal else 2):])))
-        for N in (N1, N2)
-    ]
-    for row in np.flatnonzero(value.high <= 2.0**-150).tolist():
+    (means1, scales1), (means2, scales2) = (broadcast(N, batch) for N in (N1, N2))
+    for row in np.flatnonzero(value.high < UNEQUAL).tolist():
         i = np.unravel_index(row, batch)
-        (m1, s1), (m2, s2) = ((m[i], s[i]) for m, s in sides)
-        found[row] = np.array_equal(m1, m2) and same_covariances((m1, N1.form, s1), (m2, N2.form, s2))
+        sides = (means1[i], N1.form, scales1[i]), (means2[i], N2.form, scales2[i])
+        found[row] = np.array_equal(means1[i], means2[i]) and same_covariances(*sides)
     return found
 
 
@@ -286,7 +298,12 @@ def rule(lam: float) -> tuple[Complex, Complex, np.ndarray]:
         log_c = odds.ln()
         of_far, of_near = constant(small * odds), constant(1 - small)
         angle = PI * Decimal(distance := float(np.float32(1 / max(2, -log_c))))
-        minus_log_c, sine, cosine, pi = constant(-log_c), constant(_sine(angle)), constant(_sine(PI / 2 - angle)), constant(PI)
+        minus_log_c, sine, cosine, pi = (
+            constant(-log_c),
+            constant(_sine(angle)),
+            constant(_sine(PI / 2 - angle)),
+            constant(PI),
+        )
     step = distance / STEPS  # few bits, so that the nodes are exact
     height = step * np.arange(math.ceil(HIGHEST / step))
     t = Complex(Wide.of(np.full_like(height, distance)), Wide.of(height))

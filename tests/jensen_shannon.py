@@ -11,11 +11,9 @@ from mpmath import mp
 from jsgmath import Gaussian
 from verification.pairs import exact
 
-EXTENDED = np.finfo(np.longdouble).nmant > 52
 EPS = 2.0**-52
-# In ulp.  All rounding before the last is bounded by 8 working EPS times the sum of the terms, which is up to 10 times
-# the result.  With 80 bits this is 0.04 ulp, in addition to half an ulp from the last rounding.
-LARGEST = 0.6 if EXTENDED else 200
+# In ulp.  The last rounding is half an ulp, and the error of the rule below 2^-60 of the result, which is at most 2^-7.
+LARGEST = 0.51
 DIGITS = 45  # near-equal Gaussians cost the references twice the digits of their closeness
 
 

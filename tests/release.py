@@ -24,7 +24,8 @@ from tests.native import calls, full_points, points
 
 DIST = ROOT / "dist"
 EXPORTS = {
-    f"jsgmath_{name}" for name in ("copy", "diagonal", "families", "full", "instruction_set", "sources", "tensors")
+    f"jsgmath_{name}"
+    for name in ("copy", "diagonal", "factor", "families", "full", "instruction_set", "sources", "tensors")
 }
 # The libraries that a wheel may expect: those of the C language and the system.
 ALLOWED = {

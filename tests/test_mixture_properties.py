@@ -45,7 +45,7 @@ def test_an_affine_map_changes_nothing():
 
 
 def test_directions_in_which_the_two_are_equal_change_nothing():
-    """Each contributes an exact zero; the 80-bit sums are grouped differently, so the last place may differ."""
+    """Each contributes an exact zero; the sums are grouped differently, so the last place may differ."""
     rng = np.random.default_rng(5)
     (m1, S1), (m2, S2) = diagonal_pair(3, 8)
     mean, var = rng.normal(size=20), np.exp(rng.normal(size=20))
@@ -72,8 +72,8 @@ def test_js_lies_between_zero_and_its_bound(work, monkeypatch):
     estimate, error = js(N1, one(0.0, 1.0), lam)
     assert (estimate >= 0).all()
     assert (error >= 0).all()
-    # The bound is computed in the working precision, but here in float64, so the last place may differ.
-    assert (estimate <= bound(lam) * (1 if work is np.float64 else 1 + EPS)).all()
+    # The bound is here computed in float64, so the last place may differ.
+    assert (estimate <= bound(lam) * (1 + EPS)).all()
     np.testing.assert_allclose(estimate[:, -1], np.broadcast_to(bound(lam)[:, 0], (6, 9)), rtol=2 * EPS)
 
 
@@ -86,7 +86,7 @@ def test_gaussians_of_log_variances_1e5_are_at_the_largest_distance():
 
 
 def test_batches_broadcast_and_give_what_single_calls_give(monkeypatch):
-    """For Gaussians and lam; the 80-bit sums are grouped differently, so the last place may differ."""
+    """For Gaussians and lam; the sums are grouped differently, so the last place may differ."""
     rng = np.random.default_rng(6)
     for form in ("var", "cov"):
         scales = np.exp(rng.normal(size=(4, 1, 2)))
@@ -117,7 +117,7 @@ def test_float32_input_gives_float32_results():
         estimate, error = js(N1, N2)
         assert estimate.dtype == error.dtype == np.float32
         actual, error = distance(estimate, by_matrices(N1, N2, 0.5)), float(error)  # compared in float64
-        # All rounding but the last is in 80-bit numbers, below 1e-17 of the value; the last is 1e-8.
+        # All rounding but the last is in pairs of doubles, below 1e-17 of the value; the last is 1e-8.
         assert actual <= error <= actual * (1 + 3e-7) + 1e-15 * estimate
     assert js(N1, one(0.0, 1.0))[0].dtype == np.float64
 

@@ -38,7 +38,8 @@ def named(obj):
         return ""
     parts = obj.canonical_path.split(".")
     modules = (name.split(".")[:-1] for name in documented() if name.rpartition(".")[2] == obj.name)
-    return ".".join([*max((x for x in modules if parts[: len(x)] == x), key=len), obj.name])
+    nearest = max((x for x in modules if parts[: len(x)] == x), key=len, default=None)
+    return ".".join([*nearest, obj.name]) if nearest else ""
 
 
 def speed(name):

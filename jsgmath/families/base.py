@@ -349,10 +349,11 @@ class Divergence:
     def value(self, arrays: Sequence[Array]) -> Array:
         first, second, w1, w2, g1, g2, _ = self.operands(arrays, direct=self.wider)
         pair = self.of_kl(first, second)
-        numbers = w1, w2, g1, g2, self.dual
         found = None
-        if self.is_moderate(first):
-            found = pair[0].direct(pair[1]) if pair else first.at_once(second, *numbers)
+        if pair:
+            found = pair[0].direct(pair[1])
+        elif self.is_moderate(first):
+            found = first.at_once(second, w1, w2, g1, g2, self.dual)
         if found is not None:
             return found
         if self.wider:
@@ -372,14 +373,11 @@ class Divergence:
     def derivatives(self, arrays: Sequence[Array], needed: Sequence[bool]) -> list[Array | None]:
         first, second, w1, w2, g1, g2, slope = self.operands(arrays, direct=self.wider)
         pair = self.of_kl(first, second)
-        numbers = w1, w2, g1, g2, self.dual
-        both = (
-            pair[0].direct_slopes(pair[1])
-            if pair
-            else first.slopes_at_once(second, *numbers)
-            if self.is_moderate(first)
-            else None
-        )
+        both = None
+        if pair:
+            both = pair[0].direct_slopes(pair[1])
+        elif self.is_moderate(first):
+            both = first.slopes_at_once(second, w1, w2, g1, g2, self.dual)
         if both is not None:
             half = len(both) // 2 if pair and pair[0] is not first else 0
             ordered = both[half:] + both[:half]

@@ -15,12 +15,12 @@ determinant lemma, with ``Z = I + w E`` and ``A = w T Y^T Z^-1 Y``,
 and no terms of first order in the difference cancel.  For Gaussians that are far apart these sums lose digits, and the
 trace and the determinants are computed directly instead.
 
-Accuracy: in NumPy, values in up to 40 dimensions are correctly rounded, for any factors: the compiled core takes W and
-D, and what it leaves open is computed in whole numbers (``tests/native/test_low_rank.py``).  In more dimensions, and in
-torch, all is computed in float64, and the relative error is the epsilon of float64 times at most ``max(W^2/D)``, or its
-square root; with at least as many columns as rows it is a small multiple of epsilon (`twice_kl_of_wide`).  For
-covariances that are nearly equal although their factors differ, it is relative to the difference of the factors
-(``tests/torch/test_low_rank.py``).
+Accuracy: in NumPy, values are correctly rounded for factors that have together up to 200 columns, in any number of
+dimensions, and in up to 200 dimensions for any factors (``tests/rounding/test_nearest_low_rank.py``).  The core
+takes W and D of up to 100 dimensions, and whole numbers the rest.  Beyond, and in torch, all is computed in float64;
+the relative error is the epsilon of float64 times at most ``max(W^2/D)``, or its square root; with at least as many
+columns as rows it is a small multiple of epsilon (`twice_kl_of_wide`).  For covariances that are nearly equal although
+their factors differ, it is relative to the difference of the factors (``tests/torch/test_low_rank.py``).
 
 [3] Andrews 1968, A square root formulation of the Kalman covariance equations
 """
@@ -45,7 +45,7 @@ from jsgmath.rounding.of_pairs import nearest_values
 
 Parts = tuple[Array, Array, Array]  # mean, factor, diagonal
 FAR = 1 / 16  # if the sum over the eigenvalues exceeds this, an eigenvalue of M may be near -1
-ROUNDED_UP_TO = 40  # dimensions; beyond, the last path would take more than a tenth of a second
+ROUNDED_UP_TO = 200  # columns of both factors, or dimensions if they are fewer; beyond, whole numbers take seconds
 SURELY_FAR = 1.0  # if twice KL exceeds this, the other formula need not be computed
 TINY = 1e-200  # negligible compared with any weight
 
@@ -349,7 +349,8 @@ class LowRankMultivariateNormal(Distribution):
             "batch shapes", {"N1": self.batch_shape, "N2": other.batch_shape, "alpha": tuple(w1.shape)}
         )
         rank = max(self.factor.shape[-1], other.factor.shape[-1])
-        if m.library == "NumPy" and self.dim <= ROUNDED_UP_TO:
+        ranks = self.factor.shape[-1] + other.factor.shape[-1]
+        if m.library == "NumPy" and min(self.dim, ranks) <= ROUNDED_UP_TO:
             divergence = Divergence.JSG_DUAL if dual else Divergence.JSG
             pair = self._as_gaussian(), other._as_gaussian()
             return nearest_values(divergence, convention == "deasy", *pair, weight_array("alpha", alpha), batch)[()]

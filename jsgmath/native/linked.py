@@ -24,7 +24,7 @@ class Part(NamedTuple):
 
     @property
     def component(self) -> dict[str, object]:
-        """As a bill of materials of CycloneDX lists it."""
+        """Its entry in a bill of materials of CycloneDX."""
         licences = [{"expression": self.licence}]
         return {"type": "library", "name": self.name, "version": self.version, "licenses": licences}
 

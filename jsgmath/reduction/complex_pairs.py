@@ -44,7 +44,7 @@ class Complex(NamedTuple):
 
     def root(self) -> "Complex":
         """The principal square root, by one of Newton's steps."""
-        first = np.sqrt(self.high)
+        first: Any = np.sqrt(self.high)
         a, b = Wide.of(first.real), Wide.of(first.imag)
         square = Complex(a * a - b * b, a * b * 2.0)
         step = (self - square).high / (2 * first)
@@ -133,13 +133,18 @@ def product_of(k: Complex) -> tuple[Complex, np.ndarray]:
             return k[0], exponent
         product = k[:half] * k[half : 2 * half]
         last = k[2 * half :]
-        k = Complex(*(Wide(*map(np.concatenate, ((x.high, y.high), (x.low, y.low)))) for x, y in zip(product, last, strict=True)))
+        k = Complex(
+            *(
+                Wide(*map(np.concatenate, ((x.high, y.high), (x.low, y.low))))
+                for x, y in zip(product, last, strict=True)
+            )
+        )
 
 
 def g_near(x: Complex) -> Complex:
     """``x - log(1 + x)`` for ``|x| < 2^-8 + 2^-10``, with a relative error below 2^-67."""
     h = x.high
-    tail = 0 * h
+    tail: Any = 0 * h
     for k in range(12, 3, -1):
         tail = 1 / k - h * tail
     tail = h * tail

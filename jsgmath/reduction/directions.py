@@ -2,8 +2,7 @@
 
 # pyright: reportConstantRedefinition=false
 
-from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,7 +27,8 @@ class Directions(NamedTuple):
     exponent: np.ndarray  # (rows,); the divergence is that of these numbers times ``2^exponent``
 
     def rows(self, index: np.ndarray) -> "Directions":
-        return Directions(*(x[index] for x in self))
+        arrays: Any = (x[index] for x in self)
+        return Directions(*arrays)
 
     @classmethod
     def of(cls, larger1: np.ndarray, ratio: Wide, excess: Wide, log_ratio: Wide, distance: Wide) -> "Directions":

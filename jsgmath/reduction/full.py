@@ -46,7 +46,8 @@ def in_parts(
     if not count:  # LAPACK refuses an empty batch; one pair gives the shapes
         sides = 2 * [FlatBatch("cov", np.zeros((1, n)), *2 * [np.eye(n)[None]])]
     starts = range(0, max(count, 1), step)
-    return [_reduce(*(FlatBatch(s.form, *(x[i : i + step] for x in s[1:])) for s in sides), function) for i in starts]
+    parts = [[FlatBatch(s.form, *(x[i : i + step] for x in s[1:])) for s in sides] for i in starts]
+    return [_reduce(side1, side2, function) for side1, side2 in parts]
 
 
 @np.errstate(all="ignore")

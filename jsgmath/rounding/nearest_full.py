@@ -107,7 +107,7 @@ def nearest_full(
         ValueError: a covariance is not positive definite in exact arithmetic, or a log-variance is beyond 10,000.
         ArithmeticError: 5120 bits do not suffice.
     """
-    weights = _weights(reverse, alpha)
+    weights = weights_of(reverse, alpha)
     _, _, g1, g2 = weights
     if divergence is not Divergence.JEFFREYS and not reverse and g1 * g2 == 0:
         return 0.0  # [1, eqs. 14, 15]
@@ -156,7 +156,7 @@ def decided(
     )
 
 
-def _weights(reverse: bool, alpha: float) -> tuple[Fraction, Fraction, Fraction, Fraction]:
+def weights_of(reverse: bool, alpha: float) -> tuple[Fraction, Fraction, Fraction, Fraction]:
     """``w1, w2, g1, g2``, exactly."""
     w1, w2 = 1 - Fraction(alpha), Fraction(alpha)
     g1, g2, _ = formula.mean_weights(w1, w2, reverse)
@@ -179,7 +179,7 @@ def _diagonal(column: Whole) -> Whole:
     return Whole(np.diag(column.numbers[:, 0]), column.exponent)
 
 
-def _exact_covariance(form: str, scale: np.ndarray) -> Whole | None:
+def exact_covariance(form: str, scale: np.ndarray) -> Whole | None:
     """The covariance of forms in which it needs neither an inverse nor an exponential."""
     if form == "logvar":
         return None if scale.any() else _diagonal(whole(scale + 1))
@@ -198,12 +198,12 @@ def same_covariances(first: Given, second: Given) -> bool:
     """Whether the covariances are equal, as far as it can be seen without an inverse."""
     if first[1] == second[1]:
         return np.array_equal(first[2], second[2])
-    one, other = (_exact_covariance(*side[1:]) for side in (first, second))
+    one, other = (exact_covariance(*side[1:]) for side in (first, second))
     return one is not None and other is not None and not one.plus(other.times(Fraction(-1))).numbers.any()
 
 
 def covariance_of(form: str, scale: np.ndarray, bits: int) -> Covariance:
-    exact = _exact_covariance(form, scale)
+    exact = exact_covariance(form, scale)
     if exact is not None:
         return Covariance(exact, Fraction(0))
     if form == "precision":
@@ -267,7 +267,7 @@ def _bounded(
     n = len(d.numbers)
     if same:
         inverse = inverse_of(S1, bits)
-        value = _share_of_means(divergence, weights) * inverse.of_square(d)
+        value = share_of_means(divergence, weights) * inverse.of_square(d)
         return value, 2 * inverse.error * value
     P = cache(lambda: (inverse_of(S1, bits), inverse_of(S2, bits)))
     if divergence is Divergence.JEFFREYS:
@@ -306,7 +306,7 @@ def _bounded(
     return value / 2, unit * (size + 3 * n) + rounding
 
 
-def _share_of_means(divergence: Divergence, weights: tuple[Fraction, Fraction, Fraction, Fraction]) -> Fraction:
+def share_of_means(divergence: Divergence, weights: tuple[Fraction, Fraction, Fraction, Fraction]) -> Fraction:
     """What a divergence of equal covariances is of ``d' S^-1 d``."""
     w1, w2, g1, g2 = weights
     return Fraction(1) if divergence is Divergence.JEFFREYS else (w1 * g2 * g2 + w2 * g1 * g1) / 2
@@ -341,7 +341,7 @@ class Rational(NamedTuple):
 
 
 def rational_of(form: str, scale: np.ndarray) -> Rational | None:
-    exact = _exact_covariance(form, scale)
+    exact = exact_covariance(form, scale)
     if exact is None and form == "logvar":
         return None
     numbers, exponent = exact or whole(scale)
@@ -377,7 +377,7 @@ def _exact(
         return S.solve(column)[1].dot(column)
 
     if same:
-        return _share_of_means(divergence, weights) * square(S1)
+        return share_of_means(divergence, weights) * square(S1)
     (det1, product1), (det2, product2) = S1.solve(S2), S2.solve(S1)
     if divergence is Divergence.JEFFREYS:
         return (product1.trace() + product2.trace() + square(S1) + square(S2)) / 2 - n

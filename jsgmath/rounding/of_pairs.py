@@ -23,6 +23,7 @@ from jsgmath.reduction.full import NotDiagonalised
 from jsgmath.reduction.pairs import ScalarPairs, common_dtype, finite
 from jsgmath.rounding.nearest import Divergence, nearest
 from jsgmath.rounding.nearest_full import nearest_full
+from jsgmath.rounding.nearest_low_rank import nearest_low_rank
 from jsgmath.special import g, gs, numpy_kernel
 from jsgmath.working import evaluated
 
@@ -33,6 +34,8 @@ LARGEST, LEAST_ALPHA = 2.0**100, 2.0**-60
 NUMPY_FROM = 12
 # The divergences of full covariances that NumPy rounds: no intermediate result leaves the range of a double.
 LARGEST_VALUE = 2.0**900
+# From so many dimensions on, the core takes longer than the last path for Gaussians of low rank.
+SLIM_FROM = 100
 # Variances of two forms must differ by this share: the difference of closer ones has lost too many digits.
 APART = 0.125
 
@@ -72,7 +75,8 @@ def nearest_values(
     diagonal = N1.is_diagonal and N2.is_diagonal
     forms, arrays = (N1.form, N2.form), (N1.mean, N1.scale, N2.mean, N2.scale)
     compute = native.diagonal if diagonal else native.full
-    if native.CORE is not None and (diagonal or native.takes(forms, N1.dim)):
+    slim = "low_rank" in forms and N1.dim > max(SLIM_FROM, _rank(N1) + _rank(N2))
+    if native.CORE is not None and (diagonal or native.takes(forms, N1.dim)) and not slim:
         values, left = compute(divergence, reverse, forms, arrays, alpha, shape, N1.dim, single)
         if left * N1.dim >= NUMPY_FROM and not (diagonal or "low_rank" in forms):
             open_ = np.isnan(values)
@@ -101,18 +105,26 @@ def _decide(
     single: bool,
 ) -> None:
     """Replaces NaN by the nearest float."""
-    means, scales = zip(*(_broadcast(N, values.shape) for N in (N1, N2)), strict=True)
+    means, scales = zip(*(broadcast(N, values.shape) for N in (N1, N2)), strict=True)
     forms, alpha = (N1.form, N2.form), np.broadcast_to(alpha, values.shape)
     for i in map(tuple, np.argwhere(np.isnan(values))):
         (m1, m2), (s1, s2), weight = (x[i] for x in means), (x[i] for x in scales), float(alpha[i])
         if N1.is_diagonal and N2.is_diagonal:
             coordinates = list(zip(*(x.tolist() for x in (m1, s1, m2, s2)), strict=True))
             values[i] = nearest(divergence, reverse, forms, coordinates, weight, single)
+        elif "low_rank" in forms and _rank(N1) + _rank(N2) < N1.dim:
+            first, second = ((m, s[:, :-1], s[:, -1]) for m, s in ((m1, s1), (m2, s2)))
+            values[i] = nearest_low_rank(divergence, reverse, first, second, weight, single)
         else:
             values[i] = nearest_full(divergence, reverse, (m1, forms[0], s1), (m2, forms[1], s2), weight, single)
 
 
-def _broadcast(N: Gaussian, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+def _rank(N: Gaussian) -> int:
+    """Of a Gaussian of low rank."""
+    return N.scale.shape[-1] - 1
+
+
+def broadcast(N: Gaussian, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Mean and scale of a batch of that shape."""
     axes = 1 if N.is_diagonal else 2
     return np.broadcast_to(N.mean, (*shape, N.dim)), np.broadcast_to(N.scale, (*shape, *N.scale.shape[-axes:]))
@@ -120,7 +132,7 @@ def _broadcast(N: Gaussian, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndar
 
 def _part(N: Gaussian, shape: tuple[int, ...], where: np.ndarray) -> Gaussian:
     """The chosen Gaussians of a batch that is broadcast to a shape."""
-    mean, scale = _broadcast(N, shape)
+    mean, scale = broadcast(N, shape)
     factor = np.broadcast_to(N.factor, (*shape, N.dim, N.dim))
     return Gaussian.checked(N.form, mean[where], scale[where], factor[where])
 

@@ -8,6 +8,8 @@ from jsgmath import jsg, jsg_dual, kl, native
 from jsgmath.families import low_rank
 from jsgmath.families.low_rank import LowRankMultivariateNormal
 from jsgmath.rounding.nearest import Divergence
+from jsgmath.rounding.nearest_full import nearest_full
+from tests.low_rank import truth as slim_truth
 from verification.oracles import textbook_jsg
 
 DIGITS = 80
@@ -78,6 +80,24 @@ def test_ranks_that_differ_batches_and_float32(path):
     single = [LowRankMultivariateNormal(*(x.astype(np.float32) for x in N.arrays())) for N in (one, other)]
     assert kl(*single).dtype == np.float32
     assert kl(*single) == np.float32(float(truth(*single, 0.0, dual=False)))
+
+
+def test_more_dimensions_are_rounded_by_the_core_or_by_whole_numbers(path):
+    """And with more columns than rows, in a batch, and in float32."""
+    rng = np.random.default_rng(6)
+    wide = pair(rng, 42, 45)
+    dense = ((N.mean, "low_rank", np.column_stack([N.factor, N.diagonal])) for N in wide)
+    assert jsg(*wide, 0.3) == nearest_full(Divergence.JSG, True, *dense, 0.3, False)
+    for n, k, gap in ((45, 2, None), (110, 1, 1e-8)):
+        first, second = pair(rng, n, k, gap)
+        value = kl(first, second)
+        assert value == float(slim_truth(first.arrays(), second.arrays(), 0.0, dual=False, reverse=True))
+    both = LowRankMultivariateNormal(*map(np.stack, zip(first.arrays(), second.arrays(), strict=True)))
+    assert jsg_dual(both, second, 1.0).tolist() == [value, 0.0]
+    single = [LowRankMultivariateNormal(*(x.astype(np.float32) for x in N.arrays())) for N in (first, second)]
+    assert kl(*single).dtype == np.float32
+    sides = ([x.astype(float) for x in N.arrays()] for N in single)
+    assert kl(*single) == np.float32(float(slim_truth(*sides, 0.0, dual=False, reverse=True)))
 
 
 def test_the_bound_of_the_core_holds_for_low_rank(core):

@@ -100,7 +100,7 @@ def test_rational_truths_are_recognised(first, second):
     sides = [(np.array([0.0, 1.0]), *given(form, root)) for form, root in zip((first, second), roots, strict=True)]
     d = nearest_full.whole(sides[0][0]).plus(nearest_full.whole(-sides[1][0]))
     for divergence, alpha in ((Divergence.JSG, 0.0), (Divergence.JSG_DUAL, 1.0), (Divergence.JEFFREYS, 0.0)):
-        weights = nearest_full._weights(True, alpha)
+        weights = nearest_full.weights_of(True, alpha)
         truth = nearest_full._exact(divergence, weights, tuple(sides), d, False)
         value, error = nearest_full._bounded(divergence, weights, tuple(sides), d, False, 512)
         if truth is None:  # the determinants are 36 and 1/36

@@ -315,7 +315,7 @@ class Arithmetic(ABC):
         return x[..., None]
 
     def first(self, x: Any) -> Any:
-        """A number without its last axis, of which it has the first element."""
+        """The first element along the last axis."""
         return Scaled(self, x.value[..., 0], x.exponent[..., 0]) if isinstance(x, Scaled) else x[..., 0]
 
     def sum_of_numbers(self, x: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 Array = Any  # an array of torch or JAX, or a float
 NOTHING = -(2**20)
-"""The exponent of 0, so that it does not count beside the exponents of other numbers."""
+"""The exponent of 0: so small that it never decides the exponent of a sum."""
 
 
 class Scaled:

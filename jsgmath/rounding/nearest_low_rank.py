@@ -1,0 +1,460 @@
+r"""The float nearest to a divergence of Gaussians of covariance ``D + W W^T``, without a matrix of n by n.
+
+The definitions in `nearest_full.py` need traces, determinants and squares.  With ``a = 1/D`` and ``M = I + W' a W``,
+
+    S^-1 = a - a W M^-1 W' a,      log det S = sum log D + log det M
+
+so that they become sums over the n coordinates, ``X' w X`` for columns X of W and of the means' difference and weights
+w made of D, and algebra with matrices of few rows.  The sums are computed without rounding errors but for a share of
+about 2^-bits: numbers are cut into limbs of few bits, whose products and sums are exact in float64 in any order [Ozaki,
+Ogita, Oishi, Rump 2012].  The algebra is that of whole numbers in `nearest_full.py`.  How far a rounded inverse is from
+one bounds its error, and the number of bits rises until all numbers within the bound round to the same float
+(verification/README.md, "Low rank in whole numbers").
+"""
+
+# pyright: reportConstantRedefinition=false
+
+import decimal
+import math
+from collections.abc import Sequence
+from decimal import Context, Decimal
+from fractions import Fraction
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jsgmath.rounding.nearest import Divergence, rounded
+from jsgmath.rounding.nearest_full import (
+    Covariance,
+    Undecided,
+    Whole,
+    context_of,
+    exact_covariance,
+    inverse_of,
+    share_of_means,
+    weights_of,
+    whole,
+)
+from jsgmath.special import two_sum
+
+Given = tuple[np.ndarray, np.ndarray, np.ndarray]  # mean, factor, diagonal
+LIMB, ROWS = 21, 2**10  # a sum of so many products of two limbs has at most 52 bits
+FIRST, FIRST_EXACT, MOST = 5, 10, 43  # limbs; a number that is shorter by more than that has left the range of float64
+EXTRA = 64  # bits of products and logarithms
+WANTED = 75  # bits of a value that are likely to decide
+CERTAIN = 128  # bits of the value; if they do not decide, the truth is in the middle of two floats, or all but
+
+
+class Ratios(NamedTuple):
+    """Positive numbers ``over / under * 2^exponent``, in arrays of whole numbers."""
+
+    over: Any
+    under: Any
+    exponent: Any
+
+    def times(self, other: "Ratios") -> "Ratios":
+        return Ratios(self.over * other.over, self.under * other.under, self.exponent + other.exponent)
+
+    @property
+    def inverse(self) -> "Ratios":
+        return Ratios(self.under, self.over, -self.exponent)
+
+    @property
+    def size(self) -> np.ndarray:
+        """Exponents: each number is between a half and twice this power of two."""
+        return _bits(self.over) - _bits(self.under) + self.exponent
+
+    def fixed(self, unit: Any) -> np.ndarray:
+        """The numbers in units of ``2^unit``, rounded downwards."""
+        shift = (self.exponent - unit).astype(object)
+        return (self.over << np.maximum(shift, 0)) // (self.under << np.maximum(-shift, 0))
+
+    def total(self, bits: int) -> Fraction:
+        """The sum, less at most the share ``2 n 2^-bits``."""
+        size = _bits(self.over) - _bits(self.under) + self.exponent
+        unit = int(size.max()) - bits
+        return Fraction(int(self.fixed(unit).sum())) * Fraction(2) ** unit
+
+    def log_of_product(self, bits: int) -> Fraction:
+        """The sum of the logarithms, except for ``4 n 2^-bits`` and a share of ``2^-bits``."""
+        return (
+            _log_of_product(self.over, bits)
+            - _log_of_product(self.under, bits)
+            + _log2(bits) * int(sum(self.exponent.tolist()))
+        )
+
+
+def _bits(numbers: np.ndarray) -> np.ndarray:
+    return np.array([x.bit_length() for x in numbers.tolist()], np.int64)
+
+
+def _log2(bits: int) -> Fraction:
+    return Fraction(context_of(bits + EXTRA).ln(Decimal(2)))
+
+
+def _log_of_product(numbers: np.ndarray, bits: int) -> Fraction:
+    product, exponent = 1, 0
+    for x in numbers.tolist():
+        product *= x
+        extra = product.bit_length() - bits - EXTRA
+        if extra > 0:
+            product >>= extra
+            exponent += extra
+    return Fraction(context_of(bits + EXTRA).ln(Decimal(product))) + _log2(bits) * exponent
+
+
+def ratios(x: np.ndarray) -> Ratios:
+    """Positive floats, exactly."""
+    mantissa, exponent = np.frexp(x)
+    numbers = np.ldexp(mantissa, 53).astype(np.int64).astype(object)
+    return Ratios(numbers, np.ones_like(numbers), exponent.astype(np.int64) - 53)
+
+
+def combination(factors: Sequence[tuple[Fraction, Ratios]]) -> Ratios:
+    """A sum of floats times numbers whose denominators are powers of two."""
+    terms = [(g.numerator * x.over, x.exponent - g.denominator.bit_length() + 1) for g, x in factors if g]
+    low = np.min([e for _, e in terms], axis=0)
+    over = sum(x << (e - low).astype(object) for x, e in terms)
+    return Ratios(over, np.ones_like(over), low)
+
+
+class Gram(NamedTuple):
+    """``X' w X`` for positive weights; an entry errs by ``error`` times the root of the product of its diagonals."""
+
+    matrix: Whole
+    error: Fraction
+
+    def part(self, rows: Any, columns: Any) -> Whole:
+        return Whole(self.matrix.numbers[rows][:, columns], self.matrix.exponent)
+
+    def roots(self, rows: Any) -> Whole:
+        """Upper bounds of the roots of the diagonal, as a column."""
+        diagonal: list[int] = np.diagonal(self.matrix.numbers)[rows].tolist()
+        odd = self.matrix.exponent % 2
+        numbers = [math.isqrt(max(x, 0) << odd) + 1 if x else 0 for x in diagonal]
+        return Whole(np.array(numbers, object)[:, None], (self.matrix.exponent - odd) // 2)
+
+
+def gram(X: np.ndarray, weight: Ratios, limbs: int) -> Gram:
+    """The sums, with an error of about 2^(-LIMB limbs)."""
+    n, columns = X.shape
+    # A weight is 4^half times a number between 1 and 8; rows are multiplied by 2^half.
+    half = (weight.size - 1) // 2
+    fixed = weight.fixed(2 * half + 3 - LIMB * limbs)
+    mask = (1 << LIMB) - 1
+    shares = [(fixed >> LIMB * (limbs - 1 - p) & (mask if p else -1)).astype(float) for p in range(limbs)]
+    size = np.frexp(X)[1] + half[:, None]
+    top = np.where(X != 0, size, np.iinfo(np.int64).min).max(0)
+    top = np.where((X != 0).any(0), top, 0)
+    sums = np.zeros((limbs, columns, columns), object)
+    for start in range(0, n, ROWS):
+        cut = slice(start, start + ROWS)
+        left = _limbs(np.ldexp(X[cut], half[cut, None] - top), limbs)
+        right = _weighted(left, [x[cut, None] for x in shares], limbs)
+        joined = np.concatenate(right, 1)
+        found = np.zeros((limbs, columns, columns), np.int64)
+        for q, x in enumerate(left):
+            block = (x.T @ joined[:, : (limbs - q) * columns]).astype(np.int64)
+            found[q:] += block.reshape(columns, limbs - q, columns).swapaxes(0, 1)
+        sums += found
+    numbers = sum(x << LIMB * (limbs - 1 - i) for i, x in enumerate(sums))
+    low = int(top.min())
+    shift = (top - low).astype(object)
+    numbers = numbers << (shift[:, None] + shift)
+    error = Fraction(32 * n * (2 * limbs + 6), 1 << LIMB * limbs)
+    return Gram(Whole(numbers, 2 * low + 3 - LIMB * (limbs + 1)), error)
+
+
+def _limbs(x: np.ndarray, limbs: int) -> list[np.ndarray]:
+    """Numbers below 1, cut into whole numbers of `LIMB` bits, the largest first; zeros at the end are left out."""
+    found: list[np.ndarray] = []
+    while len(found) < limbs and (x.any() or not found):
+        x = x * 2.0**LIMB
+        found.append(np.trunc(x))
+        x = x - found[-1]
+    return found
+
+
+def _weighted(left: list[np.ndarray], shares: list[np.ndarray], limbs: int) -> list[np.ndarray]:
+    """The limbs of the products with the weights."""
+    products = [
+        sum((left[q] * shares[m - q] for q in range(len(left)) if 0 <= m - q < limbs), np.zeros_like(left[0]))
+        for m in range(limbs)
+    ]
+    carry, found = np.zeros_like(left[0]), list[np.ndarray]()
+    for x in products[::-1]:
+        whole_part = x + carry
+        carry = np.floor(whole_part * 2.0**-LIMB)
+        found.append(whole_part - carry * 2.0**LIMB)
+    return [carry, *found[:0:-1]]
+
+
+Bounded = tuple[Fraction, Decimal]  # a number and a bound on its error
+BOUNDS = Context(prec=20, Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)
+
+
+class Problem(NamedTuple):
+    """Two Gaussians: columns ``[W1, W2, d, d']``, where ``d + d'`` is the difference of the means, and both D."""
+
+    columns: np.ndarray
+    diagonals: tuple[Ratios, Ratios]
+    factors: tuple[np.ndarray, np.ndarray]  # which columns they are
+
+
+class Inverted:
+    """The inverse of ``base + R G R'``, as far as divergences need it; R are factors of the two."""
+
+    def __init__(self, given: Problem, base: Ratios, shares: Sequence[tuple[int, Fraction]], limbs: int, alone: bool):
+        """``shares`` are the factors in R, with their numbers in G; if alone, nothing but the determinant is known."""
+        self._crossed: dict[int, Gram] = {}
+        self.given, self.base, self.limbs, self.bits = given, base, limbs, LIMB * limbs
+        self.rows = np.concatenate([given.factors[i] for i, _ in shares])
+        self.shares = [g for i, g in shares for _ in given.factors[i]]
+        self.sums = gram(given.columns[:, self.rows] if alone else given.columns, base.inverse, limbs)
+        rows = np.arange(len(self.rows)) if alone else self.rows
+        unit = -self.bits - 2 - max(g.numerator.bit_length() for g in self.shares)
+        inverses = [math.floor(1 / g / Fraction(2) ** unit) for g in self.shares]
+        K = self.sums.part(rows, rows).plus(Whole(np.diag(np.array(inverses, object)), unit))
+        self.Z = inverse_of(Covariance(K, Fraction(1, 1 << self.bits)), self.bits)
+        self.spread = self._spread(self.sums.roots(rows))
+        self.error = _decimal(self.Z.error) + 2 * _decimal(self.sums.error) * self.spread
+        if self.error > Decimal("1e-3"):
+            raise Undecided
+
+    def _spread(self, roots: Whole) -> Decimal:
+        """By how much an error of sums with these roots counts in units of K."""
+        column = Whole(np.abs(self.Z.Z.numbers), self.Z.Z.exponent) @ roots
+        return _decimal(column.dot(column))
+
+    def log_det(self) -> Bounded:
+        context = context_of(self.bits + EXTRA)
+        factor = self.Z.root_of_determinant()
+        log = -2 * Fraction(context.ln(context.divide(Decimal(factor.numerator), Decimal(factor.denominator))))
+        log += sum(
+            Fraction(context.ln(context.divide(Decimal(g.numerator), Decimal(g.denominator)))) for g in self.shares
+        )
+        logs = self.base.log_of_product(self.bits)
+        count = len(self.rows)
+        rounding = (_decimal(abs(log) + abs(logs)) + 8 * len(self.base.over) + count) / (1 << self.bits)
+        return log + logs, 2 * count * self.error + rounding
+
+    @cached_property
+    def displaced(self) -> Whole:
+        """``R' base^-1 d``"""
+        return _joined(self.sums.part(self.rows, slice(-2, None)))
+
+    @cached_property
+    def size_of_d(self) -> tuple[Fraction, Decimal]:
+        """``d' base^-1 d``, and an upper bound of its root."""
+        part, roots = self.sums.part(slice(-2, None), slice(-2, None)), self.sums.roots(slice(-2, None))
+        return _sum(part), _decimal(_sum(roots))
+
+    def square(self) -> Bounded:
+        """``d' (base + R G R')^-1 d``"""
+        size, root_of_size = self.size_of_d
+        root = self.Z.Z @ self.displaced
+        error = self.error + 5 * _decimal(self.sums.error) * (1 + self.spread)
+        return size - root.dot(root), error * root_of_size * root_of_size
+
+    def trace(self, other: int) -> Bounded:
+        """``tr (base + R G R')^-1 S``, where S is a covariance of the two."""
+        D, columns = self.given.diagonals[other], self.given.factors[other]
+        trace = _sum(_diagonal_of(self.sums.part(columns, columns)))
+        total = D.times(self.base.inverse).total(self.bits)
+        crossed = self.crossed(other)
+        half = self.Z.Z @ self.sums.part(self.rows, columns)
+        taken = self.Z.of(Covariance(crossed.part(*self.own), Fraction(0))) + half.dot(half)
+        size = _decimal(total + trace)
+        error = size * (2 * self.error + _decimal(self.sums.error) * (1 + 3 * self.spread))
+        error += 2 * _decimal(crossed.error) * self._spread(crossed.roots(self.own[0]))
+        return total + trace - taken, error + size * 4 * len(D.over) / (1 << self.bits)
+
+    @property
+    def own(self) -> tuple[slice, slice]:
+        rows = slice(0, len(self.rows))
+        return rows, rows
+
+    def crossed(self, other: int) -> Gram:
+        """The sums of R and d with weights ``D/base^2``."""
+        if other not in self._crossed:
+            inverse = self.base.inverse
+            weight = self.given.diagonals[other].times(inverse).times(inverse)
+            columns = np.hstack([self.given.columns[:, self.rows], self.given.columns[:, -2:]])
+            self._crossed[other] = gram(columns, weight, self.limbs)
+        return self._crossed[other]
+
+    def form(self, other: int) -> Bounded:
+        """``y' S y`` for ``y = (base + R G R')^-1 d``, where S is a covariance of the two."""
+        columns, crossed = self.given.factors[other], self.crossed(other)
+        solution = self.Z.Z.T @ (self.Z.Z @ self.displaced)
+        # In the norm of K the solution is wrong by at most this.
+        root_of_size, sums_error = self.size_of_d[1], _decimal(self.sums.error)
+        wrong = 2 * root_of_size * (self.error + 2 * sums_error * self.spread.sqrt(BOUNDS))
+        sizes = Whole(np.abs(solution.numbers), solution.exponent)
+
+        Q, d = crossed.part(*self.own), slice(-2, None)
+        of_d = _sum(crossed.part(d, d)) - 2 * _joined(crossed.part(self.own[0], d)).dot(solution)
+        value = of_d + (Q @ solution).dot(solution)
+        share = 2 * self._trace_of(Q)
+        magnitude = _decimal(_sum(crossed.roots(d)) + crossed.roots(self.own[0]).dot(sizes))
+        error = _decimal(crossed.error) * magnitude * magnitude
+        error += 2 * magnitude * share.sqrt(BOUNDS) * wrong + share * wrong * wrong
+
+        C = self.sums.part(columns, self.rows)
+        projected = _joined(self.sums.part(columns, d)).plus((C @ solution).times(Fraction(-1)))
+        reach = root_of_size + _decimal(self.sums.roots(self.rows).dot(sizes))
+        roots = self.sums.roots(columns)
+        off = sums_error * reach + wrong
+        error += 2 * off * _decimal(Whole(np.abs(projected.numbers), projected.exponent).dot(roots))
+        error += off * off * _decimal(roots.dot(roots))
+        return value + projected.dot(projected), error
+
+    def _trace_of(self, Q: Whole) -> Decimal:
+        return _decimal(self.Z.of(Covariance(Q, Fraction(0))))
+
+
+def _joined(columns: Whole) -> Whole:
+    """The sum of the columns, as a column."""
+    return Whole(columns.numbers.sum(1)[:, None], columns.exponent)
+
+
+def _diagonal_of(matrix: Whole) -> Whole:
+    return Whole(np.diagonal(matrix.numbers), matrix.exponent)
+
+
+def _sum(array: Whole) -> Fraction:
+    return Fraction(int(array.numbers.sum())) * Fraction(2) ** array.exponent
+
+
+def _decimal(x: Fraction) -> Decimal:
+    """For bounds, which have room for rounding."""
+    return BOUNDS.divide(Decimal(x.numerator), Decimal(x.denominator))
+
+
+def nearest_low_rank(
+    divergence: Divergence, reverse: bool, first: Given, second: Given, alpha: float, single: bool
+) -> float:
+    """The float64 nearest to JSG or its dual, or of those that are a float32; ``reverse`` as in `mean_weights`.
+
+    Raises:
+        ValueError: a number is not finite, or a diagonal not positive.
+        ArithmeticError: 900 bits do not suffice.
+    """
+    weights = weights_of(reverse, alpha)
+    same_means = np.array_equal(first[0], second[0])
+    same = all(np.array_equal(x, y) for x, y in zip(first[1:], second[1:], strict=True))
+    if (not reverse and weights[2] * weights[3] == 0) or (same and same_means):
+        return 0.0
+    given, limbs = _problem(first, second), FIRST
+    while True:
+        more = limbs
+        try:
+            with decimal.localcontext(BOUNDS):
+                value, error = _bounded(divergence, weights, given, same, limbs)
+                share = 2 * error / _decimal(value) if value > 0 else Decimal(1)
+            lower, upper = (rounded(max(value + s * Fraction(error), Fraction(0)), single) for s in (-2, 2))
+            if lower == upper:
+                return lower
+            if share < Decimal(2) ** -CERTAIN:
+                return rounded(_shortened(value), single)
+            if share < 1:
+                more = max(1, math.ceil((WANTED + math.log2(share)) / LIMB))
+            elif limbs >= FIRST_EXACT and same_means and _equal(first, second):
+                return 0.0
+        except Undecided:
+            pass
+        if limbs == MOST:
+            break
+        limbs = min(MOST, limbs + more)
+    raise ArithmeticError(
+        f"{LIMB * MOST} bits do not tell which float is nearest to the divergence; change an input by a rounding"
+    )
+
+
+def _shortened(x: Fraction) -> Fraction:
+    """The nearest number of `CERTAIN` bits."""
+    unit = Fraction(2) ** (x.numerator.bit_length() - x.denominator.bit_length() - CERTAIN)
+    return round(x / unit) * unit
+
+
+@np.errstate(all="ignore")
+def _problem(first: Given, second: Given) -> Problem:
+    (m1, W1, D1), (m2, W2, D2) = ([np.asarray(x, float) for x in side] for side in (first, second))
+    W1, W2 = (W if W.shape[1] else np.zeros((len(W), 1)) for W in (W1, W2))
+    d = two_sum(m1, -m2)
+    d = d if np.isfinite(d).all() else (m1, -m2)
+    columns = np.hstack([W1, W2, np.stack(d, 1)])
+    if not (np.isfinite(columns).all() and min(D1.min(), D2.min()) > 0 and max(D1.max(), D2.max()) < np.inf):
+        raise ValueError("a low-rank Gaussian needs finite numbers and a positive diagonal; check N1 and N2")
+    places = np.arange(W1.shape[1] + W2.shape[1])
+    return Problem(columns, (ratios(D1), ratios(D2)), (places[: W1.shape[1]], places[W1.shape[1] :]))
+
+
+def _bounded(
+    divergence: Divergence, weights: tuple[Fraction, ...], given: Problem, same: bool, limbs: int
+) -> tuple[Fraction, Decimal]:
+    """The divergence and a bound on its error."""
+    w1, w2, g1, g2 = weights
+    D1, D2 = given.diagonals
+    one, dual = Fraction(1), divergence is Divergence.JSG_DUAL
+    if same:
+        share = share_of_means(divergence, (w1, w2, g1, g2))
+        value, error = Inverted(given, D1, [(0, one)], limbs, alone=False).square()
+        return share * value, _decimal(share) * error
+    n = len(given.columns)
+    terms: list[tuple[Fraction, Bounded]] = []  # each a factor, and a number with its error
+    bases = [combination([(g1, D2), (g2, D1)]), D1, D2]
+    factors = [[(i, g) for i, g in ((0, g2), (1, g1)) if g], [(0, one)], [(1, one)]]
+    shares = one, -w2, -w1
+
+    if not dual:
+        known: dict[int, Inverted] = {}
+        for weight, own, other in ((w1 * g2, 2, 0), (w2 * g1, 1, 1)):
+            if weight:
+                known[own] = S = Inverted(given, bases[own], factors[own], limbs, alone=False)
+                terms += [(weight, S.trace(other)), (weight, S.square()), (-weight * n, (one, Decimal(0)))]
+        if g1 * g2:
+            known[0] = H = Inverted(given, bases[0], factors[0], limbs, alone=False)
+            terms.append((-g1 * g2, H.square()))
+    else:
+        known = {0: Inverted(given, bases[0], factors[0], limbs, alone=False)}
+        H = known[0]
+        for weight, g, other, trace_of in ((w1, g2, 0, 1), (w2, g1, 1, 0)):
+            if weight:
+                terms += [(weight, H.trace(trace_of)), (-weight * n, (one, Decimal(0)))]
+                if g:
+                    terms.append((weight * g * g, H.form(other)))
+    for i, share in enumerate(shares):
+        if share:
+            S = known.get(i) or Inverted(given, bases[i], factors[i], limbs, alone=True)
+            terms.append((share if dual else -share, S.log_det()))
+    value = sum((factor * x for factor, (x, _) in terms), Fraction(0))
+    error = sum((_decimal(abs(factor)) * e for factor, (_, e) in terms), Decimal(0))
+    return value / 2, error / 2
+
+
+def _equal(first: Given, second: Given) -> bool:
+    """Whether two covariances are equal, first in some rows, then everywhere."""
+    (_, W1, D1), (_, W2, D2) = first, second
+    some = np.linspace(0, len(D1) - 1, min(len(D1), 40)).astype(int)
+    dense = [_dense(W[some], D[some]) for W, D in ((W1, D1), (W2, D2))]
+    if dense[0].plus(dense[1].times(Fraction(-1))).numbers.any():
+        return False
+    # The squared size of W1 W1' - W2 W2' + D1 - D2.
+    W = [whole(x) if x.shape[1] else Whole(np.zeros((len(x), 1), object), 0) for x in (W1, W2)]
+    delta = whole(D1).plus(whole(-D2))
+    size = delta.dot(delta)
+    for i, j, sign in ((0, 0, 1), (1, 1, 1), (0, 1, -2)):
+        product = W[i].T @ W[j]
+        size += sign * product.dot(product)
+    for sign, x in ((2, W[0]), (-2, W[1])):
+        lengths = Whole((x.numbers * x.numbers).sum(1)[:, None], 2 * x.exponent)
+        size += sign * lengths.dot(delta)
+    return size == 0
+
+
+def _dense(W: np.ndarray, D: np.ndarray) -> Whole:
+    dense = exact_covariance("low_rank", np.column_stack([W, D]))
+    assert dense is not None
+    return dense
