@@ -36,9 +36,9 @@ def digamma_less(m: Arithmetic, x: Any, y: Any, d: Any) -> Any:
     shift, terms = shift_and_terms(m, m.plain(x))
     shifted = m.log_of_number(d / (x + shift), (y + shift) / (x + shift))
     x, y, d = (m.finite(m.plain(z)) for z in (x, y, d))
-    total = 0 * x
+    total, large, small = 0 * x, m.xp.maximum(x, y), m.xp.minimum(x, y)
     for j in range(1, shift):
-        total = total + d / (x + j) / (y + j)
+        total = total + d / (large + j) * (1 / (small + j))  # XLA makes one quotient of two in a row
     x, y = x + shift, y + shift
     u, v = (1 / x) * (1 / x), (1 / y) * (1 / y)
     value, quotient = 0 * u, 0 * v  # of the series as a polynomial of u, and its divided difference
@@ -47,7 +47,9 @@ def digamma_less(m: Arithmetic, x: Any, y: Any, d: Any) -> Any:
         quotient = quotient * v + value
         value = value * u + c.numerator / c.denominator
     quotient = quotient * v + value
-    return inverse + (total + d / x / y * (0.5 + (1 / x + 1 / y) * quotient) + shifted)
+    return inverse + (
+        total + d / (large + shift) * (1 / (small + shift)) * (0.5 + (1 / x + 1 / y) * quotient) + shifted
+    )
 
 
 def trigamma_times(m: Arithmetic, x: Any, d: Any) -> Any:

@@ -93,7 +93,7 @@ class Poisson(Family):
 
     def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
         m = self.arithmetic
-        l1, l2, log_ratio, mean = self.rates(other, own, weight)
+        l1, _, log_ratio, mean = self.rates(other, own, weight)
         from1, from2, infinite = self.differences(other, own, weight)
         zero1 = l1 == 0
         divisor = m.where(zero1, 1.0, l1)
