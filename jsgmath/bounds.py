@@ -41,6 +41,9 @@ def jsg_extended(
     Raises:
         TypeError, ValueError: as in `jsg`.
 
+    Accuracy: a few rounding errors of the result's type are added to those of `jsg`, none of which cancels
+    (``tests/test_bounds.py``).
+
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 
     >>> from jsgmath import Gaussian
@@ -80,6 +83,8 @@ def jsg_bounds(
     Raises:
         TypeError, ValueError: as in `jsg`.
 
+    Accuracy: within 1e-15 of the upper bound in NumPy, since both KLs are rounded (``tests/test_bounds.py``).
+
     >>> from jsgmath import Gaussian
     >>> lower, upper = jsg_bounds(Gaussian(mean=[0.0], var=[1.0]), Gaussian(mean=[1.0], var=[1.0]), 0.75)
     >>> print(lower, jsg(Gaussian(mean=[0.0], var=[1.0]), Gaussian(mean=[1.0], var=[1.0]), 0.75), upper)
@@ -105,6 +110,8 @@ def bhattacharyya_bound(N1: GaussianLike, N2: GaussianLike, alpha: Weight) -> An
 
     Raises:
         TypeError, ValueError: as in `jsg`.
+
+    Accuracy: within 1e-15 of its size in NumPy, since the KLs are rounded (``tests/test_bounds.py``).
 
     >>> from jsgmath import Gaussian
     >>> print(bhattacharyya_bound(Gaussian(mean=[0.0], var=[1.0]), Gaussian(mean=[1.0], var=[1.0]), 0.25))

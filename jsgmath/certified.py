@@ -67,6 +67,8 @@ def jsg(
         TypeError, ValueError: as `jsgmath.jsg`, and for a matrix that is not positive definite in exact arithmetic.
         ArithmeticError: 2^20 bits do not separate the truth from a float64.
 
+    Accuracy: proved: the true value lies between the two floats, which are neighbours or equal.
+
     >>> from jsgmath import Gaussian
     >>> N1, N2 = Gaussian(mean=[0.0], var=[1.0]), Gaussian(mean=[1.0], logvar=[0.5])
     >>> print(*jsg(N1, N2, 0.5))
@@ -78,7 +80,7 @@ def jsg(
 def jsg_dual(
     N1: GaussianLike, N2: GaussianLike, alpha: ArrayLike, *, convention: Convention = "deasy"
 ) -> tuple[Values, Values]:
-    r"""Enclosure of `jsgmath.jsg_dual` [1, eq. 10], in nats, with results and errors as in `jsg`.
+    r"""Enclosure of `jsgmath.jsg_dual` [1, eq. 10], in nats, with results, errors and accuracy as in `jsg`.
 
     >>> from jsgmath import Gaussian
     >>> print(*jsg_dual(Gaussian(mean=[0.0], var=[4.0]), Gaussian(mean=[0.0], std=[2.0]), 0.3))
@@ -88,7 +90,7 @@ def jsg_dual(
 
 
 def kl(N1: GaussianLike, N2: GaussianLike) -> tuple[Values, Values]:
-    r"""Enclosure of :math:`KL(N_1 \| N_2)` [1, eq. 2], in nats, with results and errors as in `jsg`.
+    r"""Enclosure of :math:`KL(N_1 \| N_2)` [1, eq. 2], in nats, with results, errors and accuracy as in `jsg`.
 
     >>> from jsgmath import Gaussian
     >>> print(*kl(Gaussian(mean=[0.0, 0.0], var=[2.0, 0.5]), Gaussian(mean=0.0, cov=[[1.0, 0.0], [0.0, 1.0]])))
@@ -114,6 +116,8 @@ def js(N1: GaussianLike, N2: GaussianLike, lam: ArrayLike = 0.5) -> tuple[Values
     Raises:
         TypeError, ValueError: as in `jsg`, and for Gaussians of more than one dimension.
         ArithmeticError: 1024 bits do not suffice, as for divergences below 1e-290.
+
+    Accuracy: proved: the true value lies between the two floats.
 
     >>> from jsgmath import Gaussian
     >>> lower, upper = js(Gaussian(mean=[0.0], var=[1.0]), Gaussian(mean=[1.0], var=[1.0]))

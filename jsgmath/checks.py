@@ -84,7 +84,8 @@ def check_dimensions(n1: int, n2: int) -> None:
 
 def common_shape(what: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
     """Returns the shape to which all ``shapes`` broadcast; the keys name their owners in the message."""
-    different = {shape for shape in shapes.values() if shape}  # () broadcasts with every shape
+    different = {*shapes.values()}
+    different.discard(())  # it broadcasts with every shape
     if len(different) < 2:
         return different.pop() if different else ()
     try:

@@ -87,7 +87,10 @@ class Gaussian:
                 scale = scale.reshape(1, 1)
             _check_square(self._form, scale)
             scale = _checked_copy(self._form, scale)
-            scale = scale if self._form == "scale_tril" else _symmetric(self._form, scale)
+            if self._form != "scale_tril":
+                factors = native.factored(scale)
+                scale = _symmetric(self._form, scale) if factors is None else scale
+                factor = factors if factor is None else factor
         self._mean = _freeze(_match_dimension(mean, scale, self._form).astype(dtype, copy=False))
         self._scale = _freeze(scale.astype(dtype, copy=False))
         if factor is not None:

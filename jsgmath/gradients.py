@@ -60,7 +60,7 @@ def jsg_grad(N1: GaussianLike, N2: GaussianLike, alpha: ArrayLike, *, convention
 def jsg_dual_grad(
     N1: GaussianLike, N2: GaussianLike, alpha: ArrayLike, *, convention: Convention = "deasy"
 ) -> Gradient:
-    """Derivatives of `jsg_dual`, with the arguments, result and errors of `jsg_grad`.
+    """Derivatives of `jsg_dual`, with the arguments, result, errors and accuracy of `jsg_grad`.
 
     >>> from jsgmath import Gaussian
     >>> print(jsg_dual_grad(Gaussian(mean=[0.0], var=[1.0]), Gaussian(mean=[1.0], var=[1.0]), 0.5).mean2)

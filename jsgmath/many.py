@@ -78,8 +78,10 @@ def geometric_mean_many(gaussians: Any, weights: Any) -> Any:
 
     .. math:: S = (\sum_k w_k S_k^{-1})^{-1}, \quad m = S \sum_k w_k S_k^{-1} m_k
 
-    Arguments and errors are those of `jsg_many`.  Diagonal Gaussians give the nearest floats but for one in a million;
-    a mean whose terms cancel has that error relative to their sizes.
+    Arguments and errors are those of `jsg_many`.
+
+    Accuracy: diagonal Gaussians give the nearest floats but for one in a million; a mean whose terms cancel has that
+    error relative to their sizes.
 
     >>> geometric_mean_many([Gaussian(mean=[mean], var=[2.0]) for mean in (0.0, 1.0, 5.0)], [0.5, 0.25, 0.25])
     Gaussian(mean=[1.5], var=[2.0])

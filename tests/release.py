@@ -18,12 +18,14 @@ from pathlib import Path
 import numpy as np
 
 import jsgmath
+from jsgmath.native import linked
 from jsgmath.native.wheels import PLATFORMS, ROOT, distributions
 from tests.native import calls, full_points, points
 
 DIST = ROOT / "dist"
 EXPORTS = {
-    f"jsgmath_{name}" for name in ("copy", "diagonal", "families", "full", "instruction_set", "sources", "tensors")
+    f"jsgmath_{name}"
+    for name in ("copy", "diagonal", "factor", "families", "full", "instruction_set", "sources", "tensors")
 }
 # The libraries that a wheel may expect: those of the C language and the system.
 ALLOWED = {
@@ -91,7 +93,9 @@ def check(folder, not_run):
     say("twine and pyroma accept the metadata")
     for path in made:
         check_licences(path)
-    say("the licences of the code and of the images are in every file")
+    for name, wheel in found.items():
+        check_linked(PLATFORMS[name].target, wheel)
+    say("the licences of the code, of the images and of what is linked are in every file")
 
     for name, wheel in found.items():
         needs = check_library(name, wheel)
@@ -142,6 +146,18 @@ def check_licences(path):
     for wanted in ("/LICENSE", "vae/fashion_mini/LICENSE"):
         if not any(name.endswith(wanted) and (wanted[0] != "/" or "fashion" not in name) for name in names):
             raise Failure(f"{path.name} has no {wanted}")
+
+
+def check_linked(target, wheel):
+    """Checks that a wheel lists what its library contains, and has the licences that ask for it."""
+    with zipfile.ZipFile(wheel) as archive:
+        notices = archive.read(f"jsgmath/native/{linked.NOTICES}").decode()
+        (bill,) = (name for name in archive.namelist() if name.endswith(f".dist-info/sboms/{linked.BILL}"))
+        listed = [f"{x['name']} {x['version']}" for x in json.loads(archive.read(bill))["components"]]
+    wanted = ["Copyright (c) Zig contributors", *(["mingw-w64 project"] if "windows" in target else []), *listed]
+    missing = [text for text in wanted if text not in notices]
+    if missing or not any(x.startswith("libc++ ") for x in listed):
+        raise Failure(f"{wheel.name} lists {', '.join(listed)}; its {linked.NOTICES} lacks {', '.join(missing)}")
 
 
 def check_library(name, wheel):
@@ -205,8 +221,12 @@ def check_installed(folder, cases, wheel):
     run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "pip", "setuptools")
     bill = DIST / f"jsgmath-{jsgmath.__version__}.cdx.json"
     tool("cyclonedx_py", "environment", *SBOM_OPTIONS, "--pyproject", ROOT / "pyproject.toml", "-o", bill, python)
-    components = [f"{x['name']} {x['version']}" for x in json.loads(bill.read_text())["components"]]
-    say(f"{bill.name} lists {', '.join(components)}")
+    content = json.loads(bill.read_text())
+    targets = (platform.target for platform in PLATFORMS.values())
+    content["components"] += {part.name: part.component for x in targets for part in linked.parts(x)}.values()
+    bill.write_text(json.dumps(content, indent=2))
+    listed = [f"{x['name']} {x['version']}" for x in content["components"]]
+    say(f"{bill.name} lists {', '.join(listed)}")
 
 
 def recomputed(python, cases):

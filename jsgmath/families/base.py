@@ -86,6 +86,10 @@ class Family(Distribution):
         """The same limits for one parameter."""
         return self.moderate
 
+    def direct_limits(self, name: str) -> tuple[float, float]:
+        """The limits between which `direct` and `at_once` are right."""
+        return self.limits(name)
+
     def once(self, name: str, compute: Callable[[], Any]) -> Any:
         """``compute()``, which one computation needs more than once."""
         if self.kept is None:
@@ -303,15 +307,23 @@ class Divergence:
             kind.parameters = {}  # a graph of torch would keep them
         self.alpha, self.reverse, self.dual = alpha, convention == "deasy", dual
         one = bool(first.parameter_axes)
+        members = zip((first, second), self.names, strict=True)
+        self.wider = any(N.direct_limits(name) != N.limits(name) for N, names in members for name in names)
         self.vectors: Sequence[bool] = [one for names in self.names for _ in names] + [False] * (alpha is None)
 
-    def operands(self, arrays: Sequence[Array]) -> tuple[Family, Family, Weight, Weight, Weight, Weight, int]:
+    def operands(
+        self, arrays: Sequence[Array], direct: bool = False
+    ) -> tuple[Family, Family, Weight, Weight, Weight, Weight, int]:
         """The two batches, ``w1, w2, g1, g2``, and the derivative of ``g2`` by alpha."""
         members = [copy.copy(kind) for kind in self.kinds]
         given = iter(arrays)
         for member, names in zip(members, self.names, strict=True):
             member.parameters, member.kept = {name: next(given) for name in names}, {}
-        limits = [N.limits(name) for N, names in zip(members, self.names, strict=True) for name in names]
+        limits = [
+            N.direct_limits(name) if direct else N.limits(name)
+            for N, names in zip(members, self.names, strict=True)
+            for name in names
+        ]
         m = members[0].arithmetic.for_numbers(arrays[: len(limits)], self.alpha, limits)
         for member in members:
             member.chosen = m
@@ -335,12 +347,17 @@ class Divergence:
         return None
 
     def value(self, arrays: Sequence[Array]) -> Array:
-        first, second, w1, w2, g1, g2, _ = self.operands(arrays)
+        first, second, w1, w2, g1, g2, _ = self.operands(arrays, direct=self.wider)
         pair = self.of_kl(first, second)
-        numbers = w1, w2, g1, g2, self.dual
-        found = pair[0].direct(pair[1]) if pair else first.at_once(second, *numbers) if self.is_moderate(first) else None
+        found = None
+        if pair:
+            found = pair[0].direct(pair[1])
+        elif self.is_moderate(first):
+            found = first.at_once(second, w1, w2, g1, g2, self.dual)
         if found is not None:
             return found
+        if self.wider:
+            first, second, w1, w2, g1, g2, _ = self.operands(arrays)
         if self.alpha is None:
             m = first.arithmetic
             term1, term2 = first.terms(second, g1, g2, self.dual, w1, w2)
@@ -354,20 +371,19 @@ class Divergence:
         return total(needed)
 
     def derivatives(self, arrays: Sequence[Array], needed: Sequence[bool]) -> list[Array | None]:
-        first, second, w1, w2, g1, g2, slope = self.operands(arrays)
+        first, second, w1, w2, g1, g2, slope = self.operands(arrays, direct=self.wider)
         pair = self.of_kl(first, second)
-        numbers = w1, w2, g1, g2, self.dual
-        both = (
-            pair[0].direct_slopes(pair[1])
-            if pair
-            else first.slopes_at_once(second, *numbers)
-            if self.is_moderate(first)
-            else None
-        )
+        both = None
+        if pair:
+            both = pair[0].direct_slopes(pair[1])
+        elif self.is_moderate(first):
+            both = first.slopes_at_once(second, w1, w2, g1, g2, self.dual)
         if both is not None:
             half = len(both) // 2 if pair and pair[0] is not first else 0
             ordered = both[half:] + both[:half]
             return [x if one else None for x, one in zip(ordered, needed, strict=True)]
+        if self.wider:
+            first, second, w1, w2, g1, g2, slope = self.operands(arrays)
         found: list[Array | None] = []
         asked = iter(needed)
         for names, N, M, own_w, other_w, own, weight in (

@@ -26,7 +26,8 @@ class Dirichlet(Family):
         TypeError, ValueError: the concentration is not an array of real numbers, or not as described.
 
     Accuracy: correctly rounded in NumPy, over the whole range of the parameters and of alpha: the float nearest to the
-        truth (``tests/native/test_families.py``, ``verification/test_families.py``).  
+        truth (``tests/native/test_families.py``, ``verification/test_families.py``).
+
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 
     >>> Dirichlet([1.0, 2.0, 3.0]).geometric_mean(Dirichlet([3.0, 2.0, 1.0]), 0.25)
@@ -86,7 +87,10 @@ class Dirichlet(Family):
             of_total = bregman(m, total_x, total_y, total_d)[..., 0]
             return m.sum_of_numbers(shares + bregman(m, x, y, d)) - of_total
         zero = m.number(0 * m.plain(x / total_x))
-        one = (m.chosen(some, self.total(m.chosen(largest, z, zero)), zero + z0) for z, z0 in ((x, 1.0), (y, 1.0), (d, 0.0)))
+        one = (
+            m.chosen(some, self.total(m.chosen(largest, z, zero)), zero + z0)
+            for z, z0 in ((x, 1.0), (y, 1.0), (d, 0.0))
+        )
         rest = (m.chosen(some, self.total(m.chosen(largest, zero, z)), zero) for z in (x, y, d))
         of_total = m.chosen(some, bregman_less(m, *one, *rest), -bregman(m, total_x, total_y, total_d))
         return m.sum_of_numbers(shares + m.chosen(largest, zero, bregman(m, x, y, d))) + m.first(of_total)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Self
 from jsgmath import special
 from jsgmath.families.base import Family, one_of
 from jsgmath.families.libraries.arithmetic import INFINITE, Arithmetic, Array, Weight, total
+from jsgmath.families.outcomes import Pair
 
 LARGE = 2.0
 """If the logarithm of k is larger in size, g and gs are written out, where nothing cancels and k cannot overflow."""
@@ -49,8 +50,8 @@ class Mean(NamedTuple):
 class Tilt(NamedTuple):
     """``p1`` and, per outcome, ``t = log(p2/p1)`` but for a constant; G and N2 as N1 times exponentials of t.
 
-    With ``Z = sum p1 exp(g2 t)`` and ``Z2 = sum p1 exp(t)``, ``KL(N1||G) = log Z - g2 E_1 t``, and the others are of the
-    same kind.  Float64 leaves float32 enough digits even where most of them cancel.
+    With ``Z = sum p1 exp(g2 t)`` and ``Z2 = sum p1 exp(t)``, ``KL(N1||G) = log Z - g2 E_1 t``, and the others are of
+    the same kind.  Float64 leaves float32 enough digits even where most of them cancel.
     """
 
     probs: Array
@@ -125,8 +126,17 @@ class Discrete(Family):
     def __init__(self, probs: Any, logits: Any):
         super().__init__(**one_of(self, probs=probs, logits=logits))
 
-    def work(self, x: Array) -> Array:
-        return self.arithmetic.work(x)
+    @property
+    def far(self) -> bool:
+        """Whether intermediate results may leave the range."""
+        return self.library != "NumPy" and not self.arithmetic.moderate
+
+    def pair(self, other: Any, own: Weight, weight: Weight) -> Pair:
+        return self.once("pair", lambda: Pair(self, other, own, weight))
+
+    @abstractmethod
+    def far_difference(self, other: Any, weights1: Any, weights2: Any, ratio: Any) -> tuple[Any, Any]:
+        """``ratio weights1``, and what weights2 exceed it by, as `difference` has them; all are numbers."""
 
     @abstractmethod
     def given(self) -> Array:
@@ -217,6 +227,8 @@ class Discrete(Family):
         return Mean(p1, zero, m.where(gone, 0.0, probs), gone, log_k, moderate, k, excess)
 
     def to_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
+        if self.far:
+            return self.pair(other, own, weight).to_mean(times)
         m = self.arithmetic
         p1, zero, G, gone, log_k, moderate, k, excess = self.mean(other, own, weight)
         value = m.where(moderate, p1 * m.g_of(excess, k), G - p1 - p1 * log_k)
@@ -224,6 +236,8 @@ class Discrete(Family):
         return times * m.where(gone.all(-1), INFINITE, value)
 
     def from_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
+        if self.far:
+            return self.pair(other, own, weight).from_mean(times)
         m = self.arithmetic
         p1, zero, G, gone, log_k, moderate, k, excess = self.mean(other, own, weight)
         value = m.where(moderate, G * m.gs_of(excess, k), p1 - G + G * log_k)
@@ -232,6 +246,9 @@ class Discrete(Family):
 
     def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
         """The sum of a few products; those of a weight that is the number 0 are not computed."""
+        if self.far:
+            pair, reverse = self.pair(other, own, weight), other.pair(self, weight, own)
+            return self.by_given(pair.slopes(reverse, w1, w2, dual))
         m, first, second = self.arithmetic, self.outcomes(), other.outcomes()
         log_ratio = self.log_odds(other, first, second)
         by_first = own * w1, lambda: self.mean(other, own, weight).beyond(m)
@@ -261,6 +278,9 @@ class Discrete(Family):
         return self.by_given(derivative if self.has_logits else derivative / m.exp(first.log_total))
 
     def slope_of_weight(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> Array:
+        if self.far:
+            pair, reverse = self.pair(other, own, weight), other.pair(self, weight, own)
+            return pair.slope_of_weight(reverse, w1, w2, dual)
         m, first, second = self.arithmetic, self.outcomes(), other.outcomes()
         log_ratio, mean = self.log_odds(other, first, second), self.mean(other, own, weight)
         from1, from2 = mean.beyond(m), other.mean(self, weight, own).beyond(m)
@@ -336,6 +356,9 @@ class Categorical(Discrete):
 
     @property
     def moderate(self) -> tuple[float, float]:
+        return (-8.0, 8.0) if self.has_logits else (1.0, 0.0)
+
+    def direct_limits(self, name: str) -> tuple[float, float]:
         return (-1e4, 1e4) if self.has_logits else (1.0, 0.0)
 
     def tilt(self, other: Self, weight: float) -> Tilt | None:
@@ -381,6 +404,10 @@ class Categorical(Discrete):
     def difference(self, other: Any, given1: Array, given2: Array, ratio: Array) -> tuple[Array, Array]:
         high, low = self.arithmetic.product(ratio, given1)
         return (given2 - high) - low, high
+
+    def far_difference(self, other: Any, weights1: Any, weights2: Any, ratio: Any) -> tuple[Any, Any]:
+        high, low = self.arithmetic.exact(ratio, weights1)
+        return high, (weights2 - high) - low
 
     def by_given(self, derivative: Array) -> dict[str, Array]:
         # By a weight of zero the derivative may be infinite.  It is the largest number instead, so that a product with
@@ -467,6 +494,12 @@ class Bernoulli(Discrete):
         m = self.arithmetic
         p1, p2 = (m.work(x.parameters["probs"]) for x in (self, other))
         return m.stack([p2 - p1, p1 - p2], -1), given1
+
+    def far_difference(self, other: Any, weights1: Any, weights2: Any, ratio: Any) -> tuple[Any, Any]:
+        m = self.arithmetic
+        p1, p2 = (m.number(m.work(x.parameters["probs"])) for x in (self, other))
+        difference = m.each(p2 - p1) * m.array([1.0, -1.0], m.plain(p1))
+        return weights1, difference
 
     def by_given(self, derivative: Array) -> dict[str, Array]:
         if self.has_logits:

@@ -58,7 +58,7 @@ class Rated(Family):
     def slope_of_rates(
         self, b1: Any, b2: Any, b: Any, d: Any, w1: Any, w2: Any, own: Any, weight: Any, dual: bool
     ) -> Any:
-        """A part of the derivative by the logarithm of the rate, for rates b, and ``d`` that vanishes if all is equal."""
+        """A part of the derivative by the logarithm of the rate, for rates b; ``d`` vanishes if both members are equal."""
         if dual:
             return (w1 * weight * weight * b2 + w2 * own * own * b1) / b * d
         return (w1 * weight * weight * (b2 / b1) + w2 * own * own * (b1 / b2)) * d

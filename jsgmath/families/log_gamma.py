@@ -13,7 +13,6 @@ sum_{j<m} log(x+j)``.  The two terms ``x log x - x`` then contribute, without th
     (y+m) gs(d/(x+m)) - y gs(d/x) = -y g(-m d/((x+m) y)) - m g(d/(x+m)),      d = y - x
 """
 
-import math
 from typing import Any
 
 from jsgmath.families.libraries.arithmetic import Arithmetic, Array

@@ -11,7 +11,10 @@ Canonical = tuple[Array, Array, Array, Array, Array, Array, Array]
 
 
 class Normal(Family):
-    """``N(mean, std^2)``, for tensors of torch and arrays of JAX; for NumPy `jsgmath.Gaussian` is more accurate."""
+    """``N(mean, std^2)``, for tensors of torch and arrays of JAX; for NumPy `jsgmath.Gaussian` is more accurate.
+
+    Accuracy: that of torch operations in `jsgmath.torch.jsg_diagonal`.
+    """
 
     def __init__(self, mean: Array, std: Array, event_dim: int = 0):
         super().__init__(event_dim, mean=mean, std=std)

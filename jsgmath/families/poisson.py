@@ -95,7 +95,7 @@ class Poisson(Family):
         m = self.arithmetic
         l1, l2, log_ratio, mean = self.rates(other, own, weight)
         from1, from2, infinite = self.differences(other, own, weight)
-        zero1, zero2 = l1 == 0, l2 == 0
+        zero1 = l1 == 0
         divisor = m.where(zero1, 1.0, l1)
         n1, n2, g1, g2 = map(m.number, (w1, w2, own, weight))
         if dual:

@@ -33,6 +33,11 @@ FAMILIES = {
         ("exponential", "poisson", "geometric", "bernoulli", "categorical", "gamma", "dirichlet")
     )
 }
+LARGEST_FACTORED = 10  # the largest dimension of `factored`; NumPy is faster beyond
+# Of a matrix with a unit diagonal. No eigenvalue is then below 2^-18 and no pivot below 2^-16, so that NumPy accepts it
+# too, whatever is rounded.
+LEAST_DETERMINANT = 2.0**-16
+FLOAT64, SMALLEST = np.dtype(np.float64), math.ulp(0.0)
 SMALL = 2048  # of so few numbers a copy is passed, which takes less time than asking for the address
 ELEMENTS_PER_THREAD = 50_000  # a thread costs as much as some thousand elements
 
@@ -66,6 +71,7 @@ class Core(NamedTuple):
     tensors: Any
     copy: Any
     families: Any
+    factor: Any
     place: int
     instruction_set: str
 
@@ -93,15 +99,17 @@ def open_core(path: Path = HERE / LIBRARY, wanted: str = "") -> tuple[Core | Non
     library.jsgmath_copy.argtypes = [*2 * [ctypes.c_void_p], ctypes.c_int64, ctypes.c_double, ctypes.c_int32]
     library.jsgmath_families.argtypes = [ctypes.c_char_p, *7 * [ctypes.c_void_p], ctypes.c_int32, ctypes.c_int32]
     library.jsgmath_families.restype = ctypes.c_int64
+    library.jsgmath_factor.restype = ctypes.c_int64
+    library.jsgmath_factor.argtypes = [*2 * [ctypes.c_void_p], *2 * [ctypes.c_int64], ctypes.c_double]
     place = names.index(wanted) if wanted else 0
     functions = library.jsgmath_diagonal, library.jsgmath_full, library.jsgmath_tensors, library.jsgmath_copy
     return Core(
-        *functions, library.jsgmath_families, place, names[place]
+        *functions, library.jsgmath_families, library.jsgmath_factor, place, names[place]
     ), f"instruction set {names[place]}, of {', '.join(names)}"
 
 
 def chosen_core() -> tuple[Core | None, str]:
-    """The core by the environment variable."""
+    """The core that the environment variable JSGMATH_NATIVE allows, or None; and which one, or why there is none."""
     wanted = os.environ.get("JSGMATH_NATIVE", "")
     if wanted == "0":
         return None, "JSGMATH_NATIVE=0 turns the compiled one off"
@@ -124,8 +132,18 @@ def cores() -> int:
 def copied(array: np.ndarray, positive: bool) -> tuple[np.ndarray, bool]:
     """A copy of a float64 array in C order, and whether all its numbers are finite, and positive if that is asked."""
     assert CORE is not None
-    copy, smallest = np.empty(array.shape), math.ulp(0.0) if positive else -sys.float_info.max
+    copy, smallest = np.empty(array.shape), SMALLEST if positive else -sys.float_info.max
     return copy, CORE.copy(address(array), address(copy), array.size, smallest, CORE.place) == 0
+
+
+def factored(matrix: np.ndarray) -> np.ndarray | None:
+    """Lower Cholesky factors of small float64 matrices in C order; None if one is not symmetric or nearly singular."""
+    n = matrix.shape[-1]
+    if CORE is None or n > LARGEST_FACTORED or matrix.size == 0 or matrix.dtype != FLOAT64:
+        return None
+    factors = np.empty(matrix.shape)
+    left = CORE.factor(address(matrix), address(factors), matrix.size // n**2, n, LEAST_DETERMINANT)
+    return None if left else factors
 
 
 def diagonal(

@@ -85,15 +85,16 @@ def build(target: Path = HERE / LIBRARY, command: list[str] | None = None, machi
         (work / "constants.hpp").write_text(constants_header())
         (work / "sources.hpp").write_text(f'#define SOURCES "{_sources.sources()}"\n')
 
-        tasks = [("interface", "interface.cpp", ["-DX86"] if sets is X86 else [])]
+        tasks = [("interface", "interface.cpp", ["-DX86"] if sets is X86 else []), ("factor", "factor.cpp", [])]
         tasks += [
             (f"{kind}_{name}", f"{kind}.cpp", [*options, f"-DNAME={kind}_{name}"])
             for kind in ("full", "full_tensors", "families", "gamma", "diagonal", "copy")
             for name, options in sets.items()
         ]
+        one_lane = {"single": "full.cpp", "single_tensors": "full_tensors.cpp", "tensors": "tensors.cpp"}
         tasks += [
             (f"{kind}_{name}", source, [*options, "-DONE_LANE", f"-DNAME={kind}_{name}"])
-            for kind, source in (("single", "full.cpp"), ("single_tensors", "full_tensors.cpp"), ("tensors", "tensors.cpp"))
+            for kind, source in one_lane.items()
             for name, options in sets.items()
         ]
 

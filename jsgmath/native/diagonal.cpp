@@ -214,6 +214,7 @@ Pair evaluated(const Block &block) {
   // With fewer lanes it takes longer to load whole vectors and transpose them than to gather numbers.
   const bool whole = LANES == 8 && block.valid == LANES && !block.fewer && block.steps >= LANES;
   while (whole && step < block.steps) {  // the last load may take some steps again
+    if (step) sum.settle();
     const int64_t begin = std::min(step, block.steps - LANES);
     Lanes mean1[LANES], scale1[LANES], mean2[LANES], scale2[LANES];
     block.load(block.mean1, begin, mean1), block.load(block.scale1, begin, scale1);
@@ -223,7 +224,6 @@ Pair evaluated(const Block &block) {
     if (i % 2) add(loaded(i++));
     for (; i < LANES; i += 2) add(loaded(i)), add(loaded(i + 1));  // two at a time, whose operations can alternate
     step = begin + LANES;
-    sum.settle();
   }
   for (; step + 1 < block.steps; step += 2) {
     add(block[step]), add(block[step + 1]);

@@ -24,3 +24,6 @@ typedef int64_t Evaluate(const Batch &batch, int64_t first, int64_t last);
 
 // Copies numbers; returns 0 if all of them are finite and at least `smallest`.
 typedef int64_t Copy(const double *from, double *to, int64_t count, double smallest);
+
+// Cholesky factors of small matrices (factor.cpp).
+typedef int64_t Factor(const double *matrices, double *factors, int64_t count, int64_t n, double least);

@@ -12,6 +12,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 sys.path.insert(0, str(Path(__file__).parent))
 import build
+import linked
 import wheels
 
 sys.path.pop(0)
@@ -53,5 +54,10 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
         except subprocess.CalledProcessError as error:
             self.app.abort(f"the compiler failed:\n{error.stderr}")
         build_data["force_include"][str(library)] = f"jsgmath/native/{library.name}"
+        notices, bill = (Path(self.folder.name) / file for file in (linked.NOTICES, linked.BILL))
+        notices.write_text(linked.notices(platform.target))
+        bill.write_text(linked.bill(platform.target))
+        build_data["force_include"][str(notices)] = f"jsgmath/native/{notices.name}"
+        build_data["sbom_files"].append(str(bill))
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{name}"

@@ -16,6 +16,7 @@
 
 extern "C" {
 Copy copy_plain;
+Factor factor_small;
 Evaluate diagonal_plain;
 EvaluateFamily families_plain, gamma_plain;
 EvaluateFull full_plain, single_plain;
@@ -146,6 +147,11 @@ EXPORT int64_t jsgmath_full(const Shape *shape, const double *mean1, const doubl
 // Copies numbers; returns 0 if all of them are finite and at least `smallest`.
 EXPORT int64_t jsgmath_copy(const double *from, double *to, int64_t count, double smallest, int32_t place) {
   return sets()[place].copy(from, to, count, smallest);
+}
+
+// Finds Cholesky factors of small matrices; returns 0 if all are symmetric and clearly positive definite.
+EXPORT int64_t jsgmath_factor(const double *matrices, double *factors, int64_t count, int64_t n, double least) {
+  return factor_small(matrices, factors, count, n, least);
 }
 
 // From this dimension on, pairs of tensors are computed one by one, with vectors along the columns.

@@ -2,8 +2,8 @@
 
 The compiler is `ziglang`, a wheel of the Python index, which compiles for all of them on any machine and links its own
 C++ library statically; so a wheel needs nothing but the C library of its platform, and one serves all versions of
-Python. Each is built where the source distribution has been unpacked, so that everybody can build it again. The linked
-part of LLVM's library may be distributed without its licence text (Apache 2.0 with LLVM exceptions).
+Python. Each is built where the source distribution has been unpacked, so that everybody can build it again. A wheel
+lists what is linked (`linked.py`).
 """
 
 import os

@@ -145,7 +145,7 @@ class Checked(Function):
 
 
 def with_check(alphas: Tensor) -> Tensor:
-    """alphas, checked where that is possible without waiting for a device: on a CPU, and in compiled programs."""
+    """Returns alphas, checked unless that would wait for a device: on a CPU, and in compiled programs."""
     if _are_functorch_transforms_active():
         return alphas
     if torch.compiler.is_compiling():

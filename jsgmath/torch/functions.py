@@ -128,7 +128,7 @@ def kl_diagonal(
     """KL(N1||N2) in nats [1, eq. 2], computed by the kernel of JSG.
 
     The Gaussians are ``N1 = N(mean1, diag(exp(logvar1)))`` and ``N2 = N(mean2, diag(exp(logvar2)))``.  For KL(N2||N1)
-    exchange them.  For the arguments, the result and the errors see `jsg_diagonal`.
+    exchange them.  For the arguments, the result, the errors and the accuracy see `jsg_diagonal`.
 
     >>> zero = torch.zeros(2)
     >>> kl_diagonal(zero, zero, torch.ones(2), zero).item()
@@ -155,9 +155,14 @@ def jsg_full(
 
     Accuracy: the relative error is at most 16 + 4n eps for factors of condition up to a few hundred, and 16 eps between
     nearly equal Gaussians; beyond, it is at most n eps times the condition of the factors, not of the covariances.
-    ``tests/torch/test_full.py`` holds this.  Use `jsgmath.jsg` if that does not suffice.  The gradients too lose about
-    n eps times the condition (``tests/torch/test_full_gradients.py``).  The Triton kernels lose more in float64 where
-    both factors have a condition above 1e4, but for the dual's gradients by the two Gaussians: use ``backend="eager"``.
+    ``tests/torch/test_full.py`` holds this.  ``"native"`` computes in float64, so float32 results are within 1 ulp for
+    conditions up to 1e4.  Where both factors have a condition above 1e4, values of JSG in float64 may lose more: use
+    `jsgmath.jsg` if that does not suffice.  The gradients too lose about n eps times the condition
+    (``tests/torch/test_full_gradients.py``).  The Triton kernels lose more in float64 where both factors have a
+    condition above 1e4, but for the dual's gradients by the two Gaussians: use ``backend="eager"``.
+
+    Speed: with gradients, on one thread in float32, ``"native"`` takes 0.16 of the textbook's time for 128 pairs of
+    n = 4, at most 0.06 for 128 of n = 16, 0.03 for 1024 of n = 8, and about 0.9 for 64 of n = 64.
 
     >>> eye, mean = torch.eye(2), torch.zeros(2, requires_grad=True)
     >>> divergence = jsg_full(mean, eye, torch.ones(2), eye, 0.5)
@@ -176,7 +181,7 @@ def kl_full(
     """KL(N1||N2) in nats [1, eq. 2], computed by the kernel of JSG.
 
     The Gaussians are ``N1 = N(mean1, tril1 tril1^T)`` and ``N2 = N(mean2, tril2 tril2^T)``.  For KL(N2||N1) exchange
-    them.  For the arguments, the result and the errors see `jsg_full`.
+    them.  For the arguments, the result, the errors and the accuracy see `jsg_full`.
 
     >>> kl_full(torch.zeros(2), torch.eye(2), torch.ones(2), torch.eye(2)).item()
     1.0

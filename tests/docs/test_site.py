@@ -4,6 +4,7 @@ import json
 import re
 import tomllib
 from html.parser import HTMLParser
+from importlib import import_module
 from types import ModuleType
 from urllib.parse import unquote, urlparse
 
@@ -131,6 +132,25 @@ def test_the_reference_shows_the_committed_speeds(site):
     text = (site / "reference" / "torch.html").read_text()
     assert fastest["implementation"] == "jsgmath"
     assert re.search(rf"<td>{re.escape(fastest['what'])}</td>\s*<td>{1000 * fastest['median']:.3g}</td>", text)
+
+
+def test_every_function_has_its_accuracy_and_its_speed(site):
+    """A speed is a committed one, or named as not measured."""
+    docstrings = load("docstrings")
+    for page in ("jsgmath", "families", "torch", "certified"):
+        text = (site / "reference" / f"{page}.html").read_text()
+        names = [name for name in docstrings.documented() if f'id="{name}"' in text]
+        parts = [(name, *name.rsplit(".", 1)) for name in names]
+        found = {name: getattr(import_module(module), last) for name, module, last in parts}
+        computing = {
+            name: x
+            for name, x in found.items()
+            if x.__name__ not in docstrings.NOT_COMPUTED and not isinstance(x, ModuleType)
+        }
+        assert [name for name, x in computing.items() if "ccuracy" not in x.__doc__] == []
+        assert text.count("<strong>Speed:</strong>") == len(computing) > 3
+    assert "not measured" in text
+    assert "JSG of Gamma, NumPy float64, 1000000 x 2: " in (site / "reference" / "families.html").read_text()
 
 
 def test_formulas_are_shown_by_the_browser_itself(site):

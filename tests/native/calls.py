@@ -163,24 +163,37 @@ def committed() -> Iterator[tuple[Call, list[float]]]:
         yield Call(*call), values
 
 
-def packed() -> tuple[bytes, list[float]]:
-    """What the calls of families ask the core for, as `evaluate.cpp` reads it, and the values of these calls."""
-    asked: list[bytes] = []
+def batches() -> tuple[list[Any], list[float]]:
+    """What the calls of families ask the core for, as arguments of `native.families`, and the values of these calls."""
+    asked: list[Any] = []
     wanted: list[float] = []
 
-    def record(shape: bytes, *arguments: Any) -> int:
-        *arrays, to, _, _ = arguments
-        asked.append(struct.pack("<11i", *6 * [0], 2, *(len(x) // 8 for x in arrays[:4])) + shape + b"".join(arrays))
-        to._obj.value = 0.0
-        return 0
+    def record(*batch: Any) -> tuple[np.ndarray, int]:
+        asked.append(batch)
+        return np.zeros(()), 0
 
-    with mock.patch.object(native, "CORE", mock.Mock(families=record, place=0)):
+    with mock.patch.object(native, "CORE", mock.Mock()), mock.patch.object(native, "families", record):
         for call, values in committed():
             if call.distributions[0][0] in NAMES:
                 count = len(asked)
                 recompute.computed(*call)
                 wanted += values if len(asked) > count else []
-    return b"".join(asked), wanted
+    return asked, wanted
+
+
+def packed() -> tuple[bytes, list[float]]:
+    """The same as `evaluate.cpp` reads it."""
+    read: list[bytes] = []
+
+    def pack(shape: bytes, *arguments: Any) -> int:
+        *arrays, _, _, _ = arguments
+        read.append(struct.pack("<11i", *6 * [0], 2, *(len(x) // 8 for x in arrays[:4])) + shape + b"".join(arrays))
+        return 0
+
+    asked, wanted = batches()
+    for batch in asked:
+        native.families(*batch, core=mock.Mock(families=pack, place=0))
+    return b"".join(read), wanted
 
 
 def main() -> None:

@@ -41,61 +41,105 @@ def copied_sources(folder):
     return package
 
 
+def build_only(kinds, target, command, machine):
+    """Compiles the library with these kinds of loops, whose objects stay beside it; the others do nothing."""
+    run = build._run
+
+    def run_or_do_nothing(line):
+        made = Path(line[-1])
+        if made.suffix == ".o" and made.stem.partition("_")[0] not in ("interface", *kinds):
+            source = made.with_suffix(".cpp")
+            source.write_text(f'extern "C" void {made.stem}() {{}}\n')
+            line = [*command, "-fPIC", "-c", str(source), "-o", str(made)]
+        run(line)
+        shutil.copy(made, target.parent)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "_run", run_or_do_nothing)
+        return build.build(target, command, machine)
+
+
 @pytest.fixture(scope="session")
 def parts(tmp_path_factory):
     """Compiled files of the library for any processor: what is never broken, and functions that do nothing."""
-    folder, run = tmp_path_factory.mktemp("parts"), build._run
-
-    def run_or_do_nothing(command):
-        made = Path(command[-1])
-        if made.suffix == ".o" and made.stem not in ("interface", "single_plain"):
-            source = folder / f"{made.stem}.cpp"
-            source.write_text(f'extern "C" void {made.stem}() {{}}\n')
-            command = [*build.compiler(), "-fPIC", "-c", str(source), "-o", str(made)]
-        run(command)
-        shutil.copy(made, folder)
-
+    folder = tmp_path_factory.mktemp("parts")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "OPTIONS", [option.replace("-O3", "-O1") for option in build.OPTIONS])
-        patch.setattr(build, "_run", run_or_do_nothing)
-        build.build(folder / build.LIBRARY, machine="any other")
+        build_only(["single"], folder / build.LIBRARY, build.compiler(), "any other")
     return folder
+
+
+def rebuilt(package, kinds, parts):
+    """The library of changed sources; only these kinds are compiled. -O1 is quicker than -O3 and gives the same bits.
+
+    The interface says that it was made from the right sources, so `native` takes the library for right.
+    """
+    spec = importlib.util.spec_from_file_location("mutated_build", package / "native" / "build.py")
+    mutated = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(mutated)
+    run = mutated._run
+
+    def run_or_copy(command):
+        made = Path(command[-1])
+        if made.suffix == ".o" and made.stem not in [f"{kind}_plain" for kind in kinds]:
+            shutil.copy(parts / made.name, made)
+        else:
+            run(command)
+
+    mutated._run = run_or_copy
+    mutated.OPTIONS[mutated.OPTIONS.index("-O3")] = "-O1"
+    return mutated.build(package / build.LIBRARY, machine="any other")
+
+
+def replaced(path, before, after):
+    """Replaces the only place of some text in a file."""
+    text = path.read_text()
+    assert text.count(before) == 1, before
+    path.write_text(text.replace(before, after))
 
 
 @pytest.fixture
 def broken(tmp_path, parts):
-    """Compiles one part of the library with one place in its sources replaced; -O1 is quicker and gives the same bits.
+    """Compiles one part of the library with one place in its sources replaced.
 
-    The interface says that it was made from the right sources, so `native` takes the library for right.  What stands in
-    ``without`` is left out, because the test does not look at it.
+    What stands in ``without`` is left out, because the test does not look at it.
     """
 
     def broken(part, file, before, after, without=""):
         package = copied_sources(tmp_path)
-        source = package / "native" / f"{part}.cpp"
         if without:
-            assert source.read_text().count(without) == 1
-            source.write_text(source.read_text().replace(without, ""))
-        text = (package / "native" / file).read_text()
-        assert text.count(before) == 1
-        (package / "native" / file).write_text(text.replace(before, after))
-        spec = importlib.util.spec_from_file_location("mutated_build", package / "native" / "build.py")
-        mutated = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(mutated)
-        run = mutated._run
-
-        def run_or_copy(command):
-            made = Path(command[-1])
-            if made.suffix == ".o" and made.stem != f"{part}_plain":
-                shutil.copy(parts / made.name, made)
-            else:
-                run(command)
-
-        mutated._run = run_or_copy
-        mutated.OPTIONS[mutated.OPTIONS.index("-O3")] = "-O1"
-        return mutated.build(tmp_path / build.LIBRARY, machine="any other")
+            replaced(package / "native" / f"{part}.cpp", without, "")
+        replaced(package / "native" / file, before, after)
+        return rebuilt(package, (part,), parts)
 
     return broken
+
+
+@pytest.fixture(scope="module")
+def switched(tmp_path_factory, parts):
+    """Compiles parts of the library with all replacements at once; its variable ``mutant`` chooses one of them.
+
+    A replacement is a file, an expression or a statement in it, and what to put there, for a truth of every lane "true"
+    (GCC fails at a choice of such ones).  Its number counts from 1.
+    """
+
+    def switched(kinds, replacements):
+        package = copied_sources(tmp_path_factory.mktemp("switched"))
+        for number, (file, before, after) in enumerate(replacements, 1):
+            if before.endswith(";"):
+                choice = f"if (mutant != {number}) {{ {before} }} else {{ {after} }}"
+            elif after == "true":
+                choice = f"(({before}) | (Truth{{}} - int64_t(mutant == {number})))"
+            else:
+                choice = f"(mutant == {number} ? ({after}) : ({before}))"
+            replaced(package / "native" / file, before, choice)
+        variable = 'extern "C" __attribute__((visibility("default"))) int mutant;\n'
+        replaced(package / "native" / "lanes.hpp", "#pragma once\n", f"#pragma once\n{variable}")
+        with open(package / "native" / f"{kinds[0]}.cpp", "a") as file:
+            file.write("int mutant = 0;\n")
+        return rebuilt(package, kinds, parts)
+
+    return switched
 
 
 @pytest.fixture(scope="session")
@@ -105,7 +149,7 @@ def for_aarch64(tmp_path_factory):
     if not (shutil.which(compiler) and emulator):
         pytest.skip("no cross compiler or emulator for AArch64: apt-get install g++-aarch64-linux-gnu qemu-user")
     folder = tmp_path_factory.mktemp("aarch64")
-    library = build.build(folder / "core.so", [compiler], "aarch64")
+    library = build_only(["diagonal", "full", "single"], folder / "core.so", [compiler], "aarch64")
     program = folder / "evaluate"
     source = build.HERE.parents[1] / "tests" / "native" / "evaluate.cpp"
     subprocess.run([compiler, "-std=c++17", f"-I{build.HERE}", str(source), "-o", str(program)], check=True)

@@ -31,12 +31,12 @@ def numbers(rng, form, size):
     return np.exp(rng.normal(size=size) * rng.choice([1, 20], size))
 
 
-def batches():
+def batches(rows=ROWS):
     """Members far and near, of every two forms, each with weights of all sizes."""
     rng = np.random.default_rng(5)
     for kind, forms in FORMS.items():
         for form1, form2 in product(forms, repeat=2):
-            size = (ROWS // 3, 4) if kind is Categorical else (ROWS,)
+            size = (rows // 3, 4) if kind is Categorical else (rows,)
             x, other = (numbers(rng, form, size) for form in (form1, form2))
             gaps = 10 ** rng.uniform(-12, 0, (size[0],) + (1,) * (len(size) - 1)) * rng.uniform(0, 1, size)
             # What all logits have in common makes no difference, but cancels in the computation.

@@ -23,15 +23,15 @@ def positive(rng, size):
     return np.where(rng.random((size[0], 1)) < 0.5, far, alike)
 
 
-def batches():
+def batches(rows=ROWS):
     """Members far and near, some in proportion, and some that differ in a single parameter."""
     rng = np.random.default_rng(5)
     for kind, n in ((Gamma, 2), (Beta, 2), (Dirichlet, 6)):
-        x, far, same = positive(rng, (ROWS, n)), positive(rng, (ROWS, n)), rng.random((ROWS, n)) < 0.3
-        gap = 10 ** rng.uniform(-14, 0, (ROWS, 1))
-        near = x * (1 + gap * rng.uniform(0, 1, (ROWS, n)) * rng.choice([1, 1e-4], (ROWS, 1)) + gap)
-        y = np.choose(rng.integers(3, size=(ROWS, 1)), [far, near, np.where(same, x, near)])
-        alpha = np.where(rng.random(ROWS) < 0.5, rng.uniform(size=ROWS), 10 ** rng.uniform(-15, 0, ROWS))
+        x, far, same = positive(rng, (rows, n)), positive(rng, (rows, n)), rng.random((rows, n)) < 0.3
+        gap = 10 ** rng.uniform(-14, 0, (rows, 1))
+        near = x * (1 + gap * rng.uniform(0, 1, (rows, n)) * rng.choice([1, 1e-4], (rows, 1)) + gap)
+        y = np.choose(rng.integers(3, size=(rows, 1)), [far, near, np.where(same, x, near)])
+        alpha = np.where(rng.random(rows) < 0.5, rng.uniform(size=rows), 10 ** rng.uniform(-15, 0, rows))
         if kind is Gamma:
             yield Gamma(*x.T), Gamma(*y.T), alpha
             yield Gamma(x[:, 0], scale=x[:, 1]), Gamma(y[:, 0], scale=y[:, 1]), alpha

@@ -124,7 +124,7 @@ def test_an_independent_normal_with_one_tiny_scale_has_its_value_and_gradients()
     ("scale", "divergence", "by_mean", "by_scale"),
     [
         (1e20, kl, 0.5, 1e20),  # s - 1/s, of a value that is infinite
-        (1e-38, kl, 0.5, -INF),
+        (1e-38, kl, 0.5, -1e38),
         (1e-20, lambda p, q: jsg_dual(p, q, 0.3), 0.15, -3e19),
         (1e38, lambda p, q: kl(q, p), 0.0, 1e-38),
     ],

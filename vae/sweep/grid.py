@@ -56,7 +56,7 @@ class Sweep:
     """Their skews, in [0, 1]."""
 
     learn_alpha: bool = False
-    """Beside the grid of alphas, each skewed divergence once with an alpha that is learnt, from 0.3 on."""
+    """In addition to the grid of alphas, train each skewed divergence once with a learnt alpha, which starts at 0.3."""
 
     weights: str = "1"
     """Factors of the skewed divergences in the loss, the paper's lambda: each with every alpha."""

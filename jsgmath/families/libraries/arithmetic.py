@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ Weight = Any  # an array, or a float
 INFINITE = float("inf")
 
 
+LOG2 = Fraction("0.693147180559945309417232121458176568")
 FAR = 2.0**24
 """The ratio from which on g and gs are written out."""
 
@@ -280,6 +282,32 @@ class Arithmetic(ABC):
         near, near_x, near_k = self.not_far(x, k)
         return self.where(near, self.log_ratio(near_x, near_k, 1 + 0 * near_k), k.log())
 
+    def whole(self, x: Array) -> Array:
+        """An array of whole numbers as integers, the type of an exponent."""
+        return x.astype("int32")
+
+    def exp_of_number(self, x: Array) -> Any:
+        """``exp(x)`` as a number."""
+        x = self.clamp(x, -(2.0**19), 2.0**19)
+        n = self.xp.round(x / math.log(2))
+        places = 2.0 ** (self.bits(x) - 20) if self.bits(x) > 24 else 2.0**8
+        high = math.floor(math.log(2) * places) / places  # so short that its product with n is exact
+        low = float(LOG2 - Fraction(high))
+        return Scaled.of(self, self.exp((x - n * high) - n * low), self.whole(n))
+
+    def power_of_number(self, x: Any, own: Weight, weight: Weight) -> Any:
+        """``x**weight`` of a number, where ``weight + own = 1``, but for the rounding of the larger one."""
+        w = 0 * x.value + weight
+        high, low = self.product(w, 0 * w + x.exponent)
+        n = self.xp.round(high)
+        lost = self.where(w > own, (1 - w) - own, 0 * w)
+        power = x.value**w * self.exp(((high - n) + low) * math.log(2)) * (1 + lost * x.log())
+        return Scaled.of(self, power, self.whole(n))
+
+    def at_largest_number(self, x: Array, y: Any) -> Any:
+        """The second result of `at_largest` for a number y."""
+        return Scaled(self, *(self.at_largest(x, part)[1] for part in (y.value, y.exponent)))
+
     def each(self, x: Any) -> Any:
         """A number with one more axis, of length 1."""
         if isinstance(x, Scaled):
@@ -287,7 +315,7 @@ class Arithmetic(ABC):
         return x[..., None]
 
     def first(self, x: Any) -> Any:
-        """A number without its last axis, of which it has the first element."""
+        """The first element along the last axis."""
         return Scaled(self, x.value[..., 0], x.exponent[..., 0]) if isinstance(x, Scaled) else x[..., 0]
 
     def sum_of_numbers(self, x: Any) -> Any:

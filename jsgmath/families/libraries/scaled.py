@@ -5,7 +5,7 @@ from typing import Any
 
 Array = Any  # an array of torch or JAX, or a float
 NOTHING = -(2**20)
-"""The exponent of 0, so that it does not count beside the exponents of other numbers."""
+"""The exponent of 0: so small that it never decides the exponent of a sum."""
 
 
 class Scaled:
@@ -64,9 +64,7 @@ class Scaled:
     def where(self, condition: Array, other: "Scaled") -> "Scaled":
         """self where the condition holds, otherwise ``other``."""
         m = self.arithmetic
-        return Scaled(
-            m, m.where(condition, self.value, other.value), m.where(condition, self.exponent, other.exponent)
-        )
+        return Scaled(m, m.where(condition, self.value, other.value), m.where(condition, self.exponent, other.exponent))
 
     def sum(self) -> "Scaled":
         """The sum over the last axis."""

@@ -47,6 +47,9 @@ class TorchArithmetic(Arithmetic):
     def check_kind(self, name: str, x: Array) -> None:
         check_kind(name, x)
 
+    def whole(self, x: Array) -> Array:
+        return x.to(self.xp.int32)
+
     def constant(self, x: Array) -> Array:
         return x.detach()
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from jsgmath import native
 from jsgmath.torch.eager import diagonal as eager
-from jsgmath.torch.typed import Alpha, Asked, watched, work_type
+from jsgmath.torch.typed import Alpha, Asked, split, watched, work_type
 
 # The struct Tensors of tensors.hpp: addresses, strides, four whole numbers, alpha and factor, four truth values.
 ASKED = struct.Struct("@13P7q4q2d4i")
@@ -44,7 +44,8 @@ def evaluate(
     gradients: list[Any] = [None, None, None]
     if grad:
         shapes = [x.shape for x in (mean1, scale1, scale2) if x is not None]
-        parts = mean1.new_empty(sum(shape.numel() for shape in shapes)).split([shape.numel() for shape in shapes])
+        sizes = [shape.numel() for shape in shapes]
+        parts = split(mean1.new_empty(sum(sizes)), sizes)
         gradients[: len(shapes)] = [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
     results = values, *gradients, d_alpha
     call(core, (mean1, scale1, mean2, scale2), alpha, (dual, reverse), results, upstream=upstream, scale=scale)

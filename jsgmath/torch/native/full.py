@@ -18,7 +18,8 @@ LARGEST = 64  # above, matrix products by torch.linalg are faster
 
 
 def evaluate(
-    mean1: Tensor, tril1: Tensor, mean2: Tensor, tril2: Tensor, alpha: Alpha, *, dual: bool, reverse: bool, **wanted: Any
+    mean1: Tensor, tril1: Tensor, mean2: Tensor, tril2: Tensor, alpha: Alpha, *,
+    dual: bool, reverse: bool, **wanted: Any,
 ) -> Asked:  # fmt: skip
     """Returns what `triton.full.evaluate` returns.  Above n = 64, `eager.full.evaluate` computes the results."""
     compute = diagonal.evaluate if mean1.shape[-1] <= LARGEST else eager.evaluate

@@ -1,0 +1,153 @@
+"""Distributions with finitely many outcomes anywhere in the range, by numbers whose exponent has no limits.
+
+The formulas are those of `discrete.Discrete`.
+"""
+
+from typing import Any, NamedTuple
+
+from jsgmath import special
+from jsgmath.families.libraries.arithmetic import INFINITE, Arithmetic, Array, Weight
+
+
+class Member(NamedTuple):
+    """One distribution: the given weights or logits, then numbers for each outcome."""
+
+    given: Array
+    weights: Any
+    """Proportional to the probabilities."""
+    total: Any
+    probs: Any
+    log_total: Array
+    """The logarithm of the sum of the weights, or of the exponentials of the logits."""
+    zero: Array
+
+
+class Pair:
+    """Two distributions of one family, of which ``first`` is differentiated, and their mean G."""
+
+    def __init__(self, first: Any, second: Any, own: Weight, weight: Weight):
+        self.m: Arithmetic = first.arithmetic
+        self.families = first, second
+        self.own, self.weight = self.m.for_outcomes(own), self.m.for_outcomes(weight)
+        self.first, self.second = self.member(first), self.member(second)
+        self.log_ratio = self.new_log_ratio()
+        self.find_mean()
+
+    def member(self, family: Any) -> Member:
+        m, given = self.m, family.given()
+        if family.has_logits:
+            zero, top = given == -INFINITE, m.largest(given)
+            high, low = special.two_sum(m.where(zero, top, given), -top)
+            weights = m.chosen(zero, m.number(0.0) * m.number(high), m.exp_of_number(high) * (1 + low))
+        else:
+            zero, top, weights = given == 0, 0.0, m.number(given)
+        total = m.each(m.sum_of_numbers(weights))
+        return Member(given, weights, total, weights / total, top + total.log(), zero)
+
+    def new_log_ratio(self) -> Array:
+        """``log(p2/p1)``, but 0 where one of them is zero; an error that all outcomes share does not count."""
+        m, (first, second) = self.m, self.families
+        a, b = self.first, self.second
+        self.both = ~(a.zero | b.zero)
+        one = m.number(1.0)
+        w1, w2 = m.chosen(self.both, a.weights, one), m.chosen(self.both, b.weights, one)
+        if not (first.has_logits or second.has_logits):
+            high, difference = first.far_difference(second, w1, w2, b.total / a.total)
+            return m.where(self.both, m.log_of_number(difference / high, w2 / high), 0.0)
+        logits = [N.given if f.has_logits else w.log() for f, N, w in ((first, a, w1), (second, b, w2))]
+        x, y = (m.where(self.both, z, 0.0) for z in logits)
+        difference, low = special.two_sum(y, -x)
+        return m.where(self.both, (difference - (b.log_total - a.log_total)) + low, 0.0)
+
+    def find_mean(self) -> None:
+        m, a, b, own, weight = self.m, self.first, self.second, self.own, self.weight
+        self.gone = gone = (a.zero & (b.zero | (own > 0))) | (b.zero & (weight > 0))
+        # A common factor of all ratios cancels.  With one likely outcome its ratio is made 1, so that the sums below
+        # consist of the others.
+        likely, shift = m.at_largest(m.plain(a.probs), self.log_ratio)
+        used = likely > 0.5
+        shift = m.where(used, shift, 0.0)
+        near, growth = m.growth(weight, self.log_ratio - shift)
+        one = m.number(1.0)
+        ratio = m.chosen(self.both, b.probs / m.chosen(self.both, a.probs, one), one)
+        common = m.chosen(used, m.at_largest_number(m.plain(a.probs), ratio), one)
+        power = m.power_of_number(ratio / common, own, weight)
+        grown = m.chosen(near, 1 + growth, power)
+        growth = m.chosen(near, growth, power - 1)
+        of_second = b.probs / m.power_of_number(common, own, weight)
+        product = m.chosen(gone, a.probs * 0.0, m.chosen(a.zero, of_second, a.probs * grown))
+        lost = m.chosen(gone, -a.probs, m.chosen(a.zero, of_second, a.probs * growth))
+        lost = m.each(m.sum_of_numbers(lost))
+        calm = m.plain(lost) > -0.5
+        z = m.chosen(calm, 1 + lost, m.each(m.sum_of_numbers(product)))
+        z = m.chosen(gone.all(-1)[..., None], m.number(1.0), z)
+        self.probs, self.k = product / z, grown / z
+        self.excess = m.chosen(calm, (growth - lost) / z, self.k - 1)
+        self.beyond = m.chosen(a.zero | gone, self.probs - a.probs, a.probs * self.excess)
+
+    def to_mean(self, times: Weight) -> Array:
+        m, a = self.m, self.first
+        terms = m.chosen(a.zero, self.probs, a.probs * m.g_of_number(self.excess, self.k))
+        return self.summed(times, terms, self.gone & ~a.zero)
+
+    def from_mean(self, times: Weight) -> Array:
+        m, a = self.m, self.first
+        terms = m.chosen(self.gone, a.probs, self.probs * m.gs_of_number(self.excess, self.k))
+        return self.summed(times, terms, a.zero & ~self.gone)
+
+    def summed(self, times: Weight, terms: Any, infinite: Array) -> Array:
+        m = self.m
+        infinite = infinite.any(-1) | self.gone.all(-1)
+        value = m.plain(m.number(times) * m.sum_of_numbers(terms))
+        return m.where(infinite, times * (0 * value + INFINITE), value)
+
+    def centred(self, probs: Any) -> Any:
+        """``log_ratio`` minus its expectation; differences to the likeliest outcome are exact where two are close."""
+        m, a, b, (first, second) = self.m, self.first, self.second, self.families
+        size, one = m.plain(probs), m.number(1.0)
+        _, shift = m.at_largest(size, self.log_ratio)
+        log_ratio = self.log_ratio - shift
+        if first.has_logits and second.has_logits:
+            x, y = (m.where(self.both, N.given, 0.0) for N in (a, b))
+            high, low = special.two_sum(y, -x)
+            (_, high0), (_, low0) = m.at_largest(size, high), m.at_largest(size, low)
+            log_ratio = (high - high0) + (low - low0)
+        elif first.parameter_axes and not (first.has_logits or second.has_logits):
+            w1, w2 = m.chosen(self.both, a.weights, one), m.chosen(self.both, b.weights, one)
+            top1, top2 = m.at_largest_number(size, w1), m.at_largest_number(size, w2)
+            difference = m.difference_of_products(w2, (top1, top1 * 0.0), w1, (top2, top2 * 0.0))
+            log_ratio = m.log_of_number(difference / (w1 * top2), (w2 / w1) * (top1 / top2))
+        log_ratio = m.number(log_ratio)
+        return log_ratio - m.each(m.sum_of_numbers(probs * log_ratio))
+
+    def slopes(self, other: "Pair", w1: Weight, w2: Weight, dual: bool) -> Array:
+        """Derivatives by the weights or logits; ``other`` is the same pair with the second distribution first."""
+        m, a, b = self.m, self.first, self.second
+        w1, w2 = m.for_outcomes(w1), m.for_outcomes(w2)
+        n1, n2, own, weight = map(m.number, (w1, w2, self.own, self.weight))
+        if dual:
+            slope = own * (n1 * weight - n2 * own) * self.probs * self.centred(self.probs) - n1 * self.beyond
+        else:
+            slope = own * (n1 * self.beyond + n2 * other.beyond)
+            slope = slope - n1 * weight * a.probs * self.centred(a.probs)
+        if self.families[0].has_logits:
+            return m.plain(slope)
+        found = m.plain(slope / m.chosen(a.zero, m.number(1.0), a.weights))
+        infinite = 0 * found + INFINITE
+        if dual:
+            # G/p1 and its logarithm are infinite at p1 = 0; of their products the one with the logarithm is the larger.
+            w = self.own * (w1 * self.weight - w2 * self.own)
+            limit = m.choice(w == 0.0, -m.weighted(w1 * (self.own < 1), infinite), m.weighted(w, infinite))
+        else:
+            limit = -m.weighted(w1 * self.weight + w2 * self.own, infinite)
+            found = m.where(b.zero & ~a.zero, m.weighted(w1 * self.weight, infinite), found)
+        return m.where(a.zero & ~b.zero, limit, found)
+
+    def slope_of_weight(self, other: "Pair", w1: Weight, w2: Weight, dual: bool) -> Array:
+        m = self.m
+        n1, n2, own, weight = map(m.number, (m.for_outcomes(w1), m.for_outcomes(w2), self.own, self.weight))
+        if dual:
+            centred = self.centred(self.probs)
+            return m.plain(m.sum_of_numbers((n1 * weight - n2 * own) * self.probs * centred * centred))
+        terms = (n1 * self.beyond + n2 * other.beyond) * self.centred(self.first.probs)
+        return m.plain(m.sum_of_numbers(terms))
