@@ -149,7 +149,8 @@ def for_aarch64(tmp_path_factory):
     if not (shutil.which(compiler) and emulator):
         pytest.skip("no cross compiler or emulator for AArch64: apt-get install g++-aarch64-linux-gnu qemu-user")
     folder = tmp_path_factory.mktemp("aarch64")
-    library = build_only(["diagonal", "full", "single"], folder / "core.so", [compiler], "aarch64")
+    kinds = ["diagonal", "full", "single", "families", "gamma"]
+    library = build_only(kinds, folder / "core.so", [compiler], "aarch64")
     program = folder / "evaluate"
     source = build.HERE.parents[1] / "tests" / "native" / "evaluate.cpp"
     subprocess.run([compiler, "-std=c++17", f"-I{build.HERE}", str(source), "-o", str(program)], check=True)
