@@ -106,7 +106,7 @@ class Exponential(Rated):
         if not self.parameters.keys() == other.parameters.keys() == {"rate"}:
             return None
         m, x, y = self.arithmetic, self.work(self.parameters["rate"]), self.work(other.parameters["rate"])
-        return m.times_g([], (y - x) / x, [y], [x])
+        return m.g_of((y - x) / x, y / x)
 
     def direct_slopes(self, other: Self) -> list[Array] | None:
         if not self.parameters.keys() == other.parameters.keys() == {"rate"}:

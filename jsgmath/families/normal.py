@@ -64,12 +64,16 @@ class Normal(Family):
         r1, r2, e1, e2, d1, d2, _, _ = self.numbers(other)
         kernel = m.gs_of_number if dual else m.g_of_number
         formulas = formula.from_mean if dual else formula.to_mean
-        kl1, kl2 = formulas(g1, g2, 0.0, r1, r2, e1, e2, d1, d2, lambda x, k, *_: kernel(x, k))
+
+        def of_numbers(x: Any, k: Any, other_k: Any, log_r: Any) -> Any:
+            return kernel(x, k)
+
+        kl1, kl2 = formulas(g1, g2, 0.0, r1, r2, e1, e2, d1, d2, of_numbers)
         return m.plain(w1 * kl1), m.plain(w2 * kl2)
 
     def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
         m = self.arithmetic
-        grad = formula.from_mean_grad if dual else formula.to_mean_grad
+        grad: Any = formula.from_mean_grad if dual else formula.to_mean_grad
         *pair, i1, i2 = self.numbers(other)
         by_mean, by_log_var = grad(*map(m.number, (w1, w2, own, weight)), *pair, i1, i2)
         return {"mean": m.plain(by_mean), "std": m.plain(by_log_var * 2 * i1)}
@@ -77,7 +81,7 @@ class Normal(Family):
     def slope_of_weight(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> Array:
         m = self.arithmetic
         *pair, _, _ = self.numbers(other)
-        by_alpha = formula.from_mean_by_alpha if dual else formula.to_mean_by_alpha
+        by_alpha: Any = formula.from_mean_by_alpha if dual else formula.to_mean_by_alpha
         return m.plain(by_alpha(*map(m.number, (w1, w2, own, weight)), 1, 0.0, 0.0, *pair))
 
     def to_library(self) -> Any:

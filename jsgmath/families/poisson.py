@@ -51,7 +51,7 @@ class Poisson(Family):
 
     def direct(self, other: Self) -> Array:
         m, x, y = self.arithmetic, self.work(self.parameters["rate"]), self.work(other.parameters["rate"])
-        return m.times_g([x], (y - x) / x, [y], [x])
+        return x * m.g_of((y - x) / x, y / x)
 
     def direct_slopes(self, other: Self) -> list[Array]:
         m, x, y = self.arithmetic, self.work(self.parameters["rate"]), self.work(other.parameters["rate"])

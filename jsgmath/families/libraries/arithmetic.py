@@ -352,7 +352,8 @@ class Arithmetic(ABC):
         if not isinstance(x, Scaled):
             return self.product(x, y)
         e = x.exponent + y.exponent
-        return tuple(Scaled.of(self, z, e) for z in self.product(x.value, y.value))
+        high, low = self.product(x.value, y.value)
+        return Scaled.of(self, high, e), Scaled.of(self, low, e)
 
     def combined(self, *terms: tuple[Weight, Callable[[], Array]]) -> Any:
         """The sum of numbers times weights; those whose weight is the number 0 are not computed."""

@@ -128,11 +128,6 @@ class ModerateArithmetic(TorchArithmetic):
             value = value / x
         return value
 
-    def times_g(
-        self, factors: Sequence[Weight], x: Array, numerators: Sequence[Array], denominators: Sequence[Array]
-    ) -> Array:
-        return self.quotient([self.g_of(x, self.quotient(numerators, denominators)), *factors])
-
     def average(self, w1: Weight, x: Array, w2: Weight, y: Array) -> Array:
         return y if isinstance(w1, float) and w1 == 0.0 else w1 * x + w2 * y
 
