@@ -47,7 +47,7 @@ def build_only(kinds, target, command, machine):
 
     def run_or_do_nothing(line):
         made = Path(line[-1])
-        if made.suffix == ".o" and made.stem.partition("_")[0] not in ("interface", *kinds):
+        if made.suffix == ".o" and made.stem.partition("_")[0] not in ("interface", "factor", *kinds):
             source = made.with_suffix(".cpp")
             source.write_text(f'extern "C" void {made.stem}() {{}}\n')
             line = [*command, "-fPIC", "-c", str(source), "-o", str(made)]
