@@ -85,7 +85,8 @@ def build(target: Path = HERE / LIBRARY, command: list[str] | None = None, machi
         (work / "constants.hpp").write_text(constants_header())
         (work / "sources.hpp").write_text(f'#define SOURCES "{_sources.sources()}"\n')
 
-        tasks = [("interface", "interface.cpp", ["-DX86"] if sets is X86 else []), ("factor", "factor.cpp", [])]
+        tasks: list[tuple[str, str, list[str]]] = [("factor", "factor.cpp", [])]
+        tasks += [("interface", "interface.cpp", ["-DX86"] if sets is X86 else [])]
         tasks += [
             (f"{kind}_{name}", f"{kind}.cpp", [*options, f"-DNAME={kind}_{name}"])
             for kind in ("full", "full_tensors", "families", "gamma", "diagonal", "copy")
