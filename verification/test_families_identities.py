@@ -153,6 +153,9 @@ class Symbolic(Arithmetic):
     def wide(self, x):
         return x
 
+    def number(self, x):
+        return x
+
     def log_ratio(self, excess, y, x):
         return sp.log(y / x)
 

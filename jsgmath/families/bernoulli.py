@@ -79,7 +79,7 @@ class Bernoulli(Discrete):
     def far_difference(self, other: Any, weights1: Any, weights2: Any, ratio: Any) -> tuple[Any, Any]:
         m = self.arithmetic
         p1, p2 = (m.number(m.work(x.parameters["probs"])) for x in (self, other))
-        difference = m.each(p2 - p1) * m.array([1.0, -1.0], m.plain(p1))
+        difference = m.each(p2 - p1) * m.number(m.array([1.0, -1.0], m.plain(p1)))
         return weights1, difference
 
     def by_given(self, derivative: Array) -> dict[str, Array]:

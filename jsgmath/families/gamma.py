@@ -226,15 +226,16 @@ class Gamma(Rated):
 
     def spread(self, other: Self, a: Any, b: Any) -> Any:
         """The derivative of the expectation of log x under a shape and a rate, from self towards other."""
-        d = other.arithmetic.number(other.work(other.parameters["shape"])) - self.work(self.parameters["shape"])
-        (high2, low2), (high1, low1) = ([self.arithmetic.number(x) for x in rate] for rate in self.rate_ratio(other))
-        return trigamma_times(self.arithmetic, a, d) - ((high2 - high1) + (low2 - low1)) / b
+        m = self.arithmetic
+        shape1, shape2 = (m.number(N.work(N.parameters["shape"])) for N in (self, other))
+        (high2, low2), (high1, low1) = ([m.number(x) for x in rate] for rate in self.rate_ratio(other))
+        return trigamma_times(m, a, shape2 - shape1) - ((high2 - high1) + (low2 - low1)) / b
 
     def log_difference(self, other: Self, own: Weight, weight: Weight) -> Any:
         """What the expectation of log x under G exceeds that under self by."""
         m, (a1, _, a, d, b1, _, b, _) = self.arithmetic, self.parts(other, own, weight)
         excess = m.number(weight) * self.rates(other, own, weight)[3] / b1
-        return digamma_less(m, a1, a, m.number(weight) * d) - m.log_of_number(excess, b / b1)
+        return digamma_less(m, a1, a, m.number(weight) * d) - m.number(m.log_of_number(excess, b / b1))
 
     def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         m = self.arithmetic

@@ -47,9 +47,8 @@ def digamma_less(m: Arithmetic, x: Any, y: Any, d: Any) -> Any:
         quotient = quotient * v + value
         value = value * u + c.numerator / c.denominator
     quotient = quotient * v + value
-    return inverse + (
-        total + d / (large + shift) * (1 / (small + shift)) * (0.5 + (1 / x + 1 / y) * quotient) + shifted
-    )
+    total = total + d / (large + shift) * (1 / (small + shift)) * (0.5 + (1 / x + 1 / y) * quotient)
+    return inverse + m.number(total + shifted)
 
 
 def trigamma_times(m: Arithmetic, x: Any, d: Any) -> Any:
@@ -64,16 +63,16 @@ def trigamma_times(m: Arithmetic, x: Any, d: Any) -> Any:
     for n in range(terms, 0, -1):
         c = 2 * n * (2 * n - 1) * COEFFICIENTS[n - 1]
         value = value * u + c.numerator / c.denominator
-    return d * (inverse + total + x * (1 + x * (0.5 + x * value)))
+    return d * (inverse + m.number(total) + x * (1 + x * (0.5 + x * m.number(value))))
 
 
 def bregman(m: Arithmetic, x: Any, y: Any, d: Any) -> Any:
     """``B_phi(y:x)`` for positive numbers x and y, ``d = y - x``."""
     large = (m.plain(x) >= SHIFT) & (m.plain(y) >= SHIFT)
-    moved = m.where(large, 0.0, float(SHIFT))
+    moved = m.number(m.where(large, 0.0, float(SHIFT)))
     far_x, far_y = x + moved, y + moved
     stirling = m.plain(d / far_x) * m.plain(d / far_y) * _series(m.plain(1 / far_x), m.plain(1 / far_y))
-    value = m.g_of_number(d / far_x, far_y / far_x) * 0.5 + stirling
+    value = m.g_of_number(d / far_x, far_y / far_x) * 0.5 + m.number(stirling)
     return value + m.chosen(large, m.plain(x * 0.0), _shifted(m, x, y, d))
 
 
@@ -85,7 +84,7 @@ def bregman_less(m: Arithmetic, x: Any, y: Any, d: Any, more_x: Any, more_y: Any
     large = (m.plain(x) >= SHIFT) & (m.plain(y) >= SHIFT)
     more = more_x, more_y, more_d
     shifted = m.chosen(large, m.plain(x * 0.0), _shifted_less(m, x, y, d, *more))
-    moved = m.where(large, 0.0, float(SHIFT))
+    moved = m.number(m.where(large, 0.0, float(SHIFT)))
     x, y = x + moved, y + moved
     return _g_less(m, x, y, d, *more) * 0.5 + _remainder_less(m, x, y, d, *more) + shifted
 
@@ -94,7 +93,7 @@ def _shifted(m: Arithmetic, x: Any, y: Any, d: Any) -> Any:
     """``B_phi(y:x) - B_phi(y+m:x+m)``"""
     far = m.g_of_number(d / (x + SHIFT), (y + SHIFT) / (x + SHIFT))
     mixed = m.g_of_number(-(d * SHIFT / (y * (x + SHIFT))), (x / (x + SHIFT)) * ((y + SHIFT) / y))
-    steps = m.plain(x * 0.0)[..., None] + m.xp.arange(1, SHIFT)
+    steps = m.number(m.plain(x * 0.0)[..., None] + m.xp.arange(1, SHIFT))
     xs, ys = m.each(x) + steps, m.each(y) + steps
     near = m.sum_of_numbers(m.g_of_number(m.each(d) / xs, ys / xs))
     return m.g_of_number(d / x, y / x) + ((near - y * mixed) - far * SHIFT)
@@ -118,7 +117,7 @@ def _shifted_less(m: Arithmetic, x: Any, y: Any, d: Any, more_x: Any, more_y: An
     """The difference of two values of `_shifted`, term by term."""
     other_x, other_y = x + more_x, y + more_y
     far_x, far_y, far_other_x, far_other_y = (z + SHIFT for z in (x, y, other_x, other_y))
-    steps = m.plain(x * 0.0)[..., None] + m.xp.arange(0, SHIFT)
+    steps = m.number(m.plain(x * 0.0)[..., None] + m.xp.arange(0, SHIFT))
     xs, ys = m.each(x) + steps, m.each(y) + steps
     of_each = m.sum_of_numbers(_g_less(m, xs, ys, *map(m.each, (d, more_x, more_y, more_d))))
     far = _g_less(m, far_x, far_y, d, more_x, more_y, more_d)
@@ -153,6 +152,7 @@ def _remainder_less(m: Arithmetic, x: Any, y: Any, d: Any, more_x: Any, more_y: 
         term, term_less = other_y * term + (p + 1) * power, y * term_less + less_y * term + (p + 1) * power_less
     product = number_other_x * number_other_y
     product_less = number_less_x * number_y + number_other_x * number_less_y
+    total, total_less = m.number(total), m.number(total_less)
     value_less = product_less * (total + total_less) + product * total_less
     return d * d * value_less - more_d * (2 * d + more_d) * (product * total)
 

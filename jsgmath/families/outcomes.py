@@ -38,7 +38,7 @@ class Pair:
         if family.has_logits:
             zero, top = given == -INFINITE, m.largest(given)
             high, low = special.two_sum(m.where(zero, top, given), -top)
-            weights = m.chosen(zero, m.number(0.0) * m.number(high), m.exp_of_number(high) * (1 + low))
+            weights = m.chosen(zero, m.number(0.0) * m.number(high), m.exp_of_number(high) * m.number(1 + low))
         else:
             zero, top, weights = given == 0, 0.0, m.number(given)
         total = m.each(m.sum_of_numbers(weights))
@@ -140,7 +140,7 @@ class Pair:
             limit = m.choice(w == 0.0, -m.weighted(w1 * (self.own < 1), infinite), m.weighted(w, infinite))
         else:
             limit = -m.weighted(w1 * self.weight + w2 * self.own, infinite)
-            found = m.where(b.zero & ~a.zero, m.weighted(w1 * self.weight, infinite), found)
+            found = m.where(b.zero & ~a.zero, found + m.weighted(w1 * self.weight, infinite), found)
         return m.where(a.zero & ~b.zero, limit, found)
 
     def slope_of_weight(self, other: "Pair", w1: Weight, w2: Weight, dual: bool) -> Array:

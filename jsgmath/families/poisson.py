@@ -74,14 +74,14 @@ class Poisson(Family):
         m = self.arithmetic
         near, small = m.near(t)
         x, y, times = map(m.number, (x, y, times))
-        close = x * m.g_of(m.expm1(small), m.exp(small))
+        close, t = x * m.number(m.g_of(m.expm1(small), m.exp(small))), m.number(t)
         return m.plain(times * m.chosen(near, close, (y - x) - x * t))
 
     def beyond(self, x: Array, mean: Array, weight: Weight, log_ratio: Array) -> Any:
         """``mean - x`` as a number, for ``mean = x exp(weight log_ratio)``, without cancellation."""
         m = self.arithmetic
         near, growth = m.growth(weight, log_ratio)
-        return m.chosen(near & (log_ratio != 0), m.number(x) * growth, m.number(mean) - x)
+        return m.chosen(near & (log_ratio != 0), m.number(x) * growth, m.number(mean) - m.number(x))
 
     def differences(self, other: Self, own: Weight, weight: Weight) -> tuple[Any, Any, Array]:
         """What G's rate exceeds those of self and of other by, and what to add to the logarithm of their ratio."""
@@ -96,8 +96,8 @@ class Poisson(Family):
         l1, _, log_ratio, mean = self.rates(other, own, weight)
         from1, from2, infinite = self.differences(other, own, weight)
         zero1 = l1 == 0
-        divisor = m.where(zero1, 1.0, l1)
         n1, n2, g1, g2 = map(m.number, (w1, w2, own, weight))
+        log_ratio, mean, divisor = map(m.number, (log_ratio, mean, m.where(zero1, 1.0, l1)))
         if dual:
             value = m.plain((-n1 * from1 + g1 * (n1 * g2 - n2 * g1) * mean * log_ratio) / divisor)
             # G/l1 and its logarithm are infinite at l1 = 0; of their products that with the logarithm is the larger.
@@ -112,7 +112,7 @@ class Poisson(Family):
         m = self.arithmetic
         log_ratio, mean = self.rates(other, own, weight)[2:]
         from1, from2, infinite = self.differences(other, own, weight)
-        w1, w2, own, weight = map(m.number, (w1, w2, own, weight))
+        w1, w2, own, weight, log_ratio, mean = map(m.number, (w1, w2, own, weight, log_ratio, mean))
         if dual:
             size, infinite = (w1 * weight - w2 * own) * mean, abs(infinite)
             return m.plain(size * log_ratio * log_ratio) + m.weighted(m.plain(size), infinite)

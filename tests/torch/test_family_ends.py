@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from jsgmath import families, jsg, jsg_dual, kl, special
+from jsgmath import families, jsg, jsg_dual, kl
 
 INF = math.inf
 KL, HALF, B = (0.0, "deasy", False), (0.5, "deasy", False), (0.5, "nielsen", True)
@@ -54,18 +54,18 @@ ENDS = {"float32": (1.2e-38, 1e-30, 3.0, 1e30, 3.4e38), "float64": (2.3e-308, 1e
 
 @pytest.mark.parametrize("dtype", ENDS)
 @pytest.mark.parametrize("name", ["Gamma", "Beta", "Exponential", "Poisson"])
-def test_nothing_is_nan_up_to_the_ends_of_the_range(name, dtype, monkeypatch):
-    """In torch with its gradients, and in NumPy where a long double is a double."""
+def test_nothing_is_nan_up_to_the_ends_of_the_range(name, dtype):
+    """In torch with its gradients; in NumPy at few points, as decimal numbers take a tenth of a second for each."""
     count = 2 if name in ("Gamma", "Beta") else 1
     values = np.array(list(itertools.product(ENDS[dtype], repeat=2 * count)), dtype).T
-    monkeypatch.setattr(special, "WORK", np.float64)
+    few = values[:, :: 62 if count == 2 else 1]
     kind = getattr(families, name)
     for alpha, convention, dual in (KL, (1.0, "deasy", False), HALF, B, (1e-20, "nielsen", False)):
         divergence = jsg_dual if dual else jsg
         given = torch.tensor(values, requires_grad=True)
         found = divergence(kind(*given[:count]), kind(*given[count:]), alpha, convention=convention)
         (gradient,) = torch.autograd.grad(found.sum(), given)
-        plain = divergence(kind(*values[:count]), kind(*values[count:]), alpha, convention=convention)
+        plain = divergence(kind(*few[:count]), kind(*few[count:]), alpha, convention=convention)
         assert not any(np.isnan(x).any() for x in (found.detach().numpy(), gradient.numpy(), plain))
         assert (found >= 0).all()
         assert (plain >= 0).all()

@@ -224,6 +224,15 @@ class Arithmetic(ABC):
         """``x 2**e``"""
         return math.ldexp(x, e) if type(x) is float else self.xp.ldexp(x, e)
 
+    def normalised(self, x: Array) -> tuple[Array, Array]:
+        """A number of size 1/2 to 2 and the exponent e for which x is ``2**e`` times that number."""
+        e = self.exponent(x)
+        return self.scaled(x, -e), e
+
+    def lowered(self, x: Weight, e: Any) -> Any:
+        """``x 2**e`` for an e that is not positive; what is below every normal number does not matter."""
+        return self.scaled(x, e)
+
     def quotient(self, factors: Sequence[Weight], divisors: Sequence[Weight] = ()) -> Array:
         """The product of the factors, divided by the divisors; only the result may leave the range."""
         value: Any = 1.0
@@ -262,7 +271,7 @@ class Arithmetic(ABC):
         near, small = self.near(t)
         tiny = abs(small) < float(self.xp.finfo(t.dtype).eps) / 4
         ratio = self.where(tiny, 1.0, self.expm1(small) / self.where(tiny, 1.0, small))
-        return near, self.number(weight) * self.number(self.where(near, log, 0.0)) * ratio
+        return near, self.number(weight) * self.number(self.where(near, log, 0.0)) * self.number(ratio)
 
     def weighted_product(self, x: Array, own: Weight, y: Array, weight: Weight) -> Array:
         """``x**own y**weight`` for weights whose sum is 1, but for the rounding of the larger one."""
@@ -327,14 +336,14 @@ class Arithmetic(ABC):
         if not isinstance(k, Scaled):
             return self.g_of(x, k)
         near, near_x, near_k = self.not_far(x, k)
-        return self.number(self.g_of(near_x, near_k)).where(near, x - k.log())
+        return self.number(self.g_of(near_x, near_k)).where(near, x - self.number(k.log()))
 
     def gs_of_number(self, x: Any, k: Any) -> Any:
         """``gs(x)`` of a `number`, where ``k = 1 + x``."""
         if not isinstance(k, Scaled):
             return self.gs_of(x, k)
         near, near_x, near_k = self.not_far(x, k)
-        return self.number(self.gs_of(near_x, near_k)).where(near, 1 / k + (k.log() - 1))
+        return self.number(self.gs_of(near_x, near_k)).where(near, 1 / k + self.number(k.log() - 1))
 
     def not_far(self, x: Scaled, k: Scaled) -> tuple[Array, Array, Array]:
         """Whether k is not so far from 1 that nothing cancels in g and gs, and x and k where it is not."""

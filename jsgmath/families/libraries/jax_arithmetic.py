@@ -53,6 +53,16 @@ class JaxArithmetic(Arithmetic):
             x = x * self.bitcast((self.xp.clip(part, 1 - bias, bias) + bias).astype(width) << places, x.dtype)
         return x
 
+    def normalised(self, x: Array) -> tuple[Array, Array]:
+        e, (width, places, bias) = self.exponent(x), self.layout(x)
+        return x * self.bitcast((bias - e).astype(width) << places, x.dtype), e
+
+    def lowered(self, x: Weight, e: Any) -> Any:
+        if type(x) is float:
+            return super().lowered(x, e)
+        width, places, bias = self.layout(x)
+        return x * self.bitcast((self.xp.maximum(e, 1 - bias) + bias).astype(width) << places, x.dtype)
+
     def layout(self, x: Array) -> tuple[str, int, int]:
         """The integers of the same length, where the exponent begins, and what is added to it."""
         return ("int32", 23, 127) if x.dtype == "float32" else ("int64", 52, 1023)

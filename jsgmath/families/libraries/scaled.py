@@ -23,9 +23,9 @@ class Scaled:
         if isinstance(x, int | float):
             value, own = math.frexp(x)
             return cls(arithmetic, value, own + exponent if x else NOTHING)
-        own = arithmetic.exponent(x)
+        value, own = arithmetic.normalised(x)
         zero = arithmetic.constant(x) == 0
-        return cls(arithmetic, arithmetic.scaled(x, -own), arithmetic.where(zero, NOTHING, own + exponent))
+        return cls(arithmetic, value, arithmetic.where(zero, NOTHING, own + exponent))
 
     def array(self) -> Array:
         """The nearest float."""
@@ -51,7 +51,7 @@ class Scaled:
         if type(x) is not type(y):  # a plain number beside an array, which has its type
             x, y = (0 * y + x, y) if isinstance(x, float) else (x, 0 * x + y)
         top = m.choice(self.exponent > other.exponent, self.exponent, other.exponent)
-        return Scaled.of(m, m.scaled(x, self.exponent - top) + m.scaled(y, other.exponent - top), top)
+        return Scaled.of(m, m.lowered(x, self.exponent - top) + m.lowered(y, other.exponent - top), top)
 
     def __sub__(self, other: Any) -> "Scaled":
         return self + -Scaled.of(self.arithmetic, other)
@@ -70,7 +70,7 @@ class Scaled:
         """The sum over the last axis."""
         m = self.arithmetic
         top = m.largest_exponent(self.exponent)
-        return Scaled.of(m, m.scaled(self.value, self.exponent - top).sum(-1), top[..., 0])
+        return Scaled.of(m, m.lowered(self.value, self.exponent - top).sum(-1), top[..., 0])
 
     def log(self) -> Array:
         """The logarithm, as an array."""
