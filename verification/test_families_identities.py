@@ -156,6 +156,9 @@ class Symbolic(Arithmetic):
     def number(self, x):
         return x
 
+    def weighted_product(self, x, own, y, weight):
+        return x**own * y**weight
+
     def log_ratio(self, excess, y, x):
         return sp.log(y / x)
 

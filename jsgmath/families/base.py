@@ -42,6 +42,8 @@ class Family(Distribution):
     The last ``event_dim`` axes are independent components of one distribution; a divergence sums over them.
     """
 
+    of_products: ClassVar[bool] = True
+    """Whether the formulas are of products of a few parameters, without exponentials of them."""
     parameter_axes: ClassVar[int] = 0
     """1 if a member has a vector of parameters, whose axis is the last of the parameter's array."""
     core_axes: ClassVar[int] = 0
@@ -324,7 +326,7 @@ class Divergence:
             for N, names in zip(members, self.names, strict=True)
             for name in names
         ]
-        m = members[0].arithmetic.for_numbers(arrays[: len(limits)], self.alpha, limits)
+        m = members[0].arithmetic.for_numbers(arrays[: len(limits)], self.alpha, limits, members[0].of_products)
         for member in members:
             member.chosen = m
             member.parameters = {name: member.work(x) for name, x in member.parameters.items()}

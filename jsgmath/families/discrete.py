@@ -58,6 +58,8 @@ class Discrete(Family):
     A common factor of all ratios cancels in k, and so does its rounding error.
     """
 
+    of_products = False
+
     def __init__(self, probs: Any, logits: Any):
         super().__init__(**one_of(self, probs=probs, logits=logits))
 

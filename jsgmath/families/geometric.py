@@ -33,6 +33,7 @@ class Geometric(Family):
     """
 
     core_name = "geometric"
+    of_products = False
 
     def __init__(self, probs: Any = None, *, logits: Any = None):
         super().__init__(**one_of(self, probs=probs, logits=logits))

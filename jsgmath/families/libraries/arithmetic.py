@@ -83,9 +83,12 @@ class Arithmetic(ABC):
         return x
 
     def for_numbers(
-        self, arrays: Sequence[Array], alpha: float | None, limits: Sequence[tuple[float, float]]
+        self, arrays: Sequence[Array], alpha: float | None, limits: Sequence[tuple[float, float]], products: bool
     ) -> "Arithmetic":
-        """The arithmetic for these parameters; a faster one if all of them lie between two limits."""
+        """The arithmetic for these parameters; a faster one if all of them lie between two limits.
+
+        ``products`` says that the formulas are of products of a few parameters.
+        """
         return self
 
     def quiet(self) -> AbstractContextManager[Any]:

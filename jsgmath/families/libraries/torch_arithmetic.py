@@ -74,20 +74,29 @@ class TorchArithmetic(Arithmetic):
         return kind.apply(compute, *arrays)
 
     def for_numbers(
-        self, arrays: Sequence[Array], alpha: float | None, limits: Sequence[tuple[float, float]]
+        self, arrays: Sequence[Array], alpha: float | None, limits: Sequence[tuple[float, float]], products: bool
     ) -> Arithmetic:
+        doubled = products and all(x.dtype != self.xp.float64 and x.device.type != "mps" for x in arrays)
+        other = DOUBLE if doubled else self
         if alpha is None or 0 < min(alpha, 1 - alpha) < 2.0**-12:
-            return self
+            return other
         if self.xp.compiler.is_compiling() or any(type(x) is not self.xp.Tensor or x.is_cuda for x in arrays):
-            return self
+            return other
         try:
             for x, (low, high) in zip(arrays, limits, strict=True):
                 least, largest = self.xp.aminmax(x.detach())
                 if not (low <= least.item() and largest.item() <= high):
-                    return self
+                    return other
         except RuntimeError:  # torch.func and tracers have no numbers yet
-            return self
+            return other
         return MODERATE
+
+
+class DoubleArithmetic(TorchArithmetic):
+    """The same for parameters of at most 32 bits in float64, where no product of a few of them leaves the range."""
+
+    def number(self, x: Any) -> Any:
+        return x
 
 
 class ModerateArithmetic(TorchArithmetic):
@@ -135,4 +144,4 @@ class ModerateArithmetic(TorchArithmetic):
         return x - y
 
 
-MODERATE = ModerateArithmetic()
+DOUBLE, MODERATE = DoubleArithmetic(), ModerateArithmetic()
