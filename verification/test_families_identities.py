@@ -144,9 +144,6 @@ class Symbolic(Arithmetic):
     def quotient(self, factors, divisors=()):
         return sp.prod(factors) / sp.prod(divisors)
 
-    def times_g(self, factors, x, numerators, denominators):
-        return sp.prod(factors) * (x - sp.log(sp.prod(numerators) / sp.prod(denominators)))
-
     def average(self, w1, x, w2, y):
         return w1 * x + w2 * y
 

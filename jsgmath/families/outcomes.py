@@ -23,7 +23,7 @@ class Member(NamedTuple):
 
 
 class Pair:
-    """Two distributions of one family, of which ``first`` is differentiated, and their mean G."""
+    """Two distributions of one family and their mean G; derivatives are by the parameters of ``first``."""
 
     def __init__(self, first: Any, second: Any, own: Weight, weight: Weight):
         self.m: Arithmetic = first.arithmetic

@@ -167,12 +167,6 @@ class Arithmetic(ABC):
         info = self.xp.finfo(x.dtype)
         return self.clamp(x, info.tiny, info.max)
 
-    def used(self, weight: Weight, x: Array) -> Array:
-        """``x``, but 0 where its weight is 0."""
-        if isinstance(weight, float):
-            return x if weight else 0 * self.finite(x)
-        return self.where(weight == 0, 0.0, x)
-
     def at_largest(self, x: Array, y: Array) -> tuple[Array, Array]:
         """The maximum of x over the last axis, which is kept with length 1, and y at its place."""
         shape = np.broadcast_shapes(tuple(x.shape), tuple(y.shape))
@@ -366,16 +360,6 @@ class Arithmetic(ABC):
         e = x.exponent + y.exponent
         high, low = self.product(x.value, y.value)
         return Scaled.of(self, high, e), Scaled.of(self, low, e)
-
-    def combined(self, *terms: tuple[Weight, Callable[[], Array]]) -> Any:
-        """The sum of numbers times weights; those whose weight is the number 0 are not computed."""
-        found = [(w, x()) for w, x in terms if not (isinstance(w, float) and w == 0.0)]
-        return sum(x if isinstance(w, float) and w == 1.0 else self.weighted(w, x) for w, x in found)
-
-    def less(self, x: Array, y: Array, log_x: Array, log_y: Array) -> Array:
-        """``x - y``, of two numbers that may leave the range, given the logarithms of their sizes."""
-        both = (abs(x) == INFINITE) & (x == y)
-        return self.where(both, self.where(log_x > log_y, x, -x), self.where(both, 0.0, x) - self.where(both, 0.0, y))
 
     def bits(self, x: Array) -> int:
         """The length of the significand of an array's numbers."""

@@ -140,8 +140,5 @@ class ModerateArithmetic(TorchArithmetic):
     def average(self, w1: Weight, x: Array, w2: Weight, y: Array) -> Array:
         return y if isinstance(w1, float) and w1 == 0.0 else w1 * x + w2 * y
 
-    def less(self, x: Array, y: Array, log_x: Any, log_y: Any) -> Array:
-        return x - y
-
 
 DOUBLE, MODERATE = DoubleArithmetic(), ModerateArithmetic()
