@@ -108,7 +108,8 @@ def open_core(path: Path = HERE / LIBRARY, wanted: str = "") -> tuple[Core | Non
     library.jsgmath_factor.argtypes = [*2 * [ctypes.c_void_p], *2 * [ctypes.c_int64], ctypes.c_double]
     place = names.index(wanted) if wanted else 0
     functions = (getattr(library, f"jsgmath_{name}") for name in Core._fields[:-2])
-    return Core(*functions, place, names[place]), f"instruction set {names[place]}, of {', '.join(names)}"
+    core = Core._make([*functions, place, names[place]])
+    return core, f"instruction set {names[place]}, of {', '.join(names)}"
 
 
 def chosen_core() -> tuple[Core | None, str]:

@@ -65,6 +65,9 @@ INLINE Number apart(Number a, Number b) {
   return fast_two_sum(sum.high, sum.low + low.low);
 }
 
+// What the error of an excess r - 1 is relative to: among mixed forms the exponential was rounded before the difference was taken.
+INLINE Lanes size_of(Lanes ratio, Lanes excess, bool mixed) { return mixed ? ratio + 1.0 : absolute(excess); }
+
 // The numbers of all Gaussians in a column of a few rows, or in a few columns of a row; then what they are next to the reference.
 struct Next {
   Lanes mean, scale;
@@ -123,7 +126,7 @@ struct Column {
   }
 
   INLINE_MEMBER void compare(Next &own, const Next &last, bool mixed_logvars) {
-    const Truth counted = (own.w.high > 0) | (own.g.high > 0);
+    const Truth counted = larger(own.w.high, own.g.high) > 0;
     own.mean = counted ? own.mean : last.mean;
     own.delta = two_sum(own.mean, -last.mean);
     sound &= zero_or_moderate(own.delta.high);
@@ -141,7 +144,7 @@ struct Column {
       own.e = apart(v, last.variance) * last.precision;
       if constexpr (dual) own.precision = inverse;
     }
-    own.size_e = mixed_logvars ? own.r.high + 1.0 : absolute(own.e.high);
+    own.size_e = size_of(own.r.high, own.e.high, mixed_logvars);
   }
 
   // Twice the divergence, in each lane.
@@ -155,7 +158,7 @@ struct Column {
       Next &own = members[j];
       compare(own, last, mixed_logvars);
       const Number y = -(own.e * own.inverse_r);
-      const Lanes size_y = mixed_logvars ? own.inverse_r.high + 1.0 : absolute(y.high);
+      const Lanes size_y = size_of(own.inverse_r.high, y.high, mixed_logvars);
       auto [of_k, of_force, of_excess, of_size_force, of_size_excess] = summands(own.g, own.inverse_r, y, size_y, own.delta, Size{});
       k = k + of_k, force = force + of_force, excess = excess + of_excess;
       size_force += of_size_force, size_excess += of_size_excess;

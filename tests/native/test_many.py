@@ -1,4 +1,4 @@
-"""Divergences of several diagonal Gaussians have the same bits by every way of computing, and are the nearest floats."""
+"""Divergences of several diagonal Gaussians are the nearest floats, the same by every way of computing."""
 
 from itertools import product
 from typing import NamedTuple
@@ -31,9 +31,7 @@ class Batch(NamedTuple):
         sums, means = wide_weights(self.w), wide_weights(self.g)
         weights = np.stack([sums.high, sums.low, means.high, means.low])
         _, rows, n = self.means.shape
-        return native.many(
-            self.forms, self.means, self.scales, weights, self.dual, (rows,), n, self.single, core
-        )
+        return native.many(self.forms, self.means, self.scales, weights, self.dual, (rows,), n, self.single, core)
 
     def flat(self):
         rows = self.means.shape[:2]
@@ -49,7 +47,8 @@ def scale_of(form, logvar):
 def weights(rng, count, rows):
     """Equal ones, ordinary ones, and such among which some are tiny or 0."""
     w = rng.dirichlet(np.ones(count), rows).T
-    w *= np.where(rng.random(w.shape) < 0.2, rng.choice([0.0, 1e-18, 1e-35, 1e-300], w.shape, p=[0.3, 0.3, 0.3, 0.1]), 1)
+    small = rng.choice([0.0, 1e-18, 1e-35, 1e-300], w.shape, p=[0.3, 0.3, 0.3, 0.1])
+    w *= np.where(rng.random(w.shape) < 0.2, small, 1)
     w[0, w.max(0) == 0] = 1.0
     w /= w.sum(0)
     w[:, : rows // 6] = 1 / count
@@ -63,7 +62,7 @@ def batches(rows=ROWS):
         n = {"logvar": 2, "std": 9}.get(kind, 1) if count == 3 else 1
         size = (count, rows, n)
         forms = [str(x) for x in rng.choice(FORMS[:3], count)] if kind == "mixed" else count * [kind]
-        gap = 10.0 ** rng.choice([-16.0, -12.0, -6.0, -2.0, 0.0, 1.0] if n == 1 else [-6.0, 0.0], (1, rows, 1))
+        gap = 10.0 ** rng.choice([-16.0, -12.0, -6.0, -2.0, 0.0, 1.0, 1.5] if n == 1 else [-6.0, 0.0], (1, rows, 1))
         gap[:, rng.random(rows) < 0.05] = 0.0
         middle = rng.normal(size=(1, rows, n)) * rng.choice([1.0, 12.0, 300.0], (1, rows, 1), p=[0.6, 0.3, 0.1])
         logvars = np.clip(middle + gap * rng.normal(size=size), -690, 690)
