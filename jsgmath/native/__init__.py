@@ -74,6 +74,7 @@ class Core(NamedTuple):
     copy: Any
     families: Any
     many: Any
+    gradient: Any
     factor: Any
     place: int
     instruction_set: str
@@ -96,6 +97,7 @@ def open_core(path: Path = HERE / LIBRARY, wanted: str = "") -> tuple[Core | Non
     arguments = [ctypes.c_char_p, *6 * [ctypes.c_void_p], ctypes.c_int32, ctypes.c_int32]
     library.jsgmath_diagonal.argtypes, library.jsgmath_full.argtypes = arguments, [*arguments, ctypes.c_void_p]
     library.jsgmath_diagonal.restype = library.jsgmath_full.restype = ctypes.c_int64
+    library.jsgmath_gradient.argtypes, library.jsgmath_gradient.restype = arguments, ctypes.c_int64
     library.jsgmath_tensors.argtypes = [ctypes.c_char_p, ctypes.c_int32, ctypes.c_int32]
     library.jsgmath_tensors.restype = None
     library.jsgmath_copy.restype = ctypes.c_int64
@@ -182,6 +184,36 @@ def diagonal(
     )
     busy = min(rows, rows * n // ELEMENTS_PER_THREAD)
     return _called(core.diagonal, description, pointers, shape, core, busy)
+
+
+def gradient(
+    divergence: int,
+    reverse: bool,
+    forms: tuple[str, str],
+    arrays: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    alpha: np.ndarray,
+    shape: tuple[int, ...],
+    n: int,
+    core: Core | None = None,
+) -> tuple[list[np.ndarray], int]:
+    """Derivatives by mean1, v1, log v1, v2, log v2, of shape ``(*shape, n)``, and alpha; and how many rows are open.
+
+    The arguments are those of `diagonal`, without Jeffreys' divergence. Of a row that is open, the last derivative is
+    NaN.
+    """
+    core = core or CORE
+    assert core is not None
+    rows = math.prod(shape)
+    found = np.empty(rows * (5 * n + 1))
+    left = 0
+    if rows:
+        held = [_rows(array, (*shape, n)) for array in arrays]
+        numbers = (*(FORMS[form] for form in forms), divergence, reverse, False)
+        description, pointers = _described(held, alpha, shape, [n] * 4, n, numbers)
+        busy = min(cores(), rows, 5 * rows * n // ELEMENTS_PER_THREAD)
+        left = core.gradient(description, *pointers, address(found), core.place, max(1, busy))
+    columns = found[: 5 * rows * n].reshape(5, *shape, n)
+    return [*columns, found[5 * rows * n :].reshape(shape)], left
 
 
 def takes(forms: tuple[str, str], n: int) -> bool:

@@ -90,7 +90,7 @@ def build(target: Path = HERE / LIBRARY, command: list[str] | None = None, machi
         tasks += [("interface", "interface.cpp", ["-DX86"] if sets is X86 else [])]
         tasks += [
             (f"{kind}_{name}", f"{kind}.cpp", [*options, f"-DNAME={kind}_{name}"])
-            for kind in ("full", "full_tensors", "families", "gamma", "many", "diagonal", "copy")
+            for kind in ("full", "full_tensors", "families", "gamma", "many", "gradient", "diagonal", "copy")
             for name, options in sets.items()
         ]
         one_lane = {"single": "full.cpp", "single_tensors": "full_tensors.cpp", "tensors": "tensors.cpp"}

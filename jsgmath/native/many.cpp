@@ -3,22 +3,9 @@
 #include "many.hpp"
 
 #include "members.hpp"
+#include "number.hpp"
 
 namespace {
-
-// A pair whose low part is brought below a unit of the last place by sums, where it could grow and where high parts cancel.
-struct Number : Pair {
-  Number() = default;
-  INLINE_MEMBER Number(Pair x) : Pair(x) {}
-  INLINE_MEMBER Number(Lanes high, Lanes low) : Pair{high, low} {}
-};
-INLINE Number number(double x) { return pair(x); }
-INLINE Number settled(Pair x) { return fast_two_sum(x.high, x.low); }
-INLINE Number operator-(Number a) { return {-a.high, -a.low}; }
-INLINE Number operator+(Number a, Number b) { return settled(Pair(a) + Pair(b)); }
-INLINE Number operator-(Number a, Number b) { return a + -b; }
-INLINE Number operator*(Number a, Number b) { return Pair(a) * Pair(b); }
-INLINE Number operator/(Number a, Number b) { return Pair(a) / Pair(b); }
 
 // Bounds on relative errors (verification/README.md, "Several Gaussians in the compiled core"): of the scalars and of ten
 // operations; of g and gs; and of a sum, for each of its terms.
@@ -58,12 +45,6 @@ struct KernelOfMany {
 #include "several_terms.hpp"
 
 INLINE Truth zero_or_moderate(Lanes x) { return (x == 0) | moderate(absolute(x)); }
-
-// a - b with the relative error of an operation, however much cancels.
-INLINE Number apart(Number a, Number b) {
-  const Pair high = two_sum(a.high, -b.high), low = two_sum(a.low, -b.low), sum = fast_two_sum(high.high, high.low + low.high);
-  return fast_two_sum(sum.high, sum.low + low.low);
-}
 
 // What the error of an excess r - 1 is relative to: among mixed forms the exponential was rounded before the difference was taken.
 INLINE Lanes size_of(Lanes ratio, Lanes excess, bool mixed) { return mixed ? ratio + 1.0 : absolute(excess); }

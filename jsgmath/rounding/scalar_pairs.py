@@ -1,6 +1,7 @@
-"""Calls a function with the scalars of diagonal Gaussians in pairs of doubles, or in decimals out of their range.
+"""Derivatives of diagonal Gaussians: by the core, or a function of their scalars in pairs of doubles or in decimals.
 
-Its results are right to about 80 bits, relative to the sizes of their terms.
+The results of the function are right to about 80 bits, relative to the sizes of their terms.  The core bounds its error
+by more than that, and leaves open where it does not know which float NumPy finds.
 """
 
 # pyright: reportConstantRedefinition=false
@@ -14,14 +15,49 @@ from typing import Any
 
 import numpy as np
 
+from jsgmath import native
 from jsgmath.gaussian import Gaussian
 from jsgmath.reduction.wide import Wide, kernels
-from jsgmath.rounding.nearest import DIGITS, EXACT, compressed, decimal_kernel, pair_scalars, rounded, variance_of
+from jsgmath.rounding.nearest import (
+    DIGITS,
+    EXACT,
+    Divergence,
+    compressed,
+    decimal_kernel,
+    pair_scalars,
+    rounded,
+    variance_of,
+)
 from jsgmath.rounding.of_many import AT_ONCE, LEAST_WEIGHT, Flat, flat, scalars
+from jsgmath.rounding.of_pairs import broadcast
 
 LOST = 2.0**-16  # the share of a difference that may be left of the numbers whose rounding errors it has
 # Of alpha, the scalars of `formula.py`, both 1/sqrt(v) and both v, and g or gs.
 Function = Callable[..., tuple[Any, ...]]
+
+
+def derivatives_of(
+    function: Function,
+    dual: bool,
+    reverse: bool,
+    N1: Gaussian,
+    N2: Gaussian,
+    alpha: np.ndarray,
+    batch: tuple[int, ...],
+) -> list[np.ndarray]:
+    """The results of a function, which has those of `native.gradient`; it computes what the core leaves open."""
+    if native.CORE is None:
+        return of_scalar_pairs(function, dual, N1, N2, np.broadcast_to(alpha, batch))
+    forms, arrays = (N1.form, N2.form), (N1.mean, N1.scale, N2.mean, N2.scale)
+    divergence = Divergence.JSG_DUAL if dual else Divergence.JSG
+    found, left = native.gradient(divergence, reverse, forms, arrays, alpha, batch, N1.dim)
+    if left:
+        rows = np.isnan(found[-1])
+        parts = (Gaussian.checked(N.form, *(x[rows] for x in broadcast(N, batch)), None) for N in (N1, N2))
+        values = of_scalar_pairs(function, dual, *parts, np.broadcast_to(alpha, batch)[rows])
+        for to, value in zip(found, values, strict=True):
+            to[rows] = value
+    return found
 
 
 @np.errstate(all="ignore")
@@ -80,7 +116,7 @@ def _in_decimals(function: Function, dual: bool, whole: Flat, row: int) -> list[
 
 
 def _float(x: Decimal) -> float:
-    return math.copysign(rounded(abs(x), single=False), x)
+    return math.copysign(rounded(abs(x), single=False), x) if x else 0.0  # never -0.0 but for what underflows
 
 
 _floats: Any = np.frompyfunc(_float, 1, 1)
