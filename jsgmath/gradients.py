@@ -80,15 +80,14 @@ def _gradient(dual: bool, N1: GaussianLike, N2: GaussianLike, alpha: ArrayLike, 
             raise ValueError(f"{name} must be diagonal (var=, logvar= or std=) for its gradient, got {N.form}=")
     reverse = convention == "deasy"
     compute = partial(_derivatives, FROM_MEAN if dual else TO_MEAN, reverse)
-    mean1, var1, logvar1, var2, logvar2, by_alpha = derivatives_of(compute, dual, reverse, N1, N2, weight, batch)
-    found = mean1, var1, logvar1, -mean1, var2, logvar2, by_alpha
+    found = derivatives_of(compute, dual, reverse, N1, N2, weight, batch)
     return Gradient(*(x.astype(common_dtype(N1, N2))[()] for x in found))
 
 
 def _derivatives(
     formulas: Formulas, reverse: bool, alpha: Any, pair: Sequence[Any], scales: Sequence[Any], kernel: Any
 ) -> tuple[Any, ...]:
-    """The numbers of `derivatives_of`, of any type; scales are both ``1/sqrt(v)``, then both v."""
+    """The numbers of a `Gradient` but for mean2, of any type; scales are both ``1/sqrt(v)``, then both v."""
     terms, derivatives, by_alpha = formulas
     i1, i2, v1, v2 = scales
     w1, w2 = 1 - alpha, alpha

@@ -45,7 +45,23 @@ def derivatives_of(
     alpha: np.ndarray,
     batch: tuple[int, ...],
 ) -> list[np.ndarray]:
-    """The results of a function, which has those of `native.gradient`; it computes what the core leaves open."""
+    """The numbers of a `Gradient`; zeros are 0.0.
+
+    The function has the results of `native.gradient`, and computes what the core leaves open.
+    """
+    mean1, var1, logvar1, *rest = (x + 0.0 for x in _derivatives(function, dual, reverse, N1, N2, alpha, batch))
+    return [mean1, var1, logvar1, 0.0 - mean1, *rest]
+
+
+def _derivatives(
+    function: Function,
+    dual: bool,
+    reverse: bool,
+    N1: Gaussian,
+    N2: Gaussian,
+    alpha: np.ndarray,
+    batch: tuple[int, ...],
+) -> list[np.ndarray]:
     if native.CORE is None:
         return of_scalar_pairs(function, dual, N1, N2, np.broadcast_to(alpha, batch))
     forms, arrays = (N1.form, N2.form), (N1.mean, N1.scale, N2.mean, N2.scale)
@@ -116,7 +132,7 @@ def _in_decimals(function: Function, dual: bool, whole: Flat, row: int) -> list[
 
 
 def _float(x: Decimal) -> float:
-    return math.copysign(rounded(abs(x), single=False), x) if x else 0.0  # never -0.0 but for what underflows
+    return math.copysign(rounded(abs(x), single=False), x)
 
 
 _floats: Any = np.frompyfunc(_float, 1, 1)
