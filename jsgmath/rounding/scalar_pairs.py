@@ -49,31 +49,22 @@ def derivatives_of(
 
     The function has the results of `native.gradient`, and computes what the core leaves open.
     """
-    mean1, var1, logvar1, *rest = (x + 0.0 for x in _derivatives(function, dual, reverse, N1, N2, alpha, batch))
-    return [mean1, var1, logvar1, 0.0 - mean1, *rest]
-
-
-def _derivatives(
-    function: Function,
-    dual: bool,
-    reverse: bool,
-    N1: Gaussian,
-    N2: Gaussian,
-    alpha: np.ndarray,
-    batch: tuple[int, ...],
-) -> list[np.ndarray]:
     if native.CORE is None:
-        return of_scalar_pairs(function, dual, N1, N2, np.broadcast_to(alpha, batch))
-    forms, arrays = (N1.form, N2.form), (N1.mean, N1.scale, N2.mean, N2.scale)
-    divergence = Divergence.JSG_DUAL if dual else Divergence.JSG
-    found, left = native.gradient(divergence, reverse, forms, arrays, alpha, batch, N1.dim)
+        found, left = of_scalar_pairs(function, dual, N1, N2, np.broadcast_to(alpha, batch)), 0
+    else:
+        forms, arrays = (N1.form, N2.form), (N1.mean, N1.scale, N2.mean, N2.scale)
+        divergence = Divergence.JSG_DUAL if dual else Divergence.JSG
+        found, left = native.gradient(divergence, reverse, forms, arrays, alpha, batch, N1.dim)
     if left:
         rows = np.isnan(found[-1])
-        parts = (Gaussian.checked(N.form, *(x[rows] for x in broadcast(N, batch)), None) for N in (N1, N2))
-        values = of_scalar_pairs(function, dual, *parts, np.broadcast_to(alpha, batch)[rows])
+        first, second = (
+            Gaussian.checked(N.form, *(x[rows] for x in broadcast(N, batch)), factor=None) for N in (N1, N2)
+        )
+        values = of_scalar_pairs(function, dual, first, second, np.broadcast_to(alpha, batch)[rows])
         for to, value in zip(found, values, strict=True):
             to[rows] = value
-    return found
+    mean1, var1, logvar1, *rest = (x + 0.0 for x in found)
+    return [mean1, var1, logvar1, 0.0 - mean1, *rest]
 
 
 @np.errstate(all="ignore")
