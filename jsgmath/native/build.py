@@ -82,6 +82,7 @@ def build(target: Path = HERE / LIBRARY, command: list[str] | None = None, machi
         (work / "formula.hpp").write_text(formula_header())
         (work / "terms.hpp").write_text(terms_header())
         (work / "full_terms.hpp").write_text(full_terms_header())
+        (work / "several_terms.hpp").write_text(several_terms_header())
         (work / "constants.hpp").write_text(constants_header())
         (work / "sources.hpp").write_text(f'#define SOURCES "{_sources.sources()}"\n')
 
@@ -89,7 +90,7 @@ def build(target: Path = HERE / LIBRARY, command: list[str] | None = None, machi
         tasks += [("interface", "interface.cpp", ["-DX86"] if sets is X86 else [])]
         tasks += [
             (f"{kind}_{name}", f"{kind}.cpp", [*options, f"-DNAME={kind}_{name}"])
-            for kind in ("full", "full_tensors", "families", "gamma", "diagonal", "copy")
+            for kind in ("full", "full_tensors", "families", "gamma", "many", "gradient", "diagonal", "copy")
             for name, options in sets.items()
         ]
         one_lane = {"single": "full.cpp", "single_tensors": "full_tensors.cpp", "tensors": "tensors.cpp"}
@@ -143,6 +144,11 @@ def terms_header() -> str:
 def full_terms_header() -> str:
     """The terms of full covariances as C++."""
     return _beside("translate").cpp(*functions(_sources.FULL_TERMS)) + "\n"
+
+
+def several_terms_header() -> str:
+    """The terms of several Gaussians as C++."""
+    return _beside("translate").cpp(*functions(_sources.SEVERAL_TERMS)) + "\n"
 
 
 def functions(path: Path) -> list[ast.FunctionDef]:
