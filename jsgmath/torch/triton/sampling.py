@@ -279,6 +279,7 @@ def _launch(kernel: Any, operands: Sequence[Any], first_row: int, rows: int, n: 
                 *operands, rows, offset, ALIGNED=offset % 4 == 0 and tiles["R"] * n % 4 == 0, **tiles, **constants,
                 FLOAT=tl.float64 if work == torch.float64 else tl.float32,
                 num_warps=warps,
+                enable_fp_fusion=True,
             )  # fmt: skip
 
 
