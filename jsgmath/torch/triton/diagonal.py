@@ -265,6 +265,7 @@ def launch(
         jsg_kernel[(triton.cdiv(count, tile.rows),)](
             inputs, number, outputs, count, scale, tile, strides,
             tl.float64 if mean1.dtype == torch.float64 else tl.float32, dual, reverse, stored, num_warps=warps,
+            enable_fp_fusion=True,
         )  # fmt: skip
 
 
