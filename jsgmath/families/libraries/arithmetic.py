@@ -1,4 +1,4 @@
-"""The functions of a library that a family's formulas need besides ``+ - * /``, and those of NumPy."""
+"""The functions of a library that a family's formulas need besides ``+ - * /``."""
 
 import math
 from abc import ABC, abstractmethod
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jsgmath import special
-from jsgmath.checks import as_weight, number_between_0_and_1
+from jsgmath.checks import number_between_0_and_1
 from jsgmath.families.libraries.computation import Computation
 from jsgmath.families.libraries.scaled import Scaled
 
@@ -364,44 +364,6 @@ class Arithmetic(ABC):
     def bits(self, x: Array) -> int:
         """The length of the significand of an array's numbers."""
         return 1 - round(math.log2(float(self.xp.finfo(x.dtype).eps)))
-
-
-class NumPyArithmetic(Arithmetic):
-    def __init__(self):
-        super().__init__("NumPy", np)
-
-    def work(self, x: Array) -> Array:
-        return np.asarray(x).astype(special.WORK)
-
-    def array(self, x: Any, like: Array) -> Array:
-        return np.asarray(x)
-
-    def rounded(self, x: Array, dtype: Any) -> Array:
-        return x.astype(dtype)[()]
-
-    def result_type(self, *arrays: Array) -> Any:
-        return np.result_type(*arrays)
-
-    def weight(self, name: str, alpha: Any, like: Array) -> Any:
-        return as_weight(name, alpha)
-
-    def quiet(self) -> AbstractContextManager[Any]:
-        return np.errstate(all="ignore")
-
-    def clamp(self, x: Array, low: float, high: float) -> Array:
-        return np.clip(x, low, high)
-
-    def g(self, x: Array, k: Array, other_k: Array, log_r: Array) -> Array:
-        return special.numpy_kernel(special.g)(x, k, other_k, log_r)
-
-    def gs(self, x: Array, k: Array, other_k: Array, log_r: Array) -> Array:
-        return special.numpy_kernel(special.gs)(x, k, other_k, log_r)
-
-    def g_of(self, x: Array, k: Array) -> Array:
-        return self.g(x, k, k, 0.0)
-
-    def gs_of(self, x: Array, k: Array) -> Array:
-        return self.gs(x, k, k, 0.0)
 
 
 def library_of(value: object) -> str | None:

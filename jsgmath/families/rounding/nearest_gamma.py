@@ -7,7 +7,8 @@ from fractions import Fraction
 from functools import cache
 
 from jsgmath.families.rounding import nearest
-from jsgmath.families.rounding.nearest import UPWARD, Ball, Member, Numbers, Regular, TooWide, ball, total
+from jsgmath.families.rounding.ball import UPWARD, Ball, TooWide, ball, total
+from jsgmath.families.rounding.nearest import Member, Numbers, Regular
 from jsgmath.families.stirling import coefficients
 
 HALF = Decimal("0.5")
