@@ -5,8 +5,8 @@ from typing import Any, NamedTuple, Self
 
 from jsgmath import special
 from jsgmath.families.base import Family, one_of
+from jsgmath.families.discrete_scaled import Pair
 from jsgmath.families.libraries.arithmetic import INFINITE, Arithmetic, Array, Weight, total
-from jsgmath.families.outcomes import Pair
 
 LARGE = 2.0
 """If the logarithm of k is larger in size, g and gs are written out, where nothing cancels and k cannot overflow."""

@@ -8,7 +8,7 @@ import torch
 
 from jsgmath import special
 from jsgmath.checks import number_between_0_and_1
-from jsgmath.families.libraries import computed
+from jsgmath.families.libraries import torch_computed
 from jsgmath.families.libraries.arithmetic import Arithmetic, Array, Weight
 from jsgmath.families.libraries.computation import Computation
 from jsgmath.families.libraries.tensors import check_kind
@@ -70,7 +70,7 @@ class TorchArithmetic(Arithmetic):
         return x.clamp(low, high)
 
     def differentiable(self, compute: Computation, arrays: Sequence[Array]) -> Array:
-        kind = computed.Compiled if self.xp.compiler.is_compiling() else computed.Computed
+        kind = torch_computed.Compiled if self.xp.compiler.is_compiling() else torch_computed.Computed
         return kind.apply(compute, *arrays)
 
     def for_numbers(
