@@ -171,7 +171,7 @@ def _divergence(first: Given, second: Given, alpha: float, convention: Conventio
 
 
 def _independent(first: Given, second: Given) -> Sequence[Sequence[Given]]:
-    """One pair for each coordinate if both are diagonal, otherwise one pair; without pairs that are equal as given."""
+    """One pair for each coordinate if both are diagonal, otherwise one pair; pairs given as equal are left out."""
     pairs = [(first, second)]
     if first[1] in DIAGONAL and second[1] in DIAGONAL:
         coordinates = [slice(i, i + 1) for i in range(len(first[0]))]

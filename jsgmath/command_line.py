@@ -1,4 +1,4 @@
-"""``python -m jsgmath``: divergences of Gaussians that lie in files, for people who do not write Python."""
+"""``python -m jsgmath`` computes divergences between Gaussians that are stored in files."""
 
 import argparse
 import os
@@ -41,7 +41,7 @@ SUMMARIES = {
 
 
 class UserError(Exception):
-    """An error that the user can mend; its message is a line."""
+    """An error that the user can fix; its message is one line."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> Parser:
-    """The parser of the command line; ``run`` in what it returns is the function to call."""
+    """The parser of the command line; it sets ``run`` to the function to call."""
     made = Parser("python -m jsgmath", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.set_defaults(run=_report)
     commands = made.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
@@ -149,7 +149,7 @@ def _computed(function: Callable[..., Any], *gaussians: Gaussian, **options: Any
 
 
 def _show(values: Any, output: Path | None) -> None:
-    """Prints values, or writes them to a file: one of a batch, or one row of a matrix, in a line."""
+    """Prints values, or writes them to a file: one value of a batch, or one row of a matrix, per line."""
     values = np.atleast_1d(np.asarray(values))
     rows = values.reshape(len(values), -1)
     text = "".join(",".join(map(str, row)) + "\n" for row in rows)  # the shortest texts that give the numbers back
@@ -160,11 +160,11 @@ def _show(values: Any, output: Path | None) -> None:
 
 
 def read_gaussians(path: Path) -> Gaussian:
-    """The Gaussian, or the batch, in a file.
+    """Reads the Gaussian, or the batch of Gaussians, in a file.
 
     Raises:
-        UserError: the file is no .npz, or its arrays make no Gaussian.
-        OSError: it cannot be read.
+        UserError: the file is not an .npz file, or its arrays do not make a Gaussian.
+        OSError: the file cannot be read.
     """
     try:
         file = np.load(path, allow_pickle=False)
@@ -218,10 +218,10 @@ def _fitted(path: Path, diagonal: bool) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_data(path: Path) -> np.ndarray:
-    """The rows of numbers of a CSV file, without the line of names that may stand above them.
+    """Reads the rows of numbers of a CSV file; the first line may hold the names of the columns.
 
     Raises:
-        UserError: a row has another length, or an entry is no finite number.
+        UserError: a row has another length, or an entry is not a finite number.
         OSError: the file cannot be read.
     """
     try:
@@ -254,7 +254,7 @@ def _number(text: str) -> float | None:
 
 
 def _write(path: Path, write: Callable[[Path], Any]) -> None:
-    """Writes a whole file under a temporary name, then gives it its own; an error leaves what was there."""
+    """Writes a whole file under a temporary name and renames it; after an error the old file is unchanged."""
     temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
     try:
         write(temporary)

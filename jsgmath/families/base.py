@@ -27,7 +27,7 @@ from jsgmath.hints import Convention
 
 
 def one_of(family: object, **parameters: Any) -> dict[str, Any]:
-    """The one of two parameters that is given."""
+    """Returns the one parameter of the two that was given."""
     given = {name: x for name, x in parameters.items() if x is not None}
     if len(given) != 1:
         first, second = parameters
@@ -43,18 +43,18 @@ class Family(Distribution):
     """
 
     of_products: ClassVar[bool] = True
-    """Whether the formulas are of products of a few parameters, without exponentials of them."""
+    """Whether the formulas contain products of a few parameters, and no exponentials of them."""
     parameter_axes: ClassVar[int] = 0
     """1 if a member has a vector of parameters, whose axis is the last of the parameter's array."""
     core_axes: ClassVar[int] = 0
-    """The same of the arrays that the core takes."""
+    """The same for the arrays that the core takes."""
 
     core_name: ClassVar[str] = ""
     """The name in `native.FAMILIES` of a family whose divergences NumPy rounds correctly."""
 
     parameters: dict[str, Array]
     copies: Any = 1
-    """How many independent draws make one; the divergences are multiplied by it."""
+    """The number of independent draws that make up one draw; it multiplies the divergences."""
     kept: dict[str, Any] | None = None
     """Intermediate results of one computation, if this is a copy made for it."""
     chosen: Arithmetic | None = None
@@ -89,11 +89,11 @@ class Family(Distribution):
         return self.moderate
 
     def direct_limits(self, name: str) -> tuple[float, float]:
-        """The limits between which `direct` and `at_once` are right."""
+        """The limits between which `direct` and `at_once` are accurate."""
         return self.limits(name)
 
     def once(self, name: str, compute: Callable[[], Any]) -> Any:
-        """``compute()``, which one computation needs more than once."""
+        """The value of ``compute()``, which is kept, because one computation needs it more than once."""
         if self.kept is None:
             return compute()
         if name not in self.kept:
@@ -101,13 +101,13 @@ class Family(Distribution):
         return self.kept[name]
 
     def check(self, name: str, wanted: str, good: Callable[[Array], Array]) -> None:
-        """Checks the values of a parameter, if it was given and is NumPy's; reading others would wait for a device."""
+        """Checks the values of a parameter of NumPy, if it was given; reading other arrays would wait for a device."""
         x = self.parameters.get(name)
         if self.library == "NumPy" and x is not None and not good(x).all():
             raise ValueError(f"{name} must be {wanted}, got {x[~good(x)].flat[0]}")
 
     def check_vector(self, name: str, least: int) -> None:
-        """Checks that a parameter, if it was given, has a last axis of at least that length."""
+        """Checks that a parameter, if it was given, has a last axis of length ``least`` or more."""
         x = self.parameters.get(name)
         if x is not None and (x.ndim == 0 or x.shape[-1] < least):
             raise ValueError(f"{name} must have shape (..., K) with K at least {least}, got {tuple(x.shape)}")
@@ -148,7 +148,7 @@ class Family(Distribution):
         return other
 
     def repeated(self, copies: Any) -> Self:
-        """The distributions of so many independent draws, for instance a binomial one of Bernoulli's draws.
+        """The distributions of ``copies`` independent draws: for instance binomial ones, from Bernoulli ones.
 
         >>> from jsgmath import families, kl
         >>> first, second = (families.Bernoulli(probs=p) for p in (0.25, 0.5))
@@ -195,13 +195,13 @@ class Family(Distribution):
         """``times KL(G||self)`` per member, with the arguments of `to_mean`."""
 
     def direct(self, other: Any) -> Array | None:
-        """``KL(self||other)`` of moderate parameters, with less work, or None."""
+        """``KL(self||other)`` of moderate parameters, by a faster formula; None if there is none."""
 
     def direct_slopes(self, other: Any) -> list[Array] | None:
         """The derivatives of `direct` by the parameters of self, then by those of other, or None."""
 
     def at_once(self, other: Any, w1: float, w2: float, own: float, weight: float, dual: bool) -> Array | None:
-        """JSG or JSG* of moderate parameters, with the arguments of `slopes`, with less work, or None."""
+        """JSG or JSG* of moderate parameters, by a faster formula; None if there is none.  Arguments as in `slopes`."""
 
     def slopes_at_once(
         self, other: Any, w1: float, w2: float, own: float, weight: float, dual: bool
@@ -257,7 +257,7 @@ class Family(Distribution):
             return m.rounded(value, m.result_type(*arrays))
 
     def jeffreys(self, other: Self, kl: Callable[[Any, Any], Array]) -> Array:
-        """As for every distribution, but for NumPy rounded once."""
+        """``KL(N1||N2) + KL(N2||N1)``, in NumPy rounded once."""
         if self.library != "NumPy" or not self.core_name:
             return super().jeffreys(other, kl)
         self.checked_weight(other, "alpha", 0.0)

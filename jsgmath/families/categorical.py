@@ -30,7 +30,7 @@ class Tilt(NamedTuple):
     """The expectation of t under N1."""
 
     def expectation(self, growth: Array, lost: Array) -> Array:
-        """That of t under G or N2."""
+        """The expectation of t under G or N2."""
         return (self.average + dot(self.weighted, growth)) / (1 + lost)
 
     def value(self, w1: float, w2: float, own: float, weight: float, dual: bool) -> Array | None:
@@ -171,7 +171,7 @@ class Categorical(Discrete):
         return high, (weights2 - high) - low
 
     def by_given(self, derivative: Array) -> dict[str, Array]:
-        # By a weight of zero the derivative may be infinite.  It is the largest number instead, so that a product with
+        # By a weight of zero the derivative may be infinite.  It is the largest float instead, so that a product with
         # the weight, as where weights are normalised or come from a softmax, is 0 and does not spoil the others.
         return {next(iter(self.parameters)): self.arithmetic.finite(derivative)}
 

@@ -65,7 +65,7 @@ class LowRankMultivariateNormal(Distribution):
 
     @classmethod
     def from_other(cls, other: Any) -> Any:
-        """A diagonal Gaussian as one of rank 0; any other distribution is returned unchanged."""
+        """Converts a diagonal Gaussian to one of rank 0; any other distribution is returned unchanged."""
         if not isinstance(other, Normal) or other.event_dim != 1:
             return other
         return cls(other.mean, 0 * other.std[..., None][..., :0], other.std * other.std)
@@ -133,7 +133,7 @@ class LowRankMultivariateNormal(Distribution):
         return m.rounded(value, m.result_type(*self.arrays(), *other.arrays()))
 
     def _as_gaussian(self) -> Gaussian:
-        """A `Gaussian` of a form of its own, whose scale is ``[W, D]``."""
+        """Converts a batch to a `Gaussian` of the form ``"low_rank"``, whose scale is ``[W, D]``."""
         m, batch = self.arithmetic, self.batch_shape
         dtype = m.result_type(*self.arrays())
         W = m.broadcast(self.factor, (*batch, *self.factor.shape[-2:]))

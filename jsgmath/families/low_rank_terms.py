@@ -66,7 +66,7 @@ def logdet(m: Arithmetic, matrix: Array) -> Array:
 
 
 def triangular(m: Arithmetic, root: Array) -> Array:
-    """The lower triangular L of positive diagonal with ``L L^T = root root^T``."""
+    """The lower triangular L with a positive diagonal and ``L L^T = root root^T``."""
     R = m.xp.linalg.qr(root.mT)[1]
     pivots = (R * eye(m, R.shape[-1], R)).sum(-1)
     return (R * m.where(pivots < 0, -1.0, 1.0)[..., None]).mT

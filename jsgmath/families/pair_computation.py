@@ -55,7 +55,7 @@ class PairComputation:
         return self.alpha is not None and first.arithmetic.moderate
 
     def of_kl(self, first: Member, second: Member) -> tuple[Member, Member] | None:
-        """The distributions whose KL divergence is to be computed by `Family.direct`, if it may be."""
+        """The distributions for `Family.direct`, if the divergence is a KL divergence of moderate parameters."""
         if self.is_moderate(first) and self.reverse and self.alpha in (0, 1):
             return (first, second) if (self.alpha == 0) != self.dual else (second, first)
         return None

@@ -84,7 +84,7 @@ class Poisson(Family):
         return m.chosen(near & (log_ratio != 0), m.number(x) * growth, m.number(mean) - m.number(x))
 
     def differences(self, other: Self, own: Weight, weight: Weight) -> tuple[Any, Any, Array]:
-        """What G's rate exceeds those of self and of other by, and what to add to the logarithm of their ratio."""
+        """G's rate minus those of self and of other, and a correction of the logarithm of their ratio."""
         m = self.arithmetic
         l1, l2, log_ratio, mean = self.rates(other, own, weight)
         zero1, zero2 = l1 == 0, l2 == 0

@@ -93,14 +93,14 @@ class TorchArithmetic(Arithmetic):
 
 
 class DoubleArithmetic(TorchArithmetic):
-    """The same for parameters of at most 32 bits in float64, where no product of a few of them leaves the range."""
+    """The functions for parameters of at most 32 bits, in float64: no product of a few of them leaves its range."""
 
     def number(self, x: Any) -> Any:
         return x
 
 
 class ModerateArithmetic(TorchArithmetic):
-    """The same for parameters on a CPU whose products stay within the range."""
+    """The functions for parameters on a CPU whose products stay within the range."""
 
     moderate = True
 

@@ -43,7 +43,7 @@ class Ball:
         return made(quotient, UPWARD.divide(above, least))
 
     def least(self) -> Decimal:
-        """A number that none in the ball is below in size."""
+        """A lower bound on the sizes of the numbers in the ball."""
         least = (abs(self.value) - self.error).next_minus()
         if least <= 0:
             raise TooWide
@@ -74,7 +74,7 @@ class Ball:
         return self.near_zero(lambda x: (1 + x).ln(), Decimal(3))
 
     def near_zero(self, function: Callable[[Decimal], Decimal], slope: Decimal) -> "Ball":
-        """A function that is ``x + c x^2 + ...``, c at most 1 in size, by as many more digits as cancel."""
+        """A function ``x + c x^2 + ...``, c at most 1 in size, with as many more digits as cancel."""
         if self.error > 0.1:
             raise TooWide
         x, digits = self.value, decimal.getcontext().prec
@@ -90,7 +90,7 @@ class Ball:
 
 
 def made(value: Decimal, *errors: Decimal) -> Ball:
-    """A value that has been rounded to a unit of its last place, for operands that have brought errors."""
+    """A value that was rounded to a unit of its last place, with the errors that it has from its operands."""
     unit = UPWARD.multiply(abs(value), Decimal((0, (1,), 1 - decimal.getcontext().prec)))
     return Ball(value, reduce(UPWARD.add, errors, unit))
 

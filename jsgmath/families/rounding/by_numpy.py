@@ -1,4 +1,4 @@
-"""Exponential families in NumPy where there is no core: values as `native.families` has them, from pairs of floats."""
+"""Exponential families in NumPy, if there is no core: the values of `native.families`, computed in pairs of floats."""
 
 import math
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ def families(
     k: tuple[int, ...],
     single: bool,
 ) -> tuple[Array, int]:
-    """As `native.families`."""
+    """Returns what `native.families` returns."""
     each = (*shape, *events)
     if name in ("gamma", "dirichlet") and math.prod(each) < pairs_gamma.FEW:
         return np.full(shape, np.nan), math.prod(shape)
@@ -82,7 +82,7 @@ def families(
 
 
 def nearest(value: Wide, error: Array, single: bool) -> Array:
-    """The float nearest to every number within the error, or NaN if there are two: as `nearest` of ``kernels.hpp``."""
+    """The float nearest to every number within the error, or NaN if there are two, as `nearest` of ``kernels.hpp``."""
     lower, upper = value.high + (value.low - error), value.high + (value.low + error)
     if not single:
         return np.where(lower == upper, lower, np.nan)

@@ -1,10 +1,10 @@
 """The float nearest to a divergence of exponential families, by the definition on decimal numbers of rising precision.
 
-This is the last and slowest path.  It takes the values that faster arithmetic cannot round with certainty, and the
-parameters beyond the range of that arithmetic.  With the natural parameters theta, the log-normaliser F and its
-derivative eta, ``KL(N1||N2) = F(theta2) - F(theta1) - eta1 (theta2 - theta1)`` [2].  Every number is a `Ball`: decimal
-numbers have no range, and what cancels widens the ball.  Precision rises until the ball around the divergence rounds to
-a single float.
+This is the last and slowest path.  It computes the values that faster arithmetic cannot round with certainty, and those
+whose parameters are beyond the range of that arithmetic.  With the natural parameters theta, the log-normaliser F and
+its derivative eta, ``KL(N1||N2) = F(theta2) - F(theta1) - eta1 (theta2 - theta1)`` [2].  Every number is a `Ball`:
+decimal numbers have no limited range, and cancellation widens the ball.  Precision rises until the ball around the
+divergence rounds to a single float.
 
 [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 """
@@ -30,7 +30,7 @@ Numbers = tuple[float, ...]
 
 
 class Case(NamedTuple):
-    """Which divergence: the weights of the KL divergences, those of the members in the mean, and whether it is dual."""
+    """A divergence: the weights of the KL divergences, those of the members in the mean, and whether it is dual."""
 
     w1: Decimal
     w2: Decimal
@@ -86,7 +86,7 @@ class Regular(Definition):
         """The member with these natural parameters."""
 
     def limit(self, form: int, x: Numbers) -> bool:
-        """Whether the distribution is the limit in which all is at 0, whose natural parameter is infinite."""
+        """Whether the distribution is the limit with all mass at 0, whose natural parameter is infinite."""
         return False
 
     def divergence(self, case: Case, form1: int, x: Numbers, form2: int, y: Numbers) -> Ball | float:
@@ -121,7 +121,7 @@ class Regular(Definition):
         return ball(w) * self.from_limit(form, x)
 
     def from_limit(self, form: int, x: Numbers) -> Ball:
-        """The KL divergence of the limit to a member: what the member's probability of 0 is the exponential of."""
+        """The KL divergence from the limit to a member: minus the logarithm of the member's probability of 0."""
         raise NotImplementedError
 
 
@@ -292,10 +292,10 @@ def nearest(
     components: Sequence[Component],
     single: bool,
 ) -> float:
-    """The float64 nearest to the sum of some divergences, or of those that are a float32; of two, the even one.
+    """The float64, or the float32 if ``single``, nearest to the sum of some divergences; the even one of two.
 
     Args:
-        cases: alpha, whether the mean is reversed, and whether the divergence is the dual, of each divergence.
+        cases: for each divergence alpha, whether the mean is reversed, and whether it is the dual.
         components: independent components, over which the divergences are summed.
 
     Raises:
@@ -318,7 +318,7 @@ def nearest(
         raise ArithmeticError(
             f"{DIGITS[-1]} digits do not tell which float is nearest; change a parameter by a rounding"
         )
-    # The truth is a tie, or as near to one as 1600 digits tell.
+    # The true value is a tie, as far as 1600 digits can tell.
     return rounded((Fraction(lower) + Fraction(upper)) / 2, single)
 
 

@@ -28,7 +28,7 @@ def _rounded(x: Fraction) -> Decimal:
 def log_gamma(x: Ball) -> tuple[Ball, Ball]:
     """``log Gamma(x)`` without ``log(2 pi)/2``, and its derivative.
 
-    By Stirling's series; x is shifted to at least the number of digits, from where half as many terms suffice.
+    They come from Stirling's series.  x is shifted to at least the number of digits; then half as many terms suffice.
     verification/README.md derives the error.
     """
     if 2 * x.error > x.value:
