@@ -43,13 +43,13 @@ class Ratios(NamedTuple):
         return (self.over << np.maximum(shift, 0)) // (self.under << np.maximum(-shift, 0))
 
     def total(self, bits: int) -> Fraction:
-        """The sum, less at most the share ``2 n 2^-bits``."""
+        """The sum, too small by at most the share ``2 n 2^-bits``."""
         size = _bits(self.over) - _bits(self.under) + self.exponent
         unit = int(size.max()) - bits
         return Fraction(int(self.fixed(unit).sum())) * Fraction(2) ** unit
 
     def log_of_product(self, bits: int) -> Fraction:
-        """The sum of the logarithms, except for ``4 n 2^-bits`` and a share of ``2^-bits``."""
+        """The sum of the logarithms, to within ``4 n 2^-bits`` and a share of ``2^-bits``."""
         return (
             _log_of_product(self.over, bits)
             - _log_of_product(self.under, bits)
@@ -77,7 +77,7 @@ def _log_of_product(numbers: np.ndarray, bits: int) -> Fraction:
 
 
 def ratios(x: np.ndarray) -> Ratios:
-    """Positive floats, exactly."""
+    """Converts positive floats, exactly."""
     mantissa, exponent = np.frexp(x)
     numbers = np.ldexp(mantissa, 53).astype(np.int64).astype(object)
     return Ratios(numbers, np.ones_like(numbers), exponent.astype(np.int64) - 53)
@@ -109,7 +109,7 @@ class Gram(NamedTuple):
 
 
 def gram(X: np.ndarray, weight: Ratios, limbs: int) -> Gram:
-    """The sums, with an error of about 2^(-LIMB limbs)."""
+    """The sums ``X' w X``, with an error of about 2^(-LIMB limbs)."""
     n, columns = X.shape
     # A weight is 4^half times a number between 1 and 8; rows are multiplied by 2^half.
     half = (weight.size - 1) // 2

@@ -1,4 +1,4 @@
-r"""The float nearest to a divergence of Gaussians of covariance ``D + W W^T``, without a matrix of n by n.
+r"""The float nearest to a divergence of Gaussians with covariance ``D + W W^T``, without an n-by-n matrix.
 
 The definitions in `nearest_full.py` need traces, determinants and squares.  With ``a = 1/D`` and ``M = I + W' a W``,
 
@@ -57,10 +57,10 @@ class Problem(NamedTuple):
 
 
 class Inverted:
-    """The inverse of ``base + R G R'``, as far as divergences need it; R are factors of the two."""
+    """The inverse of ``base + R G R'``, as far as divergences need it; the columns of R are those of W1, W2 or both."""
 
     def __init__(self, given: Problem, base: Ratios, shares: Sequence[tuple[int, Fraction]], limbs: int, alone: bool):
-        """``shares`` are the factors in R, with their numbers in G; if alone, nothing but the determinant is known."""
+        """``shares`` are the factors in R, with their numbers in G; if ``alone``, only the determinant is computed."""
         self._crossed: dict[int, Gram] = {}
         self.given, self.base, self.limbs, self.bits = given, base, limbs, LIMB * limbs
         self.rows = np.concatenate([given.factors[i] for i, _ in shares])
@@ -77,7 +77,7 @@ class Inverted:
             raise Undecided
 
     def _spread(self, roots: Whole) -> Decimal:
-        """By how much an error of sums with these roots counts in units of K."""
+        """The weight of an error of sums with these roots, in units of K."""
         column = Whole(np.abs(self.Z.Z.numbers), self.Z.Z.exponent) @ roots
         return _decimal(column.dot(column))
 
@@ -182,14 +182,14 @@ def _sum(array: Whole) -> Fraction:
 
 
 def _decimal(x: Fraction) -> Decimal:
-    """For bounds, which have room for rounding."""
+    """Converts a number to a Decimal, for bounds, which allow for rounding."""
     return BOUNDS.divide(Decimal(x.numerator), Decimal(x.denominator))
 
 
 def nearest_low_rank(
     divergence: Divergence, reverse: bool, first: Given, second: Given, alpha: float, single: bool
 ) -> float:
-    """The float64 nearest to JSG or its dual, or of those that are a float32; ``reverse`` as in `mean_weights`.
+    """The float64, or the float32 if ``single``, nearest to JSG or its dual; ``reverse`` as in `mean_weights`.
 
     Raises:
         ValueError: a number is not finite, or a diagonal not positive.
