@@ -1,4 +1,4 @@
-"""The latent step of a variational autoencoder: a sample and a divergence, in one pass forward and one backward."""
+"""The latent step of a variational autoencoder: a sample and a divergence, in one forward and one backward pass."""
 
 from collections.abc import Sequence
 from numbers import Integral
@@ -47,8 +47,8 @@ def sample_and_jsg(
     Raises:
         TypeError, ValueError: an argument is not valid; the message names it.
 
-    Accuracy: the noise is within 4 ulp of its exact value, and at most 6.764 in size; ``tests/torch/test_noise.py``
-    holds this.  For the divergence see `jsg_standard_normal`; log-variances are clamped to 87 (708) for z, by
+    Accuracy: the noise is within 4 ulp of its exact value, and at most 6.764 in size (``tests/torch/test_noise.py``).
+    For the divergence see `jsg_standard_normal`; log-variances are clamped to 87 (708) for z, by
     ``"native"`` to 700 (1416).
 
     References: [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
