@@ -19,16 +19,16 @@ from jsgmath.gaussian import DENSE, DIAGONAL, Gaussian
 from jsgmath.hints import CONVENTIONS
 
 DESCRIPTION = """\
-Divergences between Gaussians, in nats. Without a command it prints versions, for a bug report.
+Compute divergences between Gaussians, in nats. Without a command, the program prints versions, for a bug report.
 
-A file of Gaussians is an .npz of NumPy with the array mean and one of var, logvar, std, cov, scale_tril and precision;
-leading axes are those of a batch. The command fit makes one from data.
+A file of Gaussians is an .npz file of NumPy with the array mean and one of var, logvar, std, cov, scale_tril and
+precision; leading axes are batch axes. The command fit makes such a file from data.
 
   python -m jsgmath fit before.csv -o before.npz           mean and covariance of the rows
   python -m jsgmath fit after.csv -o after.npz
-  python -m jsgmath jsg before.npz after.npz --alpha 0.5   prints the divergence; a batch prints a line each
+  python -m jsgmath jsg before.npz after.npz --alpha 0.5   prints the divergence, or one line for each of a batch
   python -m jsgmath fit monday.csv tuesday.csv friday.csv -o days.npz
-  python -m jsgmath pairwise days.npz -o days.csv          the matrix between all
+  python -m jsgmath pairwise days.npz -o days.csv          the matrix of the divergences between all pairs
 """
 SUMMARIES = {
     "jsg": "skew-geometric Jensen-Shannon divergence",
@@ -80,7 +80,7 @@ def parser() -> Parser:
     for name, summary in SUMMARIES.items():
         divergence = command(name, summary, _divergence)
         divergence.add_argument("N1", type=Path, help="file of Gaussians")
-        divergence.add_argument("N2", type=Path, help="file of as many, or of a single one")
+        divergence.add_argument("N2", type=Path, help="file of equally many Gaussians, or of one")
         if name == "js":
             divergence.add_argument("--lam", type=float, default=0.5, help="weight of N2 in the mixture (default 0.5)")
         elif name not in ("kl", "jeffreys"):
@@ -91,14 +91,14 @@ def parser() -> Parser:
 
     matrix = command("pairwise", "matrix of divergences between all Gaussians of a file", _pairwise)
     matrix.add_argument("gaussians", type=Path, help="file with a batch of Gaussians, the rows of the matrix")
-    matrix.add_argument("others", type=Path, nargs="?", help="file with those of the columns (default: the same)")
+    matrix.add_argument("others", type=Path, nargs="?", help="file with those of the columns (default: the same file)")
     _add_alpha(matrix)
     _add_convention(matrix)
     matrix.add_argument("--dual", action="store_true", help="the dual divergence")
     _add_output(matrix, "file for the matrix (default: print it)")
 
     fit = command("fit", "Gaussian with the mean and the covariance of data", _fit)
-    fit.add_argument("data", type=Path, nargs="+", help="CSV files, a row an observation; several make a batch")
+    fit.add_argument("data", type=Path, nargs="+", help="CSV files, one observation per row; several make a batch")
     fit.add_argument("--diagonal", action="store_true", help="variances only")
     fit.add_argument("-o", "--output", type=Path, required=True, help="the file of Gaussians to write (.npz)")
     return made
@@ -110,7 +110,10 @@ def _add_alpha(parser: Parser) -> None:
 
 def _add_convention(parser: Parser) -> None:
     parser.add_argument(
-        "--convention", choices=CONVENTIONS, default="deasy", help="which ends alpha has (default deasy)"
+        "--convention",
+        choices=CONVENTIONS,
+        default="deasy",
+        help="what alpha 0 and 1 give: deasy the two KLs, nielsen 0 (default deasy)",
     )
 
 
@@ -176,7 +179,7 @@ def read_gaussians(path: Path) -> Gaussian:
         arrays = {}
     scales = [name for name in arrays if name in DIAGONAL + DENSE]
     if "mean" not in arrays or len(scales) != 1 or len(arrays) != 2:
-        got = f"holds {', '.join(arrays)}" if arrays else "is no .npz"
+        got = f"holds {', '.join(arrays)}" if arrays else "is not an .npz file"
         wanted = f"mean and one of {', '.join(DIAGONAL + DENSE)}"
         raise UserError(f"{path} {got}; a file of Gaussians is an .npz with {wanted}")
     try:
@@ -227,7 +230,7 @@ def read_data(path: Path) -> np.ndarray:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
-        raise UserError(f"{path} is no text; data are rows of numbers with commas between them") from None
+        raise UserError(f"{path} is not text; data are rows of numbers with commas between them") from None
     rows: list[list[float]] = []
     for number, line in enumerate(lines, 1):
         if not line.strip():

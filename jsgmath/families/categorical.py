@@ -8,7 +8,7 @@ from jsgmath.families.libraries.arithmetic import INFINITE, Array
 
 
 class Tilt(NamedTuple):
-    """``p1`` and, per outcome, ``t = log(p2/p1)`` but for a constant; G and N2 as N1 times exponentials of t.
+    """``p1`` and, per outcome, ``t = log(p2/p1)`` up to a constant; G and N2 as N1 times exponentials of t.
 
     With ``Z = sum p1 exp(g2 t)`` and ``Z2 = sum p1 exp(t)``, ``KL(N1||G) = log Z - g2 E_1 t``, and the others are of
     the same kind.  Float64 leaves float32 enough digits even where most of them cancel.

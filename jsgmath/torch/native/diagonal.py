@@ -57,7 +57,7 @@ def call(
     results: Sequence[Tensor | None], *, upstream: Tensor | None = None, scale: float = 1.0,
     by_sample: Tensor | None = None, sample: Tensor | None = None, seed: int = 0, first_row: int = 0,
 ) -> None:  # fmt: skip
-    """Computes ``results``, five tensors or None; fills ``sample``, or adds what ``by_sample`` contributes to gradients."""
+    """Computes ``results``, five tensors or None; fills ``sample``, or adds the share of ``by_sample`` to gradients."""
     mean, full = gaussians[0], gaussians[1].ndim == 3
     rows, n = mean.shape
     if full:

@@ -126,7 +126,7 @@ def test_a_scheduler_that_goes_away_or_is_not_there_is_one_line(log, monkeypatch
         events = engine.run_groups(work.endless, [items(log, 1)], scheduler=cluster.scheduler_address)
         assert next(events) is None
         cluster.sync(engine.end, cluster)
-    with pytest.raises(UserError, match="the scheduler has gone; the same command goes on"):
+    with pytest.raises(UserError, match="the scheduler is gone; give the same command again to continue"):
         wait_until(lambda: next(events))
     monkeypatch.setattr(engine, "PATIENCE", 0.1)
     for address in (cluster.scheduler_address, "nonsense://host", "tcp://host:port"):
