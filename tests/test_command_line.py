@@ -118,7 +118,10 @@ def test_names_above_the_numbers_a_byte_order_mark_and_empty_lines_are_left_out(
     [
         (["kl", "a.npz"], "the following arguments are required: N2; see python -m jsgmath kl -h"),
         (["kl", "a.npz", "missing.npz"], "missing.npz: No such file or directory"),
-        (["kl", "a.npz", "x.csv"], "x.csv is not an .npz file; a file of Gaussians is an .npz with mean and one of var"),
+        (
+            ["kl", "a.npz", "x.csv"],
+            "x.csv is not an .npz file; a file of Gaussians is an .npz with mean and one of var",
+        ),
         (["kl", "a.npz", "plain.npy"], "plain.npy is not an .npz file"),
         (["kl", "a.npz", "sigma.npz"], "sigma.npz holds mean, sigma; a file of Gaussians is an .npz with mean and "),
         (["kl", "a.npz", "negative.npz"], "negative.npz: var must be positive"),
