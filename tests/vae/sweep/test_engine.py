@@ -113,7 +113,7 @@ def test_two_programs_on_one_machine_do_not_get_in_each_other_s_way():
         assert one.scheduler_address != other.scheduler_address
 
 
-def test_workers_elsewhere_learn_that_nobody_waits_for_their_work(log, scheduler):
+def test_workers_on_other_machines_notice_that_nothing_waits_for_their_work(log, scheduler):
     events = engine.run_groups(work.until_abandoned, [items(log, 1)], scheduler=scheduler)
     wait_until(lambda: next(events) is None and work.tries(log)[0])
     assert work.tries(log)[-1] == 0

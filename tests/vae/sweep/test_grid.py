@@ -64,7 +64,7 @@ def test_alphas_may_be_learnt_without_a_grid():
     assert made == [("jsg-dual", Settings.alpha, True, 1.0)]
 
 
-def test_what_all_trainings_share_is_what_the_trainer_makes_of_the_same_words(tmp_path):
+def test_shared_options_mean_the_same_in_the_sweep_and_the_trainer(tmp_path):
     words = shlex.split("--epochs 7 --backend eager --batch-size 32 --lr .01 --likelihood laplace --deterministic")
     words += ["--data", str(tmp_path)]  # --data alone means own images
     (cell,) = cells(parse_sweep(["--divergences", "", "--baselines", "kl-qp:2", *words]))
@@ -73,7 +73,7 @@ def test_what_all_trainings_share_is_what_the_trainer_makes_of_the_same_words(tm
     assert cell == parse_settings(["--divergence", "kl-qp", "--weight", "2", "--dataset", "mnist", *words])
 
 
-def test_no_training_says_where_it_goes_for_that_is_its_name_in_the_folder_of_the_sweep(tmp_path):
+def test_cells_have_no_out_because_their_folder_is_their_name_in_the_sweep(tmp_path):
     sweep = parse_sweep(["--out", str(tmp_path), "--scheduler", "tcp://host:8786", "--together", "8"])
     assert (sweep.out, sweep.scheduler, sweep.together) == (tmp_path, "tcp://host:8786", 8)
     made = cells(sweep)
@@ -97,7 +97,7 @@ def test_a_range_is_the_decimals_from_start_to_stop_both_included(start, step, s
     assert numbers("--alphas", span) == wanted
 
 
-def test_tenths_are_the_doubles_that_one_would_write():
+def test_ranges_of_tenths_give_the_nearest_doubles():
     # 0.1 + 0.1 + 0.1 and 3 * 0.1 are not 0.3.
     assert numbers("--alphas", ".1:.9:.1") == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
     assert numbers("--alphas", "0,.05:.15:5e-2,1") == [0.0, 0.05, 0.1, 0.15, 1.0]
@@ -154,7 +154,7 @@ def test_tenths_are_the_doubles_that_one_would_write():
         (["--alpha", ".3"], "Unrecognized options: --alpha"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(options, wanted, capsys):
+def test_a_mistake_is_reported_in_one_line(options, wanted, capsys):
     assert command_line.run_program("vae.sweep", lambda arguments: print(parse_sweep(arguments)), options) == 2
     output = capsys.readouterr()
     assert output.out == ""
