@@ -44,10 +44,10 @@ from jsgmath.checks import check_dimensions, common_shape, weight_array
 from jsgmath.gaussian import Gaussian, GaussianLike
 from jsgmath.hints import Values
 from jsgmath.interop import gaussian_pair
-from jsgmath.reduction.complex_pairs import PI, Complex, choose, exp, g_near, lack, product_of
 from jsgmath.reduction.directions import LARGEST_DISTANCE, Directions, full_directions
 from jsgmath.reduction.pairs import ScalarPairs, common_dtype
 from jsgmath.reduction.wide import DIGITS, LN2, Wide, constant, exp_and_expm1, kernels, where
+from jsgmath.reduction.wide_complex import PI, Complex, choose, exp, g_near, lack, product_of
 from jsgmath.rounding.nearest import DIGITS as PRECISIONS
 from jsgmath.rounding.nearest import Divergence, pair_scalars, rounded
 from jsgmath.rounding.nearest_full import same_covariances

@@ -15,10 +15,10 @@ class PairComputation:
     """JSG or JSG* between two batches, as a function of their parameters, and of alpha if it is not a number."""
 
     def __init__(self, first: Member, second: Member, alpha: float | None, convention: Convention, dual: bool):
-        self.kinds = [copy.copy(first), copy.copy(second)]
+        self.templates = [copy.copy(first), copy.copy(second)]
         self.names = [list(first.parameters), list(second.parameters)]
-        for kind in self.kinds:
-            kind.parameters = {}  # a graph of torch would keep them
+        for template in self.templates:
+            template.parameters = {}  # a graph of torch would keep them
         self.alpha, self.reverse, self.dual = alpha, convention == "deasy", dual
         one = bool(first.parameter_axes)
         members = zip((first, second), self.names, strict=True)
@@ -29,7 +29,7 @@ class PairComputation:
         self, arrays: Sequence[Array], direct: bool = False
     ) -> tuple[Member, Member, Weight, Weight, Weight, Weight, int]:
         """The two batches, ``w1, w2, g1, g2``, and the derivative of ``g2`` by alpha."""
-        members = [copy.copy(kind) for kind in self.kinds]
+        members = [copy.copy(template) for template in self.templates]
         given = iter(arrays)
         for member, names in zip(members, self.names, strict=True):
             member.parameters, member.kept = {name: next(given) for name in names}, {}

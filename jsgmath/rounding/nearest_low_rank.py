@@ -138,7 +138,7 @@ class Inverted:
             self._crossed[other] = gram(columns, weight, self.limbs)
         return self._crossed[other]
 
-    def form(self, other: int) -> Bounded:
+    def quadratic_form(self, other: int) -> Bounded:
         """``y' S y`` for ``y = (base + R G R')^-1 d``, where S is a covariance of the two."""
         columns, crossed = self.given.factors[other], self.crossed(other)
         solution = self.Z.Z.T @ (self.Z.Z @ self.displaced)
@@ -278,7 +278,7 @@ def _bounded(
             if weight:
                 terms += [(weight, H.trace(trace_of)), (-weight * n, (one, Decimal(0)))]
                 if g:
-                    terms.append((weight * g * g, H.form(other)))
+                    terms.append((weight * g * g, H.quadratic_form(other)))
     for i, share in enumerate(shares):
         if share:
             S = known.get(i) or Inverted(given, bases[i], factors[i], limbs, alone=True)

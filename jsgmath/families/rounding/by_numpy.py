@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from jsgmath import formula, special
-from jsgmath.families.rounding import pairs_gamma
-from jsgmath.families.rounding.pairs import (
+from jsgmath.families.rounding import wide_gamma
+from jsgmath.families.rounding.wide_families import (
     BOTH_DIRECT,
     BOUND,
     BOUND_SUM,
@@ -41,7 +41,7 @@ def families(
 ) -> tuple[Array, int]:
     """Returns what `native.families` returns."""
     each = (*shape, *events)
-    if name in ("gamma", "dirichlet") and math.prod(each) < pairs_gamma.FEW:
+    if name in ("gamma", "dirichlet") and math.prod(each) < wide_gamma.FEW:
         return np.full(shape, np.nan), math.prod(shape)
     x1, x2, y1, y2 = (np.broadcast_to(z, (*each, *k)).astype(np.float64) for z in arrays)
     w2 = np.broadcast_to(alpha, shape).astype(np.float64).reshape(shape + (1,) * len(events))
@@ -56,7 +56,7 @@ def families(
         ) -> tuple[Wide, Array, Array]:
             case = Case(divergence, g1, g2)
             if name in ("gamma", "dirichlet"):
-                return getattr(pairs_gamma, name)(case, forms, weights, x, y)
+                return getattr(wide_gamma, name)(case, forms, weights, x, y)
             if name == "categorical":
                 return categorical(case, forms, weights, x[0], y[0])
             found, sound = SCALARS[name](case, forms, x[0], y[0])

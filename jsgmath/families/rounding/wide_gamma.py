@@ -13,7 +13,7 @@ import numpy as np
 
 from jsgmath import formula, special
 from jsgmath.families import gamma_terms, stirling
-from jsgmath.families.rounding.pairs import DIRECT, FROM_MEAN, TO_MEAN, Array, Case, difference, g, moderate
+from jsgmath.families.rounding.wide_families import DIRECT, FROM_MEAN, TO_MEAN, Array, Case, difference, g, moderate
 from jsgmath.reduction.wide import Wide, two_product, where
 
 BOUND_TERM, BOUND_EACH, BOUND_CROSS = 2.0**-77, 2.0**-93, 2.0**-95
