@@ -1,8 +1,9 @@
 r"""The divergences of each family as sums of non-negative terms, for numbers of any type with ``+ - * /``.
 
-C++ is translated from these functions (``native/translate.py``), and NumPy runs them on pairs of floats (`wide_families.py`).
-In each, ``KL(N1||G), KL(N2||G)`` are those to the geometric mean with the weights ``g1 + g2 = 1``, ``KL(G||N1),
-KL(G||N2)`` those from it, and ``KL(N1||N2)`` needs no mean.  The number type brings the functions
+C++ is translated from these functions (``native/translate.py``), and NumPy runs them on pairs of floats
+(`wide_families.py`).  In each, ``KL(N1||G), KL(N2||G)`` are the divergences to the geometric mean with the weights
+``g1 + g2 = 1``, ``KL(G||N1), KL(G||N2)`` are those from it, and ``KL(N1||N2)`` needs no mean.  The number type brings
+the functions
 
     difference(x, y)   ``x - y``, accurate even if nearly all of it cancels
     g(x, k)            ``x - log(k)`` for ``k = 1 + x``
