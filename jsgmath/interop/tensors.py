@@ -70,7 +70,7 @@ def tfp_multivariate_normal(distribution: Any) -> Gaussian:
 def of_factor(mean: np.ndarray, factor: np.ndarray, lower: bool) -> Gaussian:
     """A Gaussian with covariance ``factor @ factor.T``, which does not depend on the signs of the columns.
 
-    A factor that is not lower triangular is made so in float64.
+    A factor that is not lower triangular is replaced by one that is, computed in float64.
     """
     if not lower:
         return of_triangular_factor(mean, low_rank_terms.triangular(arithmetic("NumPy"), factor.astype(np.float64)))
