@@ -81,9 +81,9 @@ def js(N1: GaussianLike, N2: GaussianLike, lam: ArrayLike = 0.5) -> tuple[Values
         lam: weight of ``N2`` in the mixture, in [0, 1]; a float or an array that broadcasts with the batch.
 
     Returns:
-        ``(estimate, error)``, one value each per batch element, with ``|estimate - truth| <= error``.  The estimate
-        lies between 0 and ``-lam log(1-lam) - (1-lam) log(lam)``, which is log(2) at 1/2.  For equal Gaussians of one
-        form both are 0.
+        ``(estimate, error)``, one value each per batch element, with ``|estimate - true value| <= error``.  The
+        estimate lies between 0 and ``-lam log(1-lam) - (1-lam) log(lam)``, which is log(2) at 1/2.  For equal
+        Gaussians of one form both are 0.
 
     Raises:
         TypeError: an argument is not a Gaussian of NumPy, or lam is not real.

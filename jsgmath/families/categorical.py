@@ -86,7 +86,7 @@ class Categorical(Discrete):
         TypeError, ValueError: not exactly one is given, or it is not an array of real numbers as described.
 
     Accuracy: correctly rounded in NumPy, over the whole range of the parameters and of alpha: the float nearest to the
-        truth (``tests/native/test_families.py``, ``verification/test_families.py``).
+        true value (``tests/native/test_families.py``, ``verification/test_families.py``).
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 

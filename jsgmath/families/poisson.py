@@ -20,7 +20,7 @@ class Poisson(Family):
         TypeError, ValueError: the rate is not an array of real numbers that are non-negative and finite.
 
     Accuracy: correctly rounded in NumPy, over the whole range of the parameters and of alpha: the float nearest to the
-        truth (``tests/native/test_families.py``, ``verification/test_families.py``).
+        true value (``tests/native/test_families.py``, ``verification/test_families.py``).
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 

@@ -1,4 +1,4 @@
-"""Correct rounding: each divergence of NumPy is the float nearest to the truth.
+"""Correct rounding: each divergence of NumPy is the float nearest to the true value.
 
 `of_pairs` and `of_many` get a value with a bound on its error, from the core or NumPy, and keep it if all numbers
 within the bound round to one float.  The others go to a last path of rising precision: `nearest` and `nearest_many` for

@@ -33,7 +33,7 @@ from jsgmath import formula
 from jsgmath.rounding.nearest import Divergence, is_power, rounded
 
 BITS = (256, 512, 1280, 5120)
-EXACT_FROM = 512  # bits; if fewer do not decide, the truth may be in the middle between two floats
+EXACT_FROM = 512  # bits; if fewer do not decide, the true value may be in the middle between two floats
 LARGEST_LOGVAR = 10_000  # the exponential of a larger one has too many digits
 
 Given = tuple[np.ndarray, str, np.ndarray]  # a Gaussian: mean, form and scale

@@ -41,7 +41,7 @@ from jsgmath.special import two_sum
 Given = tuple[np.ndarray, np.ndarray, np.ndarray]  # mean, factor, diagonal
 FIRST, FIRST_EXACT, MOST = 5, 10, 43  # limbs; a number that is shorter by more than that has left the range of float64
 WANTED = 75  # bits of a value that are likely to decide
-CERTAIN = 128  # bits of the value; if they do not decide, the truth is in the middle of two floats, or all but
+CERTAIN = 128  # bits of the value; if they do not decide, it is taken to be in the middle of two floats
 
 
 Bounded = tuple[Fraction, Decimal]  # a number and a bound on its error

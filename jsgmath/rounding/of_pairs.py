@@ -1,4 +1,4 @@
-"""Divergences of Gaussians, correctly rounded: each value is the float nearest to the truth.
+"""Divergences of Gaussians, correctly rounded: each value is the float nearest to the true value.
 
 Fast arithmetic gives a value and a bound on its error.  If all numbers within the bound round to the same float, that
 float is the result (Ziv's rounding test).  `nearest.py`, or `nearest_full.py` for full covariances, computes the few

@@ -1,4 +1,4 @@
-"""Divergences of exponential families of NumPy, correctly rounded: each value is the float nearest to the truth.
+"""Divergences of exponential families of NumPy, correctly rounded: each value is the float nearest to the true value.
 
 As for Gaussians (`jsgmath.rounding`), the compiled core or NumPy computes a value with a bound on its error.  If the
 bound leaves the rounding open, `nearest.py` computes the value.  So the bits are the same on every machine.
