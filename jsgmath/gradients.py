@@ -87,7 +87,7 @@ def _gradient(dual: bool, N1: GaussianLike, N2: GaussianLike, alpha: ArrayLike, 
 def _derivatives(
     formulas: Formulas, reverse: bool, alpha: Any, pair: Sequence[Any], scales: Sequence[Any], kernel: Any
 ) -> tuple[Any, ...]:
-    """The numbers of a `Gradient` but for mean2, of any type; scales are both ``1/sqrt(v)``, then both v."""
+    """The values of a `Gradient` except mean2, in numbers of any type; scales are both ``1/sqrt(v)``, then both v."""
     terms, derivatives, by_alpha = formulas
     i1, i2, v1, v2 = scales
     w1, w2 = 1 - alpha, alpha

@@ -88,7 +88,7 @@ def normal(*shape, dtype=torch.float32, seed=0):
 @pytest.mark.parametrize("n", NS)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("gaussians", [1, 2])
-def test_every_output_is_written_and_nothing_beside_it(n, dtype, gaussians, memory, small_tiles):
+def test_every_output_is_written_and_no_memory_around_it(n, dtype, gaussians, memory, small_tiles):
     """Rows that fill whole tiles, one more, and fewer than one; inputs and outputs stand between guards."""
     rows_per_program = kernels.tiling(n, True, dtype.itemsize, kernels.LANES)[0].rows
     for rows in {1, min(rows_per_program, 64), min(2 * rows_per_program + 1, 131)}:

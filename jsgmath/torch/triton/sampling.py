@@ -14,12 +14,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from jsgmath.torch import normal
+from jsgmath.torch import noise
 from jsgmath.torch.triton.diagonal import LANES, check_device, on_device, row_stride, row_sums, stored_type
 from jsgmath.torch.triton.scalar import INTERPRETED, device, element, exp, polynomial, shared, where, within
 from jsgmath.torch.typed import work_type
 
-shared_box_muller: Any = shared(normal.box_muller)
+shared_box_muller: Any = shared(noise.box_muller)
 
 
 def _constant(numbers: Any) -> Any:
@@ -30,7 +30,7 @@ def _constant(numbers: Any) -> Any:
 
 
 SERIES32, SERIES64 = (
-    series if INTERPRETED else tl.constexpr(_constant(series)) for series in (normal.SERIES32, normal.SERIES64)
+    series if INTERPRETED else tl.constexpr(_constant(series)) for series in (noise.SERIES32, noise.SERIES64)
 )
 
 
