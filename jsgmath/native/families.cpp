@@ -229,7 +229,7 @@ struct Categoricals {
 }  // namespace
 
 extern "C" int64_t NAME(const FamilyBatch &batch, int64_t first, int64_t last) {
-  static EvaluateFamily *const choices[] = {evaluated<Exponentials>, evaluated<Poissons>, evaluated<Geometrics>, evaluated<Bernoullis>,
-                                            evaluated<Categoricals>};
+  static EvaluateFamily *const choices[] = {of_kind<Exponentials, true>, of_kind<Poissons>, of_kind<Geometrics>, of_kind<Bernoullis>,
+                                            of_kind<Categoricals>};
   return choices[batch.family](batch, first, last);
 }

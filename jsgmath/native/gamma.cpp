@@ -219,5 +219,5 @@ struct Dirichlets {
 }  // namespace
 
 extern "C" int64_t NAME(const FamilyBatch &batch, int64_t first, int64_t last) {
-  return batch.family == GAMMA ? evaluated<Gammas>(batch, first, last) : evaluated<Dirichlets>(batch, first, last);
+  return batch.family == GAMMA ? of_kind<Gammas>(batch, first, last) : of_kind<Dirichlets>(batch, first, last);
 }

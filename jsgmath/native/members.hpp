@@ -112,19 +112,23 @@ INLINE void store(const FamilyBatch &b, int64_t row, int64_t count, Pair value, 
   open -= nearest != nearest;  // a truth is -1
 }
 
-// Kind::value<divergence>(members, weights) is the divergence of one component in each lane.
+// The divergence of one component in each lane, `Kind::value<divergence>(members, weights)`, as a function by itself.
 template <class Kind, int divergence>
-INLINE Value value_of(const Members &in, const Weights &w) {
+__attribute__((noinline)) Value value_of(const Members &in, const Weights &w) {
   if constexpr (divergence == BOTH_DIRECT) {
-    const Value one = Kind::template value<DIRECT>(in, w), two = Kind::template value<DIRECT>(in.exchanged(), w);
+    const Value one = value_of<Kind, DIRECT>(in, w), two = value_of<Kind, DIRECT>(in.exchanged(), w);
     return {one.value + two.value, one.error + two.error};
   } else {
     return Kind::template value<divergence>(in, w);
   }
 }
 
+// A divergence is a part of the loop, or, where it is CALLED, any that is a function by itself: then the compiler is done sooner.
+const int CALLED = -1;
 template <class Kind, int divergence>
 int64_t evaluated(const FamilyBatch &b, int64_t first, int64_t last) {
+  static Value (*const functions[])(const Members &, const Weights &) = {value_of<Kind, TO_MEAN>, value_of<Kind, FROM_MEAN>,
+                                                                         value_of<Kind, DIRECT>, value_of<Kind, BOTH_DIRECT>};
   const bool columns = b.n >= LANES;
   const std::unique_ptr<Pair[]> memory{new Pair[3 * b.k]};
   Weights w = weights(every(*b.alpha), b.reversed, LEAST_WEIGHT);
@@ -139,7 +143,9 @@ int64_t evaluated(const FamilyBatch &b, int64_t first, int64_t last) {
         in.at[which] = b.parameters[which] + row * b.strides[which] + j * b.k;
         in.across[which] = columns ? b.k : b.strides[which];
       }
-      const Value found = value_of<Kind, divergence>(in, w);
+      Value found;
+      if constexpr (divergence == CALLED) found = functions[b.divergence](in, w);
+      else found = Kind::template value<divergence>(in, w);
       const double *copies = b.copies + row * b.copies_stride + j;
       Lanes times = lanes_from(copies, columns ? 1 : b.copies_stride, in.valid);
       if (columns)
@@ -163,10 +169,11 @@ int64_t evaluated(const FamilyBatch &b, int64_t first, int64_t last) {
   return left;
 }
 
-template <class Kind>
-int64_t evaluated(const FamilyBatch &b, int64_t first, int64_t last) {
-  static EvaluateFamily *const choices[] = {evaluated<Kind, TO_MEAN>, evaluated<Kind, FROM_MEAN>, evaluated<Kind, DIRECT>,
-                                            evaluated<Kind, BOTH_DIRECT>};
+// KL is so brief that a call would take a tenth of its time; so may the others be.
+template <class Kind, bool brief = false>
+int64_t of_kind(const FamilyBatch &b, int64_t first, int64_t last) {
+  static EvaluateFamily *const choices[] = {evaluated<Kind, brief ? TO_MEAN : CALLED>, evaluated<Kind, brief ? FROM_MEAN : CALLED>,
+                                            evaluated<Kind, DIRECT>, evaluated<Kind, CALLED>};
   return choices[b.divergence](b, first, last);
 }
 
