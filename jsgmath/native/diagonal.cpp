@@ -207,7 +207,7 @@ struct Block {
   }
 
  private:
-  __attribute__((noinline)) void gather(int64_t step, int64_t count, Columns &to) const {
+  NOINLINE void gather(int64_t step, int64_t count, Columns &to) const {
     const bool all = valid - (step + count - 1) * fewer >= LANES;
     for (int which = 0; which < 4; which++) {
       if (all) arrays[which].load(step, count, to.numbers[which]);

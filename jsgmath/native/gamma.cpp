@@ -85,14 +85,14 @@ struct SeriesLess {
 
 // B_phi(y:x), and what it exceeds that of the totals by, as `plus, minus`.  They are compiled once.
 struct Bregman {
-  __attribute__((noinline)) static Two<Pair, Pair> of(const Pair &x, const Pair &y, const Pair &d) {
+  NOINLINE static Two<Pair, Pair> of(const Pair &x, const Pair &y, const Pair &d) {
     return bregman_terms(x, y, d, FineKernel{}, Series{}, Choose{});
   }
   INLINE_MEMBER Two<Pair, Pair> operator()(Pair x, Pair y, Pair d) const { return of(x, y, d); }
 };
 struct BregmanLess {
   template <class... Pairs>
-  __attribute__((noinline)) static Two<Pair, Pair> of(const Pairs &...numbers) {
+  NOINLINE static Two<Pair, Pair> of(const Pairs &...numbers) {
     return bregman_less_terms(numbers..., FineKernel{}, SeriesLess{}, Choose{});
   }
   template <class... Pairs>

@@ -11,6 +11,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 #define INLINE_MEMBER __attribute__((always_inline))
+#define NOINLINE __attribute__((noinline))
 
 namespace {
 
@@ -60,6 +61,15 @@ INLINE Lanes taken(Lanes a, Lanes b) {
   return __builtin_shuffle(a, b, Bits{place...});
 #endif
 }
+
+// So many numbers in memory, which are not set; <memory> takes the compiler a tenth of a second.
+template <class T>
+struct Memory {
+  T *const start;
+  explicit Memory(int64_t count) : start(new T[count]) {}
+  Memory(const Memory &) = delete;
+  ~Memory() { delete[] start; }
+};
 
 const double NAN_ = __builtin_nan("");
 

@@ -4,7 +4,6 @@
 #if defined(__AVX512F__) && !defined(__clang__)
 #pragma GCC optimize("schedule-insns", "sched-pressure")  // before registers are chosen, too: there are 32
 #endif
-#include <memory>
 #include <utility>
 
 #include "families.hpp"
@@ -114,7 +113,7 @@ INLINE void store(const FamilyBatch &b, int64_t row, int64_t count, Pair value, 
 
 // The divergence of one component in each lane, `Kind::value<divergence>(members, weights)`, as a function by itself.
 template <class Kind, int divergence>
-__attribute__((noinline)) Value value_of(const Members &in, const Weights &w) {
+NOINLINE Value value_of(const Members &in, const Weights &w) {
   if constexpr (divergence == BOTH_DIRECT) {
     const Value one = value_of<Kind, DIRECT>(in, w), two = value_of<Kind, DIRECT>(in.exchanged(), w);
     return {one.value + two.value, one.error + two.error};
@@ -130,7 +129,7 @@ int64_t evaluated(const FamilyBatch &b, int64_t first, int64_t last) {
   static Value (*const functions[])(const Members &, const Weights &) = {value_of<Kind, TO_MEAN>, value_of<Kind, FROM_MEAN>,
                                                                          value_of<Kind, DIRECT>, value_of<Kind, BOTH_DIRECT>};
   const bool columns = b.n >= LANES;
-  const std::unique_ptr<Pair[]> memory{new Pair[3 * b.k]};
+  const Memory<Pair> memory(3 * b.k);
   Weights w = weights(every(*b.alpha), b.reversed, LEAST_WEIGHT);
   Truth open = {};
   for (int64_t row = first, count; row < last; row += count) {
@@ -138,7 +137,7 @@ int64_t evaluated(const FamilyBatch &b, int64_t first, int64_t last) {
     if (b.alpha_stride) w = weights(lanes_from(b.alpha + row, columns ? 0 : 1, count), b.reversed, LEAST_WEIGHT);
     Value sum = {};
     for (int64_t j = 0, step = columns ? LANES : 1; j < b.n; j += step) {
-      Members in = {{}, {}, b.k, columns ? (b.n - j < LANES ? b.n - j : LANES) : count, b.form1, b.form2, memory.get()};
+      Members in = {{}, {}, b.k, columns ? (b.n - j < LANES ? b.n - j : LANES) : count, b.form1, b.form2, memory.start};
       for (int which = 0; which < 4; which++) {
         in.at[which] = b.parameters[which] + row * b.strides[which] + j * b.k;
         in.across[which] = columns ? b.k : b.strides[which];
