@@ -56,7 +56,7 @@ const double DOMINANT = 0x1p500;
 // clamped to WIDE.  A number that is then larger than DOMINANT is proportional to the ratio of the variances, so it is
 // multiplied by the exponential of the part that was cut off.  Long displacements are divided by 2^300 before they are
 // squared.  Values are computed in pairs, gradients in doubles.
-__attribute__((noinline)) Far far(double mean1, double logvar1, double mean2, double logvar2, double alpha, double factor,
+NOINLINE Far far(double mean1, double logvar1, double mean2, double logvar2, double alpha, double factor,
                                   bool dual, bool reversed) {
   const double WIDE = 650, STEEP = 1416, LONG = 0x1p480, SCALE = 0x1p-300;
   const Pair w2 = {alpha, 0.0}, w1 = two_sum(1.0, -alpha), g1 = reversed ? w2 : w1, g2 = reversed ? w1 : w2;

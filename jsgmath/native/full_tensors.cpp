@@ -24,7 +24,6 @@
 // E.  The two Gaussians are exchanged where g1 < 1/2, so that R is exact at the ends of alpha.
 #include "tensors.hpp"
 
-#include <memory>
 #include <utility>
 
 #include "kernels.hpp"
@@ -74,20 +73,19 @@ struct Ratio {
 };
 
 struct Workspace {
-  std::unique_ptr<Lanes[]> memory;
+  Memory<Lanes> memory;
   Lanes *L1, *L2, *R, *B, *N1, *N2, *Q, *D;  // N = R - L; Q is whole
   Ratio T1, T2, U1, U2;
   Lanes *scale, *d, *a, *dot, *white, *kappa, *p, *theta, *phi, *zeta, *s, *delta1, *delta2, *moved, *by_mean;
   Lanes *right1[3], *right2[3];
   Lanes *by1, *by2, *part;
 
-  explicit Workspace(int64_t n) {
+  explicit Workspace(int64_t n) : memory(15 * n * n + 25 * n) {
     Lanes **matrices[] = {&L1, &L2, &R, &B, &N1, &N2, &Q, &D, &by1, &by2, &part,
                           &T1.matrix, &T2.matrix, &U1.matrix, &U2.matrix};
     Lanes **vectors[] = {&scale, &d, &a, &dot, &white, &kappa, &p, &theta, &phi, &zeta, &s, &delta1, &delta2, &moved, &by_mean,
                          &right1[0], &right1[1], &right1[2], &right2[0], &right2[1], &right2[2], &T1.excess, &T2.excess, &U1.excess, &U2.excess};
-    memory.reset(new Lanes[15 * n * n + 25 * n]);
-    Lanes *start = memory.get();
+    Lanes *start = memory.start;
     for (Lanes **matrix : matrices) *matrix = start, start += n * n;
     for (Lanes **vector : vectors) *vector = start, start += n;
   }

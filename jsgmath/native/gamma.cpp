@@ -85,14 +85,14 @@ struct SeriesLess {
 
 // B_phi(y:x), and its difference from that of the totals, as `plus, minus`.  They are compiled once.
 struct Bregman {
-  __attribute__((noinline)) static Two<Pair, Pair> of(const Pair &x, const Pair &y, const Pair &d) {
+  NOINLINE static Two<Pair, Pair> of(const Pair &x, const Pair &y, const Pair &d) {
     return bregman_terms(x, y, d, FineKernel{}, Series{}, Choose{});
   }
   INLINE_MEMBER Two<Pair, Pair> operator()(Pair x, Pair y, Pair d) const { return of(x, y, d); }
 };
 struct BregmanLess {
   template <class... Pairs>
-  __attribute__((noinline)) static Two<Pair, Pair> of(const Pairs &...numbers) {
+  NOINLINE static Two<Pair, Pair> of(const Pairs &...numbers) {
     return bregman_less_terms(numbers..., FineKernel{}, SeriesLess{}, Choose{});
   }
   template <class... Pairs>
@@ -219,5 +219,5 @@ struct Dirichlets {
 }  // namespace
 
 extern "C" int64_t NAME(const FamilyBatch &batch, int64_t first, int64_t last) {
-  return batch.family == GAMMA ? evaluated<Gammas>(batch, first, last) : evaluated<Dirichlets>(batch, first, last);
+  return batch.family == GAMMA ? of_kind<Gammas>(batch, first, last) : of_kind<Dirichlets>(batch, first, last);
 }
