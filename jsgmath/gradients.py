@@ -80,7 +80,8 @@ def _gradient(dual: bool, N1: GaussianLike, N2: GaussianLike, alpha: ArrayLike, 
             raise ValueError(f"{name} must be diagonal (var=, logvar= or std=) for its gradient, got {N.form}=")
     compute = partial(_derivatives, FROM_MEAN if dual else TO_MEAN, convention == "deasy")
     found = of_scalar_pairs(compute, dual, N1, N2, np.broadcast_to(weight, batch))
-    return Gradient(*(x.astype(common_dtype(N1, N2))[()] for x in found))
+    with np.errstate(all="ignore"):
+        return Gradient(*(x.astype(common_dtype(N1, N2))[()] for x in found))
 
 
 def _derivatives(
