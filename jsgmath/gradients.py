@@ -81,7 +81,8 @@ def _gradient(dual: bool, N1: GaussianLike, N2: GaussianLike, alpha: ArrayLike, 
     reverse = convention == "deasy"
     compute = partial(_derivatives, FROM_MEAN if dual else TO_MEAN, reverse)
     found = derivatives_of(compute, dual, reverse, N1, N2, weight, batch)
-    return Gradient(*(x.astype(common_dtype(N1, N2))[()] for x in found))
+    with np.errstate(all="ignore"):
+        return Gradient(*(x.astype(common_dtype(N1, N2))[()] for x in found))
 
 
 def _derivatives(

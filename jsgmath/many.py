@@ -12,6 +12,8 @@ each N_k and G together.
 # pyright: reportConstantRedefinition=false
 
 import math
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import singledispatch
 from typing import Any
 
@@ -19,11 +21,12 @@ import numpy as np
 
 from jsgmath import special
 from jsgmath.checks import check_dimensions, common_shape, number_between_0_and_1, real_array
-from jsgmath.divergences import full_mean
+from jsgmath.divergences import diagonal_mean, full_mean
 from jsgmath.families.distribution import Distribution
 from jsgmath.families.libraries import arithmetic
 from jsgmath.families.libraries.arithmetic import Array, library_of
 from jsgmath.gaussian import Gaussian
+from jsgmath.interop.base import image_of
 from jsgmath.interop.batches import members
 from jsgmath.reduction.product import product_of
 from jsgmath.rounding.nearest import Divergence
@@ -67,7 +70,7 @@ def jsg_many(gaussians: Any, weights: Any, *, mean_weights: Any = None, dual: bo
     >>> print(jsg_many(experts, [0.25, 0.5, 0.25]), jsg_many(experts, [0.25, 0.5, 0.25], dual=True))
     0.25 0.25
     """
-    found = members("gaussians", gaussians)
+    found = _gaussians(gaussians)
     w = weights_of("weights", weights, found)
     g = w if mean_weights is None else weights_of("mean_weights", mean_weights, found)
     return _divergence(*_counted(found, w, g), dual, found)
@@ -86,17 +89,34 @@ def geometric_mean_many(gaussians: Any, weights: Any) -> Any:
     >>> geometric_mean_many([Gaussian(mean=[mean], var=[2.0]) for mean in (0.0, 1.0, 5.0)], [0.5, 0.25, 0.25])
     Gaussian(mean=[1.5], var=[2.0])
     """
-    found = members("gaussians", gaussians)
+    found = _gaussians(gaussians)
     w = weights_of("weights", weights, found)
     first, counted, _, g = _counted(found, w, w)
-    return _geometric_mean(first, counted, g, found)
+    mean = _geometric_mean(first, counted, g, found)
+    return image_of(gaussians[0] if isinstance(gaussians, Sequence) else gaussians, mean)
+
+
+def _gaussians(gaussians: Any) -> list[Any]:
+    """The members of one class, which must have products of experts."""
+    found = members("gaussians", gaussians)
+    kind = type(found[0])
+    if kind is not Gaussian and kind.product.__func__ is Distribution.product.__func__:
+        kind.product(found, [])  # raises, with the reason
+    return found
 
 
 def weights_of(name: str, weights: Any, found: list[Any]) -> list[Array]:
     """One array of weights, or a plain number, for each member.  Weights that are tensors are not checked."""
     library = found[0].library
-    if len(weights) != len(found):
-        raise ValueError(f"{name} must be as many as the Gaussians, got {len(weights)} for {len(found)}")
+    try:
+        count = 0 if isinstance(weights, AbstractSet | Mapping) else len(weights)
+    except TypeError:
+        count = 0
+    if not count:
+        kind = type(weights).__name__
+        raise TypeError(f"{name} must be a list or an array of one number for each Gaussian, got {kind}")
+    if count != len(found):
+        raise ValueError(f"{name} must be as many as the Gaussians, got {count} for {len(found)}")
     if library_of(weights) in ("torch", "JAX"):
         if library_of(weights) != library:
             raise TypeError(f"{name} are of {library_of(weights)} but the Gaussians of {library}; convert one of them")
@@ -212,7 +232,7 @@ def _gaussian_geometric_mean(
     with np.errstate(all="ignore"):
         if all(N.is_diagonal for N in found):
             mean, form, scale = diagonal_product(found, g, batch)
-            return Gaussian(mean.astype(dtype), **{form: scale.astype(dtype)})
+            return diagonal_mean(mean.astype(dtype), form, scale.astype(dtype))
         exact = wide_weights(np.stack(g))
         mean, precision = (x.high.astype(dtype) for x in product_of(found, [exact[i] for i in range(len(found))]))
     return full_mean(mean, "precision", precision)

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from jsgmath import formula
-from jsgmath.checks import check_dimensions, check_pair, common_shape, real_array
+from jsgmath.checks import check_dimensions, check_pair, common_shape, differ, real_array
 from jsgmath.families.distribution import Distribution
 from jsgmath.families.libraries import arithmetic
 from jsgmath.families.libraries.arithmetic import Arithmetic, Array, Weight, library_of
@@ -156,8 +156,11 @@ class Family(Distribution):
         4.0
         """
         other = copy.copy(self)
-        other.copies = copies
+        other.copies = copies if isinstance(copies, int) or library_of(copies) else np.asarray(copies)
         return other
+
+    def of_as_many_draws_as(self, other: Self) -> bool:
+        return not differ(self.copies, other.copies)
 
     def expanded(self, shape: tuple[int, ...]) -> Self:
         """The same members, with batch and event axes broadcast to ``shape``."""
@@ -172,6 +175,8 @@ class Family(Distribution):
         """A part of the batch."""
         other = self.expanded(self.shape)
         other.parameters = {name: x[index] for name, x in other.parameters.items()}
+        if np.ndim(self.copies):
+            other.copies = self.arithmetic.broadcast(self.copies, self.shape)[index]
         return other
 
     def work(self, x: Array) -> Array:
@@ -279,7 +284,7 @@ class Family(Distribution):
         """Alpha as a float, or as an array with axes for the components, after all checks of the pair."""
         check_pair(self, other)
         check_dimensions(self.dim, other.dim)
-        if self.copies is not other.copies and not np.all(np.asarray(self.copies == other.copies)):
+        if not self.of_as_many_draws_as(other):
             raise ValueError(
                 f"N1 is of {self.copies} draws but N2 of {other.copies}; "
                 "they are of one exponential family only if these numbers are equal"

@@ -154,7 +154,7 @@ def terms_to_mean(pairs: list[list[Any]], g: list[Array], m: Arithmetic, dual: b
     """``KL(N_k||G)`` for each k, or ``KL(G||N_k)`` if dual; ``pairs[k][j]`` has the scalars of N_k and N_j."""
     terms: list[Array] = []
     for k, row in enumerate(pairs):
-        r, e, shift = g[k], 0.0, 0.0
+        r, e, shift = g[k], 0 * g[k], 0 * g[k]
         for j, (_, r1, _, e1, _, d1, _) in enumerate(row):
             if j != k:
                 weighted = g[j] * m.finite(r1)

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from jsgmath.checks import check_pair
+from jsgmath.checks import check_pair, differ
 from jsgmath.families.distribution import Distribution
 from jsgmath.families.libraries.arithmetic import library_of
 from jsgmath.hints import Convention
@@ -42,7 +42,7 @@ class Composite(Distribution):
     def combined(self, other: Self, divergence: Callable[[Any, Any, Any], Any], alpha: Any) -> Any:
         """The sum of the divergences of the parts, times the degrees of freedom."""
         check_pair(self, other)
-        if self.degrees is not other.degrees and not np.all(np.asarray(self.degrees == other.degrees)):
+        if differ(self.degrees, other.degrees):
             raise ValueError(
                 f"N1 is a Wishart distribution of {self.degrees} degrees of freedom but N2 of {other.degrees}; "
                 "they are taken only if these numbers are equal"

@@ -159,7 +159,20 @@ def given_parameter(distribution: Any) -> str:
         if kind.__name__.endswith(("Probs", "Logits")):
             return "probs" if kind.__name__.endswith("Probs") else "logits"
     names, attributes = ("_probs", "_logits", "probs", "logits"), cast(dict[str, Any], vars(distribution))
+    if [name for name in attributes if name in (*names, "_batch_shape")][:2] == ["probs", "logits"]:
+        return given_of_expanded(distribution)
     return next(name for name, value in attributes.items() if name in names and value is not None)
+
+
+def given_of_expanded(distribution: Any) -> str:
+    """The same for a result of torch's ``expand``, which sets both parameters: those from which the others follow."""
+    from torch import finfo
+    from torch.distributions.utils import probs_to_logits
+
+    logits = distribution.logits
+    follow = probs_to_logits(distribution.probs, is_binary=not hasattr(distribution, "_num_events"))
+    rounding = 4 * finfo(logits.dtype).eps
+    return "probs" if bool(follow.isclose(logits, rounding, rounding).all()) else "logits"
 
 
 def has_derivatives(*values: Any) -> bool:

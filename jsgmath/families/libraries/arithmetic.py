@@ -143,6 +143,10 @@ class Arithmetic(ABC):
         largest = self.xp.finfo(x.dtype).max
         return self.clamp(x, -largest, largest)
 
+    def arange(self, first: int, end: int, like: Array) -> Array:
+        """The whole numbers from ``first`` to ``end - 1``, on the device of ``like``."""
+        return self.xp.arange(first, end)
+
     def largest(self, x: Array) -> Array:
         """The maximum over the last axis, which is kept with length 1."""
         return self.xp.amax(x, axis=-1, keepdims=True)

@@ -27,6 +27,9 @@ class TorchArithmetic(Arithmetic):
     def array(self, x: Any, like: Array) -> Array:
         return self.xp.as_tensor(x, dtype=like.dtype if isinstance(x, float) else None, device=like.device)
 
+    def arange(self, first: int, end: int, like: Array) -> Array:
+        return self.xp.arange(first, end, device=like.device)
+
     def rounded(self, x: Array, dtype: Any) -> Array:
         return x.to(dtype)
 
