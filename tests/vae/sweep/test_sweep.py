@@ -214,7 +214,7 @@ def test_anything_that_is_raised_marks_its_run_as_failed(sweep, tmp_path, monkey
     assert not failed.exists()
 
 
-def test_a_folder_that_cannot_be_gone_on_with_fails_its_run_alone(sweep, tmp_path):
+def test_a_folder_that_cannot_be_resumed_fails_only_its_run(sweep, tmp_path):
     (tmp_path / "few" / NAMES[0]).mkdir(parents=True)
     (tmp_path / "few" / NAMES[0] / "run.json").write_text("{}")
     code, _, complaint = sweep()
