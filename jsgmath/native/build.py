@@ -55,6 +55,8 @@ KINDS: list[tuple[str, str, list[str]]] = [
     ("diagonal", "diagonal.cpp", []),
     ("tensors", "tensors.cpp", ONE_LANE),
     ("gamma", "gamma.cpp", []),
+    ("many", "many.cpp", []),
+    ("gradient", "gradient.cpp", []),
     ("single", "full.cpp", ONE_LANE),
     ("single_tensors", "full_tensors.cpp", ONE_LANE),
     ("full", "full.cpp", []),
@@ -96,6 +98,7 @@ def build(target: Path = HERE / LIBRARY, command: list[str] | None = None, machi
         (work / "formula.hpp").write_text(formula_header())
         (work / "terms.hpp").write_text(terms_header())
         (work / "full_terms.hpp").write_text(full_terms_header())
+        (work / "several_terms.hpp").write_text(several_terms_header())
         (work / "constants.hpp").write_text(constants_header())
         (work / "sources.hpp").write_text(f'#define SOURCES "{_sources.sources()}"\n')
 
@@ -150,6 +153,11 @@ def terms_header() -> str:
 def full_terms_header() -> str:
     """The terms of full covariances as C++."""
     return _beside("translate").cpp(*functions(_sources.FULL_TERMS)) + "\n"
+
+
+def several_terms_header() -> str:
+    """The terms of several Gaussians as C++."""
+    return _beside("translate").cpp(*functions(_sources.SEVERAL_TERMS)) + "\n"
 
 
 def functions(path: Path) -> list[ast.FunctionDef]:

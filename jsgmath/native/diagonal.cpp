@@ -16,8 +16,8 @@
 namespace {
 
 // Within these limits nothing overflows, and no low part underflows: variances lie between 1/LARGEST and LARGEST,
-// displacements are 0 or lie between 1/LARGEST and LARGEST, alpha is 0 or at least LEAST_ALPHA, log-variances that
-// differ do so by at least 1/LARGEST.  What lies outside becomes NaN.
+// displacements are 0 or lie between 1/LARGEST and LARGEST, alpha is 0 or at least LEAST_ALPHA, and log-variances are
+// equal or differ by at least 1/LARGEST.  Numbers outside become NaN.
 const double LARGEST = 0x1p100, LARGEST_STD = 0x1p50, LARGEST_LOGVAR = 69.3;
 
 INLINE Truth moderate(Lanes v) { return between(v, 1 / LARGEST, LARGEST); }

@@ -11,7 +11,8 @@
 
 namespace {
 
-// Between these limits of the parameters, and with alpha 0 or at least LEAST_WEIGHT, nothing overflows and no low part underflows.  What lies outside becomes NaN.
+// Between these limits of the parameters, and with alpha 0 or at least LEAST_WEIGHT, nothing overflows and no low part
+// underflows.  Parameters outside become NaN.
 const double LARGEST = 0x1p100, LEAST_WEIGHT = 0x1p-120;
 INLINE Truth moderate(Lanes x) { return between(x, 1 / LARGEST, LARGEST); }
 

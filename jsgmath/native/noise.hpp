@@ -1,4 +1,4 @@
-// Standard normal numbers that a seed and a place determine: Philox 4x32-10 and Box-Muller, as `jsgmath/torch/normal.py` says.
+// Standard normal numbers that a seed and a place determine: Philox 4x32-10 and Box-Muller, as `jsgmath/torch/noise.py` says.
 #pragma once
 
 #include "elementary.hpp"

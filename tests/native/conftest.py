@@ -143,7 +143,7 @@ def for_aarch64(tmp_path_factory):
     if not (shutil.which(compiler) and emulator):
         pytest.skip("no cross compiler or emulator for AArch64: apt-get install g++-aarch64-linux-gnu qemu-user")
     folder = tmp_path_factory.mktemp("aarch64")
-    kinds = ["diagonal", "full", "single", "families", "gamma"]
+    kinds = ["diagonal", "full", "single", "families", "gamma", "many"]
     library = build_only(kinds, folder / "core.so", [compiler], "aarch64")
     program = folder / "evaluate"
     source = build.HERE.parents[1] / "tests" / "native" / "evaluate.cpp"
