@@ -27,7 +27,6 @@ MUTANTS = {
         "grown(exact(scale)).value"),
     "the smallest share": ("many.cpp", "to.g.high / to.variance.high", "to.variance.high / to.g.high"),
     "a reference without a weight": ("many.cpp", "to.g.high == 0 ? every(-__builtin_inf()) : share", "share"),
-    "a largest share that is not kept": ("many.cpp", "most = larger ? share : most;", ""),
     "another one's variance": ("many.cpp", "chosen(larger, to.variance, last.variance)", "last.variance"),
     "weights in the mean alone": ("many.cpp", "larger(own.w.high, own.g.high)", "own.g.high"),
     "weights in the sum alone": ("many.cpp", "larger(own.w.high, own.g.high)", "own.w.high"),
