@@ -81,13 +81,14 @@ def _gradient(dual: bool, N1: GaussianLike, N2: GaussianLike, alpha: ArrayLike, 
     reverse = convention == "deasy"
     compute = partial(_derivatives, FROM_MEAN if dual else TO_MEAN, reverse)
     found = derivatives_of(compute, dual, reverse, N1, N2, weight, batch)
-    return Gradient(*(x.astype(common_dtype(N1, N2))[()] for x in found))
+    with np.errstate(all="ignore"):
+        return Gradient(*(x.astype(common_dtype(N1, N2))[()] for x in found))
 
 
 def _derivatives(
     formulas: Formulas, reverse: bool, alpha: Any, pair: Sequence[Any], scales: Sequence[Any], kernel: Any
 ) -> tuple[Any, ...]:
-    """The numbers of a `Gradient` but for mean2, of any type; scales are both ``1/sqrt(v)``, then both v."""
+    """The values of a `Gradient` except mean2, in numbers of any type; scales are both ``1/sqrt(v)``, then both v."""
     terms, derivatives, by_alpha = formulas
     i1, i2, v1, v2 = scales
     w1, w2 = 1 - alpha, alpha

@@ -31,7 +31,7 @@ def shift_and_terms(m: Arithmetic, x: Array) -> tuple[int, int]:
 
 
 def digamma_less(m: Arithmetic, x: Any, y: Any, d: Any) -> Any:
-    """``psi(y) - psi(x)`` for positive numbers x and y, ``d = y - x``, as a sum of terms of one sign and small ones."""
+    """``psi(y) - psi(x)`` for positive numbers x and y, ``d = y - x``: a sum of terms of one sign and small terms."""
     inverse = d / (x * y)
     shift, terms = shift_and_terms(m, m.plain(x))
     shifted = m.log_of_number(d / (x + shift), (y + shift) / (x + shift))
@@ -89,11 +89,17 @@ def bregman_less(m: Arithmetic, x: Any, y: Any, d: Any, more_x: Any, more_y: Any
     return _g_less(m, x, y, d, *more) * 0.5 + _remainder_less(m, x, y, d, *more) + shifted
 
 
+def _steps(m: Arithmetic, x: Any, first: int) -> Any:
+    """The whole numbers from ``first`` to SHIFT - 1 along a new last axis of x."""
+    zero = m.plain(x * 0.0)[..., None]
+    return m.number(zero + m.arange(first, SHIFT, zero))
+
+
 def _shifted(m: Arithmetic, x: Any, y: Any, d: Any) -> Any:
     """``B_phi(y:x) - B_phi(y+m:x+m)``"""
     far = m.g_of_number(d / (x + SHIFT), (y + SHIFT) / (x + SHIFT))
     mixed = m.g_of_number(-(d * SHIFT / (y * (x + SHIFT))), (x / (x + SHIFT)) * ((y + SHIFT) / y))
-    steps = m.number(m.plain(x * 0.0)[..., None] + m.xp.arange(1, SHIFT))
+    steps = _steps(m, x, 1)
     xs, ys = m.each(x) + steps, m.each(y) + steps
     near = m.sum_of_numbers(m.g_of_number(m.each(d) / xs, ys / xs))
     return m.g_of_number(d / x, y / x) + ((near - y * mixed) - far * SHIFT)
@@ -117,7 +123,7 @@ def _shifted_less(m: Arithmetic, x: Any, y: Any, d: Any, more_x: Any, more_y: An
     """The difference of two values of `_shifted`, term by term."""
     other_x, other_y = x + more_x, y + more_y
     far_x, far_y, far_other_x, far_other_y = (z + SHIFT for z in (x, y, other_x, other_y))
-    steps = m.number(m.plain(x * 0.0)[..., None] + m.xp.arange(0, SHIFT))
+    steps = _steps(m, x, 0)
     xs, ys = m.each(x) + steps, m.each(y) + steps
     of_each = m.sum_of_numbers(_g_less(m, xs, ys, *map(m.each, (d, more_x, more_y, more_d))))
     far = _g_less(m, far_x, far_y, d, more_x, more_y, more_d)

@@ -103,7 +103,7 @@ def _wide_numbers(part: Flat) -> tuple[tuple[Any, ...], np.ndarray]:
 
 
 def _in_decimals(function: Function, dual: bool, whole: Flat, row: int) -> list[Any]:
-    """The same for one row, in decimal numbers, which have no range that a float leaves."""
+    """The results for one row, in decimal numbers, whose range no float leaves."""
     with decimal.localcontext(Context(prec=DIGITS[0], Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)):
         (form1, form2), numbers = whole.forms, [x[:, row].tolist() for x in (whole.means, whole.scales)]
         (means1, means2), (scales1, scales2) = numbers
