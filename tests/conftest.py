@@ -38,6 +38,7 @@ def pytest_collection_finish():
     """What is there by now stays: to look through it again and again for garbage took a tenth of the time."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)  # what compilers and interpreters make here is seldom in cycles
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -6,7 +6,9 @@ output, and its pictures are NAME-1.png and so on. Sliders are shown as the pict
 
 import base64
 import tempfile
+import time
 from pathlib import Path
+from queue import Empty
 
 import jupytext
 from nbclient import NotebookClient
@@ -15,12 +17,35 @@ FOLDER = Path(__file__).parents[1] / "notebooks"
 HEAD = "This page is [a notebook](%s.py), run from top to bottom; JupyterLab opens it with Jupytext.\n"
 
 
+class Client(NotebookClient):
+    async def async_start_new_kernel_client(self):
+        client = await super().async_start_new_kernel_client()
+        for channel in (client.shell_channel, client.iopub_channel):
+            channel.get_msg = looking_each_second(channel.get_msg)
+        return client
+
+
+def looking_each_second(get_msg):
+    """``get_msg``, but it looks every second: a message that ZeroMQ failed to announce lay there until the timeout."""
+
+    async def get(timeout=None):
+        begun = time.monotonic()
+        while True:
+            try:
+                return await get_msg(timeout=1)
+            except Empty:
+                if timeout is not None and time.monotonic() - begun >= timeout:
+                    raise
+
+    return get
+
+
 def run(path):
     """The notebook with its output; an error in a cell is raised."""
     notebook = jupytext.read(path)
     with tempfile.TemporaryDirectory() as folder:
         patience = {"timeout": 600, "startup_timeout": 300}  # seconds: the machine may be busy
-        NotebookClient(notebook, resources={"metadata": {"path": folder}}, **patience).execute()
+        Client(notebook, resources={"metadata": {"path": folder}}, **patience).execute()
     return notebook
 
 

@@ -1,8 +1,10 @@
 """The notebooks: they run from top to bottom, and their pages show what comes out."""
 
+import asyncio
 import io
 import re
 import sys
+from queue import Empty
 
 import jupytext
 import matplotlib.pyplot as plt
@@ -50,3 +52,19 @@ def test_a_cell_that_fails_is_an_error(tmp_path):
     (tmp_path / "broken.py").write_text("# %%\nprint(1 / 0)\n")
     with pytest.raises(nbclient.exceptions.CellExecutionError, match="division by zero"):
         notebooks.run(tmp_path / "broken.py")
+
+
+def test_a_reply_that_was_not_announced_is_found_within_a_second():
+    waits = []
+
+    async def get_msg(timeout):
+        waits.append(timeout)
+        if len(waits) < 3:
+            raise Empty
+        return "reply"
+
+    assert asyncio.run(notebooks.looking_each_second(get_msg)(timeout=600)) == "reply"
+    assert waits == [1, 1, 1]
+    waits.clear()
+    with pytest.raises(Empty):
+        asyncio.run(notebooks.looking_each_second(get_msg)(timeout=0))

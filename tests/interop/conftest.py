@@ -16,7 +16,7 @@ def printed():
     """What a module prints as JSON when it is run as a program."""
 
     def printed(module):
-        done = subprocess.run([sys.executable, "-m", module], capture_output=True, text=True, cwd=ROOT, timeout=300)
+        done = subprocess.run([sys.executable, "-m", module], capture_output=True, text=True, cwd=ROOT, timeout=900)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 

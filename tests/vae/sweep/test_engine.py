@@ -122,6 +122,7 @@ def test_workers_on_other_machines_notice_that_nothing_waits_for_their_work(log,
 
 
 def test_a_scheduler_that_goes_away_or_is_not_there_is_one_line(log, monkeypatch):
+    monkeypatch.setattr(engine, "PATIENCE", 3.0)  # so long it waits for a scheduler to come back
     with engine.start_cluster(1) as cluster:
         events = engine.run_groups(work.endless, [items(log, 1)], scheduler=cluster.scheduler_address)
         assert next(events) is None
