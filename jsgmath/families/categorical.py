@@ -166,10 +166,6 @@ class Categorical(Discrete):
         high, low = self.arithmetic.product(ratio, given1)
         return (given2 - high) - low, high
 
-    def far_difference(self, other: Any, weights1: Any, weights2: Any, ratio: Any) -> tuple[Any, Any]:
-        high, low = self.arithmetic.exact(ratio, weights1)
-        return high, (weights2 - high) - low
-
     def by_given(self, derivative: Array) -> dict[str, Array]:
         # By a weight of zero the derivative may be infinite.  It is the largest number instead, so that a product with
         # the weight, as where weights are normalised or come from a softmax, is 0 and does not spoil the others.

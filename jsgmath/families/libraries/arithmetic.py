@@ -310,9 +310,15 @@ class Arithmetic(ABC):
         power = x.value**w * self.exp(((high - n) + low) * math.log(2)) * (1 + lost * x.log())
         return Scaled.of(self, power, self.whole(n))
 
-    def at_largest_number(self, x: Array, y: Any) -> Any:
-        """The second result of `at_largest` for a number y."""
-        return Scaled(self, *(self.at_largest(x, part)[1] for part in (y.value, y.exponent)))
+    def taking_largest(self, x: Array) -> Callable[[Any], Any]:
+        """What takes from an array or a number of the same last axis, kept with length 1, the place of the largest x."""
+
+        def at_place(y: Any) -> Any:
+            if isinstance(y, Scaled):
+                return Scaled(self, at_place(y.value), at_place(y.exponent))
+            return self.at_largest(x, y)[1]
+
+        return at_place
 
     def each(self, x: Any) -> Any:
         """A number with one more axis, of length 1."""
