@@ -128,7 +128,8 @@ class Pair:
         w1, w2 = m.for_outcomes(w1), m.for_outcomes(w2)
         n1, n2, own, weight = map(m.number, (w1, w2, self.own, self.weight))
         if dual:
-            slope = own * (n1 * weight - n2 * own) * self.probs * self.centred(self.probs, self.relative(self.probs)[0]) - n1 * self.beyond
+            centred = self.centred(self.probs, self.relative(self.probs)[0])
+            slope = own * (n1 * weight - n2 * own) * self.probs * centred - n1 * self.beyond
         else:
             slope = own * (n1 * self.beyond + n2 * other.beyond)
             slope = slope - n1 * weight * a.probs * self.centred(a.probs, self.log_ratio)

@@ -288,6 +288,22 @@ class Arithmetic(ABC):
         near, near_x, near_k = self.not_far(x, k)
         return self.where(near, self.log_ratio(near_x, near_k, 1 + 0 * near_k), k.log())
 
+    def small_log_of_number(self, x: Any, k: Any) -> Any:
+        """The same as a number, however small."""
+        if not isinstance(k, Scaled):
+            return self.log_of_number(x, k)
+        tiny = abs(self.plain(x)) < float(self.xp.finfo(self.plain(x).dtype).eps) / 4
+        return self.chosen(tiny, x, self.log_of_number(x, k))
+
+    def growth_of_number(self, x: Any) -> Any:
+        """``exp(x) - 1`` as a number."""
+        if not isinstance(x, Scaled):
+            return self.expm1(x)
+        plain = x.array()
+        near, small = self.near(plain)
+        tiny = abs(small) < float(self.xp.finfo(small.dtype).eps) / 4
+        return self.chosen(near, self.chosen(tiny, x, self.expm1(small)), self.exp_of_number(plain) - 1)
+
     def whole(self, x: Array) -> Array:
         """An array of whole numbers as integers, the type of an exponent."""
         return x.astype("int32")
@@ -311,7 +327,10 @@ class Arithmetic(ABC):
         return Scaled.of(self, power, self.whole(n))
 
     def taking_largest(self, x: Array) -> Callable[[Any], Any]:
-        """What takes from an array or a number of the same last axis, kept with length 1, the place of the largest x."""
+        """What takes the element at the place of the largest x on the last axis, kept with length 1, from its argument.
+
+        The argument is an array or a number.
+        """
 
         def at_place(y: Any) -> Any:
             if isinstance(y, Scaled):
