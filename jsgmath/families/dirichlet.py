@@ -73,7 +73,7 @@ class Dirichlet(Family):
         a1, a2, d = map(m.number, (a1, a2, d))
         first, second = m.chosen(near, d, a2), m.chosen(near, self.total(d), self.total(a2))
         total = self.total(a1)
-        return weight * m.difference_of_products(first, (total, total * 0.0), a1, (second, second * 0.0))
+        return weight * m.difference_of_products(first, (total, 0.0), a1, (second, 0.0))
 
     def divergence(self, x: Any, y: Any, d: Any, cross: Any) -> Any:
         """``KL(x||y)`` for ``y = x + d``; ``cross`` is y times the total of x minus x times the total of y."""

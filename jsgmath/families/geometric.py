@@ -30,7 +30,7 @@ class Mean(NamedTuple):
 
     def beyond(self, m: Arithmetic) -> Any:
         """What ``q/p`` of G exceeds that of N1 by."""
-        return self.q1 * m.chosen(self.gone, -1 + 0 * m.plain(self.q1), self.growth) / (self.p * self.p1)
+        return self.q1 * m.chosen(self.gone, -1.0, self.growth) / (self.p * self.p1)
 
 
 class Geometric(Family):
@@ -86,7 +86,7 @@ class Geometric(Family):
             larger, smaller = 1 / (1 + small), small / (1 + small)
             p, q = m.chosen(x > 0, larger, smaller), m.chosen(x > 0, smaller, larger)
         log_q = m.small_log_of_number(-p, q)
-        return m.chosen(zero, 1 + 0 * m.plain(p), p), q, log_q, zero
+        return m.chosen(zero, 1.0, p), q, log_q, zero
 
     def log_odds(self) -> Array:
         if self.has_logits:
@@ -107,19 +107,19 @@ class Geometric(Family):
         if self.has_logits or other.has_logits:
             near, difference = m.near(other.log_odds() - self.log_odds())
             excess = m.chosen(near, -(p1 * k * m.growth_of_number(m.number(difference))), excess)
-        t = m.chosen(some, 0 * m.plain(q1), m.small_log_of_number(excess, k))
+        t = m.chosen(some, 0.0, m.small_log_of_number(excess, k))
         g1, g2 = m.number(own), m.number(weight)
         p = -m.growth_of_number(g1 * log1 + g2 * log2)
         growth = m.growth_of_number(g2 * t)
         if not m.moderate:
             near, _ = m.near(m.plain(g2 * t))
-            power = m.power_of_number(m.chosen(some, m.number(1 + 0 * m.plain(q1)), k), own, weight)
+            power = m.power_of_number(m.chosen(some, 1.0, k), own, weight)
             growth = m.chosen(near, growth, power - 1)
             grown = m.chosen(near, growth + 1, power)
         else:
             grown = 1 + growth
-        p = m.chosen(gone, 1 + 0 * m.plain(p), m.chosen(zero1, p2, m.chosen(zero2, p1, p)))
-        q = m.chosen(gone, 0 * m.plain(q1), m.chosen(zero1, q2, q1 * grown))
+        p = m.chosen(gone, 1.0, m.chosen(zero1, p2, m.chosen(zero2, p1, p)))
+        q = m.chosen(gone, 0.0, m.chosen(zero1, q2, q1 * grown))
         return Mean(p1, q1, p, q, t, growth, grown, zero1, zero2, gone)
 
     @property
@@ -166,7 +166,7 @@ class Geometric(Family):
         m, G = self.arithmetic, self.mean(other, own, weight)
         failures = G.q / G.p * m.g_of_number(-(G.growth / G.grown), 1 / G.grown)
         value = m.g_of_number(G.q1 * G.growth / G.p, G.p1 / G.p) + failures
-        value = m.chosen(G.gone, -m.small_log_of_number(-m.chosen(G.zero1, 0 * m.plain(G.q1), G.q1), G.p1), value)
+        value = m.chosen(G.gone, -m.small_log_of_number(-m.chosen(G.zero1, 0.0, G.q1), G.p1), value)
         return m.where(G.zero1 & ~G.gone, INFINITE * times, m.plain(m.number(times) * value))
 
     def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:

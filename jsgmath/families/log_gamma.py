@@ -62,11 +62,11 @@ def trigamma_times(m: Arithmetic, x: Any, d: Any) -> Any:
     for j in range(2, shift):
         total = total + 1 / (plain + j) / (plain + j)
     x = 1 / (x + shift)
-    u, value = m.plain(x * x), 0 * total
+    u, value = m.plain(x), 0 * total
     for n in range(terms, 0, -1):
         c = 2 * n * (2 * n - 1) * COEFFICIENTS[n - 1]
-        value = value * u + c.numerator / c.denominator
-    return d * (inverse + m.number(total) + x * (1 + x * (0.5 + x * m.number(value))))
+        value = value * (u * u) + c.numerator / c.denominator
+    return d * (inverse + m.number(total) + x * m.number(1 + u * (0.5 + u * value)))
 
 
 def bregman(m: Arithmetic, x: Any, y: Any, d: Any) -> Any:
@@ -76,7 +76,7 @@ def bregman(m: Arithmetic, x: Any, y: Any, d: Any) -> Any:
     far_x, far_y = x + moved, y + moved
     series = m.number(_series(m.plain(1 / far_x), m.plain(1 / far_y), shift_and_terms(m, m.plain(x))[1]))
     value = m.g_of_number(d / far_x, far_y / far_x) * 0.5 + (d / far_x) * (d / far_y) / far_x * series
-    return value + m.chosen(large, m.plain(x * 0.0), _shifted(m, x, y, d))
+    return value + m.chosen(large, 0.0, _shifted(m, x, y, d))
 
 
 def bregman_less(m: Arithmetic, x: Any, y: Any, d: Any, more_x: Any, more_y: Any, more_d: Any) -> Any:
@@ -86,7 +86,7 @@ def bregman_less(m: Arithmetic, x: Any, y: Any, d: Any, more_x: Any, more_y: Any
     """
     large = (m.plain(x) >= SHIFT) & (m.plain(y) >= SHIFT)
     more = more_x, more_y, more_d
-    shifted = m.chosen(large, m.plain(x * 0.0), _shifted_less(m, x, y, d, *more))
+    shifted = m.chosen(large, 0.0, _shifted_less(m, x, y, d, *more))
     moved = m.number(m.where(large, 0.0, float(SHIFT)))
     x, y = x + moved, y + moved
     return _g_less(m, x, y, d, *more) * 0.5 + _remainder_less(m, x, y, d, *more) + shifted
@@ -94,8 +94,8 @@ def bregman_less(m: Arithmetic, x: Any, y: Any, d: Any, more_x: Any, more_y: Any
 
 def _shifted(m: Arithmetic, x: Any, y: Any, d: Any) -> Any:
     """``B_phi(y:x) - B_phi(y+m:x+m)``, whose terms but one are not negative."""
-    far_x, far_y, left = x + SHIFT, y + SHIFT, m.plain(x * 0.0)[..., None] + m.xp.arange(SHIFT, 0, -1)
-    xs, ys = m.each(x) + m.number(SHIFT - left), m.each(y) + m.number(SHIFT - left)
+    far_x, far_y, left = x + SHIFT, y + SHIFT, m.whole_numbers(x, 1, SHIFT + 1)
+    xs, ys = m.each(x) + (SHIFT - left), m.each(y) + (SHIFT - left)
     z = m.each(d / far_y) * m.number(left) / xs
     k = (ys / xs) * m.each(far_x / far_y)
     mixed = m.g_of_number(-(d * SHIFT / (y * far_x)), (x / far_x) * (far_y / y))
@@ -120,7 +120,7 @@ def _shifted_less(m: Arithmetic, x: Any, y: Any, d: Any, more_x: Any, more_y: An
     """The difference of two values of `_shifted`, term by term."""
     other_x, other_y = x + more_x, y + more_y
     far_x, far_y, far_other_x, far_other_y = (z + SHIFT for z in (x, y, other_x, other_y))
-    steps = m.number(m.plain(x * 0.0)[..., None] + m.xp.arange(0, SHIFT))
+    steps = m.whole_numbers(x, 0, SHIFT)
     xs, ys = m.each(x) + steps, m.each(y) + steps
     of_each = m.sum_of_numbers(_g_less(m, xs, ys, *map(m.each, (d, more_x, more_y, more_d))))
     far = _g_less(m, far_x, far_y, d, more_x, more_y, more_d)

@@ -38,7 +38,7 @@ class Pair:
         if family.has_logits:
             zero, top = given == -INFINITE, m.largest(given)
             high, low = special.two_sum(m.where(zero, top, given), -top)
-            weights = m.chosen(zero, m.number(0.0) * m.number(high), m.exp_of_number(high) * m.number(1 + low))
+            weights = m.chosen(zero, 0.0, m.exp_of_number(high) * m.number(1 + low))
         else:
             zero, top, weights = given == 0, 0.0, m.number(given)
         total = m.each(m.sum_of_numbers(weights))
@@ -72,7 +72,7 @@ class Pair:
             log_ratio = m.log_of_number(first.far_difference(second) / w1, w2 / w1)
             return log_ratio - at_reference(log_ratio), at_reference
         top1, top2 = at_reference(w1), at_reference(w2)
-        difference = m.difference_of_products(w2, (top1, top1 * 0.0), w1, (top2, top2 * 0.0))
+        difference = m.difference_of_products(w2, (top1, 0.0), w1, (top2, 0.0))
         return m.log_of_number(difference / (w1 * top2), (w2 / w1) * (top1 / top2)), at_reference
 
     def find_mean(self) -> None:
@@ -90,7 +90,7 @@ class Pair:
         grown = m.chosen(near, 1 + growth, power)
         growth = m.chosen(near, growth, power - 1)
         of_second = b.probs / m.power_of_number(common, own, weight)
-        product = m.chosen(gone, a.probs * 0.0, m.chosen(a.zero, of_second, a.probs * grown))
+        product = m.chosen(gone, 0.0, m.chosen(a.zero, of_second, a.probs * grown))
         lost = m.chosen(gone, -a.probs, m.chosen(a.zero, of_second, a.probs * growth))
         lost = m.each(m.sum_of_numbers(lost))
         calm = m.plain(lost) > -0.5

@@ -12,7 +12,7 @@ import numpy as np
 from jsgmath import special
 from jsgmath.checks import as_weight, number_between_0_and_1
 from jsgmath.families.libraries.computation import Computation
-from jsgmath.families.libraries.scaled import Scaled
+from jsgmath.families.libraries.scaled import NOTHING, Scaled
 
 Array = Any  # an array of NumPy, torch or JAX
 Weight = Any  # an array, or a float
@@ -226,6 +226,16 @@ class Arithmetic(ABC):
         e = self.exponent(x)
         return self.scaled(x, -e), e
 
+    def exponent_unless_zero(self, x: Weight, e: Any) -> Any:
+        """``e``, and `NOTHING` where x is zero."""
+        if isinstance(x, float):
+            return e if x else NOTHING
+        return self.where(self.constant(x) == 0, NOTHING, e)
+
+    def moved(self, x: Array, e: Any) -> Array:
+        """``x 2**e`` for an x not far from 1; if that is far from 1, something far from it on the same side."""
+        return self.scaled(x, e)
+
     def lowered(self, x: Weight, e: Any) -> Any:
         """``x 2**e`` for an e that is not positive; what is below every normal number does not matter."""
         return self.scaled(x, e)
@@ -345,6 +355,11 @@ class Arithmetic(ABC):
             return Scaled(self, x.value[..., None], x.exponent[..., None])
         return x[..., None]
 
+    def whole_numbers(self, x: Any, first: int, end: int) -> Any:
+        """The whole numbers from the first on, before the end, as an array along a new last axis of the type of x."""
+        x = x.value if isinstance(x, Scaled) else x
+        return (0 * x)[..., None] + self.xp.arange(first, end)
+
     def first(self, x: Any) -> Any:
         """The first element along the last axis."""
         return Scaled(self, x.value[..., 0], x.exponent[..., 0]) if isinstance(x, Scaled) else x[..., 0]
@@ -369,14 +384,21 @@ class Arithmetic(ABC):
 
     def not_far(self, x: Scaled, k: Scaled) -> tuple[Array, Array, Array]:
         """Whether k is not so far from 1 that nothing cancels in g and gs, and x and k where it is not."""
-        plain = k.array()
+        plain = k.not_far()
         near = (plain < FAR) & (plain > 1 / FAR)
         return near, self.where(near, x.array(), 0.0), self.where(near, plain, 1.0)
 
     def difference_of_products(self, x1: Any, y1: Sequence[Any], x2: Any, y2: Sequence[Any]) -> Any:
         """``x1 y1 - x2 y2`` of numbers, where each y is a number with its rounding error, in twice the precision."""
         (high1, low1), (high2, low2) = self.exact(x1, y1[0]), self.exact(x2, y2[0])
-        return (high1 - high2) + ((low1 - low2) + (x1 * y1[1] - x2 * y2[1]))
+        errors = (low1, x1, y1[1]), (low2, x2, y2[1])
+        low1, low2 = (low if self.is_nothing(error) else low + x * error for low, x, error in errors)
+        difference = (high1 + -high2) + (low1 + -low2)
+        return difference.normalised() if isinstance(difference, Scaled) else difference
+
+    def is_nothing(self, x: Any) -> bool:
+        """Whether a number is the plain 0, not an array."""
+        return x.nothing if isinstance(x, Scaled) else isinstance(x, float) and x == 0.0
 
     def exact(self, x: Any, y: Any) -> tuple[Any, Any]:
         """The rounded product of two numbers and its rounding error."""
@@ -384,7 +406,7 @@ class Arithmetic(ABC):
             return self.product(x, y)
         e = x.exponent + y.exponent
         high, low = self.product(x.value, y.value)
-        return Scaled.of(self, high, e), Scaled.of(self, low, e)
+        return Scaled(self, high, e), Scaled(self, low, e)
 
     def bits(self, x: Array) -> int:
         """The length of the significand of an array's numbers."""
