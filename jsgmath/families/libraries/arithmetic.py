@@ -101,9 +101,9 @@ class Arithmetic(ABC):
 
     def tail(self, w: Array) -> Array:
         """``2 P(w)`` of `special.split_g`."""
-        from jsgmath.families.split_tails import SPLIT_TAILS  # here, because NumPy does not need them
+        from jsgmath.series import TAIL
 
-        return special.polynomial(w, SPLIT_TAILS[self.bits(w)])
+        return special.polynomial(w, TAIL[self.bits(w)])
 
     def g_of(self, x: Array, k: Array) -> Array:
         """``g(x)``, where ``k = 1 + x`` does not underflow."""
