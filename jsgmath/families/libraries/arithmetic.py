@@ -329,10 +329,16 @@ class Arithmetic(ABC):
 
     def power_of_number(self, x: Any, own: Weight, weight: Weight) -> Any:
         """``x**weight`` of a number, where ``weight + own = 1``, but for the rounding of the larger one."""
-        w = 0 * x.value + weight
+        lost: Any
+        if isinstance(weight, float):
+            plain = float(np.float32(weight)) if self.bits(x.value) == 24 else weight
+            lost = (1 - plain) - own if weight > own else weight - plain
+            w = 0 * x.value + plain
+        else:
+            w = 0 * x.value + weight
+            lost = self.where(w > own, (1 - w) - own, 0 * w)
         high, low = self.product(w, 0 * w + x.exponent)
         n = self.xp.round(high)
-        lost = self.where(w > own, (1 - w) - own, 0 * w)
         power = x.value**w * self.exp(((high - n) + low) * math.log(2)) * (1 + lost * x.log())
         return Scaled.of(self, power, self.whole(n))
 
