@@ -102,11 +102,13 @@ class Geometric(Family):
         (p1, q1, log1, zero1), (p2, q2, log2, zero2) = self.numbers(), other.numbers()
         some, gone = zero1 | zero2, (zero1 & (own > 0)) | (zero2 & (weight > 0))
         k = q2 / q1
-        # Of two numbers whose difference is the same, the smaller ones are the more accurate.
-        excess = m.chosen(m.plain(p1) > 0.5, q2 - q1, p1 - p2) / q1
         if self.has_logits or other.has_logits:
             near, difference = m.near(other.log_odds() - self.log_odds())
-            excess = m.chosen(near, -(p1 * k * m.growth_of_number(m.number(difference))), excess)
+            # Of two numbers whose difference is the same, the smaller ones are the more accurate.
+            far = m.chosen(m.plain(p1) > 0.5, q2 - q1, p1 - p2) / q1
+            excess = m.chosen(near, -(p1 * k * m.growth_of_number(m.number(difference))), far)
+        else:
+            excess = (p1 - p2) / q1
         t = m.chosen(some, 0.0, m.small_log_of_number(excess, k))
         g1, g2 = m.number(own), m.number(weight)
         p = -m.growth_of_number(g1 * log1 + g2 * log2)
