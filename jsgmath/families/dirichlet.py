@@ -26,7 +26,9 @@ class Dirichlet(Family):
         TypeError, ValueError: the concentration is not an array of real numbers, or not as described.
 
     Accuracy: correctly rounded in NumPy, over the whole range of the parameters and of alpha: the float nearest to the
-        truth (``tests/native/test_families.py``, ``verification/test_families.py``).
+        truth (``tests/native/test_families.py``, ``verification/test_families.py``).  In torch and JAX, values were
+        measured within 40 units of the last place over the same range, and derivatives within 16 units of the sum of
+        the sizes of their terms (``tests/torch/test_family_range.py``).
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 
