@@ -41,7 +41,7 @@ def jsg_extended(
     Raises:
         TypeError, ValueError: as in `jsg`.
 
-    Accuracy: a few rounding errors of the result's type are added to those of `jsg`, none of which cancels
+    Accuracy: that of `jsg` plus a few rounding errors of the result's type; no terms cancel
     (``tests/test_bounds.py``).
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
@@ -61,7 +61,7 @@ def jsg_extended(
     with m.quiet():
         excess, Z = m.expm1(-B), m.exp(-B)
         if not dual:
-            return m.rounded(value + m.g(excess, Z, 1.0, -B), dtype)
+            return m.rounded(value + m.g(excess, Z, 1 + 0 * Z, -B), dtype)
         far = B > 1
         rest = m.where(far, 1 - Z * (1 + B), Z * m.gs_of(m.where(far, 0.0, excess), m.where(far, 1.0, Z)))
         return m.rounded(m.where(Z == 0, 1.0, Z * value + rest), dtype)

@@ -3,8 +3,8 @@
 Each check exists once, and its message says what was got, what was wanted and what to do.
 """
 
-from collections.abc import Mapping, Sequence
-from numbers import Real
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Rational, Real
 from typing import Any, cast
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from jsgmath import special
 from jsgmath.hints import CONVENTIONS
 
-FLOAT64 = np.dtype(np.float64)
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 def real_array(name: str, value: ArrayLike) -> np.ndarray:
@@ -23,9 +23,9 @@ def real_array(name: str, value: ArrayLike) -> np.ndarray:
     """
     if type(value) is np.ndarray and value.dtype == FLOAT64:
         return value
-    if not isinstance(value, np.ndarray) and type(value).__module__.partition(".")[0] == "torch":
+    if _holds(value, _is_tensor):
         raise TypeError(f"{name} must be NumPy or plain numbers, got a torch tensor; tensors go to jsgmath.torch")
-    if _has_mask(value):
+    if _holds(value, np.ma.is_masked):
         raise ValueError(f"{name} must not have masked entries; leave them out, or fill them with numbers")
     try:
         array = np.asarray(value)
@@ -33,18 +33,23 @@ def real_array(name: str, value: ArrayLike) -> np.ndarray:
         raise ValueError(f"{name} must be an array of real numbers, got rows of unequal length") from None
     if array.dtype.kind in "iu":
         array = array.astype(np.float64)
-    if array.dtype == np.float16:
-        array = array.astype(np.float32)
-    if array.dtype.kind != "f" or array.dtype.itemsize > 8:
+    dtype = array.dtype.newbyteorder("=")
+    if dtype == np.float16:
+        dtype = np.dtype(np.float32)
+    if dtype not in (FLOAT32, FLOAT64):
         raise TypeError(f"{name} must be real numbers up to float64, got dtype {array.dtype}; convert it first")
-    return array
+    return array.astype(dtype, copy=False)
 
 
-def _has_mask(value: Any) -> bool:
-    """Whether an entry is masked in a masked array, or in a list of some; NumPy would drop the mask."""
+def _holds(value: Any, wrong: Callable[[Any], Any]) -> bool:
+    """Whether a value, or an entry of a list, is masked or a tensor; NumPy would drop the mask, or the gradients."""
     if isinstance(value, list | tuple):
-        return any(map(_has_mask, cast(Sequence[Any], value)))
-    return bool(np.ma.is_masked(value))
+        return any(_holds(x, wrong) for x in cast(Sequence[Any], value))
+    return bool(wrong(value))
+
+
+def _is_tensor(value: object) -> bool:
+    return not isinstance(value, np.ndarray | float) and type(value).__module__.partition(".")[0] == "torch"
 
 
 def as_weight(name: str, alpha: ArrayLike) -> np.ndarray:
@@ -56,6 +61,8 @@ def weight_array(name: str, alpha: ArrayLike) -> np.ndarray:
     """Converts a weight in [0, 1], or an array of weights, to an array of the same numbers."""
     if isinstance(alpha, float) and 0 <= alpha <= 1:  # faster than NumPy's comparisons
         return np.array(alpha)
+    if isinstance(alpha, Rational) and not isinstance(alpha, Integral):  # a Fraction
+        alpha = float(alpha)
     weight = real_array(name, alpha)
     if np.count_nonzero((weight >= 0) & (weight <= 1)) != weight.size:
         raise ValueError(f"{name} must lie in [0, 1], got {weight[~((weight >= 0) & (weight <= 1))].flat[0]}")
@@ -94,6 +101,31 @@ def common_shape(what: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int,
         found = [f"{shape} of {name}" for name, shape in shapes.items() if shape]
         listed = f"{', '.join(found[:-1])} and {found[-1]}"
         raise ValueError(f"{what} {listed} do not broadcast; make them equal or 1") from None
+
+
+def differ(x: Any, y: Any) -> bool:
+    """Whether two parameters are known to differ.
+
+    Those of tensors and arrays of JAX are not known while torch or JAX traces or transforms a function.
+    """
+    return x is not y and readable(x) and readable(y) and bool(np.any(plain(x) != plain(y)))
+
+
+def plain(x: Any) -> Any:
+    """A tensor of torch as an array of NumPy, which has no bfloat16; anything else is returned unchanged."""
+    return x.detach().cpu().double().numpy() if hasattr(x, "detach") else x
+
+
+def readable(x: Any) -> bool:
+    """Whether the numbers of a parameter are known, and not traced."""
+    kind = type(x)
+    if kind.__module__.partition(".")[0] != "torch" or not hasattr(x, "is_meta"):
+        return "Tracer" not in {base.__name__ for base in kind.__mro__}
+    import torch
+    from torch._C import _are_functorch_transforms_active  # pyright: ignore[reportPrivateUsage]
+
+    traced = torch.compiler.is_compiling() or _are_functorch_transforms_active() or x.is_meta
+    return not traced and kind in (torch.Tensor, torch.nn.Parameter)
 
 
 def check_pair(first: Any, second: Any, name1: str = "N1", name2: str = "N2") -> None:

@@ -55,9 +55,9 @@ def jsg(
             a full covariance.
         ArithmeticError: 1600 digits, or 5120 bits for full covariances, do not tell which float is nearest to a value.
 
-    Accuracy: correctly rounded: the float nearest to the truth (``tests/native``, ``tests/rounding/test_nearest.py``,
-        ``tests/rounding/test_nearest_full.py``), full covariances at any condition.  torch and JAX compute in
-        their own precision, in which near-equal Gaussians lose nothing (``tests/interop/test_interop.py``).
+    Accuracy: correctly rounded: the float nearest to the true value, for full covariances at any condition
+        (``tests/native``, ``tests/rounding/test_nearest.py``, ``tests/rounding/test_nearest_full.py``).  torch and JAX
+        compute in their own precision, in which near-equal Gaussians lose nothing (``tests/interop/test_interop.py``).
 
     References:
         [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
@@ -199,11 +199,21 @@ def _gaussian_geometric_mean(N1: Gaussian, N2: Gaussian, weight: Weight) -> Gaus
         shift = (basis @ (g1 / k1 * pair.d2).astype(float)[..., None])[..., 0]
         return full_mean((N2.mean + shift).astype(dtype), "cov", (half @ half.swapaxes(-1, -2)).astype(dtype))
     pair = diagonal_pairs(N1, N2)
-    k1, k2 = g1 + g2 * pair.r1, g2 + g1 * pair.r2
-    mean = (g1 / k1 * N1.mean + g2 / k2 * N2.mean).astype(dtype)
-    if N1.form == N2.form == "logvar":
-        return Gaussian(mean, logvar=(N1.scale - np.log(k1)).astype(dtype))
-    return Gaussian(mean, var=(spread(N1, k1.dtype)[0] / k1).astype(dtype))
+    with np.errstate(all="ignore"):
+        k1, k2 = g1 + g2 * pair.r1, g2 + g1 * pair.r2
+        mean = (g1 / k1 * N1.mean + g2 / k2 * N2.mean).astype(dtype)
+        if N1.form == N2.form == "logvar":
+            return Gaussian(mean, logvar=(N1.scale - np.log(k1)).astype(dtype))
+        return diagonal_mean(mean, "var", (spread(N1, k1.dtype)[0] / k1).astype(dtype))
+
+
+def diagonal_mean(mean: np.ndarray, form: str, scale: np.ndarray) -> Gaussian:
+    """A geometric mean of diagonal Gaussians, whose scale has been rounded to its type."""
+    if form == "var" and not ((scale > 0) & (scale < np.inf)).all():
+        raise ValueError(
+            f"a variance of the geometric mean leaves the range of {scale.dtype}; give all scales as logvar="
+        )
+    return Gaussian(mean, **{form: scale})
 
 
 def full_mean(mean: np.ndarray, form: str, scale: np.ndarray) -> Gaussian:

@@ -175,6 +175,8 @@ class Gaussian:
     @property
     def logvar(self) -> np.ndarray:
         """Logarithms of the marginal variances, shape ``(..., n)``."""
+        if self._form == "std":
+            return 2 * np.log(self._scale)
         return self._scale if self._form == "logvar" else np.log(self.var)
 
     @property
@@ -194,6 +196,8 @@ class Gaussian:
         """Lower Cholesky factor of the covariance, shape ``(..., n, n)``."""
         if self._form == "precision":
             return np.linalg.cholesky(self.cov)
+        if self._form in ("std", "logvar"):  # whose squares may leave the range
+            return _diagonal_matrix(self._scale if self._form == "std" else np.exp(self._scale / 2))
         return self.factor.astype(self.dtype)
 
     @property
@@ -202,7 +206,7 @@ class Gaussian:
         if self._form == "precision":
             return self._scale
         if self.is_diagonal:
-            return _diagonal_matrix(1 / self.var)
+            return _diagonal_matrix(np.exp(-self._scale) if self._form == "logvar" else 1 / self.var)
         inverse = inverse_of_tril(self.factor)
         return (inverse.swapaxes(-1, -2) @ inverse).astype(self.dtype)
 
@@ -282,8 +286,9 @@ def _symmetric(form: str, matrix: np.ndarray) -> np.ndarray:
     size = np.sqrt(np.abs(np.diagonal(matrix, axis1=-2, axis2=-1)))
     size = size[..., :, None] * size[..., None, :]
     rounding = matrix.shape[-1] * np.finfo(matrix.dtype).eps
-    difference = np.abs(matrix - transpose)
-    if (difference > 100 * rounding * size).any() and not _inverted(matrix / size, rounding):
+    with np.errstate(all="ignore"):
+        difference, unit = np.abs(matrix - transpose), matrix / size
+    if (difference > 100 * rounding * size).any() and not _inverted(unit, rounding):
         raise ValueError(
             f"{form} is not symmetric (entries differ by {difference.max():.2g}); "
             f"pass ({form} + {form}.T) / 2 if that is intended"
@@ -330,7 +335,9 @@ def _factor(form: str, matrix: np.ndarray) -> np.ndarray:
 
 
 def _diagonal_matrix(diagonal: np.ndarray) -> np.ndarray:
-    return diagonal[..., None] * np.eye(diagonal.shape[-1], dtype=diagonal.dtype)
+    matrix = np.zeros((*diagonal.shape, diagonal.shape[-1]), diagonal.dtype)
+    np.einsum("...ii->...i", matrix)[...] = diagonal
+    return matrix
 
 
 def _first(array: np.ndarray, where: np.ndarray) -> Any:

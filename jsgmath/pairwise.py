@@ -1,6 +1,6 @@
 """Matrices of the divergences between many distributions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ from jsgmath.families.libraries import arithmetic
 from jsgmath.families.libraries.arithmetic import Array, library_of
 from jsgmath.gaussian import Gaussian
 from jsgmath.hints import Convention
-from jsgmath.interop.batches import batch_of, members, stacked
+from jsgmath.interop.batches import batch_of, check_same_map, members, stacked
 from jsgmath.reduction.pairs import common_dtype
 
 Batch = Gaussian | Distribution
@@ -40,8 +40,8 @@ def pairwise(
     Raises:
         TypeError, ValueError: as in `jsg`; or alpha is not a single number.
 
-    Accuracy: that of `jsg`.  By the compiled core a thousand Gaussians take a second or less if they are diagonal of 50
-    dimensions, and half a second and ten seconds for full covariances of 5 and 20.
+    Accuracy: that of `jsg`.  With the compiled core a thousand diagonal Gaussians of 50 dimensions take a second or
+    less; a thousand full covariances take half a second in 5 dimensions and ten seconds in 20.
 
     References: [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
 
@@ -55,6 +55,8 @@ def pairwise(
         raise ValueError(f"alpha must be a single number for a matrix, got shape {tuple(np.shape(alpha))}")
     first = collected("gaussians", gaussians)
     second = first if others is None else collected("others", others)
+    if others is not None:
+        check_same_map(gaussians, others)
     symmetric = others is None and library_of(alpha) is None and alpha == 0.5
     function = partial(jsg_dual if dual else jsg, convention=convention)
     if isinstance(first, Gaussian) and isinstance(second, Gaussian):
@@ -82,7 +84,7 @@ def of_gaussians(
 
 def collected(name: str, distributions: Any) -> Batch | list[Any]:
     """Converts the distributions to one batch, or to a list if their classes or shapes differ."""
-    if not isinstance(distributions, list | tuple):
+    if not isinstance(distributions, Sequence):
         batch = batch_of(name, distributions)
         check_axes(name, batch, 1, "(K,)")
         return batch

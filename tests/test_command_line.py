@@ -118,8 +118,11 @@ def test_names_above_the_numbers_a_byte_order_mark_and_empty_lines_are_left_out(
     [
         (["kl", "a.npz"], "the following arguments are required: N2; see python -m jsgmath kl -h"),
         (["kl", "a.npz", "missing.npz"], "missing.npz: No such file or directory"),
-        (["kl", "a.npz", "x.csv"], "x.csv is no .npz; a file of Gaussians is an .npz with mean and one of var, "),
-        (["kl", "a.npz", "plain.npy"], "plain.npy is no .npz"),
+        (
+            ["kl", "a.npz", "x.csv"],
+            "x.csv is not an .npz file; a file of Gaussians is an .npz with mean and one of var",
+        ),
+        (["kl", "a.npz", "plain.npy"], "plain.npy is not an .npz file"),
         (["kl", "a.npz", "sigma.npz"], "sigma.npz holds mean, sigma; a file of Gaussians is an .npz with mean and "),
         (["kl", "a.npz", "negative.npz"], "negative.npz: var must be positive"),
         (["kl", "a.npz", "three.npz"], "N1 has dimension 2 but N2 has 3"),
@@ -137,7 +140,7 @@ def test_names_above_the_numbers_a_byte_order_mark_and_empty_lines_are_left_out(
         (["fit", "mixed.csv", "-o", "new.npz"], "mixed.csv, line 1: '1,x' are not numbers with commas between them"),
         (["fit", "nan.csv", "-o", "new.npz"], "nan.csv, line 2: every entry must be finite"),
         (["fit", "one.csv", "-o", "new.npz"], "one.csv has 1 row of numbers; a variance needs two"),
-        (["fit", "a.npz", "-o", "new.npz"], "a.npz is no text"),
+        (["fit", "a.npz", "-o", "new.npz"], "a.npz is not text"),
         (["fit", "narrow.csv", "-o", "new.npz"], "narrow.csv: cov is not positive definite"),
         (["fit", "constant.csv", "--diagonal", "-o", "new.npz"], "constant.csv: var must be positive"),
         (["fit", "huge.csv", "--diagonal", "-o", "new.npz"], "huge.csv: "),

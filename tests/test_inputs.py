@@ -1,5 +1,7 @@
 """Bad input raises an error whose message says what was got, what was wanted and, if it helps, what to do."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -26,6 +28,7 @@ ALPHA = {
     "alpha complex": (lambda: jsg(N, N, 0.5 + 0j), TypeError, "alpha | real numbers | complex128"),
     "alpha text": (lambda: jsg(N, N, "0.5"), TypeError, "alpha | real numbers | <U3"),
     "alpha a truth value": (lambda: jsg(N, N, True), TypeError, "alpha | real numbers | bool"),
+    "alpha a fraction above 1": (lambda: jsg(N, N, Fraction(3, 2)), ValueError, "alpha | [0, 1] | 1.5"),
     "alpha None": (lambda: jsg(N, N, None), TypeError, "alpha | real numbers | object"),
     "alpha longer than float64": (lambda: jsg(N, N, np.longdouble(0.5)), TypeError, "alpha | up to float64"),
     "alpha of the wrong shape": (lambda: jsg(BATCH2, N, [0.1] * 3), ValueError, "alpha | (3,) | (2,) | broadcast"),
@@ -85,6 +88,13 @@ MEAN = {
         lambda: jsgmath.jsg_many([N, N], np.ma.masked_values([0.5, 0.5], 0.5)),
         ValueError,
         MASKED,
+    ),
+    "weights that are no list": (lambda: jsgmath.jsg_many([N, N], {0.5}), TypeError, "weights | a list | got set"),
+    "weights a number": (lambda: jsgmath.jsg_many([N, N], np.array(0.5)), TypeError, "weights | a list | ndarray"),
+    "a variance of the mean beyond the range": (
+        lambda: geometric_mean(Gaussian(0.0, logvar=[-900.0]), Gaussian(0.0, var=[1.0]), 0.5),
+        ValueError,
+        "variance of the geometric mean | float64 | logvar=",
     ),
     "mean empty": (lambda: Gaussian([], var=[]), ValueError, "at least one dimension | 0"),
 }
@@ -225,6 +235,34 @@ def test_every_function_refuses_other_types():
         for arguments in (((0, 1), N, 0.5), (N, (0, 1), 0.5)):
             with pytest.raises(TypeError, match=r"must be a jsgmath\.Gaussian .* got tuple"):
                 function(*arguments)
+
+
+@pytest.mark.parametrize("dtype", [">f2", ">f4", ">f8", "<f2"])
+def test_numbers_of_other_byte_orders_and_half_precision_are_converted(dtype):
+    """180,000 does not fit into float16."""
+    mean, var = np.array([0.0, 300.0], dtype), np.ones(2, dtype)
+    for scale in ({"var": var}, {"cov": np.diag(var)}):
+        value = kl(Gaussian(mean, **scale), Gaussian(-mean, **scale))
+        assert value == 180000
+        assert value.dtype == (np.float64 if "8" in dtype else np.float32)
+
+
+def test_a_weight_may_be_a_fraction():
+    assert jsg(N, D, Fraction(1, 4)) == jsg(N, D, 0.25)
+
+
+def test_numpys_error_state_does_not_matter():
+    """Overflow and underflow inside the functions are expected, so they neither warn nor raise."""
+    small = Gaussian(np.float32([0, 3e38]), std=np.float32([1e-30, 1e30]))
+    large = Gaussian(np.float32([0, 1]), var=np.float32([1e38, 1e-38]))
+    scales = Gaussian([0.0, 0.0], std=[1e-200, 1e200])
+    with np.errstate(all="raise"):
+        assert (jsg_grad(small, large, 0.5).mean1[1] == np.inf) & np.isinf(kl(small, large))
+        assert geometric_mean(Gaussian([1e-300], var=[1.0]), Gaussian([0.0], var=[1.0]), 1.0).mean == 0
+        with pytest.raises(ValueError, match="not symmetric"):
+            Gaussian(0.0, cov=[[0.0, 0.5], [0.2, 0.0]])
+        assert np.isfinite(scales.logvar).all()
+        assert scales.scale_tril.tolist() == [[1e-200, 0], [0, 1e200]]
 
 
 def test_the_rounding_of_a_product_does_not_count_as_asymmetry():

@@ -1,4 +1,4 @@
-"""The interface through which the divergences use every distribution except `jsgmath.Gaussian`."""
+"""The interface of all distributions except `jsgmath.Gaussian`, as the divergences use it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -46,7 +46,7 @@ class Distribution(ABC):
     @classmethod
     def product(cls, members: Sequence[Any], weights: Sequence[Array]) -> Any:
         """The normalised geometric mean of any number of Gaussians."""
-        raise TypeError(f"gaussians must be Gaussian, got members of {cls.__name__}")
+        raise TypeError(f"gaussians must be Gaussian, got members of {cls.__name__}; jsg compares two of them")
 
     @classmethod
     def jsg_many(

@@ -49,8 +49,8 @@ class Geometric(Family):
         TypeError, ValueError: not exactly one is given, or it is not an array of real numbers as described.
 
     Accuracy: correctly rounded in NumPy, over the whole range of the parameters and of alpha: the float nearest to the
-        truth (``tests/native/test_families.py``, ``verification/test_families.py``).  In torch and JAX, values were
-        measured within 25 units of the last place over the same range, and derivatives within 16 units of the sum of
+        true value (``tests/native/test_families.py``, ``verification/test_families.py``).  In torch and JAX, values
+        were measured within 25 units of the last place over the same range, derivatives within 16 units of the sum of
         the sizes of their terms (``tests/torch/test_family_range.py``); in float32 JAX also rounds alpha to
         float32, which was up to 400 units where the logarithms of probabilities are large.
 
@@ -132,7 +132,7 @@ class Geometric(Family):
         return (-8.0, 8.0) if self.has_logits else (2.0**-12, 1 - 2.0**-12)
 
     def both(self, other: Self) -> tuple[Array, ...] | None:
-        """p and q of self and of other, and ``p2/p1 - 1`` and ``q2/q1 - 1``, of moderate parameters of one form."""
+        """``p1, q1, p2, q2, p2/p1 - 1, q2/q1 - 1`` for moderate parameters of one form."""
         m = self.arithmetic
         if self.has_logits != other.has_logits:
             return None

@@ -109,7 +109,7 @@ class Normal(Family):
         return first.mean_of(members, [first.arithmetic.work(first.with_event_axes(w)) for w in weights])
 
     def mean_of(self, members: Sequence[Self], weights: Sequence[Array]) -> Self:
-        """As `product`, for weights that have axes for the components; self is the first member.
+        """Computes `product` for weights that have axes for the components; self is the first member.
 
         Ratios are taken to the member of the largest share in the precision, so that none of weight above 0 overflows.
         """
@@ -154,7 +154,7 @@ def terms_to_mean(pairs: list[list[Any]], g: list[Array], m: Arithmetic, dual: b
     """``KL(N_k||G)`` for each k, or ``KL(G||N_k)`` if dual; ``pairs[k][j]`` has the scalars of N_k and N_j."""
     terms: list[Array] = []
     for k, row in enumerate(pairs):
-        r, e, shift = g[k], 0.0, 0.0
+        r, e, shift = g[k], 0 * g[k], 0 * g[k]
         for j, (_, r1, _, e1, _, d1, _) in enumerate(row):
             if j != k:
                 weighted = g[j] * m.finite(r1)

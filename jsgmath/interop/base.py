@@ -5,7 +5,7 @@ Classes are matched by name, so that no library is imported.  Users add their ow
 
 # pyright: reportConstantRedefinition=false
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import singledispatch
 from typing import Any, TypeVar, cast
 
@@ -210,7 +210,7 @@ def expanded(distribution: Any) -> Family | Image:
 def transformed(distribution: Any) -> Image | None:
     """A ``TransformedDistribution`` of torch, NumPyro or TFP, or a ``Transformed`` of distrax."""
     if hasattr(distribution, "transforms"):  # torch, NumPyro
-        base, maps = distribution.base_dist, list(distribution.transforms)
+        base, maps = distribution.base_dist, parts_of(distribution.transforms)
         invertible = all(getattr(x, "bijective", True) and type(x).__name__ != "AbsTransform" for x in maps)
     else:
         base, maps = distribution.distribution, [distribution.bijector]
@@ -221,6 +221,10 @@ def transformed(distribution: Any) -> Image | None:
         base = adapted("the base", base)
     except TypeError:
         return None  # the message names the transformed distribution
+    if isinstance(base, Image):  # of another map, which comes first
+        if base.kind != "transforms":
+            return None
+        base, maps = base.base, [*base.constants["transforms"], *maps]
     kind = cast(Any, type(distribution))
 
     def image(mean: Any) -> Any:
@@ -232,12 +236,17 @@ def transformed(distribution: Any) -> Image | None:
     return Image(base, name, {"transforms": maps}, image if torch else None)
 
 
+def parts_of(maps: Iterable[Any]) -> list[Any]:
+    """A list of maps, in which compositions are replaced by their parts."""
+    return [part for x in maps for part in (parts_of(x.parts) if hasattr(x, "parts") else [x])]
+
+
 def image_of(distribution: object, mean: Any) -> Any:
-    """The geometric mean of two bases, as the image that ``distribution`` is of its own base."""
+    """The geometric mean of several bases, as the image that ``distribution`` is of its own base."""
     found = adapted("N1", distribution)
     if not isinstance(found, Image):
         return mean
-    if found.image is None:
+    if found.image is None or isinstance(mean, Distribution):
         raise TypeError(
             f"there is no class for the geometric mean of {found.name} distributions; "
             f"take that of their bases, which are {type(found.base).__name__}"

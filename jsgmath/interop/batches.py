@@ -11,7 +11,7 @@ from jsgmath.families import Family
 from jsgmath.families.distribution import Distribution
 from jsgmath.gaussian import Gaussian
 from jsgmath.interop.base import adapted, pair_of
-from jsgmath.interop.images import Image, bases
+from jsgmath.interop.images import Image, bases, check_one_map
 
 
 def members(name: str, distributions: Any) -> list[Any]:
@@ -34,13 +34,25 @@ def members(name: str, distributions: Any) -> list[Any]:
 def batch_of(name: str, distributions: object) -> Gaussian | Distribution:
     """Converts one object that is a batch of at least one distribution."""
     batch = adapted(name, distributions)
-    batch = batch.base if isinstance(batch, Image) else batch
+    image, batch = batch, batch.base if isinstance(batch, Image) else batch
     if not batch.batch_shape:
         kind = type(distributions).__name__
         raise TypeError(f"{name} must be a sequence of distributions or a batch of them, got a single {kind}")
     if batch.batch_shape[0] == 0:
         raise ValueError(f"{name} must hold at least one distribution, got none")
+    if isinstance(image, Image):
+        check_one_map(name, image)
     return batch
+
+
+def check_same_map(gaussians: Any, others: Any) -> None:
+    """Checks that two sequences or batches, which have been checked themselves, are images under the same map."""
+    first, second = (
+        adapted(name, x[0] if isinstance(x, Sequence) else x)
+        for name, x in (("gaussians", gaussians), ("others", others))
+    )
+    if isinstance(first, Image) or isinstance(second, Image):
+        bases(first, second, "gaussians", "others")
 
 
 @singledispatch
@@ -63,6 +75,8 @@ def stacked_families(first: Family, found: list[Family]) -> Family | None:
     arrays = [list(x.parameters.values()) for x in found]
     if any(list(x.parameters) != list(first.parameters) for x in found) or not alike(arrays):
         return None
+    if any(np.ndim(x.copies) or not first.of_as_many_draws_as(x) for x in found):
+        return None  # `jsg` says what is wrong with such a pair
     batch = copy.copy(first)
     stacks = [first.arithmetic.stack(same, 0) for same in zip(*arrays, strict=True)]
     batch.parameters = dict(zip(first.parameters, stacks, strict=True))

@@ -1,11 +1,11 @@
-"""Distributions whose divergences are sums, or multiples, of those of other distributions."""
+"""Distributions whose divergences are sums or multiples of the divergences of other distributions."""
 
 from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
 
-from jsgmath.checks import check_pair
+from jsgmath.checks import check_pair, differ
 from jsgmath.families.distribution import Distribution
 from jsgmath.families.libraries.arithmetic import library_of
 from jsgmath.hints import Convention
@@ -17,8 +17,8 @@ class Composite(Distribution):
     Args:
         base: a batch of Gaussians.
         axes: the number of its trailing batch axes whose members are the parts of one distribution.
-        degrees: what their divergences are multiplied by: for a Wishart distribution, which is that of the scatter
-            of so many draws of mean 0, its degrees of freedom.
+        degrees: the factor of their divergences: the degrees of freedom of a Wishart distribution, which is the
+            distribution of the scatter of that many draws with mean 0.
     """
 
     def __init__(self, base: Any, axes: int = 0, degrees: Any = 1):
@@ -42,7 +42,7 @@ class Composite(Distribution):
     def combined(self, other: Self, divergence: Callable[[Any, Any, Any], Any], alpha: Any) -> Any:
         """The sum of the divergences of the parts, times the degrees of freedom."""
         check_pair(self, other)
-        if self.degrees is not other.degrees and not np.all(np.asarray(self.degrees == other.degrees)):
+        if differ(self.degrees, other.degrees):
             raise ValueError(
                 f"N1 is a Wishart distribution of {self.degrees} degrees of freedom but N2 of {other.degrees}; "
                 "they are taken only if these numbers are equal"

@@ -5,11 +5,13 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from jsgmath.checks import differ, plain, readable
+
 
 class Image(NamedTuple):
     """The distribution of ``f(x)`` for x from ``base``.
 
-    Two images have the divergences of their bases if they have the same map: the same ``name`` and ``constants``.
+    Two images have the divergences of their bases if they have the same map: the same ``kind`` and ``constants``.
     """
 
     base: Any
@@ -20,13 +22,18 @@ class Image(NamedTuple):
     image: Callable[[Any], Any] | None = None
     """Converts a result of the class of ``base`` to its image; None if no library has a class for it."""
 
+    @property
+    def kind(self) -> str:
+        """What ``constants`` are those of: a class, but the same for all that have a list of maps."""
+        return "transforms" if "transforms" in self.constants else self.name
+
 
 def bases(first: Any, second: Any, name1: str, name2: str) -> tuple[Any, Any]:
     """The two distributions, or their bases if both are images under the same map."""
     if not isinstance(first, Image) and not isinstance(second, Image):
         return first, second
     kinds = [x.name if isinstance(x, Image) else type(x).__name__ for x in (first, second)]
-    if not isinstance(first, Image) or not isinstance(second, Image) or first.name != second.name:
+    if not isinstance(first, Image) or not isinstance(second, Image) or first.kind != second.kind:
         raise TypeError(
             f"{name1} is a {kinds[0]} but {name2} a {kinds[1]}; a divergence compares members of one family"
         )
@@ -49,9 +56,24 @@ def same(x: Any, y: Any) -> bool:
     same_as: Any = getattr(cast(Any, x), "same_as", None)  # of a bijector of distrax
     if same_as is not None:
         return bool(same_as(y))
-    return bool(np.all(np.asarray(plain(x) == plain(y))))
+    return not differ(x, y)
 
 
-def plain(x: Any) -> Any:
-    """A tensor of torch as an array of NumPy; anything else is returned unchanged."""
-    return x.detach().cpu().numpy() if hasattr(x, "detach") else x
+def check_one_map(name: str, batch: Image) -> None:
+    """Checks that all members of a batch, along its first axis, have the same map."""
+    base = batch.base
+    axes = len(base.batch_shape) + (0 if base.event_dim == 1 == getattr(base, "dim", 0) else base.event_dim)
+    for constant, value in batch.constants.items():
+        if any(x.ndim == axes and (x != x[:1]).any() for x in numbers_in(constant, value)):
+            raise ValueError(
+                f"{name} are {batch.name} distributions of different {constant}; "
+                "they are of one exponential family only if these are equal"
+            )
+
+
+def numbers_in(constant: str, value: Any) -> list[Any]:
+    """A parameter of a map, or the parameters of its parts, as arrays of NumPy."""
+    found = [value]
+    if constant == "transforms":
+        found = [x for part in value for x in getattr(part, "__dict__", {}).values() if hasattr(x, "shape")]
+    return [np.asarray(plain(x)) for x in found if readable(x)]

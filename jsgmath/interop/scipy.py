@@ -39,6 +39,7 @@ def frozen(distribution: Any) -> object:
     if make is None:
         return None
     shapes, loc, scale = distribution.dist._parse_args(*distribution.args, **distribution.kwds)
+    shapes, loc, scale = [as_array(x) for x in shapes], as_array(loc), as_array(scale)
     if make is univariate:
         return univariate(loc, scale)
     if distribution.dist.name in IMAGES:
@@ -46,6 +47,11 @@ def frozen(distribution: Any) -> object:
     if np.any(np.asarray(loc) != 0):
         raise ValueError(f"{distribution.dist.name} must have loc 0 to be of an exponential family, got {loc}")
     return make(*shapes, scale)
+
+
+def as_array(x: Any) -> Any:
+    """A list as an array; anything else unchanged."""
+    return np.asarray(x) if isinstance(x, list | tuple) else x
 
 
 def log_normal(s: Any, loc: Any, scale: Any) -> Image:

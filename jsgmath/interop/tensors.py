@@ -10,7 +10,7 @@ import numpy as np
 
 from jsgmath import families
 from jsgmath.checks import real_array
-from jsgmath.families import low_rank
+from jsgmath.families import low_rank, low_rank_terms
 from jsgmath.families.libraries import arithmetic
 from jsgmath.families.libraries.arithmetic import library_of
 from jsgmath.gaussian import Gaussian
@@ -70,10 +70,10 @@ def tfp_multivariate_normal(distribution: Any) -> Gaussian:
 def of_factor(mean: np.ndarray, factor: np.ndarray, lower: bool) -> Gaussian:
     """A Gaussian with covariance ``factor @ factor.T``, which does not depend on the signs of the columns.
 
-    A factor that is not lower triangular is made so in float64.
+    A factor that is not lower triangular is replaced by one that is, computed in float64.
     """
     if not lower:
-        return of_triangular_factor(mean, low_rank.triangular(arithmetic("NumPy"), factor.astype(np.float64)))
+        return of_triangular_factor(mean, low_rank_terms.triangular(arithmetic("NumPy"), factor.astype(np.float64)))
     signs = np.where(np.diagonal(factor, axis1=-2, axis2=-1) < 0, -1, 1).astype(factor.dtype)
     return Gaussian(mean, scale_tril=factor * signs[..., None, :])
 
@@ -159,7 +159,20 @@ def given_parameter(distribution: Any) -> str:
         if kind.__name__.endswith(("Probs", "Logits")):
             return "probs" if kind.__name__.endswith("Probs") else "logits"
     names, attributes = ("_probs", "_logits", "probs", "logits"), cast(dict[str, Any], vars(distribution))
+    if [name for name in attributes if name in (*names, "_batch_shape")][:2] == ["probs", "logits"]:
+        return given_of_expanded(distribution)
     return next(name for name, value in attributes.items() if name in names and value is not None)
+
+
+def given_of_expanded(distribution: Any) -> str:
+    """The same for a result of torch's ``expand``, which sets both parameters: those from which the others follow."""
+    from torch import finfo
+    from torch.distributions.utils import probs_to_logits
+
+    logits = distribution.logits
+    follow = probs_to_logits(distribution.probs, is_binary=not hasattr(distribution, "_num_events"))
+    rounding = 4 * finfo(logits.dtype).eps
+    return "probs" if bool(follow.isclose(logits, rounding, rounding).all()) else "logits"
 
 
 def has_derivatives(*values: Any) -> bool:

@@ -8,7 +8,7 @@ import scipy.stats as st
 import torch
 from torch import distributions as td
 
-from jsgmath import geometric_mean, jsg, kl, pairwise
+from jsgmath import geometric_mean, geometric_mean_many, jsg, jsg_many, kl, pairwise
 from jsgmath.families import Bernoulli, Exponential, Gamma, Geometric
 
 P, Q = torch.tensor([0.2, 0.5, 0.3]).double(), torch.tensor([0.6, 0.15, 0.25]).double()
@@ -22,6 +22,9 @@ SAME_AS_TORCH = {
     "a transformed normal": tuple(
         td.TransformedDistribution(td.Normal(m, s), [td.ExpTransform(), td.AffineTransform(1.0, 2.0)])
         for m, s in ((P, X), (Q, Y))
+    ),
+    "a transformed LogNormal": tuple(
+        td.TransformedDistribution(td.LogNormal(m, s), [td.AffineTransform(1.0, 2.0)]) for m, s in ((P, X), (Q, Y))
     ),
     "Independent LogNormal": tuple(td.Independent(td.LogNormal(m, s), 1) for m, s in ((P, X), (Q, Y))),
     "Independent MultivariateNormal": tuple(
@@ -41,6 +44,30 @@ SAME_AS_TORCH = {
 def test_kl_is_torchs(first, second):
     # Both round in float64; torch's sums of logarithms cancel up to two digits.
     torch.testing.assert_close(kl(first, second), td.kl_divergence(first, second), rtol=1e-12, atol=1e-14)
+
+
+ENDS = torch.tensor([-40.0, 0.1, 20.0, 40.0]).double()
+EXPANDED = {
+    "Bernoulli": lambda **x: td.Bernoulli(**x),
+    "Binomial": lambda **x: td.Binomial(3, **x),
+    "Geometric": lambda **x: td.Geometric(**x),
+    "NegativeBinomial": lambda **x: td.NegativeBinomial(3.0, **x),
+    "Categorical": lambda **x: td.Categorical(**x),
+    "Multinomial": lambda **x: td.Multinomial(3, **x),
+}
+
+
+@pytest.mark.parametrize("make", EXPANDED.values(), ids=EXPANDED)
+def test_an_expanded_distribution_keeps_the_parameter_that_was_given(make):
+    """torch's ``expand`` sets both parameters if both were asked for, and loses which one was given."""
+    for name, x in {"logits": ENDS, "probs": torch.tensor([1e-30, 0.3, 0.5, 1e-20]).double()}.items():
+        first, second = make(**{name: x}), make(**{name: x.flip(0)})
+        expected = kl(first, second)
+        both = [getattr(getattr(x, "_categorical", x), name) for x in (first, second) for name in ("probs", "logits")]
+        assert len(both) == 4
+        expanded = kl(*(x.expand((2, *x.batch_shape)) for x in (first, second)))
+        assert (expected.isfinite().all()) & (expected > 0).any()
+        torch.testing.assert_close(expanded, expected.expand(expanded.shape), rtol=1e-13, atol=0)
 
 
 PAIRS = {
@@ -98,16 +125,88 @@ def test_repeated_draws_multiply_a_divergence():
     assert jsg(*W, 0.3) == pytest.approx(5 * jsg(*N, 0.3), rel=1e-15)
 
 
+def test_one_map_may_be_written_in_several_ways():
+    exp = td.ComposeTransform([td.ComposeTransform([td.ExpTransform()])])
+    same = td.TransformedDistribution(td.Normal(Q, Y), exp)
+    assert kl(td.LogNormal(P, X), same).equal(kl(td.Normal(P, X), td.Normal(Q, Y)))
+
+
 def test_the_geometric_mean_of_images_is_an_image():
     G = geometric_mean(td.LogNormal(0.0, 1.0), td.LogNormal(1.0, 1.0), 0.5)
     assert kl(G, td.TransformedDistribution(td.Normal(0.5, 1.0), [td.ExpTransform()])).item() == 0
-    with pytest.raises(TypeError, match="no class for the geometric mean of laplace"):
-        geometric_mean(st.laplace(0.0, 1.0), st.laplace(0.0, 2.0), 0.5)
+    experts = [td.LogNormal(float(m), 1.0) for m in range(3)]
+    assert kl(geometric_mean_many(experts, [0.5, 0.25, 0.25]), td.LogNormal(0.75, 1.0)).item() == 0
+    one, two = torch.ones(()), torch.full((), 2.0)
+    for name, first, second in (
+        ("laplace", st.laplace(0.0, 1.0), st.laplace(0.0, 2.0)),
+        ("InverseGamma", td.InverseGamma(one, one), td.InverseGamma(one, two)),
+    ):
+        with pytest.raises(TypeError, match=f"no class for the geometric mean of {name}"):
+            geometric_mean(first, second, 0.5)
 
 
 def test_pairwise_takes_images():
     matrix = pairwise([td.LogNormal(float(m), 1.0) for m in range(3)], 0.3)
     torch.testing.assert_close(matrix, pairwise([td.Normal(float(m), 1.0) for m in range(3)], 0.3), rtol=0, atol=0)
+
+
+def test_pairwise_takes_repeated_draws():
+    p = np.array([0.2, 0.4, 0.6])
+    expected = 4 * pairwise(Bernoulli(probs=p), 0.3)
+    t = torch.from_numpy(p)
+    for binomials in (
+        st.binom([4, 4, 4], p),
+        [st.binom(4, x) for x in p],
+        td.Binomial(4, t),
+        [td.Binomial(4, x) for x in t],
+    ):
+        np.testing.assert_allclose(np.asarray(pairwise(binomials, 0.3)), expected, rtol=1e-13)
+
+
+REFUSED = {
+    "different counts in a list": (lambda: pairwise([st.binom(n, 0.3) for n in (4, 7)], 0.3), "4 draws but N2 of 7"),
+    "different counts in a batch": (lambda: pairwise(td.Binomial(Y.ceil(), Q), 0.3), "2.0 draws but N2 of"),
+    "different maps in a list": (
+        lambda: pairwise([st.laplace(0.0, x) for x in (1.0, 2.0)], 0.3, [st.laplace(1.0, 1.0)]),
+        "gaussians and others are laplace distributions of different loc",
+    ),
+    "different maps in a batch": (lambda: pairwise(td.Laplace(P, X), 0.3), "gaussians are Laplace .* different loc"),
+    "different transforms in a batch": (
+        lambda: pairwise(td.TransformedDistribution(td.Normal(P, X), td.AffineTransform(P, 1.0)), 0.3),
+        "gaussians are .* different transforms",
+    ),
+    "several of a family without products": (
+        lambda: jsg_many([td.Poisson(x) for x in X], [0.2, 0.3, 0.5]),
+        "gaussians must be Gaussian, got members of Poisson; jsg compares two",
+    ),
+    "images and others": (
+        lambda: pairwise([td.LogNormal(0.0, 1.0)], 0.3, [td.Normal(0.0, 1.0)]),
+        "gaussians is a LogNormal but others a Normal",
+    ),
+}
+
+
+@pytest.mark.parametrize(("call", "message"), REFUSED.values(), ids=REFUSED)
+def test_a_matrix_compares_members_of_one_family(call, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        call()
+
+
+def test_lists_of_numbers_are_arrays_in_scipys_distributions():
+    """``2 * [1, 2]`` is a list of four."""
+    x = [1.0, 2.0]
+    for frozen in (st.chi2(x), st.chi2(3.0, scale=x), st.halfnorm(scale=x), st.gamma(2.0, scale=x)):
+        assert kl(frozen, frozen).tolist() == [0, 0]
+
+
+SOME = [lambda x: td.Gamma(x, x), td.Dirichlet, lambda x: td.Binomial(3, x / 10), lambda x: td.Laplace(x, x)]
+
+
+@pytest.mark.parametrize("make", SOME)
+def test_the_default_device_does_not_matter(make):
+    first, second = make(X), make(X)
+    with torch.device("meta"):
+        assert (kl(first, second) == 0).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)

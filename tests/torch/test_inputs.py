@@ -14,6 +14,12 @@ NUMPY = {
     "alpha a tensor": (lambda: jsg(N, N, torch.tensor(0.5)), TypeError, "alpha | torch tensor | jsgmath.torch"),
     "mean a tensor": (lambda: Gaussian(torch.zeros(2), var=1.0), TypeError, "mean | torch tensor | jsgmath.torch"),
     "cov a tensor": (lambda: Gaussian([0.0, 0.0], cov=torch.eye(2)), TypeError, "cov | torch tensor | jsgmath.torch"),
+    "means a list of tensors": (lambda: Gaussian([*torch.zeros(2)], var=1.0), TypeError, "mean | torch tensor"),
+    "a list of tensors that require gradients": (
+        lambda: jsg(N, N, [torch.ones((), requires_grad=True)]),
+        TypeError,
+        "alpha | torch tensor",
+    ),
     "a tensor": (lambda: kl(torch.zeros(2), N), TypeError, "N1 | Gaussian | Tensor | jsgmath.torch"),
 }
 FLOAT8 = torch.float8_e4m3fn

@@ -15,7 +15,7 @@ def sample(
     if watched():
         return torch.ops.jsgmath.sample(mean, logvar, alphas, seeds, alpha, seed, first_row, dual, reverse, "native")
     core, dtype, work = checked_core(mean), mean.dtype, work_type(mean)
-    used = torch.tensor([seed if seeds is None else seeds.item()])
+    used = torch.tensor([seed if seeds is None else seeds.item()], device=mean.device)
     mean, logvar = mean.to(work), logvar.to(work)
     z, value = mean.new_empty(mean.shape), mean.new_empty(mean.shape[0])
     call(
