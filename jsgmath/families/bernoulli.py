@@ -76,11 +76,10 @@ class Bernoulli(Discrete):
         p1, p2 = (m.work(x.parameters["probs"]) for x in (self, other))
         return m.stack([p2 - p1, p1 - p2], -1), given1
 
-    def far_difference(self, other: Any, weights1: Any, weights2: Any, ratio: Any) -> tuple[Any, Any]:
+    def far_difference(self, other: Any) -> Any:
         m = self.arithmetic
         p1, p2 = (m.number(m.work(x.parameters["probs"])) for x in (self, other))
-        difference = m.each(p2 - p1) * m.number(m.array([1.0, -1.0], m.plain(p1)))
-        return weights1, difference
+        return m.each(p2 - p1) * m.number(m.array([1.0, -1.0], m.plain(p1)))
 
     def by_given(self, derivative: Array) -> dict[str, Array]:
         if self.has_logits:

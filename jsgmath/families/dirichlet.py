@@ -26,7 +26,9 @@ class Dirichlet(Family):
         TypeError, ValueError: the concentration is not an array of real numbers, or not as described.
 
     Accuracy: correctly rounded in NumPy, over the whole range of the parameters and of alpha: the float nearest to the
-        true value (``tests/native/test_families.py``, ``verification/test_families.py``).
+        true value (``tests/native/test_families.py``, ``verification/test_families.py``).  In torch and JAX, values
+        were measured within 40 units of the last place over the same range, derivatives within 16 units of the sum of
+        the sizes of their terms (``tests/torch/test_family_range.py``).
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 
@@ -73,7 +75,7 @@ class Dirichlet(Family):
         a1, a2, d = map(m.number, (a1, a2, d))
         first, second = m.chosen(near, d, a2), m.chosen(near, self.total(d), self.total(a2))
         total = self.total(a1)
-        return weight * m.difference_of_products(first, (total, total * 0.0), a1, (second, second * 0.0))
+        return weight * m.difference_of_products(first, (total, 0.0), a1, (second, 0.0))
 
     def divergence(self, x: Any, y: Any, d: Any, cross: Any) -> Any:
         """``KL(x||y)`` for ``y = x + d``; ``cross`` is y times the total of x minus x times the total of y."""

@@ -72,10 +72,6 @@ class Discrete(Family):
         return self.once("pair", lambda: Pair(self, other, own, weight))
 
     @abstractmethod
-    def far_difference(self, other: Any, weights1: Any, weights2: Any, ratio: Any) -> tuple[Any, Any]:
-        """``ratio weights1`` and ``weights2 - ratio weights1``, as `difference` has them; all are numbers."""
-
-    @abstractmethod
     def given(self) -> Array:
         """Weights or logits; the last axis is that of the outcomes."""
 

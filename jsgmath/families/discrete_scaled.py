@@ -3,6 +3,7 @@
 The formulas are those of `discrete.Discrete`.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jsgmath import special
@@ -30,7 +31,6 @@ class Pair:
         self.families = first, second
         self.own, self.weight = self.m.for_outcomes(own), self.m.for_outcomes(weight)
         self.first, self.second = self.member(first), self.member(second)
-        self.log_ratio = self.new_log_ratio()
         self.find_mean()
 
     def member(self, family: Any) -> Member:
@@ -38,44 +38,59 @@ class Pair:
         if family.has_logits:
             zero, top = given == -INFINITE, m.largest(given)
             high, low = special.two_sum(m.where(zero, top, given), -top)
-            weights = m.chosen(zero, m.number(0.0) * m.number(high), m.exp_of_number(high) * m.number(1 + low))
+            weights = m.chosen(zero, 0.0, m.exp_of_number(high) * m.number(1 + low))
         else:
             zero, top, weights = given == 0, 0.0, m.number(given)
         total = m.each(m.sum_of_numbers(weights))
         return Member(given, weights, total, weights / total, top + total.log(), zero)
 
-    def new_log_ratio(self) -> Array:
-        """``log(p2/p1)``, but 0 where one of them is zero; an error that all outcomes share does not count."""
-        m, (first, second) = self.m, self.families
-        a, b = self.first, self.second
-        self.both = ~(a.zero | b.zero)
+    def relative(self, probs: Any) -> tuple[Array, Callable[[Any], Any]]:
+        """``log(p2/p1)`` minus that of the likeliest outcome under ``probs``, and what takes a number of that outcome.
+
+        Differences of close outcomes are exact, however far the others are.  Where p1 or p2 is zero it is arbitrary.
+        """
+        m, a, b, (first, second) = self.m, self.first, self.second, self.families
+        at_reference = m.taking_largest(m.where(self.both, m.plain(probs), -1.0))
         one = m.number(1.0)
+        if first.has_logits and second.has_logits:
+            x, y = (m.where(self.both, N.given, 0.0) for N in (a, b))
+            high, low = special.two_sum(y, -x)
+            return (high - at_reference(high)) + (low - at_reference(low)), at_reference
+        if first.has_logits or second.has_logits:
+            logs: list[Array] = []
+            for family, N in ((first, a), (second, b)):
+                if family.has_logits:
+                    x = m.where(self.both, N.given, 0.0)
+                    logs.append(x - at_reference(x))
+                else:
+                    w = m.chosen(self.both, N.weights, one)
+                    top = at_reference(w)
+                    logs.append(m.log_of_number((w - top) / top, w / top))
+            return logs[1] - logs[0], at_reference
         w1, w2 = m.chosen(self.both, a.weights, one), m.chosen(self.both, b.weights, one)
-        if not (first.has_logits or second.has_logits):
-            high, difference = first.far_difference(second, w1, w2, b.total / a.total)
-            return m.where(self.both, m.log_of_number(difference / high, w2 / high), 0.0)
-        logits = [N.given if f.has_logits else w.log() for f, N, w in ((first, a, w1), (second, b, w2))]
-        x, y = (m.where(self.both, z, 0.0) for z in logits)
-        difference, low = special.two_sum(y, -x)
-        return m.where(self.both, (difference - (b.log_total - a.log_total)) + low, 0.0)
+        if not first.parameter_axes:
+            log_ratio = m.log_of_number(first.far_difference(second) / w1, w2 / w1)
+            return log_ratio - at_reference(log_ratio), at_reference
+        top1, top2 = at_reference(w1), at_reference(w2)
+        difference = m.difference_of_products(w2, (top1, 0.0), w1, (top2, 0.0))
+        return m.log_of_number(difference / (w1 * top2), (w2 / w1) * (top1 / top2)), at_reference
 
     def find_mean(self) -> None:
         m, a, b, own, weight = self.m, self.first, self.second, self.own, self.weight
+        self.both = ~(a.zero | b.zero)
         self.gone = gone = (a.zero & (b.zero | (own > 0))) | (b.zero & (weight > 0))
-        # A common factor of all ratios cancels.  With one likely outcome its ratio is made 1, so that the sums below
+        # A common factor of all ratios cancels.  That of the likeliest outcome is made 1, so that the sums below
         # consist of the others.
-        likely, shift = m.at_largest(m.plain(a.probs), self.log_ratio)
-        used = likely > 0.5
-        shift = m.where(used, shift, 0.0)
-        near, growth = m.growth(weight, self.log_ratio - shift)
+        self.log_ratio, at_reference = self.relative(a.probs)
+        near, growth = m.growth(weight, self.log_ratio)
         one = m.number(1.0)
         ratio = m.chosen(self.both, b.probs / m.chosen(self.both, a.probs, one), one)
-        common = m.chosen(used, m.at_largest_number(m.plain(a.probs), ratio), one)
+        common = at_reference(ratio)
         power = m.power_of_number(ratio / common, own, weight)
         grown = m.chosen(near, 1 + growth, power)
         growth = m.chosen(near, growth, power - 1)
         of_second = b.probs / m.power_of_number(common, own, weight)
-        product = m.chosen(gone, a.probs * 0.0, m.chosen(a.zero, of_second, a.probs * grown))
+        product = m.chosen(gone, 0.0, m.chosen(a.zero, of_second, a.probs * grown))
         lost = m.chosen(gone, -a.probs, m.chosen(a.zero, of_second, a.probs * growth))
         lost = m.each(m.sum_of_numbers(lost))
         calm = m.plain(lost) > -0.5
@@ -101,24 +116,11 @@ class Pair:
         value = m.plain(m.number(times) * m.sum_of_numbers(terms))
         return m.where(infinite, times * (0 * value + INFINITE), value)
 
-    def centred(self, probs: Any) -> Any:
-        """``log_ratio`` minus its expectation; differences to the likeliest outcome are exact where two are close."""
-        m, a, b, (first, second) = self.m, self.first, self.second, self.families
-        size, one = m.plain(probs), m.number(1.0)
-        _, shift = m.at_largest(size, self.log_ratio)
-        log_ratio = self.log_ratio - shift
-        if first.has_logits and second.has_logits:
-            x, y = (m.where(self.both, N.given, 0.0) for N in (a, b))
-            high, low = special.two_sum(y, -x)
-            (_, high0), (_, low0) = m.at_largest(size, high), m.at_largest(size, low)
-            log_ratio = (high - high0) + (low - low0)
-        elif first.parameter_axes and not (first.has_logits or second.has_logits):
-            w1, w2 = m.chosen(self.both, a.weights, one), m.chosen(self.both, b.weights, one)
-            top1, top2 = m.at_largest_number(size, w1), m.at_largest_number(size, w2)
-            difference = m.difference_of_products(w2, (top1, top1 * 0.0), w1, (top2, top2 * 0.0))
-            log_ratio = m.log_of_number(difference / (w1 * top2), (w2 / w1) * (top1 / top2))
-        log_ratio = m.number(log_ratio)
-        return log_ratio - m.each(m.sum_of_numbers(probs * log_ratio))
+    def centred(self, probs: Any, log_ratio: Array) -> Any:
+        """What `relative` returned for these probabilities, minus its expectation."""
+        m = self.m
+        centred = m.number(log_ratio)
+        return centred - m.each(m.sum_of_numbers(probs * centred))
 
     def slopes(self, other: "Pair", w1: Weight, w2: Weight, dual: bool) -> Array:
         """Derivatives by the weights or logits; ``other`` is the same pair with the second distribution first."""
@@ -126,10 +128,11 @@ class Pair:
         w1, w2 = m.for_outcomes(w1), m.for_outcomes(w2)
         n1, n2, own, weight = map(m.number, (w1, w2, self.own, self.weight))
         if dual:
-            slope = own * (n1 * weight - n2 * own) * self.probs * self.centred(self.probs) - n1 * self.beyond
+            centred = self.centred(self.probs, self.relative(self.probs)[0])
+            slope = own * (n1 * weight - n2 * own) * self.probs * centred - n1 * self.beyond
         else:
             slope = own * (n1 * self.beyond + n2 * other.beyond)
-            slope = slope - n1 * weight * a.probs * self.centred(a.probs)
+            slope = slope - n1 * weight * a.probs * self.centred(a.probs, self.log_ratio)
         if self.families[0].has_logits:
             return m.plain(slope)
         found = m.plain(slope / m.chosen(a.zero, m.number(1.0), a.weights))
@@ -147,7 +150,7 @@ class Pair:
         m = self.m
         n1, n2, own, weight = map(m.number, (m.for_outcomes(w1), m.for_outcomes(w2), self.own, self.weight))
         if dual:
-            centred = self.centred(self.probs)
+            centred = self.centred(self.probs, self.relative(self.probs)[0])
             return m.plain(m.sum_of_numbers((n1 * weight - n2 * own) * self.probs * centred * centred))
-        terms = (n1 * self.beyond + n2 * other.beyond) * self.centred(self.first.probs)
+        terms = (n1 * self.beyond + n2 * other.beyond) * self.centred(self.first.probs, self.log_ratio)
         return m.plain(m.sum_of_numbers(terms))

@@ -23,20 +23,19 @@ class Rated(Family):
         names = [name for name in ("shape", "rate", "scale") if name in self.parameters]
         return int("scale" in names), [self.parameters[name] for name in names]
 
-    def rate_ratio(self, other: Self) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    def rate_ratio(self, other: Self) -> tuple[tuple[Array, Weight], tuple[Array, Weight]]:
         """Two numbers, each with its rounding error, whose ratio is other's rate divided by self's."""
         m = self.arithmetic
         if self.parameters.keys() == other.parameters.keys():
             x1, x2 = (self.work(x.parameters["rate" if "rate" in x.parameters else "scale"]) for x in (self, other))
-            zero = 0 * x1
-            return ((x2, zero), (x1, zero)) if "rate" in self.parameters else ((x1, zero), (x2, zero))
+            return ((x2, 0.0), (x1, 0.0)) if "rate" in self.parameters else ((x1, 0.0), (x2, 0.0))
         # A rate times a scale, whose exponent is shared out, because it may leave the range.
         x, y = (self.work(next(N.parameters[name] for name in N.parameters if name != "shape")) for N in (self, other))
         e1, e2 = m.exponent(x), m.exponent(y)
         high, low = m.product(m.scaled(x, -e1), m.scaled(y, -e2))
         half = (e1 + e2) // 2
         product = m.scaled(high, e1 + e2 - half), m.scaled(low, e1 + e2 - half)
-        one = m.scaled(0 * high + 1, -half), 0 * high
+        one = m.scaled(0 * high + 1, -half), 0.0
         return (one, product) if "rate" in self.parameters else (product, one)
 
     def rates(self, other: Self, own: Weight, weight: Weight) -> tuple[Any, Any, Any, Any]:
@@ -44,6 +43,9 @@ class Rated(Family):
         return self.once("rates", lambda: self.new_rates(other, own, weight))
 
     def new_rates(self, other: Self, own: Weight, weight: Weight) -> tuple[Any, Any, Any, Any]:
+        if other.kept and "rates" in other.kept:
+            b2, b1, b, d = other.kept["rates"]
+            return b1, b2, b, -d
         m = self.arithmetic
         (high2, low2), (high1, low1) = ([m.number(x) for x in rate] for rate in self.rate_ratio(other))
         return high1, high2, m.number(own) * high1 + m.number(weight) * high2, (high2 - high1) + (low2 - low1)
@@ -89,7 +91,9 @@ class Exponential(Rated):
         TypeError, ValueError: not exactly one is given, or it is not an array of real numbers as described.
 
     Accuracy: correctly rounded in NumPy, over the whole range of the parameters and of alpha: the float nearest to the
-        true value (``tests/native/test_families.py``, ``verification/test_families.py``).
+        true value (``tests/native/test_families.py``, ``verification/test_families.py``).  In torch and JAX, values
+        were measured within 8 units of the last place over the same range, derivatives within 16 units of the sum of
+        the sizes of their terms (``tests/torch/test_family_range.py``).
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 
@@ -160,7 +164,9 @@ class Gamma(Rated):
             numbers as described.
 
     Accuracy: correctly rounded in NumPy, over the whole range of the parameters and of alpha: the float nearest to the
-        true value (``tests/native/test_families.py``, ``verification/test_families.py``).
+        true value (``tests/native/test_families.py``, ``verification/test_families.py``).  In torch and JAX, values
+        were measured within 40 units of the last place over the same range, derivatives within 16 units of the sum of
+        the sizes of their terms (``tests/torch/test_family_range.py``).
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 
@@ -197,9 +203,9 @@ class Gamma(Rated):
         w1, w2, own, weight, from2 = *map(m.number, (w1, w2, own, weight)), other.log_difference(self, weight, own)
         by_rate = self.by_rate(-self.slope_of_rates(b1, b2, b, cross / b, w1, w2, own, weight, dual))
         if dual:
-            by_shape = own * (w1 * weight - w2 * own) * self.spread(other, a, b) - w1 * from1
+            by_shape = own * (w1 * weight - w2 * own) * self.spread(other, own, weight, a, b) - w1 * from1
         else:
-            by_shape = own * (w1 * from1 + w2 * from2) - w1 * weight * self.spread(other, a1, b1)
+            by_shape = own * (w1 * from1 + w2 * from2) - w1 * weight * self.spread(other, own, weight, a1, b1)
         return {"shape": m.plain(by_shape), **by_rate}
 
     def slope_of_weight(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> Array:
@@ -207,7 +213,7 @@ class Gamma(Rated):
         by_rate, from1 = self.rates(other, own, weight)[3], self.log_difference(other, own, weight)
         w1, w2, own, weight, from2 = *map(m.number, (w1, w2, own, weight)), other.log_difference(self, weight, own)
         if dual:
-            along = d * self.spread(other, a, b) - d * by_rate / b + a * (by_rate / b) * (by_rate / b)
+            along = d * self.spread(other, own, weight, a, b) - d * by_rate / b + a * (by_rate / b) * (by_rate / b)
             return m.plain((w1 * weight - w2 * own) * along)
         means = (w1 * weight / b1 - w2 * own / b2) * (cross / b) * by_rate
         return m.plain((w1 * from1 + w2 * from2) * d + means)
@@ -217,6 +223,9 @@ class Gamma(Rated):
         return self.once("parts", lambda: self.new_parts(other, own, weight))
 
     def new_parts(self, other: Self, own: Weight, weight: Weight) -> tuple[Any, ...]:
+        if other.kept and "parts" in other.kept:
+            a2, a1, a, d, b2, b1, b, cross = other.kept["parts"]
+            return a1, a2, a, -d, b1, b2, b, -cross
         m = self.arithmetic
         a1, a2 = (m.number(self.work(N.parameters["shape"])) for N in (self, other))
         rate2, rate1 = ([m.number(x) for x in rate] for rate in self.rate_ratio(other))
@@ -224,12 +233,10 @@ class Gamma(Rated):
         mean = m.number(own) * a1 + m.number(weight) * a2
         return a1, a2, mean, a2 - a1, *self.rates(other, own, weight)[:3], cross
 
-    def spread(self, other: Self, a: Any, b: Any) -> Any:
+    def spread(self, other: Self, own: Weight, weight: Weight, a: Any, b: Any) -> Any:
         """The derivative of the expectation of log x under a shape and a rate, from self towards other."""
-        m = self.arithmetic
-        shape1, shape2 = (m.number(N.work(N.parameters["shape"])) for N in (self, other))
-        (high2, low2), (high1, low1) = ([m.number(x) for x in rate] for rate in self.rate_ratio(other))
-        return trigamma_times(m, a, shape2 - shape1) - ((high2 - high1) + (low2 - low1)) / b
+        d, of_rates = self.parts(other, own, weight)[3], self.rates(other, own, weight)[3]
+        return trigamma_times(self.arithmetic, a, d) - of_rates / b
 
     def log_difference(self, other: Self, own: Weight, weight: Weight) -> Any:
         """The expectation of log x under G, minus that under self."""

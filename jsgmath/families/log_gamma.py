@@ -11,6 +11,9 @@ c_1/x + c_2/x^3 + ...`` [Stirling], so that nothing cancels.  A small x is shift
 sum_{j<m} log(x+j)``.  The two terms ``x log x - x`` then contribute, without the linear terms, which would cancel,
 
     (y+m) gs(d/(x+m)) - y gs(d/x) = -y g(-m d/((x+m) y)) - m g(d/(x+m)),      d = y - x
+
+With ``e_j = d/(x+j)``, ``m g(e_m)`` is subtracted from the sum of ``g(e_j)`` term by term, by ``g(e_j) - g(e_m) =
+g(z) + z e_m`` with ``1 + z = (1 + e_j)/(1 + e_m)``, so that ``z = (m-j) d/((x+j)(y+m))`` has the sign of d.
 """
 
 from typing import Any
@@ -59,11 +62,11 @@ def trigamma_times(m: Arithmetic, x: Any, d: Any) -> Any:
     for j in range(2, shift):
         total = total + 1 / (plain + j) / (plain + j)
     x = 1 / (x + shift)
-    u, value = m.plain(x * x), 0 * total
+    u, value = m.plain(x), 0 * total
     for n in range(terms, 0, -1):
         c = 2 * n * (2 * n - 1) * COEFFICIENTS[n - 1]
-        value = value * u + c.numerator / c.denominator
-    return d * (inverse + m.number(total) + x * (1 + x * (0.5 + x * m.number(value))))
+        value = value * (u * u) + c.numerator / c.denominator
+    return d * (inverse + m.number(total) + x * m.number(1 + u * (0.5 + u * value)))
 
 
 def bregman(m: Arithmetic, x: Any, y: Any, d: Any) -> Any:
@@ -71,9 +74,9 @@ def bregman(m: Arithmetic, x: Any, y: Any, d: Any) -> Any:
     large = (m.plain(x) >= SHIFT) & (m.plain(y) >= SHIFT)
     moved = m.number(m.where(large, 0.0, float(SHIFT)))
     far_x, far_y = x + moved, y + moved
-    stirling = m.plain(d / far_x) * m.plain(d / far_y) * _series(m.plain(1 / far_x), m.plain(1 / far_y))
-    value = m.g_of_number(d / far_x, far_y / far_x) * 0.5 + m.number(stirling)
-    return value + m.chosen(large, m.plain(x * 0.0), _shifted(m, x, y, d))
+    series = m.number(_series(m.plain(1 / far_x), m.plain(1 / far_y), shift_and_terms(m, m.plain(x))[1]))
+    value = m.g_of_number(d / far_x, far_y / far_x) * 0.5 + (d / far_x) * (d / far_y) / far_x * series
+    return value + m.chosen(large, 0.0, _shifted(m, x, y, d))
 
 
 def bregman_less(m: Arithmetic, x: Any, y: Any, d: Any, more_x: Any, more_y: Any, more_d: Any) -> Any:
@@ -83,26 +86,20 @@ def bregman_less(m: Arithmetic, x: Any, y: Any, d: Any, more_x: Any, more_y: Any
     """
     large = (m.plain(x) >= SHIFT) & (m.plain(y) >= SHIFT)
     more = more_x, more_y, more_d
-    shifted = m.chosen(large, m.plain(x * 0.0), _shifted_less(m, x, y, d, *more))
+    shifted = m.chosen(large, 0.0, _shifted_less(m, x, y, d, *more))
     moved = m.number(m.where(large, 0.0, float(SHIFT)))
     x, y = x + moved, y + moved
     return _g_less(m, x, y, d, *more) * 0.5 + _remainder_less(m, x, y, d, *more) + shifted
 
 
-def _steps(m: Arithmetic, x: Any, first: int) -> Any:
-    """The whole numbers from ``first`` to SHIFT - 1 along a new last axis of x."""
-    zero = m.plain(x * 0.0)[..., None]
-    return m.number(zero + m.arange(first, SHIFT, zero))
-
-
 def _shifted(m: Arithmetic, x: Any, y: Any, d: Any) -> Any:
-    """``B_phi(y:x) - B_phi(y+m:x+m)``"""
-    far = m.g_of_number(d / (x + SHIFT), (y + SHIFT) / (x + SHIFT))
-    mixed = m.g_of_number(-(d * SHIFT / (y * (x + SHIFT))), (x / (x + SHIFT)) * ((y + SHIFT) / y))
-    steps = _steps(m, x, 1)
-    xs, ys = m.each(x) + steps, m.each(y) + steps
-    near = m.sum_of_numbers(m.g_of_number(m.each(d) / xs, ys / xs))
-    return m.g_of_number(d / x, y / x) + ((near - y * mixed) - far * SHIFT)
+    """``B_phi(y:x) - B_phi(y+m:x+m)``, whose terms but one are not negative."""
+    far_x, far_y, left = x + SHIFT, y + SHIFT, m.whole_numbers(x, 1, SHIFT + 1)
+    xs, ys = m.each(x) + (SHIFT - left), m.each(y) + (SHIFT - left)
+    z = m.each(d / far_y) * m.number(left) / xs
+    k = (ys / xs) * m.each(far_x / far_y)
+    mixed = m.g_of_number(-(d * SHIFT / (y * far_x)), (x / far_x) * (far_y / y))
+    return m.sum_of_numbers(m.g_of_number(z, k)) + (d / far_x) * m.sum_of_numbers(z) - y * mixed
 
 
 def _g_less(m: Arithmetic, x: Any, y: Any, d: Any, more_x: Any, more_y: Any, more_d: Any) -> Any:
@@ -123,7 +120,7 @@ def _shifted_less(m: Arithmetic, x: Any, y: Any, d: Any, more_x: Any, more_y: An
     """The difference of two values of `_shifted`, term by term."""
     other_x, other_y = x + more_x, y + more_y
     far_x, far_y, far_other_x, far_other_y = (z + SHIFT for z in (x, y, other_x, other_y))
-    steps = _steps(m, x, 0)
+    steps = m.whole_numbers(x, 0, SHIFT)
     xs, ys = m.each(x) + steps, m.each(y) + steps
     of_each = m.sum_of_numbers(_g_less(m, xs, ys, *map(m.each, (d, more_x, more_y, more_d))))
     far = _g_less(m, far_x, far_y, d, more_x, more_y, more_d)
@@ -142,14 +139,14 @@ def _shifted_less(m: Arithmetic, x: Any, y: Any, d: Any, more_x: Any, more_y: An
 
 
 def _remainder_less(m: Arithmetic, x: Any, y: Any, d: Any, more_x: Any, more_y: Any, more_d: Any) -> Any:
-    """``d^2 v - (d + more_d)^2 v'``, where v is `_series` over x y; every step also computes its difference."""
+    """``d^2 v - (d + more_d)^2 v'``, where v is `_series` over ``x^2 y``; every step also computes its difference."""
     number_x, number_y, number_other_x, number_other_y = 1 / x, 1 / y, 1 / (x + more_x), 1 / (y + more_y)
     number_less_x, number_less_y = more_x / x * number_other_x, more_y / y * number_other_y
     x, y, other_x, other_y = map(m.plain, (number_x, number_y, number_other_x, number_other_y))
     less_x, less_y = m.plain(number_less_x), m.plain(number_less_y)
-    total, term, power = 0 * other_x, other_x, other_x
-    total_less, term_less, power_less = 0 * less_x, less_x, less_x
-    for p in range(1, 2 * len(COEFFICIENTS)):
+    total, term, power = 0 * other_x, 1 + 0 * other_x, 1 + 0 * other_x
+    total_less, term_less, power_less = 0 * less_x, 0 * less_x, 0 * less_x
+    for p in range(1, 2 * shift_and_terms(m, x)[1]):
         if p % 2:
             c = COEFFICIENTS[p // 2]
             total = total + c.numerator * term / c.denominator
@@ -159,14 +156,15 @@ def _remainder_less(m: Arithmetic, x: Any, y: Any, d: Any, more_x: Any, more_y: 
     product = number_other_x * number_other_y
     product_less = number_less_x * number_y + number_other_x * number_less_y
     total, total_less = m.number(total), m.number(total_less)
+    total, total_less = number_other_x * total, number_less_x * (total + total_less) + number_other_x * total_less
     value_less = product_less * (total + total_less) + product * total_less
     return d * d * value_less - more_d * (2 * d + more_d) * (product * total)
 
 
-def _series(x: Array, y: Array) -> Array:
-    """``sum_n c_n sum_{j<p} (p - j) x^(p-j) y^j`` with ``p = 2n - 1``."""
-    total, term, power = 0 * x, x, x
-    for p in range(1, 2 * len(COEFFICIENTS)):
+def _series(x: Array, y: Array, terms: int) -> Array:
+    """``sum_n c_n sum_{j<p} (p - j) x^(p-j-1) y^j`` with ``p = 2n - 1``."""
+    total, term, power = 0 * x, 1 + 0 * x, 1 + 0 * x
+    for p in range(1, 2 * terms):
         if p % 2:
             c = COEFFICIENTS[p // 2]
             total = total + c.numerator * term / c.denominator

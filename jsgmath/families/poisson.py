@@ -20,7 +20,9 @@ class Poisson(Family):
         TypeError, ValueError: the rate is not an array of real numbers that are non-negative and finite.
 
     Accuracy: correctly rounded in NumPy, over the whole range of the parameters and of alpha: the float nearest to the
-        true value (``tests/native/test_families.py``, ``verification/test_families.py``).
+        true value (``tests/native/test_families.py``, ``verification/test_families.py``).  In torch and JAX, values
+        were measured within 8 units of the last place over the same range, derivatives within 16 units of the sum of
+        the sizes of their terms (``tests/torch/test_family_range.py``).
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 

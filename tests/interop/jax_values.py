@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jsgmath
+from jsgmath import families
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the libraries raise warnings about themselves
@@ -135,6 +136,32 @@ def tiny(p):
     return jsgmath.jsg_dual(jsgmath.families.Geometric(p), jsgmath.families.Geometric(jnp.float32(1.2e-38)), 0.3)
 
 
+@jax.jit
+def far(shapes, rates, first, second, odds):
+    """A divergence of shapes far apart, and derivatives of families with outcomes or odds far apart, compiled."""
+
+    def outcomes(x):
+        pair = families.Categorical(logits=first), families.Categorical(logits=x)
+        return jsgmath.jsg_dual(*pair, 0.5, convention="nielsen")
+
+    def successes(x):
+        pair = families.Geometric(logits=x), families.Geometric(logits=odds[1])
+        return jsgmath.jsg_dual(*pair, 0.3, convention="nielsen")
+
+    return (
+        jsgmath.kl(families.Gamma(shapes[0], rates[0]), families.Gamma(shapes[1], rates[1])),
+        jax.grad(outcomes)(second),
+        jax.grad(successes)(odds[0]),
+    )
+
+
+FAR = (
+    [8.988465674311579e307, 8.346344093485364e-212],
+    [7.001232543927164e50, 1.583207566296559e-275],
+    [1.1143264854354247, 0.007219572698630104, -0.02352471089108165],
+    [1.1143264854354245, -718.1703043171539, -0.023524710891081647],
+    [709.0, -1.5631591951386243],
+)
 mean = jsgmath.geometric_mean(nd.Normal(0.0, 1.0), nd.Normal(3.0, 1.0), 0.5)
 expanded = nd.Normal(0.0, 1.0).expand([2]).to_event(1)
 print(
@@ -160,6 +187,7 @@ print(
                 float(jsgmath.jsg_many([nd.Normal(m, 1.0) for m in (1e9, 0.0, 1.0, 2.0)], weights))
                 for weights in ([0.0, 0.1, 0.8, 0.1], jnp.array([0.0, 0.1, 0.2, 0.7]))
             ],
+            "ends": [np.asarray(x).tolist() for x in far(*map(jnp.array, FAR))],
             "float32": str(jsgmath.kl(*(nd.Normal(jnp.float32(m), jnp.float32(1)) for m in (0, 1))).dtype),
             "families": kls(),
             "refused": {name: refusal(lambda make=make: jsgmath.kl(make(), make())) for name, make in REFUSED.items()},

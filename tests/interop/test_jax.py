@@ -57,6 +57,15 @@ def test_compiled_divergences_of_families_in_float32_lose_nothing_and_are_not_na
     assert found["tiny geometric"] == [0.0, 0.0]
 
 
+def test_compiled_families_are_right_at_the_ends_of_the_range(found):
+    """Stirling's series took 1/shape for 0, log ratios carried the rounding of a common part, odds were multiplied."""
+    divergence, (first, _, last), odds = found["ends"]
+    assert divergence == pytest.approx(839.1520604280747, rel=16 * 2.0**-52)
+    # By 200 digits: differences of close logits next to a far one, and a tiny derivative.
+    assert [first, last] == pytest.approx([-1.0362623340876521e-17, 1.0362623340876521e-17], rel=16 * 2.0**-52, abs=0)
+    assert odds == pytest.approx(1.9053194037746524e-216, rel=16 * 2.0**-52, abs=0)
+
+
 def test_numpyro_distributions_of_plain_numbers_and_expanded_ones_are_accepted(found):
     assert found["plain numbers"] == 0.5
     assert found["expanded"] == 1.0

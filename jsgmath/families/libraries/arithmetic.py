@@ -12,7 +12,7 @@ import numpy as np
 from jsgmath import special
 from jsgmath.checks import number_between_0_and_1
 from jsgmath.families.libraries.computation import Computation
-from jsgmath.families.libraries.scaled import Scaled
+from jsgmath.families.libraries.scaled import NOTHING, Scaled
 
 Array = Any  # an array of NumPy, torch or JAX
 Weight = Any  # an array, or a float
@@ -101,9 +101,9 @@ class Arithmetic(ABC):
 
     def tail(self, w: Array) -> Array:
         """``2 P(w)`` of `special.split_g`."""
-        from jsgmath.families.split_tails import SPLIT_TAILS  # here, because NumPy does not need them
+        from jsgmath.series import TAIL
 
-        return special.polynomial(w, SPLIT_TAILS[self.bits(w)])
+        return special.polynomial(w, TAIL[self.bits(w)])
 
     def g_of(self, x: Array, k: Array) -> Array:
         """``g(x)``, where ``k = 1 + x`` does not underflow."""
@@ -230,6 +230,16 @@ class Arithmetic(ABC):
         e = self.exponent(x)
         return self.scaled(x, -e), e
 
+    def exponent_unless_zero(self, x: Weight, e: Any) -> Any:
+        """``e``, and `NOTHING` where x is zero."""
+        if isinstance(x, float):
+            return e if x else NOTHING
+        return self.where(self.constant(x) == 0, NOTHING, e)
+
+    def moved(self, x: Array, e: Any) -> Array:
+        """``x 2**e`` for an x not far from 1; if that is far from 1, something far from it on the same side."""
+        return self.scaled(x, e)
+
     def lowered(self, x: Weight, e: Any) -> Any:
         """``x 2**e`` for an e that is not positive; results below the normal numbers need not be right."""
         return self.scaled(x, e)
@@ -292,6 +302,22 @@ class Arithmetic(ABC):
         near, near_x, near_k = self.not_far(x, k)
         return self.where(near, self.log_ratio(near_x, near_k, 1 + 0 * near_k), k.log())
 
+    def small_log_of_number(self, x: Any, k: Any) -> Any:
+        """The same as a number, however small."""
+        if not isinstance(k, Scaled):
+            return self.log_of_number(x, k)
+        tiny = abs(self.plain(x)) < float(self.xp.finfo(self.plain(x).dtype).eps) / 4
+        return self.chosen(tiny, x, self.log_of_number(x, k))
+
+    def growth_of_number(self, x: Any) -> Any:
+        """``exp(x) - 1`` as a number."""
+        if not isinstance(x, Scaled):
+            return self.expm1(x)
+        plain = x.array()
+        near, small = self.near(plain)
+        tiny = abs(small) < float(self.xp.finfo(small.dtype).eps) / 4
+        return self.chosen(near, self.chosen(tiny, x, self.expm1(small)), self.exp_of_number(plain) - 1)
+
     def whole(self, x: Array) -> Array:
         """An array of whole numbers as integers, the type of an exponent."""
         return x.astype("int32")
@@ -307,22 +333,43 @@ class Arithmetic(ABC):
 
     def power_of_number(self, x: Any, own: Weight, weight: Weight) -> Any:
         """``x**weight`` of a number, where ``weight + own = 1``, except for the rounding of the larger one."""
-        w = 0 * x.value + weight
+        lost: Any
+        if isinstance(weight, float):
+            plain = float(np.float32(weight)) if self.bits(x.value) == 24 else weight
+            lost = (1 - plain) - own if weight > own else weight - plain
+            w = 0 * x.value + plain
+        else:
+            w = 0 * x.value + weight
+            lost = self.where(w > own, (1 - w) - own, 0 * w)
         high, low = self.product(w, 0 * w + x.exponent)
         n = self.xp.round(high)
-        lost = self.where(w > own, (1 - w) - own, 0 * w)
         power = x.value**w * self.exp(((high - n) + low) * math.log(2)) * (1 + lost * x.log())
         return Scaled.of(self, power, self.whole(n))
 
-    def at_largest_number(self, x: Array, y: Any) -> Any:
-        """The second result of `at_largest` for a number y."""
-        return Scaled(self, *(self.at_largest(x, part)[1] for part in (y.value, y.exponent)))
+    def taking_largest(self, x: Array) -> Callable[[Any], Any]:
+        """What takes the element at the place of the largest x on the last axis, kept with length 1, from its argument.
+
+        The argument is an array or a number.
+        """
+
+        def at_place(y: Any) -> Any:
+            if isinstance(y, Scaled):
+                return Scaled(self, at_place(y.value), at_place(y.exponent))
+            return self.at_largest(x, y)[1]
+
+        return at_place
 
     def each(self, x: Any) -> Any:
         """A number with one more axis, of length 1."""
         if isinstance(x, Scaled):
             return Scaled(self, x.value[..., None], x.exponent[..., None])
         return x[..., None]
+
+    def whole_numbers(self, x: Any, first: int, end: int) -> Any:
+        """The whole numbers from the first on, before the end, as an array along a new last axis of the type of x."""
+        x = x.value if isinstance(x, Scaled) else x
+        zero = (0 * x)[..., None]
+        return zero + self.arange(first, end, zero)
 
     def first(self, x: Any) -> Any:
         """The first element along the last axis."""
@@ -348,14 +395,21 @@ class Arithmetic(ABC):
 
     def not_far(self, x: Scaled, k: Scaled) -> tuple[Array, Array, Array]:
         """Whether k is so near 1 that terms cancel in g and gs, and x and k where it is."""
-        plain = k.array()
+        plain = k.not_far()
         near = (plain < FAR) & (plain > 1 / FAR)
         return near, self.where(near, x.array(), 0.0), self.where(near, plain, 1.0)
 
     def difference_of_products(self, x1: Any, y1: Sequence[Any], x2: Any, y2: Sequence[Any]) -> Any:
         """``x1 y1 - x2 y2`` of numbers, where each y is a number with its rounding error, in twice the precision."""
         (high1, low1), (high2, low2) = self.exact(x1, y1[0]), self.exact(x2, y2[0])
-        return (high1 - high2) + ((low1 - low2) + (x1 * y1[1] - x2 * y2[1]))
+        errors = (low1, x1, y1[1]), (low2, x2, y2[1])
+        low1, low2 = (low if self.is_nothing(error) else low + x * error for low, x, error in errors)
+        difference = (high1 + -high2) + (low1 + -low2)
+        return difference.normalised() if isinstance(difference, Scaled) else difference
+
+    def is_nothing(self, x: Any) -> bool:
+        """Whether a number is the plain 0, not an array."""
+        return x.nothing if isinstance(x, Scaled) else isinstance(x, float) and x == 0.0
 
     def exact(self, x: Any, y: Any) -> tuple[Any, Any]:
         """The rounded product of two numbers and its rounding error."""
@@ -363,7 +417,7 @@ class Arithmetic(ABC):
             return self.product(x, y)
         e = x.exponent + y.exponent
         high, low = self.product(x.value, y.value)
-        return Scaled.of(self, high, e), Scaled.of(self, low, e)
+        return Scaled(self, high, e), Scaled(self, low, e)
 
     def bits(self, x: Array) -> int:
         """The length of the significand of an array's numbers."""

@@ -42,7 +42,7 @@ class JaxArithmetic(Arithmetic):
             return super().exponent(x)
         width, places, bias = self.layout(x)
         bits = self.bitcast(self.stopped(x), width)
-        return self.xp.clip(((bits >> places) & (2 * bias + 1)) - bias, 1 - bias, bias - 1)
+        return self.xp.minimum(((bits >> places) & (2 * bias + 1)) - bias, bias - 1)  # of infinity as well
 
     def scaled(self, x: Weight, e: Any) -> Any:
         if type(x) is float:
@@ -56,6 +56,10 @@ class JaxArithmetic(Arithmetic):
     def normalised(self, x: Array) -> tuple[Array, Array]:
         e, (width, places, bias) = self.exponent(x), self.layout(x)
         return x * self.bitcast((bias - e).astype(width) << places, x.dtype), e
+
+    def moved(self, x: Array, e: Any) -> Array:
+        width, places, bias = self.layout(x)
+        return x * self.bitcast((self.xp.clip(e, -64, 64) + bias).astype(width) << places, x.dtype)
 
     def lowered(self, x: Weight, e: Any) -> Any:
         if type(x) is float:

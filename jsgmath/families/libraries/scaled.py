@@ -9,11 +9,12 @@ NOTHING = -(2**20)
 
 
 class Scaled:
-    """``value 2**exponent``: arrays, or plain numbers.  Sums are normalised, so that the value of no product of a few
-    numbers leaves the range, and only `array` may overflow or underflow."""
+    """``value 2**exponent``: arrays, or plain numbers.  Differences are normalised, so that the value of no product of
+    a few numbers leaves the range, and only `array` may overflow or underflow."""
 
     def __init__(self, arithmetic: Any, value: Array, exponent: Any):
         self.arithmetic, self.value, self.exponent = arithmetic, value, exponent
+        self.plain: Array | None = None
 
     @classmethod
     def of(cls, arithmetic: Any, x: Any, exponent: Any = 0) -> "Scaled":
@@ -29,7 +30,22 @@ class Scaled:
 
     def array(self) -> Array:
         """The nearest float."""
-        return self.arithmetic.scaled(self.value, self.exponent)
+        if self.plain is None:
+            self.plain = self.arithmetic.scaled(self.value, self.exponent)
+        return self.plain
+
+    def not_far(self) -> Array:
+        """The nearest float if that is not far from 1, and otherwise something far from it on the same side."""
+        return self.arithmetic.moved(self.value, self.exponent)
+
+    def normalised(self) -> "Scaled":
+        """The same with a value of size 1/2 to 2."""
+        return Scaled.of(self.arithmetic, self.value, self.exponent)
+
+    @property
+    def nothing(self) -> bool:
+        """Whether this is the plain number 0, whose addition needs no operation."""
+        return isinstance(self.value, float) and self.value == 0.0
 
     def __mul__(self, other: Any) -> "Scaled":
         other = Scaled.of(self.arithmetic, other)
@@ -46,15 +62,22 @@ class Scaled:
         return Scaled(self.arithmetic, -self.value, self.exponent)
 
     def __add__(self, other: Any) -> "Scaled":
-        m, other = self.arithmetic, Scaled.of(self.arithmetic, other)
-        x, y = self.value, other.value
+        other = Scaled.of(self.arithmetic, other)
+        if self.nothing or other.nothing:
+            return other if self.nothing else self
+        value, top = self.aligned(other)
+        return Scaled(self.arithmetic, value, self.arithmetic.exponent_unless_zero(value, top))
+
+    def aligned(self, other: "Scaled") -> tuple[Array, Any]:
+        """The sum, as a value and an exponent."""
+        m, x, y = self.arithmetic, self.value, other.value
         if type(x) is not type(y):  # a plain number beside an array, which has its type
             x, y = (0 * y + x, y) if isinstance(x, float) else (x, 0 * x + y)
         top = m.choice(self.exponent > other.exponent, self.exponent, other.exponent)
-        return Scaled.of(m, m.lowered(x, self.exponent - top) + m.lowered(y, other.exponent - top), top)
+        return m.lowered(x, self.exponent - top) + m.lowered(y, other.exponent - top), top
 
     def __sub__(self, other: Any) -> "Scaled":
-        return self + -Scaled.of(self.arithmetic, other)
+        return (self + -Scaled.of(self.arithmetic, other)).normalised()
 
     def __rsub__(self, other: Any) -> "Scaled":
         return Scaled.of(self.arithmetic, other) - self

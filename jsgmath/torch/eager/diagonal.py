@@ -186,17 +186,20 @@ def exp_and_expm1(x: Tensor) -> tuple[Tensor, Tensor]:
     if not torch.compiler.is_compiling():
         return power, x.expm1()
     # Compiled programs would subtract 1 from the exponential, which loses the digits of small numbers.
-    series = x * special.polynomial(x, EXPM1[x.dtype])
+    from jsgmath.series import EXPM1
+
+    series = x * special.polynomial(x, EXPM1[BITS[x.dtype]])
     return power, torch.where(x.abs() < 0.34, series, power - 1)
 
 
-EXPM1 = {dtype: special.expm1_ratio(terms) for dtype, terms in ((torch.float32, 6), (torch.float64, 11))}
-TAIL = {dtype: special.split_tail(terms) for dtype, terms in ((torch.float32, 6), (torch.float64, 13))}
+BITS = {torch.float32: 24, torch.float64: 53}
 
 
 def new_coefficients(dtype: torch.dtype, device: torch.device) -> list[Tensor]:
     """The coefficients of `tail` as tensors, for `torch.addcmul`."""
-    return [torch.tensor(c, dtype=dtype, device=device) for c in TAIL[dtype]]
+    from jsgmath.series import TAIL
+
+    return [torch.tensor(c, dtype=dtype, device=device) for c in TAIL[BITS[dtype]]]
 
 
 @cache
@@ -209,7 +212,9 @@ def coefficients(dtype: torch.dtype, device: torch.device) -> list[Tensor]:
 def tail(w: Tensor) -> Tensor:
     """``2 P(w)`` of `special.split_g`."""
     if torch.compiler.is_compiling():
-        return special.polynomial(w, TAIL[w.dtype])
+        from jsgmath.series import TAIL
+
+        return special.polynomial(w, TAIL[BITS[w.dtype]])
     # Fake tensors, say, operate only with their like, which belong to a mode and must not be kept.
     made = coefficients if type(w) is Tensor else new_coefficients
     first, second, *others = made(w.dtype, w.device)

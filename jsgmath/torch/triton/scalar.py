@@ -12,7 +12,7 @@ import triton.language as tl
 from triton import knobs
 from triton.language.extra import libdevice
 
-from jsgmath import formula, special
+from jsgmath import formula, series, special
 
 INTERPRETED: bool = knobs.runtime.interpret
 
@@ -71,8 +71,8 @@ log_variance_pair: Any = shared(special.log_variance_pair, two_sum=shared(specia
 split_g: Any = shared(special.split_g, ratio=ratio)
 split_gs: Any = shared(special.split_gs, ratio=ratio)
 
-TAIL64, TAIL32 = (constant(special.split_tail(terms)) for terms in (13, 6))
-EXPM1_64, EXPM1_32 = (constant(special.expm1_ratio(terms)) for terms in (11, 6))
+TAIL64, TAIL32 = (constant(series.TAIL[bits]) for bits in (53, 24))
+EXPM1_64, EXPM1_32 = (constant(series.EXPM1[bits]) for bits in (53, 24))
 
 
 @device
