@@ -53,9 +53,11 @@ def same(x: Any, y: Any) -> bool:
     if isinstance(x, list) and isinstance(y, list):
         first, second = cast(list[Any], x), cast(list[Any], y)
         return len(first) == len(second) and all(map(same, first, second))
-    same_as: Any = getattr(cast(Any, x), "same_as", None)  # of a bijector of distrax
+    same_as: Any = getattr(cast(Any, x), "same_as", None)  # of a bijector of distrax, which compares by identity
     if same_as is not None:
-        return bool(same_as(y))
+        first, second = vars(cast(Any, x)), vars(cast(Any, y))
+        alike = type(x) is type(y) and list(first) == list(second)
+        return bool(same_as(y)) or (alike and all(same(first[name], second[name]) for name in first))
     return not differ(x, y)
 
 
