@@ -32,6 +32,7 @@ TARGETS = {
     "JSG to N(0, I) with gradients, torch float32, 128 x 10": 2,
     **{f"JSG of two diagonal, NumPy, {form}, {size}": 1 / limit for (form, size), limit in DIAGONAL.items()},
     **{f"JSG of dense pairs, NumPy, {size}": 1 / limit for size, limit in DENSE.items()},
+    "JSG of three diagonal Gaussians and their product, NumPy, 1000 x 20": 1 / 5,
     **{f"{of} of {name}, NumPy float64": 1 / limit for name, limit in OF_FAMILIES.items() for of in ("KL", "JSG")},
 }
 IMPORTS = {("numpy", "jsgmath"): 0.025, ("torch", "jsgmath.torch"): 0.05}  # seconds

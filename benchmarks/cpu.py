@@ -14,10 +14,10 @@ from threadpoolctl import threadpool_limits
 from torch import distributions as td
 
 import jsgmath
-from benchmarks import textbook
+from benchmarks import cases, textbook
 from benchmarks.families import FAMILIES as NUMPY_FAMILIES
 from jsgmath import native
-from jsgmath.torch import jsg_diagonal, jsg_standard_normal
+from jsgmath.torch import jsg_diagonal, jsg_full, jsg_standard_normal
 from verification import peers
 
 ALPHA = 0.3
@@ -84,6 +84,23 @@ def test_standard(measure, implementation, rows, n):
 @pytest.mark.parametrize("implementation", DIAGONAL)
 def test_diagonal(measure, implementation, rows, n):
     torch_step(measure, "JSG of two diagonal", implementation, DIAGONAL[implementation], 4, rows, n)
+
+
+FULL = {
+    "jsgmath": lambda *tensors: jsg_full(*tensors, ALPHA),
+    "torch operations": lambda *tensors: jsg_full(*tensors, ALPHA, backend="eager"),
+    "textbook": lambda *tensors: textbook.full(*tensors, ALPHA),
+}
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "fp64"])
+@pytest.mark.parametrize(("rows", "n"), [(1000, 5), (200, 20), (20, 64)])
+@pytest.mark.parametrize("implementation", FULL)
+def test_full(measure, implementation, rows, n, dtype):
+    """Pairs at distances of about 1, 1e-4 and 1e-7, in turn, by their Cholesky factors."""
+    tensors = cases.Case("full", rows, n, dtype).inputs("cpu")
+    group = f"JSG of full covariances with gradients, torch {cases.DTYPES[dtype]}, {rows} x {n}".replace("torch.", "")
+    measure(group, implementation, cases.training(FULL[implementation], tensors))
 
 
 def compiled_or_skip(function):
@@ -166,12 +183,12 @@ def ours(m1, s1, m2, s2, form):
     return jsgmath.jsg(jsgmath.Gaussian(m1, **{form: s1}), jsgmath.Gaussian(m2, **{form: s2}), ALPHA)
 
 
-def of_the_textbook(m1, s1, m2, s2, form, xp=np):
+def of_the_textbook(m1, s1, m2, s2, form, xp=np, alpha=ALPHA):
     """The textbook takes the form that is given: log-variances as the paper's code does, else variances."""
     if form == "logvar":
-        return peers.diagonal_loss(m1, s1, m2, s2, ALPHA, False, xp)
+        return peers.diagonal_loss(m1, s1, m2, s2, alpha, False, xp)
     v1, v2 = (s1, s2) if form == "var" else (s1 * s1, s2 * s2)
-    return peers.diagonal_variances(m1, v1, m2, v2, ALPHA, xp)
+    return peers.diagonal_variances(m1, v1, m2, v2, alpha, xp)
 
 
 def kl_of_torch(m1, s1, m2, s2, form):
@@ -201,6 +218,30 @@ def test_numpy_compiled(measure, form, rows_n):
     tensors = [torch.from_numpy(x) for x in numpy_pair(form, *rows_n)]
     group = f"JSG of two diagonal, NumPy, {form}, {rows_n[0]} x {rows_n[1]}"
     measure(group, "torch.compile of the textbook", lambda: compiled(*tensors))
+
+
+def gradient(m1, s1, m2, s2, form):
+    return jsgmath.jsg_grad(jsgmath.Gaussian(m1, **{form: s1}), jsgmath.Gaussian(m2, **{form: s2}), ALPHA)
+
+
+def gradient_of_the_textbook(m1, s1, m2, s2, form):
+    """By autograd in float64, by the means, the scales and alpha."""
+    tensors = [torch.from_numpy(x).requires_grad_() for x in (m1, s1, m2, s2)]
+    alpha = torch.tensor(ALPHA, dtype=torch.float64, requires_grad=True)
+    divergence = of_the_textbook(*tensors, form, torch, alpha)
+    return torch.autograd.grad(divergence.sum(), [*tensors, alpha])
+
+
+GRADIENTS = {"jsgmath": gradient, "textbook in torch, with autograd": gradient_of_the_textbook}
+
+
+@pytest.mark.parametrize(("rows", "n"), [(1, 10), (1000, 20)])
+@pytest.mark.parametrize("form", ["var", "logvar"])
+@pytest.mark.parametrize("implementation", GRADIENTS)
+def test_numpy_gradient(measure, implementation, form, rows, n):
+    arrays = numpy_pair(form, rows, n)
+    group = f"gradient of JSG of two diagonal, NumPy, {form}, {rows} x {n}"
+    measure(group, implementation, lambda: GRADIENTS[implementation](*arrays, form))
 
 
 DENSE_SIZES = [(1, 2), (1, 10), (100, 3), (100, 10), (80, 20), (10, 64), (1, 200)]

@@ -77,7 +77,7 @@ def _units(rng):
 
 
 class Textbook(NamedTuple):
-    """A family's member in this library, its KL divergence and its mean, and what its parameters become before."""
+    """A family: its members in this library, and the textbook's KL divergence and mean, after ``prepared``."""
 
     make: Callable
     parameters: Callable

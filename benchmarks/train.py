@@ -111,7 +111,7 @@ def straightforward(images: Tensor, batches: str = "in memory", divergence=stand
 
 
 def ways(dataset: Dataset, triton: str) -> dict[str, tuple[int, Iterator[Tensor]]]:
-    """Name -> (number of models, losses of the steps) of each way; ``triton`` is the name of what runs that backend."""
+    """Name -> (number of models, losses of the steps) of each way; ``triton`` names that backend here."""
     images = dataset.train_images
     found = {
         OURS: ours(images),

@@ -41,7 +41,7 @@ def jsg_extended(
     Raises:
         TypeError, ValueError: as in `jsg`.
 
-    Accuracy: a few rounding errors of the result's type are added to those of `jsg`, none of which cancels
+    Accuracy: that of `jsg` plus a few rounding errors of the result's type; no terms cancel
     (``tests/test_bounds.py``).
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017

@@ -4,14 +4,14 @@ What is proved: the Gaussians are exactly those of the floats in ``mean`` and ``
 every step, including the rounding to float64, is ball arithmetic with outward rounding on the definition [1, eqs. 2, 8,
 10, 12, 13].  The proof relies on Arb (part of FLINT) and on the lines below; no NumPy arithmetic takes part.
 
-The precision doubles until ``upper <= nextafter(lower, inf)``.  If the truth is itself a float64, no ball with a
-positive radius satisfies this, so such a truth must be recognised.  If the scales are rational (every form but logvar),
+The precision doubles until ``upper <= nextafter(lower, inf)``.  If the true value is itself a float64, no ball with a
+positive radius satisfies this, so such a value must be recognised.  If the scales are rational (every form but logvar),
 twice the value is ``R + log q`` with R rational and q algebraic.  If q is not 1, its logarithm is transcendental
 (Lindemann), so some precision separates the value from every float64.  If q is 1, which is decided exactly, the value
 is computed in rational arithmetic.  Hence the doubling ends, and equal Gaussians give (0, 0), also in different forms.
 
-For log-variances other than 0 no coincidence is known that makes the value rational, but only special cases are
-theorems (for kl of two such Gaussians, Lindemann-Weierstrass).  In the other cases, and if the last place depends on an
+For log-variances other than 0, no case is known in which the value is rational, but only special cases are proved (kl
+of two such Gaussians, by Lindemann-Weierstrass).  In the other cases, and if the last place depends on an
 ``exp(-1e7)``, the doubling may reach its limit, which raises an error.
 
 [1] Deasy, Simidjievski, Lio 2020, https://arxiv.org/abs/2006.10599
@@ -39,7 +39,7 @@ except ImportError as error:
     raise ImportError("jsgmath.certified needs python-flint; pip install python-flint") from error
 
 PRECISIONS = [2**k for k in range(7, 21)]  # in bits
-EXACT_FROM = 1024  # bits; if fewer do not separate the truth from a float64, it may be one
+EXACT_FROM = 1024  # bits; if fewer do not separate the true value from a float64, it may be one
 INTEGRAL_PRECISIONS = [2**k for k in range(7, 11)]
 INTEGRAL_WIDTH = 2.0**-40
 
@@ -59,13 +59,13 @@ def jsg(
     r"""Enclosure of `jsgmath.jsg` [1, eq. 8], with the same arguments, in nats.
 
     Returns:
-        ``(lower, upper)``, float64 of the broadcast batch shape, with ``0 <= lower <= truth <= upper``.  The two are
-        equal if the truth is a float64, otherwise neighbours; ``upper`` is inf if the truth exceeds the largest
-        float64.
+        ``(lower, upper)``, float64 of the broadcast batch shape, with ``0 <= lower <= true value <= upper``.  The two
+        are equal if the true value is a float64, otherwise neighbours; ``upper`` is inf if the true value exceeds the
+        largest float64.
 
     Raises:
         TypeError, ValueError: as `jsgmath.jsg`, and for a matrix that is not positive definite in exact arithmetic.
-        ArithmeticError: 2^20 bits do not separate the truth from a float64.
+        ArithmeticError: 2^20 bits do not separate the true value from a float64.
 
     Accuracy: proved: the true value lies between the two floats, which are neighbours or equal.
 
@@ -171,7 +171,7 @@ def _divergence(first: Given, second: Given, alpha: float, convention: Conventio
 
 
 def _independent(first: Given, second: Given) -> Sequence[Sequence[Given]]:
-    """One pair for each coordinate if both are diagonal, otherwise one pair; without pairs that are equal as given."""
+    """One pair for each coordinate if both are diagonal, otherwise one pair; pairs given as equal are left out."""
     pairs = [(first, second)]
     if first[1] in DIAGONAL and second[1] in DIAGONAL:
         coordinates = [slice(i, i + 1) for i in range(len(first[0]))]

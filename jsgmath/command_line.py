@@ -1,4 +1,4 @@
-"""``python -m jsgmath``: divergences of Gaussians that lie in files, for people who do not write Python."""
+"""``python -m jsgmath`` computes divergences between Gaussians that are stored in files."""
 
 import argparse
 import errno
@@ -22,16 +22,16 @@ from jsgmath.gaussian import DENSE, DIAGONAL, Gaussian
 from jsgmath.hints import CONVENTIONS
 
 DESCRIPTION = """\
-Divergences between Gaussians, in nats. Without a command it prints versions, for a bug report.
+Compute divergences between Gaussians, in nats. Without a command, the program prints versions, for a bug report.
 
-A file of Gaussians is an .npz of NumPy with the array mean and one of var, logvar, std, cov, scale_tril and precision;
-leading axes are those of a batch. The command fit makes one from data.
+A file of Gaussians is an .npz file of NumPy with the array mean and one of var, logvar, std, cov, scale_tril and
+precision; leading axes are batch axes. The command fit makes such a file from data.
 
   python -m jsgmath fit before.csv -o before.npz           mean and covariance of the rows
   python -m jsgmath fit after.csv -o after.npz
-  python -m jsgmath jsg before.npz after.npz --alpha 0.5   prints the divergence; a batch prints a line each
+  python -m jsgmath jsg before.npz after.npz --alpha 0.5   prints the divergence, or one line for each of a batch
   python -m jsgmath fit monday.csv tuesday.csv friday.csv -o days.npz
-  python -m jsgmath pairwise days.npz -o days.csv          the matrix between all
+  python -m jsgmath pairwise days.npz -o days.csv          the matrix of the divergences between all pairs
 """
 SUMMARIES = {
     "jsg": "skew-geometric Jensen-Shannon divergence",
@@ -44,7 +44,7 @@ SUMMARIES = {
 
 
 class UserError(Exception):
-    """An error that the user can mend; its message is a line."""
+    """An error that the user can fix; its message is one line."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> Parser:
-    """The parser of the command line; ``run`` in what it returns is the function to call."""
+    """The parser of the command line; it sets ``run`` to the function to call."""
     made = Parser("python -m jsgmath", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.set_defaults(run=_report)
     commands = made.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
@@ -86,7 +86,7 @@ def parser() -> Parser:
     for name, summary in SUMMARIES.items():
         divergence = command(name, summary, _divergence)
         divergence.add_argument("N1", type=Path, help="file of Gaussians")
-        divergence.add_argument("N2", type=Path, help="file of as many, or of a single one")
+        divergence.add_argument("N2", type=Path, help="file of equally many Gaussians, or of one")
         if name == "js":
             divergence.add_argument("--lam", type=float, default=0.5, help="weight of N2 in the mixture (default 0.5)")
         elif name not in ("kl", "jeffreys"):
@@ -97,14 +97,14 @@ def parser() -> Parser:
 
     matrix = command("pairwise", "matrix of divergences between all Gaussians of a file", _pairwise)
     matrix.add_argument("gaussians", type=Path, help="file with a batch of Gaussians, the rows of the matrix")
-    matrix.add_argument("others", type=Path, nargs="?", help="file with those of the columns (default: the same)")
+    matrix.add_argument("others", type=Path, nargs="?", help="file with those of the columns (default: the same file)")
     _add_alpha(matrix)
     _add_convention(matrix)
     matrix.add_argument("--dual", action="store_true", help="the dual divergence")
     _add_output(matrix, "file for the matrix (default: print it)")
 
     fit = command("fit", "Gaussian with the mean and the covariance of data", _fit)
-    fit.add_argument("data", type=Path, nargs="+", help="CSV files, a row an observation; several make a batch")
+    fit.add_argument("data", type=Path, nargs="+", help="CSV files, one observation per row; several make a batch")
     fit.add_argument("--diagonal", action="store_true", help="variances only")
     fit.add_argument("-o", "--output", type=Path, required=True, help="the file of Gaussians to write (.npz)")
     return made
@@ -116,7 +116,10 @@ def _add_alpha(parser: Parser) -> None:
 
 def _add_convention(parser: Parser) -> None:
     parser.add_argument(
-        "--convention", choices=CONVENTIONS, default="deasy", help="which ends alpha has (default deasy)"
+        "--convention",
+        choices=CONVENTIONS,
+        default="deasy",
+        help="what alpha 0 and 1 give: deasy the two KLs, nielsen 0 (default deasy)",
     )
 
 
@@ -155,7 +158,7 @@ def _computed(function: Callable[..., Any], *gaussians: Gaussian, **options: Any
 
 
 def _show(values: Any, output: Path | None) -> None:
-    """Prints values, or writes them to a file: one of a batch, or one row of a matrix, in a line."""
+    """Prints values, or writes them to a file: one value of a batch, or one row of a matrix, per line."""
     values = np.atleast_1d(np.asarray(values))
     rows = values.reshape(len(values), -1)
     text = "".join(",".join(map(str, row)) + "\n" for row in rows)  # the shortest texts that give the numbers back
@@ -166,11 +169,11 @@ def _show(values: Any, output: Path | None) -> None:
 
 
 def read_gaussians(path: Path) -> Gaussian:
-    """The Gaussian, or the batch, in a file.
+    """Reads the Gaussian, or the batch of Gaussians, in a file.
 
     Raises:
-        UserError: the file is no .npz, or its arrays make no Gaussian.
-        OSError: it cannot be read.
+        UserError: the file is not an .npz file, or its arrays do not make a Gaussian.
+        OSError: the file cannot be read.
     """
     try:
         file = np.load(path, allow_pickle=False)
@@ -182,7 +185,7 @@ def read_gaussians(path: Path) -> Gaussian:
         arrays = {}
     scales = [name for name in arrays if name in DIAGONAL + DENSE]
     if "mean" not in arrays or len(scales) != 1 or len(arrays) != 2:
-        got = f"holds {', '.join(arrays)}" if arrays else "is no .npz of numbers"
+        got = f"holds {', '.join(arrays)}" if arrays else "is not an .npz file of numbers"
         wanted = f"mean and one of {', '.join(DIAGONAL + DENSE)}"
         raise UserError(f"{path} {got}; a file of Gaussians is an .npz with {wanted}")
     try:
@@ -226,16 +229,16 @@ def _fitted(path: Path, diagonal: bool) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_data(path: Path) -> np.ndarray:
-    """The rows of numbers of a CSV file, without the line of names that may stand above them.
+    """Reads the rows of numbers of a CSV file; the first line may hold the names of the columns.
 
     Raises:
-        UserError: a row has another length, or an entry is no finite number.
+        UserError: a row has another length, or an entry is not a finite number.
         OSError: the file cannot be read.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
-        raise UserError(f"{path} is no text; data are rows of numbers with commas between them") from None
+        raise UserError(f"{path} is not text; data are rows of numbers with commas between them") from None
     rows: list[list[float]] = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -262,7 +265,7 @@ def _number(text: str) -> float | None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Writes a whole file under a temporary name, then gives it its own; an error leaves what was there.
+    """Writes a whole file under a temporary name and renames it; after an error the old file is unchanged.
 
     What a link points to is replaced, with its mode.  A device or a pipe stays, and the content goes into it.
     """

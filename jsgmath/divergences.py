@@ -55,9 +55,9 @@ def jsg(
             a full covariance.
         ArithmeticError: 1600 digits, or 5120 bits for full covariances, do not tell which float is nearest to a value.
 
-    Accuracy: correctly rounded: the float nearest to the truth (``tests/native``, ``tests/rounding/test_nearest.py``,
-        ``tests/rounding/test_nearest_full.py``), full covariances at any condition.  torch and JAX compute in
-        their own precision, in which near-equal Gaussians lose nothing (``tests/interop/test_interop.py``).
+    Accuracy: correctly rounded: the float nearest to the true value, for full covariances at any condition
+        (``tests/native``, ``tests/rounding/test_nearest.py``, ``tests/rounding/test_nearest_full.py``).  torch and JAX
+        compute in their own precision, in which near-equal Gaussians lose nothing (``tests/interop/test_interop.py``).
 
     References:
         [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599

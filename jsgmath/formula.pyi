@@ -1,9 +1,9 @@
-"""Hints for `formula.py`: Triton, which compiles its text, would evaluate what stands there."""
+"""Type hints for `formula.py`.  That file has none, because Triton compiles its text and would run them."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-N = TypeVar("N")  # a NumPy array, a torch or Triton tensor, a SymPy symbol, an Arb ball: whatever knows + - * /
+N = TypeVar("N")  # a NumPy array, a torch or Triton tensor, a SymPy symbol, an Arb ball: any type with + - * /
 Kernel = Callable[[N, N, N, Any], N]  # of x, k, other_k and log_r: g or gs
 
 def mean_weights(w1: N, w2: N, reverse: bool) -> tuple[N, N, int]: ...

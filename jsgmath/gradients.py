@@ -15,7 +15,7 @@ from jsgmath.gaussian import GaussianLike
 from jsgmath.hints import Convention
 from jsgmath.interop import gaussian_pair
 from jsgmath.reduction.pairs import common_dtype
-from jsgmath.rounding.scalar_pairs import of_scalar_pairs
+from jsgmath.rounding.scalar_pairs import derivatives_of
 
 Formulas = tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]
 TO_MEAN: Formulas = formula.to_mean, formula.to_mean_grad, formula.to_mean_by_alpha
@@ -78,8 +78,9 @@ def _gradient(dual: bool, N1: GaussianLike, N2: GaussianLike, alpha: ArrayLike, 
     for name, N in (("N1", N1), ("N2", N2)):
         if not N.is_diagonal:
             raise ValueError(f"{name} must be diagonal (var=, logvar= or std=) for its gradient, got {N.form}=")
-    compute = partial(_derivatives, FROM_MEAN if dual else TO_MEAN, convention == "deasy")
-    found = of_scalar_pairs(compute, dual, N1, N2, np.broadcast_to(weight, batch))
+    reverse = convention == "deasy"
+    compute = partial(_derivatives, FROM_MEAN if dual else TO_MEAN, reverse)
+    found = derivatives_of(compute, dual, reverse, N1, N2, weight, batch)
     with np.errstate(all="ignore"):
         return Gradient(*(x.astype(common_dtype(N1, N2))[()] for x in found))
 
@@ -87,7 +88,7 @@ def _gradient(dual: bool, N1: GaussianLike, N2: GaussianLike, alpha: ArrayLike, 
 def _derivatives(
     formulas: Formulas, reverse: bool, alpha: Any, pair: Sequence[Any], scales: Sequence[Any], kernel: Any
 ) -> tuple[Any, ...]:
-    """The numbers of a `Gradient`, for numbers of any type; scales are both ``1/sqrt(v)``, then both v."""
+    """The values of a `Gradient` except mean2, in numbers of any type; scales are both ``1/sqrt(v)``, then both v."""
     terms, derivatives, by_alpha = formulas
     i1, i2, v1, v2 = scales
     w1, w2 = 1 - alpha, alpha
@@ -97,4 +98,4 @@ def _derivatives(
     exchanged: Callable[..., Any] = formula.exchanged
     (mean1, logvar1), (_, logvar2) = derivatives(*numbers), derivatives(*exchanged(*numbers))
     derivative = by_alpha(w1, w2, g1, g2, slope, kl1, kl2, *pair[1:]).sum(-1)
-    return mean1, logvar1 / v1, logvar1, -mean1, logvar2 / v2, logvar2, derivative
+    return mean1, logvar1 / v1, logvar1, logvar2 / v2, logvar2, derivative

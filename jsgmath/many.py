@@ -12,8 +12,8 @@ each N_k and G together.
 # pyright: reportConstantRedefinition=false
 
 import math
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import singledispatch
 from typing import Any
 
@@ -59,8 +59,8 @@ def jsg_many(gaussians: Any, weights: Any, *, mean_weights: Any = None, dual: bo
     Accuracy: correctly rounded in NumPy for any number of Gaussians, diagonal or of full covariance, over the whole
     range of float64 and on every machine, and 0 for equal ones, also in two forms
     (``tests/rounding/test_nearest_many.py``).
-    Weights whose sum is 1 but for rounding stand for exact ones: the largest is what the others leave; weights of
-    another sum are divided by it, without rounding.  A Gaussian whose weights are zero is left out.
+    If the sum of the weights is 1 except for rounding, the largest weight is computed from the others; otherwise the
+    weights are divided by their sum, without rounding.  A Gaussian whose weights are zero is left out.
 
     References:
         [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
@@ -83,8 +83,8 @@ def geometric_mean_many(gaussians: Any, weights: Any) -> Any:
 
     Arguments and errors are those of `jsg_many`.
 
-    Accuracy: diagonal Gaussians give the nearest floats but for one in a million; a mean whose terms cancel has that
-    error relative to their sizes.
+    Accuracy: diagonal Gaussians give the nearest floats, except for one in a million; if the terms of a mean cancel,
+    its error is relative to their sizes.
 
     >>> geometric_mean_many([Gaussian(mean=[mean], var=[2.0]) for mean in (0.0, 1.0, 5.0)], [0.5, 0.25, 0.25])
     Gaussian(mean=[1.5], var=[2.0])
@@ -99,7 +99,7 @@ def geometric_mean_many(gaussians: Any, weights: Any) -> Any:
 def _gaussians(gaussians: Any) -> list[Any]:
     """The members of one class, which must have products of experts."""
     found = members("gaussians", gaussians)
-    kind = type(found[0])
+    kind: Any = type(found[0])
     if kind is not Gaussian and kind.product.__func__ is Distribution.product.__func__:
         kind.product(found, [])  # raises, with the reason
     return found
@@ -108,10 +108,10 @@ def _gaussians(gaussians: Any) -> list[Any]:
 def weights_of(name: str, weights: Any, found: list[Any]) -> list[Array]:
     """One array of weights, or a plain number, for each member.  Weights that are tensors are not checked."""
     library = found[0].library
-    try:
-        count = 0 if isinstance(weights, AbstractSet | Mapping) else len(weights)
-    except TypeError:
-        count = 0
+    count = 0
+    if not isinstance(weights, set | dict):  # pyright: ignore[reportUnknownVariableType]
+        with suppress(TypeError):
+            count = len(weights)
     if not count:
         kind = type(weights).__name__
         raise TypeError(f"{name} must be a list or an array of one number for each Gaussian, got {kind}")
@@ -142,7 +142,7 @@ def _numbers(name: str, weights: Any) -> list[float]:
 
 
 def _counted(found: list[Any], w: list[Array], g: list[Array]) -> tuple[Any, list[Any], list[Array], list[Array]]:
-    """The first, all, and their weights in the sum and in the mean, without those whose two weights are zero.
+    """The first Gaussian, all of them, and their weights in the sum and the mean, without those of weights zero.
 
     Weights that are tensors are not read.  Plain numbers become arrays of the library.
     """
@@ -199,7 +199,7 @@ def _gaussian_divergence(
 
 
 def _of_pair(found: list[Gaussian], w: list[np.ndarray], g: list[np.ndarray], dual: bool) -> np.ndarray | None:
-    """`jsg`, or `jsg_dual`, of two Gaussians, if the weights are those of one of its conventions."""
+    """`jsg` or `jsg_dual` of two Gaussians, if the weights are those of one of its conventions."""
     if not (np.abs(w[0] + w[1] - 1) <= EXACT).all():
         return None
     if all(map(np.array_equal, g, w)):

@@ -44,10 +44,10 @@ from jsgmath.checks import check_dimensions, common_shape, weight_array
 from jsgmath.gaussian import Gaussian, GaussianLike
 from jsgmath.hints import Values
 from jsgmath.interop import gaussian_pair
-from jsgmath.reduction.complex_pairs import PI, Complex, choose, exp, g_near, lack, product_of
 from jsgmath.reduction.directions import LARGEST_DISTANCE, Directions, full_directions
 from jsgmath.reduction.pairs import ScalarPairs, common_dtype
 from jsgmath.reduction.wide import DIGITS, LN2, Wide, constant, exp_and_expm1, kernels, where
+from jsgmath.reduction.wide_complex import PI, Complex, choose, exp, g_near, lack, product_of
 from jsgmath.rounding.nearest import DIGITS as PRECISIONS
 from jsgmath.rounding.nearest import Divergence, pair_scalars, rounded
 from jsgmath.rounding.nearest_full import same_covariances
@@ -61,7 +61,7 @@ RULE = 2.0**-60  # relative error of the rule
 ROUNDING = 2.0**-72  # error of the terms and of their sum, relative to their sizes; a tenth was measured
 NEAR = 2.0**-12  # `g_near` takes the product of this and a weight
 BLOCK = 2**14  # numbers in one array; it bounds the memory
-UNEQUAL = 2.0**-150  # of a larger value it is certain that its Gaussians differ
+UNEQUAL = 2.0**-150  # Gaussians with a larger value certainly differ
 LOST = 2.0**-16  # the share of a difference that may be left of the numbers whose rounding errors it has
 LEAST = 2.0**-300  # smaller differences of log-variances are scaled
 LARGEST_LOG = 3e5  # as good as infinite: two Gaussians that do not overlap
@@ -81,9 +81,9 @@ def js(N1: GaussianLike, N2: GaussianLike, lam: ArrayLike = 0.5) -> tuple[Values
         lam: weight of ``N2`` in the mixture, in [0, 1]; a float or an array that broadcasts with the batch.
 
     Returns:
-        ``(estimate, error)``, one value each per batch element, with ``|estimate - truth| <= error``.  The estimate
-        lies between 0 and ``-lam log(1-lam) - (1-lam) log(lam)``, which is log(2) at 1/2.  For equal Gaussians of one
-        form both are 0.
+        ``(estimate, error)``, one value each per batch element, with ``|estimate - true value| <= error``.  The
+        estimate lies between 0 and ``-lam log(1-lam) - (1-lam) log(lam)``, which is log(2) at 1/2.  For equal
+        Gaussians of one form both are 0.
 
     Raises:
         TypeError: an argument is not a Gaussian of NumPy, or lam is not real.
@@ -122,7 +122,7 @@ def js(N1: GaussianLike, N2: GaussianLike, lam: ArrayLike = 0.5) -> tuple[Values
 
 
 def _identical(N1: Gaussian, N2: Gaussian, batch: tuple[int, ...]) -> np.ndarray:
-    """Where two Gaussians were given by the same numbers."""
+    """The places where two Gaussians were given by the same numbers."""
     if N1.form != N2.form:
         return np.zeros(math.prod(batch), bool)
     same = (N1.mean == N2.mean).all(-1) & (N1.scale == N2.scale).all((-1,) if N1.is_diagonal else (-1, -2))
@@ -172,7 +172,7 @@ def _bound(pair: ScalarPairs, lam: np.ndarray) -> np.ndarray:
 
 
 def _equal_rows(N1: Gaussian, N2: Gaussian, value: Wide, batch: tuple[int, ...]) -> np.ndarray:
-    """Where two Gaussians of different forms, one of them of full covariance, are equal."""
+    """The places where two Gaussians of different forms, one of them of full covariance, are equal."""
     found = np.zeros(len(value.high), bool)
     if N1.form == N2.form or (N1.is_diagonal and N2.is_diagonal):
         return found
@@ -185,7 +185,7 @@ def _equal_rows(N1: Gaussian, N2: Gaussian, value: Wide, batch: tuple[int, ...])
 
 
 def _diagonal_directions(whole: Flat) -> Directions:
-    """The directions of diagonal Gaussians; the rows that leave the range of doubles by decimal numbers."""
+    """The directions of diagonal Gaussians; decimal numbers compute the rows that leave the range of doubles."""
     place = np.ones((1, *whole.means.shape[1:]), int)
     s, sound = scalars(whole.forms, whole.means, whole.scales, place, np.ones(whole.w.shape, bool))
     size = np.abs(s.e.high[0])
@@ -204,7 +204,7 @@ def _diagonal_directions(whole: Flat) -> Directions:
 
 
 def _in_decimals(whole: Flat, row: int) -> Directions:
-    """The same for one row."""
+    """The directions of one row, computed in decimal numbers."""
     form1, form2 = whole.forms
     numbers = [x[side, row].tolist() for side in (0, 1) for x in (whole.means, whole.scales)]
     columns: list[list[Decimal]] = []
@@ -319,7 +319,7 @@ def rule(lam: float) -> tuple[Complex, Complex, np.ndarray]:
 
 
 def _sine(x: Decimal) -> Decimal:
-    """For ``0 <= x < 2``."""
+    """The sine of x, by its series, for ``0 <= x < 2``."""
     term = total = x
     for k in range(2, 80, 2):
         term = -term * x * x / (k * (k + 1))

@@ -1,4 +1,4 @@
-r"""The arithmetic of the formula that needs care, for any type of number.
+r"""The functions g and gs of the formula, and the scalars of two log-variances, for any type of number.
 
 First come ``g(x) = x - log(1+x)`` and ``gs(x) = log(1+x) - x/(1+x)`` to the last digits, then both as torch and Triton
 compute them, and the reduction of two log-variances to the scalars of `formula.py`.

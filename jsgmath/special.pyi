@@ -1,4 +1,4 @@
-"""Type hints for `special.py`.  They cannot stand there, because Triton compiles part of it and would run them."""
+"""Type hints for `special.py`.  That file has none, because Triton compiles part of it and would run them."""
 
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""What all programs share: a command line read into a dataclass, errors of one line, exit statuses and signals."""
+"""The parts that all programs share: command lines read into dataclasses, one-line errors, exit statuses, signals."""
 
 import contextlib
 import io
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 def place(default: str):
-    """How --help shows an optional file or folder."""
+    """Shows an optional file or folder in --help."""
     return tyro.conf.arg(metavar="PATH", help_behavior_hint=f"(default: {default})")
 
 
@@ -62,7 +62,7 @@ def parse_options(kind: type[T], program: str, description: str, arguments: list
 
 
 def refuse_repeated(arguments: list[str]) -> None:
-    """Refuses an option that is given twice, as all but the last would be ignored."""
+    """Refuses an option that is given twice, because only the last would count."""
     options = [argument.partition("=")[0].replace("_", "-") for argument in arguments if argument.startswith("--")]
     for option in options:
         if options.count(option) > 1:
@@ -80,7 +80,7 @@ PATHS = tyro.constructors.ConstructorRegistry()
 
 @PATHS.primitive_rule
 def path_rule(found: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Path] | None:
-    """Paths as tyro reads them, but for the empty one, which would be the current folder."""
+    """Reads paths as tyro does, but refuses the empty path, which would be the current folder."""
     if found.type is not Path:
         return None
     return tyro.constructors.PrimitiveConstructorSpec(
@@ -124,8 +124,8 @@ def run_program(program: str, work: Callable[[list[str]], int | None], arguments
 
 
 def listen_to_signals() -> None:
-    """Makes SIGINT and SIGTERM stop this program, and the processes that it starts, even if it inherited that they
-    are ignored, as a shell's background jobs inherit it for SIGINT."""
+    """Makes SIGINT and SIGTERM stop this program and the processes that it starts, even if it was started to ignore
+    them, as a shell starts background jobs to ignore SIGINT."""
     if threading.current_thread() is not threading.main_thread():
         return  # Python sets signal handlers in the main thread only
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
@@ -134,7 +134,7 @@ def listen_to_signals() -> None:
 
 
 def require(*checks: tuple[bool, str, object]) -> None:
-    """Refuses the first value that fails its check; each check is (whether it holds, what must hold, the value).
+    """Refuses the first value that fails its check; each check is (whether it holds, what is wanted, the value).
 
     >>> require((0 < 1, "--epochs must be at least 1", 1))
     """

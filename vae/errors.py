@@ -6,4 +6,4 @@ class UserError(Exception):
 
 
 class InUse(UserError):
-    """Another process works on the run."""
+    """An error: another process works on the run."""

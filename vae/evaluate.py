@@ -6,7 +6,8 @@ The program prints a table and writes ``evaluation.json`` to the run's folder. D
 - ``train``, ``test``: means over all ``images`` of the split, with z = mean: the ``squared_error``, by which runs with
   different likelihoods compare, and the run's own ``reconstruction``, ``divergence`` and ``loss``;
 - ``latent``: for each latent dimension, over all test images: mean ``kl_qp`` = KL(q||p) and ``kl_pq`` = KL(p||q), the
-  ``variance_of_mean`` of q, and whether this makes it ``active``; ``active_units``: their number (Burda et al. 2016);
+  ``variance_of_mean`` of q, and ``active``, whether this variance is large enough; ``active_units``: the number of
+  active dimensions (Burda et al. 2016);
 - ``evidence``: for randomly chosen test images, ``batches`` of ``batch_size``, with ``samples`` draws of z each:
 
   - ``likelihood``: the density p(x|z); ``binarised``: whether grey images were made black and white for it;
@@ -22,9 +23,9 @@ The program prints a table and writes ``evaluation.json`` to the run's folder. D
 
 Evidence needs a normalised p(x|z). Bernoulli's is normalised for black and white images only, so grey images are
 binarised by one draw of each pixel. The posterior q is still that of the grey image, on which the encoder was trained.
-Any q gives an unbiased estimate of p(x), and a better q a higher mean of its log: this one gives 0.32 +- 0.06 nats more
-than the q of the binarised image on MNIST and 0.83 +- 0.07 on Fashion-MNIST (JSG, alpha 0.3, 10 epochs, 128 draws, the
-same 1,280 images and noise).
+Any q gives an unbiased estimate of p(x), and a better q gives a higher mean of its log. This q gives 0.32 +- 0.06 nats
+more than the q of the binarised image on MNIST and 0.83 +- 0.07 more on Fashion-MNIST (JSG, alpha 0.3, 10 epochs, 128
+draws, the same 1,280 images and noise).
 
 The paper's released code uses the log-variance as log standard deviation and adds 1e-9 inside logs; this code does not.
 """

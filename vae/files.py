@@ -1,4 +1,4 @@
-"""The one place where files are written: whole, first under a temporary name in the same folder, then renamed."""
+"""Writes files for all programs: a whole file, first under a temporary name in the same folder, then renamed."""
 
 import contextlib
 import csv
@@ -67,7 +67,7 @@ def utf8(text: str) -> bytes:
 
 
 def followed(path: Path) -> Path:
-    """What a path points to after all links, except that the link of an open descriptor is not followed."""
+    """The path after all links are followed, except the link of an open descriptor."""
     start = path
     for _ in range(40):  # Linux follows as many
         if not path.is_symlink() or descriptor(path) is not None:
@@ -83,7 +83,7 @@ def descriptor(path: Path) -> int | None:
 
 
 def write_into(target: Path, content: io.BytesIO) -> None:
-    """Writes into something that must not be replaced, after what was printed before."""
+    """Writes into a file that must not be replaced, after everything that was printed before."""
     sys.stdout.flush()
     number = descriptor(target)
     with target.open("wb") if number is None else os.fdopen(os.dup(number), "wb") as file:

@@ -1,4 +1,4 @@
-"""What ``python -m vae.PROGRAM`` does first, before its libraries are imported, which takes seconds."""
+"""The first steps of ``python -m vae.PROGRAM``, before its libraries are imported, which takes seconds."""
 
 import codecs
 import os
@@ -15,7 +15,7 @@ PLAIN = {"±": "+-", "‖": "||", "\N{EN DASH}": "-", "\N{GREEK SMALL LETTER ALP
 
 
 def program() -> str:
-    """``vae.train`` while ``python -m vae.train`` imports its packages; otherwise nothing."""
+    """Returns ``vae.train`` while ``python -m vae.train`` imports its packages, and otherwise an empty string."""
     after = sys.orig_argv[sys.orig_argv.index("-m") + 1 :] if "-m" in sys.orig_argv else []
     starting = sys.argv[:1] == ["-m"]  # Python replaces this by the path of the program when it has found it
     return after[0] if starting and after and after[0].partition(".")[0] == "vae" else ""
@@ -64,7 +64,7 @@ def require_packages(name: str, packages: dict[str, str]) -> None:
 
 
 def stop_at_once(number: int, frame: FrameType | None) -> None:
-    """Ends a program that has done nothing yet."""
+    """Ends the program at once; it has done nothing yet."""
     os.write(2, f"{PROGRAM}: stopped\n".encode())
     os._exit(130)
 
@@ -93,7 +93,7 @@ def memory_line(error: BaseException) -> str:
 
 
 def readable(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Replaces what the output cannot show: by ASCII of the same meaning, or by the bytes of a name of a file."""
+    """Replaces characters that the output cannot show: by ASCII of the same meaning, or by the bytes of a file name."""
     assert isinstance(error, UnicodeEncodeError)
     lost = error.object[error.start : error.end]
     if all("\udc80" <= letter <= "\udcff" for letter in lost):

@@ -1,4 +1,4 @@
-"""How many threads a program uses: as many as there are idle processors, so that it does not fight with others."""
+"""Chooses the number of threads of a program: that of the idle processors, so that it does not slow others down."""
 
 import os
 import time
@@ -21,7 +21,7 @@ def choose_threads() -> None:
 
 
 def processors() -> int:
-    """How many processors this process may use at the same time, by its affinity and by the quota of its cgroup."""
+    """The number of processors that this process may use, by its affinity and by the quota of its cgroup."""
     if not hasattr(os, "sched_getaffinity"):
         return os.cpu_count() or 1
     return max(1, min([len(os.sched_getaffinity(0)), *quotas(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))]))
@@ -62,7 +62,7 @@ def quotas(membership: Path, root: Path) -> list[int]:
 
 
 def idle(allowed: int) -> int:
-    """How many of this process's processors are idle, rounded; all, where the system does not tell."""
+    """The number of this process's processors that are idle, rounded; all, if the system does not tell."""
     try:
         before = ticks()
         time.sleep(INTERVAL)
@@ -78,7 +78,7 @@ def idle(allowed: int) -> int:
 
 
 def ticks() -> dict[int, tuple[int, int]]:
-    """The ticks that each processor has been idle, and all its ticks."""
+    """The ticks for which each processor has been idle, and all its ticks."""
     found = {}
     for line in Path("/proc/stat").read_text().splitlines():
         name, *numbers = line.split()

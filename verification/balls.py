@@ -6,7 +6,7 @@ scale in ``jsgmath.Gaussian``.  Mean and scale are floats in one dimension, and 
 """
 
 import numpy as np
-from flint import arb, arb_mat, ctx
+from flint import arb, arb_mat, ctx, fmpq
 
 BITS = 80  # a ball is narrower than 2^-80 of its middle: 27 bits below the last bit of a float64
 
@@ -43,6 +43,23 @@ def gradient(N1, N2, alpha, *, dual, convention):
             products += [w * p for w, p in zip(here[:4], parts, strict=True)]
             result.append((sum(products), sum(abs(p) for p in products)))
         return result
+
+
+def several(gaussians, w, g, *, dual):
+    """``sum_k w_k KL(N_k||G)`` [eqs. 2, 12, 13], or ``KL(G||N_k)``, of one-dimensional Gaussians, as a ball.
+
+    The weights are rational.
+    """
+
+    def compute():
+        shares = [arb(fmpq(x.numerator, x.denominator)) for x in g]
+        numbers = [(arb(float(m)), _variance(form, arb(float(scale)))) for m, form, scale in gaussians]
+        v = 1 / sum(share / own for share, (_, own) in zip(shares, numbers, strict=True))
+        m = v * sum(share * mean / own for share, (mean, own) in zip(shares, numbers, strict=True))
+        weighted = [(arb(fmpq(x.numerator, x.denominator)), N) for x, N in zip(w, numbers, strict=True) if x]
+        return sum(weight * sum(_kl(m, v, *N) if dual else _kl(*N, m, v)) for weight, N in weighted)
+
+    return _sharpened(compute)
 
 
 def terms(m1, v1, m2, v2, alpha, dual, convention):

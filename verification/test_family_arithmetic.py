@@ -7,7 +7,7 @@ import pytest
 from flint import arb
 
 from jsgmath import special
-from jsgmath.families.rounding import pairs
+from jsgmath.families.rounding import wide_families
 from jsgmath.native import build
 from jsgmath.reduction import wide
 from verification.pair_arithmetic import Paired, U
@@ -136,17 +136,17 @@ def test_numpy_keeps_what_is_proved_of_the_core():
 
 
 def test_numpy_has_the_limits_and_bounds_of_the_core():
-    assert core_constant("BOUND") == pairs.BOUND
-    assert core_constant("BOUND_SUM") == pairs.BOUND_SUM
-    assert core_constant("LARGEST") == pairs.LARGEST
-    assert core_constant("LEAST_WEIGHT") == pairs.LEAST_WEIGHT
+    assert core_constant("BOUND") == wide_families.BOUND
+    assert core_constant("BOUND_SUM") == wide_families.BOUND_SUM
+    assert core_constant("LARGEST") == wide_families.LARGEST
+    assert core_constant("LEAST_WEIGHT") == wide_families.LEAST_WEIGHT
     text = (build.HERE / "families.cpp").read_text()
     for name, (relative_error, absolute_error) in (
-        ("OF_WEIGHTS", pairs.OF_WEIGHTS),
-        ("OF_LOGITS", pairs.OF_LOGITS),
-        ("OF_BOTH", pairs.OF_BOTH),
+        ("OF_WEIGHTS", wide_families.OF_WEIGHTS),
+        ("OF_LOGITS", wide_families.OF_LOGITS),
+        ("OF_BOTH", wide_families.OF_BOTH),
     ):
         found = re.search(rf"\b{name} = {{(0x\S+), (0x\S+)}}", text)
         assert [float.fromhex(x) for x in found.groups()] == [relative_error, absolute_error]
     # t of weights errs by that of the logarithm and by that of its argument, which is exact but for a few operations.
-    assert pairs.OF_WEIGHTS[0] > LOGARITHM
+    assert wide_families.OF_WEIGHTS[0] > LOGARITHM

@@ -35,7 +35,7 @@ def test_the_series_is_as_long_as_it_must_be(bits, x):
         assert left_out[0] <= smaller * mp.mpf(2) ** -bits / 10 < left_out[1]
 
 
-def test_a_sum_and_what_it_lost_are_the_exact_sum():
+def test_a_sum_and_its_rounding_error_are_the_exact_sum():
     rng = np.random.default_rng(0)
     a, b = (rng.normal(size=(2, 500)) * 10.0 ** rng.integers(-12, 12, size=(2, 500))).astype(WORK) / 3
     high, low = special.two_sum(a, b)

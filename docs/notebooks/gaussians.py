@@ -6,8 +6,9 @@
 # %% [markdown]
 # # Comparing and clustering Gaussians
 #
-# The images of each handwritten digit are a cloud of points, so a Gaussian. Which digits look alike, and how do they
-# group? This notebook needs `pip install '.[notebooks]'`; without `ipywidgets` it shows pictures in place of sliders.
+# The images of each handwritten digit are a cloud of points, and we fit a Gaussian to each cloud. Which digits look
+# alike, and how do they group? This notebook needs `pip install '.[notebooks]'`; without `ipywidgets` it shows pictures
+# in place of sliders.
 
 # %%
 import matplotlib.pyplot as plt
@@ -37,7 +38,7 @@ print(f"{len(points)} images, 10 Gaussians in {classes.dim} dimensions")
 # %% [markdown]
 # ## All pairs
 #
-# `pairwise` makes the matrix. At α = ½ it is symmetric. At other α it is not: a row and its column are then different
+# `pairwise` makes the matrix. At α = ½ it is symmetric. At other α it is not, and a row and its column answer different
 # questions, as with KL.
 
 
@@ -61,7 +62,7 @@ else:
 # %% [markdown]
 # ## Groups
 #
-# The matrix at α = ½ is what SciPy's hierarchical clustering takes. 3, 5, 8 and 9 share strokes, and so do 4 and 7.
+# SciPy's hierarchical clustering takes the matrix at α = ½. 3, 5, 8 and 9 share strokes, and so do 4 and 7.
 
 # %% alt="Dendrogram of the ten digits"
 distances = jsgmath.pairwise(classes, 0.5)
@@ -74,8 +75,8 @@ plt.show()
 # %% [markdown]
 # ## Is a difference real?
 #
-# Fit each digit twice, to one half of its images and to the other. The distance between the halves says how much of a
-# divergence is chance, or a change of writers. In a map of all 20 Gaussians the halves should lie side by side.
+# Fit each digit twice, to one half of its images and to the other. The distance between the halves shows how much of a
+# divergence comes from chance, or from other writers. In a map of all 20 Gaussians the halves should lie side by side.
 
 # %% alt="A map of twenty Gaussians: the two halves of each digit are neighbours"
 half = np.arange(len(points)) < len(points) // 2
@@ -102,8 +103,8 @@ plt.show()
 # %% [markdown]
 # ## Which pairs will be confused?
 #
-# $\frac12 e^{-B}$ is an upper bound on the error of the best classifier of two classes of equal weight, where B is the
-# Bhattacharyya distance at α = ½. It needs no classifier.
+# For two classes of equal weight, the error of the best classifier is at most $\frac12 e^{-B}$, where B is the
+# Bhattacharyya distance at α = ½. This bound needs no classifier.
 
 # %%
 first, second = np.triu_indices(10, 1)

@@ -65,12 +65,12 @@ else:
     interact(draw, alpha=(0.0, 1.0, 0.05), mean=(-4.0, 4.0, 0.25), variance=(0.1, 4.0, 0.1))
 
 # %% [markdown]
-# Both curves dip below the two KLs: G is nearer to each Gaussian than they are to one another.
+# Both curves dip below the two KLs, because G is nearer to each Gaussian than the two are to each other.
 
 # %% [markdown]
 # ## Far apart
 #
-# The Jensen-Shannon divergence compares with the mixture of the two densities. It is at most log 2, so it cannot tell
+# The Jensen-Shannon divergence (JS) compares both densities with their mixture. It is at most log 2, so it cannot tell
 # far from very far. JSG and KL go on growing.
 
 # %% alt="Four divergences against the distance of the means: JS levels off at log 2, JSG grows like KL."
@@ -89,8 +89,8 @@ plt.show()
 # %% [markdown]
 # ## Close together
 #
-# The closed form as it stands in papers subtracts numbers that nearly agree. The closer the variances, the fewer digits
-# remain, until none does and the value is 0 or negative. jsgmath computes another form of the same formula, in which
+# The closed form printed in papers subtracts numbers that are nearly equal. The closer the variances, the fewer digits
+# remain, until none is left and the value is 0 or negative. jsgmath computes another form of the same formula, in which
 # nothing cancels.
 
 

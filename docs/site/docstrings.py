@@ -28,7 +28,7 @@ class Docstrings(griffe.Extension):
     def on_object(self, *, obj, **_):
         if not obj.is_alias and obj.docstring:
             obj.docstring.value = markdown(obj.docstring.value, obj.canonical_path)
-            if name := named(obj):
+            if "**Speed:**" not in obj.docstring.value and (name := named(obj)):
                 obj.docstring.value += f"\n\n**Speed:** {speed(name)}"
 
 
@@ -64,7 +64,7 @@ def markdown(text, path):
     text = re.sub(r":math:`([^`]*)`", lambda inline: f"${_upright(inline[1])}$", text)
     text = re.sub(r"(?<![`\w])`([\w.]+)`(?!`)", lambda name: _link(name[1], path), text)
     text = text.replace("JSG*", r"JSG\*")
-    text = re.sub(r"^Accuracy:\s*", "**Accuracy:** ", text, flags=re.M)
+    text = re.sub(r"^(Accuracy|Speed):\s*", r"**\1:** ", text, flags=re.M)
     text = re.sub(r"^References:\s*(\[.*(?:\n +\[.*)*)", _references, text, flags=re.M)
     return re.sub(r"^>>> .*\n?(?:.+\n?)*", lambda run: f"```pycon\n{run[0].rstrip()}\n```\n", text, flags=re.M)
 

@@ -1,4 +1,4 @@
-"""Draws docs/idea.png with the library itself: ``python docs/mkdocs/pictures.py``."""
+"""Draws docs/idea.png with the library itself: ``python docs/site/pictures.py``."""
 
 import sys
 from pathlib import Path

@@ -11,7 +11,7 @@ vanish if the members are equal.
 
 import copy
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -20,14 +20,14 @@ from jsgmath import formula
 from jsgmath.checks import check_dimensions, check_pair, common_shape, differ, real_array
 from jsgmath.families.distribution import Distribution
 from jsgmath.families.libraries import arithmetic
-from jsgmath.families.libraries.arithmetic import Arithmetic, Array, Weight, library_of, total
-from jsgmath.families.rounding import Divergence as Which
-from jsgmath.families.rounding import rounded_divergence
+from jsgmath.families.libraries.arithmetic import Arithmetic, Array, Weight, library_of
+from jsgmath.families.pair_computation import PairComputation
+from jsgmath.families.rounding import Divergence, rounded_divergence
 from jsgmath.hints import Convention
 
 
 def one_of(family: object, **parameters: Any) -> dict[str, Any]:
-    """The one of two parameters that is given."""
+    """Returns the one parameter of the two that was given."""
     given = {name: x for name, x in parameters.items() if x is not None}
     if len(given) != 1:
         first, second = parameters
@@ -43,18 +43,18 @@ class Family(Distribution):
     """
 
     of_products: ClassVar[bool] = True
-    """Whether the formulas are of products of a few parameters, without exponentials of them."""
+    """Whether the formulas contain products of a few parameters, and no exponentials of them."""
     parameter_axes: ClassVar[int] = 0
     """1 if a member has a vector of parameters, whose axis is the last of the parameter's array."""
     core_axes: ClassVar[int] = 0
-    """The same of the arrays that the core takes."""
+    """The same for the arrays that the core takes."""
 
     core_name: ClassVar[str] = ""
     """The name in `native.FAMILIES` of a family whose divergences NumPy rounds correctly."""
 
     parameters: dict[str, Array]
     copies: Any = 1
-    """How many independent draws make one; the divergences are multiplied by it."""
+    """The number of independent draws that make up one draw; it multiplies the divergences."""
     kept: dict[str, Any] | None = None
     """Intermediate results of one computation, if this is a copy made for it."""
     chosen: Arithmetic | None = None
@@ -89,11 +89,11 @@ class Family(Distribution):
         return self.moderate
 
     def direct_limits(self, name: str) -> tuple[float, float]:
-        """The limits between which `direct` and `at_once` are right."""
+        """The limits between which `direct` and `at_once` are accurate."""
         return self.limits(name)
 
     def once(self, name: str, compute: Callable[[], Any]) -> Any:
-        """``compute()``, which one computation needs more than once."""
+        """The value of ``compute()``, which is kept, because one computation needs it more than once."""
         if self.kept is None:
             return compute()
         if name not in self.kept:
@@ -101,13 +101,13 @@ class Family(Distribution):
         return self.kept[name]
 
     def check(self, name: str, wanted: str, good: Callable[[Array], Array]) -> None:
-        """Checks the values of a parameter, if it was given and is NumPy's; reading others would wait for a device."""
+        """Checks the values of a parameter of NumPy, if it was given; reading other arrays would wait for a device."""
         x = self.parameters.get(name)
         if self.library == "NumPy" and x is not None and not good(x).all():
             raise ValueError(f"{name} must be {wanted}, got {x[~good(x)].flat[0]}")
 
     def check_vector(self, name: str, least: int) -> None:
-        """Checks that a parameter, if it was given, has a last axis of at least that length."""
+        """Checks that a parameter, if it was given, has a last axis of length ``least`` or more."""
         x = self.parameters.get(name)
         if x is not None and (x.ndim == 0 or x.shape[-1] < least):
             raise ValueError(f"{name} must have shape (..., K) with K at least {least}, got {tuple(x.shape)}")
@@ -148,7 +148,7 @@ class Family(Distribution):
         return other
 
     def repeated(self, copies: Any) -> Self:
-        """The distributions of so many independent draws, for instance a binomial one of Bernoulli's draws.
+        """The distributions of ``copies`` independent draws: for instance binomial ones, from Bernoulli ones.
 
         >>> from jsgmath import families, kl
         >>> first, second = (families.Bernoulli(probs=p) for p in (0.25, 0.5))
@@ -200,13 +200,13 @@ class Family(Distribution):
         """``times KL(G||self)`` per member, with the arguments of `to_mean`."""
 
     def direct(self, other: Any) -> Array | None:
-        """``KL(self||other)`` of moderate parameters, with less work, or None."""
+        """``KL(self||other)`` of moderate parameters, by a faster formula; None if there is none."""
 
     def direct_slopes(self, other: Any) -> list[Array] | None:
         """The derivatives of `direct` by the parameters of self, then by those of other, or None."""
 
     def at_once(self, other: Any, w1: float, w2: float, own: float, weight: float, dual: bool) -> Array | None:
-        """JSG or JSG* of moderate parameters, with the arguments of `slopes`, with less work, or None."""
+        """JSG or JSG* of moderate parameters, by a faster formula; None if there is none.  Arguments as in `slopes`."""
 
     def slopes_at_once(
         self, other: Any, w1: float, w2: float, own: float, weight: float, dual: bool
@@ -249,24 +249,24 @@ class Family(Distribution):
         """JSG or JSG* between two batches of one class and library."""
         m, alpha = self.arithmetic, self.checked_weight(other, "alpha", alpha)
         if self.library == "NumPy" and self.core_name:
-            divergence = Which.FROM_MEAN if dual else Which.TO_MEAN
+            divergence = Divergence.FROM_MEAN if dual else Divergence.TO_MEAN
             return rounded_divergence(self, other, divergence, convention == "deasy", self.without_event_axes(alpha))
         arrays = [*self.parameters.values(), *other.parameters.values()]
         number = isinstance(alpha, float)
-        divergence = Divergence(self, other, alpha if number else None, convention, dual)
+        computation = PairComputation(self, other, alpha if number else None, convention, dual)
         with m.quiet():
-            value = m.differentiable(divergence, arrays if number else [*arrays, alpha])
+            value = m.differentiable(computation, arrays if number else [*arrays, alpha])
             value = value if isinstance(self.copies, int) and self.copies == 1 else value * self.copies
             if self.event_dim:
                 value = value.sum(tuple(range(-self.event_dim, 0)))
             return m.rounded(value, m.result_type(*arrays))
 
     def jeffreys(self, other: Self, kl: Callable[[Any, Any], Array]) -> Array:
-        """As for every distribution, but for NumPy rounded once."""
+        """``KL(N1||N2) + KL(N2||N1)``, in NumPy rounded once."""
         if self.library != "NumPy" or not self.core_name:
             return super().jeffreys(other, kl)
         self.checked_weight(other, "alpha", 0.0)
-        return rounded_divergence(self, other, Which.BOTH_DIRECT, True, np.array(0.0))
+        return rounded_divergence(self, other, Divergence.BOTH_DIRECT, True, np.array(0.0))
 
     def geometric_mean(self, other: Self, weight: Any) -> Self:
         """The member that is the normalised geometric mean, in which ``other`` has the weight ``weight``."""
@@ -302,115 +302,3 @@ class Family(Distribution):
     def with_event_axes(self, weight: Array) -> Array:
         """A weight of the batch, with axes of length 1 for the components."""
         return weight.reshape(tuple(weight.shape) + (1,) * self.event_dim)
-
-
-class Divergence:
-    """JSG or JSG* between two batches, as a function of their parameters, and of alpha if it is not a number."""
-
-    def __init__(self, first: Family, second: Family, alpha: float | None, convention: Convention, dual: bool):
-        self.kinds = [copy.copy(first), copy.copy(second)]
-        self.names = [list(first.parameters), list(second.parameters)]
-        for kind in self.kinds:
-            kind.parameters = {}  # a graph of torch would keep them
-        self.alpha, self.reverse, self.dual = alpha, convention == "deasy", dual
-        one = bool(first.parameter_axes)
-        members = zip((first, second), self.names, strict=True)
-        self.wider = any(N.direct_limits(name) != N.limits(name) for N, names in members for name in names)
-        self.vectors: Sequence[bool] = [one for names in self.names for _ in names] + [False] * (alpha is None)
-
-    def operands(
-        self, arrays: Sequence[Array], direct: bool = False
-    ) -> tuple[Family, Family, Weight, Weight, Weight, Weight, int]:
-        """The two batches, ``w1, w2, g1, g2``, and the derivative of ``g2`` by alpha."""
-        members = [copy.copy(kind) for kind in self.kinds]
-        given = iter(arrays)
-        for member, names in zip(members, self.names, strict=True):
-            member.parameters, member.kept = {name: next(given) for name in names}, {}
-        limits = [
-            N.direct_limits(name) if direct else N.limits(name)
-            for N, names in zip(members, self.names, strict=True)
-            for name in names
-        ]
-        m = members[0].arithmetic.for_numbers(arrays[: len(limits)], self.alpha, limits, members[0].of_products)
-        for member in members:
-            member.chosen = m
-            member.parameters = {name: member.work(x) for name, x in member.parameters.items()}
-        arrays = [*(x for member in members for x in member.parameters.values()), *map(members[0].work, given)]
-        w1: Weight = 1 - arrays[-1] if self.alpha is None else 1 - self.alpha
-        w2: Weight = arrays[-1] if self.alpha is None else self.alpha
-        if self.alpha is None:
-            dtype = m.result_type(*arrays[:-1])
-            w1, w2 = m.rounded(w1, dtype), m.rounded(w2, dtype)
-        g1, g2, slope = formula.mean_weights(w1, w2, self.reverse)
-        return members[0], members[1], w1, w2, g1, g2, slope
-
-    def is_moderate(self, first: Family) -> bool:
-        return self.alpha is not None and first.arithmetic.moderate
-
-    def of_kl(self, first: Family, second: Family) -> tuple[Family, Family] | None:
-        """The distributions whose KL divergence is to be computed by `Family.direct`, if it may be."""
-        if self.is_moderate(first) and self.reverse and self.alpha in (0, 1):
-            return (first, second) if (self.alpha == 0) != self.dual else (second, first)
-        return None
-
-    def value(self, arrays: Sequence[Array]) -> Array:
-        first, second, w1, w2, g1, g2, _ = self.operands(arrays, direct=self.wider)
-        pair = self.of_kl(first, second)
-        found = None
-        if pair:
-            found = pair[0].direct(pair[1])
-        elif self.is_moderate(first):
-            found = first.at_once(second, w1, w2, g1, g2, self.dual)
-        if found is not None:
-            return found
-        if self.wider:
-            first, second, w1, w2, g1, g2, _ = self.operands(arrays)
-        if self.alpha is None:
-            m = first.arithmetic
-            term1, term2 = first.terms(second, g1, g2, self.dual, w1, w2)
-            return m.where(w1 == 0, 0 * w1, term1) + m.where(w2 == 0, 0 * w2, term2)
-        pairs = ((w1, first, second, g1, g2), (w2, second, first, g2, g1))
-        needed = [
-            N.from_mean(M, own, weight, w) if self.dual else N.to_mean(M, own, weight, w)
-            for w, N, M, own, weight in pairs
-            if w
-        ]
-        return total(needed)
-
-    def derivatives(self, arrays: Sequence[Array], needed: Sequence[bool]) -> list[Array | None]:
-        first, second, w1, w2, g1, g2, slope = self.operands(arrays, direct=self.wider)
-        pair = self.of_kl(first, second)
-        both = None
-        if pair:
-            both = pair[0].direct_slopes(pair[1])
-        elif self.is_moderate(first):
-            both = first.slopes_at_once(second, w1, w2, g1, g2, self.dual)
-        if both is not None:
-            half = len(both) // 2 if pair and pair[0] is not first else 0
-            ordered = both[half:] + both[:half]
-            return [x if one else None for x, one in zip(ordered, needed, strict=True)]
-        if self.wider:
-            first, second, w1, w2, g1, g2, slope = self.operands(arrays)
-        found: list[Array | None] = []
-        asked = iter(needed)
-        for names, N, M, own_w, other_w, own, weight in (
-            (self.names[0], first, second, w1, w2, g1, g2),
-            (self.names[1], second, first, w2, w1, g2, g1),
-        ):
-            wanted = [next(asked) for _ in names]
-            slopes: dict[str, Array] = N.slopes(M, own_w, other_w, own, weight, self.dual) if any(wanted) else {}
-            found += [
-                slopes[name] + 0 * N.parameters[name]
-                if one and isinstance(slopes[name], int)
-                else slopes[name]
-                if one
-                else None
-                for name, one in zip(names, wanted, strict=True)
-            ]
-        if self.alpha is None:
-            by_alpha = None
-            if next(asked):
-                kl1, kl2 = first.terms(second, g1, g2, self.dual)
-                by_alpha = kl2 - kl1 + slope * first.slope_of_weight(second, w1, w2, g1, g2, self.dual)
-            found.append(by_alpha)
-        return found

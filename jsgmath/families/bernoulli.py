@@ -7,7 +7,7 @@ from jsgmath.families.libraries.arithmetic import INFINITE, Array
 
 
 class Bernoulli(Discrete):
-    r"""Bernoulli distributions: 1 with probability p, else 0.
+    r"""Bernoulli distributions: the outcome is 1 with probability p, otherwise 0.
 
     The log-odds of the geometric mean are the weighted mean of the two log-odds [2].  Two distributions that are
     certain of different outcomes have no geometric mean, and a divergence that involves it is infinite.
@@ -39,7 +39,7 @@ class Bernoulli(Discrete):
         return (-8.0, 8.0) if self.has_logits else (2.0**-12, 1 - 2.0**-12)
 
     def both(self, other: Self) -> tuple[Array, ...] | None:
-        """p and q of self and of other, and what other's p exceeds self's by, of moderate parameters of one form."""
+        """``p1, q1, p2, q2, p2 - p1`` for moderate parameters of one form."""
         m = self.arithmetic
         if self.has_logits != other.has_logits:
             return None

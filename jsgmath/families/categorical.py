@@ -8,7 +8,7 @@ from jsgmath.families.libraries.arithmetic import INFINITE, Array
 
 
 class Tilt(NamedTuple):
-    """``p1`` and, per outcome, ``t = log(p2/p1)`` but for a constant; G and N2 as N1 times exponentials of t.
+    """``p1`` and, per outcome, ``t = log(p2/p1)`` up to a constant; G and N2 as N1 times exponentials of t.
 
     With ``Z = sum p1 exp(g2 t)`` and ``Z2 = sum p1 exp(t)``, ``KL(N1||G) = log Z - g2 E_1 t``, and the others are of
     the same kind.  Float64 leaves float32 enough digits even where most of them cancel.
@@ -30,7 +30,7 @@ class Tilt(NamedTuple):
     """The expectation of t under N1."""
 
     def expectation(self, growth: Array, lost: Array) -> Array:
-        """That of t under G or N2."""
+        """The expectation of t under G or N2."""
         return (self.average + dot(self.weighted, growth)) / (1 + lost)
 
     def value(self, w1: float, w2: float, own: float, weight: float, dual: bool) -> Array | None:
@@ -86,7 +86,7 @@ class Categorical(Discrete):
         TypeError, ValueError: not exactly one is given, or it is not an array of real numbers as described.
 
     Accuracy: correctly rounded in NumPy, over the whole range of the parameters and of alpha: the float nearest to the
-        truth (``tests/native/test_families.py``, ``verification/test_families.py``).
+        true value (``tests/native/test_families.py``, ``verification/test_families.py``).
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 
@@ -171,7 +171,7 @@ class Categorical(Discrete):
         return high, (weights2 - high) - low
 
     def by_given(self, derivative: Array) -> dict[str, Array]:
-        # By a weight of zero the derivative may be infinite.  It is the largest number instead, so that a product with
+        # By a weight of zero the derivative may be infinite.  It is the largest float instead, so that a product with
         # the weight, as where weights are normalised or come from a softmax, is 0 and does not spoil the others.
         return {next(iter(self.parameters)): self.arithmetic.finite(derivative)}
 

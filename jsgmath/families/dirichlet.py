@@ -26,7 +26,7 @@ class Dirichlet(Family):
         TypeError, ValueError: the concentration is not an array of real numbers, or not as described.
 
     Accuracy: correctly rounded in NumPy, over the whole range of the parameters and of alpha: the float nearest to the
-        truth (``tests/native/test_families.py``, ``verification/test_families.py``).
+        true value (``tests/native/test_families.py``, ``verification/test_families.py``).
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 
@@ -118,14 +118,14 @@ class Dirichlet(Family):
         return m.plain(m.sum_of_numbers((w1 * from1 + w2 * from2) * d))
 
     def parts(self, other: Any, own: Weight, weight: Weight) -> tuple[Any, Any, Any, Any]:
-        """Numbers: the concentrations of self, other and G, and what other's exceeds self's by."""
+        """Numbers: the concentrations of self, other and G, and the difference of other's and self's."""
         m = self.arithmetic
         a1, a2 = m.number(self.concentration()), m.number(other.concentration())
         own, weight = m.number(m.for_outcomes(own)), m.number(m.for_outcomes(weight))
         return a1, a2, own * a1 + weight * a2, a2 - a1
 
     def log_difference(self, x: Any, y: Any, d: Any) -> Any:
-        """What the expectation of the logarithms under y exceeds that under x by."""
+        """The expectation of the logarithms under y, minus that under x."""
         m = self.arithmetic
         return digamma_less(m, x, y, d) - digamma_less(m, self.total(x), self.total(y), self.total(d))
 
@@ -141,7 +141,7 @@ class Dirichlet(Family):
         return m.average(own, self.concentration(), weight, other.concentration())
 
     def by_parameter(self, derivative: Array) -> dict[str, Array]:
-        """A derivative by the concentration as those by the parameters."""
+        """Converts a derivative by the concentration to the derivatives by the parameters."""
         return {"concentration": derivative}
 
     def mean_with(self, other: Any, own: Weight, weight: Weight) -> Self:

@@ -1,19 +1,19 @@
-"""What categorical and Bernoulli distributions have in common."""
+"""The base class of categorical and Bernoulli distributions."""
 
 from abc import abstractmethod
 from typing import Any, NamedTuple, Self
 
 from jsgmath import special
 from jsgmath.families.base import Family, one_of
+from jsgmath.families.discrete_scaled import Pair
 from jsgmath.families.libraries.arithmetic import INFINITE, Arithmetic, Array, Weight, total
-from jsgmath.families.outcomes import Pair
 
 LARGE = 2.0
 """If the logarithm of k is larger in size, g and gs are written out, where nothing cancels and k cannot overflow."""
 
 
 class Outcomes(NamedTuple):
-    """One distribution: numbers for each outcome."""
+    """The numbers of one distribution, for each outcome."""
 
     given: Array
     """Weights or logits; an arbitrary number where the weight is zero."""
@@ -27,7 +27,7 @@ class Outcomes(NamedTuple):
 
 
 class Mean(NamedTuple):
-    """``G`` and ``p1``: numbers for each outcome."""
+    """The numbers of ``G`` and ``p1``, for each outcome."""
 
     p1: Array
     zero: Array
@@ -73,7 +73,7 @@ class Discrete(Family):
 
     @abstractmethod
     def far_difference(self, other: Any, weights1: Any, weights2: Any, ratio: Any) -> tuple[Any, Any]:
-        """``ratio weights1``, and what weights2 exceed it by, as `difference` has them; all are numbers."""
+        """``ratio weights1`` and ``weights2 - ratio weights1``, as `difference` has them; all are numbers."""
 
     @abstractmethod
     def given(self) -> Array:
@@ -137,7 +137,7 @@ class Discrete(Family):
         # Z - 1 is a sum of differences; if Z is below 1/2, log Z is computed from the logarithms of its terms.
         lost = m.where(gone, -p1, m.where(zero | (t >= LARGE), m.exp(log_product) - p1, p1 * growth)).sum(-1)[..., None]
         near, top = lost > -0.5, 0.0
-        if isinstance(own, float) and own == 0.0:  # Z is 1 but for the shift
+        if isinstance(own, float) and own == 0.0:  # Z is 1 except for the shift
             log_z = m.log1p(m.where(near, lost, 0.0))
         else:
             top = m.largest(m.where(gone, -INFINITE, log_product))
@@ -182,7 +182,7 @@ class Discrete(Family):
         return times * m.where(gone.all(-1), INFINITE, value)  # the two have no common outcome
 
     def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
-        """The sum of a few products; those of a weight that is the number 0 are not computed."""
+        """The derivatives by the weights or logits; products with a weight that is the number 0 are not computed."""
         if self.far:
             pair, reverse = self.pair(other, own, weight), other.pair(self, weight, own)
             return self.by_given(pair.slopes(reverse, w1, w2, dual))
@@ -240,9 +240,9 @@ class Discrete(Family):
         return log_ratio - m.where(probs == 0, 0.0, probs * log_ratio).sum(-1)[..., None]
 
     def per_weight(self, x: Array, probs: Array) -> Array:
-        """A derivative by the logarithm of the weight, or that by the weight itself times the total weight."""
+        """The derivative by the logarithm of the weight, or the derivative by the weight times the total weight."""
         return x if self.has_logits else self.arithmetic.where(x == 0, 0.0, x / probs)
 
     @abstractmethod
     def by_given(self, derivative: Array) -> dict[str, Array]:
-        """The derivative by the weights or logits of all outcomes as that by the parameter."""
+        """Converts the derivative by the weights or logits of all outcomes to the derivative by the parameter."""

@@ -1,4 +1,4 @@
-"""The interface through which the divergences use every distribution except `jsgmath.Gaussian`."""
+"""The interface of all distributions except `jsgmath.Gaussian`, as the divergences use it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence

@@ -24,7 +24,7 @@ class Rated(Family):
         return int("scale" in names), [self.parameters[name] for name in names]
 
     def rate_ratio(self, other: Self) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-        """Two numbers whose ratio is other's rate over self's, each with its rounding error."""
+        """Two numbers, each with its rounding error, whose ratio is other's rate divided by self's."""
         m = self.arithmetic
         if self.parameters.keys() == other.parameters.keys():
             x1, x2 = (self.work(x.parameters["rate" if "rate" in x.parameters else "scale"]) for x in (self, other))
@@ -40,7 +40,7 @@ class Rated(Family):
         return (one, product) if "rate" in self.parameters else (product, one)
 
     def rates(self, other: Self, own: Weight, weight: Weight) -> tuple[Any, Any, Any, Any]:
-        """The rates of self, of other and of G, times a common factor, and what other's exceeds self's by: numbers."""
+        """The rates of self, other and G, and other's minus self's: numbers, all times a common factor."""
         return self.once("rates", lambda: self.new_rates(other, own, weight))
 
     def new_rates(self, other: Self, own: Weight, weight: Weight) -> tuple[Any, Any, Any, Any]:
@@ -49,7 +49,7 @@ class Rated(Family):
         return high1, high2, m.number(own) * high1 + m.number(weight) * high2, (high2 - high1) + (low2 - low1)
 
     def by_rate(self, derivative: Any) -> dict[str, Array]:
-        """The derivative by the logarithm of the rate, a number, as that by the parameter."""
+        """Converts the derivative by the logarithm of the rate, a number, to the derivative by the parameter."""
         (name,) = self.parameters.keys() & {"rate", "scale"}
         m = self.arithmetic
         value = derivative / m.number(self.work(self.parameters[name]))
@@ -89,7 +89,7 @@ class Exponential(Rated):
         TypeError, ValueError: not exactly one is given, or it is not an array of real numbers as described.
 
     Accuracy: correctly rounded in NumPy, over the whole range of the parameters and of alpha: the float nearest to the
-        truth (``tests/native/test_families.py``, ``verification/test_families.py``).
+        true value (``tests/native/test_families.py``, ``verification/test_families.py``).
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 
@@ -120,12 +120,12 @@ class Exponential(Rated):
         return m.plain(m.number(times) * m.g_of_number(m.number(weight) * difference / b1, b / b1))
 
     def from_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
-        """By ``gs(x) = g(-x/(1+x))``."""
+        """``times KL(G||self)`` per member, by ``gs(x) = g(-x/(1+x))``."""
         m, (b1, _, b, difference) = self.arithmetic, self.rates(other, own, weight)
         return m.plain(m.number(times) * m.g_of_number(-(m.number(weight) * difference / b), b1 / b))
 
     def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
-        """As `formula.to_mean_grad` and `formula.from_mean_grad`, without the means."""
+        """The derivatives, as `formula.to_mean_grad` and `formula.from_mean_grad` compute them, without the means."""
         m, (b1, b2, b, d) = self.arithmetic, self.rates(other, own, weight)
         w1, w2, own, weight = map(m.number, (w1, w2, own, weight))
         return self.by_rate(-self.slope_of_rates(b1, b2, b, d / b, w1, w2, own, weight, dual))
@@ -160,7 +160,7 @@ class Gamma(Rated):
             numbers as described.
 
     Accuracy: correctly rounded in NumPy, over the whole range of the parameters and of alpha: the float nearest to the
-        truth (``tests/native/test_families.py``, ``verification/test_families.py``).
+        true value (``tests/native/test_families.py``, ``verification/test_families.py``).
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 
@@ -232,7 +232,7 @@ class Gamma(Rated):
         return trigamma_times(m, a, shape2 - shape1) - ((high2 - high1) + (low2 - low1)) / b
 
     def log_difference(self, other: Self, own: Weight, weight: Weight) -> Any:
-        """What the expectation of log x under G exceeds that under self by."""
+        """The expectation of log x under G, minus that under self."""
         m, (a1, _, a, d, b1, _, b, _) = self.arithmetic, self.parts(other, own, weight)
         excess = m.number(weight) * self.rates(other, own, weight)[3] / b1
         return digamma_less(m, a1, a, m.number(weight) * d) - m.number(m.log_of_number(excess, b / b1))

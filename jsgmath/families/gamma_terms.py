@@ -7,8 +7,8 @@ terms, relative to ``plus + minus``.
 The text uses only ``+ - * /``, comparisons and calls.  ``g(x, k)`` is ``x - log(k)`` for ``k = 1 + x`` [`special.py`],
 ``difference(x, y)`` is ``x - y``, accurate even if nearly all of it cancels, and ``choose(condition, x, y)`` chooses
 between two numbers.  ``series(1/x, 1/y)`` is the sum of `stirling`, and ``series_less(1/x, 1/y, more_x, more_y)``
-returns this sum and what it grows by with its arguments.  ``bregman`` and ``bregman_less`` are `bregman_terms` and
-`bregman_less_terms` with all these functions.
+returns this sum and its change if the arguments grow by ``more_x`` and ``more_y``.  ``bregman`` and ``bregman_less``
+are `bregman_terms` and `bregman_less_terms` with all these functions.
 """
 
 
@@ -45,7 +45,7 @@ def bregman_less_terms(x, y, d, more_x, more_y, more_d, total_x, total_y, total_
 
 
 def stirling(x, y, total, weighted, plain, power, count, coefficient):
-    """``total + sum_p c_p sum_{j<p} (p - j) x^(p-j) y^j`` for ``count`` more odd p, and the numbers to go on from.
+    """``total + sum_p c_p sum_{j<p} (p - j) x^(p-j) y^j`` for ``count`` more odd p, and the numbers to continue with.
 
     ``weighted`` is the inner sum for the last p, ``plain`` the same without ``p - j``, and ``power`` is ``x^p``.
     """
@@ -91,7 +91,7 @@ def dirichlet_cross(near, a1, a2, d, total1, total2, total_d, difference, choose
 
 
 def dirichlet_component(x, y, d, total_x, total_y, cross, g, bregman, choose):
-    """Whether a component is all but the total, or else its ``plus, minus`` in ``KL(x||y)``.
+    """Whether a component is nearly the total, and otherwise its ``plus, minus`` in ``KL(x||y)``.
 
     ``cross = y total_x - x total_y``.
     """
@@ -106,9 +106,9 @@ def dirichlet_component(x, y, d, total_x, total_y, cross, g, bregman, choose):
 def dirichlet_total(
     some, x, y, d, more_x, more_y, more_d, total_x, total_y, total_d, difference, g, bregman, bregman_less, choose
 ):
-    """``plus, minus`` of the total in ``KL(x||y)``, with the component that is all but the total, if there is one.
+    """``plus, minus`` of the total in ``KL(x||y)``, with the component that is nearly the total, if there is one.
 
-    Alone, the terms of both would all but cancel.  ``more_x, more_y, more_d`` are the sums of the other components.
+    Separate terms of the two would nearly cancel.  ``more_x, more_y, more_d`` are the sums of the other components.
     """
     plus, minus = bregman(total_x, total_y, total_d)
     near = (x > 2 * d) & (x > -(2 * d))

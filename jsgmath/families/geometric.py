@@ -24,7 +24,7 @@ class Geometric(Family):
         TypeError, ValueError: not exactly one is given, or it is not an array of real numbers as described.
 
     Accuracy: correctly rounded in NumPy, over the whole range of the parameters and of alpha: the float nearest to the
-        truth (``tests/native/test_families.py``, ``verification/test_families.py``).
+        true value (``tests/native/test_families.py``, ``verification/test_families.py``).
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 
@@ -45,7 +45,7 @@ class Geometric(Family):
         return "logits" in self.parameters
 
     def shifted(self, other: Self) -> Array:
-        """The parameter of self; logits may be moved, if those of both are so low that only their difference counts."""
+        """The parameter of self; two very low logits are shifted, because only their difference counts."""
         m, x = self.arithmetic, self.work(next(iter(self.parameters.values())))
         if not (self.has_logits and other.has_logits):
             return x
@@ -55,7 +55,7 @@ class Geometric(Family):
         return m.where(under & (top < lowest), (x - top) + lowest, x)
 
     def numbers(self, other: Self) -> tuple[Array, Array, Array, Array, Array]:
-        """p, q, the logarithms of both, and whether q is zero, where its logarithm is arbitrary."""
+        """p, q, the logarithms of both, and whether q is zero; then its logarithm is arbitrary."""
         m, x = self.arithmetic, self.shifted(other)
         if self.has_logits:
             small = m.exp(-abs(x))
@@ -67,7 +67,7 @@ class Geometric(Family):
         return x, 1 - x, m.log(x), m.log1p(-m.where(zero, 0.5, x)), zero
 
     def log_ratio(self, other: Self) -> Array:
-        """``log(q2/q1)``, which is arbitrary where a q is zero."""
+        """``log(q2/q1)``; it is arbitrary where q1 or q2 is zero."""
         m = self.arithmetic
         (p1, q1, _, log1, zero1), (p2, q2, _, log2, zero2) = self.numbers(other), other.numbers(self)
         if self.has_logits and other.has_logits:
@@ -84,9 +84,9 @@ class Geometric(Family):
         return m.log_ratio(m.where(zero, 0.0, p1 - p2) / q1, q2, q1)
 
     def mean(self, other: Any, own: Weight, weight: Weight) -> tuple[Array, ...]:
-        """Nine numbers: p and q of self and of G, and how G's differ.
+        """p and q of self and of G, and their differences.
 
-        They are ``p1, q1, p_G, q_G, log(q_G/q1), q_G - q1``, whether ``q1`` and ``q_G`` are zero, and ``log(p_G/p1)``.
+        These are ``p1, q1, p_G, q_G, log(q_G/q1), q_G - q1``, whether ``q1`` and ``q_G`` are zero, and ``log(p_G/p1)``.
         """
         m = self.arithmetic
         (p1, q1, log_p1, log1, zero1), (p2, _, log_p2, log2, zero2) = self.numbers(other), other.numbers(self)
@@ -116,7 +116,7 @@ class Geometric(Family):
         return (-8.0, 8.0) if self.has_logits else (2.0**-12, 1 - 2.0**-12)
 
     def both(self, other: Self) -> tuple[Array, ...] | None:
-        """p and q of self and of other, and ``p2/p1 - 1`` and ``q2/q1 - 1``, of moderate parameters of one form."""
+        """``p1, q1, p2, q2, p2/p1 - 1, q2/q1 - 1`` for moderate parameters of one form."""
         m = self.arithmetic
         if self.has_logits != other.has_logits:
             return None

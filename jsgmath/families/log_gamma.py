@@ -31,7 +31,7 @@ def shift_and_terms(m: Arithmetic, x: Array) -> tuple[int, int]:
 
 
 def digamma_less(m: Arithmetic, x: Any, y: Any, d: Any) -> Any:
-    """``psi(y) - psi(x)`` for positive numbers x and y, ``d = y - x``, as a sum of terms of one sign and small ones."""
+    """``psi(y) - psi(x)`` for positive numbers x and y, ``d = y - x``: a sum of terms of one sign and small terms."""
     inverse = d / (x * y)
     shift, terms = shift_and_terms(m, m.plain(x))
     shifted = m.log_of_number(d / (x + shift), (y + shift) / (x + shift))

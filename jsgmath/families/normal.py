@@ -109,7 +109,7 @@ class Normal(Family):
         return first.mean_of(members, [first.arithmetic.work(first.with_event_axes(w)) for w in weights])
 
     def mean_of(self, members: Sequence[Self], weights: Sequence[Array]) -> Self:
-        """As `product`, for weights that have axes for the components; self is the first member.
+        """Computes `product` for weights that have axes for the components; self is the first member.
 
         Ratios are taken to the member of the largest share in the precision, so that none of weight above 0 overflows.
         """

@@ -20,7 +20,7 @@ class Poisson(Family):
         TypeError, ValueError: the rate is not an array of real numbers that are non-negative and finite.
 
     Accuracy: correctly rounded in NumPy, over the whole range of the parameters and of alpha: the float nearest to the
-        truth (``tests/native/test_families.py``, ``verification/test_families.py``).
+        true value (``tests/native/test_families.py``, ``verification/test_families.py``).
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 
@@ -84,7 +84,7 @@ class Poisson(Family):
         return m.chosen(near & (log_ratio != 0), m.number(x) * growth, m.number(mean) - m.number(x))
 
     def differences(self, other: Self, own: Weight, weight: Weight) -> tuple[Any, Any, Array]:
-        """What G's rate exceeds those of self and of other by, and what to add to the logarithm of their ratio."""
+        """G's rate minus those of self and of other, and a correction of the logarithm of their ratio."""
         m = self.arithmetic
         l1, l2, log_ratio, mean = self.rates(other, own, weight)
         zero1, zero2 = l1 == 0, l2 == 0

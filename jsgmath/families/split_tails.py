@@ -1,4 +1,4 @@
-"""The coefficients of `Arithmetic.tail`; to compute them takes a third of the time that the package takes to import."""
+"""The coefficients of `Arithmetic.tail`, stored because computing them would make the import a third slower."""
 
 from jsgmath import special
 

@@ -1,8 +1,9 @@
 r"""The divergences of each family as sums of non-negative terms, for numbers of any type with ``+ - * /``.
 
-C++ is translated from these functions (``native/translate.py``), and NumPy runs them on pairs of floats (`pairs.py`).
-In each, ``KL(N1||G), KL(N2||G)`` are those to the geometric mean with the weights ``g1 + g2 = 1``, ``KL(G||N1),
-KL(G||N2)`` those from it, and ``KL(N1||N2)`` needs no mean.  The number type brings the functions
+C++ is translated from these functions (``native/translate.py``), and NumPy runs them on pairs of floats
+(`wide_families.py`).  In each, ``KL(N1||G), KL(N2||G)`` are the divergences to the geometric mean with the weights
+``g1 + g2 = 1``, ``KL(G||N1), KL(G||N2)`` are those from it, and ``KL(N1||N2)`` needs no mean.  The number type brings
+the functions
 
     difference(x, y)   ``x - y``, accurate even if nearly all of it cancels
     g(x, k)            ``x - log(k)`` for ``k = 1 + x``
@@ -116,27 +117,27 @@ def bernoulli_direct(p1, q1, p2, q2, d, g):
 
 
 def bernoulli_to(p, q, s, g, growth):
-    """The divergence to the distribution whose log-odds exceed those of ``p`` and ``q = 1 - p`` by s."""
+    """The divergence from the distribution of ``p`` and ``q = 1 - p`` to the one whose log-odds are larger by s."""
     k, v, _ = growth(s)
     z = q + p * k
     return p * g(q * v / z, k / z) + q * g(-(p * v / z), 1.0 / z)
 
 
 def bernoulli_from(p, q, s, g, growth):
-    """The divergence from it."""
+    """The divergence in the other direction, with the arguments of `bernoulli_to`."""
     k, v, _ = growth(s)
     z = q + p * k
     return (p * k * g(-(q * v / k), z / k) + q * g(p * v, z)) / z
 
 
 def log_odds_between(p1, q1, p2, q2, d, log):
-    """What the log-odds of N2 exceed those of N1 by."""
+    """The log-odds of N2 minus those of N1."""
     odds = p1 * q2
     return log(-(d / odds), p2 * q1 / odds)
 
 
 def bernoulli_to_mean(p1, q1, p2, q2, t, g1, g2, g, growth):
-    """``KL(N1||G), KL(N2||G)``; t is what the log-odds of N2 exceed those of N1 by."""
+    """``KL(N1||G), KL(N2||G)``; t is the log-odds of N2 minus those of N1."""
     return bernoulli_to(p1, q1, g2 * t, g, growth), bernoulli_to(p2, q2, -(g1 * t), g, growth)
 
 

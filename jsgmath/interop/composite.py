@@ -1,4 +1,4 @@
-"""Distributions whose divergences are sums, or multiples, of those of other distributions."""
+"""Distributions whose divergences are sums or multiples of the divergences of other distributions."""
 
 from collections.abc import Callable
 from typing import Any, Self
@@ -17,8 +17,8 @@ class Composite(Distribution):
     Args:
         base: a batch of Gaussians.
         axes: the number of its trailing batch axes whose members are the parts of one distribution.
-        degrees: what their divergences are multiplied by: for a Wishart distribution, which is that of the scatter
-            of so many draws of mean 0, its degrees of freedom.
+        degrees: the factor of their divergences: the degrees of freedom of a Wishart distribution, which is the
+            distribution of the scatter of that many draws with mean 0.
     """
 
     def __init__(self, base: Any, axes: int = 0, degrees: Any = 1):

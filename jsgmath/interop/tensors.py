@@ -10,7 +10,7 @@ import numpy as np
 
 from jsgmath import families
 from jsgmath.checks import real_array
-from jsgmath.families import low_rank
+from jsgmath.families import low_rank, low_rank_terms
 from jsgmath.families.libraries import arithmetic
 from jsgmath.families.libraries.arithmetic import library_of
 from jsgmath.gaussian import Gaussian
@@ -70,10 +70,10 @@ def tfp_multivariate_normal(distribution: Any) -> Gaussian:
 def of_factor(mean: np.ndarray, factor: np.ndarray, lower: bool) -> Gaussian:
     """A Gaussian with covariance ``factor @ factor.T``, which does not depend on the signs of the columns.
 
-    A factor that is not lower triangular is made so in float64.
+    A factor that is not lower triangular is replaced by one that is, computed in float64.
     """
     if not lower:
-        return of_triangular_factor(mean, low_rank.triangular(arithmetic("NumPy"), factor.astype(np.float64)))
+        return of_triangular_factor(mean, low_rank_terms.triangular(arithmetic("NumPy"), factor.astype(np.float64)))
     signs = np.where(np.diagonal(factor, axis1=-2, axis2=-1) < 0, -1, 1).astype(factor.dtype)
     return Gaussian(mean, scale_tril=factor * signs[..., None, :])
 

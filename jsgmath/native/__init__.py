@@ -27,6 +27,8 @@ LARGEST_DIMENSION = 256  # of full covariances; the core's memory grows as its s
 SHAPE = struct.Struct("@7q5i")
 # The struct FamilyShape of families.hpp: strides of six arrays, rows, n and k, and six numbers.
 FAMILY_SHAPE = struct.Struct("@9q6i")
+# The structs OneOfMany and ManyShape of many.hpp: two addresses, strides and a form; four sizes and two numbers.
+ONE_OF_MANY, MANY_SHAPE = struct.Struct("@2P3q"), struct.Struct("@4q2i")
 FAMILIES = {
     name: place
     for place, name in enumerate(
@@ -71,6 +73,8 @@ class Core(NamedTuple):
     tensors: Any
     copy: Any
     families: Any
+    many: Any
+    gradient: Any
     factor: Any
     place: int
     instruction_set: str
@@ -93,19 +97,21 @@ def open_core(path: Path = HERE / LIBRARY, wanted: str = "") -> tuple[Core | Non
     arguments = [ctypes.c_char_p, *6 * [ctypes.c_void_p], ctypes.c_int32, ctypes.c_int32]
     library.jsgmath_diagonal.argtypes, library.jsgmath_full.argtypes = arguments, [*arguments, ctypes.c_void_p]
     library.jsgmath_diagonal.restype = library.jsgmath_full.restype = ctypes.c_int64
+    library.jsgmath_gradient.argtypes, library.jsgmath_gradient.restype = arguments, ctypes.c_int64
     library.jsgmath_tensors.argtypes = [ctypes.c_char_p, ctypes.c_int32, ctypes.c_int32]
     library.jsgmath_tensors.restype = None
     library.jsgmath_copy.restype = ctypes.c_int64
     library.jsgmath_copy.argtypes = [*2 * [ctypes.c_void_p], ctypes.c_int64, ctypes.c_double, ctypes.c_int32]
     library.jsgmath_families.argtypes = [ctypes.c_char_p, *7 * [ctypes.c_void_p], ctypes.c_int32, ctypes.c_int32]
     library.jsgmath_families.restype = ctypes.c_int64
+    library.jsgmath_many.argtypes = [*2 * [ctypes.c_char_p], *2 * [ctypes.c_void_p], ctypes.c_int32, ctypes.c_int32]
+    library.jsgmath_many.restype = ctypes.c_int64
     library.jsgmath_factor.restype = ctypes.c_int64
     library.jsgmath_factor.argtypes = [*2 * [ctypes.c_void_p], *2 * [ctypes.c_int64], ctypes.c_double]
     place = names.index(wanted) if wanted else 0
-    functions = library.jsgmath_diagonal, library.jsgmath_full, library.jsgmath_tensors, library.jsgmath_copy
-    return Core(
-        *functions, library.jsgmath_families, library.jsgmath_factor, place, names[place]
-    ), f"instruction set {names[place]}, of {', '.join(names)}"
+    functions = (getattr(library, f"jsgmath_{name}") for name in Core._fields[:-2])
+    core = Core._make([*functions, place, names[place]])
+    return core, f"instruction set {names[place]}, of {', '.join(names)}"
 
 
 def chosen_core() -> tuple[Core | None, str]:
@@ -178,6 +184,36 @@ def diagonal(
     )
     busy = min(rows, rows * n // ELEMENTS_PER_THREAD)
     return _called(core.diagonal, description, pointers, shape, core, busy)
+
+
+def gradient(
+    divergence: int,
+    reverse: bool,
+    forms: tuple[str, str],
+    arrays: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    alpha: np.ndarray,
+    shape: tuple[int, ...],
+    n: int,
+    core: Core | None = None,
+) -> tuple[list[np.ndarray], int]:
+    """Derivatives by mean1, v1, log v1, v2, log v2, of shape ``(*shape, n)``, and alpha; and how many rows are open.
+
+    The arguments are those of `diagonal`, without Jeffreys' divergence. Of a row that is open, the last derivative is
+    NaN.
+    """
+    core = core or CORE
+    assert core is not None
+    rows = math.prod(shape)
+    found = np.empty(rows * (5 * n + 1))
+    left = 0
+    if rows:
+        held = [_rows(array, (*shape, n)) for array in arrays]
+        numbers = (*(FORMS[form] for form in forms), divergence, reverse, False)
+        description, pointers = _described(held, alpha, shape, [n] * 4, n, numbers)
+        busy = min(cores(), rows, 5 * rows * n // ELEMENTS_PER_THREAD)
+        left = core.gradient(description, *pointers, address(found), core.place, max(1, busy))
+    columns = found[: 5 * rows * n].reshape(5, *shape, n)
+    return [*columns, found[5 * rows * n :].reshape(shape)], left
 
 
 def takes(forms: tuple[str, str], n: int) -> bool:
@@ -258,6 +294,40 @@ def families(
     pointers = [array.tobytes() if array.size <= SMALL else address(array) for array in held]
     busy = min(rows, rows * n * size // ELEMENTS_PER_THREAD)
     return _called(core.families, FAMILY_SHAPE.pack(*strides, *numbers), pointers, shape, core, busy)
+
+
+def many(
+    forms: Sequence[str],
+    means: Sequence[np.ndarray],
+    scales: Sequence[np.ndarray],
+    weights: np.ndarray,
+    dual: bool,
+    shape: tuple[int, ...],
+    n: int,
+    single: bool,
+    core: Core | None = None,
+) -> tuple[np.ndarray, int]:
+    """As `diagonal`, of several Gaussians and their product.
+
+    Args:
+        means, scales: of each Gaussian, which broadcast to ``(*shape, n)``.
+        weights: shape ``(4, K, rows)``, or 1 for the rows: those in the sum, their low parts, those in the product,
+            their low parts.
+    """
+    core = core or CORE
+    assert core is not None
+    rows, count = math.prod(shape), len(forms)
+    if rows == 0:
+        return np.empty(shape), 0
+    held = [(_rows(mean, (*shape, n)), _rows(scale, (*shape, n))) for mean, scale in zip(means, scales, strict=True)]
+    weights = np.ascontiguousarray(weights)
+    described = b"".join(
+        ONE_OF_MANY.pack(*map(address, both), *(0 if x.size < rows * n else n for x in both), FORMS[form])
+        for both, form in zip(held, forms, strict=True)
+    )
+    description = MANY_SHAPE.pack(rows, n, count, weights.shape[-1], dual, single)
+    busy = min(rows, rows * n * count // ELEMENTS_PER_THREAD)
+    return _called(core.many, description, [described, address(weights)], shape, core, busy)
 
 
 def _called(

@@ -47,6 +47,22 @@ X86 = PLAIN | {
     "avx2": ["-mavx2", "-mfma"],
     "avx512": ["-mavx2", "-mfma", "-mavx512f", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"],
 }
+ONE_LANE = ["-DONE_LANE"]
+# What is compiled for each set of instructions: its name, its source and more options.  The longest come first, so that
+# in the end no processor waits for another.
+KINDS: list[tuple[str, str, list[str]]] = [
+    ("families", "families.cpp", []),
+    ("diagonal", "diagonal.cpp", []),
+    ("tensors", "tensors.cpp", ONE_LANE),
+    ("gamma", "gamma.cpp", []),
+    ("many", "many.cpp", []),
+    ("gradient", "gradient.cpp", []),
+    ("single", "full.cpp", ONE_LANE),
+    ("single_tensors", "full_tensors.cpp", ONE_LANE),
+    ("full", "full.cpp", []),
+    ("full_tensors", "full_tensors.cpp", []),
+    ("copy", "copy.cpp", []),
+]
 
 # Terms of the series, first those whose coefficients are pairs; verification/README.md has what they leave out.
 TAIL_PAIRS, TAIL = 3, 11
@@ -82,22 +98,16 @@ def build(target: Path = HERE / LIBRARY, command: list[str] | None = None, machi
         (work / "formula.hpp").write_text(formula_header())
         (work / "terms.hpp").write_text(terms_header())
         (work / "full_terms.hpp").write_text(full_terms_header())
+        (work / "several_terms.hpp").write_text(several_terms_header())
         (work / "constants.hpp").write_text(constants_header())
         (work / "sources.hpp").write_text(f'#define SOURCES "{_sources.sources()}"\n')
 
-        tasks: list[tuple[str, str, list[str]]] = [("factor", "factor.cpp", [])]
-        tasks += [("interface", "interface.cpp", ["-DX86"] if sets is X86 else [])]
-        tasks += [
-            (f"{kind}_{name}", f"{kind}.cpp", [*options, f"-DNAME={kind}_{name}"])
-            for kind in ("full", "full_tensors", "families", "gamma", "diagonal", "copy")
+        tasks = [
+            (f"{kind}_{name}", source, [*options, *more, f"-DNAME={kind}_{name}"])
+            for kind, source, more in KINDS
             for name, options in sets.items()
         ]
-        one_lane = {"single": "full.cpp", "single_tensors": "full_tensors.cpp", "tensors": "tensors.cpp"}
-        tasks += [
-            (f"{kind}_{name}", source, [*options, "-DONE_LANE", f"-DNAME={kind}_{name}"])
-            for kind, source in one_lane.items()
-            for name, options in sets.items()
-        ]
+        tasks += [("interface", "interface.cpp", ["-DX86"] if sets is X86 else []), ("factor", "factor.cpp", [])]
 
         def compiled(task: tuple[str, str, list[str]]) -> Path:
             name, source, options = task
@@ -143,6 +153,11 @@ def terms_header() -> str:
 def full_terms_header() -> str:
     """The terms of full covariances as C++."""
     return _beside("translate").cpp(*functions(_sources.FULL_TERMS)) + "\n"
+
+
+def several_terms_header() -> str:
+    """The terms of several Gaussians as C++."""
+    return _beside("translate").cpp(*functions(_sources.SEVERAL_TERMS)) + "\n"
 
 
 def functions(path: Path) -> list[ast.FunctionDef]:

@@ -7,7 +7,6 @@
 #endif
 #include "diagonal.hpp"
 
-#include <algorithm>
 #include <type_traits>
 #include <utility>
 
@@ -17,8 +16,8 @@
 namespace {
 
 // Within these limits nothing overflows, and no low part underflows: variances lie between 1/LARGEST and LARGEST,
-// displacements are 0 or lie between 1/LARGEST and LARGEST, alpha is 0 or at least LEAST_ALPHA, log-variances that
-// differ do so by at least 1/LARGEST.  What lies outside becomes NaN.
+// displacements are 0 or lie between 1/LARGEST and LARGEST, alpha is 0 or at least LEAST_ALPHA, and log-variances are
+// equal or differ by at least 1/LARGEST.  Numbers outside become NaN.
 const double LARGEST = 0x1p100, LARGEST_STD = 0x1p50, LARGEST_LOGVAR = 69.3;
 
 INLINE Truth moderate(Lanes v) { return between(v, 1 / LARGEST, LARGEST); }
@@ -151,16 +150,17 @@ struct Strided {
   INLINE_MEMBER static Lanes gathered(const double *at, int64_t across, std::index_sequence<lane...>) {
     return Lanes{at[int64_t(lane) * across]...};
   }
-  INLINE_MEMBER Lanes operator()(int64_t step, int64_t valid, double otherwise) const {
+  // Some steps whose lanes are all valid.
+  INLINE_MEMBER void load(int64_t step, int64_t count, Lanes *to) const {
     const double *at = from + step * along;
+    if (across == 1)
+      for (int64_t i = 0; i < count; i++) std::memcpy(&to[i], at + i * along, sizeof to[i]);
+    else
+      for (int64_t i = 0; i < count; i++) to[i] = gathered(at + i * along, across, std::make_index_sequence<LANES>{});
+  }
+  INLINE_MEMBER Lanes some(int64_t step, int64_t valid, double otherwise) const {
     Lanes x = every(otherwise);
-    if (valid < LANES) {
-      for (int i = 0; i < valid; i++) set_lane(x, i, at[i * across]);
-    } else if (across == 1) {
-      std::memcpy(&x, at, sizeof x);
-    } else {
-      x = gathered(at, across, std::make_index_sequence<LANES>{});
-    }
+    for (int64_t i = 0; i < valid && i < LANES; i++) set_lane(x, i, from[step * along + i * across]);
     return x;
   }
 };
@@ -178,20 +178,45 @@ INLINE void transpose(Lanes *rows, std::index_sequence<lane...> lanes) {
   if constexpr (2 * size < LANES) transpose<2 * size>(rows, lanes);
 }
 
+// Columns that are loaded together.
+const int64_t TOGETHER = 8;
+struct Columns {
+  Lanes numbers[4][TOGETHER];
+
+  INLINE_MEMBER Column operator[](int64_t i) const { return {numbers[0][i], numbers[1][i], numbers[2][i], numbers[3][i]}; }
+};
+
 // The rows of a block by lanes, or one row, whose columns lie side by side.
 struct Block {
   const Batch &batch;
   Weights weights;
-  Strided mean1, scale1, mean2, scale2;
+  Strided arrays[4];
   int64_t steps, valid, fewer;  // after each step, so many lanes fewer are valid
 
-  // Lanes that are not valid hold equal Gaussians, which add 0.
-  INLINE_MEMBER Column operator[](int64_t step) const {
-    const int64_t left = valid - step * fewer;
-    return {mean1(step, left, 0), scale1(step, left, 1), mean2(step, left, 0), scale2(step, left, 1)};
+  // Loads the columns of `step` and those after it; returns the step of the first of them, which may be an earlier one.
+  INLINE_MEMBER int64_t load(int64_t step, Columns &to) const {
+    const int64_t count = steps - step < TOGETHER ? steps - step : TOGETHER;
+    // With fewer lanes it takes longer to load whole vectors and transpose them than to gather numbers.
+    if (LANES == TOGETHER && valid == LANES && !fewer && steps >= LANES) {
+      step += count - LANES;
+      for (int which = 0; which < 4; which++) load_whole(arrays[which], step, to.numbers[which]);
+      return step;
+    }
+    gather(step, count, to);
+    return step;
+  }
+
+ private:
+  NOINLINE void gather(int64_t step, int64_t count, Columns &to) const {
+    const bool all = valid - (step + count - 1) * fewer >= LANES;
+    for (int which = 0; which < 4; which++) {
+      if (all) arrays[which].load(step, count, to.numbers[which]);
+      else  // lanes that are not valid hold equal Gaussians, which add 0
+        for (int64_t i = 0; i < count; i++) to.numbers[which][i] = arrays[which].some(step + i, valid - (step + i) * fewer, which % 2);
+    }
   }
   // The numbers of an array in as many steps as there are lanes, which are valid.
-  INLINE_MEMBER void load(const Strided &array, int64_t step, Lanes *steps) const {
+  INLINE_MEMBER void load_whole(const Strided &array, int64_t step, Lanes *steps) const {
     for (int i = 0; i < LANES; i++) {
       const double *row = array.from + i * array.across + step;
       std::memcpy(&steps[i], row, sizeof steps[i]);
@@ -205,31 +230,23 @@ template <int divergence, int form, bool late>
 Pair evaluated(const Block &block) {
   std::conditional_t<late, LateSum, Sum> sum;
   Truth sound = ~Truth{};
-  int64_t step = 0;
   auto add = [&](const Column &in) INLINE_MEMBER {
     const auto s = reduced<form, late>(block.batch, in);
     sound &= s.sound;
     sum.add(terms<divergence>(s, block.weights));
   };
-  // With fewer lanes it takes longer to load whole vectors and transpose them than to gather numbers.
-  const bool whole = LANES == 8 && block.valid == LANES && !block.fewer && block.steps >= LANES;
-  while (whole && step < block.steps) {  // the last load may take some steps again
+  Columns columns;
+  for (int64_t step = 0; step < block.steps; step += TOGETHER) {
     if (step) sum.settle();
-    const int64_t begin = std::min(step, block.steps - LANES);
-    Lanes mean1[LANES], scale1[LANES], mean2[LANES], scale2[LANES];
-    block.load(block.mean1, begin, mean1), block.load(block.scale1, begin, scale1);
-    block.load(block.mean2, begin, mean2), block.load(block.scale2, begin, scale2);
-    auto loaded = [&](int i) INLINE_MEMBER { return Column{mean1[i], scale1[i], mean2[i], scale2[i]}; };
-    int i = int(step - begin);
-    if (i % 2) add(loaded(i++));
-    for (; i < LANES; i += 2) add(loaded(i)), add(loaded(i + 1));  // two at a time, whose operations can alternate
-    step = begin + LANES;
+    const int64_t first = block.load(step, columns), end = (block.steps - step < TOGETHER ? block.steps : step + TOGETHER) - first;
+    int64_t i = step - first;
+    if constexpr (late && FUSED) {  // two at a time, so that their operations alternate, where these are few
+      for (; i + 1 < end; i += 2) add(columns[i]), add(columns[i + 1]);
+      if (i < end) add(columns[i]);
+    } else {
+      for (; i < end; i++) add(columns[i]);
+    }
   }
-  for (; step + 1 < block.steps; step += 2) {
-    add(block[step]), add(block[step + 1]);
-    if (step % 8 == 6) sum.settle();
-  }
-  if (step < block.steps) add(block[step]);
   return sum.total(block.weights, divergence == JSG_DUAL, block.steps) + poison(sound);
 }
 
@@ -257,8 +274,8 @@ Block block_of(const Batch &b, int64_t row, int64_t count, bool columns) {
   for (int i = 0; i < LANES; i++) set_lane(alpha, i, b.alpha[(row + (i < count ? i : 0)) * b.alpha_stride]);
   Weights w = weights(alpha, b.reversed);
   if (b.divergence == JEFFREYS) w = {pair(1), pair(1), pair(1), pair(1)};
-  return {b, w, strided(b.mean1, b.mean1_stride), strided(b.scale1, b.scale1_stride),
-          strided(b.mean2, b.mean2_stride), strided(b.scale2, b.scale2_stride),
+  return {b, w, {strided(b.mean1, b.mean1_stride), strided(b.scale1, b.scale1_stride),
+          strided(b.mean2, b.mean2_stride), strided(b.scale2, b.scale2_stride)},
           columns ? (b.n + LANES - 1) / LANES : b.n, columns ? b.n : count, columns ? LANES : 0};
 }
 

@@ -1,4 +1,4 @@
-// What the C interface (interface.cpp) and the loops (diagonal.cpp) have in common.
+// The declarations that the C interface (interface.cpp) and the loops over diagonal Gaussians (diagonal.cpp) share.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,8 @@ struct Batch : Shape {
   double *values;
 };
 
-// The values of some rows, each the nearest double (of those that a float holds, if `single`), or NaN where the error
-// bound leaves that open; how many are open.
+// Computes the values of some rows: each is the nearest double (or float, if `single`), or NaN where the error bound
+// leaves that open.  Returns how many are open.
 typedef int64_t Evaluate(const Batch &batch, int64_t first, int64_t last);
 
 // Copies numbers; returns 0 if all of them are finite and at least `smallest`.

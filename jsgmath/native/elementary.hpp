@@ -24,8 +24,8 @@ INLINE Lanes polynomial(const double (&coefficients)[count], Lanes x) {
   return multiply_add(odd, x, even);
 }
 
-// Horner's scheme in pairs, going on from a value of the higher powers; each step adds x times what stood before, which is less
-// than the coefficient.
+// Horner's scheme in pairs, starting from the value of the higher powers; each step adds x times the last value to a
+// coefficient, which is the larger of the two.
 template <int last, int count>
 INLINE Pair polynomial(const Constant (&coefficients)[count], Pair x, Lanes higher) {
   const Constant c = coefficients[last];

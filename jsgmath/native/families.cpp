@@ -53,7 +53,7 @@ INLINE Odds odds(Found found, Truth sound) {
   return {p1 + beyond, q1 + beyond, p2, q2, d};
 }
 INLINE Truth moderate_probability(Lanes p) { return between(p, 1 / LARGEST, 1 - 0x1p-53); }
-INLINE Odds odds(const Members &in) {
+INLINE Odds odds_inlined(const Members &in) {
   const Lanes x = in(0), y = in(2);
   if (in.form1 == PLAIN && in.form2 == PLAIN)
     return odds(of_probabilities(exact(x), exact(y), Difference{}), moderate_probability(x) & moderate_probability(y));
@@ -66,10 +66,16 @@ INLINE Odds odds(const Members &in) {
   return odds(first ? many(p1, q1, p2, q2, d) : many(p2, q2, p1, q1, -d), sound);
 }
 
+NOINLINE Odds odds_apart(const Members &in) { return odds_inlined(in); }
+template <int divergence>
+INLINE Odds odds(const Members &in) {
+  return divergence == DIRECT ? odds_inlined(in) : odds_apart(in);
+}
+
 struct Geometrics {
   template <int divergence>
   INLINE_MEMBER static Value value(const Members &in, const Weights &w) {
-    auto [p1, q1, p2, q2, d] = odds(in);
+    auto [p1, q1, p2, q2, d] = odds<divergence>(in);
     if constexpr (divergence == DIRECT) return bounded(geometric_direct(p1, q1, p2, q2, d, Kernel{}));
     else if constexpr (divergence == TO_MEAN)
       return bounded(w, geometric_to_mean(p1, q1, p2, q2, d, w.g1, w.g2, Kernel{}, Logarithm{}, Growth{}));
@@ -80,7 +86,7 @@ struct Geometrics {
 struct Bernoullis {
   template <int divergence>
   INLINE_MEMBER static Value value(const Members &in, const Weights &w) {
-    auto [p1, q1, p2, q2, d] = odds(in);
+    auto [p1, q1, p2, q2, d] = odds<divergence>(in);
     if constexpr (divergence == DIRECT) return bounded(bernoulli_direct(p1, q1, p2, q2, d, Kernel{}));
     const bool logits = in.form1 == INVERSE && in.form2 == INVERSE;
     Pair t;
@@ -229,7 +235,7 @@ struct Categoricals {
 }  // namespace
 
 extern "C" int64_t NAME(const FamilyBatch &batch, int64_t first, int64_t last) {
-  static EvaluateFamily *const choices[] = {evaluated<Exponentials>, evaluated<Poissons>, evaluated<Geometrics>, evaluated<Bernoullis>,
-                                            evaluated<Categoricals>};
+  static EvaluateFamily *const choices[] = {of_kind<Exponentials, true>, of_kind<Poissons>, of_kind<Geometrics>, of_kind<Bernoullis>,
+                                            of_kind<Categoricals>};
   return choices[batch.family](batch, first, last);
 }

@@ -1,11 +1,11 @@
-// What the C interface (interface.cpp) and the loops over exponential families (families.cpp) have in common.
+// The declarations that the C interface (interface.cpp) and the loops over exponential families (families.cpp) share.
 #pragma once
 
 #include <cstdint>
 
 enum Family { EXPONENTIAL, POISSON, GEOMETRIC, BERNOULLI, CATEGORICAL, GAMMA, DIRICHLET };
 enum FamilyForm { PLAIN, INVERSE };  // rates or probabilities; scales or log-odds
-// JSG, its dual, and KL(N1||N2) and that of Jeffreys, which need no alpha.
+// JSG, its dual, and KL(N1||N2) and Jeffreys' divergence, which need no alpha.
 enum FamilyDivergence { TO_MEAN, FROM_MEAN, DIRECT, BOTH_DIRECT };
 
 // A batch of pairs of members; each row has n independent components, and each parameter of a component k numbers, which lie
@@ -20,6 +20,6 @@ struct FamilyBatch : FamilyShape {
   double *values;
 };
 
-// The values of some rows, each the nearest double (of those that a float holds, if `single`), or NaN where the error
-// bound leaves that open; how many are open.
+// Computes the values of some rows: each is the nearest double (or float, if `single`), or NaN where the error bound
+// leaves that open.  Returns how many are open.
 typedef int64_t EvaluateFamily(const FamilyBatch &batch, int64_t first, int64_t last);

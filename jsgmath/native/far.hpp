@@ -9,7 +9,7 @@ struct Far {
   double value, by_mean1, by_logvar1, by_logvar2, by_alpha;
 };
 
-// The kernels with a log-ratio beyond the limit, and in place of them nothing, for what the displacements contribute alone.
+// The kernels for a log-ratio beyond the limit, and kernels that are 0, for the contribution of the displacements alone.
 struct FarG {
   Pair operator()(Pair x, Pair k, Pair other_k, double beyond) const {
     return split_g(x, k, other_k, Pair{counting(k.high, beyond), 0.0}, Split{}, Tail{});
@@ -52,11 +52,11 @@ Pair clamped(Pair x, double limit) {
 
 const double DOMINANT = 0x1p500;
 
-// Adds what the variances contribute and what the displacements contribute, each computed without the other.  The log-ratio
-// is held within WIDE; what is then larger than DOMINANT is proportional to the ratio of the variances, so it is multiplied by
-// the exponential of what was cut off.  Long displacements are divided by 2^300 before they are squared.  Values are computed
-// in pairs, gradients in doubles.
-__attribute__((noinline)) Far far(double mean1, double logvar1, double mean2, double logvar2, double alpha, double factor,
+// Adds the contribution of the variances and that of the displacements, each computed without the other.  The log-ratio is
+// clamped to WIDE.  A number that is then larger than DOMINANT is proportional to the ratio of the variances, so it is
+// multiplied by the exponential of the part that was cut off.  Long displacements are divided by 2^300 before they are
+// squared.  Values are computed in pairs, gradients in doubles.
+NOINLINE Far far(double mean1, double logvar1, double mean2, double logvar2, double alpha, double factor,
                                   bool dual, bool reversed) {
   const double WIDE = 650, STEEP = 1416, LONG = 0x1p480, SCALE = 0x1p-300;
   const Pair w2 = {alpha, 0.0}, w1 = two_sum(1.0, -alpha), g1 = reversed ? w2 : w1, g2 = reversed ? w1 : w2;

@@ -7,8 +7,6 @@
 // those of g2 X and g1 (V'V - I), and the terms of the means are sums of squares too.
 #include "full.hpp"
 
-#include <memory>
-
 #include "kernels.hpp"
 #include "wide.hpp"
 
@@ -23,13 +21,12 @@ const double KERNEL = 0x1p-69, OPERATION = 0x1p-99;
 // Matrices are stored by columns; of symmetric and triangular ones only the lower triangle counts.
 struct Workspace {
   int64_t n;
-  std::unique_ptr<Wide[]> memory;
+  Memory<Wide> memory;
   Wide *L, *X, *T, *V, *K, *W, *d, *p, *q, *pivots;
 
-  explicit Workspace(int64_t n) : n(n) {
-    const int64_t square = n * n, count = 6 * square + 4 * n;
-    memory.reset(new Wide[count]);
-    Wide *start = memory.get();
+  explicit Workspace(int64_t n) : n(n), memory(6 * n * n + 4 * n) {
+    const int64_t square = n * n;
+    Wide *start = memory.start;
     Wide **matrices[] = {&L, &X, &T, &V, &K, &W};
     for (Wide **matrix : matrices) *matrix = start, start += square;
     d = start, p = d + n, q = p + n, pivots = q + n;

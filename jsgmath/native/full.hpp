@@ -1,4 +1,4 @@
-// What the C interface (interface.cpp) and the loops over full covariances (full.cpp) have in common.
+// The declarations that the C interface (interface.cpp) and the loops over full covariances (full.cpp) share.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,6 @@
 // D + W W' of rank r is LOW_RANK + r: its rows have r entries of W, then one of D.
 enum { COV = 3, SCALE_TRIL = 4, LOW_RANK = 8 };
 
-// The values of some rows, each the nearest double (of those that a float holds, if `single`), or NaN where the error bound
-// leaves that open; how many are open.  Where `errors` is not null, it receives pairs and bounds in place of the rounding.
+// Computes the values of some rows: each is the nearest double (or float, if `single`), or NaN where the error bound leaves
+// that open.  Returns how many are open.  If `errors` is not null, it receives pairs and bounds, and nothing is rounded.
 typedef int64_t EvaluateFull(const Batch &batch, int64_t first, int64_t last, double *errors);

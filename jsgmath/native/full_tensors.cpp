@@ -1,8 +1,8 @@
 // Values and gradients for tensors of Gaussians with full covariances, given by Cholesky factors, in one pass.
 //
 // Compiled for every instruction set, as the function NAME: each lane of a vector is another pair of Gaussians.  With ONE_LANE
-// there is one pair at a time, and the compiler makes vectors of the innermost loops, which change no bit.  All is computed in
-// doubles.  `jsgmath/torch/full_terms.py` has the notation and the terms of the means.  Here further
+// there is one pair at a time, and the compiler makes vectors of the innermost loops, which change no bit.  Everything is
+// computed in doubles.  `jsgmath/torch/full_terms.py` has the notation and the terms of the means.  In addition, let
 //
 //     R R' = g1 S2 + g2 S1,   T1 = L2^-1 R,  T2 = L1^-1 R,   U1 = R^-1 L1 = T2^-1,  U2 = R^-1 L2 = T1^-1
 //
@@ -10,7 +10,7 @@
 //
 //     2 KL = sum_j (r_j^2 - 1 - log r_j^2) + the sum of the squares off the diagonal
 //
-// and with D = R^-1 (S1 - S2) R'^-1 the derivatives by L1, but for those of the means, are the lower triangles of
+// and with D = R^-1 (S1 - S2) R'^-1 the derivatives by L1, without those of the means, are the lower triangles of
 //
 //     w1 g2 L2'^-1 (T1 - U2') U1 + w2 g2 R'^-1 (T2' - U1) - w2 L1'^-1 (T2 T2' - I)           of JSG
 //     R'^-1 ((w1 g2^2 - w2 g1 g2) D U1 + w2 (U1 - T2'))                                      of JSG*
@@ -18,13 +18,12 @@
 // The lower triangle of a product with such an inverse depends on the lower triangle of the other factor alone.  No quotient of
 // the two factors L is formed, so errors grow with the condition of each of them and not with the product of both.
 //
-// R comes from Householder reflections that turn [A, B] into [R, 0].  Far apart, A = sqrt(g1) L2 and B = sqrt(g2) L1.  Close
-// together, with E = L1 - L2, A = L2 + g2 E and B = sqrt(g1 g2) E, which is the same by a rotation: then R - A, R - L1 and R - L2
-// are computed without cancellation, and so are T - I and U - I: all vanish with E.  The two
-// Gaussians are exchanged where g1 < 1/2, so that R is exact at the ends of alpha.
+// R comes from Householder reflections that turn [A, B] into [R, 0].  If the factors are far apart, A = sqrt(g1) L2 and
+// B = sqrt(g2) L1.  If they are close, with E = L1 - L2, A = L2 + g2 E and B = sqrt(g1 g2) E, which is the same up to a
+// rotation.  Then R - A, R - L1 and R - L2 are computed without cancellation, and so are T - I and U - I; all vanish with
+// E.  The two Gaussians are exchanged where g1 < 1/2, so that R is exact at the ends of alpha.
 #include "tensors.hpp"
 
-#include <memory>
 #include <utility>
 
 #include "kernels.hpp"
@@ -74,20 +73,19 @@ struct Ratio {
 };
 
 struct Workspace {
-  std::unique_ptr<Lanes[]> memory;
+  Memory<Lanes> memory;
   Lanes *L1, *L2, *R, *B, *N1, *N2, *Q, *D;  // N = R - L; Q is whole
   Ratio T1, T2, U1, U2;
   Lanes *scale, *d, *a, *dot, *white, *kappa, *p, *theta, *phi, *zeta, *s, *delta1, *delta2, *moved, *by_mean;
   Lanes *right1[3], *right2[3];
   Lanes *by1, *by2, *part;
 
-  explicit Workspace(int64_t n) {
+  explicit Workspace(int64_t n) : memory(15 * n * n + 25 * n) {
     Lanes **matrices[] = {&L1, &L2, &R, &B, &N1, &N2, &Q, &D, &by1, &by2, &part,
                           &T1.matrix, &T2.matrix, &U1.matrix, &U2.matrix};
     Lanes **vectors[] = {&scale, &d, &a, &dot, &white, &kappa, &p, &theta, &phi, &zeta, &s, &delta1, &delta2, &moved, &by_mean,
                          &right1[0], &right1[1], &right1[2], &right2[0], &right2[1], &right2[2], &T1.excess, &T2.excess, &U1.excess, &U2.excess};
-    memory.reset(new Lanes[15 * n * n + 25 * n]);
-    Lanes *start = memory.get();
+    Lanes *start = memory.start;
     for (Lanes **matrix : matrices) *matrix = start, start += n * n;
     for (Lanes **vector : vectors) *vector = start, start += n;
   }

@@ -27,7 +27,7 @@ struct Choose {
   }
 };
 
-// g with a longer series: what is added up here may cancel to a part in fifty.
+// g with a longer series, because the sums here may cancel to a part in fifty.
 struct FineTail {
   INLINE_MEMBER Pair operator()(Pair w) const {
     return polynomial<FINE_TAIL_PAIRS_COUNT - 1>(FINE_TAIL_PAIRS, w, polynomial(FINE_TAIL, w.high));
@@ -37,7 +37,7 @@ struct FineKernel {
   INLINE_MEMBER Pair operator()(Pair x, Pair k) const { return split_g(x, k, k, Unused{}, Split{}, FineTail{}); }
 };
 
-// A number, and what another one exceeds it by.
+// A number, and the difference between another number and it.
 template <class T>
 struct Change {
   T value, less;
@@ -83,16 +83,16 @@ struct SeriesLess {
   }
 };
 
-// B_phi(y:x), and what it exceeds that of the totals by, as `plus, minus`.  They are compiled once.
+// B_phi(y:x), and its difference from that of the totals, as `plus, minus`.  They are compiled once.
 struct Bregman {
-  __attribute__((noinline)) static Two<Pair, Pair> of(const Pair &x, const Pair &y, const Pair &d) {
+  NOINLINE static Two<Pair, Pair> of(const Pair &x, const Pair &y, const Pair &d) {
     return bregman_terms(x, y, d, FineKernel{}, Series{}, Choose{});
   }
   INLINE_MEMBER Two<Pair, Pair> operator()(Pair x, Pair y, Pair d) const { return of(x, y, d); }
 };
 struct BregmanLess {
   template <class... Pairs>
-  __attribute__((noinline)) static Two<Pair, Pair> of(const Pairs &...numbers) {
+  NOINLINE static Two<Pair, Pair> of(const Pairs &...numbers) {
     return bregman_less_terms(numbers..., FineKernel{}, SeriesLess{}, Choose{});
   }
   template <class... Pairs>
@@ -219,5 +219,5 @@ struct Dirichlets {
 }  // namespace
 
 extern "C" int64_t NAME(const FamilyBatch &batch, int64_t first, int64_t last) {
-  return batch.family == GAMMA ? evaluated<Gammas>(batch, first, last) : evaluated<Dirichlets>(batch, first, last);
+  return batch.family == GAMMA ? of_kind<Gammas>(batch, first, last) : of_kind<Dirichlets>(batch, first, last);
 }

@@ -11,20 +11,23 @@
 
 #include "families.hpp"
 #include "full.hpp"
+#include "many.hpp"
 #include "sources.hpp"
 #include "tensors.hpp"
 
 extern "C" {
 Copy copy_plain;
 Factor factor_small;
-Evaluate diagonal_plain;
+Evaluate diagonal_plain, gradient_plain;
 EvaluateFamily families_plain, gamma_plain;
+EvaluateMany many_plain;
 EvaluateFull full_plain, single_plain;
 EvaluateTensors tensors_plain, full_tensors_plain, single_tensors_plain;
 #ifdef X86
 Copy copy_avx2, copy_avx512;
-Evaluate diagonal_avx2, diagonal_avx512;
+Evaluate diagonal_avx2, diagonal_avx512, gradient_avx2, gradient_avx512;
 EvaluateFamily families_avx2, families_avx512, gamma_avx2, gamma_avx512;
+EvaluateMany many_avx2, many_avx512;
 EvaluateFull full_avx2, full_avx512, single_avx2, single_avx512;
 EvaluateTensors tensors_avx2, tensors_avx512, full_tensors_avx2, full_tensors_avx512, single_tensors_avx2, single_tensors_avx512;
 #endif
@@ -35,10 +38,11 @@ namespace {
 struct InstructionSet {
   const char *name;
   Copy *copy;
-  Evaluate *diagonal;
+  Evaluate *diagonal, *gradient;
   EvaluateFull *full, *single;
   EvaluateTensors *tensors, *full_tensors, *single_tensors;
   EvaluateFamily *families, *gamma;
+  EvaluateMany *many;
   int64_t lanes;
 };
 
@@ -68,11 +72,11 @@ std::vector<InstructionSet> available() {
 #ifdef X86
   const Vectors has;
   if (has.avx512)
-    sets.push_back({"avx512", copy_avx512, diagonal_avx512, full_avx512, single_avx512, tensors_avx512, full_tensors_avx512, single_tensors_avx512, families_avx512, gamma_avx512, 8});
+    sets.push_back({"avx512", copy_avx512, diagonal_avx512, gradient_avx512, full_avx512, single_avx512, tensors_avx512, full_tensors_avx512, single_tensors_avx512, families_avx512, gamma_avx512, many_avx512, 8});
   if (has.avx2)
-    sets.push_back({"avx2", copy_avx2, diagonal_avx2, full_avx2, single_avx2, tensors_avx2, full_tensors_avx2, single_tensors_avx2, families_avx2, gamma_avx2, 4});
+    sets.push_back({"avx2", copy_avx2, diagonal_avx2, gradient_avx2, full_avx2, single_avx2, tensors_avx2, full_tensors_avx2, single_tensors_avx2, families_avx2, gamma_avx2, many_avx2, 4});
 #endif
-  sets.push_back({"plain", copy_plain, diagonal_plain, full_plain, single_plain, tensors_plain, full_tensors_plain, single_tensors_plain, families_plain, gamma_plain, 2});
+  sets.push_back({"plain", copy_plain, diagonal_plain, gradient_plain, full_plain, single_plain, tensors_plain, full_tensors_plain, single_tensors_plain, families_plain, gamma_plain, many_plain, 2});
   return sets;
 }
 
@@ -124,6 +128,18 @@ EXPORT int64_t jsgmath_diagonal(const Shape *shape, const double *mean1, const d
   batch.alpha = alpha, batch.values = values;
   Evaluate *evaluate = sets()[place].diagonal;
   return shared(batch.rows, threads, 1, [&](int64_t first, int64_t last) { return evaluate(batch, first, last); });
+}
+
+// The same of the derivatives: five for each column, one after the other, and last that by alpha, which is NaN for an open row.
+EXPORT int64_t jsgmath_gradient(const Shape *shape, const double *mean1, const double *scale1, const double *mean2,
+                                const double *scale2, const double *alpha, double *values, int32_t place,
+                                int32_t threads) {
+  Batch batch;
+  std::memcpy(static_cast<Shape *>(&batch), shape, sizeof *shape);
+  batch.mean1 = mean1, batch.scale1 = scale1, batch.mean2 = mean2, batch.scale2 = scale2;
+  batch.alpha = alpha, batch.values = values;
+  const InstructionSet &set = sets()[place];
+  return shared(batch.rows, threads, set.lanes, [&](int64_t first, int64_t last) { return set.gradient(batch, first, last); });
 }
 
 // The same where one Gaussian or both have a full covariance.  If `errors` is not null, it receives three numbers a row: the
@@ -179,4 +195,16 @@ EXPORT int64_t jsgmath_families(const FamilyShape *shape, const double *first1, 
   const InstructionSet &set = sets()[place];
   EvaluateFamily *evaluate = batch.family < GAMMA ? set.families : set.gamma;
   return shared(batch.rows, threads, set.lanes, [&](int64_t first, int64_t last) { return evaluate(batch, first, last); });
+}
+
+// Computes a batch of several Gaussians each, as jsgmath_diagonal.
+EXPORT int64_t jsgmath_many(const ManyShape *shape, const OneOfMany *members, const double *weights, double *values, int32_t place,
+                            int32_t threads) {
+  ManyBatch batch;
+  std::memcpy(static_cast<ManyShape *>(&batch), shape, sizeof *shape);
+  std::vector<OneOfMany> aligned(batch.k);
+  std::memcpy(aligned.data(), members, batch.k * sizeof *members);
+  batch.members = aligned.data(), batch.weights = weights, batch.values = values;
+  const InstructionSet &set = sets()[place];
+  return shared(batch.rows, threads, set.lanes, [&](int64_t first, int64_t last) { return set.many(batch, first, last); });
 }

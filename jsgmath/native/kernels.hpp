@@ -1,4 +1,4 @@
-// What the loops over diagonal Gaussians (diagonal.cpp) and over full covariances (full.cpp) have in common: the formula, its
+// The parts that the loops over diagonal Gaussians (diagonal.cpp) and full covariances (full.cpp) share: the formula, its
 // kernels and weights, and the rounding test.
 #pragma once
 
@@ -9,7 +9,7 @@ namespace {
 
 #include "formula.hpp"
 
-// The logarithm of the ratio of the variances, which serves the formula only beyond the limits: there is nothing to add.
+// The logarithm of the ratio of the variances.  The formula uses it only beyond the limits, so it holds nothing.
 struct Unused {};
 INLINE Unused operator-(Unused x) { return x; }
 INLINE Pair operator+(Pair x, Unused) { return x; }
@@ -25,7 +25,7 @@ struct Gs {
   }
 };
 
-// Alpha is 0 or at least LEAST_ALPHA, or another number, so that no product with it underflows; else it becomes NaN.
+// Alpha must be 0 or at least LEAST_ALPHA, so that no product with it underflows; otherwise it becomes NaN.
 const double LEAST_ALPHA = 0x1p-60;
 
 struct Weights {

@@ -3,14 +3,15 @@
 
 #include <cstdint>
 #include <cstring>
-#if defined(__AVX2__)
-#include <immintrin.h>
-#elif defined(__aarch64__)
+#if defined(__aarch64__) && !defined(ONE_LANE)
 #include <arm_neon.h>
+#elif defined(__AVX2__) && defined(__clang__) && !defined(ONE_LANE)
+#include <immintrin.h>  // GCC has built-in functions for the few instructions; it would take longer to read this header
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
 #define INLINE_MEMBER __attribute__((always_inline))
+#define NOINLINE __attribute__((noinline))
 
 namespace {
 
@@ -61,6 +62,15 @@ INLINE Lanes taken(Lanes a, Lanes b) {
 #endif
 }
 
+// So many numbers in memory, which are not set; <memory> takes the compiler a tenth of a second.
+template <class T>
+struct Memory {
+  T *const start;
+  explicit Memory(int64_t count) : start(new T[count]) {}
+  Memory(const Memory &) = delete;
+  ~Memory() { delete[] start; }
+};
+
 const double NAN_ = __builtin_nan("");
 
 INLINE Lanes every(double x) { return x - Lanes{}; }
@@ -69,15 +79,30 @@ INLINE Lanes absolute(Lanes a) { return lanes_of(bits_of(a) & 0x7fffffffffffffff
 INLINE Truth between(Lanes x, double low, double high) { return (x >= low) & (x <= high); }
 INLINE Lanes poison(Truth sound) { return sound ? Lanes{} : every(NAN_); }
 
+#if defined(__AVX512F__)
+const int AS_IT_IS = 4;  // the direction of rounding
+#endif
+
+// Whether the processor multiplies and adds in one instruction.
+#if defined(__FMA__) || defined(__aarch64__)
+const bool FUSED = true;
+#else
+const bool FUSED = false;
+#endif
+
 // a * b + c, rounded once where the processor has an instruction for it, else twice; the bounds hold for both.
 #if defined(ONE_LANE) && (defined(__FMA__) || defined(__aarch64__))
 INLINE Lanes multiply_add(Lanes a, Lanes b, Lanes c) { return __builtin_fma(a, b, c); }
 #elif defined(ONE_LANE)
 INLINE Lanes multiply_add(Lanes a, Lanes b, Lanes c) { return a * b + c; }
-#elif defined(__AVX512F__)
+#elif defined(__AVX512F__) && defined(__clang__)
 INLINE Lanes multiply_add(Lanes a, Lanes b, Lanes c) { return _mm512_fmadd_pd(a, b, c); }
-#elif defined(__AVX2__)
+#elif defined(__AVX512F__)
+INLINE Lanes multiply_add(Lanes a, Lanes b, Lanes c) { return __builtin_ia32_vfmaddpd512_mask(a, b, c, -1, AS_IT_IS); }
+#elif defined(__AVX2__) && defined(__clang__)
 INLINE Lanes multiply_add(Lanes a, Lanes b, Lanes c) { return _mm256_fmadd_pd(a, b, c); }
+#elif defined(__AVX2__)
+INLINE Lanes multiply_add(Lanes a, Lanes b, Lanes c) { return __builtin_ia32_vfmaddpd256(a, b, c); }
 #elif defined(__aarch64__)
 INLINE Lanes multiply_add(Lanes a, Lanes b, Lanes c) { return (Lanes)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b); }
 #else
@@ -86,10 +111,14 @@ INLINE Lanes multiply_add(Lanes a, Lanes b, Lanes c) { return a * b + c; }
 
 #if defined(ONE_LANE)
 INLINE Lanes root(Lanes a) { return __builtin_sqrt(a); }
-#elif defined(__AVX512F__)
+#elif defined(__AVX512F__) && defined(__clang__)
 INLINE Lanes root(Lanes a) { return _mm512_sqrt_pd(a); }
-#elif defined(__AVX2__)
+#elif defined(__AVX512F__)
+INLINE Lanes root(Lanes a) { return __builtin_ia32_sqrtpd512_mask(a, a, -1, AS_IT_IS); }
+#elif defined(__AVX2__) && defined(__clang__)
 INLINE Lanes root(Lanes a) { return _mm256_sqrt_pd(a); }
+#elif defined(__AVX2__)
+INLINE Lanes root(Lanes a) { return __builtin_ia32_sqrtpd256(a); }
 #elif defined(__aarch64__)
 INLINE Lanes root(Lanes a) { return (Lanes)vsqrtq_f64((float64x2_t)a); }
 #else

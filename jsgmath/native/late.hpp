@@ -1,5 +1,5 @@
-// The numbers that `formula.py` is given where the logarithms of a whole row are taken at its end (verification/README.md, "One
-// logarithm for a whole row").
+// The numbers on which `formula.py` runs when one logarithm is taken for a whole row, at its end (verification/README.md,
+// "One logarithm for a whole row").
 //
 // All are fractions of the variances v1, v2, the square s of the displacement, and m = g1 v2 + g2 v1.  With j the other index,
 //

@@ -4,7 +4,6 @@
 #if defined(__AVX512F__) && !defined(__clang__)
 #pragma GCC optimize("schedule-insns", "sched-pressure")  // before registers are chosen, too: there are 32
 #endif
-#include <memory>
 #include <utility>
 
 #include "families.hpp"
@@ -12,7 +11,8 @@
 
 namespace {
 
-// Between these limits of the parameters, and with alpha 0 or at least LEAST_WEIGHT, nothing overflows and no low part underflows.  What lies outside becomes NaN.
+// Between these limits of the parameters, and with alpha 0 or at least LEAST_WEIGHT, nothing overflows and no low part
+// underflows.  Parameters outside become NaN.
 const double LARGEST = 0x1p100, LEAST_WEIGHT = 0x1p-120;
 INLINE Truth moderate(Lanes x) { return between(x, 1 / LARGEST, LARGEST); }
 
@@ -112,21 +112,25 @@ INLINE void store(const FamilyBatch &b, int64_t row, int64_t count, Pair value, 
   open -= nearest != nearest;  // a truth is -1
 }
 
-// Kind::value<divergence>(members, weights) is the divergence of one component in each lane.
+// The divergence of one component in each lane, `Kind::value<divergence>(members, weights)`, as a function by itself.
 template <class Kind, int divergence>
-INLINE Value value_of(const Members &in, const Weights &w) {
+NOINLINE Value value_of(const Members &in, const Weights &w) {
   if constexpr (divergence == BOTH_DIRECT) {
-    const Value one = Kind::template value<DIRECT>(in, w), two = Kind::template value<DIRECT>(in.exchanged(), w);
+    const Value one = value_of<Kind, DIRECT>(in, w), two = value_of<Kind, DIRECT>(in.exchanged(), w);
     return {one.value + two.value, one.error + two.error};
   } else {
     return Kind::template value<divergence>(in, w);
   }
 }
 
+// A divergence is a part of the loop, or, where it is CALLED, any that is a function by itself: then the compiler is done sooner.
+const int CALLED = -1;
 template <class Kind, int divergence>
 int64_t evaluated(const FamilyBatch &b, int64_t first, int64_t last) {
+  static Value (*const functions[])(const Members &, const Weights &) = {value_of<Kind, TO_MEAN>, value_of<Kind, FROM_MEAN>,
+                                                                         value_of<Kind, DIRECT>, value_of<Kind, BOTH_DIRECT>};
   const bool columns = b.n >= LANES;
-  const std::unique_ptr<Pair[]> memory{new Pair[3 * b.k]};
+  const Memory<Pair> memory(3 * b.k);
   Weights w = weights(every(*b.alpha), b.reversed, LEAST_WEIGHT);
   Truth open = {};
   for (int64_t row = first, count; row < last; row += count) {
@@ -134,12 +138,14 @@ int64_t evaluated(const FamilyBatch &b, int64_t first, int64_t last) {
     if (b.alpha_stride) w = weights(lanes_from(b.alpha + row, columns ? 0 : 1, count), b.reversed, LEAST_WEIGHT);
     Value sum = {};
     for (int64_t j = 0, step = columns ? LANES : 1; j < b.n; j += step) {
-      Members in = {{}, {}, b.k, columns ? (b.n - j < LANES ? b.n - j : LANES) : count, b.form1, b.form2, memory.get()};
+      Members in = {{}, {}, b.k, columns ? (b.n - j < LANES ? b.n - j : LANES) : count, b.form1, b.form2, memory.start};
       for (int which = 0; which < 4; which++) {
         in.at[which] = b.parameters[which] + row * b.strides[which] + j * b.k;
         in.across[which] = columns ? b.k : b.strides[which];
       }
-      const Value found = value_of<Kind, divergence>(in, w);
+      Value found;
+      if constexpr (divergence == CALLED) found = functions[b.divergence](in, w);
+      else found = Kind::template value<divergence>(in, w);
       const double *copies = b.copies + row * b.copies_stride + j;
       Lanes times = lanes_from(copies, columns ? 1 : b.copies_stride, in.valid);
       if (columns)
@@ -163,10 +169,11 @@ int64_t evaluated(const FamilyBatch &b, int64_t first, int64_t last) {
   return left;
 }
 
-template <class Kind>
-int64_t evaluated(const FamilyBatch &b, int64_t first, int64_t last) {
-  static EvaluateFamily *const choices[] = {evaluated<Kind, TO_MEAN>, evaluated<Kind, FROM_MEAN>, evaluated<Kind, DIRECT>,
-                                            evaluated<Kind, BOTH_DIRECT>};
+// KL is so brief that a call would take a tenth of its time; so may the others be.
+template <class Kind, bool brief = false>
+int64_t of_kind(const FamilyBatch &b, int64_t first, int64_t last) {
+  static EvaluateFamily *const choices[] = {evaluated<Kind, brief ? TO_MEAN : CALLED>, evaluated<Kind, brief ? FROM_MEAN : CALLED>,
+                                            evaluated<Kind, DIRECT>, evaluated<Kind, CALLED>};
   return choices[b.divergence](b, first, last);
 }
 

@@ -1,4 +1,4 @@
-// Standard normal numbers that a seed and a place determine: Philox 4x32-10 and Box-Muller, as `jsgmath/torch/normal.py` says.
+// Standard normal numbers that a seed and a place determine: Philox 4x32-10 and Box-Muller, as `jsgmath/torch/noise.py` says.
 #pragma once
 
 #include "elementary.hpp"
@@ -13,7 +13,7 @@ struct Noise {
   double numbers[4 * COUNTERS];
 
   // The number at the first place.
-  const double *draw(int64_t seed, int64_t place, int64_t count) {
+  NOINLINE const double *draw(int64_t seed, int64_t place, int64_t count) {
     const int64_t first = place / 4, counters = (place + count + 3) / 4 - first;
     for (int64_t i = 0; i < counters; i++) philox(uint64_t(seed), uint64_t(first + i), i);
     for (int64_t pair = 0; pair < 2; pair++)

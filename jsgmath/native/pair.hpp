@@ -43,7 +43,7 @@ INLINE Pair two_product(Lanes a, Lanes b) {
 #endif
 }
 
-// a - q b for a quotient q, but for a rounding of what remains.
+// a - q b for a quotient q; only the result is rounded.
 INLINE Lanes remainder(Lanes a, Lanes q, Lanes b) {
 #if defined(__FMA__) || defined(__aarch64__)
   return multiply_add(-q, b, a);
@@ -115,7 +115,7 @@ struct Multiple {
 INLINE Multiple operator*(Pair factor, Root root) { return {factor, root.square}; }
 INLINE Pair operator*(Multiple a, Multiple b) { return (a.factor * b.factor) * a.square; }
 
-// What a function of the formula returns, if that is more than one number.
+// The result of a function of the formula that returns more than one number.
 template <class A, class B>
 struct Two {
   A first;

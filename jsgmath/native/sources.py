@@ -10,7 +10,8 @@ FORMULAS = [HERE.parent / name for name in ("formula.py", "special.py")]
 FAMILIES = [HERE.parent / "families" / name for name in ("terms.py", "gamma_terms.py")]
 FULL_TERMS = HERE.parent / "torch" / "full_terms.py"
 STIRLING = HERE.parent / "families" / "stirling.py"
-OUTSIDE = [*FORMULAS, *FAMILIES, FULL_TERMS, STIRLING]  # of this folder
+SEVERAL_TERMS = HERE.parent / "rounding" / "several_terms.py"
+OUTSIDE = [*FORMULAS, *FAMILIES, FULL_TERMS, STIRLING, SEVERAL_TERMS]  # of this folder
 
 
 def sources() -> str:

@@ -10,7 +10,10 @@
 
 namespace {
 
-const int64_t BLOCK = 128;
+// Loops over elements go on to the end of a GROUP, which is a whole number of vectors, so that nothing is left to be compiled by
+// itself; what they compute beyond the elements is not used.
+const int64_t BLOCK = 128, GROUP = 8;
+INLINE int64_t filled(int64_t count) { return (count + GROUP - 1) & -GROUP; }
 
 // An array of the numbers that are computed with.
 template <class Number>
@@ -63,8 +66,8 @@ struct Results {
 const double WIDEST = 700, FURTHEST = 0x1p664, LONGEST = 0x1p400, LARGEST_BEYOND = 0x1p200, STEEPEST = 300;
 
 template <bool two>
-void reduce(const Inputs &in, Scalars<double> &to, int64_t count) {
-  for (int64_t i = 0; i < count; i++) {
+void reduce(const Inputs &in, Scalars<double> &__restrict to, int64_t count) {
+  for (int64_t i = 0; i < filled(count); i++) {
     double l1 = in.logvar1[i], l2 = two ? in.logvar2[i] : 0.0;
     double difference = l1 - l2, held = within(difference, WIDEST);
     ShortExponential half = short_exponential(0.5 * held);
@@ -93,8 +96,8 @@ void reduce(const Inputs &in, Scalars<double> &to, int64_t count) {
 const double WIDE = 650, LONG = 0x1p490, STEEPEST_PAIR = 1416;
 
 template <bool two>
-void reduce(const Inputs &in, Scalars<Pair> &to, int64_t count) {
-  for (int64_t i = 0; i < count; i++) {
+void reduce(const Inputs &in, Scalars<Pair> &__restrict to, int64_t count) {
+  for (int64_t i = 0; i < filled(count); i++) {
     double l1 = in.logvar1[i], l2 = two ? in.logvar2[i] : 0.0;
     Pair difference = two ? two_sum(l1, -l2) : Pair{l1, 0.0};
     difference.high = within(difference.high, STEEPEST_PAIR);
@@ -127,14 +130,14 @@ template <class Number>
 struct Weighted {
   Column<Number> w1, w2;
 };
-void weigh(const double *alpha, Weighted<double> &to, int64_t count) {
-  for (int64_t i = 0; i < count; i++) {
+NOINLINE void weigh(const double *alpha, Weighted<double> &__restrict to, int64_t count) {
+  for (int64_t i = 0; i < filled(count); i++) {
     to.w1.set(i, 1.0 - alpha[i]);
     to.w2.set(i, alpha[i]);
   }
 }
-void weigh(const double *alpha, Weighted<Pair> &to, int64_t count) {
-  for (int64_t i = 0; i < count; i++) {
+NOINLINE void weigh(const double *alpha, Weighted<Pair> &__restrict to, int64_t count) {
+  for (int64_t i = 0; i < filled(count); i++) {
     to.w1.set(i, two_sum(1.0, -alpha[i]));
     to.w2.set(i, {alpha[i], 0.0});
   }
@@ -153,8 +156,8 @@ INLINE auto gradients(Numbers... numbers) {
 
 template <class Number, bool dual, bool two, bool value, bool grad>
 void elements(const Scalars<Number> &s, const Weighted<Number> &weights, const Column<Number> &of_1,
-              const Column<Number> &of_2, const double *factor, Results<Number> &to, int64_t count) {
-  for (int64_t i = 0; i < count; i++) {
+              const Column<Number> &of_2, const double *factor, Results<Number> &__restrict to, int64_t count) {
+  for (int64_t i = 0; i < filled(count); i++) {
     Number w1 = weights.w1[i], w2 = weights.w2[i], g1 = of_1[i], g2 = of_2[i];
     Number r1 = s.r1[i], r2 = s.r2[i], e1 = s.e1[i], e2 = s.e2[i], d1 = s.d1[i], d2 = s.d2[i];
     if constexpr (value) {
@@ -177,8 +180,8 @@ void elements(const Scalars<Number> &s, const Weighted<Number> &weights, const C
 
 template <class Number, bool dual>
 void by_alpha(const Scalars<Number> &s, const Weighted<Number> &weights, const Column<Number> &of_1,
-              const Column<Number> &of_2, const double *factor, double slope, Results<Number> &to, int64_t count) {
-  for (int64_t i = 0; i < count; i++) {
+              const Column<Number> &of_2, const double *factor, double slope, Results<Number> &__restrict to, int64_t count) {
+  for (int64_t i = 0; i < filled(count); i++) {
     Number w1 = weights.w1[i], w2 = weights.w2[i], g1 = of_1[i], g2 = of_2[i];
     Number r1 = s.r1[i], r2 = s.r2[i], e1 = s.e1[i], e2 = s.e2[i], d1 = s.d1[i], d2 = s.d2[i];
     auto [kl1, kl2] = divergences<dual>(g1, g2, s.beyond[i], r1, r2, e1, e2, d1, d2);
@@ -215,7 +218,7 @@ void compute(const Inputs &in, const Weighted<Number> &w, const Tensors &asked, 
   const Column<Number> &g1 = asked.reversed ? w.w2 : w.w1, &g2 = asked.reversed ? w.w1 : w.w2;
   reduce<two>(in, s, count);
   if (value && grad) elements<Number, dual, two, true, true>(s, w, g1, g2, in.factor, to, count);
-  else if (value) elements<Number, dual, two, true, false>(s, w, g1, g2, in.factor, to, count);
+  else if (value) elements<Number, dual, false, true, false>(s, w, g1, g2, in.factor, to, count);
   else if (grad) elements<Number, dual, two, false, true>(s, w, g1, g2, in.factor, to, count);
   if (asked.by_alpha) by_alpha<Number, dual>(s, w, g1, g2, in.factor, asked.reversed ? -1.0 : 1.0, to, count);
   replace_far<two>(s, in, asked, to, count);
@@ -223,7 +226,7 @@ void compute(const Inputs &in, const Weighted<Number> &w, const Tensors &asked, 
 
 // The sum of some elements: eight sums side by side, then their sum.
 template <class Number>
-INLINE Number total(const Column<Number> &x, int64_t first, int64_t count) {
+NOINLINE Number total(const Column<Number> &x, int64_t first, int64_t count) {
   Number sums[8] = {}, sum = {};
   int64_t i = 0;
   for (; i + 8 <= count; i += 8)
@@ -241,7 +244,7 @@ INLINE double rounded(Pair x) {
 }
 
 template <class Storage>
-void load(const void *from, int64_t stride, int64_t row, int64_t rows, int64_t column, int64_t n, double *to) {
+NOINLINE void load(const void *from, int64_t stride, int64_t row, int64_t rows, int64_t column, int64_t n, double *to) {
   const Storage *source = static_cast<const Storage *>(from) + row * stride + column;
   if (stride == n) n *= rows, rows = 1;
   for (int64_t j = 0; j < rows; j++, source += stride, to += n)
@@ -249,19 +252,19 @@ void load(const void *from, int64_t stride, int64_t row, int64_t rows, int64_t c
 }
 
 template <class Storage, class Number>
-void store(const Column<Number> &from, void *to, int64_t start, int64_t count) {
+NOINLINE void store(const Column<Number> &from, void *to, int64_t start, int64_t count) {
   Storage *target = static_cast<Storage *>(to) + start;
   for (int64_t i = 0; i < count; i++) target[i] = Storage(rounded(from[i]));
 }
 
 // The sample of N1, or the gradient by it.
 template <class Storage, class Number>
-void take_sample(const Tensors &t, const double *noise, const double *mean, const Scalars<Number> &s, int64_t start, int64_t count) {
+NOINLINE void take_sample(const Tensors &t, const double *noise, const double *mean, const Scalars<Number> &s, int64_t start, int64_t count) {
   Storage *sample = static_cast<Storage *>(t.sample) + start;
   for (int64_t i = 0; i < count; i++) sample[i] = Storage(rounded(s.root[i] * noise[i] + mean[i]));
 }
 template <class Number>
-void add_by_sample(const double *noise, const double *by_sample, const Scalars<Number> &s, Results<Number> &to, int64_t count) {
+NOINLINE void add_by_sample(const double *noise, const double *by_sample, const Scalars<Number> &s, Results<Number> &to, int64_t count) {
   for (int64_t i = 0; i < count; i++) {
     to.by_mean1.set(i, to.by_mean1[i] + by_sample[i]);
     to.by_logvar1.set(i, to.by_logvar1[i] + s.root[i] * (0.5 * noise[i]) * by_sample[i]);
@@ -269,14 +272,14 @@ void add_by_sample(const double *noise, const double *by_sample, const Scalars<N
 }
 
 // A number for each row as one for each element.
-INLINE void spread(double x, double *to, int64_t count) {
+NOINLINE void spread(double x, double *to, int64_t count) {
   for (int64_t i = 0; i < count; i++) to[i] = x;
 }
 
 // A block has whole rows, or a part of one row that begins at a multiple of BLOCK.
 template <class Storage, class Number, bool dual, bool two>
 void evaluate(const Tensors &t, int64_t first, int64_t last) {
-  Inputs in;
+  Inputs in = {};
   Weighted<Number> weights;
   Scalars<Number> scalars;
   Results<Number> results;

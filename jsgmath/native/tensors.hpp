@@ -1,11 +1,13 @@
-// What the C interface (interface.cpp) and the loops over tensors (tensors.cpp, full_tensors.cpp) have in common.
+// The declarations that the C interface (interface.cpp) and the loops over tensors (tensors.cpp, full_tensors.cpp) share.
 #pragma once
 
 #include <cstdint>
 
-// Rows of Gaussians, in floats or in doubles, and what is asked of them; `jsgmath/torch/native/diagonal.py` packs it.  Scales
-// are log-variances or, if `full`, n rows of Cholesky factors, and a row of the batch is a pair.  Row i of an input begins at i times its stride.  A null pointer stands for what is not given or not asked for: the second
-// Gaussian (then it is N(0, I)), an alpha or a factor for each row, each result.  Results have rows without gaps.
+// Rows of Gaussians, in floats or in doubles, and the results to compute; `jsgmath/torch/native/diagonal.py` packs it.
+// Scales are log-variances or, if `full`, n rows of Cholesky factors, and a row of the batch is a pair.  Row i of an input
+// begins at i times its stride.  A null pointer stands for an input that is not given (without a second Gaussian that is
+// N(0, I), without alphas or factors the single numbers hold) and for a result that is not needed.  Results have no gaps
+// between their rows.
 struct Tensors {
   const void *mean1, *scale1, *mean2, *scale2;
   const double *alphas;

@@ -1,4 +1,4 @@
-"""Reduces two Gaussians of NumPy to independent scalar pairs, to which `formula.py` is applied."""
+"""Turns two Gaussians of NumPy into independent scalar pairs, the input of `formula.py`."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Reduces two diagonal Gaussians to independent one-dimensional pairs, in the quantities that `formula.py` takes.
+"""Turns two diagonal Gaussians into independent one-dimensional pairs, the input of `formula.py`.
 
 The excesses ``e = r - 1`` are computed from the difference of the two scales in the form in which they were given, so
 that near-equal Gaussians lose nothing.

@@ -1,4 +1,4 @@
-"""Two Gaussians as independent one-dimensional pairs in pairs of doubles, each relative to the larger variance."""
+"""Turns two Gaussians into one-dimensional pairs, in pairs of doubles, each relative to the larger variance."""
 
 # pyright: reportConstantRedefinition=false
 
@@ -17,7 +17,7 @@ TINY, UNIT = 2.0**-400, 300  # where all is below TINY, it is multiplied by 2^UN
 
 
 class Directions(NamedTuple):
-    """Arrays of shape ``(rows, n)``, but for the last."""
+    """One-dimensional pairs: arrays of shape ``(rows, n)``, except the last."""
 
     larger1: np.ndarray  # whether the variance of N1 is the larger one
     ratio: Wide  # of the smaller variance to the larger one

@@ -39,7 +39,7 @@ def full_pairs(N1: Gaussian, N2: Gaussian) -> tuple[Reduced, np.ndarray]:
 def in_parts(
     N1: Gaussian, N2: Gaussian, function: Callable[[ScaledPair], tuple[np.ndarray, ...]]
 ) -> list[tuple[np.ndarray, ...]]:
-    """The arrays that a function makes of each part of a batch; those of one pair if the batch is empty."""
+    """The arrays that a function computes from each part of a batch; those of one pair if the batch is empty."""
     batch, n = np.broadcast_shapes(N1.batch_shape, N2.batch_shape), N1.dim
     count, step = int(np.prod(batch)), max(1, AT_ONCE // n**2)
     sides = [flat(N, batch) for N in (N1, N2)]
@@ -160,7 +160,7 @@ def _turn(matrix: np.ndarray) -> np.ndarray:
 def _reduce(
     side1: FlatBatch, side2: FlatBatch, function: Callable[[ScaledPair], tuple[np.ndarray, ...]]
 ) -> tuple[np.ndarray, ...]:
-    """A function such as `diagonalised_pair` of two batches of equal size."""
+    """Applies a function such as `diagonalised_pair` to two batches of equal size."""
     try:
         with np.errstate(all="ignore"):
             return function(scaled_pair(side1, side2))
@@ -178,7 +178,7 @@ def diagonalised_pair(given: ScaledPair) -> tuple[np.ndarray, ...]:
 
 
 def pair_arrays(given: ScaledPair, transformed: Transformed) -> tuple[np.ndarray, ...]:
-    """`diagonalised_pair` of covariances that have been diagonalised."""
+    """The arrays of a `Reduced`, of covariances that have been diagonalised."""
     (c1, error1), (c2, error2), (e, e_error) = (
         x.diagonal(special.WORK) for x in (transformed.S1, transformed.S2, transformed.difference)
     )

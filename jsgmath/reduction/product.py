@@ -1,4 +1,4 @@
-r"""Reduces several Gaussians of full covariance and their product of experts G to scalar pairs of each N_k and G.
+r"""Turns several Gaussians of full covariance and their product of experts G into scalar pairs of each N_k and G.
 
 More than two covariances cannot be diagonalised together, but each N_k and G can.  All matrices are computed in twice
 the precision of float64 (`twofold.py`) in units in which the precision of G has entries of about one,
@@ -39,7 +39,7 @@ def pairs_with_product(found: Sequence[Gaussian], weights: Shares) -> list[Reduc
 
 
 def product_of(found: Sequence[Gaussian], weights: Shares) -> tuple[Wide, Wide]:
-    """Mean and precision of G."""
+    """The mean and the precision of G."""
     batch, parts = _parts(found, weights)
     moments = [part.moments() for part in parts]
     highs, lows = (
@@ -163,7 +163,7 @@ def _times(matrix: Twofold, weight: Wide) -> Twofold:
 
 
 def _kept(matrix: Twofold, where: np.ndarray) -> Twofold:
-    """The matrices, replaced by zero elsewhere than ``where``."""
+    """The matrices, with zeros in place of those where ``where`` does not hold."""
     return Twofold(*(np.where(where[:, None, None], x, 0.0) for x in _entries(matrix)))
 
 

@@ -90,7 +90,7 @@ class Twofold:
         return Twofold(*(np.ldexp(x, exponents) for x in (self.high, self.low, self.error)))
 
     def inverse(self) -> "Twofold":
-        """The inverse; Newton's iteration ``X + X (I - A X)`` doubles the right digits of that of float64."""
+        """The inverse, by Newton's iteration ``X + X (I - A X)``, which doubles the right digits in each step."""
         rows = -np.frexp(np.abs(self.high).max(-1, keepdims=True))[1]
         columns = -np.frexp(np.abs(np.ldexp(self.high, rows)).max(-2, keepdims=True))[1]
         A = self.scaled(rows + columns)

@@ -23,7 +23,7 @@ LN2 = DIGITS.ln(Decimal(2))
 
 
 def two_product(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``a * b``, and what rounding took off it [Dekker], for numbers up to about 1e300."""
+    """``a * b`` rounded, and its rounding error [Dekker], for numbers up to about 1e300."""
     high = a * b
     (a1, a2), (b1, b2) = _halved(a), _halved(b)
     return high, ((a1 * b1 - high) + a1 * b2 + a2 * b1) + a2 * b2
@@ -47,7 +47,7 @@ class Wide:
 
     @classmethod
     def of(cls, x: Any) -> "Wide":
-        """A `Wide`, or a float64 number or array as one."""
+        """Returns a `Wide`, or converts a float64 number or array to one."""
         if isinstance(x, Wide):
             return x
         return cls(x, np.zeros_like(x))
@@ -135,7 +135,7 @@ def where(condition: Any, a: Any, b: Any) -> Wide:
 
 
 def _parts(x: Decimal, count: int = 2) -> list[float]:
-    """Floats, each the nearest to what the ones before leave of a number."""
+    """Floats whose sum is nearly a number: each is the nearest to what the ones before it leave."""
     found: list[float] = []
     for _ in range(count):
         found.append(float(x))

@@ -1,13 +1,14 @@
 """The float nearest to a divergence of diagonal Gaussians, by `formula.py` on decimal numbers of rising precision.
 
-This is the last and slowest path: it takes the few values that faster arithmetic cannot round with certainty, because
-the truth lies all but in the middle between two floats, or because a number leaves the range of that arithmetic.
+This is the last and slowest path. It computes the few values that faster arithmetic cannot round with certainty: the
+true value is almost in the middle between two floats, or a number leaves the range of that arithmetic.
 
-Decimal numbers have no such range, and every operation on them has a relative error of at most U = 10^(1-digits)/2, the
-logarithm and the exponential too. So the bound of verification/README.md, "How much rounding can do", holds: precision
-rises until all numbers within the bound round to the same float. Where the truth itself is in the middle, no precision
-suffices; such a truth is rational, is recognised in rational arithmetic, and goes to the even neighbour. (That it must
-be rational is a theorem where no log-variance but 0 is given, see `certified.py`, and for the KL divergences.)
+Decimal numbers have no such range, and every operation on them has a relative error of at most U = 10^(1-digits)/2,
+including the logarithm and the exponential. So the bound of verification/README.md, "How much rounding can do", holds:
+precision rises until all numbers within the bound round to the same float. If the true value is exactly in the middle,
+no precision suffices. Such a value is rational; it is recognised in rational arithmetic and rounded to the even
+neighbour. (That it must be rational is a theorem for the KL divergences, and if every log-variance is 0; see
+`certified.py`.)
 """
 
 import decimal
@@ -26,7 +27,7 @@ from jsgmath import formula, special
 
 
 class Divergence(IntEnum):
-    """Which one: Jeffreys' takes no alpha."""
+    """The divergences that can be rounded; Jeffreys' takes no alpha."""
 
     JSG = 0
     JSG_DUAL = 1
@@ -72,7 +73,7 @@ def nearest(
     alpha: float,
     single: bool,
 ) -> float:
-    """The float64 nearest to one divergence, or of those that are a float32; ``reverse`` as in `mean_weights`.
+    """The float64, or the float32 if ``single``, nearest to one divergence; ``reverse`` as in `mean_weights`.
 
     Raises:
         ArithmeticError: 1600 digits do not suffice.
@@ -100,14 +101,14 @@ def nearest(
 
 
 def rounded(x: Decimal | Fraction, single: bool) -> float:
-    """The nearest float64 to a number that is not negative, the even one of two; or the nearest of those in float32."""
+    """The float64, or the float32 if ``single``, nearest to a number that is not negative; the even one of two."""
     try:
         near = float(x)
     except OverflowError:
         return math.inf
     if not single or math.isinf(near):
         return near
-    # Round to the odd neighbour, so that the second rounding still knows on which side of a middle x lies.
+    # Round to the odd neighbour, so that the second rounding still knows on which side of a middle x is.
     if type(x)(near) != x and struct.unpack("<q", struct.pack("<d", near))[0] % 2 == 0:
         near = math.nextafter(near, math.inf if type(x)(near) < x else -math.inf)
     with np.errstate(over="ignore", under="ignore"):
@@ -188,14 +189,14 @@ def ratios_of(
 
 
 def variance_of(form: str, scale: Decimal) -> Decimal:
-    """Exact for a variance and for a standard deviation; a log-variance is one of `compressed`."""
+    """The variance, exact if it or a standard deviation was given; a log-variance is one of `compressed`."""
     if form == "logvar":
         return scale.exp()
     return EXACT.multiply(scale, scale) if form == "std" else scale
 
 
 def _difference(forms: tuple[str, str], s1: Decimal, s2: Decimal) -> Decimal:
-    """``v1 - v2`` of a log-variance and another form: in more digits, until those that cancel are made up for."""
+    """``v1 - v2`` of a log-variance and another form, with as many more digits as cancel."""
     wanted = decimal.getcontext().prec
     digits = wanted + 10
     while True:
@@ -210,7 +211,7 @@ def _difference(forms: tuple[str, str], s1: Decimal, s2: Decimal) -> Decimal:
 
 
 def _log_ratio(forms: tuple[str, str], s1: Decimal, v1: Decimal, s2: Decimal, v2: Decimal) -> Decimal:
-    """``log(v1/v2)``, but 0 where the formula has no need of it, since the ratio lies within the range."""
+    """``log(v1/v2)``, or 0 where the formula does not use it, because the ratio is within the range."""
     if forms[0] == "logvar" and abs(s1) > 10**5:
         return s1 - v2.ln()
     if forms[1] == "logvar" and abs(s2) > 10**5:

@@ -7,11 +7,11 @@ This is the last and slowest path, as `nearest.py` is for diagonal Gaussians.  W
     2 JSG* = w1 (tr H^-1 S2 - n) + w2 (tr H^-1 S1 - n) + w1 |g2 S1^1/2 H^-1 d|^2 + w2 |g1 S2^1/2 H^-1 d|^2 + log D
     log D  = log det H - w2 log det S1 - w1 log det S2
 
-An inverse S^-1 is replaced by Z'Z, where Z is a rounded inverse of a Cholesky factor; Z S Z' is computed without a
-rounding error, and how far it is from I bounds the error of everything else (verification/README.md, "Full covariances
-in whole numbers").  The number of bits rises until all numbers within the bound round to the same float.
+An inverse S^-1 is replaced by Z'Z, where Z is a rounded inverse of a Cholesky factor.  Z S Z' is computed without a
+rounding error, and its distance from I bounds all other errors (verification/README.md, "Full covariances in whole
+numbers").  The number of bits rises until all numbers within the bound round to the same float.
 
-A truth in the middle between two floats is rational; it is recognised in rational arithmetic.
+A true value in the middle between two floats is rational; it is recognised in rational arithmetic.
 
 [1] Deasy, Simidjievski, Lio 2020, https://arxiv.org/abs/2006.10599
 """
@@ -33,7 +33,7 @@ from jsgmath import formula
 from jsgmath.rounding.nearest import Divergence, is_power, rounded
 
 BITS = (256, 512, 1280, 5120)
-EXACT_FROM = 512  # bits; if fewer do not decide, the truth may be in the middle between two floats
+EXACT_FROM = 512  # bits; if fewer do not decide, the true value may be in the middle between two floats
 LARGEST_LOGVAR = 10_000  # the exponential of a larger one has too many digits
 
 Given = tuple[np.ndarray, str, np.ndarray]  # a Gaussian: mean, form and scale
@@ -71,14 +71,14 @@ class Whole(NamedTuple):
 
 
 class Covariance(NamedTuple):
-    """A covariance, but for an error between ``-error`` and ``error`` times itself (as quadratic forms)."""
+    """A covariance, with an error between ``-error`` and ``error`` times itself (as quadratic forms)."""
 
     matrix: Whole
     error: Fraction
 
 
 class Inverse(NamedTuple):
-    """Z with ``S^-1 = Z'Z``, but for an error between ``-error`` and ``error`` times itself."""
+    """Z with ``S^-1 = Z'Z``, with an error between ``-error`` and ``error`` times itself."""
 
     Z: Whole
     error: Fraction
@@ -93,7 +93,7 @@ class Inverse(NamedTuple):
         return root.dot(root)
 
     def root_of_determinant(self) -> Fraction:
-        """Of the inverse."""
+        """The root of the determinant of the inverse."""
         diagonal: list[int] = np.diagonal(self.Z.numbers).tolist()
         return _scaled(reduce(mul, diagonal), len(diagonal) * self.Z.exponent)
 
@@ -101,7 +101,7 @@ class Inverse(NamedTuple):
 def nearest_full(
     divergence: Divergence, reverse: bool, first: Given, second: Given, alpha: float, single: bool
 ) -> float:
-    """The float64 nearest to one divergence, or of those that are a float32; ``reverse`` as in `mean_weights`.
+    """The float64, or the float32 if ``single``, nearest to one divergence; ``reverse`` as in `mean_weights`.
 
     Raises:
         ValueError: a covariance is not positive definite in exact arithmetic, or a log-variance is beyond 10,000.
@@ -130,7 +130,7 @@ def decided(
     Args:
         bounded: the value and a bound on its error, by the number of bits.
         exact: the value, if it is shown to be rational.
-        gaussians: what an error calls them.
+        gaussians: the name of the Gaussians in an error message.
     """
     definite = True
     for bits in BITS:
@@ -195,7 +195,7 @@ def exact_covariance(form: str, scale: np.ndarray) -> Whole | None:
 
 
 def same_covariances(first: Given, second: Given) -> bool:
-    """Whether the covariances are equal, as far as it can be seen without an inverse."""
+    """Whether the covariances are equal, if this can be seen without an inverse."""
     if first[1] == second[1]:
         return np.array_equal(first[2], second[2])
     one, other = (exact_covariance(*side[1:]) for side in (first, second))
@@ -225,7 +225,7 @@ def context_of(bits: int) -> Context:
 
 
 def inverse_of(covariance: Covariance, bits: int) -> Inverse:
-    """From a Cholesky factor with so many bits after the point, in units in which the diagonal is about one."""
+    """The inverse, from a Cholesky factor with ``bits`` bits after the point, in units with a diagonal of about one."""
     S, n = covariance.matrix, len(covariance.matrix.numbers)
     diagonal: list[int] = np.diagonal(S.numbers).tolist()
     if min(diagonal) <= 0:
@@ -307,7 +307,7 @@ def _bounded(
 
 
 def share_of_means(divergence: Divergence, weights: tuple[Fraction, Fraction, Fraction, Fraction]) -> Fraction:
-    """What a divergence of equal covariances is of ``d' S^-1 d``."""
+    """The factor of ``d' S^-1 d`` in a divergence between equal covariances."""
     w1, w2, g1, g2 = weights
     return Fraction(1) if divergence is Divergence.JEFFREYS else (w1 * g2 * g2 + w2 * g1 * g1) / 2
 
@@ -336,7 +336,7 @@ class Rational(NamedTuple):
         return self.scale * int(np.trace(self.numbers))
 
     def dot(self, other: "Rational") -> Fraction:
-        """Of two columns."""
+        """The sum of the products of two columns."""
         return self.scale * other.scale * int((self.numbers * other.numbers).sum())
 
 

@@ -1,7 +1,7 @@
 """The float nearest to the divergence of several diagonal Gaussians, by `several.py` on decimal numbers.
 
-As `nearest.py` is for a pair, this is the last and slowest path.  Where the decimal numbers leave the float open, the
-truth may be 0 or in the middle between two floats; both are recognised in rational arithmetic.
+This is the last and slowest path, as `nearest.py` is for a pair.  If the decimal numbers leave the float open, the true
+value may be 0 or in the middle between two floats; both are recognised in rational arithmetic.
 """
 
 import decimal

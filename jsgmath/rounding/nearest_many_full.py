@@ -1,6 +1,6 @@
 r"""The float nearest to the divergence of several Gaussians of full covariance, by integers of rising precision.
 
-As `nearest_full.py` is for a pair, this is the last path.  With ``P_j = S_j^-1``, the precision of the product of
+This is the last path, as `nearest_full.py` is for a pair.  With ``P_j = S_j^-1``, the precision of the product of
 experts ``P = sum_j g_j P_j``, and ``u_k = P m_k - sum_j g_j P_j m_j``,
 
     2 JSG  = sum_k w_k (tr P S_k    - n + u_k' P^-1 u_k)          - log det P - sum_k w_k log det S_k

@@ -1,17 +1,19 @@
 """The divergence of several diagonal Gaussians, correctly rounded, as `of_pairs.py` has it for two.
 
-`several.py` in about twice the precision of float64 gives a value and a bound on its error; `nearest_many.py` takes the
-few values for which the bound leaves open which float is the nearest.
+The compiled core, or `several.py` in about twice the precision of float64, gives a value and a bound on its error;
+`nearest_many.py` takes the few values for which the bound leaves open which float is the nearest.
 """
 
 # pyright: reportConstantRedefinition=false
 
+import math
 from collections.abc import Sequence
+from operator import is_
 from typing import NamedTuple
 
 import numpy as np
 
-from jsgmath import special
+from jsgmath import native, special
 from jsgmath.gaussian import Gaussian
 from jsgmath.reduction import wide
 from jsgmath.reduction.full import NotDiagonalised
@@ -79,16 +81,34 @@ def divergence_of_many(
     found: Sequence[Gaussian], w: Weights, g: Weights, dual: bool, batch: tuple[int, ...], single: bool
 ) -> np.ndarray:
     """Values of that batch shape, each the nearest float; the weights are as they were given."""
-    whole = flat(found, w, batch, g)
-    values = np.full(whole.w.shape[1], np.nan)
-    step = max(1, AT_ONCE // max(1, len(found) * found[0].dim))
-    for start in range(0, len(values) if whole.means.size > FEW else 0, step):
-        cut = slice(start, start + step)
-        part = Flat(whole.forms, *(x[:, cut] for x in whole[1:]))
-        values[cut] = _rounded(part, dual, single)
+    values, left = np.full(batch, np.nan), math.prod(batch)
+    if native.CORE is not None:
+        weights = _numbers_of(w, g, batch)
+        forms, means, scales = zip(*((N.form, N.mean, N.scale) for N in found), strict=True)
+        values, left = native.many(forms, means, scales, weights, dual, batch, found[0].dim, single)
+    if left:
+        _decide(values.reshape(-1), flat(found, w, batch, g), dual, single)
+    return values
+
+
+def _numbers_of(w: Weights, g: Weights, batch: tuple[int, ...]) -> np.ndarray:
+    """The weights as `native.many` takes them, in a single row if all rows have the same."""
+    rows = batch if any(x.shape for x in (*w, *g)) else ()
+    sums = wide_weights(_rows(w, rows))
+    means = sums if all(map(is_, w, g)) else wide_weights(_rows(g, rows))
+    return np.stack([sums.high, sums.low, means.high, means.low])
+
+
+def _decide(values: np.ndarray, whole: Flat, dual: bool, single: bool) -> None:
+    """Replaces NaN by the nearest float, in values of one axis."""
+    rows = np.flatnonzero(np.isnan(values))
+    count, _, n = whole.means.shape
+    step = max(1, AT_ONCE // max(1, count * n))
+    for start in range(0, len(rows) if len(rows) * count * n > FEW else 0, step):
+        chosen = rows[start : start + step]
+        values[chosen] = _rounded(Flat(whole.forms, *(x[:, chosen] for x in whole[1:])), dual, single)
     for row in np.flatnonzero(np.isnan(values)).tolist():
         values[row] = nearest_diagonal(whole.members(row), dual, single)
-    return values.reshape(batch)
 
 
 def diagonal_product(

@@ -1,9 +1,9 @@
-"""Divergences of Gaussians, correctly rounded: each value is the float nearest to the truth.
+"""Divergences of Gaussians, correctly rounded: each value is the float nearest to the true value.
 
-Fast arithmetic gives a value and a bound on its error.  Where all numbers within the bound round to the same float,
-that float is the result (Ziv's rounding test).  `nearest.py`, or `nearest_full.py` for full covariances, computes the
-few others.  So the bits do not depend on the fast arithmetic, which is the compiled core (`native`), or NumPy in the
-longest float that the machine has.
+Fast arithmetic gives a value and a bound on its error.  If all numbers within the bound round to the same float, that
+float is the result (Ziv's rounding test).  `nearest.py`, or `nearest_full.py` for full covariances, computes the few
+others.  So the bits do not depend on the fast arithmetic: the compiled core (`native`), or NumPy in the longest float
+of the machine.
 """
 
 import math
@@ -51,8 +51,8 @@ def rounded_divergence(
     """The nearest floats, in the common type of both Gaussians; with ``return_error`` a bound on their error as well.
 
     Raises:
-        ValueError: the convention, alpha, or shapes that do not fit.
-        ArithmeticError: a value so near to the middle of two floats that the last path does not decide it.
+        ValueError: the convention, alpha or a shape is not valid.
+        ArithmeticError: a value is so near to the middle of two floats that the last path does not decide it.
     """
     check_convention(convention)
     weight = weight_array("alpha", alpha)
@@ -120,7 +120,7 @@ def _decide(
 
 
 def _rank(N: Gaussian) -> int:
-    """Of a Gaussian of low rank."""
+    """The rank of a Gaussian of low rank."""
     return N.scale.shape[-1] - 1
 
 
@@ -146,7 +146,7 @@ def _full_by_numpy(
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
 ) -> np.ndarray:
-    """As `_by_numpy`, where one Gaussian or both have a full covariance."""
+    """What `_by_numpy` returns, for pairs in which one Gaussian or both have a full covariance."""
     ends = (0.0, 1.0) if divergence is Divergence.JEFFREYS else (alpha,)
     weights = [(1 - w2, w2) for w2 in (np.asarray(end, special.WORK)[..., None] for end in ends)]
     dual = divergence is Divergence.JSG_DUAL

@@ -1,6 +1,7 @@
-"""Calls a function with the scalars of diagonal Gaussians in pairs of doubles, or in decimals out of their range.
+"""Derivatives of diagonal Gaussians: by the core, or a function of their scalars in pairs of doubles or in decimals.
 
-Its results are right to about 80 bits, relative to the sizes of their terms.
+The results of the function are right to about 80 bits, relative to the sizes of their terms.  The core bounds its error
+by more than that, and leaves open where it does not know which float NumPy finds.
 """
 
 # pyright: reportConstantRedefinition=false
@@ -14,14 +15,56 @@ from typing import Any
 
 import numpy as np
 
+from jsgmath import native
 from jsgmath.gaussian import Gaussian
 from jsgmath.reduction.wide import Wide, kernels
-from jsgmath.rounding.nearest import DIGITS, EXACT, compressed, decimal_kernel, pair_scalars, rounded, variance_of
+from jsgmath.rounding.nearest import (
+    DIGITS,
+    EXACT,
+    Divergence,
+    compressed,
+    decimal_kernel,
+    pair_scalars,
+    rounded,
+    variance_of,
+)
 from jsgmath.rounding.of_many import AT_ONCE, LEAST_WEIGHT, Flat, flat, scalars
+from jsgmath.rounding.of_pairs import broadcast
 
 LOST = 2.0**-16  # the share of a difference that may be left of the numbers whose rounding errors it has
 # Of alpha, the scalars of `formula.py`, both 1/sqrt(v) and both v, and g or gs.
 Function = Callable[..., tuple[Any, ...]]
+
+
+def derivatives_of(
+    function: Function,
+    dual: bool,
+    reverse: bool,
+    N1: Gaussian,
+    N2: Gaussian,
+    alpha: np.ndarray,
+    batch: tuple[int, ...],
+) -> list[np.ndarray]:
+    """The numbers of a `Gradient`; zeros are 0.0.
+
+    The function has the results of `native.gradient`, and computes what the core leaves open.
+    """
+    if native.CORE is None:
+        found, left = of_scalar_pairs(function, dual, N1, N2, np.broadcast_to(alpha, batch)), 0
+    else:
+        forms, arrays = (N1.form, N2.form), (N1.mean, N1.scale, N2.mean, N2.scale)
+        divergence = Divergence.JSG_DUAL if dual else Divergence.JSG
+        found, left = native.gradient(divergence, reverse, forms, arrays, alpha, batch, N1.dim)
+    if left:
+        rows = np.isnan(found[-1])
+        first, second = (
+            Gaussian.checked(N.form, *(x[rows] for x in broadcast(N, batch)), factor=None) for N in (N1, N2)
+        )
+        values = of_scalar_pairs(function, dual, first, second, np.broadcast_to(alpha, batch)[rows])
+        for to, value in zip(found, values, strict=True):
+            to[rows] = value
+    mean1, var1, logvar1, *rest = (x + 0.0 for x in found)
+    return [mean1, var1, logvar1, 0.0 - mean1, *rest]
 
 
 @np.errstate(all="ignore")
@@ -60,7 +103,7 @@ def _wide_numbers(part: Flat) -> tuple[tuple[Any, ...], np.ndarray]:
 
 
 def _in_decimals(function: Function, dual: bool, whole: Flat, row: int) -> list[Any]:
-    """The same for one row, in decimal numbers, which have no range that a float leaves."""
+    """The results for one row, in decimal numbers, whose range no float leaves."""
     with decimal.localcontext(Context(prec=DIGITS[0], Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)):
         (form1, form2), numbers = whole.forms, [x[:, row].tolist() for x in (whole.means, whole.scales)]
         (means1, means2), (scales1, scales2) = numbers

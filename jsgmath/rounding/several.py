@@ -10,7 +10,8 @@ and for ``KL(N_j||G)`` and ``KL(G||N_j)`` the scalars of `formula.py` are ``v_j/
     v_j/v_G - 1 = e_j + Y r_j
 
 so that Gaussians that are close lose nothing.  The sums over j have terms of either sign; a bound on the error,
-relative to the sizes of these terms, is computed with the value.
+relative to the sizes of these terms, is computed with the value.  `several_terms.py` has the text for one N_j, which
+the compiled core shares.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jsgmath.reduction.wide import Wide, where
+from jsgmath.rounding.several_terms import summands, twice_divergence
 
 ROUNDED = 1e-6  # allowed difference of a sum of weights from 1, for weights in float32
 EXACT = 2.0**-44  # of a sum that is 1 except for the rounding of weights in float64
@@ -86,24 +88,14 @@ def twice_divergences(
         size: the magnitude of a number, as the type in which the bounds are computed.
     """
     count = g.shape[0]
-    k, mean = product(s, g)
-    size_k, size_r, size_g = size(k), size(s.r), size(g)
-    r, displacement = k * s.r, s.delta - mean
-    e, size_of_e = s.e + (g * s.y).sum(0) * s.r, s.size_e + (size_g * s.size_y).sum(0) * size_r
-    direct = size_of_e > size_k * size_r + 1
-    e, size_of_e = select(direct, r - 1, e), select(direct, size_k * size_r + 1, size_of_e)
-    size_of_d = size(s.delta) + (size_g * size(s.inverse_r) * size(s.delta)).sum(0) / size_k
+    sums = (x.sum(0) for x in summands(g, s.inverse_r, s.y, s.size_y, s.delta, size))
+    k, force, excess, size_force, size_excess = sums
     precision = 1 / s.variance if dual else k / s.reference_variance
-    value = kernel(e, r, k, s.log_r) + displacement * displacement * precision
-
-    de, dd = (unit.scalars * (2 * count + 16) * x for x in (size_of_e, size_of_d))
-    # g'(x) is at most 4 times the smaller of |x| and 1, gs'(x) that by 1 + x; near x = -1 the logarithm is that of k.
-    slope = select(size(e) + de < 1, size(e) + de, 0 * de + 1)
-    of_e = de * slope / size(r) if dual else de * slope
-    of_d = dd * (2 * size(displacement) + dd) * size(precision)
-    error = 10 * of_e + of_d + ((2 * count + 64) * unit.scalars + 2 * unit.kernels) * size(value)
-    # The slope is that of a small change.
-    return value, select(16 * de > 1 + size(e), 2 * size(value) + 2, error)
+    relative, rounding = (2 * count + 16) * unit.scalars, (2 * count + 64) * unit.scalars + 2 * unit.kernels
+    sizes = size_force / size(k), size_excess
+    of_sums = k, force / k, excess, *sizes
+    numbers = s.r, s.e, s.size_e, s.delta, s.log_r, precision, *of_sums
+    return twice_divergence(*numbers, dual, kernel, size, select, relative, rounding)
 
 
 def select(condition: Any, a: Any, b: Any) -> Any:

@@ -1,9 +1,9 @@
-"""The divergences as functions that torch differentiates, maps and compiles; others of this folder compute them.
+"""The divergences as functions that torch differentiates, maps and compiles; other modules of this folder compute them.
 
-The forward pass computes values and gradients together.  The backward pass returns these gradients where the gradient
-from above is 1, as after ``reduction="mean"``, and otherwise multiplies them by it (`rescaled`).  It computes them
-again from the inputs if it runs a second time (``retain_graph``), builds a graph of the gradient (``create_graph``),
-or runs under `torch.func` or `torch.compile`.
+The forward pass computes values and gradients together.  The backward pass returns these gradients if the incoming
+gradient is 1, as after ``reduction="mean"``, and otherwise multiplies them by it (`rescaled`).  It computes them again
+from the inputs if it runs a second time (``retain_graph``), builds a graph of the gradient (``create_graph``), or runs
+under `torch.func` or `torch.compile`.
 
 Tensors are rows: means have shape ``(rows, n)``, scales ``(rows, n)`` or ``(rows, n, n)``.  ``alphas`` has one entry or
 one per row; if it is None, the number ``alpha`` is used.
@@ -68,7 +68,7 @@ def rescaled(
     mean1: Tensor, scale1: Tensor, mean2: Tensor | None, scale2: Tensor | None, alphas: Tensor | None,
     alpha: float, dual: bool, reverse: bool, implementation: str, _: bool,
 ) -> Asked:  # fmt: skip
-    """The gradients, which were multiplied by ``scale``, multiplied by ``upstream`` instead."""
+    """The gradients, multiplied by ``upstream`` in place of ``scale``."""
     number = alpha if alphas is None else alphas
     options = dict(dual=dual, reverse=reverse, upstream=upstream, scale=scale)
     return load(implementation).rescaled(gradients, mean1, scale1, mean2, scale2, number, **options)
@@ -88,7 +88,7 @@ def _fake_gradient(
 
 
 def alone(x: Tensor) -> Tensor:
-    """A tensor that has its memory alone, as results of operators must; those of the compiled core share it."""
+    """A tensor that shares its memory with no other, as operators must return; those of the compiled core share it."""
     return x.clone() if x.untyped_storage().nbytes() > x.nbytes else x
 
 
@@ -163,14 +163,14 @@ def wants_gradients(tensors: Iterable[Tensor | None]) -> bool:
 def compiled_plainly(tensors: Iterable[Tensor | None]) -> bool:
     """Whether torch.compile is tracing and no gradients are needed.
 
-    The operator must be called then, because torch.compile would pass the forward of a Function a ctx too many.
+    The operator must be called then, because torch.compile would pass a superfluous ctx to the forward of a Function.
     """
     transforming = _are_functorch_transforms_active()
     return torch.compiler.is_compiling() and not (transforming or wants_gradients(tensors))
 
 
 def is_inlined(mean1: Tensor, implementation: str) -> bool:
-    """Whether a compiler sees the operations: it makes one loop of them on a CPU, as fast as the textbook's."""
+    """Whether a compiler gets the operations: on a CPU it turns them into one loop, as fast as the textbook's."""
     return implementation == "eager.diagonal" and mean1.device.type == "cpu" and not _are_functorch_transforms_active()
 
 

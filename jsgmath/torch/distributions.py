@@ -1,4 +1,4 @@
-"""Gaussians of full covariance for torch, as the functions of `jsgmath` use them."""
+"""Gaussians with full covariances for torch, as the functions of `jsgmath` use them."""
 
 from collections.abc import Sequence
 from typing import Any, Self

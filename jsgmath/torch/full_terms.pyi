@@ -1,4 +1,4 @@
-"""Type hints for `full_terms.py`.  They cannot stand there, because Triton compiles its text and would run them."""
+"""Type hints for `full_terms.py`.  That file has none, because Triton compiles its text and would run them."""
 
 from torch import Tensor
 

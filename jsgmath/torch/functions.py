@@ -1,4 +1,4 @@
-"""The public functions of torch tensors: they check the arguments and turn batches into rows."""
+"""The public functions for torch tensors: they check the arguments and turn batches into rows."""
 
 from collections.abc import Iterable, Sequence
 from functools import reduce
@@ -50,7 +50,7 @@ def jsg_standard_normal(
         backend: ``"triton"`` computes values and gradients in one kernel, on CUDA or ROCm tensors, or on a CPU in
             Triton's interpreter if ``TRITON_INTERPRET=1`` was set.  ``"native"`` computes them in one pass by the
             compiled core, on a CPU.  ``"eager"`` uses torch operations.  ``"auto"`` takes triton for CUDA and ROCm
-            tensors, native for tensors on a CPU if the core is there (``python -m jsgmath`` says so), and else eager.
+            tensors, native for tensors on a CPU if there is a core (``python -m jsgmath`` says so), and else eager.
         reduction: ``"none"`` returns one value per row, summed over the last axis; ``"mean"`` and ``"sum"`` reduce
             these to a scalar.  If you call ``backward()`` on that scalar itself, the backward pass costs nothing.
 
@@ -63,13 +63,13 @@ def jsg_standard_normal(
         TypeError, ValueError: an argument is not valid; the message names it.
 
     Accuracy: ``"native"`` rounds each value and gradient once, with an error of at most 0.51 ulp in float32 and 1 ulp
-    in float64, gradients in ulp of the sum of the sizes of their terms; ``tests/torch/test_native.py`` holds this.
-    The others are within 16 ulp, for log-ratios of variances up to 80 (float32) or 600 (float64);
-    ``tests/torch/test_diagonal.py`` holds this.  Native and eager values are right for all inputs: infinite only where
-    the truth rounds to infinity, and NaN only for NaN.  Gradients are finite where the true ones are.
-    ``tests/torch/test_range.py`` holds both.  At an infinite mean, native and eager gradients by log-variances of
-    moderate size are the limits.  The kernels clamp log-ratios to 87 (708), need weights that are 0 or not
-    tiny where means are so far apart that KL overflows, and may give infinity for the last binades of the range.
+    in float64, gradients in ulp of the sum of the sizes of their terms (``tests/torch/test_native.py``).  The other
+    backends are within 16 ulp, for log-ratios of variances up to 80 (float32) or 600 (float64)
+    (``tests/torch/test_diagonal.py``).  Native and eager values are right for all inputs: infinite only if the true
+    value rounds to infinity, and NaN only for NaN.  Gradients are finite where the true ones are
+    (``tests/torch/test_range.py``).  At an infinite mean, native and eager gradients by log-variances of moderate size
+    are the limits.  The kernels clamp log-ratios to 87 (708).  They need weights that are 0 or not tiny if the means
+    are so far apart that KL overflows, and may give infinity in the last binades of the range.
 
     References: [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
 
@@ -154,12 +154,12 @@ def jsg_full(
     Gradients are right between equal Gaussians too, where those of an eigenvalue decomposition do not exist.
 
     Accuracy: the relative error is at most 16 + 4n eps for factors of condition up to a few hundred, and 16 eps between
-    nearly equal Gaussians; beyond, it is at most n eps times the condition of the factors, not of the covariances.
-    ``tests/torch/test_full.py`` holds this.  ``"native"`` computes in float64, so float32 results are within 1 ulp for
-    conditions up to 1e4.  Where both factors have a condition above 1e4, values of JSG in float64 may lose more: use
-    `jsgmath.jsg` if that does not suffice.  The gradients too lose about n eps times the condition
-    (``tests/torch/test_full_gradients.py``).  The Triton kernels lose more in float64 where both factors have a
-    condition above 1e4, but for the dual's gradients by the two Gaussians: use ``backend="eager"``.
+    nearly equal Gaussians; at larger conditions it is at most n eps times the condition of the factors, not of the
+    covariances (``tests/torch/test_full.py``).  ``"native"`` computes in float64, so float32 results are within 1 ulp
+    for conditions up to 1e4.  If both factors have a condition above 1e4, values of JSG in float64 may lose more; use
+    `jsgmath.jsg` if that does not suffice.  The gradients also lose about n eps times the condition
+    (``tests/torch/test_full_gradients.py``).  If both factors have a condition above 1e4, the Triton kernels lose more
+    in float64, except in the dual's gradients by the two Gaussians; use ``backend="eager"`` then.
 
     Speed: with gradients, on one thread in float32, ``"native"`` takes 0.16 of the textbook's time for 128 pairs of
     n = 4, at most 0.06 for 128 of n = 16, 0.03 for 1024 of n = 8, and about 0.9 for 64 of n = 64.

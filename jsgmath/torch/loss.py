@@ -26,7 +26,7 @@ class JSGLoss(nn.Module):
         prior: None for N(0, I), or ``(mean, logvar)``, two tensors that broadcast with those of the posterior.  A
             `torch.nn.Parameter` among them is trained; a plain tensor is a constant.
         dim: the axes of the latent variable, over which the divergence is summed: an int, or a tuple of ints such as
-            ``(1, 2, 3)`` for the channels, rows and columns of a convolutional latent.  All others belong to the batch.
+            ``(1, 2, 3)`` for the channels, rows and columns of a convolutional latent.  All other axes are the batch.
         backend, reduction: as in `jsg_standard_normal`, except that the default reduction is ``"mean"``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The latent step of a variational autoencoder: a sample and a divergence, in one pass forward and one backward."""
+"""The latent step of a variational autoencoder: a sample and a divergence, in one forward and one backward pass."""
 
 from collections.abc import Sequence
 from numbers import Integral
@@ -11,7 +11,7 @@ from jsgmath.hints import Convention
 from jsgmath.torch.autograd import STRIDES, compiled_plainly, flat, library, load, register
 from jsgmath.torch.eager import diagonal
 from jsgmath.torch.functions import Backend, Reduction, alpha_of, check_options, chosen, reduced, rows_of
-from jsgmath.torch.normal import normal
+from jsgmath.torch.noise import normal
 from jsgmath.torch.typed import Alpha, Function, work_type
 
 
@@ -25,7 +25,7 @@ def sample_and_jsg(
 
     The kernels generate the noise where they use it, once forward and once again backward, so it takes no memory.  The
     number at flat index ``e = (first_row + row) * n + column`` depends only on the seed and ``e``
-    (`jsgmath.torch.normal`).  It is the same on every device, for all strides, and however a batch is split.  Equal
+    (`jsgmath.torch.noise`).  It is the same on every device, for all strides, and however a batch is split.  Equal
     seeds give equal noise, so give each call a new seed.
 
     Args:
@@ -47,8 +47,8 @@ def sample_and_jsg(
     Raises:
         TypeError, ValueError: an argument is not valid; the message names it.
 
-    Accuracy: the noise is within 4 ulp of its exact value, and at most 6.764 in size; ``tests/torch/test_noise.py``
-    holds this.  For the divergence see `jsg_standard_normal`; log-variances are clamped to 87 (708) for z, by
+    Accuracy: the noise is within 4 ulp of its exact value, and at most 6.764 in size (``tests/torch/test_noise.py``).
+    For the divergence see `jsg_standard_normal`; log-variances are clamped to 87 (708) for z, by
     ``"native"`` to 700 (1416).
 
     References: [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599

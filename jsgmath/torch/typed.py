@@ -27,7 +27,7 @@ def work_type(x: Tensor) -> torch.dtype:
 
 
 def watched() -> bool:
-    """Whether a mode of torch sees every operator, as a tracer does; it would not see a call of the compiled core."""
+    """Whether a mode of torch, such as a tracer, must see every operator; it would miss a call of the compiled core."""
     return _len_torch_dispatch_stack() > 0
 
 

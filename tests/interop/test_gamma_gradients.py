@@ -14,7 +14,7 @@ from tests.interop.jax_gradients import DIVERGENCES, PAIRS, member
 from verification import family_oracles
 from verification.oracles import mean_weights
 
-pytestmark = pytest.mark.slow  # JAX compiles 18 gradients
+pytestmark = pytest.mark.slow  # JAX compiles 13 gradients
 
 
 @pytest.fixture(scope="module")

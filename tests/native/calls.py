@@ -163,6 +163,11 @@ def committed() -> Iterator[tuple[Call, list[float]]]:
         yield Call(*call), values
 
 
+def of_many_diagonal(call: Call) -> bool:
+    """Whether it is one of several diagonal Gaussians."""
+    return call.function == "jsg_many" and "cov" not in call.distributions[0][2]
+
+
 def batches() -> tuple[list[Any], list[float]]:
     """What the calls of families ask the core for, as arguments of `native.families`, and the values of these calls."""
     asked: list[Any] = []
@@ -182,7 +187,7 @@ def batches() -> tuple[list[Any], list[float]]:
 
 
 def packed() -> tuple[bytes, list[float]]:
-    """The same as `evaluate.cpp` reads it."""
+    """The same as `evaluate.cpp` reads it, and the same for several diagonal Gaussians."""
     read: list[bytes] = []
 
     def pack(shape: bytes, *arguments: Any) -> int:
@@ -193,6 +198,20 @@ def packed() -> tuple[bytes, list[float]]:
     asked, wanted = batches()
     for batch in asked:
         native.families(*batch, core=mock.Mock(families=pack, place=0))
+
+    def pack_many(forms: Any, means: Any, scales: Any, weights: Any, dual: bool, *more: Any) -> tuple[np.ndarray, int]:
+        shape, n, single = more
+        arrays = [native.FORMS[form] for form in forms], *means, *scales, weights
+        sizes = [len(forms), n * len(forms), n * len(forms), weights.size - 1]
+        read.append(struct.pack("<11i", n, 0, 0, dual, 0, single, 3, *sizes))
+        read.append(np.concatenate([np.ravel(x).astype(float) for x in arrays]).tobytes())
+        return np.zeros(shape), 0
+
+    with mock.patch.object(native, "CORE", mock.Mock()), mock.patch.object(native, "many", pack_many):
+        for call, values in committed():
+            if of_many_diagonal(call):
+                recompute.computed(*call)
+                wanted += values
     return b"".join(read), wanted
 
 

@@ -1,3 +1,4 @@
+import ctypes
 import importlib.util
 import shutil
 import subprocess
@@ -98,29 +99,13 @@ def replaced(path, before, after):
     path.write_text(text.replace(before, after))
 
 
-@pytest.fixture
-def broken(tmp_path, parts):
-    """Compiles one part of the library with one place in its sources replaced.
-
-    What stands in ``without`` is left out, because the test does not look at it.
-    """
-
-    def broken(part, file, before, after, without=""):
-        package = copied_sources(tmp_path)
-        if without:
-            replaced(package / "native" / f"{part}.cpp", without, "")
-        replaced(package / "native" / file, before, after)
-        return rebuilt(package, (part,), parts)
-
-    return broken
-
-
 @pytest.fixture(scope="module")
 def switched(tmp_path_factory, parts):
-    """Compiles parts of the library with all replacements at once; its variable ``mutant`` chooses one of them.
+    """Compiles parts of the library with all replacements at once; returns a function that chooses one, or none by 0.
 
-    A replacement is a file, an expression or a statement in it, and what to put there, for a truth of every lane "true"
-    (GCC fails at a choice of such ones).  Its number counts from 1.
+    The function returns the core, which then computes with this replacement. A replacement is a file, an expression or
+    a statement in it, and what to put there, for a truth of every lane "true" (GCC fails at a choice of such ones).
+    Its number counts from 1.
     """
 
     def switched(kinds, replacements):
@@ -133,11 +118,20 @@ def switched(tmp_path_factory, parts):
             else:
                 choice = f"(mutant == {number} ? ({after}) : ({before}))"
             replaced(package / "native" / file, before, choice)
-        variable = 'extern "C" __attribute__((visibility("default"))) int mutant;\n'
-        replaced(package / "native" / "lanes.hpp", "#pragma once\n", f"#pragma once\n{variable}")
+        declared = 'extern "C" __attribute__((visibility("default"))) int mutant;\n'
+        replaced(package / "native" / "lanes.hpp", "#pragma once\n", f"#pragma once\n{declared}")
         with open(package / "native" / f"{kinds[0]}.cpp", "a") as file:
             file.write("int mutant = 0;\n")
-        return rebuilt(package, kinds, parts)
+        library = rebuilt(package, kinds, parts)
+        core, reason = native.open_core(library)
+        assert core, reason
+        variable = ctypes.c_int.in_dll(ctypes.CDLL(str(library)), "mutant")
+
+        def chosen(number):
+            variable.value = number
+            return core
+
+        return chosen
 
     return switched
 
@@ -149,7 +143,7 @@ def for_aarch64(tmp_path_factory):
     if not (shutil.which(compiler) and emulator):
         pytest.skip("no cross compiler or emulator for AArch64: apt-get install g++-aarch64-linux-gnu qemu-user")
     folder = tmp_path_factory.mktemp("aarch64")
-    kinds = ["diagonal", "full", "single", "families", "gamma"]
+    kinds = ["diagonal", "full", "single", "families", "gamma", "many"]
     library = build_only(kinds, folder / "core.so", [compiler], "aarch64")
     program = folder / "evaluate"
     source = build.HERE.parents[1] / "tests" / "native" / "evaluate.cpp"

@@ -72,7 +72,10 @@ def test_every_instruction_set_gives_the_committed_bits(core, monkeypatch):
 
 
 def test_aarch64_gives_the_committed_bits(for_aarch64):
-    """The core in an emulator, for Gaussians and for families; what it leaves open is no matter of the processor."""
+    """The core in an emulator, for Gaussians, also several, and for families.
+
+    What it leaves open is no matter of the processor.
+    """
     data, wanted = calls.packed()
     wanted = [value for _, value in COMMITTED] + wanted
     data = points.packed(point for point, _ in COMMITTED) + data

@@ -4,7 +4,6 @@ All mutants are compiled at once, and a variable chooses one. Constants, and the
 proofs in verification/test_family_arithmetic.py and verification/test_gamma_terms.py.
 """
 
-import ctypes
 from itertools import product
 
 import numpy as np
@@ -120,24 +119,15 @@ BATCHES = [rounding.batch_of(N1, N2, divergence, reverse, alpha)[0] for N1, N2, 
 COMMITTED = calls.batches()
 
 
-class Chosen:
-    """The library with all mutants, which computes as the chosen one."""
-
-    def __init__(self, path):
-        self.core, reason = native.open_core(path)
-        assert self.core, reason
-        self.number = ctypes.c_int.in_dll(ctypes.CDLL(str(path)), "mutant")
-
-    def values(self, number=0):
-        """What it decides, and NaN; and how many values it says are open."""
-        self.number.value = number
-        found = [native.families(*batch, core=self.core) for batch in (*BATCHES, *COMMITTED[0])]
-        return np.concatenate([values.ravel() for values, _ in found]), sum(left for _, left in found)
-
-
 @pytest.fixture(scope="module")
 def chosen(switched):
-    return Chosen(switched(("families", "gamma"), MUTANTS.values()))
+    return switched(("families", "gamma"), MUTANTS.values())
+
+
+def values(core):
+    """What it decides, and NaN; and how many values it says are open."""
+    found = [native.families(*batch, core=core) for batch in (*BATCHES, *COMMITTED[0])]
+    return np.concatenate([each.ravel() for each, _ in found]), sum(left for _, left in found)
 
 
 @pytest.fixture(scope="module")
@@ -159,10 +149,10 @@ def noticed(values, left, right):
 
 
 def test_without_a_mutant_the_core_is_right(right, chosen):
-    assert not noticed(*chosen.values(), right)
+    assert not noticed(*values(chosen(0)), right)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(1, len(MUTANTS) + 1), ids=MUTANTS)
 def test_a_broken_core_is_noticed(number, right, chosen):
-    assert noticed(*chosen.values(number), right)
+    assert noticed(*values(chosen(number)), right)

@@ -127,7 +127,7 @@ def test_log_variances_of_any_size():
     assert jsgmath.jsg_dual(N1, Gaussian(1.0, logvar=1e300), 0.5) == 5e299
 
 
-def test_what_is_not_decided_is_an_error(monkeypatch):
+def test_an_undecided_value_is_an_error(monkeypatch):
     monkeypatch.setattr(nearest, "DIGITS", (40,))
     N1, N2 = Gaussian(0.0, logvar=0.0), Gaussian(123456771.0, logvar=1e-300)
     with pytest.raises(ArithmeticError, match="40 digits do not tell which float is nearest"):

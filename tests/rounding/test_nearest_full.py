@@ -151,7 +151,7 @@ def test_float32_is_rounded_once(last_path_alone):
         assert balls.is_nearest(value, truth)
 
 
-def test_what_is_not_decided_is_an_error(monkeypatch):
+def test_an_undecided_value_is_an_error(monkeypatch):
     monkeypatch.setattr(nearest_full, "BITS", (256,))
     N1, N2 = Gaussian([0.0, 123456771.0], cov=np.eye(2)), Gaussian([0.0, 0.0], precision=np.eye(2))
     with pytest.raises(ArithmeticError, match="256 bits do not tell which float is nearest"):

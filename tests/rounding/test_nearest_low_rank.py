@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from mpmath import mp
 
+from jsgmath.rounding import low_rank_sums
 from jsgmath.rounding import nearest_low_rank as slim
 from jsgmath.rounding.nearest import Divergence
 from jsgmath.rounding.nearest_full import Undecided, nearest_full, weights_of
@@ -76,7 +77,7 @@ def test_the_bound_holds(limbs):
 
 def test_sums_keep_their_bound(monkeypatch):
     """Columns of any size, weights over 60 powers of ten, cancellation, and more rows than are added at a time."""
-    monkeypatch.setattr(slim, "ROWS", 64)
+    monkeypatch.setattr(low_rank_sums, "ROWS", 64)
     rng = np.random.default_rng(3)
     X = rng.normal(size=(150, 3)) * [1.0, 1e200, 1e-9]
     X[::7, 2], X[:1, 0] = 0.0, 1e3
@@ -85,7 +86,7 @@ def test_sums_keep_their_bound(monkeypatch):
     weights = [1 / Fraction(d) for d in D.tolist()]
     exact = [[sum(w * x * y for w, x, y in zip(weights, a, b, strict=True)) for a in columns] for b in columns]
     for limbs in (5, 8):
-        found = slim.gram(X, slim.ratios(D).inverse, limbs)
+        found = low_rank_sums.gram(X, low_rank_sums.ratios(D).inverse, limbs)
         unit = Fraction(2) ** found.matrix.exponent
         for i in range(3):
             for j in range(3):

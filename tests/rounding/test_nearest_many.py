@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mpmath import mp
 
-from jsgmath import Gaussian, geometric_mean_many, jsg, jsg_dual, jsg_many, special
+from jsgmath import Gaussian, geometric_mean_many, jsg, jsg_dual, jsg_many, native, special
 from jsgmath.rounding import nearest_many, of_many
 from verification.oracles import exact
 
@@ -52,6 +52,8 @@ def assert_nearest(gaussians, w, g=None, digits=120):
 @pytest.fixture(params=["the usual one", "in decimals", "in pairs", "a long double of 53 bits"])
 def path(request, monkeypatch):
     """Which path decides; all of them are to give the same."""
+    if request.param != "the usual one":
+        monkeypatch.setattr(native, "CORE", None)
     if request.param == "in decimals":
         monkeypatch.setattr(of_many, "FEW", 10**9)
     elif request.param == "in pairs":
@@ -82,6 +84,7 @@ def test_random_diagonal_gaussians(forms, gap, path):
 @pytest.mark.parametrize("form", ["var", "logvar", "std"])
 def test_the_ends_of_the_range(form, monkeypatch):
     """Ratios of variances up to 1e600, which no float has; pairs of doubles leave them to decimal numbers."""
+    monkeypatch.setattr(native, "CORE", None)
     monkeypatch.setattr(of_many, "FEW", 0)
     rng = np.random.default_rng(4)
     for spread in (20.0, 150.0, 300.0):
@@ -218,6 +221,7 @@ def test_the_product_of_experts_is_rounded_once():
 
 def test_more_digits_are_taken_until_the_float_is_certain(monkeypatch):
     gaussians = [Gaussian([m], logvar=[s]) for m, s in ((0.0, 1e-30), (1e-25, 0.0), (0.0, -1e-30))]
+    monkeypatch.setattr(native, "CORE", None)
     monkeypatch.setattr(of_many, "FEW", 100)
     monkeypatch.setattr(nearest_many, "DIGITS", (3, 10, 100))
     assert_nearest(gaussians, THIRD, digits=200)

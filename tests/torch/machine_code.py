@@ -4,12 +4,12 @@ python -m tests.torch.machine_code        # without TRITON_INTERPRET, which woul
 """
 
 import json
-import multiprocessing
 import re
 import subprocess
 import sys
 import tempfile
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 
 import triton
@@ -135,7 +135,9 @@ def report(options):
         constexprs={path: constants.get(names[path[0]]) for path, kind in paths.items() if kind == "constexpr"},
         attrs={path: [["tt.divisibility", 16]] for path, kind in paths.items() if kind.startswith("*")},
     )
-    assembled = triton.compile(source, target=TARGETS[target], options={"num_warps": warps}).asm
+    assembled = triton.compile(
+        source, target=TARGETS[target], options={"num_warps": warps, "enable_fp_fusion": True}
+    ).asm
     found = (nvidia if "cubin" in assembled else amd)(assembled)
     found["instructions"] *= TARGETS[target].warp_size * warps / elements if elements > 1 else 1
     return options | found
@@ -194,8 +196,8 @@ def tool(*command):
 
 
 def main():
-    with multiprocessing.Pool(2) as pool:
-        json.dump(pool.map(report, CASES, chunksize=1), sys.stdout)
+    with ProcessPoolExecutor(2) as pool:  # an error if the compiler ends a process
+        json.dump(list(pool.map(report, CASES)), sys.stdout)
 
 
 if __name__ == "__main__":

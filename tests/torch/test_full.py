@@ -291,7 +291,7 @@ GUARD = 4096
 
 @pytest.mark.parametrize("n", NS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_every_output_is_written_and_nothing_beside_it(n, dtype, monkeypatch):
+def test_every_output_is_written_and_no_memory_around_it(n, dtype, monkeypatch):
     """Blocks are as on a GPU: several programs, the last one not full.  Inputs and outputs lie between guards."""
     tiling, blocks, empty = full_kernels.tiling, [], torch.empty
 

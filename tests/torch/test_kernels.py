@@ -6,8 +6,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from triton.runtime.interpreter import GridExecutor
 
-from jsgmath.torch import jsg_diagonal, jsg_standard_normal
+from jsgmath.torch import jsg_diagonal, jsg_full, jsg_standard_normal, sample_and_jsg
 from jsgmath.torch.eager import diagonal as eager
 from jsgmath.torch.triton import diagonal as kernels
 
@@ -87,7 +88,7 @@ def normal(*shape, dtype=torch.float32, seed=0):
 @pytest.mark.parametrize("n", NS)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("gaussians", [1, 2])
-def test_every_output_is_written_and_nothing_beside_it(n, dtype, gaussians, memory, small_tiles):
+def test_every_output_is_written_and_no_memory_around_it(n, dtype, gaussians, memory, small_tiles):
     """Rows that fill whole tiles, one more, and fewer than one; inputs and outputs stand between guards."""
     rows_per_program = kernels.tiling(n, True, dtype.itemsize, kernels.LANES)[0].rows
     for rows in {1, min(rows_per_program, 64), min(2 * rows_per_program + 1, 131)}:
@@ -247,3 +248,22 @@ def test_only_programs_whose_gradient_from_above_differs_write_again(memory, sma
         assert (got[75:] == 9).all()
         assert torch.equal(got[50:60], want[50:60])
         assert torch.equal(got[60], 4 * want[60])
+
+
+def test_every_launch_asks_for_fused_operations(monkeypatch):
+    """The default changes between versions of Triton (3.10), and with it every speed on a GPU."""
+    options, launch = [], GridExecutor.__call__
+
+    def recorded(self, *arguments, **given):
+        options.append((self.fn.__name__, given["enable_fp_fusion"]))
+        return launch(self, *arguments, **given)
+
+    monkeypatch.setattr(GridExecutor, "__call__", recorded)
+    x = torch.zeros(2, 9, requires_grad=True)
+    full = torch.diag_embed(x + 1)
+    jsg_standard_normal(x, x, 0.3, backend="triton")
+    jsg_full(x, full, x, full, 0.3, dual=True, backend="triton").sum().backward()
+    jsg_full(x[:, :2], full[:, :2, :2], x[:, :2], full[:, :2, :2], 0.3, backend="triton")
+    sum(part.sum() for part in sample_and_jsg(x, x, 0.3, 1, backend="triton")).backward()
+    kernels = "jsg_kernel", "tile_kernel", "far_kernel", "lane_kernel", "sample_kernel", "sample_backward_kernel"
+    assert set(options) == {(name, True) for name in kernels}

@@ -34,8 +34,9 @@ DUAL = 6  # what JSG* takes more
 # Instructions of a whole program of full covariance.  Up to n = 8 each is executed once, by each thread for a pair of
 # its own: 4000 are 8e9 pairs a second, more than memory delivers.  Above, there are loops, and this is their text.
 # Each step is a Householder reflection, which takes more than the step of an elimination that squares the condition.
-FULL = {("fp32", 4): 1460, ("fp32", 8): 4810, ("fp32", 16): 4920, ("fp32", 64): 10400, ("fp64", 16): 8430}
-AMD_FULL = {4: 1510, 16: 5880}
+# n = 16 took 4890 with tl.dot (AMD 5719), on which the compiler of Triton 3.9 aborts; without it, that one needs 3808.
+FULL = {("fp32", 4): 1460, ("fp32", 8): 4810, ("fp32", 16): 5930, ("fp32", 64): 10400, ("fp64", 16): 8430}
+AMD_FULL = {4: 1510, 16: 7150}
 FAR = {16: 2820, 64: 4260}  # the text of its loops, and on AMD's GPUs
 AMD_FAR = {16: 2910}
 FULL_KERNELS = "full", "far"
@@ -55,7 +56,7 @@ def reports(tmp_path_factory):
     environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
     environment["TRITON_CACHE_DIR"] = str(tmp_path_factory.mktemp("triton"))
     root = Path(__file__).parents[2]
-    command = [sys.executable, "-m", "tests.torch.machine_code"]
+    command = [sys.executable, "-W", "error", "-m", "tests.torch.machine_code"]
     run = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     return {name({key: report[key] for key in CASES[0]}): report for report in json.loads(run.stdout)}

@@ -8,7 +8,7 @@ import pytest
 import scipy.stats
 import torch
 
-from jsgmath.torch import normal
+from jsgmath.torch import noise
 from jsgmath.torch.sampling import sample_and_jsg
 from tests.torch.inputs import backends
 
@@ -18,7 +18,7 @@ COMPUTED = (torch.float32, torch.float64)
 NOISE = 4
 
 
-def noise(rows, n, seed, *, dtype=torch.float64, backend="triton", **keywords):
+def drawn(rows, n, seed, *, dtype=torch.float64, backend="triton", **keywords):
     """The noise eps, as the sample of N(0, I)."""
     zero = torch.zeros(rows, n, dtype=dtype)
     return sample_and_jsg(zero, zero, 0.5, seed, backend=backend, **keywords)[0]
@@ -71,7 +71,7 @@ KNOWN = [  # kat_vectors of Random123: counter, key, result
 def test_philox_gives_the_published_answers(counter, key, result):
     counter, key, result = ([int(word, 16) for word in words.split()] for words in (counter, key, result))
     assert philox(counter, key) == result
-    words = normal.philox(*(torch.tensor([word]) for word in counter + key))
+    words = noise.philox(*(torch.tensor([word]) for word in counter + key))
     assert [int(word) for word in words] == result
 
 
@@ -82,7 +82,7 @@ def test_philox_gives_the_published_answers(counter, key, result):
     [(0, 50, 0), (3, 7, 1), (2**40 + 1, 5, -1), (2**61, 3, 2**63 - 1), (0, 1, -(2**63)), (2**33, 2, 0x123456789ABC)],
 )
 def test_each_number_is_what_its_definition_gives(first_row, n, seed, dtype, backend):
-    got = noise(4, n, seed, dtype=dtype, first_row=first_row, backend=backend).flatten()
+    got = drawn(4, n, seed, dtype=dtype, first_row=first_row, backend=backend).flatten()
     want = [exact(first_row * n + i, seed) for i in range(4 * n)]
     assert ulps(got, want) <= NOISE
 
@@ -97,9 +97,9 @@ def test_words_near_the_limits_of_the_logarithm_and_the_angle_are_as_exact(dtype
     angle = rng.permutation(np.concatenate([powers, 2**32 - powers, rng.integers(0, 2**32, len(radius) - 64)]))
     angle[0] = 0  # with radius 0: the largest number
     words = [torch.tensor(radius), torch.tensor(angle)]
-    series = normal.SERIES64 if dtype == torch.float64 else normal.SERIES32
-    eager = normal.box_muller(
-        *words, lambda word: word.to(dtype), normal.split, torch.sqrt, torch.where, normal.polynomial, series
+    series = noise.SERIES64 if dtype == torch.float64 else noise.SERIES32
+    eager = noise.box_muller(
+        *words, lambda word: word.to(dtype), noise.split, torch.sqrt, torch.where, noise.polynomial, series
     )
     want = [polar(*pair) for pair in zip(radius.tolist(), angle.tolist(), strict=True)]
     for got, exact_ones in zip(eager, zip(*want, strict=True), strict=True):
@@ -113,7 +113,7 @@ def test_words_near_the_limits_of_the_logarithm_and_the_angle_are_as_exact(dtype
 @pytest.fixture(scope="module")
 def sample():
     """Two million numbers; the tests below hold for other seeds too, but for their few standard deviations."""
-    return noise(2**15, 64, 1234, dtype=torch.float32, backend="eager").flatten().double().numpy()
+    return drawn(2**15, 64, 1234, dtype=torch.float32, backend="eager").flatten().double().numpy()
 
 
 def test_moments_are_those_of_the_normal_law(sample):
@@ -136,7 +136,7 @@ def test_the_law_is_normal_to_the_tails(sample):
 def test_numbers_are_independent_of_their_neighbours_and_of_those_of_other_seeds(sample):
     """Correlations of the numbers and of their squares, within 4.5 standard deviations, 1/sqrt(count), of 0."""
     others = [sample[lag:] for lag in (1, 2, 3, 4, 5, 8, 64, 2**16)]
-    others += [noise(2**13, 64, seed, backend="eager").flatten().numpy() for seed in (1235, 1234 + 2**32, -1234)]
+    others += [drawn(2**13, 64, seed, backend="eager").flatten().numpy() for seed in (1235, 1234 + 2**32, -1234)]
     for other in others:
         count = min(sample.size, other.size)
         for power in (1, 2):
@@ -149,5 +149,5 @@ def test_standard_deviations_of_any_size_are_exact(backend):
     """For log-variances of up to 87, to 8 ulp with the noise."""
     logvar = torch.linspace(-87, 87, 2048)[:, None]
     z, _ = sample_and_jsg(0 * logvar, logvar, 0.3, 5, backend=backend)
-    want = torch.exp(logvar.double() / 2) * noise(2048, 1, 5, backend="eager")
+    want = torch.exp(logvar.double() / 2) * drawn(2048, 1, 5, backend="eager")
     assert ((z - want).abs() / want.abs()).max() <= 8 * 2.0**-24

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from jsgmath.torch import jsg_standard_normal, normal
+from jsgmath.torch import jsg_standard_normal, noise
 from jsgmath.torch.sampling import sample_and_jsg
 from jsgmath.torch.triton import sampling as kernels
 from tests.torch.inputs import BACKENDS, assert_same_derivatives, backends, variants
@@ -70,7 +70,7 @@ def test_a_number_is_the_same_for_all_strides(kind, n, small_tiles):
 def expected(mean, logvar, alpha, seed, *, first_row=0, dual=False, convention="deasy"):
     """The definition in torch operations, which autograd differentiates; 16-bit types are computed in float32."""
     work = torch.promote_types(mean.dtype, torch.float32)
-    eps = normal.normal(torch.tensor([seed]), first_row, (mean.shape[:-1].numel(), mean.shape[-1]), work)
+    eps = noise.normal(torch.tensor([seed]), first_row, (mean.shape[:-1].numel(), mean.shape[-1]), work)
     z = mean.to(work) + torch.exp(logvar.to(work) / 2) * eps.view(mean.shape)
     options = dict(dual=dual, convention=convention, backend="eager")
     return z.to(mean.dtype), jsg_standard_normal(mean.to(work), logvar.to(work), alpha, **options).to(mean.dtype)

@@ -133,13 +133,19 @@ def test_help_shows_every_option_and_an_example_and_loads_no_data(capsys):
     assert "python -m vae.train --divergence kl-qp --weight 4" in text
 
 
+def few_images(path) -> str:
+    """Writes a file of so few images that an epoch is short."""
+    np.savez(path, images=load("fashion-mini").train_images[:100, 0].numpy())
+    return str(path)
+
+
 def test_triton_without_a_gpu_prints_one_line_and_trains(tmp_path):
-    options = ["--backend", "triton", "--epochs", "1"]
+    options = ["--backend", "triton", "--epochs", "1", "--data", few_images(tmp_path / "images.npz")]
     run = subprocess.run([*COMMAND, *options], env=ENVIRONMENT, cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert run.stderr == ""
     assert [line for line in run.stdout.splitlines() if "TRITON_INTERPRET" in line] == [run.stdout.splitlines()[0]]
-    facts = json.loads((tmp_path / "runs" / "fashion-mini-jsg-0.3" / "run.json").read_text())
+    facts = json.loads((tmp_path / "runs" / "own-jsg-0.3" / "run.json").read_text())
     assert facts["environment"]["backend"] == "triton, interpreted"
     assert facts["environment"]["command"][1:] == ["-m", "vae.train", *options]
 
@@ -150,9 +156,7 @@ def interrupt(folder, number, disposition):
     ``disposition`` is what the process inherits for the signal: a shell's background jobs inherit that SIGINT is
     ignored.
     """
-    images = folder.with_name("images.npz")
-    np.savez(images, images=load("fashion-mini").train_images[:100, 0].numpy())  # few, so that an epoch is short
-    options = ["--data", str(images), "--epochs", "9999", "--out", str(folder)]
+    options = ["--data", few_images(folder.with_name("images.npz")), "--epochs", "9999", "--out", str(folder)]
     command = [*COMMAND, *options]
     pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     inherit = functools.partial(signal.signal, number, disposition)

@@ -145,7 +145,7 @@ def test_weights_beyond_the_range_of_float32_are_averaged():
     assert found.effective_samples.item() == pytest.approx((1 + math.e) ** 2 / (1 + math.e**2), rel=1e-9)
 
 
-def test_a_binarised_image_is_white_as_often_as_its_grey_says():
+def test_a_binarised_pixel_is_white_with_the_probability_of_its_grey_level():
     levels = torch.linspace(0, 1, 11)
     images = binarise(levels.repeat(10_000, 1, 1, 1), np.random.default_rng(0))
     assert set(images.unique().tolist()) == {0.0, 1.0}

@@ -1,13 +1,12 @@
 """Imports of ``vae`` run one way, without circles, and reports and figures need no package of sweeps."""
 
-import subprocess
-import sys
 from graphlib import TopologicalSorter
 
 import pytest
 
 import vae
 from tests.imports import imports_of, room
+from tests.vae import forked
 from tests.vae.runs.add_run import add_run
 
 IMPORTS = imports_of(vae)
@@ -32,11 +31,13 @@ def test_reports_and_figures_run_without_the_packages_of_sweeps(program, tmp_pat
         add_run(tmp_path / "runs", 10.0, alpha=alpha)
     arguments = {"report": ["runs", "-o", "report.html"], "figures": ["fig3", "--runs", "runs", "--out", "."]}[program]
     script = f"""
-import runpy, sys
+import os, runpy, sys
+for name in [name for name in sys.modules if name.partition(".")[0] in ("vae", "dask", "distributed")]:
+    del sys.modules[name]
 sys.modules |= dict.fromkeys(["vae.sweep", "dask", "distributed"])
-sys.argv[1:] = {arguments!r}
+os.chdir({str(tmp_path)!r})
 runpy.run_module("vae.{program}", run_name="__main__", alter_sys=True)
 """
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    done = forked.run(script, *arguments)
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / {"report": "report.html", "figures": "fig3.csv"}[program]).exists()

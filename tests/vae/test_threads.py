@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 
+from tests.vae import forked
 from vae import threads
 
 BARE = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")}
@@ -82,8 +83,11 @@ def test_the_affinity_limits_the_processors():
 
 def test_every_program_that_computes_chooses_its_threads(tmp_path):
     script = """
-import runpy, sys
+import os, runpy, sys
+for name in [name for name in sys.modules if name.partition(".")[0] == "vae"]:
+    del sys.modules[name]
 import vae.threads
+os.chdir(sys.argv.pop(1))
 vae.threads.choose_threads = lambda: sys.exit("chosen")
 programs, sys.argv = sys.argv[1:], ["program"]
 for program in programs:
@@ -93,6 +97,5 @@ for program in programs:
         print(program, stop.code)
 """
     programs = ["vae.train", "vae.evaluate", "vae.report", "vae.figures"]
-    command = [sys.executable, "-c", script, *programs]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    done = forked.run(script, tmp_path, *programs)
     assert done.stdout.splitlines() == [f"{program} chosen" for program in programs], done.stderr

@@ -1,7 +1,7 @@
 """Image data sets, held in memory and verified each time they are read.
 
-A data set is never replaced by another: it is exactly what its name says, or there is an error of one line that says
-how to get it. ``python -m vae.data status`` shows which data sets are here, ``python -m vae.data get NAME`` fetches.
+A data set is never replaced by another: it is exactly what its name says, or a one-line error says how to get it.
+``python -m vae.data status`` shows which data sets are here; ``python -m vae.data get NAME`` fetches one.
 """
 
 from pathlib import Path
@@ -31,7 +31,7 @@ def load(name: DatasetName, path: Path | None = None) -> Dataset:
 
     Args:
         name: ``"own"`` (see ``vae.data.own``) or one of ``SOURCES``.
-        path: where it is; without it the usual places are searched in order (see ``vae.data.source``).
+        path: where it is; without it, the usual places are searched in order (see ``vae.data.source``).
 
     Raises:
         UserError: it is missing, damaged, or another data set.

@@ -10,7 +10,7 @@ TIMEOUT = 10.0  # seconds, for an answer and for each piece
 
 
 def download(url: str, folder: Path, known_hash: str | None = None) -> Path:
-    """Fetches a file into a folder, where it gets its name only once it is whole and has the hash.
+    """Fetches a file into a folder; it gets its name only when it is complete and has the hash.
 
     Args:
         known_hash: ``"ALGORITHM:HEX"``, or None if the caller verifies the file.

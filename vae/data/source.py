@@ -88,7 +88,7 @@ class Source(ABC):
     def find(self, path: Path | None = None) -> Path | None:
         """The first place that holds any part of it, or None.
 
-        A place that lacks a part is taken too, and reading it is an error, rather than using another place silently.
+        A place that lacks a part is taken too. Reading it is then an error; no other place is used silently.
         """
         places = (root / layout for root in self.roots(path) for layout in self.layouts)
         return next((place for place in places if self.holds(place)), None)

@@ -2,7 +2,7 @@
 
 Three shapes x 6 scales x 40 rotations x 32 x 32 positions, the last factor changing fastest. A pixel is white if its
 centre lies inside the outline. Compared with published pictures of dSprites, 39 of 41 rotated squares and 22 of 42
-ellipses are identical and the others differ in a few pixels; the outline of the heart is another.
+ellipses are identical and the others differ in a few pixels; the outline of the heart is different.
 """
 
 import hashlib

@@ -25,7 +25,7 @@ PAPER_SYMBOLS: dict[str, Any] = {"markerfacecolor": "none", "markeredgewidth": 0
 
 @dataclass(frozen=True)
 class Series:
-    """A curve, or without a marker a level, and the columns by which its rows are chosen."""
+    """A curve, or a level if it has no marker, and the columns by which its rows are chosen."""
 
     of: Mapping[str, Any]
     colour: Any

@@ -1,4 +1,4 @@
-"""What a figure or table consists of, and how it is written."""
+"""Figures and tables: their parts, and how they are written to files."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -61,7 +61,7 @@ def write_result(result: Result, folder: Path, name: str) -> list[Path]:
 
 
 def fix_layout(figure: Figure) -> None:
-    """Fixes the layout, as constrained layout would move everything a little each time the figure is written."""
+    """Fixes the layout, because constrained layout would change it a little each time the figure is written."""
     with style():
         figure.draw_without_rendering()
     figure.set_layout_engine("none")

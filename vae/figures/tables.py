@@ -143,7 +143,7 @@ class TableCell:
 
 
 def clearly_below(one: SeedGroup, other: SeedGroup) -> bool:
-    """Whether mean + sd of one is below mean - sd of the other; never, if either has a single seed and so no sd."""
+    """Whether mean + sd of one is below mean - sd of the other; False if either has a single seed, and so no sd."""
     sd, other_sd = one.sd(TEST), other.sd(TEST)
     return sd is not None and other_sd is not None and one.mean(TEST) + sd < other.mean(TEST) - other_sd
 

@@ -17,9 +17,9 @@ from vae.threads import choose_threads
 
 DESCRIPTION = """\
 Make one HTML file that any browser opens without a network or a server. Its upper part has two Gaussians to drag, their
-geometric mean, and JSG, JSG* and both KLs against alpha. Its lower part has the runs: plots against alpha, a table with
-intervals, the curves and pictures in the runs' folders, and the numbers as CSV. Without RUN the page has the upper part
-only. If a run is damaged, it is named on stderr, the others are shown, and the exit status is 2.
+geometric mean, and JSG, JSG* and both KLs against alpha. Its lower part shows the runs: plots against alpha, a table
+with intervals, the curves and pictures in the runs' folders, and the numbers as CSV. Without RUN the page has only the
+upper part. If a run is damaged, the program names it on stderr, shows the others, and ends with status 2.
 
   python -m vae.report runs -o report.html
   python -m vae.report runs/mnist-jsg-0.3 sweeps/mnist     folders of runs, or runs

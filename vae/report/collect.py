@@ -1,4 +1,4 @@
-"""The contents of the page: finished runs, read from their folders and sorted into sections."""
+"""Collects the contents of the page: finished runs, read from their folders and sorted into sections."""
 
 import json
 import math

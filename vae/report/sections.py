@@ -82,7 +82,7 @@ def card(shown: ShownRun) -> str:
 
 
 def lacking(shown: ShownRun) -> str:
-    """The sentence in place of pictures that the run's folder lacks."""
+    """The sentence that replaces pictures that the run's folder lacks."""
     files = " and ".join(f"{file}.png" for file in CAPTIONS if file not in shown.pictures)
     again = escape_html(command(shown.run.settings))
     return f'<p class="lacking">No {files} in this folder. To train the run again: <code>{again}</code></p>'

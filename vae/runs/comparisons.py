@@ -1,4 +1,4 @@
-"""Finished runs sorted into comparisons: runs that may be compared because they differ in objective and seed only."""
+"""Sorts finished runs into comparisons: runs that may be compared, because they differ only in objective and seed."""
 
 from collections import defaultdict
 from dataclasses import dataclass, replace

@@ -83,9 +83,9 @@ class DatasetChoice:
     def sentence(self) -> str:
         """A sentence about the runs, for the caption."""
         others = "".join(f"; left out: {count} of {epochs} epochs" for epochs, count in sorted(self.others.items()))
-        stands = paper.COUNTERPARTS.get(self.dataset)
-        beside = f"; the paper's numbers are those of {dataset_title(stands)}" if stands else ""
-        return f"{dataset_title(self.dataset)}: {self.extent()}{others}{beside}."
+        original = paper.COUNTERPARTS.get(self.dataset)
+        of_paper = f"; the paper's numbers are those of {dataset_title(original)}" if original else ""
+        return f"{dataset_title(self.dataset)}: {self.extent()}{others}{of_paper}."
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ def run_folders(folders: Iterable[Path]) -> Iterator[Path]:
 
 
 def what(settings: Settings) -> Settings:
-    """The settings with those in ``INCIDENTAL``, and alpha if it has no effect, at their defaults."""
+    """The settings that matter: those in ``INCIDENTAL``, and alpha if it has no effect, are set to their defaults."""
     defaults = {field.name: field.default for field in fields(Settings)}
     ignored = {key: defaults[key] for key in INCIDENTAL} | ({} if settings.skewed else {"alpha": defaults["alpha"]})
     # Rounded, as a loop may compute 0.1 + 0.2, which is not 0.3 to the last bit.

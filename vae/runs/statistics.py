@@ -79,7 +79,7 @@ class AlphaGrid:
         return [alpha for alpha, found in differences.items() if found.value <= (found.half_width or 0)]
 
     def regret(self) -> SeedMean:
-        """The loss on test images of the alpha chosen by training images against the alpha chosen by test images."""
+        """The test error of the alpha chosen by training images, minus that of the alpha chosen by test images."""
         return self.difference(self.best("train"), self.best("test"), "test")
 
     def remarks(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""``python -m vae.sweep``: trains many models; ``status`` and ``best`` after it show how far and how good they are."""
+"""``python -m vae.sweep`` trains many models; its commands ``status`` and ``best`` show their progress and results."""
 
 import functools
 import shlex
@@ -51,7 +51,7 @@ def sweep(arguments: list[str]) -> int:
 
 
 def train_all(missing: list[Settings], options: Sweep, count: int) -> list[str]:
-    """Trains the missing ones of ``count`` cells and prints a line for each; returns why some of them failed."""
+    """Trains the missing cells of ``count`` and prints a line for each; returns the reasons of those that failed."""
     gpu = torch.cuda.is_available() and not options.scheduler
     together = 1 if options.backend == "reference" else options.together or (TOGETHER if gpu else 1)
     groups = grouped(missing, together)
@@ -79,13 +79,13 @@ def train_all(missing: list[Settings], options: Sweep, count: int) -> list[str]:
 
 
 def reason(error: Exception) -> str:
-    """Why a run failed, in a line."""
+    """The reason why a run failed, in one line."""
     said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
     return " ".join(said.split())
 
 
 def absolute(path: Path | None) -> Path | None:
-    """The path for workers, which may have been started in other folders."""
+    """The absolute path, for workers that were started in other folders."""
     return path and path.absolute()
 
 

@@ -1,4 +1,4 @@
-"""What ``python -m vae.sweep best`` prints: the best alphas of the runs, with learnt alphas and baselines."""
+"""The table of ``python -m vae.sweep best``: the best alphas of the runs, with learnt alphas and baselines."""
 
 import json
 import textwrap
@@ -22,21 +22,21 @@ from vae.training.settings import Settings
 WIDTH = 100
 HEAD = ("divergence", "chosen by", "alpha", "seeds", "  train", "  test", "as good")
 INTERVALS = f"""\
-± is Student's {CONFIDENCE * 100:.0f} % interval of a mean over seeds, that is over first weights, order of the images \
-and noise. It is right for an alpha named beforehand; the lowest of several means tends to be too low, and what the \
-choice by train loses to it too high. As good: alphas whose difference from the chosen one, seed by seed, has an \
-interval with 0 in it, each taken by itself."""
-ONE_SEED = "One seed has no interval: whether an alpha is better or had better luck cannot be told. Train more seeds."
+± is Student's {CONFIDENCE * 100:.0f} % interval of a mean over seeds, that is over initial weights, order of the \
+images and noise. It is valid for an alpha chosen in advance. The smallest of several means tends to be too small, and \
+the loss from choosing by train too large. As good: alphas whose difference from the chosen one, seed by seed, has an \
+interval that contains 0, each tested alone."""
+ONE_SEED = "One seed has no interval, so a better alpha cannot be told from a lucky one. Train more seeds."
 LEARNT = "A learnt alpha lowers the whole loss, reconstruction and divergence, not the reconstruction alone."
 
 
 @dataclass(frozen=True)
 class Best:
-    """Show the best alpha of each skewed divergence by training images, for which no others are needed, and by test
-    images, with intervals over seeds, followed by learnt alphas and baselines."""
+    """Show the best alpha of each skewed divergence, chosen by training images and by test images, with intervals over
+    seeds, then learnt alphas and baselines. A choice by training images leaves the test images to judge it."""
 
     folder: Annotated[Path, tyro.conf.Positional] = Path("sweeps")
-    """Where the folders of the runs are, at any depth."""
+    """The folder that contains the runs, at any depth."""
 
     json: Annotated[Path | None, place("none")] = None
     """A file for all numbers."""
@@ -48,7 +48,7 @@ def parse_best(arguments: list[str]) -> Best:
 
 
 def show_best(options: Best) -> None:
-    """Prints a table for each data set, and for each number of epochs and all else that must not be mixed.
+    """Prints a table for each data set, number of epochs, and other settings that must not be mixed.
 
     Raises:
         UserError: there is no such folder, or no run in it has finished.
@@ -72,7 +72,7 @@ def show_best(options: Best) -> None:
 
 
 def comparison_table(found: Comparison) -> str:
-    """The comparison for the eye."""
+    """The comparison as a table to read."""
     rows = [(settings, [split, *grid_cells(grid, split)]) for settings, grid in found.grids.items() for split in SPLITS]
     for settings, group in found.learnt.items():
         alpha = SeedMean.of([run.alpha for run in group.runs]).text(3)

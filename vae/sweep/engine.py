@@ -1,4 +1,4 @@
-"""Work that Dask's workers do: processes of this machine, or those of a scheduler elsewhere."""
+"""Gives work to Dask's workers: processes of this machine, or those of a scheduler elsewhere."""
 
 import asyncio
 import contextlib
@@ -34,13 +34,13 @@ def run_groups(
     scheduler: str | None = None,
     processes: int = 1,
 ) -> Iterator[tuple[Item, Result | Exception] | None]:
-    """Gives each group to a worker; yields each of its items, once, with its result or what kept it from one.
+    """Gives each group to a worker; yields each of its items once, with its result or the error that prevented it.
 
-    A group whose worker dies goes to another one. A group that killed three workers, or whose ``work`` raised, is
-    taken apart, and its items are tried one by one; a single item has then failed. An item that is in use elsewhere is
-    tried again after all others.
+    If a worker dies, its group goes to another one. If a group killed three workers, or its ``work`` raised, its items
+    are tried one by one; a single item has then failed. An item that is in use elsewhere is tried again after all
+    others.
 
-    When a worker dies, Dask blames every task that it held, so a task is only given away when a worker is free.
+    When a worker dies, Dask blames every task that the worker had, so a task is only submitted when a worker is free.
 
     Args:
         work: a function of a module, which the workers import; it returns a result for each item, or an exception.
@@ -48,7 +48,7 @@ def run_groups(
             and none of them outlives this process.
 
     Yields:
-        None, too, whenever nothing has ended for half a second.
+        Also None, whenever nothing has ended for half a second.
 
     Raises:
         KeyboardInterrupt: SIGINT or SIGTERM was sent.
@@ -72,7 +72,7 @@ def run_groups(
                 raise KeyboardInterrupt
             group = under_way.pop(ended.key)
             if ended.cancelled():
-                raise UserError("the scheduler has gone; the same command goes on")
+                raise UserError("the scheduler is gone; give the same command again to continue")
             error = ended.exception()
             if isinstance(error, KilledWorker):
                 error = UserError(f"it killed {error.allowed_failures + 1} workers")
@@ -87,22 +87,22 @@ def run_groups(
 
 
 def abandoned() -> bool:
-    """Whether nobody waits any more for the work that this thread of a worker does."""
+    """Whether nothing waits any more for the work of this thread of a worker."""
     worker = get_worker()
     return worker.state.tasks[worker.get_current_task()].state == "cancelled"
 
 
 def threads(client: Any) -> int:
-    """How many threads the workers have together."""
+    """The number of threads of all workers."""
     try:
         return sum(client.nthreads().values())
     except OSError:
-        raise UserError("the scheduler has gone; the same command goes on") from None
+        raise UserError("the scheduler is gone; give the same command again to continue") from None
 
 
 @contextlib.contextmanager
 def stopped_by(events: SimpleQueue[Any]) -> Iterator[None]:
-    """Puts None among the events on SIGINT and SIGTERM, also where this process was started to ignore them."""
+    """Puts None among the events on SIGINT and SIGTERM, even if this process was started to ignore them."""
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, lambda *_: events.put(None)) for number in numbers]
     try:
@@ -114,7 +114,7 @@ def stopped_by(events: SimpleQueue[Any]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def workers(scheduler: str | None, processes: int) -> Iterator[Any]:
-    """A client of the scheduler, or of one with workers that this process starts, and ends with it."""
+    """A client of the scheduler, or of a scheduler with workers that this process starts and later ends."""
     logging.getLogger("asyncio").setLevel(SILENT)
     for handler in logging.getLogger("distributed").handlers:  # those of all loggers that Dask sets up
         handler.setLevel(SILENT)
@@ -139,7 +139,7 @@ def connect(scheduler: str) -> Client:
 
 def start_cluster(processes: int) -> Any:
     # A terminal sends Ctrl-C to all processes; it is for this one, which ends the others.
-    resource_tracker.ensure_running()  # here, for it unblocks SIGINT when it starts
+    resource_tracker.ensure_running()  # here, because it unblocks SIGINT when it starts
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         return LocalCluster(
@@ -156,7 +156,7 @@ def start_cluster(processes: int) -> Any:
 
 
 async def end(cluster: LocalCluster) -> None:
-    """Ends the workers within a second: what they are doing is kept up to its last epoch."""
+    """Ends the workers within a second; their work is kept up to its last epoch."""
     nannies = cluster.workers.values()
     # A nanny whose worker takes a while to die raises TimeoutError.
     await asyncio.gather(*(nanny.close(timeout=1) for nanny in nannies), return_exceptions=True)

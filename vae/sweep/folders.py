@@ -17,10 +17,10 @@ FAILED = "failed.txt"  # in the folder of a run: why it failed
 
 
 def record_cells(out: Path, cells: list[Settings]) -> None:
-    """Adds the cells to those that the sweep's folder names.
+    """Adds the cells to the list in the sweep's folder.
 
     Raises:
-        UserError: it names one of them with other settings, except that the number of epochs may grow.
+        UserError: the list has one of them with other settings; only the number of epochs may grow.
     """
     known = {cell.name(): cell for cell in recorded(out)} if (out / SWEEP).exists() else {}
     for cell in cells:
@@ -50,7 +50,7 @@ def recorded(out: Path) -> list[Settings]:
 
 
 def folder(cell: Settings) -> Path:
-    """Where the cell's run is."""
+    """The folder of the cell's run."""
     assert cell.out
     return cell.out
 
@@ -67,7 +67,7 @@ def finished(cell: Settings) -> bool:
 
 
 def epochs_done(cell: Settings) -> int:
-    """How many epochs of the cell's run are done."""
+    """The number of epochs that the cell's run has finished."""
     try:
         return read_run(folder(cell)).epochs
     except UserError:
@@ -81,7 +81,7 @@ def fail(cell: Settings, reason: str) -> None:
 
 
 def failure(cell: Settings) -> str | None:
-    """Why the cell has failed, if it has."""
+    """The reason why the cell has failed, or None."""
     try:
         return (folder(cell) / FAILED).read_text().strip()
     except FileNotFoundError:
@@ -89,5 +89,5 @@ def failure(cell: Settings) -> str | None:
 
 
 def forgive(cell: Settings) -> None:
-    """Takes the mark of failure off a cell that is to be tried again."""
+    """Removes the mark of failure from a cell that will be tried again."""
     (folder(cell) / FAILED).unlink(missing_ok=True)

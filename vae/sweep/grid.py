@@ -1,4 +1,4 @@
-"""What ``python -m vae.sweep`` is told to train, as a list of cells: the settings of one training each."""
+"""Turns the command line of ``python -m vae.sweep`` into a list of cells: the settings of one training each."""
 
 import math
 from collections import Counter
@@ -28,13 +28,13 @@ separated by commas; numbers in them may be ranges start:stop:step, which includ
   python -m vae.sweep --baselines kl-qp,kl-pq,kl-qp:4,mmd:500              with the beta-VAE and InfoVAE of its Table 1
   python -m vae.sweep --divergences jsg-dual --alphas '' --learn-alpha     no grid: alpha is learnt
 
-Other commands, each with a --help of its own:
+Other commands, which have their own --help:
 
   python -m vae.sweep best sweeps/mnist     which alpha is best
   python -m vae.sweep status                how far the sweeps are
 
-The same command goes on with a sweep. The exit status is 0 if all runs have finished, 1 if some failed, 2 after a
-mistake, and 130 after Ctrl-C or SIGTERM.
+To continue a sweep, give the same command again. The exit status is 0 if all runs have finished, 1 if some failed, 2
+after a mistake, and 130 after Ctrl-C or SIGTERM.
 """
 
 SKEWED = ("jsg", "jsg-dual")
@@ -47,13 +47,13 @@ class Sweep:
     """Many training runs."""
 
     dataset: str = Settings.dataset
-    """A list of those of python -m vae.train; --data alone means own images."""
+    """A list of the data sets of python -m vae.train; --data without --dataset means your own images."""
 
     divergences: str = "jsg,jsg-dual"
-    """Skewed ones: jsg, jsg-dual, or both."""
+    """The skewed divergences: jsg, jsg-dual, or both."""
 
     alphas: str = ".1:.9:.1"
-    """Their skews, in [0, 1]."""
+    """The skews of these divergences, in [0, 1]."""
 
     learn_alpha: bool = False
     """In addition to the grid of alphas, train each skewed divergence once with a learnt alpha, which starts at 0.3."""
@@ -62,10 +62,10 @@ class Sweep:
     """Factors of the skewed divergences in the loss, the paper's lambda: each with every alpha."""
 
     baselines: str = "kl-qp,kl-pq"
-    """Others, NAME or NAME:WEIGHT: kl-qp, kl-pq, mmd; kl-qp:4 is a beta-VAE, mmd:500 InfoVAE."""
+    """Other divergences, as NAME or NAME:WEIGHT: kl-qp, kl-pq, mmd; kl-qp:4 is a beta-VAE, mmd:500 InfoVAE."""
 
     seeds: int = 1
-    """How often all of it is trained: with the seeds 1234, 1235 and so on."""
+    """How many times everything is trained: with the seeds 1234, 1235 and so on."""
 
     likelihood: Likelihood = Settings.likelihood
     """Error of the reconstruction. gaussian: sum of squares. bernoulli: cross-entropy. laplace: sum of magnitudes."""
@@ -83,22 +83,22 @@ class Sweep:
     """Adam's learning rate."""
 
     data: Annotated[Path | None, place("the usual places are searched")] = None
-    """Where the images are: those of --dataset, or own images in idx, npz or hdf5 files or a folder of pictures."""
+    """Where the images of --dataset are, or your own, in idx, npz or hdf5 files or a folder of pictures."""
 
     deterministic: bool = Settings.deterministic
-    """Use only operations that give the same bits each time, on a GPU too, where it costs speed."""
+    """Use only operations that give the same bits each time, also on a GPU, where they are slower."""
 
     out: Annotated[Path | None, place("a new one under sweeps/")] = None
-    """Where the results go, a folder for each run."""
+    """The folder for the results, with a folder for each run."""
 
     workers: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: as many as help)")] = None
-    """Processes that train on this machine: by default one for each processor, or one in all with a GPU."""
+    """Processes that train on this machine: by default one for each processor, or a single one with a GPU."""
 
     together: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: GPU 32, CPU 1)")] = None
     """Models that a process trains at once, as one program. With --scheduler the default is 1."""
 
     scheduler: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS", help_behavior_hint="(default: none)")] = None
-    """A Dask scheduler, as in tcp://HOST:8786, whose workers train on other machines."""
+    """The address of a Dask scheduler, such as tcp://HOST:8786, whose workers train on other machines."""
 
 
 def parse_sweep(arguments: list[str]) -> Sweep:
@@ -119,12 +119,12 @@ def parse_sweep(arguments: list[str]) -> Sweep:
 
 
 def cells(sweep: Sweep) -> list[Settings]:
-    """One cell for each training; ``out`` is unset, the run belongs in OUT/NAME, NAME being its ``name()``.
+    """One cell for each training; its ``out`` is unset, because the run goes to OUT/NAME, with its ``name()`` as NAME.
 
-    The first seed of everything comes before the second of anything, so that a whole grid is there early.
+    All cells of the first seed come before those of the second, so that one whole grid is complete early.
 
     Raises:
-        UserError: a list holds what is unknown, senseless or named twice, or nothing is left to train.
+        UserError: an entry of a list is unknown, senseless or named twice, or nothing is left to train.
 
     >>> [cell.name() for cell in cells(Sweep(alphas=".1:.3:.2", divergences="jsg", baselines="kl-qp:4", seeds=2))]
     ... # doctest: +NORMALIZE_WHITESPACE
@@ -154,7 +154,7 @@ def cells(sweep: Sweep) -> list[Settings]:
 
 
 def skewed(sweep: Sweep) -> list[dict[str, Any]]:
-    """What tells the runs of the skewed divergences apart, but for data set and seed."""
+    """The settings in which the runs of skewed divergences differ, without data set and seed."""
     divergences = known("--divergences", items(sweep.divergences), SKEWED)
     alphas, weights = numbers("--alphas", sweep.alphas), numbers("--weights", sweep.weights)
     command_line.require(
@@ -171,7 +171,7 @@ def skewed(sweep: Sweep) -> list[dict[str, Any]]:
 
 
 def baselines(sweep: Sweep) -> list[dict[str, Any]]:
-    """What tells the runs of the baselines apart, but for data set and seed."""
+    """The settings in which the runs of baselines differ, without data set and seed."""
     pairs = [item.partition(":") for item in items(sweep.baselines)]
     found = known("--baselines", [name for name, _, _ in pairs], BASELINES)
     return [
@@ -181,20 +181,20 @@ def baselines(sweep: Sweep) -> list[dict[str, Any]]:
 
 
 def items(text: str) -> list[str]:
-    """What stands between the commas; of nothing, nothing."""
+    """The texts between the commas; none for an empty text."""
     return [item.strip() for item in text.split(",")] if text.strip() else []
 
 
 def known(option: str, names: list[str], choice: Sequence[str]) -> list[str]:
-    """The names, if there is a choice of that name for each."""
+    """Returns the names after checking that each is one of the choices."""
     for name in names:
         if name not in choice:
-            raise UserError(f"{option}: there is no {name!r}; there are {', '.join(choice)}")
+            raise UserError(f"{option}: unknown {name!r}; choose from {', '.join(choice)}")
     return names
 
 
 def numbers(option: str, text: str) -> list[float]:
-    """A list of numbers and ranges, these with their stop.
+    """Reads a list of numbers and ranges, which include their stop.
 
     >>> numbers("--alphas", ".1:.4:.1,.75")
     [0.1, 0.2, 0.3, 0.4, 0.75]
@@ -204,18 +204,18 @@ def numbers(option: str, text: str) -> list[float]:
 
 
 def number(option: str, text: str) -> Decimal:
-    """One number, as it stands there."""
+    """Reads one number."""
     try:
         value = Decimal(text)
     except DecimalException:
-        raise UserError(f"{option}: {text!r} is no number") from None
+        raise UserError(f"{option}: {text!r} is not a number") from None
     if not (value.is_finite() and 0 <= float(value) < math.inf):
         raise UserError(f"{option}: numbers must be finite and not negative, got {text}")
     return value
 
 
 def span(option: str, text: str) -> list[Decimal]:
-    """A range, in decimals: three steps of 0.1 are 0.3, which they are not in binary."""
+    """Reads a range, in decimal numbers: there three steps of 0.1 are 0.3, and in binary they are not."""
     parts = text.split(":")
     if len(parts) != 3:
         raise UserError(f"{option}: a range is start:stop:step, got {text}")

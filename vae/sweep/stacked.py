@@ -1,8 +1,8 @@
 """Models of one architecture trained as one program: each parameter of all of them is one tensor, the models its rows.
 
-A grouped convolution takes the place of one convolution per model, a batched product that of one product each, and the
-optimiser one step instead of many. On a GPU the whole is a CUDA graph. What each model computes is what it computes
-alone, up to rounding.
+A grouped convolution replaces one convolution per model, a batched product replaces one product per model, and the
+optimiser takes one step instead of many. On a GPU everything is one CUDA graph. Each model computes the same as alone,
+up to rounding.
 """
 
 import copy
@@ -51,7 +51,7 @@ class Stacked(nn.Module):
 
 
 class StackedVAE(VAE):
-    """Auto-encoders side by side: what VAE takes and returns, with the models as the first axis."""
+    """Auto-encoders side by side, with the inputs and outputs of VAE and the models as the first axis."""
 
     def __init__(self, models: list[VAE]):
         nn.Module.__init__(self)
@@ -66,7 +66,7 @@ class StackedVAE(VAE):
 
 
 class StackedJSG(nn.Module):
-    """The divergences of JSG, or of its dual, from N(0, I), each model's by its own alpha."""
+    """JSG, or its dual, between posteriors and N(0, I), for each model at its own alpha."""
 
     fixed_alpha: Tensor
 
@@ -124,11 +124,11 @@ class StackedObjective(nn.Module):
 
 
 class Stack:
-    """Runs under way that go on together.
+    """Runs that are trained together.
 
     Args:
-        trainings: of one data set, as far as each other, equal in all settings but divergence, alpha, whether that is
-            learnt, weight and seed.
+        trainings: runs of one data set, after the same number of epochs, that differ at most in divergence, alpha,
+            whether alpha is learnt, weight and seed.
     """
 
     def __init__(self, trainings: list[Training]):
@@ -148,7 +148,7 @@ class Stack:
         self.recorded: Recorded | None = None
 
     def members(self) -> Iterator[tuple[nn.Parameter, list[tuple[Training, nn.Parameter]]]]:
-        """Each parameter, and whose rows it consists of."""
+        """Each parameter of the stack, and the parameters that are its rows."""
         whose = [list(training.model.parameters()) for training in self.trainings]
         for parameter, *own in zip(self.model.parameters(), *whose, strict=True):
             yield parameter, list(zip(self.trainings, own, strict=True))
@@ -168,7 +168,7 @@ class Stack:
                     training.optimizer.state[own][name].copy_(moment[index] if moment.ndim else moment)
 
     def take_steps(self) -> Tensor:
-        """One epoch's; the mean terms of every step, ``steps x 3 x models``."""
+        """Takes the steps of one epoch; returns the mean terms of every step, ``steps x 3 x models``."""
         if self.dataset.train_images.device.type == "cuda":
             self.recorded = self.recorded or Recorded(self.model, self.optimizer, self.objective, self.batches)
             return self.recorded.epoch()
@@ -176,7 +176,7 @@ class Stack:
         return torch.stack([train_step(*parts, self.batches[step]) for step in range(len(self.batches))])
 
     def run_epoch(self) -> Iterator[tuple[Training, list[dict[str, Any]] | NotFinite]]:
-        """Trains for one epoch and evaluates: each one's rows of metrics, or what was not finite."""
+        """Trains for one epoch and evaluates; yields each run with its rows of metrics, or with its error."""
         self.batches.shuffle(self.trainings[0].epoch + 1)
         start = time.perf_counter()
         terms = self.take_steps().permute(2, 0, 1).tolist()
@@ -201,10 +201,10 @@ class Stack:
 
 
 def train_together(going: list[Training]) -> Iterator[tuple[Training, UserError | None]]:
-    """Trains those that are behind, epoch after epoch, as long as there are any.
+    """Trains the runs that have the fewest epochs, one epoch after another, until all have finished.
 
-    Yields each after each of its epochs, with what stopped it if anything did; the caller then takes those that shall
-    not go on out of the list.
+    Yields each run after each of its epochs, with the error that stopped it, or None. The caller removes from the list
+    each run that has finished or must not continue.
     """
     stack = None
     while going:

@@ -1,4 +1,4 @@
-"""How far sweeps are, by their folders."""
+"""Shows the progress of sweeps, which it reads from their folders."""
 
 import time
 from collections import Counter
@@ -41,7 +41,7 @@ def show_status(options: Which) -> None:
 
 
 def lines(out: Path) -> list[str]:
-    """What `show_status` prints of the sweep in a folder."""
+    """The lines about the sweep in a folder."""
     cells = recorded(out)
     states = {cell: state(cell) for cell in cells}
     count = Counter(states.values())
@@ -56,7 +56,7 @@ def lines(out: Path) -> list[str]:
 
 
 def state(cell: Settings) -> str:
-    """One of done, begun, waiting and failed."""
+    """The state of a cell: done, begun, waiting or failed."""
     if finished(cell):
         return "done"
     if failure(cell) is not None:
@@ -65,6 +65,6 @@ def state(cell: Settings) -> str:
 
 
 def last_written(cell: Settings) -> str:
-    """When something was last written in the folder of a run, which is at the end of an epoch."""
+    """The time of the last change in the folder of a run, which is the end of an epoch."""
     newest = max((path.stat().st_mtime for path in folder(cell).iterdir()), default=time.time())
     return f"last written {max(0.0, time.time() - newest):.0f} s ago"

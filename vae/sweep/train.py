@@ -1,4 +1,4 @@
-"""The work of a sweep: cells trained to their ends, each in its folder."""
+"""The work of a sweep: trains cells to their ends, each in its folder."""
 
 import contextlib
 import functools
@@ -20,12 +20,12 @@ from vae.sweep.stacked import train_together
 from vae.training.settings import Settings
 from vae.training.training import Training, prepare
 
-TOGETHER = 32  # models that a GPU trains as one program, for they are small and one alone leaves it idle
+TOGETHER = 32  # models that a GPU trains as one program, because one small model alone leaves it idle
 PAUSE = 1.0  # seconds until a run that another process works on is tried again
 
 
 def grouped(cells: Iterable[Settings], together: int) -> list[list[Settings]]:
-    """The cells in groups of up to ``together`` that can be one program, in the order of their first ones."""
+    """The cells in groups of up to ``together`` that can be one program, in the order of their first cells."""
     groups: list[list[Settings]] = []
     last: dict[Settings, list[Settings]] = {}
     for cell in cells:
@@ -37,7 +37,7 @@ def grouped(cells: Iterable[Settings], together: int) -> list[list[Settings]]:
 
 
 def shared(cell: Settings) -> Settings:
-    """The cell's settings without those that a sweep varies within a data set, which may differ in one program."""
+    """The cell's settings that must be equal in one program: all but those that a sweep varies within a data set."""
     return replace(cell, divergence="kl-qp", alpha=0.0, learn_alpha=False, weight=1.0, seed=0, out=None)
 
 
@@ -48,10 +48,10 @@ def train_cells(cells: list[Settings], command: list[str]) -> list[dict[str, flo
     """Trains the cells to their ends, resuming each from its folder; several cells train as one program.
 
     Args:
-        command: what ``run.json`` says that started the runs.
+        command: the command that ``run.json`` names as the one that started the runs.
 
     Returns:
-        For each cell its final values, or what kept it from its end.
+        For each cell its final values, or the error that stopped it.
     """
     sys.orig_argv = command
     torch.set_num_threads(1)  # a run that was resumed may have left more
@@ -78,20 +78,20 @@ def train_cells(cells: list[Settings], command: list[str]) -> list[dict[str, flo
                 training.finish()
             else:
                 if abandoned():
-                    raise UserError("it was left unfinished, for nobody waited for it any more")
+                    raise UserError("it was left unfinished, because the sweep no longer waited for it")
                 continue
             going.remove(training)
     return [failed[cell] if cell in failed else read_run(folder(cell)).values for cell in cells]
 
 
 def begin(cell: Settings, dataset: Dataset, backend: str) -> Training:
-    """The cell's run, new or from its last full epoch."""
+    """Starts the cell's run, or resumes it from its last full epoch."""
     folder(cell).mkdir(parents=True, exist_ok=True)
     return Training(replace(cell, resume=(folder(cell) / "run.json").exists()), dataset, backend)
 
 
 def train_alone(going: list[Training]) -> Iterator[tuple[Training, UserError | None]]:
-    """Trains them one after the other; else as `train_together`."""
+    """Trains the runs one after the other; yields what `train_together` yields."""
     for training in list(going):
         try:
             for _ in training.epochs(tqdm(disable=True)):

@@ -1,1 +1,1 @@
-"""A run under way: its settings, steps, folder, environment, pictures and processes."""
+"""The training of one run: its settings, steps, folder, environment, pictures and processes."""

@@ -38,7 +38,7 @@ def add(total: Any, value: Any) -> None:
 
 
 def identity(settings: Mapping[str, Any], sha256: Mapping[str, str]) -> str:
-    """The digest of what determines a run: its settings but the number of epochs, which may grow, and its images."""
+    """The digest of what determines a run: its images and settings, without the number of epochs, which may grow."""
     return digest({"settings": {**settings, "epochs": None}, "images": sha256})
 
 

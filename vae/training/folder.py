@@ -24,7 +24,7 @@ ELSEWHERE = ("data", "out", "resume")  # settings that do not change the result;
 class RunFolder:
     """The folder of one run, with ``run.json``, ``metrics.jsonl``, ``checkpoint.pt``, the model and the pictures.
 
-    One process holds it, by a lock on the file ``.lock``, until it closes it or ends, also if it is killed.
+    One process at a time may use the folder. It locks the file ``.lock`` until it closes the folder or ends.
 
     Each file but the pictures carries a digest of itself, and the checkpoint and the model carry the ``identity`` of
     their run. The digest of metrics.jsonl is in the model.

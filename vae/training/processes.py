@@ -80,7 +80,7 @@ class Processes:
         return value
 
     def after_first(self, work: Callable[[], T]) -> T:
-        """Does the work in the first process, then in the others, so that an error in all is reported once."""
+        """Does the work in the first process, then in the others, so that an error in all is reported only once."""
         done = []
         self.from_first(lambda: done.append(work()))
         return done[0] if self.first else work()
@@ -99,7 +99,7 @@ ALONE = Processes()
 
 
 def follow(status: int) -> NoReturn:
-    """Ends this process after the one that reports the error, as torchrun names the first that ended."""
+    """Ends this process after the one that reports the error, because torchrun names the first that ended."""
     time.sleep(10 if status else 0)
     raise SystemExit(status)
 

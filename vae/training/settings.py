@@ -125,7 +125,7 @@ def parse_settings(arguments: list[str]) -> Settings:
 
 
 def check(settings: Settings) -> None:
-    """Refuses values of another type, which tyro does on a command line but a run.json may have, and senseless ones."""
+    """Refuses senseless values, and values of a wrong type, which run.json may have (tyro checks the command line)."""
     for field in fields(settings):
         value, kind = getattr(settings, field.name), type(field.default)
         right = field.default is None or type(value) in ({float, int} if kind is float else {kind})

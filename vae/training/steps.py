@@ -30,7 +30,7 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """The batches of one epoch after another. Each can be made again, for the report of a failure.
+    """The batches of an epoch, for one epoch after another. Each batch can be made again, for the report of a failure.
 
     Args:
         images: all training images, on the device that trains.
@@ -82,7 +82,7 @@ def random_numbers(seed: int, epoch: int) -> torch.Generator:
 
 
 class NotFinite(Exception):
-    """A loss is not finite after a step, which is counted from 0."""
+    """An error: a loss is not finite after ``step``, which is counted from 0."""
 
     def __init__(self, terms: list[float], step: int):
         super().__init__(terms, step)  # both, since pickle makes it again from them, for another process of a sweep

@@ -1,6 +1,7 @@
 """The functions of each library, imported when the first array of it is met."""
 
-from jsgmath.families.libraries.arithmetic import Arithmetic, NumPyArithmetic
+from jsgmath.families.libraries.arithmetic import Arithmetic
+from jsgmath.families.libraries.numpy_arithmetic import NumPyArithmetic
 
 MADE: dict[str, Arithmetic] = {}  # not functools.cache: torch.compile ignores it, and warns
 

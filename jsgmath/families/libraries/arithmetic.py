@@ -1,4 +1,4 @@
-"""The functions of a library that a family's formulas need besides ``+ - * /``, and those of NumPy."""
+"""The functions of a library that a family's formulas need besides ``+ - * /``."""
 
 import math
 from abc import ABC, abstractmethod
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jsgmath import special
-from jsgmath.checks import as_weight, number_between_0_and_1
+from jsgmath.checks import number_between_0_and_1
 from jsgmath.families.libraries.computation import Computation
 from jsgmath.families.libraries.scaled import Scaled
 
@@ -21,7 +21,7 @@ INFINITE = float("inf")
 
 LOG2 = Fraction("0.693147180559945309417232121458176568")
 FAR = 2.0**24
-"""The ratio from which on g and gs are written out."""
+"""The ratio from which on g and gs are computed as they are defined."""
 
 
 class Arithmetic(ABC):
@@ -51,7 +51,7 @@ class Arithmetic(ABC):
         """Converts an array to the precision of the computation."""
 
     def wide(self, x: Array) -> Array:
-        """The same, for formulas whose intermediate results may leave the range of the parameters' type."""
+        """The same conversion, for formulas whose intermediate results may leave the range of the parameters' type."""
         return self.work(x)
 
     @abstractmethod
@@ -139,7 +139,7 @@ class Arithmetic(ABC):
         return compute.value(arrays)
 
     def finite(self, x: Array) -> Array:
-        """``x``, but a number that is finite instead of an infinite one."""
+        """``x``, with the largest finite number in place of an infinite one."""
         largest = self.xp.finfo(x.dtype).max
         return self.clamp(x, -largest, largest)
 
@@ -158,7 +158,7 @@ class Arithmetic(ABC):
         return self.where(weight == 0, 0.0, weight * x)
 
     def near(self, t: Array) -> tuple[Array, Array]:
-        """Whether t is small, and t where it is; elsewhere nothing cancels in ``exp(t) - 1``."""
+        """Whether t is small, and t where it is small; elsewhere nothing cancels in ``exp(t) - 1``."""
         near = (t < 2) & (t > -2)
         return near, self.where(near, t, 0.0)
 
@@ -195,7 +195,7 @@ class Arithmetic(ABC):
         return (y * scale - x * scale) / (x * scale)
 
     def choice(self, condition: Any, x: Any, y: Any) -> Any:
-        """`where` for a condition that may be a plain truth value, as that of a weight is."""
+        """`where` for a condition that may be a bool, as the condition of a number is."""
         return (x if condition else y) if isinstance(condition, bool) else self.where(condition, x, y)
 
     def power(self, x: Array, weight: Weight) -> Array:
@@ -231,7 +231,7 @@ class Arithmetic(ABC):
         return self.scaled(x, -e), e
 
     def lowered(self, x: Weight, e: Any) -> Any:
-        """``x 2**e`` for an e that is not positive; what is below every normal number does not matter."""
+        """``x 2**e`` for an e that is not positive; results below the normal numbers need not be right."""
         return self.scaled(x, e)
 
     def quotient(self, factors: Sequence[Weight], divisors: Sequence[Weight] = ()) -> Array:
@@ -275,7 +275,7 @@ class Arithmetic(ABC):
         return near, self.number(weight) * self.number(self.where(near, log, 0.0)) * self.number(ratio)
 
     def weighted_product(self, x: Array, own: Weight, y: Array, weight: Weight) -> Array:
-        """``x**own y**weight`` for weights whose sum is 1, but for the rounding of the larger one."""
+        """``x**own y**weight`` for weights whose sum is 1, except for the rounding of the larger one."""
         product = self.power(x, own) * self.power(y, weight)
         lost = self.choice(own > weight, (1 - own) - weight, (1 - weight) - own)
         product = product * (1 + lost * self.log(self.choice(own > weight, x, y)))
@@ -306,7 +306,7 @@ class Arithmetic(ABC):
         return Scaled.of(self, self.exp((x - n * high) - n * low), self.whole(n))
 
     def power_of_number(self, x: Any, own: Weight, weight: Weight) -> Any:
-        """``x**weight`` of a number, where ``weight + own = 1``, but for the rounding of the larger one."""
+        """``x**weight`` of a number, where ``weight + own = 1``, except for the rounding of the larger one."""
         w = 0 * x.value + weight
         high, low = self.product(w, 0 * w + x.exponent)
         n = self.xp.round(high)
@@ -347,7 +347,7 @@ class Arithmetic(ABC):
         return self.number(self.gs_of(near_x, near_k)).where(near, 1 / k + self.number(k.log() - 1))
 
     def not_far(self, x: Scaled, k: Scaled) -> tuple[Array, Array, Array]:
-        """Whether k is not so far from 1 that nothing cancels in g and gs, and x and k where it is not."""
+        """Whether k is so near 1 that terms cancel in g and gs, and x and k where it is."""
         plain = k.array()
         near = (plain < FAR) & (plain > 1 / FAR)
         return near, self.where(near, x.array(), 0.0), self.where(near, plain, 1.0)
@@ -368,44 +368,6 @@ class Arithmetic(ABC):
     def bits(self, x: Array) -> int:
         """The length of the significand of an array's numbers."""
         return 1 - round(math.log2(float(self.xp.finfo(x.dtype).eps)))
-
-
-class NumPyArithmetic(Arithmetic):
-    def __init__(self):
-        super().__init__("NumPy", np)
-
-    def work(self, x: Array) -> Array:
-        return np.asarray(x).astype(special.WORK)
-
-    def array(self, x: Any, like: Array) -> Array:
-        return np.asarray(x)
-
-    def rounded(self, x: Array, dtype: Any) -> Array:
-        return x.astype(dtype)[()]
-
-    def result_type(self, *arrays: Array) -> Any:
-        return np.result_type(*arrays)
-
-    def weight(self, name: str, alpha: Any, like: Array) -> Any:
-        return as_weight(name, alpha)
-
-    def quiet(self) -> AbstractContextManager[Any]:
-        return np.errstate(all="ignore")
-
-    def clamp(self, x: Array, low: float, high: float) -> Array:
-        return np.clip(x, low, high)
-
-    def g(self, x: Array, k: Array, other_k: Array, log_r: Array) -> Array:
-        return special.numpy_kernel(special.g)(x, k, other_k, log_r)
-
-    def gs(self, x: Array, k: Array, other_k: Array, log_r: Array) -> Array:
-        return special.numpy_kernel(special.gs)(x, k, other_k, log_r)
-
-    def g_of(self, x: Array, k: Array) -> Array:
-        return self.g(x, k, k, 0.0)
-
-    def gs_of(self, x: Array, k: Array) -> Array:
-        return self.gs(x, k, k, 0.0)
 
 
 def library_of(value: object) -> str | None:

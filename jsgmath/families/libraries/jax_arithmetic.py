@@ -64,7 +64,7 @@ class JaxArithmetic(Arithmetic):
         return x * self.bitcast((self.xp.maximum(e, 1 - bias) + bias).astype(width) << places, x.dtype)
 
     def layout(self, x: Array) -> tuple[str, int, int]:
-        """The integers of the same length, where the exponent begins, and what is added to it."""
+        """The integer type of the same length, the place where the exponent begins, and its bias."""
         return ("int32", 23, 127) if x.dtype == "float32" else ("int64", 52, 1023)
 
     def g_of(self, x: Array, k: Array) -> Array:

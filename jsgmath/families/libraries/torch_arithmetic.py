@@ -8,7 +8,7 @@ import torch
 
 from jsgmath import special
 from jsgmath.checks import number_between_0_and_1
-from jsgmath.families.libraries import computed
+from jsgmath.families.libraries import torch_computed
 from jsgmath.families.libraries.arithmetic import Arithmetic, Array, Weight
 from jsgmath.families.libraries.computation import Computation
 from jsgmath.families.libraries.tensors import check_kind
@@ -73,7 +73,7 @@ class TorchArithmetic(Arithmetic):
         return x.clamp(low, high)
 
     def differentiable(self, compute: Computation, arrays: Sequence[Array]) -> Array:
-        kind = computed.Compiled if self.xp.compiler.is_compiling() else computed.Computed
+        kind = torch_computed.Compiled if self.xp.compiler.is_compiling() else torch_computed.Computed
         return kind.apply(compute, *arrays)
 
     def for_numbers(
@@ -96,14 +96,14 @@ class TorchArithmetic(Arithmetic):
 
 
 class DoubleArithmetic(TorchArithmetic):
-    """The same for parameters of at most 32 bits in float64, where no product of a few of them leaves the range."""
+    """The functions for parameters of at most 32 bits, in float64: no product of a few of them leaves its range."""
 
     def number(self, x: Any) -> Any:
         return x
 
 
 class ModerateArithmetic(TorchArithmetic):
-    """The same for parameters on a CPU whose products stay within the range."""
+    """The functions for parameters on a CPU whose products stay within the range."""
 
     moderate = True
 

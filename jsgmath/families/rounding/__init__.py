@@ -1,7 +1,7 @@
-"""Divergences of exponential families of NumPy, correctly rounded: each value is the float nearest to the truth.
+"""Divergences of exponential families of NumPy, correctly rounded: each value is the float nearest to the true value.
 
-As for Gaussians (`jsgmath.rounding`): the compiled core, or NumPy, computes a value with a bound on its error, and
-`nearest.py` decides where the bound leaves the rounding open.  So the bits are the same on every machine.
+As for Gaussians (`jsgmath.rounding`), the compiled core or NumPy computes a value with a bound on its error.  If the
+bound leaves the rounding open, `nearest.py` computes the value.  So the bits are the same on every machine.
 """
 
 import math
@@ -18,7 +18,7 @@ Family = Any  # of base.py, which imports this file
 
 
 class Divergence(IntEnum):
-    """As `FamilyDivergence` of the core."""
+    """The divergences that can be rounded: `FamilyDivergence` of the core."""
 
     TO_MEAN = 0
     FROM_MEAN = 1
@@ -27,7 +27,7 @@ class Divergence(IntEnum):
 
 
 class Batch(NamedTuple):
-    """What the core takes: see `native.families`."""
+    """The arguments of the core: see `native.families`."""
 
     name: str
     forms: tuple[int, int]

@@ -1,4 +1,4 @@
-"""Exponential families in NumPy where there is no core: values as `native.families` has them, from pairs of floats."""
+"""Exponential families in NumPy, if there is no core: the values of `native.families`, computed in pairs of floats."""
 
 import math
 from collections.abc import Sequence
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from jsgmath import formula, special
-from jsgmath.families.rounding import pairs_gamma
-from jsgmath.families.rounding.pairs import (
+from jsgmath.families.rounding import wide_gamma
+from jsgmath.families.rounding.wide_families import (
     BOTH_DIRECT,
     BOUND,
     BOUND_SUM,
@@ -39,9 +39,9 @@ def families(
     k: tuple[int, ...],
     single: bool,
 ) -> tuple[Array, int]:
-    """As `native.families`."""
+    """Returns what `native.families` returns."""
     each = (*shape, *events)
-    if name in ("gamma", "dirichlet") and math.prod(each) < pairs_gamma.FEW:
+    if name in ("gamma", "dirichlet") and math.prod(each) < wide_gamma.FEW:
         return np.full(shape, np.nan), math.prod(shape)
     x1, x2, y1, y2 = (np.broadcast_to(z, (*each, *k)).astype(np.float64) for z in arrays)
     w2 = np.broadcast_to(alpha, shape).astype(np.float64).reshape(shape + (1,) * len(events))
@@ -56,7 +56,7 @@ def families(
         ) -> tuple[Wide, Array, Array]:
             case = Case(divergence, g1, g2)
             if name in ("gamma", "dirichlet"):
-                return getattr(pairs_gamma, name)(case, forms, weights, x, y)
+                return getattr(wide_gamma, name)(case, forms, weights, x, y)
             if name == "categorical":
                 return categorical(case, forms, weights, x[0], y[0])
             found, sound = SCALARS[name](case, forms, x[0], y[0])
@@ -82,7 +82,7 @@ def families(
 
 
 def nearest(value: Wide, error: Array, single: bool) -> Array:
-    """The float nearest to every number within the error, or NaN if there are two: as `nearest` of ``kernels.hpp``."""
+    """The float nearest to every number within the error, or NaN if there are two, as `nearest` of ``kernels.hpp``."""
     lower, upper = value.high + (value.low - error), value.high + (value.low + error)
     if not single:
         return np.where(lower == upper, lower, np.nan)

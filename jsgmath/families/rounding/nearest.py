@@ -1,10 +1,10 @@
 """The float nearest to a divergence of exponential families, by the definition on decimal numbers of rising precision.
 
-This is the last and slowest path.  It takes the values that faster arithmetic cannot round with certainty, and the
-parameters beyond the range of that arithmetic.  With the natural parameters theta, the log-normaliser F and its
-derivative eta, ``KL(N1||N2) = F(theta2) - F(theta1) - eta1 (theta2 - theta1)`` [2].  Every number is a `Ball`: decimal
-numbers have no range, and what cancels widens the ball.  Precision rises until the ball around the divergence rounds to
-a single float.
+This is the last and slowest path.  It computes the values that faster arithmetic cannot round with certainty, and those
+whose parameters are beyond the range of that arithmetic.  With the natural parameters theta, the log-normaliser F and
+its derivative eta, ``KL(N1||N2) = F(theta2) - F(theta1) - eta1 (theta2 - theta1)`` [2].  Every number is a `Ball`:
+decimal numbers have no limited range, and cancellation widens the ball.  Precision rises until the ball around the
+divergence rounds to a single float.
 
 [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 """
@@ -12,121 +12,25 @@ a single float.
 import decimal
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import Context, Decimal
 from fractions import Fraction
-from functools import reduce
-from operator import add
 from typing import NamedTuple
 
 from jsgmath import formula
+from jsgmath.families.rounding.ball import LOWEST, TWO, UPWARD, ZERO, Ball, TooWide, ball, total
 from jsgmath.rounding.nearest import rounded
 
 DIGITS = (48, 110, 400, 1600)
-# Errors are rounded upward.
-UPWARD = Context(prec=6, rounding=decimal.ROUND_UP, Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)
 # ``1 - x`` is exact in this one for a float x in [0, 1].
 EXACT = Context(prec=1200, Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)
-# Exponentials of numbers below this are as good as 0.
-LOWEST = Decimal(-(10**17))
-ZERO, ONE, TWO, INFINITE = Decimal(0), Decimal(1), Decimal(2), math.inf
+ONE, INFINITE = Decimal(1), math.inf
 
 Numbers = tuple[float, ...]
 
 
-class TooWide(ArithmeticError):
-    """A ball contains a number for which there is no result; more digits make it narrower."""
-
-
-class Ball:
-    """A number within ``error`` of ``value``; operations round in the current precision."""
-
-    def __init__(self, value: Decimal, error: Decimal = ZERO):
-        self.value, self.error = value, error
-
-    def __add__(self, other: "Ball") -> "Ball":
-        return made(self.value + other.value, self.error, other.error)
-
-    def __neg__(self) -> "Ball":
-        return Ball(self.value.copy_negate(), self.error)
-
-    def __sub__(self, other: "Ball") -> "Ball":
-        return self + -other
-
-    def __mul__(self, other: "Ball") -> "Ball":
-        of_first = UPWARD.multiply(self.error, UPWARD.add(abs(other.value), other.error))
-        return made(self.value * other.value, of_first, UPWARD.multiply(abs(self.value), other.error))
-
-    def __truediv__(self, other: "Ball") -> "Ball":
-        least = other.least()
-        quotient = self.value / other.value
-        above = UPWARD.add(self.error, UPWARD.multiply(abs(quotient), other.error))
-        return made(quotient, UPWARD.divide(above, least))
-
-    def least(self) -> Decimal:
-        """A number that none in the ball is below in size."""
-        least = (abs(self.value) - self.error).next_minus()
-        if least <= 0:
-            raise TooWide
-        return least
-
-    def ln(self) -> "Ball":
-        least = self.least()
-        return made(self.value.ln(), UPWARD.divide(self.error, least))
-
-    def exp(self) -> "Ball":
-        if self.error > 1:
-            raise TooWide
-        value = max(self.value, LOWEST).exp()
-        if self.value < LOWEST:
-            return Ball(ZERO, UPWARD.multiply(value, Decimal(3)))
-        return made(value, UPWARD.multiply(UPWARD.multiply(value, self.error), TWO))
-
-    def expm1(self) -> "Ball":
-        """``exp(x) - 1`` with its leading digits, however near x is to 0."""
-        if abs(self.value) > 1:
-            return self.exp() - ball(1)
-        return self.near_zero(lambda x: x.exp() - 1, Decimal(3))
-
-    def log1p(self) -> "Ball":
-        """``log(1 + x)`` with its leading digits, however near x is to 0."""
-        if abs(self.value) > 0.5:
-            return (ball(1) + self).ln()
-        return self.near_zero(lambda x: (1 + x).ln(), Decimal(3))
-
-    def near_zero(self, function: Callable[[Decimal], Decimal], slope: Decimal) -> "Ball":
-        """A function that is ``x + c x^2 + ...``, c at most 1 in size, by as many more digits as cancel."""
-        if self.error > 0.1:
-            raise TooWide
-        x, digits = self.value, decimal.getcontext().prec
-        inherited = UPWARD.multiply(self.error, slope)
-        if x == 0:
-            return Ball(ZERO, inherited)
-        if x.adjusted() < -digits:
-            return made(x, inherited, UPWARD.multiply(x, x))
-        with decimal.localcontext() as context:
-            context.prec = digits + 3 - x.adjusted()
-            value = function(x)
-        return made(+value, inherited)
-
-
-def made(value: Decimal, *errors: Decimal) -> Ball:
-    """A value that has been rounded to a unit of its last place, for operands that have brought errors."""
-    unit = UPWARD.multiply(abs(value), Decimal((0, (1,), 1 - decimal.getcontext().prec)))
-    return Ball(value, reduce(UPWARD.add, errors, unit))
-
-
-def ball(x: float | Decimal) -> Ball:
-    """A number without an error."""
-    return Ball(Decimal(x))
-
-
-def total(terms: Sequence[Ball]) -> Ball:
-    return reduce(add, terms)
-
-
 class Case(NamedTuple):
-    """Which divergence: the weights of the KL divergences, those of the members in the mean, and whether it is dual."""
+    """A divergence: the weights of the KL divergences, those of the members in the mean, and whether it is dual."""
 
     w1: Decimal
     w2: Decimal
@@ -182,7 +86,7 @@ class Regular(Definition):
         """The member with these natural parameters."""
 
     def limit(self, form: int, x: Numbers) -> bool:
-        """Whether the distribution is the limit in which all is at 0, whose natural parameter is infinite."""
+        """Whether the distribution is the limit with all mass at 0, whose natural parameter is infinite."""
         return False
 
     def divergence(self, case: Case, form1: int, x: Numbers, form2: int, y: Numbers) -> Ball | float:
@@ -217,7 +121,7 @@ class Regular(Definition):
         return ball(w) * self.from_limit(form, x)
 
     def from_limit(self, form: int, x: Numbers) -> Ball:
-        """The KL divergence of the limit to a member: what the member's probability of 0 is the exponential of."""
+        """The KL divergence from the limit to a member: minus the logarithm of the member's probability of 0."""
         raise NotImplementedError
 
 
@@ -388,10 +292,10 @@ def nearest(
     components: Sequence[Component],
     single: bool,
 ) -> float:
-    """The float64 nearest to the sum of some divergences, or of those that are a float32; of two, the even one.
+    """The float64, or the float32 if ``single``, nearest to the sum of some divergences; the even one of two.
 
     Args:
-        cases: alpha, whether the mean is reversed, and whether the divergence is the dual, of each divergence.
+        cases: for each divergence alpha, whether the mean is reversed, and whether it is the dual.
         components: independent components, over which the divergences are summed.
 
     Raises:
@@ -414,7 +318,7 @@ def nearest(
         raise ArithmeticError(
             f"{DIGITS[-1]} digits do not tell which float is nearest; change a parameter by a rounding"
         )
-    # The truth is a tie, or as near to one as 1600 digits tell.
+    # The true value is a tie, as far as 1600 digits can tell.
     return rounded((Fraction(lower) + Fraction(upper)) / 2, single)
 
 

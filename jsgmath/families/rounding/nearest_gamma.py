@@ -7,7 +7,8 @@ from fractions import Fraction
 from functools import cache
 
 from jsgmath.families.rounding import nearest
-from jsgmath.families.rounding.nearest import UPWARD, Ball, Member, Numbers, Regular, TooWide, ball, total
+from jsgmath.families.rounding.ball import UPWARD, Ball, TooWide, ball, total
+from jsgmath.families.rounding.nearest import Member, Numbers, Regular
 from jsgmath.families.stirling import coefficients
 
 HALF = Decimal("0.5")
@@ -27,7 +28,7 @@ def _rounded(x: Fraction) -> Decimal:
 def log_gamma(x: Ball) -> tuple[Ball, Ball]:
     """``log Gamma(x)`` without ``log(2 pi)/2``, and its derivative.
 
-    By Stirling's series; x is shifted to at least the number of digits, from where half as many terms suffice.
+    They come from Stirling's series.  x is shifted to at least the number of digits; then half as many terms suffice.
     verification/README.md derives the error.
     """
     if 2 * x.error > x.value:

@@ -55,7 +55,7 @@ def rescaled(
     gradients: Asked, *pair: Any,
     upstream: Tensor, scale: float, compute: Callable[..., Asked] | None = None, **options: Any,
 ) -> Asked:  # fmt: skip
-    """The gradients, which were multiplied by ``scale``, multiplied by ``upstream`` instead."""
+    """The gradients, multiplied by ``upstream`` in place of ``scale``."""
     if upstream.device.type == "cpu" and (upstream == scale).all():
         return gradients
     if gradients[0].dtype != upstream.dtype:  # computed again, so that they are rounded once
@@ -76,7 +76,7 @@ def evaluate_block(
 ) -> Asked:  # fmt: skip
     """`evaluate` without blocks, in operations that torch can differentiate.
 
-    ``ordinary`` says that the inputs are `are_ordinary`, which takes half of the operations.
+    ``ordinary`` says that the inputs are `are_ordinary`; then half of the operations suffice.
     """
     dtype = mean1.dtype
     work = work_type(mean1)
@@ -117,7 +117,7 @@ def evaluate_block(
         small1, small2, down2 = d1 * down, d2 * down, down * down
 
         def scaled(x: Tensor, k: Tensor, other_k: Tensor, beyond: Tensor) -> Tensor:
-            # What was cut off the log-ratio counts where k consists of the ratio.  There g, or 1/k, is proportional.
+            # The part cut off the log-ratio matters where k is the ratio alone.  There g, or 1/k, is proportional.
             beyond = torch.where((k < 2) & (k * half > 16 / half), 0.0, beyond)
             grown = beyond < 0 if dual else beyond > 0
             return kernel(x, k, other_k, beyond) * down2 * torch.where(grown, growth, one)

@@ -28,7 +28,7 @@ def evaluate(
     """Returns what `triton.diagonal.evaluate` returns, for full covariances.
 
     Means have shape ``(rows, n)``, Cholesky factors ``(rows, n, n)``; all have one type, and only the lower triangles
-    are read.  All is computed in float64, because the squares of ratios of scales, which are in the matrices, leave
+    are read.  Everything is computed in float64, because the matrices contain squares of ratios of scales, which leave
     the range of float32.  Torch can differentiate every result by every input, which gives the second derivatives.
     """
     dtype, result, work = mean1.dtype, work_type(mean1), torch.float64

@@ -1,8 +1,8 @@
 """The computation of `triton/diagonal.py` by the compiled core, on a CPU: value and gradients in one pass over memory.
 
-Floats are computed in doubles and doubles in pairs of doubles, so that each result is rounded once.  Rows are shared
-among threads; the bits of a row depend on neither them nor the other rows.  Scales with three axes are the Cholesky
-factors of full covariances, which `full.py` asks for.
+Floats are computed in doubles and doubles in pairs of doubles, so that each result is rounded once.  Threads share the
+rows; the bits of a row depend neither on the threads nor on the other rows.  Scales with three axes are the Cholesky
+factors of full covariances, for `full.py`.
 """
 
 import struct
@@ -57,7 +57,7 @@ def call(
     results: Sequence[Tensor | None], *, upstream: Tensor | None = None, scale: float = 1.0,
     by_sample: Tensor | None = None, sample: Tensor | None = None, seed: int = 0, first_row: int = 0,
 ) -> None:  # fmt: skip
-    """Computes ``results``, five tensors or None, and a sample, or the gradients with that by a sample added."""
+    """Computes ``results``, five tensors or None; fills ``sample``, or adds the share of ``by_sample`` to gradients."""
     mean, full = gaussians[0], gaussians[1].ndim == 3
     rows, n = mean.shape
     if full:

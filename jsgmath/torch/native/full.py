@@ -1,6 +1,6 @@
 """The computation of `triton/full.py` by the compiled core, on a CPU: value and gradients in one pass over memory.
 
-All is computed in doubles.
+Everything is computed in doubles.
 """
 
 from collections.abc import Callable

@@ -56,7 +56,7 @@ class Tile(NamedTuple):
 # fmt: off
 @device
 def row_sums(x, phase, N: tl.constexpr, SUMS: tl.constexpr, GROUP: tl.constexpr, PARTS: tl.constexpr):
-    """Sums of the rows of N numbers that lie in the flat tile x from ``phase`` on; beyond the tile there are zeros.
+    """Sums of the rows of N numbers in the flat tile x, from ``phase`` on; beyond the tile there are zeros.
 
     GROUP neighbours, which a thread holds and which belong to one row, are added first, then those sums for each row.
     """
@@ -234,7 +234,7 @@ def rescaled(
     gradients: Asked, mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None, alpha: Alpha, *,
     dual: bool, reverse: bool, scale: float, upstream: Tensor,
 ) -> Asked:  # fmt: skip
-    """The gradients, which were multiplied by ``scale``, multiplied by ``upstream`` instead, in place.
+    """The gradients, multiplied by ``upstream`` instead of ``scale``; the tensors are overwritten.
 
     They are computed again, which needs as much memory bandwidth as a multiplication, and rounds only once.
     """
@@ -265,6 +265,7 @@ def launch(
         jsg_kernel[(triton.cdiv(count, tile.rows),)](
             inputs, number, outputs, count, scale, tile, strides,
             tl.float64 if mean1.dtype == torch.float64 else tl.float32, dual, reverse, stored, num_warps=warps,
+            enable_fp_fusion=True,
         )  # fmt: skip
 
 

@@ -133,10 +133,11 @@ def launch(
                 *pair, *weights, values, by_mean1, by_tril1, by_tril2, by_alpha, hard, count, float(scale), n,
                 **constants, **strides, FLOAT=tl.float32 if work == torch.float32 else tl.float64, DUAL=dual,
                 REVERSE=reverse, GRAD=by_mean1 is not None, STORED=stored, AGAIN=again, num_warps=warps,
+                enable_fp_fusion=True,
             )  # fmt: skip
         if far:
             constants, warps = tiles(count, n, 8, LANES)
             far_kernel[(triton.cdiv(count, constants["PAIRS"]),)](
                 *pair, *weights, by_mean1, by_tril1, by_tril2, hard, count, float(scale), n,
-                **constants, **strides, REVERSE=reverse, num_warps=warps,
+                **constants, **strides, REVERSE=reverse, num_warps=warps, enable_fp_fusion=True,
             )  # fmt: skip

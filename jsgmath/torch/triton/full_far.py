@@ -1,4 +1,4 @@
-"""A Triton kernel for the gradients of JSG* between covariances far apart: of the pairs that another kernel has marked.
+"""A Triton kernel for the gradients of JSG* between covariances far apart, for pairs that another kernel has marked.
 
 Where the condition of ``L2^-1 L1`` is large, formulas that contain it lose its square.  This kernel uses those of
 `eager/full.py`, in float64: with ``R R' = g1 S2 + g2 S1`` and ``U = R^-1 L`` for each factor L, they lose the condition

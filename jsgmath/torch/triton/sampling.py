@@ -14,12 +14,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from jsgmath.torch import normal
+from jsgmath.torch import noise
 from jsgmath.torch.triton.diagonal import LANES, check_device, on_device, row_stride, row_sums, stored_type
 from jsgmath.torch.triton.scalar import INTERPRETED, device, element, exp, polynomial, shared, where, within
 from jsgmath.torch.typed import work_type
 
-shared_box_muller: Any = shared(normal.box_muller)
+shared_box_muller: Any = shared(noise.box_muller)
 
 
 def _constant(numbers: Any) -> Any:
@@ -30,7 +30,7 @@ def _constant(numbers: Any) -> Any:
 
 
 SERIES32, SERIES64 = (
-    series if INTERPRETED else tl.constexpr(_constant(series)) for series in (normal.SERIES32, normal.SERIES64)
+    series if INTERPRETED else tl.constexpr(_constant(series)) for series in (noise.SERIES32, noise.SERIES64)
 )
 
 
@@ -164,11 +164,12 @@ def sample_kernel(
 ):
     """Each program takes R rows; only the last one needs a mask along the rows."""
     first = tl.program_id(0).to(tl.int64) * R
+    zero = tl.zeros([1], tl.int32)
     if seed is None:
         key = tl.full([1], seed_number, tl.int64)
     else:
-        key = tl.load(seed + tl.zeros([1], tl.int32))
-    tl.store(seed_used + tl.zeros([1], tl.int32), key, mask=first == 0)
+        key = tl.load(seed + zero)
+    tl.store(seed_used + zero, key, mask=first + zero == 0)  # the interpreter of Triton 3.9 takes no scalar for a mask
     if first + R <= rows:
         _forward(
             mean, logvar, alpha, number, key, z, value, first, R, offset, ALIGNED,
@@ -278,6 +279,7 @@ def _launch(kernel: Any, operands: Sequence[Any], first_row: int, rows: int, n: 
                 *operands, rows, offset, ALIGNED=offset % 4 == 0 and tiles["R"] * n % 4 == 0, **tiles, **constants,
                 FLOAT=tl.float64 if work == torch.float64 else tl.float32,
                 num_warps=warps,
+                enable_fp_fusion=True,
             )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ INTERPRETED: bool = knobs.runtime.interpret
 
 
 def device(function: Any) -> Any:
-    """Marks a function that kernels call.  The interpreter runs unmarked functions ten times faster."""
+    """Marks a function that kernels call, unless the interpreter runs: it runs unmarked functions ten times faster."""
     return function if INTERPRETED else triton.jit(function)
 
 
@@ -28,7 +28,7 @@ def constant(number: Any) -> Any:
 
 
 def shared(function: Any, **names: Any) -> Any:
-    """A function of a generic text as a Triton function; ``names`` replace the functions that it calls."""
+    """Turns a generic function into a Triton function; ``names`` replace the functions that it calls."""
     if not INTERPRETED:
         names["range"] = tl.static_range
     bound = types.FunctionType(function.__code__, {"tl": tl, "len": len, **names}, function.__name__)
@@ -162,7 +162,7 @@ def exp_and_expm1(x):
 
 @device
 def unstretched(x, _):
-    """For `log_variance_pair`: beyond ``WIDEST`` results are inexact here, which saves two exponentials."""
+    """The `stretching` of `log_variance_pair`: beyond ``WIDEST`` results are inexact, which saves two exponentials."""
     return x
 
 

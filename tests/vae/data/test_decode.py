@@ -2,19 +2,16 @@
 
 import io
 import struct
-import subprocess
-import sys
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from tests.vae import forked
 from vae.data.decode import decode_grey
 
-ROOT = Path(__file__).parents[3]
 RAMP = np.arange(1024).reshape(32, 32)
 GREY = np.rint(RAMP * 255 / 1023).astype(np.uint8)
 
@@ -176,9 +173,13 @@ def test_what_pillow_logs_is_not_printed_above_the_reason(tmp_path):
     whole = content(Image.fromarray(GREY).convert("RGB"), "tiff")
     assert samples + b"\x03\x00" in whole
     (tmp_path / "damaged.tiff").write_bytes(whole.replace(samples + b"\x03\x00", samples + b"\x2c\x01"))
-    program = "import sys; from pathlib import Path; from vae.data.decode import size_of; size_of(Path(sys.argv[1]))"
-    ended = subprocess.run(
-        [sys.executable, "-c", program, tmp_path / "damaged.tiff"], capture_output=True, text=True, cwd=ROOT
-    )
+    program = """
+import logging, sys
+from pathlib import Path
+from vae.data.decode import size_of
+logging.getLogger().handlers.clear()  # pytest's; without one, Python prints what is logged
+size_of(Path(sys.argv[1]))
+"""
+    ended = forked.run(program, tmp_path / "damaged.tiff")
     assert ended.stderr.startswith("Traceback")
     assert ended.stderr.splitlines()[-1].startswith(f"ValueError: {tmp_path / 'damaged.tiff'} ")

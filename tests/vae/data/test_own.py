@@ -292,7 +292,7 @@ def test_labels_of_any_form_never_refuse_the_images(tmp_path, labels):
 @pytest.mark.parametrize(
     "names", [("Train", "TEST"), ("train", "val"), ("training", "Validation"), ("TRAIN", "Testing")]
 )
-def test_the_parts_of_pictures_are_found_whatever_their_case(tmp_path, names):
+def test_the_split_folders_of_pictures_are_found_in_upper_and_lower_case(tmp_path, names):
     for number, image in enumerate(IMAGES):
         picture(tmp_path / names[number >= 15] / f"{number:02}.png", image)
     check(load("own", tmp_path), IMAGES[:15], IMAGES[15:])

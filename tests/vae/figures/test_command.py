@@ -45,7 +45,7 @@ def test_all_without_a_folder_of_runs_makes_the_figures_that_need_none(tmp_path,
     assert {path.stem for path in tmp_path.iterdir()} == {"fig1", "fig2"}
 
 
-def test_a_folder_that_is_not_there_is_one_line(tmp_path, capsys):
+def test_a_missing_folder_is_reported_in_one_line(tmp_path, capsys):
     assert main(["fig3", "--runs", str(tmp_path / "nowhere"), "--out", str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith(f"vae.figures: {tmp_path / 'nowhere'} is not a folder")
     with pytest.raises(UserError):

@@ -6,7 +6,7 @@ from vae.figures.learning import learning_curves
 from vae.style import COLOURS
 
 
-def test_each_curve_stands_beside_the_papers_level_and_the_table_says_when_it_passes(tmp_path):
+def test_each_curve_is_drawn_with_the_papers_level_and_the_table_says_when_it_passes_it(tmp_path):
     add_run(tmp_path, 6.5, epochs=5, divergence="jsg", alpha=0.1)  # 10.5, 9.5, 8.5, 7.5, 6.5
     add_run(tmp_path, 9.0, epochs=4, divergence="kl-qp")
     result = learning_curves(tmp_path)

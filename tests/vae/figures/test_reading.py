@@ -154,7 +154,7 @@ def test_alphas_that_the_paper_does_not_have_are_drawn_too(tmp_path):
     assert not any("0.25" in line for line in result.missing)
 
 
-def test_a_data_set_without_runs_is_one_line_and_without_several_no_row_of_panels(tmp_path):
+def test_a_data_set_without_runs_gets_one_line_and_with_a_single_run_no_panels(tmp_path):
     add_grid(tmp_path)
     add_run(tmp_path, 9.0, dataset="fashion-mini", divergence="jsg", alpha=0.3)
     result = curves.app_b(tmp_path)

@@ -29,7 +29,7 @@ def page(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def seeds(tmp_path_factory):
+def seeds(tmp_path_factory, one_drawing):
     """Three seeds of four alphas and of a KL."""
     folder = tmp_path_factory.mktemp("seeds")
     for seed in (1, 2, 3):

@@ -61,7 +61,7 @@ def texts(svg):
     return {node.text for node in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")}
 
 
-def test_the_committed_runs_are_all_shown(tmp_path, capsys):
+def test_the_committed_runs_are_all_shown(tmp_path, capsys, one_drawing):
     status, page = report(tmp_path, RESULTS)
     said, complaints = capsys.readouterr()
     assert (status, complaints) == (0, "")

@@ -129,7 +129,7 @@ def test_one_seed_has_no_interval_and_the_output_says_so(tmp_path, capsys):
     assert grid["regret"]["interval"] is grid["alphas"][0]["test"]["interval"] is None
 
 
-def test_of_equal_means_the_smaller_alpha_is_named_and_the_other_is_as_good(tmp_path, capsys):
+def test_if_two_means_are_equal_the_smaller_alpha_is_named_and_the_other_is_as_good(tmp_path, capsys):
     equal = [(10.0, 11.0), (10.5, 11.0)]
     add_alphas(tmp_path, {0.2: equal, 0.3: equal, 0.4: [(12.0, 13.0), (12.5, 13.0)]})
     (grid,) = comparisons(capsys, tmp_path)[0]["grids"]
@@ -149,7 +149,7 @@ def test_of_equal_means_the_smaller_alpha_is_named_and_the_other_is_as_good(tmp_
         {"batch_size": 128},
     ],
 )
-def test_what_must_not_be_mixed_has_a_table_of_its_own(options, tmp_path, capsys):
+def test_runs_that_must_not_be_mixed_have_separate_tables(options, tmp_path, capsys):
     add_alphas(tmp_path / "a", {0.2: [(10.0, 10.0)], 0.3: [(11.0, 11.0)]})
     add_run(tmp_path / "a", 14.0, divergence="kl-qp")
     add_alphas(tmp_path / "b", {0.2: [(22.0, 22.0)], 0.3: [(21.0, 21.0)]}, **options)
@@ -171,7 +171,7 @@ def test_what_must_not_be_mixed_has_a_table_of_its_own(options, tmp_path, capsys
     assert sorted(headings) == sorted([plain, other[next(iter(options))]])
 
 
-def test_each_divergence_and_weight_chooses_for_itself_and_baselines_stand_below(tmp_path, capsys):
+def test_each_divergence_and_weight_has_its_own_best_alpha_and_baselines_follow(tmp_path, capsys):
     add_alphas(tmp_path, {0.2: [(10.0, 10.0)], 0.3: [(11.0, 11.0)]})
     add_alphas(tmp_path, {0.2: [(13.0, 13.0)], 0.3: [(12.0, 12.0)]}, weight=4.0)
     add_alphas(tmp_path, {0.2: [(14.0, 15.0)], 0.3: [(15.0, 14.0)]}, "jsg-dual")
@@ -201,7 +201,7 @@ def test_each_divergence_and_weight_chooses_for_itself_and_baselines_stand_below
     ]
 
 
-def test_a_learnt_alpha_stands_beside_its_grid_with_where_it_ended(tmp_path, capsys):
+def test_a_learnt_alpha_is_shown_next_to_its_grid_with_its_final_value(tmp_path, capsys):
     add_alphas(tmp_path, {0.2: [(10.0, 10.0)], 0.3: [(11.0, 11.0)]})
     add_alphas(tmp_path, {0.2: [(10.0, 10.0)], 0.3: [(11.0, 11.0)]}, "jsg-dual")
     assert "A learnt alpha" not in show(capsys, tmp_path)
@@ -247,7 +247,7 @@ class FakeGroup:
         self.runs = ()
 
 
-def test_compared_are_the_most_alphas_that_share_a_seed_with_all_seeds_that_they_share():
+def test_the_largest_set_of_alphas_with_common_seeds_is_compared():
     everything = [set(some) for size in (1, 2, 3) for some in itertools.combinations((1, 2, 3), size)]
     for grid in itertools.product(everything, repeat=3):
         # Every set of seeds, with the alphas that have all of them: most alphas first, then most seeds.
@@ -293,14 +293,14 @@ def test_unfinished_damaged_and_foreign_runs_are_left_out_and_named(tmp_path, ca
         ({0.0: 12.0, 0.3: 11.0, 1.0: 10.0}, None),
     ],
 )
-def test_a_best_alpha_at_the_end_of_the_grid_is_pointed_out_unless_none_lie_beyond(errors, said, tmp_path, capsys):
+def test_a_best_alpha_at_an_end_of_the_grid_is_reported_unless_it_is_0_or_1(errors, said, tmp_path, capsys):
     add_alphas(tmp_path, {alpha: [(error, error)] for alpha, error in errors.items()})
     text = show(capsys, tmp_path)
     assert "train and test choose the same." in text
     assert [line for line in text.splitlines() if "tried" in line] == ([said] if said else [])
 
 
-def test_of_one_alpha_nothing_is_said_to_be_chosen(tmp_path, capsys):
+def test_with_one_alpha_no_choice_is_reported(tmp_path, capsys):
     add_alphas(tmp_path, {0.2: [(10.0, 10.0)]})
     text = show(capsys, tmp_path)
     assert "JSG: there is only one alpha, so nothing was chosen." in text

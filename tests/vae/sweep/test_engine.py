@@ -113,7 +113,7 @@ def test_two_programs_on_one_machine_do_not_get_in_each_other_s_way():
         assert one.scheduler_address != other.scheduler_address
 
 
-def test_workers_elsewhere_learn_that_nobody_waits_for_their_work(log, scheduler):
+def test_workers_on_other_machines_notice_that_nothing_waits_for_their_work(log, scheduler):
     events = engine.run_groups(work.until_abandoned, [items(log, 1)], scheduler=scheduler)
     wait_until(lambda: next(events) is None and work.tries(log)[0])
     assert work.tries(log)[-1] == 0
@@ -126,7 +126,7 @@ def test_a_scheduler_that_goes_away_or_is_not_there_is_one_line(log, monkeypatch
         events = engine.run_groups(work.endless, [items(log, 1)], scheduler=cluster.scheduler_address)
         assert next(events) is None
         cluster.sync(engine.end, cluster)
-    with pytest.raises(UserError, match="the scheduler has gone; the same command goes on"):
+    with pytest.raises(UserError, match="the scheduler is gone; give the same command again to continue"):
         wait_until(lambda: next(events))
     monkeypatch.setattr(engine, "PATIENCE", 0.1)
     for address in (cluster.scheduler_address, "nonsense://host", "tcp://host:port"):

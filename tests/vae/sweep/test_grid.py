@@ -64,7 +64,7 @@ def test_alphas_may_be_learnt_without_a_grid():
     assert made == [("jsg-dual", Settings.alpha, True, 1.0)]
 
 
-def test_what_all_trainings_share_is_what_the_trainer_makes_of_the_same_words(tmp_path):
+def test_shared_options_mean_the_same_in_the_sweep_and_the_trainer(tmp_path):
     words = shlex.split("--epochs 7 --backend eager --batch-size 32 --lr .01 --likelihood laplace --deterministic")
     words += ["--data", str(tmp_path)]  # --data alone means own images
     (cell,) = cells(parse_sweep(["--divergences", "", "--baselines", "kl-qp:2", *words]))
@@ -73,7 +73,7 @@ def test_what_all_trainings_share_is_what_the_trainer_makes_of_the_same_words(tm
     assert cell == parse_settings(["--divergence", "kl-qp", "--weight", "2", "--dataset", "mnist", *words])
 
 
-def test_no_training_says_where_it_goes_for_that_is_its_name_in_the_folder_of_the_sweep(tmp_path):
+def test_cells_have_no_out_because_their_folder_is_their_name_in_the_sweep(tmp_path):
     sweep = parse_sweep(["--out", str(tmp_path), "--scheduler", "tcp://host:8786", "--together", "8"])
     assert (sweep.out, sweep.scheduler, sweep.together) == (tmp_path, "tcp://host:8786", 8)
     made = cells(sweep)
@@ -97,7 +97,7 @@ def test_a_range_is_the_decimals_from_start_to_stop_both_included(start, step, s
     assert numbers("--alphas", span) == wanted
 
 
-def test_tenths_are_the_doubles_that_one_would_write():
+def test_ranges_of_tenths_give_the_nearest_doubles():
     # 0.1 + 0.1 + 0.1 and 3 * 0.1 are not 0.3.
     assert numbers("--alphas", ".1:.9:.1") == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
     assert numbers("--alphas", "0,.05:.15:5e-2,1") == [0.0, 0.05, 0.1, 0.15, 1.0]
@@ -106,20 +106,20 @@ def test_tenths_are_the_doubles_that_one_would_write():
 @pytest.mark.parametrize(
     ("options", "wanted"),
     [
-        (["--divergences", "jsg,kl-qp"], "--divergences: there is no 'kl-qp'; there are jsg, jsg-dual"),
-        (["--divergences", "jsg,"], "--divergences: there is no ''; there are"),
+        (["--divergences", "jsg,kl-qp"], "--divergences: unknown 'kl-qp'; choose from jsg, jsg-dual"),
+        (["--divergences", "jsg,"], "--divergences: unknown ''; choose from"),
         (
             ["--scheduler", "tls://me:s@host:1"],
             "--scheduler must be tcp://HOST:PORT or the like, got a user or a password",
         ),
-        (["--baselines", "kl"], "--baselines: there is no 'kl'; there are kl-qp, kl-pq, mmd"),
-        (["--baselines", "kl-qp,jsg:2"], "--baselines: there is no 'jsg'; there are kl-qp, kl-pq, mmd"),
-        (["--baselines", ":4"], "--baselines: there is no ''"),
-        (["--baselines", "kl-qp:"], "--baselines: '' is no number"),
-        (["--baselines", "kl-qp:1:4:1"], "--baselines: '1:4:1' is no number"),
+        (["--baselines", "kl"], "--baselines: unknown 'kl'; choose from kl-qp, kl-pq, mmd"),
+        (["--baselines", "kl-qp,jsg:2"], "--baselines: unknown 'jsg'; choose from kl-qp, kl-pq, mmd"),
+        (["--baselines", ":4"], "--baselines: unknown ''"),
+        (["--baselines", "kl-qp:"], "--baselines: '' is not a number"),
+        (["--baselines", "kl-qp:1:4:1"], "--baselines: '1:4:1' is not a number"),
         (["--baselines", "kl-qp:-1"], "--baselines: numbers must be finite and not negative, got -1"),
         (["--baselines", "kl-qp,kl-qp:1"], "fashion-mini-kl-qp is named 2 times; name each value once"),
-        (["--dataset", "mnist,imagenet"], "--dataset: there is no 'imagenet'; there are fashion-mini, fashion, mnist"),
+        (["--dataset", "mnist,imagenet"], "--dataset: unknown 'imagenet'; choose from fashion-mini, fashion, mnist"),
         (["--dataset", ""], "--dataset must name at least one"),
         (["--dataset", "mnist,mnist"], "mnist-jsg-0.1 is named 2 times"),
         (["--alphas", "1.2"], "--alphas must lie in [0, 1], got 1.2"),
@@ -127,8 +127,8 @@ def test_tenths_are_the_doubles_that_one_would_write():
         (["--alphas", "-.1:.9:.1"], "--alphas: numbers must be finite and not negative, got -.1"),
         (["--alphas", "nan"], "--alphas: numbers must be finite and not negative, got nan"),
         (["--alphas", "1e400"], "--alphas: numbers must be finite and not negative, got 1e400"),
-        (["--alphas", "much"], "--alphas: 'much' is no number"),
-        (["--alphas", ".1,,.2"], "--alphas: '' is no number"),
+        (["--alphas", "much"], "--alphas: 'much' is not a number"),
+        (["--alphas", ".1,,.2"], "--alphas: '' is not a number"),
         (["--alphas", ".1:.9"], "--alphas: a range is start:stop:step, got .1:.9"),
         (["--alphas", ".9:.1:.1"], "--alphas: a range goes up from its start to its stop by a positive step"),
         (["--alphas", ".1:.9:0"], "--alphas: a range goes up from its start to its stop by a positive step"),
@@ -154,7 +154,7 @@ def test_tenths_are_the_doubles_that_one_would_write():
         (["--alpha", ".3"], "Unrecognized options: --alpha"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(options, wanted, capsys):
+def test_a_mistake_is_reported_in_one_line(options, wanted, capsys):
     assert command_line.run_program("vae.sweep", lambda arguments: print(parse_sweep(arguments)), options) == 2
     output = capsys.readouterr()
     assert output.out == ""

@@ -88,7 +88,7 @@ BERNOULLI = [
 
 
 @pytest.mark.parametrize("cells", [CELLS, BERNOULLI], ids=["gaussian", "bernoulli"])
-def test_over_fifty_steps_the_terms_of_each_are_those_it_has_alone(start, cells):
+def test_over_fifty_steps_each_model_of_a_stack_has_the_terms_of_a_single_run(start, cells):
     trainings = start(cells, lr=2e-4)
     for training in trainings:
         training.model.double()
@@ -108,7 +108,7 @@ def test_over_fifty_steps_the_terms_of_each_are_those_it_has_alone(start, cells)
             assert relative(together[:, index], alone) < 1e-12, (step, training.settings.title())
 
 
-def test_epochs_of_a_stack_and_alone_end_alike_and_leave_runs_that_go_on_alone(start):
+def test_a_stack_ends_like_single_runs_and_its_runs_can_continue_alone(start):
     together, alone = start(), start(folder="alone")
     for _ in range(2):  # epochs, each in a stack of its own, which takes up the moments that the runs have
         for _, (_, error) in zip(together, train_together(list(together)), strict=False):
@@ -149,7 +149,7 @@ def test_a_stack_leaves_checkpoints_that_resume_alone(start, few):
             assert json.loads((settings.out / "run.json").read_text())["settings"]["alpha"] == settings.alpha
 
 
-def test_those_that_are_behind_come_first_and_then_all_go_on_together(start, monkeypatch):
+def test_runs_with_fewer_epochs_are_trained_first_and_then_all_together(start, monkeypatch):
     built = []
     monkeypatch.setattr(vae.sweep.stacked, "Stack", lambda trainings: built.append(len(trainings)) or Stack(trainings))
     first, second, third = start(CELLS[:3])
@@ -172,7 +172,7 @@ def test_the_error_of_a_loss_that_is_not_finite_is_the_same_in_another_process()
     assert (str(copy), copy.step) == (str(error), 4) == ("divergence", 4)
 
 
-def test_one_whose_loss_is_not_finite_stops_alone(start):
+def test_a_run_whose_loss_is_not_finite_stops_alone(start):
     cells = [{"divergence": "kl-qp"}, {"divergence": "kl-qp", "weight": 3e38, "seed": 3}, {"divergence": "jsg"}]
     trainings, alone = start(cells), start(cells, "alone")
     going, errors = list(trainings), {}

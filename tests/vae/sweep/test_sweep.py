@@ -116,7 +116,7 @@ def test_a_sweep_leaves_the_runs_that_the_trainer_leaves_to_the_last_bit(sweep, 
 
 def test_a_sweep_that_is_killed_goes_on_with_the_same_command_and_ends_with_the_same_bits(sweep, tmp_path, images):
     out = tmp_path / "few"
-    command = [sys.executable, "-W", "error", "-m", "vae.sweep", *SWEEP, "--epochs", "30", "--data", images]
+    command = [sys.executable, "-W", "error", "-m", "vae.sweep", *SWEEP, "--epochs", "15", "--data", images]
     printed = tmp_path / "printed"
     with printed.open("w") as log:
         started = subprocess.Popen([*command, "--workers", "2", "--out", str(out)], cwd=ROOT, stdout=log, stderr=log)
@@ -136,7 +136,7 @@ def test_a_sweep_that_is_killed_goes_on_with_the_same_command_and_ends_with_the_
     assert printed.read_text().startswith(f"{out}: 3 runs, 3 of them to train\n")
     assert "distributed" not in printed.read_text()
     assert ", 3 done" not in lines(out)[0], "it was killed too late to show anything"
-    code, _, complaint = sweep(epochs="30")
+    code, _, complaint = sweep(epochs="15")
     assert (code, complaint) == (0, "")
     resumed = [run for name in NAMES if (run := json.loads((out / name / "run.json").read_text()))["resumed"]]
     assert resumed
@@ -144,7 +144,7 @@ def test_a_sweep_that_is_killed_goes_on_with_the_same_command_and_ends_with_the_
         first = run["environment"]["command"]
         assert first[1:] == [*command[1:], "--workers", "2", "--out", str(out)]  # not a worker's own
     for name in NAMES:
-        train_alone(name, images, "30", tmp_path / name)
+        train_alone(name, images, "15", tmp_path / name)
         assert results(out / name) == results(tmp_path / name)
 
 
@@ -214,7 +214,7 @@ def test_anything_that_is_raised_marks_its_run_as_failed(sweep, tmp_path, monkey
     assert not failed.exists()
 
 
-def test_a_folder_that_cannot_be_gone_on_with_fails_its_run_alone(sweep, tmp_path):
+def test_a_folder_that_cannot_be_resumed_fails_only_its_run(sweep, tmp_path):
     (tmp_path / "few" / NAMES[0]).mkdir(parents=True)
     (tmp_path / "few" / NAMES[0] / "run.json").write_text("{}")
     code, _, complaint = sweep()

@@ -25,27 +25,39 @@ DAMAGES = {
 }
 
 
+@pytest.fixture(scope="module")
+def once(tmp_path_factory):
+    """Where the run of one epoch is that `trained` copies."""
+    return tmp_path_factory.mktemp("once") / "run"
+
+
+@pytest.fixture
+def trained(tmp_path, once, few_images):  # noqa: F811
+    """The folder of a finished run of one epoch."""
+    if not once.exists():
+        assert main(["--epochs", "1", "--out", str(once)]) == 0
+    return shutil.copytree(once, tmp_path / "run")
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_checkpoint_is_named_and_nothing_of_the_run_changes(tmp_path, capsys, damage):
-    assert main(["--epochs", "1", "--out", str(tmp_path)]) == 0
-    DAMAGES[damage](tmp_path / "checkpoint.pt")
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+def test_a_damaged_checkpoint_is_named_and_nothing_of_the_run_changes(capsys, damage, trained):
+    DAMAGES[damage](trained / "checkpoint.pt")
+    before = {path.name: path.read_bytes() for path in trained.iterdir()}
     capsys.readouterr()
-    assert main(["--epochs", "2", "--out", str(tmp_path), "--resume"]) == 2
+    assert main(["--epochs", "2", "--out", str(trained), "--resume"]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"vae.train: {tmp_path / 'checkpoint.pt'} is damaged")
+    assert error.startswith(f"vae.train: {trained / 'checkpoint.pt'} is damaged")
     assert error.count("\n") == 1
-    RunFolder(tmp_path).close()  # no process holds it any more
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    RunFolder(trained).close()  # no process holds it any more
+    assert {path.name: path.read_bytes() for path in trained.iterdir()} == before
 
 
-def test_a_missing_checkpoint_is_an_error_and_nothing_is_trained_again(tmp_path, capsys):
-    assert main(["--epochs", "1", "--out", str(tmp_path)]) == 0
-    (tmp_path / "checkpoint.pt").unlink()
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert main(["--epochs", "2", "--out", str(tmp_path), "--resume"]) == 2
+def test_a_missing_checkpoint_is_an_error_and_nothing_is_trained_again(capsys, trained):
+    (trained / "checkpoint.pt").unlink()
+    before = {path.name: path.read_bytes() for path in trained.iterdir()}
+    assert main(["--epochs", "2", "--out", str(trained), "--resume"]) == 2
     assert "checkpoint.pt is missing, though metrics.jsonl is there" in capsys.readouterr().err
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in trained.iterdir()} == before
 
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "checkpoint.pt", "model.safetensors"])
@@ -57,12 +69,11 @@ def test_a_folder_with_any_file_of_a_run_is_not_written_into(tmp_path, capsys, n
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated"])
-def test_resuming_repairs_the_metrics_from_the_checkpoint(tmp_path, damage):
-    assert main(["--epochs", "1", "--out", str(tmp_path)]) == 0
-    path = tmp_path / "metrics.jsonl"
+def test_resuming_repairs_the_metrics_from_the_checkpoint(damage, trained):
+    path = trained / "metrics.jsonl"
     whole = path.read_bytes()
     path.unlink() if damage == "missing" else path.write_bytes(whole[:-50])
-    assert main(["--epochs", "1", "--out", str(tmp_path), "--resume"]) == 0
+    assert main(["--epochs", "1", "--out", str(trained), "--resume"]) == 0
     assert path.read_bytes() == whole
 
 
@@ -72,7 +83,7 @@ def test_the_weights_name_their_epoch(tmp_path):
         assert file.metadata()["epoch"] == "2"
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path):
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("old")
     with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "metrics.jsonl") as file:
         file.write(b"half")
@@ -98,25 +109,24 @@ def resumption_is_refused(folder, capsys, *options) -> str:
     return error
 
 
-def test_a_checkpoint_of_another_run_is_refused_and_nothing_is_written_over(tmp_path, capsys):
-    ours, theirs = retrain(tmp_path), retrain(tmp_path, "--seed", "7")
+def test_a_checkpoint_of_another_run_is_refused_and_nothing_is_written_over(tmp_path, capsys, trained):
+    ours, theirs = trained, retrain(tmp_path, "--seed", "7")
     shutil.copy(theirs / "checkpoint.pt", ours)
     assert "checkpoint.pt belongs to a run of other settings or other images" in resumption_is_refused(
         ours, capsys, "--epochs", "2"
     )
 
 
-def test_a_checkpoint_with_more_epochs_than_its_run_is_refused(tmp_path, capsys):
-    longer, shorter = tmp_path / "longer", retrain(tmp_path)
+def test_a_checkpoint_with_more_epochs_than_its_run_is_refused(tmp_path, capsys, trained):
+    longer, shorter = tmp_path / "longer", trained
     assert main(["--epochs", "2", "--out", str(longer)]) == 0
     shutil.copy(shorter / "run.json", longer)
     error = resumption_is_refused(longer, capsys, "--epochs", "1")
     assert "checkpoint.pt is from epoch 2, but run.json is for 1; put back the run.json that belongs to it" in error
 
 
-def test_any_changed_value_in_a_checkpoint_is_noticed(tmp_path, capsys):
-    folder = retrain(tmp_path)
-    path = folder / "checkpoint.pt"
+def test_any_changed_value_in_a_checkpoint_is_noticed(capsys, trained):
+    path = trained / "checkpoint.pt"
     whole = torch.load(path)
 
     def flip(checkpoint):
@@ -132,19 +142,18 @@ def test_any_changed_value_in_a_checkpoint_is_noticed(tmp_path, capsys):
         checkpoint = torch.load(path)
         change(checkpoint)
         torch.save(checkpoint, path)
-        assert f"{path} is damaged" in resumption_is_refused(folder, capsys, "--epochs", "2")
+        assert f"{path} is damaged" in resumption_is_refused(trained, capsys, "--epochs", "2")
         torch.save(whole, path)
-    assert main(["--out", str(folder), "--resume", "--epochs", "2"]) == 0
+    assert main(["--out", str(trained), "--resume", "--epochs", "2"]) == 0
 
 
-def test_a_run_json_that_was_changed_is_refused(tmp_path, capsys):
-    folder = retrain(tmp_path)
-    text = (folder / "run.json").read_text()
+def test_a_run_json_that_was_changed_is_refused(capsys, trained):
+    text = (trained / "run.json").read_text()
     run = json.loads(text)
     for changed in (text.replace('"threads": 1', '"threads": 2'), json.dumps({**run, "sha256": "0" * 64})):
         assert changed != text
-        (folder / "run.json").write_text(changed)
-        assert "run.json was changed after it was written" in resumption_is_refused(folder, capsys, "--epochs", "2")
+        (trained / "run.json").write_text(changed)
+        assert "run.json was changed after it was written" in resumption_is_refused(trained, capsys, "--epochs", "2")
 
 
 @pytest.mark.parametrize(

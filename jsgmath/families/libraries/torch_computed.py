@@ -1,4 +1,4 @@
-"""Values of torch whose derivatives are given by formulas of their own, as exponential families have them."""
+"""Values of torch whose derivatives come from a `Computation`, as those of exponential families do."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -24,7 +24,7 @@ BLOCK = 2**14
 
 
 def in_blocks(compute: Callable[..., list[Tensor | None]], vectors: Sequence[bool], *arrays: Tensor) -> list[Any]:
-    """``compute(*arrays)``, a block of components after another if there are many.
+    """``compute(*arrays)``, one block of components after another if there are many.
 
     The results have the axes of the components, and those of vectors one more.
     """
@@ -76,7 +76,7 @@ class Compiled(Function):
 
 
 class Computed(Compiled):
-    """The same with derivatives in forward mode, which torch.compile refuses."""
+    """The same function with derivatives in forward mode, which torch.compile refuses."""
 
     @staticmethod
     def jvp(ctx: Any, _: None, *tangents: Tensor | None) -> Tensor:

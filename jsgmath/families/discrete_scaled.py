@@ -1,4 +1,4 @@
-"""Distributions with finitely many outcomes anywhere in the range, by numbers whose exponent has no limits.
+"""Distributions with finitely many outcomes and parameters of any size, by numbers whose exponent has no limits.
 
 The formulas are those of `discrete.Discrete`.
 """
@@ -10,7 +10,7 @@ from jsgmath.families.libraries.arithmetic import INFINITE, Arithmetic, Array, W
 
 
 class Member(NamedTuple):
-    """One distribution: the given weights or logits, then numbers for each outcome."""
+    """The given weights or logits of one distribution, and its numbers for each outcome."""
 
     given: Array
     weights: Any

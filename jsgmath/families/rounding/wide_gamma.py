@@ -13,7 +13,7 @@ import numpy as np
 
 from jsgmath import formula, special
 from jsgmath.families import gamma_terms, stirling
-from jsgmath.families.rounding.pairs import DIRECT, FROM_MEAN, TO_MEAN, Array, Case, difference, g, moderate
+from jsgmath.families.rounding.wide_families import DIRECT, FROM_MEAN, TO_MEAN, Array, Case, difference, g, moderate
 from jsgmath.reduction.wide import Wide, two_product, where
 
 BOUND_TERM, BOUND_EACH, BOUND_CROSS = 2.0**-77, 2.0**-93, 2.0**-95
@@ -26,7 +26,7 @@ Found = tuple[Wide, Array, Array]
 
 
 class Change(NamedTuple):
-    """A number, and what another one exceeds it by."""
+    """A number, and the difference between another number and it."""
 
     value: Any
     less: Any
@@ -40,7 +40,7 @@ class Change(NamedTuple):
 
 @cache
 def coefficients() -> tuple[list[Wide], list[float]]:
-    """Those of Stirling's series, the first as pairs, as many as in the core."""
+    """The coefficients of Stirling's series, the first as pairs, as many as in the core."""
     from jsgmath.native import build  # here, because its imports take long
 
     found = stirling.coefficients(stirling.TERMS)
@@ -80,7 +80,7 @@ bregman_less = partial(gamma_terms.bregman_less_terms, g=g, series_less=series_l
 def gamma(
     case: Case, forms: tuple[int, int], w: tuple[Wide, Wide], x: tuple[Array, Array], y: tuple[Array, Array]
 ) -> Found:
-    """By shapes, and rates or scales."""
+    """Gamma distributions, by shapes, and rates or scales."""
     (a1, s1), (a2, s2) = x, y
     sound = moderate(a1) & moderate(s1) & moderate(a2) & moderate(s2)
     if forms[0] == forms[1]:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from mpmath import mp
 
-from jsgmath.reduction import complex_pairs
-from jsgmath.reduction.complex_pairs import Complex
+from jsgmath.reduction import wide_complex
 from jsgmath.reduction.wide import Wide
+from jsgmath.reduction.wide_complex import Complex
 
 DIGITS = 60
 
@@ -35,15 +35,15 @@ def test_sines_and_exponentials_have_all_digits(scale):
     rng = np.random.default_rng(1)
     x = drawn(rng, scale)
     with mp.workdps(DIGITS):
-        for found, function in zip(complex_pairs.cosm1_and_sin(x), (lambda y: mp.cos(y) - 1, mp.sin), strict=True):
+        for found, function in zip(wide_complex.cosm1_and_sin(x), (lambda y: mp.cos(y) - 1, mp.sin), strict=True):
             for value, y in zip(exact(found), exact(x), strict=True):
                 size = min(abs(function(y)), 1) if scale < 1 else 1
                 assert abs(value - function(y)) <= 2.0**-88 * size * max(1, scale)
         if scale <= 100:
             z = Complex(Wide(np.abs(x.high), x.low * np.sign(x.high)), drawn(rng, scale))
             minus = Complex(-z.re, -z.im)
-            assert worst(complex_numbers(complex_pairs.exp(minus)), map(mp.exp, complex_numbers(minus))) < 2.0**-85
-            lack = complex_numbers(complex_pairs.lack(z))
+            assert worst(complex_numbers(wide_complex.exp(minus)), map(mp.exp, complex_numbers(minus))) < 2.0**-85
+            lack = complex_numbers(wide_complex.lack(z))
             assert worst(lack, (-mp.expm1(y) for y in complex_numbers(minus))) < 2.0**-85
 
 
@@ -58,7 +58,7 @@ def test_products_quotients_and_roots_have_all_digits():
         assert worst(complex_numbers(a.root()), map(mp.sqrt, x)) < 2.0**-95
         scale = np.where(np.arange(100) < 50, 1e200, 1e-190)
         scaled = Complex(*(Wide(part.high * scale, part.low * scale) for part in a))
-        product, exponent = complex_pairs.product_of(scaled)
+        product, exponent = wide_complex.product_of(scaled)
         found = mp.mpc(
             mp.mpf(float(product.re.high)) + float(product.re.low),
             mp.mpf(float(product.im.high)) + float(product.im.low),
@@ -73,4 +73,4 @@ def test_g_of_small_numbers_keeps_its_digits(scale):
     x = Complex(drawn(rng, scale), drawn(rng, scale))
     with mp.workdps(300):
         truth = [y - mp.log1p(y) for y in complex_numbers(x)]
-        assert worst(complex_numbers(complex_pairs.g_near(x)), truth) < 2.0**-67
+        assert worst(complex_numbers(wide_complex.g_near(x)), truth) < 2.0**-67

@@ -1,4 +1,4 @@
-"""Type hints for `normal.py`.  They cannot stand there, because Triton compiles some of its text and would run them."""
+"""Type hints for `noise.py`.  That file has none, because Triton compiles some of its text and would run them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

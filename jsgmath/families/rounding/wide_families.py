@@ -1,4 +1,4 @@
-"""Exponential families in pairs of floats in NumPy: what the compiled core does, where there is none.
+"""Exponential families in pairs of floats in NumPy: the computation of the compiled core, for machines without it.
 
 The formulas are those of `terms.py`, the pairs those of `wide.py`.  Limits and bounds are those of the core,
 ``native/families.cpp`` (verification/README.md, "Exponential families in pairs of doubles").
@@ -32,14 +32,14 @@ def moderate(x: Array) -> Array:
 
 
 class Case(NamedTuple):
-    """What is computed: the value of the divergence, and the weights of the members in the mean."""
+    """A divergence: its value in the core's enumeration, and the weights of the members in the mean."""
 
     divergence: int
     g1: Wide
     g2: Wide
 
     def of(self, functions: Sequence[Callable[..., Any]], kernels: Sequence[Sequence[Any]], *numbers: Wide) -> Any:
-        """The terms by the function for this divergence; ``kernels`` are what the last one and the others take."""
+        """The terms, by the function for this divergence; ``kernels`` are arguments of the last and of the others."""
         to_mean, from_mean, direct = functions
         if self.divergence == DIRECT:
             return direct(*numbers, *kernels[0])

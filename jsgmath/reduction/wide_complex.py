@@ -16,7 +16,7 @@ TURN = 64  # entries of the table of sines
 
 
 class Complex(NamedTuple):
-    """A number ``re + i im``, whose parts are `Wide`."""
+    """Complex numbers ``re + i im``, whose parts are `Wide`."""
 
     re: Any
     im: Any
@@ -58,7 +58,7 @@ class Complex(NamedTuple):
 
     @property
     def high(self) -> np.ndarray:
-        """In float64."""
+        """The number in float64."""
         return self.re.high + 1j * self.im.high
 
 
@@ -121,7 +121,7 @@ def lack(x: Complex) -> Complex:
 
 
 def product_of(k: Complex) -> tuple[Complex, np.ndarray]:
-    """The product along the last axis, by halves, and the exponent of a power of two that was taken out of it."""
+    """The product along the last axis, by halves, and the exponent of the power of two that was divided out."""
     k = Complex(*(Wide(*(np.moveaxis(y, -1, 0) for y in (x.high, x.low))) for x in k))
     exponent = np.zeros(k.re.shape[1:], int)
     while True:

@@ -1,0 +1,123 @@
+"""JSG or JSG* between two members of an exponential family as a `Computation`: values with closed-form derivatives."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+from jsgmath import formula
+from jsgmath.families.libraries.arithmetic import Array, Weight, total
+from jsgmath.hints import Convention
+
+Member = Any  # a Family of base.py, which imports this file
+
+
+class PairComputation:
+    """JSG or JSG* between two batches, as a function of their parameters, and of alpha if it is not a number."""
+
+    def __init__(self, first: Member, second: Member, alpha: float | None, convention: Convention, dual: bool):
+        self.templates = [copy.copy(first), copy.copy(second)]
+        self.names = [list(first.parameters), list(second.parameters)]
+        for template in self.templates:
+            template.parameters = {}  # a graph of torch would keep them
+        self.alpha, self.reverse, self.dual = alpha, convention == "deasy", dual
+        one = bool(first.parameter_axes)
+        members = zip((first, second), self.names, strict=True)
+        self.wider = any(N.direct_limits(name) != N.limits(name) for N, names in members for name in names)
+        self.vectors: Sequence[bool] = [one for names in self.names for _ in names] + [False] * (alpha is None)
+
+    def operands(
+        self, arrays: Sequence[Array], direct: bool = False
+    ) -> tuple[Member, Member, Weight, Weight, Weight, Weight, int]:
+        """The two batches, ``w1, w2, g1, g2``, and the derivative of ``g2`` by alpha."""
+        members = [copy.copy(template) for template in self.templates]
+        given = iter(arrays)
+        for member, names in zip(members, self.names, strict=True):
+            member.parameters, member.kept = {name: next(given) for name in names}, {}
+        limits = [
+            N.direct_limits(name) if direct else N.limits(name)
+            for N, names in zip(members, self.names, strict=True)
+            for name in names
+        ]
+        m = members[0].arithmetic.for_numbers(arrays[: len(limits)], self.alpha, limits, members[0].of_products)
+        for member in members:
+            member.chosen = m
+            member.parameters = {name: member.work(x) for name, x in member.parameters.items()}
+        arrays = [*(x for member in members for x in member.parameters.values()), *map(members[0].work, given)]
+        w1: Weight = 1 - arrays[-1] if self.alpha is None else 1 - self.alpha
+        w2: Weight = arrays[-1] if self.alpha is None else self.alpha
+        if self.alpha is None:
+            dtype = m.result_type(*arrays[:-1])
+            w1, w2 = m.rounded(w1, dtype), m.rounded(w2, dtype)
+        g1, g2, slope = formula.mean_weights(w1, w2, self.reverse)
+        return members[0], members[1], w1, w2, g1, g2, slope
+
+    def is_moderate(self, first: Member) -> bool:
+        return self.alpha is not None and first.arithmetic.moderate
+
+    def of_kl(self, first: Member, second: Member) -> tuple[Member, Member] | None:
+        """The distributions for `Family.direct`, if the divergence is a KL divergence of moderate parameters."""
+        if self.is_moderate(first) and self.reverse and self.alpha in (0, 1):
+            return (first, second) if (self.alpha == 0) != self.dual else (second, first)
+        return None
+
+    def value(self, arrays: Sequence[Array]) -> Array:
+        first, second, w1, w2, g1, g2, _ = self.operands(arrays, direct=self.wider)
+        pair = self.of_kl(first, second)
+        found = None
+        if pair:
+            found = pair[0].direct(pair[1])
+        elif self.is_moderate(first):
+            found = first.at_once(second, w1, w2, g1, g2, self.dual)
+        if found is not None:
+            return found
+        if self.wider:
+            first, second, w1, w2, g1, g2, _ = self.operands(arrays)
+        if self.alpha is None:
+            m = first.arithmetic
+            term1, term2 = first.terms(second, g1, g2, self.dual, w1, w2)
+            return m.where(w1 == 0, 0 * w1, term1) + m.where(w2 == 0, 0 * w2, term2)
+        pairs = ((w1, first, second, g1, g2), (w2, second, first, g2, g1))
+        needed = [
+            N.from_mean(M, own, weight, w) if self.dual else N.to_mean(M, own, weight, w)
+            for w, N, M, own, weight in pairs
+            if w
+        ]
+        return total(needed)
+
+    def derivatives(self, arrays: Sequence[Array], needed: Sequence[bool]) -> list[Array | None]:
+        first, second, w1, w2, g1, g2, slope = self.operands(arrays, direct=self.wider)
+        pair = self.of_kl(first, second)
+        both = None
+        if pair:
+            both = pair[0].direct_slopes(pair[1])
+        elif self.is_moderate(first):
+            both = first.slopes_at_once(second, w1, w2, g1, g2, self.dual)
+        if both is not None:
+            half = len(both) // 2 if pair and pair[0] is not first else 0
+            ordered = both[half:] + both[:half]
+            return [x if one else None for x, one in zip(ordered, needed, strict=True)]
+        if self.wider:
+            first, second, w1, w2, g1, g2, slope = self.operands(arrays)
+        found: list[Array | None] = []
+        asked = iter(needed)
+        for names, N, M, own_w, other_w, own, weight in (
+            (self.names[0], first, second, w1, w2, g1, g2),
+            (self.names[1], second, first, w2, w1, g2, g1),
+        ):
+            wanted = [next(asked) for _ in names]
+            slopes: dict[str, Array] = N.slopes(M, own_w, other_w, own, weight, self.dual) if any(wanted) else {}
+            found += [
+                slopes[name] + 0 * N.parameters[name]
+                if one and isinstance(slopes[name], int)
+                else slopes[name]
+                if one
+                else None
+                for name, one in zip(names, wanted, strict=True)
+            ]
+        if self.alpha is None:
+            by_alpha = None
+            if next(asked):
+                kl1, kl2 = first.terms(second, g1, g2, self.dual)
+                by_alpha = kl2 - kl1 + slope * first.slope_of_weight(second, w1, w2, g1, g2, self.dual)
+            found.append(by_alpha)
+        return found

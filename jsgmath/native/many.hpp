@@ -1,0 +1,29 @@
+// What the C interface (interface.cpp) and the loops over several Gaussians (many.cpp) have in common.
+#pragma once
+
+#include <cstdint>
+
+#include "diagonal.hpp"
+
+// Row i of an array begins at i times its stride, which is n, or 0 if all rows are the same.
+struct OneOfMany {
+  const double *mean, *scale;
+  int64_t mean_stride, scale_stride, form;
+};
+struct ManyShape {
+  int64_t rows, n, k, weight_rows;
+  int32_t dual, single;
+};
+
+// A batch of k diagonal Gaussians each and their product.  Of weights there are four arrays of k rows: those in the sum, their low
+// parts, those in the product, their low parts; each row has a number for every row of the batch, or one.
+struct ManyBatch : ManyShape {
+  const OneOfMany *members;
+  const double *weights;
+  double *values;
+
+  const double *weight(int part, int64_t member) const { return weights + (part * k + member) * weight_rows; }
+};
+
+// The values of some rows, as `Evaluate` has them.
+typedef int64_t EvaluateMany(const ManyBatch &batch, int64_t first, int64_t last);
