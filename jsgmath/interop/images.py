@@ -55,7 +55,7 @@ def same(x: Any, y: Any) -> bool:
         return len(first) == len(second) and all(map(same, first, second))
     same_as: Any = getattr(cast(Any, x), "same_as", None)  # of a bijector of distrax, which compares by identity
     if same_as is not None:
-        return bool(same_as(y)) or same_numbers(x, y)
+        return bool(same_as(y)) or same_numbers(cast(object, x), y)
     return not differ(x, y)
 
 
