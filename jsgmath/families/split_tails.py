@@ -3,4 +3,4 @@
 from jsgmath import special
 
 SPLIT_TAILS = {24: special.split_tail(6), 53: special.split_tail(13)}
-"""By the number of bits of the significand."""
+"""The coefficients for each number of bits of the significand."""

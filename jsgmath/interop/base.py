@@ -105,7 +105,7 @@ NEAREST: dict[str, str] = {
     "jointdistributionsequential": "pass its parts, and add their divergences",
     "jointdistributionnamed": "pass its parts, and add their divergences",
 }
-"""What to pass instead of a distribution that people often have, by the name of its class in lower case."""
+"""The distribution to pass instead of one that is not accepted, by the name of its class in lower case."""
 
 
 def class_name(distribution: object) -> str:

@@ -24,7 +24,7 @@ class Image(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """What ``constants`` are those of: a class, but the same for all that have a list of maps."""
+        """The kind of map: one for all distributions that have a list of maps, otherwise the name of the class."""
         return "transforms" if "transforms" in self.constants else self.name
 
 

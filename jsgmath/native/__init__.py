@@ -81,7 +81,7 @@ class Core(NamedTuple):
 
 
 def open_core(path: Path = HERE / LIBRARY, wanted: str = "") -> tuple[Core | None, str]:
-    """The compiled core, or None; and what can be said of it. ``wanted`` names the only instruction set allowed."""
+    """The compiled core or None, and a text about it. ``wanted`` names the only instruction set allowed."""
     try:
         library = ctypes.CDLL(str(path))
     except OSError as error:
@@ -129,7 +129,7 @@ CORE, REASON = chosen_core()
 
 
 def cores() -> int:
-    """How many processors this process may use."""
+    """The number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -233,7 +233,7 @@ def full(
     core: Core | None = None,
     errors: np.ndarray | None = None,
 ) -> tuple[np.ndarray, int]:
-    """As `diagonal`, where one Gaussian or both have a full covariance, in forms of `FULL_FORMS`.
+    """Computes what `diagonal` computes, if one Gaussian or both have a full covariance, in forms of `FULL_FORMS`.
 
     ``errors``, of shape ``(*shape, 3)``, receives the values before they are rounded, as pairs, and bounds on their
     errors; then nothing is rounded.
@@ -269,7 +269,7 @@ def families(
     single: bool,
     core: Core | None = None,
 ) -> tuple[np.ndarray, int]:
-    """As `diagonal`, of exponential families.
+    """Computes what `diagonal` computes, for exponential families.
 
     Args:
         name, forms: one of `FAMILIES`, and 0 or 1 for each member, a `FamilyForm`.
@@ -307,7 +307,7 @@ def many(
     single: bool,
     core: Core | None = None,
 ) -> tuple[np.ndarray, int]:
-    """As `diagonal`, of several Gaussians and their product.
+    """Computes what `diagonal` computes, for several Gaussians and their product.
 
     Args:
         means, scales: of each Gaussian, which broadcast to ``(*shape, n)``.
@@ -339,7 +339,7 @@ def _called(
     busy: int,
     *more: int | None,
 ) -> tuple[np.ndarray, int]:
-    """What a function of the library computes; the value of a single pair needs no array of NumPy.
+    """Calls a function of the library and returns its values; the value of a single pair needs no array of NumPy.
 
     Args:
         busy: how many threads the batch keeps busy; 0 stands for 1.

@@ -1,4 +1,4 @@
-"""What the compiler of the wheels (`ziglang`) links into the library: names, versions and licences.
+"""The parts that the compiler of the wheels (`ziglang`) links into the library: names, versions and licences.
 
 LLVM's parts may be distributed without the text of their licence (Apache 2.0 with LLVM exceptions), as may what the C
 libraries of Linux leave in every program; the licences of Zig and of mingw-w64 ask for theirs, so each wheel has it.

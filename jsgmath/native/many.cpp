@@ -175,7 +175,7 @@ INLINE Truth read_weights(const ManyBatch &b, Next *members, int64_t row, bool c
 
 template <int form, bool dual>
 int64_t evaluated(const ManyBatch &b, int64_t first, int64_t last) {
-  const std::unique_ptr<Next[]> members{new Next[b.k]};
+  const Memory<Next> members(b.k);
   bool mixed_logvars = false;
   for (int64_t j = 0; j < b.k; j++) mixed_logvars |= form == MIXED && b.members[j].form == LOGVAR;
   int64_t open = 0;
@@ -184,8 +184,8 @@ int64_t evaluated(const ManyBatch &b, int64_t first, int64_t last) {
     count = last - row < LANES ? last - row : LANES;
     const bool columns = count * ((b.n + LANES - 1) / LANES) < b.n;  // by columns where that takes fewer steps
     if (columns) count = 1;
-    if (row == first || b.weight_rows > 1) sound = read_weights(b, members.get(), row, columns, count);
-    Column<form, dual> column{b, members.get(), sound};
+    if (row == first || b.weight_rows > 1) sound = read_weights(b, members.start, row, columns, count);
+    Column<form, dual> column{b, members.start, sound};
     Total sum;
     for (int64_t i = 0, step = columns ? LANES : 1; i < b.n; i += step) {
       const int64_t valid = columns ? (b.n - i < LANES ? b.n - i : LANES) : count;

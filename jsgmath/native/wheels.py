@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Platform(NamedTuple):
-    """What the compiler calls a platform, and the file name of the library there."""
+    """The compiler's name of a platform, and the file name of the library there."""
 
     target: str
     library: str

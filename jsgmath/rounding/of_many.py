@@ -132,7 +132,7 @@ def diagonal_product(
 def full_divergence_of_many(
     found: Sequence[Gaussian], w: Weights, g: Weights, dual: bool, batch: tuple[int, ...], single: bool
 ) -> np.ndarray:
-    """As `divergence_of_many`, where a covariance is full."""
+    """Computes what `divergence_of_many` computes, if a covariance is full."""
     n = found[0].dim
     values = np.full(batch, np.nan)
     if values.size * (n**3 + OWN_COST) > NUMPY_COST:

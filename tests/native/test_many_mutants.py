@@ -4,7 +4,6 @@ All mutants are compiled at once, and a variable chooses one. Constants, and the
 proofs in verification/test_many_arithmetic.py.
 """
 
-import ctypes
 from itertools import product
 
 import numpy as np
@@ -27,7 +26,6 @@ MUTANTS = {
         "grown(exact(scale)).value"),
     "the smallest share": ("many.cpp", "to.g.high / to.variance.high", "to.variance.high / to.g.high"),
     "a reference without a weight": ("many.cpp", "to.g.high == 0 ? every(-__builtin_inf()) : share", "share"),
-    "a largest share that is not kept": ("many.cpp", "most = larger ? share : most;", ""),
     "another one's variance": ("many.cpp", "chosen(larger, to.variance, last.variance)", "last.variance"),
     "weights in the mean alone": ("many.cpp", "larger(own.w.high, own.g.high)", "own.g.high"),
     "weights in the sum alone": ("many.cpp", "larger(own.w.high, own.g.high)", "own.w.high"),
@@ -84,21 +82,6 @@ def further():
 BATCHES = [*test_many.batches(40), *further()]
 
 
-class Chosen:
-    """The library with all mutants, which computes as the chosen one, by a function of its core."""
-
-    def __init__(self, path, computed):
-        self.computed = computed
-        self.core, reason = native.open_core(path)
-        assert self.core, reason
-        self.number = ctypes.c_int.in_dll(ctypes.CDLL(str(path)), "mutant")
-
-    def values(self, number=0):
-        """What it decides, and NaN; and how many values it says are open."""
-        self.number.value = number
-        return self.computed(self.core)
-
-
 def computed(core):
     found = [batch.by(core) for batch in BATCHES]
     return np.concatenate([values for values, _ in found]), sum(left for _, left in found)
@@ -106,7 +89,7 @@ def computed(core):
 
 @pytest.fixture(scope="module")
 def chosen(switched):
-    return Chosen(switched(("many",), MUTANTS.values()), computed)
+    return switched(("many",), MUTANTS.values())
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +98,7 @@ def right(core):
 
 
 def test_without_a_mutant_the_core_is_right(right, chosen):
-    assert all(map(same, chosen.values(), right))
+    assert all(map(same, computed(chosen(0)), right))
 
 
 def same(got, wanted):
@@ -125,4 +108,4 @@ def same(got, wanted):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(1, len(MUTANTS) + 1), ids=MUTANTS)
 def test_a_broken_core_is_noticed(number, right, chosen):
-    assert not all(map(same, chosen.values(number), right))
+    assert not all(map(same, computed(chosen(number)), right))

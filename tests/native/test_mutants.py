@@ -17,7 +17,8 @@ MUTANTS = {
     "a quotient not corrected": ("pair.hpp", "multiply_add(-quotient, b.low, rest)", "rest"),
     "a difference not renormalised": ("pair.hpp", "return two_sum(high.high, high.low + (a.low - b.low));",
                                       "return {high.high, high.low + (a.low - b.low)};"),
-    "a shorter series": ("elementary.hpp", "polynomial(TAIL, w.high)", "polynomial((const double (&)[5])TAIL[6], w.high)"),
+    "a shorter series": ("elementary.hpp", "polynomial(TAIL, w.high)",
+                         "polynomial((const double (&)[5])TAIL[6], w.high)"),
     "a shorter exponential": ("elementary.hpp", "polynomial(in_doubles, t.high)",
                               "polynomial((const double (&)[7])in_doubles[3], t.high)"),
     "a coefficient in double alone": ("elementary.hpp", "sum.low + (c.low + product.low)", "sum.low + product.low"),
@@ -73,14 +74,17 @@ def chosen(switched):
     return switched(("diagonal",), MUTANTS.values())
 
 
+def noticed(values, right):
+    both = ~np.isnan(values) & ~np.isnan(right)
+    undecided = np.isnan(values).sum() > 2 * np.isnan(right).sum()
+    return bool((values != right)[both].any() or undecided)
+
+
 def test_without_a_mutant_the_core_is_right(right, chosen):
-    assert np.array_equal(values(chosen(0)), right, equal_nan=True)
+    assert not noticed(values(chosen(0)), right)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(1, len(MUTANTS) + 1), ids=MUTANTS)
 def test_a_broken_core_is_noticed(number, right, chosen):
-    wrong = values(chosen(number))
-    both = ~np.isnan(wrong) & ~np.isnan(right)
-    undecided = np.isnan(wrong).sum() > 2 * np.isnan(right).sum()
-    assert (wrong != right)[both].any() or undecided
+    assert noticed(values(chosen(number)), right)

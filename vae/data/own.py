@@ -105,7 +105,7 @@ def without_bad_labels(places: Mapping[str, T], read: Callable[[T], np.ndarray])
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, or its kind if it says nothing."""
+    """The first line of an error's message, or the error's type if it has no message."""
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 

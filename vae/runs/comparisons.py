@@ -17,10 +17,10 @@ class Comparison:
     """Finished runs of one data set, number of epochs, likelihood, batch size and learning rate."""
 
     common: Settings
-    """What the runs share."""
+    """The settings that the runs share."""
 
     groups: dict[Settings, SeedGroup]
-    """By what was trained, in the order of a table's rows."""
+    """The runs, grouped by the settings that were trained, in the order of a table's rows."""
 
     @property
     def grids(self) -> dict[Settings, AlphaGrid]:
@@ -86,7 +86,7 @@ def name(settings: Settings) -> str:
 
 
 def heading(common: Settings) -> str:
-    """What the runs of a comparison share, in one line."""
+    """The settings that the runs of a comparison share, in one line."""
     parts = [f"{common.dataset}", f"{common.epochs} epoch{'s' * (common.epochs != 1)}"]
     parts += [f"batch size {common.batch_size}"] * (common.batch_size != Settings.batch_size)
     parts += [f"lr {common.lr:g}"] * (common.lr != Settings.lr)
