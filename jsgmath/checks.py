@@ -116,7 +116,7 @@ def plain(x: Any) -> Any:
     return x.detach().cpu().double().numpy() if hasattr(x, "detach") else x
 
 
-def readable(x: Any) -> bool:
+def readable(x: object) -> bool:
     """Whether the numbers of a parameter are known, and not traced."""
     kind = type(x)
     if kind.__module__.partition(".")[0] != "torch" or not hasattr(x, "is_meta"):
@@ -124,7 +124,7 @@ def readable(x: Any) -> bool:
     import torch
     from torch._C import _are_functorch_transforms_active  # pyright: ignore[reportPrivateUsage]
 
-    traced = torch.compiler.is_compiling() or _are_functorch_transforms_active() or x.is_meta
+    traced = torch.compiler.is_compiling() or _are_functorch_transforms_active() or cast(Any, x).is_meta
     return not traced and kind in (torch.Tensor, torch.nn.Parameter)
 
 

@@ -1,9 +1,12 @@
 """``python -m jsgmath`` computes divergences between Gaussians that are stored in files."""
 
 import argparse
+import errno
+import io
 import os
 import platform
 import secrets
+import shutil
 import sys
 import zipfile
 from collections.abc import Callable, Sequence
@@ -53,14 +56,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     options = parser().parse_args(arguments)
     try:
+        if sys.stdout is None and getattr(options, "output", None) is None:  # pyright: ignore[reportUnnecessaryComparison]
+            raise UserError("standard output is closed; open it, or name a file with -o")
         options.run(options)
-        sys.stdout.flush()
+        if sys.stdout:
+            sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     except KeyboardInterrupt:
         return 130
     except (OSError, UserError) as error:
-        said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
+        said = f"{error.filename or 'standard output'}: {error.strerror}" if isinstance(error, OSError) else error
         print(f"python -m jsgmath: {said}", file=sys.stderr)
         return 2
     return 0
@@ -159,7 +165,7 @@ def _show(values: Any, output: Path | None) -> None:
     if output is None:
         print(text, end="")
     else:
-        _write(output, lambda path: path.write_text(text))
+        _write(output, text.encode())
 
 
 def read_gaussians(path: Path) -> Gaussian:
@@ -179,7 +185,7 @@ def read_gaussians(path: Path) -> Gaussian:
         arrays = {}
     scales = [name for name in arrays if name in DIAGONAL + DENSE]
     if "mean" not in arrays or len(scales) != 1 or len(arrays) != 2:
-        got = f"holds {', '.join(arrays)}" if arrays else "is not an .npz file"
+        got = f"holds {', '.join(arrays)}" if arrays else "is not an .npz file of numbers"
         wanted = f"mean and one of {', '.join(DIAGONAL + DENSE)}"
         raise UserError(f"{path} {got}; a file of Gaussians is an .npz with {wanted}")
     try:
@@ -198,10 +204,12 @@ def _fit(options: argparse.Namespace) -> None:
         means, scales = means[0], scales[0]
     if options.output.suffix != ".npz":
         raise UserError(f"a file of Gaussians is an .npz, got the name {options.output}")
+    file = io.BytesIO()
     if options.diagonal:
-        _write(options.output, lambda path: np.savez(path, mean=means, var=scales))
+        np.savez(file, mean=means, var=scales)
     else:
-        _write(options.output, lambda path: np.savez(path, mean=means, cov=scales))
+        np.savez(file, mean=means, cov=scales)
+    _write(options.output, file.getvalue())
 
 
 def _fitted(path: Path, diagonal: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -256,13 +264,26 @@ def _number(text: str) -> float | None:
         return None
 
 
-def _write(path: Path, write: Callable[[Path], Any]) -> None:
-    """Writes a whole file under a temporary name and renames it; after an error the old file is unchanged."""
-    temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
+def _write(path: Path, content: bytes) -> None:
+    """Writes a whole file under a temporary name and renames it; after an error the old file is unchanged.
+
+    What a link points to is replaced, with its mode.  A device or a pipe stays, and the content goes into it.
+    """
     try:
-        write(temporary)
-        temporary.replace(path)
+        if path.is_dir():
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if path.exists() and (not path.is_file() or path.absolute().parts[1] in ("dev", "proc")):
+            with path.open("ab") as file:
+                file.write(content)
+            return
+        target = path.resolve()
+        temporary = target.with_name(f".{secrets.token_hex(8)}{path.suffix}")
+        try:
+            temporary.write_bytes(content)
+            if target.exists():
+                shutil.copymode(target, temporary)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -12,10 +12,9 @@ each N_k and G together.
 # pyright: reportConstantRedefinition=false
 
 import math
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from functools import singledispatch
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -27,7 +26,7 @@ from jsgmath.families.libraries import arithmetic
 from jsgmath.families.libraries.arithmetic import Array, library_of
 from jsgmath.gaussian import Gaussian
 from jsgmath.interop.base import image_of
-from jsgmath.interop.batches import members
+from jsgmath.interop.batches import members, representative
 from jsgmath.reduction.product import product_of
 from jsgmath.rounding.nearest import Divergence
 from jsgmath.rounding.of_many import diagonal_product, divergence_of_many, full_divergence_of_many
@@ -93,13 +92,13 @@ def geometric_mean_many(gaussians: Any, weights: Any) -> Any:
     w = weights_of("weights", weights, found)
     first, counted, _, g = _counted(found, w, w)
     mean = _geometric_mean(first, counted, g, found)
-    return image_of(gaussians[0] if isinstance(gaussians, Sequence) else gaussians, mean)
+    return image_of(representative(gaussians), mean)
 
 
 def _gaussians(gaussians: Any) -> list[Any]:
     """The members of one class, which must have products of experts."""
     found = members("gaussians", gaussians)
-    kind = type(found[0])
+    kind = cast(Any, type(found[0]))
     if kind is not Gaussian and kind.product.__func__ is Distribution.product.__func__:
         kind.product(found, [])  # raises, with the reason
     return found
@@ -108,10 +107,7 @@ def _gaussians(gaussians: Any) -> list[Any]:
 def weights_of(name: str, weights: Any, found: list[Any]) -> list[Array]:
     """One array of weights, or a plain number, for each member.  Weights that are tensors are not checked."""
     library = found[0].library
-    try:
-        count = 0 if isinstance(weights, AbstractSet | Mapping) else len(weights)
-    except TypeError:
-        count = 0
+    count = _length(weights)
     if not count:
         kind = type(weights).__name__
         raise TypeError(f"{name} must be a list or an array of one number for each Gaussian, got {kind}")
@@ -130,6 +126,13 @@ def weights_of(name: str, weights: Any, found: list[Any]) -> list[Array]:
     if not (abs(total - 1) < ROUNDED).all():
         raise ValueError(f"{name} must sum to 1, got a sum of {float(np.ravel(total)[np.argmax(abs(total - 1))]):.6g}")
     return [np.asarray(x, np.float64) for x in w]
+
+
+def _length(weights: Any) -> int:
+    """The number of weights; 0 if they are no sequence."""
+    with suppress(TypeError):
+        return 0 if type(weights) in (set, dict) else len(weights)
+    return 0
 
 
 def _numbers(name: str, weights: Any) -> list[float]:

@@ -1,6 +1,8 @@
 """``python -m jsgmath``: what it prints and writes, and what it says when it cannot."""
 
+import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -120,7 +122,7 @@ def test_names_above_the_numbers_a_byte_order_mark_and_empty_lines_are_left_out(
         (["kl", "a.npz", "missing.npz"], "missing.npz: No such file or directory"),
         (
             ["kl", "a.npz", "x.csv"],
-            "x.csv is not an .npz file; a file of Gaussians is an .npz with mean and one of var",
+            "x.csv is not an .npz file of numbers; a file of Gaussians is an .npz with mean and one of var",
         ),
         (["kl", "a.npz", "plain.npy"], "plain.npy is not an .npz file"),
         (["kl", "a.npz", "sigma.npz"], "sigma.npz holds mean, sigma; a file of Gaussians is an .npz with mean and "),
@@ -129,6 +131,7 @@ def test_names_above_the_numbers_a_byte_order_mark_and_empty_lines_are_left_out(
         (["jsg", "a.npz", "b.npz", "--alpha", "1.2"], "alpha must lie in [0, 1], got 1.2"),
         (["jsg", "a.npz", "b.npz", "--alpha", "x"], "argument --alpha: invalid float value: 'x'"),
         (["kl", "a.npz", "b.npz", "-o", "no/folder.csv"], "no/folder.csv: No such file or directory"),
+        (["kl", "a.npz", "b.npz", "-o", ""], ".: Is a directory"),
         (["pairwise", "a.npz", "three.npz", "-o", "matrix.csv"], "dimension"),
         (
             ["fit", "x.csv", "narrow.csv", "--diagonal", "-o", "new.npz"],
@@ -171,14 +174,40 @@ def test_an_error_is_one_line_and_leaves_no_file(capsys, tmp_path, words, messag
 def test_a_failed_write_keeps_the_file_that_was_there(capsys, tmp_path, monkeypatch):
     (tmp_path / "x.npz").write_text("old")
 
-    def full(path, **arrays):
+    def full(path, content):
         path.write_text("half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np, "savez", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     assert "x.npz: No space left on device" in error(capsys, "fit", "x.csv", "-o", "x.npz")
     assert (tmp_path / "x.npz").read_text() == "old"
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_link_a_mode_and_a_pipe_stay(capsys, tmp_path):
+    """Only files are replaced: as root, a file of that name would else stand in for /dev/stdout."""
+    shown = output(capsys, "kl", "a.npz", "b.npz")
+    target, link, pipe = (tmp_path / name for name in ("target.csv", "link.csv", "pipe"))
+    target.write_text("old")
+    target.chmod(0o640)
+    link.symlink_to(target.name)
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    for name in (link, pipe):
+        output(capsys, "kl", "a.npz", "b.npz", "-o", str(name))
+    assert os.read(reader, 100).decode() == target.read_text() == shown
+    os.close(reader)
+    assert link.is_symlink()
+    assert pipe.is_fifo()
+    assert target.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_closed_standard_output_is_an_error_unless_a_file_is_named(capsys, monkeypatch):
+    with monkeypatch.context() as closed:
+        closed.setattr(sys, "stdout", None)
+        assert main(["kl", "a.npz", "b.npz"]) == main([]) == 2
+        assert main(["kl", "a.npz", "b.npz", "-o", "values.csv"]) == 0
+    assert capsys.readouterr().err.count("standard output is closed") == 2
 
 
 def test_without_a_command_it_prints_the_versions_and_help_names_every_command(capsys):

@@ -45,12 +45,14 @@ def batch_of(name: str, distributions: object) -> Gaussian | Distribution:
     return batch
 
 
+def representative(distributions: Any) -> Any:
+    """The first member of a sequence; a batch itself."""
+    return cast(Sequence[Any], distributions)[0] if isinstance(distributions, Sequence) else distributions
+
+
 def check_same_map(gaussians: Any, others: Any) -> None:
     """Checks that two sequences or batches, which have been checked themselves, are images under the same map."""
-    first, second = (
-        adapted(name, x[0] if isinstance(x, Sequence) else x)
-        for name, x in (("gaussians", gaussians), ("others", others))
-    )
+    first, second = (adapted(name, representative(x)) for name, x in (("gaussians", gaussians), ("others", others)))
     if isinstance(first, Image) or isinstance(second, Image):
         bases(first, second, "gaussians", "others")
 

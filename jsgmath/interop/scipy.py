@@ -3,7 +3,7 @@
 # pyright: reportUnknownLambdaType=false
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -51,7 +51,7 @@ def frozen(distribution: Any) -> object:
 
 def as_array(x: Any) -> Any:
     """A list as an array; anything else unchanged."""
-    return np.asarray(x) if isinstance(x, list | tuple) else x
+    return np.asarray(cast(list[Any], x)) if isinstance(x, list | tuple) else x
 
 
 def log_normal(s: Any, loc: Any, scale: Any) -> Image:

@@ -102,7 +102,7 @@ def kls():
             [F.Geometric(probs=3.0 / (3.0 + z)).repeated(3.0) for z in (x, y)],
         ],
         "distrax, equal bijectors": [
-            [dx.Transformed(dx.Normal(z, w), dx.Tanh()) for z, w in ((X, Y), (Y, X))],
+            [dx.Transformed(dx.Normal(z, w), dx.ScalarAffine(float("1"), 2.0)) for z, w in ((X, Y), (Y, X))],
             [jsgmath.Gaussian(z[:, None], std=w[:, None]) for z, w in ((x, y), (y, x))],
         ],
     }

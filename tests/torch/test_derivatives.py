@@ -156,3 +156,16 @@ def test_a_fake_tensor_mode_leaves_nothing_behind(kind):
         wanted.append(value(*inputs))
         wanted.append(make_fx(lambda *x: value(*x))(*inputs)(*inputs))
     assert all(torch.equal(x, wanted[0]) for x in wanted)
+
+
+def test_the_first_call_of_a_process_may_lie_within_a_transform():
+    """Tensors that are made there cannot be used elsewhere."""
+
+    def value(x):
+        return jsg_full(x, torch.diag(x.exp()), -x, torch.diag(x.cosh()), 0.3)
+
+    x = torch.linspace(-1, 1, 3).double().requires_grad_()
+    eager.coefficients.cache_clear()
+    inside = torch.func.grad(lambda x: torch.func.grad(value)(x).sum())(x.detach())
+    (slope,) = torch.autograd.grad(value(x), x, create_graph=True)
+    torch.testing.assert_close(torch.autograd.grad(slope.sum(), x)[0], inside, rtol=1e-12, atol=0)

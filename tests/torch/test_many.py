@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import distributions as td
 
-from jsgmath import Gaussian, geometric_mean_many, jsg_many
+from jsgmath import Gaussian, geometric_mean_many, jsg_extended, jsg_many
 from tests.test_inputs import assert_refused, table
 from tests.test_many import COVS, DIAGONAL, LOGVARS, MEANS, WEIGHTS, K
 
@@ -117,3 +117,14 @@ REFUSED = {
 @table(REFUSED)
 def test_bad_input_is_refused_with_its_reason(call, exception, fragments):
     assert_refused(call, exception, fragments)
+
+
+@pytest.mark.parametrize("make", HELD.values(), ids=HELD)
+def test_a_single_gaussian_that_counts_is_its_own_mean(make):
+    """Then no other Gaussian makes a tensor of the sum."""
+    held = [make(*(torch.tensor(x[k]) for x in (MEANS, LOGVARS, COVS))) for k in range(2)]
+    for weights in ([0.0, 1.0], [1, 0]):
+        for dual in (False, True):
+            assert jsg_many(held, weights, dual=dual).item() == pytest.approx(0, abs=1e-15)
+    assert jsg_extended(held[0], held[0], 0.3).item() == pytest.approx(0, abs=1e-15)
+    assert jsg_extended(*held, 0.3, dual=True) > 0

@@ -13,15 +13,22 @@ from verification import peers
 
 # The parameters of torch's own tests of KL: pytorch, test/distributions/test_distributions.py, class TestKL.
 CURVED = [1.0, 2.5, 1.0, 2.5], [1.5, 1.5, 3.5, 3.5]
+OUTCOMES = [[0.4, 0.3, 0.3], [0.2, 0.7, 0.1], [0.33, 0.33, 0.34], [0.2, 0.2, 0.6]]
 GRIDS = {
     "Bernoulli": (td.Bernoulli, [0.1, 0.2, 0.6, 0.9]),
     "Binomial": (lambda p: td.Binomial(30, p), [0.1, 0.2, 0.6, 0.9]),
     "Beta": (td.Beta, *CURVED),
+    "Categorical": (td.Categorical, OUTCOMES),
     "Chi2": (td.Chi2, [1.0, 2.0, 2.5, 5.0]),
     "Exponential": (td.Exponential, [1.0, 2.5, 5.0, 10.0]),
     "Gamma": (td.Gamma, *CURVED),
+    "HalfNormal": (td.HalfNormal, [1.0, 2.0, 1.0, 2.0]),
+    "InverseGamma": (td.InverseGamma, *CURVED),
     "Laplace": (lambda scale: td.Laplace(-2.0, scale), [1.0, 2.5, 1.0, 2.5]),  # of one location
+    "LogNormal": (td.LogNormal, [-2.0, 2.0, -3.0, 3.0], [1.0, 2.0, 1.0, 2.0]),
     "Normal": (td.Normal, [-2.0, 2.0, -3.0, 3.0], [1.0, 2.0, 1.0, 2.0]),
+    "OneHotCategorical": (td.OneHotCategorical, OUTCOMES),
+    "Poisson": (td.Poisson, [0.3, 1.0, 5.0, 10.0]),
     "Pareto": (lambda alpha: td.Pareto(2.5, alpha), [2.25, 3.75, 2.25, 3.75]),  # of one scale
     "Dirichlet": (td.Dirichlet, [[0.1, 0.2, 0.7], [0.5, 0.4, 0.1], [0.33, 0.33, 0.34], [0.2, 0.2, 0.4]]),
 }
@@ -43,6 +50,12 @@ def test_kl_of_the_cases_of_torch(first, second):
     p, q = by_columns_and_rows(first, second)
     # torch's sums of logarithms and gamma functions lose up to three digits.
     torch.testing.assert_close(kl(p, q), td.kl_divergence(p, q), rtol=1e-12, atol=1e-13)
+
+
+def test_binomials_of_torch_with_a_count_for_each():
+    counts = torch.tensor([3, 4])
+    p, q = (td.Binomial(counts, torch.tensor(x).double()) for x in ([0.4, 0.6], [0.5, 0.8]))
+    torch.testing.assert_close(kl(p, q), td.kl_divergence(p, q), rtol=1e-12, atol=0)
 
 
 def test_the_edge_cases_of_torch():

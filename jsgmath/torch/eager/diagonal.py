@@ -6,7 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C import _len_torch_dispatch_stack  # pyright: ignore[reportPrivateUsage]
+from torch._C import (
+    _are_functorch_transforms_active,  # pyright: ignore[reportPrivateUsage]
+    _len_torch_dispatch_stack,  # pyright: ignore[reportPrivateUsage]
+)
 from torch.utils._python_dispatch import _disable_current_modes  # pyright: ignore[reportPrivateUsage]
 
 from jsgmath import formula, special
@@ -205,7 +208,7 @@ def new_coefficients(dtype: torch.dtype, device: torch.device) -> list[Tensor]:
 @cache
 def coefficients(dtype: torch.dtype, device: torch.device) -> list[Tensor]:
     """`new_coefficients`, made once outside of all modes."""
-    with _disable_current_modes():
+    with _disable_current_modes(), torch.inference_mode(False):
         return new_coefficients(dtype, device)
 
 
@@ -215,8 +218,10 @@ def tail(w: Tensor) -> Tensor:
         from jsgmath.series import TAIL
 
         return special.polynomial(w, TAIL[BITS[w.dtype]])
-    # Fake tensors, say, operate only with their like, which belong to a mode and must not be kept.
-    made = coefficients if type(w) is Tensor else new_coefficients
+    # Fake tensors, say, operate only with their like, which belong to a mode and must not be kept; so do tensors that
+    # are made within a transform of torch.func.
+    plain = type(w) is Tensor and not _are_functorch_transforms_active()
+    made = coefficients if plain else new_coefficients
     first, second, *others = made(w.dtype, w.device)
     p = torch.addcmul(second, w, first)
     for c in others:
