@@ -12,6 +12,7 @@ from torch import distributions as td
 
 import jsgmath
 from jsgmath import Gaussian, bhattacharyya, geometric_mean, jeffreys, js, jsg, jsg_dual, kl
+from jsgmath.families import Gamma
 from jsgmath.interop.tensors import of_factor
 from tests.torch.inputs import low_rank
 from verification.oracles import DIGITS
@@ -212,6 +213,17 @@ def test_torch_compile_traces_divergences_of_distributions_as_one_graph(make):
     value = torch.compile(divergence, fullgraph=True, backend="aot_eager")(mean)
     torch.testing.assert_close(value, expected)
     torch.testing.assert_close(torch.autograd.grad(value, mean)[0], gradient)
+
+
+def test_torch_compile_traces_divergences_of_families_that_need_no_gradients():
+    def divergence(rate):
+        ones = torch.ones(3)
+        given = td.Poisson(rate, validate_args=False), td.Poisson(ones, validate_args=False)
+        return kl(*given) + jsg(Gamma(rate, ones), Gamma(ones, rate), 0.3)
+
+    rate = torch.tensor([0.5, 1.0, 3.0])
+    value = torch.compile(divergence, fullgraph=True, backend="eager")(rate)
+    torch.testing.assert_close(value, divergence(rate))
 
 
 # Registered classes

@@ -73,8 +73,7 @@ class TorchArithmetic(Arithmetic):
         return x.clamp(low, high)
 
     def differentiable(self, compute: Computation, arrays: Sequence[Array]) -> Array:
-        kind = torch_computed.Compiled if self.xp.compiler.is_compiling() else torch_computed.Computed
-        return kind.apply(compute, *arrays)
+        return torch_computed.differentiable(compute, arrays)
 
     def for_numbers(
         self, arrays: Sequence[Array], alpha: float | None, limits: Sequence[tuple[float, float]], products: bool

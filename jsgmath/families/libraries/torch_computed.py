@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch._C import _are_functorch_transforms_active  # pyright: ignore[reportPrivateUsage]
 
 from jsgmath.families.libraries.computation import Computation
 
@@ -45,14 +46,26 @@ def in_blocks(compute: Callable[..., list[Tensor | None]], vectors: Sequence[boo
     return [None if x is None else x.reshape(*shape, *x.shape[1:]) for x in whole]
 
 
+def value_of(compute: Computation, *arrays: Tensor) -> Tensor:
+    """One value per component."""
+    return in_blocks(lambda *arrays: [compute.value(arrays)], compute.vectors, *arrays)[0]
+
+
+def differentiable(compute: Computation, arrays: Sequence[Tensor]) -> Tensor:
+    """The same with the derivatives of the computation."""
+    if not torch.compiler.is_compiling():
+        return Computed.apply(compute, *arrays)
+    # Where no gradients are needed, torch.compile would pass a superfluous ctx to the forward of a Function.
+    wanted = torch.is_grad_enabled() and any(x.requires_grad for x in arrays)
+    return (Compiled.apply if wanted or _are_functorch_transforms_active() else value_of)(compute, *arrays)
+
+
 class Compiled(Function):
     """A `Computation`; its derivatives consist of operations that torch can differentiate again."""
 
     generate_vmap_rule = True
 
-    @staticmethod
-    def forward(compute: Computation, *arrays: Tensor) -> Tensor:
-        return in_blocks(lambda *arrays: [compute.value(arrays)], compute.vectors, *arrays)[0]
+    forward = staticmethod(value_of)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
