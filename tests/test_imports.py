@@ -10,6 +10,7 @@ IMPORTS = imports_of(jsgmath)
 FLOORS = [
     {"formula", "hints", "native"},
     {"special"},
+    {"series"},
     {"checks"},
     {"gaussian"},
     {"reduction"},

@@ -1,5 +1,6 @@
 """Pages of many runs, whose curves take half a second each to draw."""
 
+import contextlib
 import functools
 
 import pytest
@@ -7,9 +8,9 @@ import pytest
 from vae.report import sections
 
 
-@pytest.fixture(scope="module")
-def one_drawing():
-    """Draws the curves of the first run and shows them for all; `test_page.py` has a page with the curves of each."""
+@contextlib.contextmanager
+def drawing_once():
+    first, picture = [], sections.curves_picture
 
     @functools.cache
     def drawn():
@@ -19,7 +20,12 @@ def one_drawing():
         first[:] = first or [history, title]
         return drawn()
 
-    first, picture = [], sections.curves_picture
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sections, "curves_picture", curves_picture)
         yield
+
+
+@pytest.fixture(scope="session")
+def one_drawing():
+    """Within it, the curves of the first run are drawn and shown for all; other tests here draw the curves of each."""
+    return drawing_once

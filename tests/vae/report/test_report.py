@@ -62,7 +62,8 @@ def texts(svg):
 
 
 def test_the_committed_runs_are_all_shown(tmp_path, capsys, one_drawing):
-    status, page = report(tmp_path, RESULTS)
+    with one_drawing():
+        status, page = report(tmp_path, RESULTS)
     said, complaints = capsys.readouterr()
     assert (status, complaints) == (0, "")
     assert re.fullmatch(rf"{tmp_path / 'report.html'}: {RUNS} runs, [\d,]+ kB\n", said)
