@@ -20,8 +20,6 @@ from jsgmath.reduction.full import NotDiagonalised
 from jsgmath.reduction.product import pairs_with_product
 from jsgmath.reduction.wide import Wide
 from jsgmath.rounding.nearest_many import Member, moments, nearest_diagonal, reference
-from jsgmath.rounding.nearest_many_full import Member as FullMember
-from jsgmath.rounding.nearest_many_full import nearest_full
 from jsgmath.rounding.several import Scalars, Unit, exact_weights, product, twice_divergences, wide_weights
 from jsgmath.special import two_sum
 from jsgmath.working import divergence_of
@@ -133,6 +131,8 @@ def full_divergence_of_many(
     found: Sequence[Gaussian], w: Weights, g: Weights, dual: bool, batch: tuple[int, ...], single: bool
 ) -> np.ndarray:
     """Computes what `divergence_of_many` computes, if a covariance is full."""
+    from jsgmath.rounding.nearest_many_full import Member, nearest_full  # here, because few programs need them
+
     n = found[0].dim
     values = np.full(batch, np.nan)
     if values.size * (n**3 + OWN_COST) > NUMPY_COST:
@@ -144,7 +144,7 @@ def full_divergence_of_many(
         if np.isnan(values[i]):
             weights = (exact_weights(x[:, row].tolist()) for x in shares)
             numbers = zip(found, means, scales, *weights, strict=True)
-            members = [FullMember(m[i], N.form, s[i], *both) for N, m, s, *both in numbers if any(both)]
+            members = [Member(m[i], N.form, s[i], *both) for N, m, s, *both in numbers if any(both)]
             values[i] = nearest_full(members, dual, single)
     return values
 

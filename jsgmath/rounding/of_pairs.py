@@ -22,8 +22,6 @@ from jsgmath.reduction.diagonal import diagonal_pairs
 from jsgmath.reduction.full import NotDiagonalised
 from jsgmath.reduction.pairs import ScalarPairs, common_dtype, finite
 from jsgmath.rounding.nearest import Divergence, nearest
-from jsgmath.rounding.nearest_full import nearest_full
-from jsgmath.rounding.nearest_low_rank import nearest_low_rank
 from jsgmath.special import g, gs, numpy_kernel
 from jsgmath.working import evaluated
 
@@ -105,6 +103,9 @@ def _decide(
     single: bool,
 ) -> None:
     """Replaces NaN by the nearest float."""
+    from jsgmath.rounding.nearest_full import nearest_full  # here, because few values need them
+    from jsgmath.rounding.nearest_low_rank import nearest_low_rank
+
     means, scales = zip(*(broadcast(N, values.shape) for N in (N1, N2)), strict=True)
     forms, alpha = (N1.form, N2.form), np.broadcast_to(alpha, values.shape)
     for i in map(tuple, np.argwhere(np.isnan(values))):

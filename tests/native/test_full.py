@@ -8,7 +8,7 @@ from flint import arb, ctx
 
 import jsgmath
 from jsgmath import Gaussian, native
-from jsgmath.rounding import of_pairs
+from jsgmath.rounding import nearest_full
 from tests.native import full_points, points
 from tests.reduction.test_full import covariance, nearby
 from verification import balls
@@ -94,7 +94,7 @@ def test_what_the_core_leaves_open_in_many_dimensions_numpy_decides_first(core, 
     expected = full_points.value(full_points.Point("jsg", "deasy", 0.3, *sides))
     monkeypatch.setattr(native, "CORE", native.open_core(core)[0])
     monkeypatch.setattr(native, "full", lambda *arguments: (np.array([np.nan, expected[1], np.nan]), 2))
-    monkeypatch.setattr(of_pairs, "nearest_full", None)
+    monkeypatch.setattr(nearest_full, "nearest_full", None)
     assert np.array_equal(full_points.value(full_points.Point("jsg", "deasy", 0.3, *sides)), expected)
 
 
