@@ -242,7 +242,9 @@ def rows_of(names: Sequence[str], tensors: Sequence[Tensor]) -> tuple[torch.Size
     for name, tensor in zip(names, tensors, strict=True):
         _check_tensor(name, tensor, names[0], first)
     dtype, device = first.dtype, first.device.type
-    autocast = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    # torch.compile of torch 2.11 cannot trace the first question.
+    available = torch.compiler.is_compiling() or torch.amp.is_autocast_available(device)
+    autocast = available and torch.is_autocast_enabled(device)
     for name, tensor in zip(names, tensors, strict=True):
         if tensor.dtype != dtype and not autocast:
             raise TypeError(f"{names[0]} is {dtype} but {name} is {tensor.dtype}; convert one of them")
