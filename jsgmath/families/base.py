@@ -9,7 +9,6 @@ vanish if the members are equal.
 [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 """
 
-import copy
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
@@ -143,8 +142,13 @@ class Family(Distribution):
 
     def independent(self, axes: int) -> Self:
         """The same members, with ``axes`` more trailing axes of the batch as independent components."""
-        other = copy.copy(self)
-        other.event_dim = self.event_dim + axes
+        return self.altered(event_dim=self.event_dim + axes)
+
+    def altered(self, **attributes: Any) -> Self:
+        """A copy with other attributes.  (torch.compile of torch 2.11 refuses `copy.copy`.)"""
+        other = object.__new__(type(self))
+        for name in ("event_dim", "library", "parameters", "copies", "kept", "chosen"):
+            setattr(other, name, attributes[name] if name in attributes else getattr(self, name))
         return other
 
     def repeated(self, copies: Any) -> Self:
@@ -155,21 +159,18 @@ class Family(Distribution):
         >>> print(kl(first.repeated(4), second.repeated(4)) / kl(first, second))
         4.0
         """
-        other = copy.copy(self)
-        other.copies = copies if isinstance(copies, int) or library_of(copies) else np.asarray(copies)
-        return other
+        return self.altered(copies=copies if isinstance(copies, int) or library_of(copies) else np.asarray(copies))
 
     def of_as_many_draws_as(self, other: Self) -> bool:
         return not differ(self.copies, other.copies)
 
     def expanded(self, shape: tuple[int, ...]) -> Self:
         """The same members, with batch and event axes broadcast to ``shape``."""
-        other, m = copy.copy(self), self.arithmetic
-        other.parameters = {
-            name: m.broadcast(x, shape + tuple(x.shape[x.ndim - self.parameter_axes :]))
+        parameters = {
+            name: self.arithmetic.broadcast(x, shape + tuple(x.shape[x.ndim - self.parameter_axes :]))
             for name, x in self.parameters.items()
         }
-        return other
+        return self.altered(parameters=parameters)
 
     def indexed(self, index: Any) -> Self:
         """A part of the batch."""

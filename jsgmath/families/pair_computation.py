@@ -1,6 +1,5 @@
 """JSG or JSG* between two members of an exponential family as a `Computation`: values with closed-form derivatives."""
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,10 +14,8 @@ class PairComputation:
     """JSG or JSG* between two batches, as a function of their parameters, and of alpha if it is not a number."""
 
     def __init__(self, first: Member, second: Member, alpha: float | None, convention: Convention, dual: bool):
-        self.templates = [copy.copy(first), copy.copy(second)]
+        self.templates = [N.altered(parameters={}) for N in (first, second)]  # a graph of torch would keep the tensors
         self.names = [list(first.parameters), list(second.parameters)]
-        for template in self.templates:
-            template.parameters = {}  # a graph of torch would keep them
         self.alpha, self.reverse, self.dual = alpha, convention == "deasy", dual
         one = bool(first.parameter_axes)
         members = zip((first, second), self.names, strict=True)
@@ -29,10 +26,11 @@ class PairComputation:
         self, arrays: Sequence[Array], direct: bool = False
     ) -> tuple[Member, Member, Weight, Weight, Weight, Weight, int]:
         """The two batches, ``w1, w2, g1, g2``, and the derivative of ``g2`` by alpha."""
-        members = [copy.copy(template) for template in self.templates]
         given = iter(arrays)
-        for member, names in zip(members, self.names, strict=True):
-            member.parameters, member.kept = {name: next(given) for name in names}, {}
+        members = [
+            template.altered(parameters={name: next(given) for name in names}, kept={})
+            for template, names in zip(self.templates, self.names, strict=True)
+        ]
         limits = [
             N.direct_limits(name) if direct else N.limits(name)
             for N, names in zip(members, self.names, strict=True)
