@@ -16,7 +16,7 @@ help:
 	@echo 'make docs    build the documentation as a site, site/index.html (seconds)'
 	@echo 'make wheels  make the source distribution and a wheel for every platform, in dist/ (minutes)'
 	@echo 'make release-check'
-	@echo '             make them, try them, check what they hold, and say what is left to do (five minutes, more the first time)'
+	@echo '             make them, try them, check what they hold, and say what is left to do (a quarter of an hour)'
 
 train: .venv/vae.installed
 	$(BIN)/python -m vae.train --backend triton $(ARGS)
