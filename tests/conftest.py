@@ -5,6 +5,8 @@ import importlib.util
 import os
 import signal
 
+from hypothesis.internal.entropy import deterministic_PRNG
+
 import verification.profiles  # noqa: F401
 from tests.chromium import chromium  # noqa: F401  (fixtures for every test that asks for them)
 
@@ -36,6 +38,9 @@ def pytest_collection_modifyitems(items):
 
 def pytest_collection_finish():
     """What is there by now stays: to look through it again and again for garbage took a tenth of the time."""
+    # Hypothesis makes its generator now: later it looks for what refers to it, and does not find what is frozen.
+    with deterministic_PRNG():
+        pass
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)  # what compilers and interpreters make here is seldom in cycles
