@@ -10,14 +10,20 @@ from jsgmath import native
 from jsgmath.native import build
 
 
+def compiler():
+    """The command of the compiler; without one the test is skipped."""
+    found = build.compiler()
+    if found is None:
+        pytest.skip("no C++ compiler: install one, or name it in the environment variable CXX")
+    return found
+
+
 @pytest.fixture(scope="session")
 def core(tmp_path_factory):
     """The installed library if it was made from these sources, otherwise one that is compiled here."""
     if native.open_core()[0]:
         return build.HERE / build.LIBRARY
-    if build.compiler() is None:
-        pytest.skip("no C++ compiler: install one, or name it in the environment variable CXX")
-    return build.build(tmp_path_factory.mktemp("core") / build.LIBRARY)
+    return build.build(tmp_path_factory.mktemp("core") / build.LIBRARY, compiler())
 
 
 @pytest.fixture(params=["native", "NumPy"])
@@ -66,7 +72,7 @@ def parts(tmp_path_factory):
     folder = tmp_path_factory.mktemp("parts")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "OPTIONS", [option.replace("-O3", "-O1") for option in build.OPTIONS])
-        build_only(["single"], folder / build.LIBRARY, build.compiler(), "any other")
+        build_only(["single"], folder / build.LIBRARY, compiler(), "any other")
     return folder
 
 
