@@ -22,7 +22,7 @@ def pair():
     tril1 = np.tril(np.linalg.qr(roots[0] * scales @ roots[1])[1].T)
     tril2 = scales[:, None] * (np.tril(rng.normal(size=(3, 3)), -1) / 2 + np.eye(3))
     mean1, mean2 = rng.normal(size=(2, 3))
-    return mean1, tril1, mean2, tril2
+    return mean1, np.round(tril1 * 2**40) / 2**40, mean2, tril2  # not of the last digits, which depend on LAPACK
 
 
 def differences(arrays, which, alpha, convention, dual):
@@ -42,7 +42,10 @@ def differences(arrays, which, alpha, convention, dual):
 
 @variants
 def test_gradients_lose_the_condition_of_the_factors_and_not_more(dual, convention, monkeypatch):
-    """0.3 of the bound was measured over ten seeds; with the factors' quotient in the formula it was up to 7e10."""
+    """0.4 of the bound was measured; with the factors' quotient in the formula it was up to 7e10.
+
+    For other pairs of such factors the Triton kernels lose more (docs/numerics.md): 2.9 of it was seen.
+    """
     monkeypatch.setattr(oracles, "DIGITS", 120)
     tensors = [torch.tensor(x, requires_grad=True) for x in pair()]
     unit = 3 * CONDITION * torch.finfo(torch.float64).eps
