@@ -285,13 +285,6 @@ INLINE Lanes nearest_single(Pair x, Lanes error) {
   return nearest;
 }
 
-// The sum of the lanes, in the first of them.
-Pair across(Pair x) {
-  Pair sum = x;
-  for (int i = 1; i < LANES; i++) sum = sum + Pair{every(lane(x.high, i)), every(lane(x.low, i))};
-  return sum;
-}
-
 }  // namespace
 
 extern "C" int64_t NAME(const Batch &batch, int64_t first, int64_t last) {

@@ -150,12 +150,7 @@ int64_t evaluated(const Batch &b, int64_t first, int64_t last) {
       by_alpha = by_alpha + last_one;
     }
     by_alpha.value.high += poison(decided);
-    if (columns) {  // the sum of the lanes, in the first of them
-      Sized across = by_alpha;
-      for (int i = 1; i < LANES; i++)
-        across = across + Sized{Number{every(lane(by_alpha.value.high, i)), every(lane(by_alpha.value.low, i))}, every(lane(by_alpha.size, i))};
-      by_alpha = across;
-    }
+    if (columns) by_alpha = {across(by_alpha.value), across(by_alpha.size)};
     const double of_sum = UNIT + 0x1p-98 * double(b.n + LANES);
     const Lanes nearest = nearest_in_lanes(by_alpha.value, of_sum * by_alpha.size);
     for (int64_t i = 0; i < count; i++) {

@@ -196,14 +196,7 @@ int64_t evaluated(const ManyBatch &b, int64_t first, int64_t last) {
       sum.value = sum.value + found.value, sum.error += found.error;
     }
     sum.value.high += poison(column.sound);
-    if (columns) {  // the sum of the lanes, in the first of them
-      Total across = sum;
-      for (int i = 1; i < LANES; i++) {
-        across.value = across.value + Number{every(lane(sum.value.high, i)), every(lane(sum.value.low, i))};
-        across.error += every(lane(sum.error, i));
-      }
-      sum = across;
-    }
+    if (columns) sum = {across(sum.value), across(sum.error)};
     const Lanes error = 0.5 * ((1 + 0x1p-20) * sum.error + (OF_SUM * double(b.n + b.k + LANES + 4)) * sum.value.high);
     const Number value = {0.5 * sum.value.high, 0.5 * sum.value.low};
     for (int64_t i = 0; i < count; i++) {

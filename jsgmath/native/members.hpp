@@ -154,14 +154,7 @@ int64_t evaluated(const FamilyBatch &b, int64_t first, int64_t last) {
       sum.error += found.error * times;
     }
     const double of_sum = BOUND_SUM * double(b.n) * double(b.n);
-    if (columns) {  // the sum of the lanes, in the first of them
-      Value across = sum;
-      for (int i = 1; i < LANES; i++) {
-        across.value = across.value + Pair{every(lane(sum.value.high, i)), every(lane(sum.value.low, i))};
-        across.error += every(lane(sum.error, i));
-      }
-      sum = across;
-    }
+    if (columns) sum = {across(sum.value), across(sum.error)};
     store(b, row, count, sum.value, sum.error * (1 + 0x1p-20) + of_sum * sum.value.high, open);
   }
   int64_t left = 0;

@@ -65,6 +65,19 @@ INLINE Pair operator+(Pair a, Lanes b) {
 }
 INLINE Pair operator-(Pair a, Pair b) { return a + -b; }
 
+// The sum of the lanes, in the first of them, of a pair or of a type made from it.
+template <class TwoParts>
+TwoParts across(TwoParts x) {
+  TwoParts sum = x;
+  for (int i = 1; i < LANES; i++) sum = sum + TwoParts{every(lane(x.high, i)), every(lane(x.low, i))};
+  return sum;
+}
+INLINE Lanes across(Lanes x) {
+  Lanes sum = x;
+  for (int i = 1; i < LANES; i++) sum += every(lane(x, i));
+  return sum;
+}
+
 INLINE Pair operator*(Pair a, Pair b) {
   Pair product = two_product(a.high, b.high);
   return {product.high, multiply_add(a.low, b.high, multiply_add(a.high, b.low, product.low))};

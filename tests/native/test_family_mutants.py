@@ -34,7 +34,7 @@ MUTANTS = {
     "no bound": ("members.hpp", "sum.error * (1 + 0x1p-20) + of_sum * sum.value.high", "Lanes{}"),
     "members not exchanged": ("members.hpp", "in.exchanged()", "in"),
     "lanes that are not valid": ("members.hpp", "set_lane(times, lane, 0);", ""),
-    "lanes without their low parts": ("members.hpp", "every(lane(sum.value.low, i))", "Lanes{}"),
+    "lanes without their low parts": ("pair.hpp", "every(lane(x.low, i))", "Lanes{}"),
     "no copies": ("members.hpp", "found.value * times", "found.value"),
     "open values not counted": ("members.hpp", "open[i] += to[i] != to[i];", ""),
     # families.cpp

@@ -45,7 +45,7 @@ MUTANTS = {
     "no bound by alpha": ("gradient.cpp", "of_sum * by_alpha.size", "0.0 * by_alpha.size"),
     "unsound columns": ("gradient.cpp", "last_one.value.high += poison(s.sound);", ""),
     "lanes that are not valid": ("gradient.cpp", "set_lane(last_one.value.high, lane, 0)", "(void)0"),
-    "lanes without their low parts": ("gradient.cpp", "every(lane(by_alpha.value.low, i))", "Lanes{}"),
+    "lanes without their low parts": ("pair.hpp", "every(lane(x.low, i))", "Lanes{}"),
     "open rows not counted": ("gradient.cpp", "open += to != to;", ""),
 }  # fmt: skip
 

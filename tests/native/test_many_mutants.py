@@ -45,7 +45,7 @@ MUTANTS = {
     "no limits of weights": ("many.cpp", "(found[part] == 0) | (found[part] >= LEAST_WEIGHT)", "true"),
     "weights that are not read again": ("many.cpp", "row == first || b.weight_rows > 1", "row == first"),
     "lanes that are not valid": ("many.cpp", "set_lane(found.value.high, lane, 0)", "(void)0"),
-    "lanes without their low parts": ("many.cpp", "every(lane(sum.value.low, i))", "Lanes{}"),
+    "lanes without their low parts": ("pair.hpp", "every(lane(x.low, i))", "Lanes{}"),
     "no bound": ("many.cpp", "(1 + 0x1p-20) * sum.error", "0.0 * sum.error"),
     "values beyond the limits": ("many.cpp", "sum.value.high += poison(column.sound);", ""),
     "open values not counted": ("many.cpp", "open += to != to;", ""),
