@@ -13,15 +13,15 @@ from jsgmath import native
 from jsgmath.families.libraries.tensors import check_kind
 from jsgmath.hints import CONVENTIONS, Convention
 from jsgmath.torch.autograd import (
-    Divergence,
     OnePass,
+    apply_divergence,
     compiled_divergence,
     compiled_plainly,
     divergence,
     wants_gradients,
     with_check,
 )
-from jsgmath.torch.typed import Alpha, broadcast_shapes, watched
+from jsgmath.torch.typed import Alpha, broadcast_shapes, forward_mode, watched
 
 Backend = Literal["auto", "eager", "native", "triton"]
 Reduction = Literal["none", "mean", "sum"]
@@ -56,8 +56,8 @@ def jsg_standard_normal(
 
     Returns:
         Shape ``(...)``, or a scalar, in the type of the inputs; float32 under autocast.  float16 and bfloat16 are
-        computed in float32 and rounded once.  Derivatives of every order by mean, logvar and alpha exist.  The
-        function works under `torch.compile`, `torch.func` and autocast, and in CUDA graphs.
+        computed in float32 and rounded once.  Derivatives of every order by mean, logvar and alpha exist, in reverse
+        and in forward mode.  The function works under `torch.compile`, `torch.func` and autocast, and in CUDA graphs.
 
     Raises:
         TypeError, ValueError: an argument is not valid; the message names it.
@@ -202,8 +202,8 @@ def _divergence(
     options = alpha, bool(dual), convention == "deasy", f"{backend}.{covariances}"
     if compiled_plainly(inputs):
         value = compiled_divergence(*inputs, *options)
-    elif torch.compiler.is_compiling() or _are_functorch_transforms_active() or watched():
-        value = Divergence.apply(*inputs, *options)
+    elif torch.compiler.is_compiling() or _are_functorch_transforms_active() or watched() or forward_mode():
+        value = apply_divergence(*inputs, *options)
     elif wants_gradients(inputs):
         scale = 1.0 / max(batch.numel(), 1) if reduction == "mean" else 1.0
         value = OnePass.apply(*inputs, *options, scale)

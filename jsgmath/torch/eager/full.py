@@ -137,6 +137,7 @@ class Root(Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         ctx.save_for_backward(output)
+        ctx.save_for_forward(output)
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None, None]:
@@ -145,6 +146,12 @@ class Root(Function):
         inner = inner - 0.5 * torch.diag_embed(inner.diagonal(dim1=-2, dim2=-1))
         half = solve_triangular(R.mT, solve_triangular(R, inner, upper=False, left=False), upper=True)
         return 0.5 * (half + half.mT), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, total: Tensor, *_: Any) -> Tensor:
+        (R,) = ctx.saved_tensors
+        inner = solve_triangular(R, solve_triangular(R, total, upper=False).mT, upper=False)
+        return R @ (inner.tril(-1) + 0.5 * torch.diag_embed(inner.diagonal(dim1=-2, dim2=-1)))
 
 
 def _small(matrix: Tensor) -> Tensor:
