@@ -48,7 +48,13 @@ def evaluate(
         parts = split(mean1.new_empty(sum(sizes)), sizes)
         gradients[: len(shapes)] = [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
     results = values, *gradients, d_alpha
-    call(core, (mean1, scale1, mean2, scale2), alpha, (dual, reverse), results, upstream=upstream, scale=scale)
+    pair = [mean1, scale1, mean2, scale2]
+    found: Sequence[Tensor] = []
+    if scale1.ndim == 2 and not eager.is_ordinary_pair(*pair):
+        found = eager.take_far(pair, alpha, dual=dual, reverse=reverse, scale=scale, upstream=upstream)
+    call(core, pair, alpha, (dual, reverse), results, upstream=upstream, scale=scale)
+    if found:
+        eager.put_far(found, results)
     return results
 
 
