@@ -10,6 +10,7 @@ from mpmath import mp
 import jsgmath
 from jsgmath import Gaussian, formula
 from jsgmath.torch import JSGLoss, jsg_diagonal, jsg_full, jsg_standard_normal, kl_standard_normal, sample_and_jsg
+from jsgmath.torch.eager import full, full_far
 from tests.torch.against_numpy import Reference, errors, unit
 from tests.torch.inputs import BACKENDS, VARIANTS, backends, variants
 
@@ -231,3 +232,50 @@ def test_gradients_between_variances_far_apart_are_right_at_means_of_every_size(
                     elif sizes[k] < largest / 8:
                         tiny = torch.finfo(dtype).smallest_normal
                         assert abs(got - derivatives[k]) <= 16 * eps * max(sizes[k], tiny)
+
+
+def factors_out_of_proportion(spread, dtype):
+    """Forty pairs of means and factors, whose rows or whose units are up to 10^spread times others."""
+    rng = np.random.default_rng(5)
+    tensors = []
+    for _ in range(2):
+        tril = np.tril(rng.normal(size=(40, 3, 3)), -1) + np.eye(3) * rng.uniform(0.5, 2, size=(40, 3, 1))
+        rows, units = (10 ** rng.uniform(-spread, spread, size=(20, size, 1)) for size in (3, 1))
+        scales = np.concatenate([rows, units.repeat(3, axis=1)])
+        mean = rng.normal(size=(40, 3)) * 10 ** rng.uniform(-spread, spread, size=(40, 1))
+        tensors += [torch.tensor(mean, dtype=dtype), torch.tensor(tril * scales, dtype=dtype)]
+    return tensors
+
+
+@variants
+@everywhere
+@pytest.mark.parametrize(
+    ("dtype", "spread"), [(torch.float32, 16), (torch.float64, 100), (torch.float64, 140)], ids=str
+)
+def test_full_covariances_out_of_proportion_give_no_nan(dtype, spread, backend, dual, convention):
+    """Values are those of NumPy, which rounds them correctly."""
+    tensors = [x.requires_grad_() for x in factors_out_of_proportion(spread, dtype)]
+    pair = [
+        Gaussian(tensors[i].detach().double().numpy(), scale_tril=tensors[i + 1].detach().double().numpy())
+        for i in (0, 2)
+    ]
+    for number in (0.0, 1.0, 0.3) if dual else (0.0, 1.0):
+        alpha = torch.full((40,), number, dtype=torch.float64, requires_grad=True)
+        value = jsg_full(*tensors, alpha, dual=dual, convention=convention, backend=backend)
+        wanted = (jsgmath.jsg_dual if dual else jsgmath.jsg)(*pair, number, convention=convention)
+        last = (wanted > torch.finfo(dtype).max / 8) & (wanted <= torch.finfo(dtype).max)
+        assert_right(value[~last], wanted[~last], dtype)
+        assert not any(x.isnan().any() for x in torch.autograd.grad(value.sum(), [*tensors, alpha]))
+
+
+@variants
+def test_long_doubles_give_what_torch_gives_between_ordinary_full_covariances(dual, convention):
+    """Gradients too; the other tests of long doubles have no other values for these."""
+    tensors = factors_out_of_proportion(0.1, torch.float64)
+    options = dict(dual=dual, reverse=convention == "deasy", scale=0.75, upstream=None)
+    for alpha in (0.0, 0.3, 0.8, 1.0):
+        wanted = full.evaluate_block(*tensors, alpha, by_alpha=True, **options)
+        results = [torch.zeros_like(x) for x in wanted]
+        full_far.replace(tensors, alpha, results, wrong=torch.ones(40, dtype=torch.bool), **options)
+        for got, want in zip(results, wanted, strict=True):
+            torch.testing.assert_close(got, want, rtol=1e-11, atol=1e-12)

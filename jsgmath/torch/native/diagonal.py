@@ -15,6 +15,7 @@ from torch import Tensor
 
 from jsgmath import native
 from jsgmath.torch.eager import diagonal as eager
+from jsgmath.torch.eager import full_far
 from jsgmath.torch.typed import Alpha, Asked, split, watched, work_type
 
 # The struct Tensors of tensors.hpp: addresses, strides, four whole numbers, alpha and factor, four truth values.
@@ -28,15 +29,15 @@ def evaluate(
     scale: float = 1.0, upstream: Tensor | None = None,
 ) -> Asked:  # fmt: skip
     """Returns what `triton.diagonal.evaluate` returns."""
-    options: Any = dict(dual=dual, reverse=reverse, value=value, grad=grad, by_alpha=by_alpha, scale=scale)
+    wanted: Any = dict(dual=dual, reverse=reverse, value=value, grad=grad, by_alpha=by_alpha, scale=scale)
     if watched():
-        return _as_operators(mean1, scale1, mean2, scale2, alpha, upstream=upstream, **options)
+        return _as_operators(mean1, scale1, mean2, scale2, alpha, upstream=upstream, **wanted)
     core = checked_core(mean1)
     rows = mean1.shape[0]
     dtype, work = mean1.dtype, work_type(mean1)
     if dtype != work:
         wider: Any = [x if x is None else x.to(work) for x in (mean1, scale1, mean2, scale2)]
-        results: Any = list(evaluate(*wider, alpha=alpha, upstream=upstream, **options))
+        results: Any = list(evaluate(*wider, alpha=alpha, upstream=upstream, **wanted))
         results[1:4] = (x if x is None else x.to(dtype) for x in results[1:4])
         return results
     values, d_alpha = (mean1.new_empty(rows) if needed else None for needed in (value, by_alpha))
@@ -55,6 +56,10 @@ def evaluate(
     call(core, pair, alpha, (dual, reverse), results, upstream=upstream, scale=scale)
     if found:
         eager.put_far(found, results)
+    if scale1.ndim == 3:
+        options: Any = dict(dual=dual, reverse=reverse, scale=scale, upstream=upstream)
+        none = torch.zeros(rows, dtype=torch.bool)
+        full_far.replace((mean1, scale1, mean2, scale2), alpha, results, wrong=none, **options)
     return results
 
 
