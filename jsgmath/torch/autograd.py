@@ -262,10 +262,11 @@ class Compiled(Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         tensors, by_alpha = ctx.saved_tensors, ctx.needs_input_grad[4]
-        if torch.compiler.is_compiling():
-            gradients = compiled_gradient(upstream, *tensors, *ctx.options, by_alpha)
-        else:
-            gradients = Gradient.apply(upstream, *tensors, *ctx.options, by_alpha, None)
+        compute: Callable[..., Any] = compiled_gradient
+        options = *ctx.options, by_alpha
+        if not torch.compiler.is_compiling():
+            compute, options = Gradient.apply, (*options, None)
+        gradients = compute(upstream, *tensors, *options)
         return *by_argument(ctx.needs_input_grad, tensors[4], *gradients), *[None] * 4
 
     @staticmethod
@@ -296,7 +297,7 @@ def directional(gradients: Sequence[Tensor], directions: Sequence[Any]) -> Tenso
         for x, direction in zip(gradients, directions, strict=False)
         if direction is not None
     ]
-    return sum(terms[1:], terms[0])
+    return torch.stack(terms).sum(0)
 
 
 def by_argument(
@@ -320,10 +321,11 @@ class Gradient(Function):
         upstream: Tensor, mean1: Tensor, scale1: Tensor, mean2: Tensor | None, scale2: Tensor | None,
         alphas: Tensor | None, *options: Any,
     ) -> tuple[Tensor, ...]:  # fmt: skip
-        tensors, (*arguments, scale) = (mean1, scale1, mean2, scale2, alphas), options
+        *others, scale = options
+        arguments: list[Any] = [mean1, scale1, mean2, scale2, alphas, *others]
         if scale is None or is_legacy_batchedtensor(upstream):
-            return gradient(upstream, *tensors, *arguments)
-        gradients = rescaled(gradients_of_scale(scale, *tensors, *arguments), upstream, scale, *tensors, *arguments)
+            return gradient(upstream, *arguments)
+        gradients = rescaled(gradients_of_scale(scale, *arguments), upstream, scale, *arguments)
         return tuple(mean1.new_empty(0) if x is None else x for x in gradients)
 
     @staticmethod
@@ -383,7 +385,8 @@ def push_forward(function: Callable[..., Sequence[Tensor]], inputs: Sequence[Ten
 
     They are the derivative of `torch.func.vjp` by what it is given, because forward mode cannot be nested in itself.
     """
-    results, pull_back = torch.func.vjp(function, *inputs)
+    found: Any = torch.func.vjp(function, *inputs)
+    results, pull_back = found
     push = torch.func.vjp(pull_back, type(results)(torch.zeros_like(x) for x in results))[1]
     return push(tuple(torch.zeros_like(x) if v is None else v for x, v in zip(inputs, directions, strict=True)))[0]
 

@@ -46,7 +46,7 @@ class Pushed(Spectral):
         terms = [
             (x * along).sum((-2, -1)) for x, along in zip(_slopes(ctx), (A, gram), strict=True) if along is not None
         ]
-        return sum(terms[1:], terms[0])
+        return torch.stack(terms).sum(0)
 
 
 def _slopes(ctx: Any) -> tuple[Tensor, Tensor]:

@@ -34,7 +34,8 @@ def watched() -> bool:
 
 def forward_mode() -> bool:
     """Whether torch computes derivatives in forward mode, which a call of the compiled core would not see."""
-    return forward_ad._current_level >= 0  # pyright: ignore[reportPrivateUsage]
+    module: Any = forward_ad
+    return module._current_level >= 0
 
 
 functional: Any = torch.functional

@@ -19,6 +19,7 @@ from jsgmath.torch.typed import Alpha, Asked, work_type
 WIDEST = {torch.float32: 87.0, torch.float64: 708.0}  # the limit of differences of log-variances
 FAR = {torch.float32: 86.0, torch.float64: 640.0}  # the limit beyond which `far.py` takes elements
 HALF = {torch.float32: 2.0**64, torch.float64: 2.0**512}  # the root of the range
+ORDINARY = {dtype: (HALF[dtype] ** 0.45, WIDEST[dtype] / 2) for dtype in HALF}  # for means and for log-variances
 ONE: Any = 1.0  # or a tensor of ones
 # So many numbers form a block on a CPU, so that it stays in the cache from one operation to the next.
 BLOCK = 2**16
@@ -41,14 +42,14 @@ def evaluate(
         def part(x: Any, block: slice = block) -> Any:
             return x[block] if isinstance(x, torch.Tensor) and x.numel() > 1 else x
 
-        pair = [part(x) for x in (mean1, logvar1, mean2, logvar2)]
+        pair: list[Any] = [part(x) for x in (mean1, logvar1, mean2, logvar2)]
         options: Any = dict(dual=dual, reverse=reverse, scale=scale, upstream=part(upstream))
         wanted = values, *gradients, d_alpha
         results = [x if x is None else x[block] for x in wanted]
         ordinary = is_ordinary_pair(*pair)
-        found = [] if ordinary else take_far(pair, part(alpha), **options)
-        near = evaluate_block(
-            *pair, part(alpha), value=value, grad=grad, by_alpha=by_alpha,
+        found: Sequence[Any] = [] if ordinary else take_far(pair, part(alpha), **options)
+        near: Any = evaluate_block(
+            pair[0], pair[1], pair[2], pair[3], part(alpha), value=value, grad=grad, by_alpha=by_alpha,
             ordinary=ordinary or (bool(found) and is_ordinary_pair(*pair)), **options,
         )  # fmt: skip
         for result, computed in zip(results, near, strict=True):
@@ -73,13 +74,15 @@ def take_far(
     if not (far.WIDE and is_plain(pair[0])):
         return []
     work = work_type(pair[0])
-    which = far.is_far(*(x if x is None else x.to(work) for x in pair), alpha, FAR[work])
+    wide: Any = [x if x is None else x.to(work) for x in pair]
+    which: Any = far.is_far(wide[0], wide[1], wide[2], wide[3], alpha, FAR[work])
     if not which.any():
         return []
     row = which.nonzero()[:, 0]
     one = (alpha, scale if upstream is None else scale * upstream)
     alphas, factors = (x[row] if isinstance(x, Tensor) and x.numel() > 1 else x for x in one)
-    results = far.evaluate(*(x if x is None else x[which].to(work) for x in pair), alphas, factors, dual, reverse)
+    apart: Any = [x if x is None else x[which] for x in wide]
+    results = far.evaluate(apart[0], apart[1], apart[2], apart[3], alphas, factors, dual, reverse)
     pair[:] = (x if x is None else x.masked_fill(which, 0.0) for x in pair)
     return [which, row, *results]
 
@@ -210,8 +213,7 @@ def are_ordinary(mean: Tensor, logvar: Tensor) -> bool:
         return False
     if not mean.numel():
         return True
-    work = work_type(mean)
-    limits = HALF[work] ** 0.45, WIDEST[work] / 2
+    limits = ORDINARY.get(mean.dtype, ORDINARY[torch.float32])
     extremes: Any = torch.stack([*mean.aminmax(), *logvar.aminmax()])
     return all(abs(x) < limits[i // 2] for i, x in enumerate(extremes.tolist()))
 

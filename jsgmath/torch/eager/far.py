@@ -7,12 +7,15 @@ is left to it.
 
 from typing import Any
 
-import numpy as np
+import numpy
 import torch
 from torch import Tensor
 
 from jsgmath import formula, special
 from jsgmath.torch.typed import Alpha, Asked
+
+np: Any = numpy  # whose hints lack long doubles
+from_numpy: Any = getattr(torch, "from_numpy")  # noqa: B009
 
 WIDE = np.finfo(np.longdouble).maxexp > 10_000
 # Products of the ratio of two variances and of the square of a displacement stay below 10^4500 with these limits.
@@ -50,7 +53,7 @@ def evaluate(
     w2, factor = (np.asarray(x.detach() if isinstance(x, Tensor) else x, np.longdouble) for x in (alpha, factor))
     with np.errstate(all="ignore"):
         results = _evaluate(numbers, w2, factor, dual, reverse)
-        return [torch.from_numpy(np.broadcast_to(x, mean1.shape).astype(np.float64)) for x in results]
+        return [from_numpy(np.broadcast_to(x, mean1.shape).astype(np.float64)) for x in results]
 
 
 def _evaluate(numbers: Any, w2: Any, factor: Any, dual: bool, reverse: bool) -> Any:

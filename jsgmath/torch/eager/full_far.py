@@ -5,17 +5,18 @@ the range of a double, and infinities were subtracted.  The formulas are those o
 forms for close factors.  An infinite mean is a very large number here.
 """
 
+# pyright: reportConstantRedefinition=false
+
 import types
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from jsgmath import formula, special
 from jsgmath.torch import full_terms
-from jsgmath.torch.eager.far import INFINITE, WIDE
+from jsgmath.torch.eager.far import INFINITE, WIDE, from_numpy, np
 from jsgmath.torch.typed import Alpha
 
 
@@ -32,7 +33,7 @@ mean_product, kl_terms, skew = (
 
 def replace(
     pair: Sequence[Tensor], alpha: Alpha, results: Sequence[Tensor | None], *,
-    dual: bool, reverse: bool, scale: float, upstream: Tensor | None, wrong: Tensor,
+    dual: bool, reverse: bool, scale: float, upstream: Tensor | None, wrong: Any,
 ) -> None:  # fmt: skip
     """Computes ``wrong`` rows of the results again, and those that are not finite although factors and means are."""
     if not WIDE:
@@ -54,10 +55,11 @@ def replace(
         x = x.detach()[wrong] if isinstance(x, Tensor) and x.numel() > 1 else x
         factors.append(np.asarray(x, np.longdouble).reshape(-1, 1, 1))
     with np.errstate(all="ignore"):
-        found = _evaluate(*rows, *factors, dual, reverse)
+        arguments: list[Any] = [*rows, *factors, dual, reverse]
+        found: Any = _evaluate(*arguments)
         for x, numbers in zip(results, found, strict=True):
             if x is not None:
-                x[wrong] = torch.from_numpy(np.broadcast_to(numbers, x[wrong].shape).astype(np.float64)).to(x.dtype)
+                x[wrong] = from_numpy(np.broadcast_to(numbers, x[wrong].shape).astype(np.float64)).to(x.dtype)
 
 
 def out_of_proportion(tril1: Tensor, tril2: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ rows; the bits of a row depend neither on the threads nor on the other rows.  Sc
 factors of full covariances, for `full.py`.
 """
 
+import math
 import struct
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -43,23 +44,25 @@ def evaluate(
     values, d_alpha = (mean1.new_empty(rows) if needed else None for needed in (value, by_alpha))
     # One block of memory, which the next call finds again; the allocator gives two large ones back to the system.
     gradients: list[Any] = [None, None, None]
+    blocks: list[Any] = [values, d_alpha]
     if grad:
         shapes = [x.shape for x in (mean1, scale1, scale2) if x is not None]
         sizes = [shape.numel() for shape in shapes]
-        parts = split(mean1.new_empty(sum(sizes)), sizes)
+        blocks.append(mean1.new_empty(sum(sizes)))
+        parts = split(blocks[-1], sizes)
         gradients[: len(shapes)] = [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
     results = values, *gradients, d_alpha
-    pair = [mean1, scale1, mean2, scale2]
+    pair: list[Any] = [mean1, scale1, mean2, scale2]
     found: Sequence[Tensor] = []
     if scale1.ndim == 2 and not eager.is_ordinary_pair(*pair):
         found = eager.take_far(pair, alpha, dual=dual, reverse=reverse, scale=scale, upstream=upstream)
     call(core, pair, alpha, (dual, reverse), results, upstream=upstream, scale=scale)
     if found:
         eager.put_far(found, results)
-    if scale1.ndim == 3:
+    if scale1.ndim == 3 and not all(x is None or math.isfinite(x.sum().item()) for x in blocks):
         options: Any = dict(dual=dual, reverse=reverse, scale=scale, upstream=upstream)
         none = torch.zeros(rows, dtype=torch.bool)
-        full_far.replace((mean1, scale1, mean2, scale2), alpha, results, wrong=none, **options)
+        full_far.replace(pair, alpha, results, wrong=none, **options)
     return results
 
 
