@@ -132,18 +132,22 @@ def sample_gradient(
     first_row: int, dual: bool, reverse: bool, backend: str, by_alpha: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """The gradients by mean, logvar and, if ``by_alpha``, alpha (one per row), with the seed that `sample` used."""
-    compute = _eager_gradient if backend == "eager" else load(f"{backend}.sampling").sample_gradient
-    return compute(mean, logvar, alphas, seed, by_z, by_value, alpha, first_row, dual, reverse, by_alpha)
+    arguments: Any = (mean, logvar, alphas, seed, by_z, by_value, alpha, first_row, dual, reverse, by_alpha)
+    if backend == "eager" or (
+        backend == "native" and diagonal.is_plain(mean) and not diagonal.are_ordinary(mean, logvar)
+    ):
+        return _eager_gradient(*arguments, compute=diagonal.evaluate)  # which computes numbers out of range by `far.py`
+    return load(f"{backend}.sampling").sample_gradient(*arguments)
 
 
 def _eager_gradient(
     mean: Tensor, logvar: Tensor, alphas: Tensor | None, seed: Tensor, by_z: Tensor, by_value: Tensor, alpha: float,
-    first_row: int, dual: bool, reverse: bool, by_alpha: bool,
+    first_row: int, dual: bool, reverse: bool, by_alpha: bool, compute: Callable[..., Any] = diagonal.evaluate_block,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     work = work_type(mean)
     number = alpha if alphas is None else alphas
     # In the working type, so that the sums below are rounded once.
-    _, by_mean, by_logvar, _, d_alpha = diagonal.evaluate_block(
+    _, by_mean, by_logvar, _, d_alpha = compute(
         mean.to(work), logvar.to(work), None, None, number,
         dual=dual, reverse=reverse, value=False, by_alpha=by_alpha, upstream=by_value,
     )  # fmt: skip

@@ -181,6 +181,9 @@ def test_at_an_infinite_mean_gradients_by_log_variances_are_their_limits(backend
     assert torch.autograd.grad(value, logvar)[0].item() == -np.inf
     value = kl_standard_normal(mean, logvar, backend=backend)
     assert torch.autograd.grad(value, logvar)[0].item() == pytest.approx(np.expm1(0.5) / 2, rel=1e-6)
+    narrow = torch.tensor([-150.0], requires_grad=True)  # a log-variance beyond the limit of the backends
+    _, value = sample_and_jsg(mean, narrow, 0.5, seed=1, dual=dual, convention=convention, backend=backend)
+    assert torch.autograd.grad(value, narrow)[0].item() == -np.inf
 
 
 LARGE = mp.mpf(10) ** 100_000  # stands for an infinite mean

@@ -30,7 +30,7 @@ def is_far(
 
     If a weight is tiny, its product with them may be out of range before they are.
     """
-    alpha = torch.as_tensor(alpha, dtype=torch.float64).reshape(-1, 1)
+    alpha = torch.as_tensor(alpha, dtype=torch.float64, device=mean1.device).reshape(-1, 1)
     least = torch.where(alpha > 0.5, 1 - alpha, alpha)
     limit = torch.where((least > 0) & (least.log() < -widest / 8), widest / 4, widest).to(mean1.dtype)
     difference = logvar1 if logvar2 is None else logvar1 - logvar2

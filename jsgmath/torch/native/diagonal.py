@@ -61,7 +61,7 @@ def evaluate(
         eager.put_far(found, results)
     if scale1.ndim == 3 and not all(x is None or math.isfinite(x.sum().item()) for x in blocks):
         options: Any = dict(dual=dual, reverse=reverse, scale=scale, upstream=upstream)
-        none = torch.zeros(rows, dtype=torch.bool)
+        none = torch.zeros(rows, dtype=torch.bool, device=mean1.device)
         full_far.replace(pair, alpha, results, wrong=none, **options)
     return results
 
