@@ -62,7 +62,16 @@ def size(m: Arithmetic, matrix: Array) -> Array:
 
 
 def logdet(m: Arithmetic, matrix: Array) -> Array:
+    if m.library == "torch":
+        return m.xp.log(abs(m.xp.diagonal(m.xp.linalg.lu_factor(matrix)[0], 0, -2, -1))).sum(-1)
     return m.xp.linalg.slogdet(matrix)[1]
+
+
+def solve(m: Arithmetic, A: Array, B: Array) -> Array:
+    """``A^-1 B``; torch's own `solve` and `slogdet` give other last bits to a gradient with ``create_graph=True``."""
+    if m.library == "torch":
+        return m.xp.linalg.lu_solve(*m.xp.linalg.lu_factor(A), B)
+    return m.xp.linalg.solve(A, B)
 
 
 def triangular(m: Arithmetic, root: Array) -> Array:
@@ -81,8 +90,8 @@ def solve_triangular(m: Arithmetic, T: Array, X: Array, upper: bool) -> Array:
         return X
     batch = np.broadcast_shapes(T.shape[:-2], X.shape[:-2])
     T, X = (np.broadcast_to(x, (*batch, *x.shape[-2:])) for x in (T, X))
-    solve: Any = scipy.linalg.solve_triangular
-    return solve(T, X, lower=not upper)
+    compute: Any = scipy.linalg.solve_triangular
+    return compute(T, X, lower=not upper)
 
 
 def column(x: Array) -> Array:
@@ -92,10 +101,10 @@ def column(x: Array) -> Array:
 def root_of_inverse(m: Arithmetic, V: Array) -> Array:
     """B such that ``(I - V B V^T)(I - V B V^T)^T = (I + V V^T)^-1``."""
     identity = eye(m, V.shape[-1], V)
-    L, solve = m.xp.linalg.cholesky(identity + V.mT @ V), m.xp.linalg.solve
+    L = m.xp.linalg.cholesky(identity + V.mT @ V)
     # 0 * L gives the identity the batch shape of L: for a batch of n matrices L, torch takes a single n-by-n matrix for
     # n vectors.
-    return solve(L.mT, solve(L + identity, 0 * L + identity))
+    return solve(m, L.mT, solve(m, L + identity, 0 * L + identity))
 
 
 def excess(m: Arithmetic, E: Array, V: Array, difference: Array, total: Array, B: Array) -> tuple[Array, Array]:
@@ -138,7 +147,7 @@ def twice_kl(m: Arithmetic, spectrum: Spectrum, first: Parts, second: Parts, g1:
     R, of_1, of_2 = concatenate(m, [V, U]), 0 * V[..., 0, :] + g1, 0 * V[..., 0, :] + g2
     RZ, weights = R / column(Z), column(concatenate(m, [of_1, of_2]))
     system = eye(m, R.shape[-1], R) + (R.mT @ RZ) * weights.mT
-    onto = m.xp.linalg.solve(system, RZ.mT @ delta)  # R^T kappa, without a subtraction
+    onto = solve(m, system, RZ.mT @ delta)  # R^T kappa, without a subtraction
     kappa = (delta - R @ (weights * onto)) / column(Z)
     projected = onto[..., V.shape[-1] :, :]
     square = (column(r) * kappa * kappa).sum((-2, -1)) + (projected * projected).sum((-2, -1))
@@ -153,7 +162,7 @@ def twice_kl(m: Arithmetic, spectrum: Spectrum, first: Parts, second: Parts, g1:
         P = Q - own @ (B1.mT @ (own.mT @ Q))
         N = concatenate(m, [U, -V])
         balance = eye(m, N.shape[-1], N) + (N.mT @ (N / column(Z))) * column(concatenate(m, [of_2, of_1])).mT
-        shares = m.xp.linalg.solve(balance, column(concatenate(m, [of_1, of_2])) * (P.mT @ P))
+        shares = solve(m, balance, column(concatenate(m, [of_1, of_2])) * (P.mT @ P))
         trace = (shares * eye(m, N.shape[-1], N)).sum((-2, -1)) - (leverage(m, own) / Z).sum(-1)
         apart = diagonal + trace + logdet_K
         quadratic = g2[..., 0] * (g2[..., 0] * square)
@@ -174,7 +183,7 @@ def twice_kl(m: Arithmetic, spectrum: Spectrum, first: Parts, second: Parts, g1:
     Y = Y / column(Z**0.5)
     gram = Y.mT @ Y
     if dual:
-        inner = m.xp.linalg.solve(eye(m, A.shape[-1], A) + A @ gram, A)
+        inner = solve(m, eye(m, A.shape[-1], A) + A @ gram, A)
         crossed = (inner * (Y.mT @ (column(g2 * E / Z) * Y))).sum((-2, -1))
     else:
         crossed = (A * (Y.mT @ (column(g2 * E) * Y))).sum((-2, -1))
@@ -230,7 +239,7 @@ def twice_kl_of_wide(
 
 def leverage(m: Arithmetic, V: Array) -> Array:
     """The diagonal of ``V (I + V^T V)^-1 V^T``."""
-    return (V * m.xp.linalg.solve(eye(m, V.shape[-1], V) + V.mT @ V, V.mT).mT).sum(-1)
+    return (V * solve(m, eye(m, V.shape[-1], V) + V.mT @ V, V.mT).mT).sum(-1)
 
 
 def pair_product(m: Arithmetic, first: Parts, second: Parts, g1: Array, g2: Array) -> Parts:
@@ -249,10 +258,10 @@ def pair_product(m: Arithmetic, first: Parts, second: Parts, g1: Array, g2: Arra
     # The mean is m1 + g2 S1 kappa = m2 - g1 S2 kappa with kappa = (g1 S2 + g2 S1)^-1 (m2 - m1).
     R, weights = concatenate(m, [W2, W1]), column(concatenate(m, [0 * W2[..., 0, :] + g1, 0 * W1[..., 0, :] + g2]))
     delta, RT = column(mean2 - mean1), R / column(t)
-    onto = m.xp.linalg.solve(eye(m, R.shape[-1], R) + (R.mT @ RT) * weights.mT, RT.mT @ delta)
+    onto = solve(m, eye(m, R.shape[-1], R) + (R.mT @ RT) * weights.mT, RT.mT @ delta)
     kappa = (delta - R @ (weights * onto)) / column(t)
     rank = W2.shape[-1]
     from_1 = mean1 + g2 * (column(D1) * kappa + W1 @ onto[..., rank:, :])[..., 0]
     from_2 = mean2 - g1 * (column(D2) * kappa + W2 @ onto[..., :rank, :])[..., 0]
     mean = m.where(g1 < g2, from_2, from_1)
-    return mean, m.xp.linalg.solve(L, Q.mT).mT, D1 * D2 / t
+    return mean, solve(m, L, Q.mT).mT, D1 * D2 / t

@@ -63,6 +63,16 @@ def gradient(
     return tuple(mean1.new_empty(0) if x is None else x for x in gradients)
 
 
+def gradients_of_scale(
+    scale: float, mean1: Tensor, scale1: Tensor, mean2: Tensor | None, scale2: Tensor | None, alphas: Tensor | None,
+    alpha: float, dual: bool, reverse: bool, implementation: str, by_alpha: bool,
+) -> Asked:  # fmt: skip
+    """The gradients as `OnePass` computes them, multiplied by ``scale``, so that every pass gives the same bits."""
+    number = alpha if alphas is None else alphas
+    options = dict(dual=dual, reverse=reverse, value=False, by_alpha=by_alpha, scale=scale)
+    return load(implementation).evaluate(mean1, scale1, mean2, scale2, number, **options)[1:]
+
+
 def rescaled(
     gradients: Asked, upstream: Tensor, scale: float,
     mean1: Tensor, scale1: Tensor, mean2: Tensor | None, scale2: Tensor | None, alphas: Tensor | None,
@@ -220,14 +230,11 @@ class OnePass(Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         tensors = ctx.saved_tensors
         if torch.is_grad_enabled():
-            gradients = Gradient.apply(upstream, *tensors, *ctx.arguments)
+            gradients = Gradient.apply(upstream, *tensors, *ctx.arguments, ctx.scale)
         else:
             gradients, ctx.gradients = ctx.gradients, None
-            if gradients is None:  # as in the forward pass, so that every backward pass gives the same bits
-                *pair, alphas = tensors
-                alpha, dual, reverse, implementation, by_alpha = ctx.arguments
-                options = dict(dual=dual, reverse=reverse, value=False, by_alpha=by_alpha, scale=ctx.scale)
-                _, *gradients = load(implementation).evaluate(*pair, alpha if alphas is None else alphas, **options)
+            if gradients is None:
+                gradients = gradients_of_scale(ctx.scale, *tensors, *ctx.arguments)
             if is_legacy_batchedtensor(upstream):  # torch.autograd.grad(..., is_grads_batched=True)
                 gradients = [x if x is None else diagonal.times(x, upstream / ctx.scale) for x in gradients]
             else:
@@ -235,7 +242,7 @@ class OnePass(Function):
         return *by_argument(ctx.needs_input_grad, tensors[4], *gradients), *[None] * 5
 
 
-class Divergence(Function):
+class Compiled(Function):
     """One value per row; the gradients are computed in the backward pass."""
 
     @staticmethod
@@ -249,19 +256,48 @@ class Divergence(Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         ctx.save_for_backward(*inputs[:5])
+        ctx.save_for_forward(*inputs[:5])
         ctx.options = inputs[5:]
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         tensors, by_alpha = ctx.saved_tensors, ctx.needs_input_grad[4]
-        compute: Callable[..., Any] = compiled_gradient if torch.compiler.is_compiling() else Gradient.apply
-        gradients = compute(upstream, *tensors, *ctx.options, by_alpha)
+        compute: Callable[..., Any] = compiled_gradient
+        options = *ctx.options, by_alpha
+        if not torch.compiler.is_compiling():
+            compute, options = Gradient.apply, (*options, None)
+        gradients = compute(upstream, *tensors, *options)
         return *by_argument(ctx.needs_input_grad, tensors[4], *gradients), *[None] * 4
 
     @staticmethod
     def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Tensor, int]:
-        value = Divergence.apply(*flat(info.batch_size, in_dims[:5], arguments[:5]), *arguments[5:])
+        value = apply_divergence(*flat(info.batch_size, in_dims[:5], arguments[:5]), *arguments[5:])
         return value.reshape(info.batch_size, -1), 0
+
+
+class Divergence(Compiled):
+    """The same function with derivatives in forward mode, which torch.compile refuses."""
+
+    @staticmethod
+    def jvp(ctx: Any, *directions: Any) -> Tensor:
+        tensors, by_alpha = ctx.saved_tensors, directions[4] is not None
+        upstream = tensors[0].new_ones(tensors[0].shape[0], dtype=work_type(tensors[0]))
+        by_mean1, *others = Gradient.apply(upstream, *tensors, *ctx.options, by_alpha, None)
+        return directional((by_mean1, others[0], -by_mean1, *others[1:]), directions)
+
+
+def apply_divergence(*arguments: Any) -> Tensor:
+    return (Compiled if torch.compiler.is_compiling() else Divergence).apply(*arguments)
+
+
+def directional(gradients: Sequence[Tensor], directions: Sequence[Any]) -> Tensor:
+    """The derivative of each row along the directions, each a tensor or None."""
+    terms = [
+        (x * direction).reshape(len(x), -1).sum(-1, dtype=work_type(x))
+        for x, direction in zip(gradients, directions, strict=False)
+        if direction is not None
+    ]
+    return torch.stack(terms).sum(0)
 
 
 def by_argument(
@@ -275,49 +311,84 @@ def by_argument(
 
 
 class Gradient(Function):
-    """`gradient`, with derivatives of every order."""
+    """`gradient`, with derivatives of every order.
+
+    Its last argument is the ``scale`` of `OnePass`, in whose place the gradients are computed then, or None.
+    """
 
     @staticmethod
     def forward(
         upstream: Tensor, mean1: Tensor, scale1: Tensor, mean2: Tensor | None, scale2: Tensor | None,
         alphas: Tensor | None, *options: Any,
     ) -> tuple[Tensor, ...]:  # fmt: skip
-        return gradient(upstream, mean1, scale1, mean2, scale2, alphas, *options)
+        *others, scale = options
+        arguments: list[Any] = [mean1, scale1, mean2, scale2, alphas, *others]
+        if scale is None or is_legacy_batchedtensor(upstream):
+            return gradient(upstream, *arguments)
+        gradients = rescaled(gradients_of_scale(scale, *arguments), upstream, scale, *arguments)
+        return tuple(mean1.new_empty(0) if x is None else x for x in gradients)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         ctx.save_for_backward(*inputs[:6])
-        ctx.options = inputs[6:]
+        ctx.save_for_forward(*inputs[:6])
+        ctx.options = inputs[6:-1]
 
     @staticmethod
     def backward(ctx: Any, *by_gradients: Tensor) -> tuple[Tensor | None, ...]:
-        tensors = ctx.saved_tensors
-        alpha, dual, reverse, implementation, by_alpha = ctx.options
-        differentiable = load(f"eager.{implementation.partition('.')[2]}").evaluate_block
-        present = [i for i, x in enumerate(tensors) if x is not None]
+        tensors, by_alpha = ctx.saved_tensors, ctx.options[-1]
+        compute, present = differentiable_gradient(tensors, *ctx.options)
         along = [
             x for x, there in zip(by_gradients, (True, True, tensors[3] is not None, by_alpha), strict=True) if there
         ]
-
-        def gradients(*inputs: Tensor) -> list[Tensor]:
-            upstream, mean1, scale1, mean2, scale2, alphas = (
-                inputs[present.index(i)] if i in present else None for i in range(6)
-            )
-            _, *results = differentiable(
-                mean1, scale1, mean2, scale2, alpha if alphas is None else alphas,
-                dual=dual, reverse=reverse, value=False, by_alpha=by_alpha, upstream=upstream,
-            )  # fmt: skip
-            return [x for x in results if x is not None]
-
-        pull_back = torch.func.vjp(gradients, *(tensors[i] for i in present))[1]
+        pull_back = torch.func.vjp(compute, *(tensors[i] for i in present))[1]
         pulled = dict(zip(present, pull_back(along), strict=True))
-        return *(pulled.get(i) for i in range(6)), *[None] * 5
+        return *(pulled.get(i) for i in range(6)), *[None] * 6
+
+    @staticmethod
+    def jvp(ctx: Any, *directions: Any) -> tuple[Tensor, ...]:
+        tensors, by_alpha = ctx.saved_tensors, ctx.options[-1]
+        compute, present = differentiable_gradient(tensors, *ctx.options)
+        moved = iter(push_forward(compute, [tensors[i] for i in present], [directions[i] for i in present]))
+        there = True, True, tensors[3] is not None, by_alpha
+        return tuple(next(moved) if wanted else tensors[1].new_empty(0) for wanted in there)
 
     @staticmethod
     def vmap(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
         tensors = flat(info.batch_size, in_dims[:6], arguments[:6])
         gradients = Gradient.apply(*tensors, *arguments[6:])
         return tuple(x.reshape(info.batch_size, -1, *x.shape[1:]) for x in gradients), (0,) * 4
+
+
+def differentiable_gradient(
+    tensors: Sequence[Tensor | None], alpha: float, dual: bool, reverse: bool, implementation: str, by_alpha: bool
+) -> tuple[Callable[..., list[Tensor]], list[int]]:
+    """`gradient` in operations that torch differentiates, a function of the tensors that exist, and their places."""
+    evaluate = load(f"eager.{implementation.partition('.')[2]}").evaluate_block
+    present = [i for i, x in enumerate(tensors) if x is not None]
+
+    def compute(*inputs: Tensor) -> list[Tensor]:
+        upstream, mean1, scale1, mean2, scale2, alphas = (
+            inputs[present.index(i)] if i in present else None for i in range(6)
+        )
+        _, *results = evaluate(
+            mean1, scale1, mean2, scale2, alpha if alphas is None else alphas,
+            dual=dual, reverse=reverse, value=False, by_alpha=by_alpha, upstream=upstream,
+        )  # fmt: skip
+        return [x for x in results if x is not None]
+
+    return compute, present
+
+
+def push_forward(function: Callable[..., Sequence[Tensor]], inputs: Sequence[Tensor], directions: Sequence[Any]) -> Any:
+    """The derivatives of the results along the directions, each a tensor or None.
+
+    They are the derivative of `torch.func.vjp` by what it is given, because forward mode cannot be nested in itself.
+    """
+    found: Any = torch.func.vjp(function, *inputs)
+    results, pull_back = found
+    push = torch.func.vjp(pull_back, type(results)(torch.zeros_like(x) for x in results))[1]
+    return push(tuple(torch.zeros_like(x) if v is None else v for x, v in zip(inputs, directions, strict=True)))[0]
 
 
 def flat(batch: int, in_dims: Sequence[int | None], tensors: Sequence[Any]) -> list[Any]:

@@ -13,15 +13,15 @@ from jsgmath import native
 from jsgmath.families.libraries.tensors import check_kind
 from jsgmath.hints import CONVENTIONS, Convention
 from jsgmath.torch.autograd import (
-    Divergence,
     OnePass,
+    apply_divergence,
     compiled_divergence,
     compiled_plainly,
     divergence,
     wants_gradients,
     with_check,
 )
-from jsgmath.torch.typed import Alpha, broadcast_shapes, watched
+from jsgmath.torch.typed import Alpha, broadcast_shapes, forward_mode, watched
 
 Backend = Literal["auto", "eager", "native", "triton"]
 Reduction = Literal["none", "mean", "sum"]
@@ -56,8 +56,8 @@ def jsg_standard_normal(
 
     Returns:
         Shape ``(...)``, or a scalar, in the type of the inputs; float32 under autocast.  float16 and bfloat16 are
-        computed in float32 and rounded once.  Derivatives of every order by mean, logvar and alpha exist.  The
-        function works under `torch.compile`, `torch.func` and autocast, and in CUDA graphs.
+        computed in float32 and rounded once.  Derivatives of every order by mean, logvar and alpha exist, in reverse
+        and in forward mode.  The function works under `torch.compile`, `torch.func` and autocast, and in CUDA graphs.
 
     Raises:
         TypeError, ValueError: an argument is not valid; the message names it.
@@ -67,9 +67,10 @@ def jsg_standard_normal(
     backends are within 16 ulp, for log-ratios of variances up to 80 (float32) or 600 (float64)
     (``tests/torch/test_diagonal.py``).  Native and eager values are right for all inputs: infinite only if the true
     value rounds to infinity, and NaN only for NaN.  Gradients are finite where the true ones are
-    (``tests/torch/test_range.py``).  At an infinite mean, native and eager gradients by log-variances of moderate size
-    are the limits.  The kernels clamp log-ratios to 87 (708).  They need weights that are 0 or not tiny if the means
-    are so far apart that KL overflows, and may give infinity in the last binades of the range.
+    (``tests/torch/test_range.py``).  On a CPU, native and eager compute numbers out of proportion in NumPy's long
+    double, if its range exceeds a double's: gradients are right there too, and limits at an infinite mean.  Programs of
+    torch.compile do not.  The kernels clamp log-ratios to 87 (708).  They need weights that are 0 or not tiny if the
+    means are so far apart that KL overflows, and may give infinity in the last binades of the range.
 
     References: [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
 
@@ -159,7 +160,9 @@ def jsg_full(
     for conditions up to 1e4.  If both factors have a condition above 1e4, values of JSG in float64 may lose more; use
     `jsgmath.jsg` if that does not suffice.  The gradients also lose about n eps times the condition
     (``tests/torch/test_full_gradients.py``).  If both factors have a condition above 1e4, the Triton kernels lose more
-    in float64, except in the dual's gradients by the two Gaussians; use ``backend="eager"`` then.
+    in float64, except in the dual's gradients by the two Gaussians; use ``backend="eager"`` then.  On a CPU, native and
+    eager compute pairs again in NumPy's long double whose scales are up to 1e140 times others (1e16 in float32), so
+    that gradients are not NaN (``tests/torch/test_range.py``); Triton's kernels do not.
 
     Speed: with gradients, on one thread in float32, ``"native"`` takes 0.16 of the textbook's time for 128 pairs of
     n = 4, at most 0.06 for 128 of n = 16, 0.03 for 1024 of n = 8, and about 0.9 for 64 of n = 64.
@@ -202,8 +205,8 @@ def _divergence(
     options = alpha, bool(dual), convention == "deasy", f"{backend}.{covariances}"
     if compiled_plainly(inputs):
         value = compiled_divergence(*inputs, *options)
-    elif torch.compiler.is_compiling() or _are_functorch_transforms_active() or watched():
-        value = Divergence.apply(*inputs, *options)
+    elif torch.compiler.is_compiling() or _are_functorch_transforms_active() or watched() or forward_mode():
+        value = apply_divergence(*inputs, *options)
     elif wants_gradients(inputs):
         scale = 1.0 / max(batch.numel(), 1) if reduction == "mean" else 1.0
         value = OnePass.apply(*inputs, *options, scale)

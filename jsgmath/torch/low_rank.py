@@ -29,23 +29,41 @@ class Spectral(Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         A, gram, _, ctx.dual = inputs
         ctx.save_for_backward(A, gram)
+        ctx.save_for_forward(A, gram)
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        A, gram = ctx.saved_tensors
-        x = A @ gram
-        k = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device) + x
-        slope = solve(k, x)
-        if ctx.dual:
-            slope = solve(k, slope)
+        by_A, by_gram = _slopes(ctx)
         factor = upstream[0][..., None, None]
-        return factor * (gram @ slope).mT, factor * (slope @ A).mT, None, None
+        return factor * by_A, factor * by_gram, None, None
+
+
+class Pushed(Spectral):
+    """The same function with derivatives in forward mode, which torch.compile refuses."""
+
+    @staticmethod
+    def jvp(ctx: Any, A: Tensor | None, gram: Tensor | None, *_: Any) -> Tensor:
+        terms = [
+            (x * along).sum((-2, -1)) for x, along in zip(_slopes(ctx), (A, gram), strict=True) if along is not None
+        ]
+        return torch.stack(terms).sum(0)
+
+
+def _slopes(ctx: Any) -> tuple[Tensor, Tensor]:
+    """The derivatives of `Spectral` by A and gram."""
+    A, gram = ctx.saved_tensors
+    x = A @ gram
+    k = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device) + x
+    slope = solve(k, x)
+    if ctx.dual:
+        slope = solve(k, slope)
+    return (gram @ slope).mT, (slope @ A).mT
 
 
 class LowRankMultivariateNormal(low_rank.LowRankMultivariateNormal):
     @staticmethod
     def spectral(A: Tensor, gram: Tensor, Y: Tensor, dual: bool) -> Tensor:
-        return Spectral.apply(A, gram, Y, dual)
+        return (Spectral if torch.compiler.is_compiling() else Pushed).apply(A, gram, Y, dual)
 
     @staticmethod
     def certain(condition: Tensor) -> bool:

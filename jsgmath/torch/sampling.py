@@ -1,6 +1,7 @@
 """The latent step of a variational autoencoder: a sample and a divergence, in one forward and one backward pass."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import repeat
 from numbers import Integral
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from jsgmath.hints import Convention
-from jsgmath.torch.autograd import STRIDES, compiled_plainly, flat, library, load, register
+from jsgmath.torch.autograd import STRIDES, compiled_plainly, directional, flat, library, load, push_forward, register
 from jsgmath.torch.eager import diagonal
 from jsgmath.torch.functions import Backend, Reduction, alpha_of, check_options, chosen, reduced, rows_of
 from jsgmath.torch.noise import normal
@@ -69,7 +70,7 @@ def sample_and_jsg(
     key, seeds = _seed(seed, mean.device)
     tensors = mean, logvar, alphas, seeds
     options = number, key, first_row, bool(dual), convention == "deasy", chosen(backend, tensors)
-    compute = torch.ops.jsgmath.sample if compiled_plainly(tensors) else _Sample.apply
+    compute = torch.ops.jsgmath.sample if compiled_plainly(tensors) else _apply
     z, value, _ = compute(*tensors, *options)
     return z.reshape(*batch, n), reduced(value, batch, reduction, dtype)
 
@@ -131,18 +132,22 @@ def sample_gradient(
     first_row: int, dual: bool, reverse: bool, backend: str, by_alpha: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """The gradients by mean, logvar and, if ``by_alpha``, alpha (one per row), with the seed that `sample` used."""
-    compute = _eager_gradient if backend == "eager" else load(f"{backend}.sampling").sample_gradient
-    return compute(mean, logvar, alphas, seed, by_z, by_value, alpha, first_row, dual, reverse, by_alpha)
+    arguments: Any = (mean, logvar, alphas, seed, by_z, by_value, alpha, first_row, dual, reverse, by_alpha)
+    if backend == "eager" or (
+        backend == "native" and diagonal.is_plain(mean) and not diagonal.are_ordinary(mean, logvar)
+    ):
+        return _eager_gradient(*arguments, compute=diagonal.evaluate)  # which computes numbers out of range by `far.py`
+    return load(f"{backend}.sampling").sample_gradient(*arguments)
 
 
 def _eager_gradient(
     mean: Tensor, logvar: Tensor, alphas: Tensor | None, seed: Tensor, by_z: Tensor, by_value: Tensor, alpha: float,
-    first_row: int, dual: bool, reverse: bool, by_alpha: bool,
+    first_row: int, dual: bool, reverse: bool, by_alpha: bool, compute: Callable[..., Any] = diagonal.evaluate_block,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     work = work_type(mean)
     number = alpha if alphas is None else alphas
     # In the working type, so that the sums below are rounded once.
-    _, by_mean, by_logvar, _, d_alpha = diagonal.evaluate_block(
+    _, by_mean, by_logvar, _, d_alpha = compute(
         mean.to(work), logvar.to(work), None, None, number,
         dual=dual, reverse=reverse, value=False, by_alpha=by_alpha, upstream=by_value,
     )  # fmt: skip
@@ -172,7 +177,7 @@ register(sample, _fake_sample)
 register(sample_gradient, _fake_gradient)
 
 
-class _Sample(Function):
+class _Compiled(Function):
     """``z``, the divergence of each row, and the seed used."""
 
     @staticmethod
@@ -187,6 +192,7 @@ class _Sample(Function):
         mean, logvar, alphas, _, alpha, _, *options = inputs
         ctx.mark_non_differentiable(output[2])
         ctx.save_for_backward(mean, logvar, alphas, output[2])
+        ctx.save_for_forward(mean, logvar, alphas, output[2])
         ctx.options = alpha, *options
 
     @staticmethod
@@ -207,8 +213,28 @@ class _Sample(Function):
     ) -> tuple[tuple[Tensor, ...], tuple[int | None, ...]]:
         mean, logvar, alphas, seeds, *options = inputs
         _check_vmap(info, in_dims[3])
-        z, value, seed = _Sample.apply(*flat(info.batch_size, in_dims[:3], (mean, logvar, alphas)), seeds, *options)
+        z, value, seed = _apply(*flat(info.batch_size, in_dims[:3], (mean, logvar, alphas)), seeds, *options)
         return (_batched(info, z), _batched(info, value), seed), (0, 0, None)
+
+
+class _Sample(_Compiled):
+    """The same function with derivatives in forward mode, which torch.compile refuses."""
+
+    @staticmethod
+    def jvp(ctx: Any, *directions: Any) -> tuple[Tensor, Tensor, None]:
+        mean, logvar, alphas, seed = ctx.saved_tensors
+        by_value = mean.new_ones(mean.shape[0], dtype=work_type(mean))
+        tensors = mean, logvar, alphas, seed, torch.zeros_like(mean), by_value
+        gradients = _Gradients.apply(*tensors, *ctx.options, directions[2] is not None)
+        by_mean, by_logvar, *_ = directions
+        z = torch.zeros_like(mean) if by_mean is None else by_mean
+        if by_logvar is not None:
+            z = (z + by_logvar * _noise(logvar, seed, ctx.options[1]) / 2).to(mean.dtype)
+        return z, directional(gradients, directions[:3]), None
+
+
+def _apply(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
+    return (_Compiled if torch.compiler.is_compiling() else _Sample).apply(*arguments)
 
 
 class _Gradients(Function):
@@ -221,38 +247,56 @@ class _Gradients(Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         ctx.save_for_backward(*inputs[:6])
+        ctx.save_for_forward(*inputs[:6])
         ctx.options = inputs[6:]
 
     @staticmethod
     def backward(ctx: Any, *along: Tensor) -> tuple[Tensor | None, ...]:
-        mean, logvar, alphas, seed, by_z, by_value = ctx.saved_tensors
-        alpha, first_row, dual, reverse, _, by_alpha = ctx.options
-
-        def gradients(
-            mean: Tensor, logvar: Tensor, by_z: Tensor, by_value: Tensor, alphas: Tensor | None = None
-        ) -> tuple[Tensor, Tensor, Tensor]:
-            return _eager_gradient(
-                mean, logvar, alphas, seed, by_z, by_value, alpha, first_row, dual, reverse, by_alpha
-            )
-
-        primals = mean, logvar, by_z, by_value, *(() if alphas is None else (alphas,))
+        gradients, primals = _differentiable(ctx)
         pull = torch.func.vjp(gradients, *primals)[1]
         by_mean, by_logvar, by_by_z, by_by_value, *by_alphas = pull(along)
         return by_mean, by_logvar, by_alphas[0] if by_alphas else None, None, by_by_z, by_by_value, *(None,) * 6
+
+    @staticmethod
+    def jvp(ctx: Any, *directions: Any) -> tuple[Tensor, ...]:
+        gradients, primals = _differentiable(ctx)
+        order = (0, 1, 4, 5, 2)[: len(primals)]
+        return tuple(push_forward(gradients, primals, [directions[i] for i in order]))
 
     @staticmethod
     def vmap(
         info: Any, in_dims: Sequence[int | None], *inputs: Any
     ) -> tuple[tuple[Tensor, ...], tuple[int | None, ...]]:
         mean, logvar, alphas, seed, by_z, by_value, *options = inputs
+        if all(dim is None for dim in in_dims[:4]):  # the sample was not mapped: every entry has the same noise
+            parts = zip(*map(_entries, repeat(info.batch_size), in_dims[4:6], (by_z, by_value)), strict=True)
+            gradients = [_Gradients.apply(mean, logvar, alphas, seed, *part, *options) for part in parts]
+            return tuple(torch.stack(x) for x in zip(*gradients, strict=True)), (0, 0, 0)
         _check_vmap(info, in_dims[3])
         tensors = flat(info.batch_size, (*in_dims[:3], *in_dims[4:6]), (mean, logvar, alphas, by_z, by_value))
         gradients = _Gradients.apply(*tensors[:3], seed, *tensors[3:], *options)
         return tuple(_batched(info, x) for x in gradients), (0, 0, 0)
 
 
+def _differentiable(ctx: Any) -> tuple[Callable[..., Any], tuple[Tensor, ...]]:
+    """`_eager_gradient` as a function of the saved tensors that it is differentiated by, and those tensors."""
+    mean, logvar, alphas, seed, by_z, by_value = ctx.saved_tensors
+    alpha, first_row, dual, reverse, _, by_alpha = ctx.options
+
+    def gradients(
+        mean: Tensor, logvar: Tensor, by_z: Tensor, by_value: Tensor, alphas: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        return _eager_gradient(mean, logvar, alphas, seed, by_z, by_value, alpha, first_row, dual, reverse, by_alpha)
+
+    return gradients, (mean, logvar, by_z, by_value, *(() if alphas is None else (alphas,)))
+
+
 def _batched(info: Any, x: Tensor) -> Tensor:
     return x.reshape(info.batch_size, -1, *x.shape[1:])
+
+
+def _entries(count: int, dim: int | None, x: Tensor) -> Sequence[Tensor]:
+    return [x] * count if dim is None else x.unbind(dim)
 
 
 def _check_vmap(info: Any, seed_dim: int | None) -> None:

@@ -6,14 +6,17 @@ The kernel runs in its interpreter.
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd import forward_ad
+from torch.distributions import LowRankMultivariateNormal
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from jsgmath.torch import JSGLoss, functions, jsg_full, jsg_standard_normal
+import jsgmath
+from jsgmath.torch import JSGLoss, functions, jsg_diagonal, jsg_full, jsg_standard_normal, sample_and_jsg
 from jsgmath.torch.eager import diagonal as eager
 from jsgmath.torch.native import diagonal as compiled
 from jsgmath.torch.triton import diagonal as kernels
 from tests.torch.against_numpy import divergence
-from tests.torch.inputs import assert_same_derivatives, backends, numbers, variants
+from tests.torch.inputs import BACKENDS, assert_same_derivatives, backends, numbers, variants
 from tests.torch.jacobians import assert_both_jacobians_are_differences
 
 
@@ -59,14 +62,72 @@ def test_a_third_derivative_is_that_of_the_closed_form(backend):
     torch.testing.assert_close(value, logvar.exp() / 2)
 
 
+def gaussians_of(backend):
+    """Functions of two or three tensors, one for each kind of Gaussian, and these tensors."""
+    mean, logvar, other, noise = (numbers(3, 2, seed=k, grad=False) for k in range(4))
+    tril, wide = (torch.eye(2).double() + numbers(3, 2, 2, seed=5 + k, grad=False).tril() / 4 for k in range(2))
+    alpha, options = torch.tensor([0.2, 0.5, 0.9]).double(), dict(backend=backend)
+
+    def low_rank(mean, factor, logvar):
+        first = LowRankMultivariateNormal(mean, factor, logvar.exp())
+        return jsgmath.jsg(first, LowRankMultivariateNormal(other, wide, noise.exp()), 0.3)
+
+    def both(mean, logvar, alpha):
+        z, value = sample_and_jsg(mean, logvar, alpha, seed=7, **options)
+        return z.sum(-1).square() + value
+
+    kinds = dict(
+        standard=(lambda m, s, a: jsg_standard_normal(m, s, a, dual=True, **options), (mean, logvar, alpha)),
+        diagonal=(lambda m, s: jsg_diagonal(m, s, other, noise, 0.3, **options), (mean, logvar)),
+        full=(lambda m, L: jsg_full(m, L, other, wide, 0.3, **options), (mean, tril)),
+        dual=(lambda m, L: jsg_full(other, wide, m, L, 0.3, dual=True, **options), (mean, tril)),
+        sample=(both, (mean, logvar, alpha)),
+        loss=(lambda m, s: JSGLoss(0.3, **options)(m, s), (mean, logvar)),
+    )
+    return kinds | dict(low_rank=(low_rank, (mean, tril, logvar))) if backend == "eager" else kinds
+
+
 @backends
-def test_a_graph_of_the_gradient_changes_nothing_in_the_gradient(backend):
-    """The kept eager gradient is multiplied once more, which adds a rounding."""
-    mean, logvar = (numbers(3, 4, dtype=torch.float32, seed=k) for k in range(2))
-    loss = jsg_standard_normal(mean, logvar, 0.3, backend=backend).square().sum()
-    with_graph = torch.autograd.grad(loss, (mean, logvar), create_graph=True)
-    without = torch.autograd.grad(loss, (mean, logvar))
-    torch.testing.assert_close(with_graph, without, rtol=16 * 2.0**-24, atol=0)
+@pytest.mark.parametrize("factor", [1.0, 0.7])
+def test_a_graph_of_the_gradient_changes_no_bit_of_the_gradient(factor, backend):
+    for kind, (function, inputs) in gaussians_of(backend).items():
+        dtypes = [torch.float64] if kind == "low_rank" else [torch.float32, torch.float64]
+        for dtype in dtypes:
+            moved = [x.to(dtype).requires_grad_() for x in inputs]
+            if kind in ("diagonal", "full", "dual") and dtype == torch.float32:
+                continue  # their constants are in float64
+            value = function(*moved)
+            upstream = torch.full_like(value, factor)
+            with_graph = torch.autograd.grad(value, moved, upstream, create_graph=True)
+            without = torch.autograd.grad(value, moved, upstream)
+            assert all(torch.equal(a, b) for a, b in zip(with_graph, without, strict=True)), kind
+
+
+@pytest.mark.parametrize("backend", [backend for backend in BACKENDS if backend != "triton"])
+def test_forward_mode_gives_the_derivatives_of_reverse_mode(backend):
+    """In torch.func, in a dual level, and over reverse mode."""
+    for kind, (function, inputs) in gaussians_of(backend).items():
+        every = tuple(range(len(inputs)))
+        directions = tuple(numbers(*x.shape, seed=30 + k, grad=False) for k, x in enumerate(inputs))
+        value, pull_back = torch.func.vjp(function, *inputs)
+        along = numbers(*value.shape, seed=40, grad=False)
+        wanted = sum((x * v).sum() for x, v in zip(pull_back(along), directions, strict=True))
+        _, slope = torch.func.jvp(function, inputs, directions)
+        with forward_ad.dual_level():
+            moved = forward_ad.unpack_dual(function(*map(forward_ad.make_dual, inputs, directions)))
+        for got in (slope, moved.tangent):
+            torch.testing.assert_close((got * along).sum(), wanted, rtol=1e-12, atol=1e-13, msg=kind)
+        slopes = torch.func.jacrev(function, every)
+        for got, want in zip(torch.func.jacfwd(function, every)(*inputs), slopes(*inputs), strict=True):
+            torch.testing.assert_close(got, want, rtol=1e-11, atol=1e-12)
+
+        def total(*x, function=function):
+            return function(*x).sum()
+
+        second = torch.func.jacrev(torch.func.jacrev(total, every), every)(*inputs)
+        for got, want in zip(torch.func.hessian(total, every)(*inputs), second, strict=True):
+            for x, y in zip(got, want, strict=True):
+                torch.testing.assert_close(x, y, rtol=1e-10, atol=1e-11, msg=kind)
 
 
 @backends

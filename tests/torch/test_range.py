@@ -5,10 +5,12 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from mpmath import mp
 
 import jsgmath
-from jsgmath import Gaussian
+from jsgmath import Gaussian, formula
 from jsgmath.torch import JSGLoss, jsg_diagonal, jsg_full, jsg_standard_normal, kl_standard_normal, sample_and_jsg
+from jsgmath.torch.eager import full, full_far
 from tests.torch.against_numpy import Reference, errors, unit
 from tests.torch.inputs import BACKENDS, VARIANTS, backends, variants
 
@@ -179,3 +181,104 @@ def test_at_an_infinite_mean_gradients_by_log_variances_are_their_limits(backend
     assert torch.autograd.grad(value, logvar)[0].item() == -np.inf
     value = kl_standard_normal(mean, logvar, backend=backend)
     assert torch.autograd.grad(value, logvar)[0].item() == pytest.approx(np.expm1(0.5) / 2, rel=1e-6)
+    narrow = torch.tensor([-150.0], requires_grad=True)  # a log-variance beyond the limit of the backends
+    _, value = sample_and_jsg(mean, narrow, 0.5, seed=1, dual=dual, convention=convention, backend=backend)
+    assert torch.autograd.grad(value, narrow)[0].item() == -np.inf
+
+
+LARGE = mp.mpf(10) ** 100_000  # stands for an infinite mean
+
+
+def exact_derivatives(mean1, logvar1, logvar2, alpha, dual, reverse):
+    """Those by mean1, logvar1 and logvar2 in 60 digits, for a second mean of 0, and the sizes of their terms."""
+    with mp.workdps(60):
+        w1, w2, log_r1 = 1 - mp.mpf(alpha), mp.mpf(alpha), mp.mpf(logvar1) - mp.mpf(logvar2)
+        weights = w1, w2, *formula.mean_weights(w1, w2, reverse)[:2]
+        ratios = mp.exp(log_r1), mp.exp(-log_r1), mp.expm1(log_r1), mp.expm1(-log_r1)
+        i1, i2 = mp.exp(-mp.mpf(logvar1) / 2), mp.exp(-mp.mpf(logvar2) / 2)
+        delta = LARGE if mean1 == np.inf else mp.mpf(mean1)
+        gradient = formula.from_mean_grad if dual else formula.to_mean_grad
+
+        def derivatives(delta):
+            numbers = *weights, *ratios, delta * i1, delta * i2, i1, i2
+            return *gradient(*numbers), gradient(*formula.exchanged(*numbers))[1]
+
+        found, without = derivatives(delta), derivatives(mp.mpf(0))
+        divergences = formula.from_mean if dual else formula.to_mean
+        means = divergences(*weights[2:], 0, *ratios, delta * i1, delta * i2, lambda *_: mp.mpf(0))
+        extra = 0, *[2 * formula.skew(w1, w2, *means)] * 2  # what the means contribute, as in `Reference`
+        return found, [abs(a) + abs(b) + c for a, b, c in zip(found, without, extra, strict=True)]
+
+
+@variants
+@DTYPES
+def test_gradients_between_variances_far_apart_are_right_at_means_of_every_size(dtype, dual, convention):
+    """Finite ones within 16 ulp of their terms, and others infinite with their sign, in both backends."""
+    largest, eps = torch.finfo(dtype).max, mp.mpf(torch.finfo(dtype).eps)
+    grid = itertools.product((1.0, 2.0**100, np.inf), (-400.0, -150.0, -3.0, 0.0, 130.0), (-300.0, 0.0, 120.0))
+    mean1, logvar1, logvar2 = torch.tensor(list(grid), dtype=dtype).T[..., None]
+    for alpha in (0.0, 0.25, 1.0):
+        wanted = [
+            exact_derivatives(*(x.item() for x in row), alpha, dual, convention == "deasy")
+            for row in zip(mean1, logvar1, logvar2, strict=True)
+        ]
+        for backend in EVERYWHERE:
+            if backend not in BACKENDS:
+                continue
+            tensors = [x.clone().requires_grad_() for x in (mean1, logvar1, logvar2)]
+            options = dict(dual=dual, convention=convention, backend=backend)
+            value = jsg_diagonal(*tensors[:2], torch.zeros_like(mean1), tensors[2], alpha, **options)
+            for k, gradient in enumerate(torch.autograd.grad(value.sum(), tensors)):
+                for got, (derivatives, sizes) in zip(gradient[:, 0].tolist(), wanted, strict=True):
+                    if abs(derivatives[k]) > 2 * largest:
+                        assert got == np.inf * int(mp.sign(derivatives[k]))
+                    elif sizes[k] < largest / 8:
+                        tiny = torch.finfo(dtype).smallest_normal
+                        assert abs(got - derivatives[k]) <= 16 * eps * max(sizes[k], tiny)
+
+
+def factors_out_of_proportion(spread, dtype):
+    """Forty pairs of means and factors, whose rows or whose units are up to 10^spread times others."""
+    rng = np.random.default_rng(5)
+    tensors = []
+    for _ in range(2):
+        tril = np.tril(rng.normal(size=(40, 3, 3)), -1) + np.eye(3) * rng.uniform(0.5, 2, size=(40, 3, 1))
+        rows, units = (10 ** rng.uniform(-spread, spread, size=(20, size, 1)) for size in (3, 1))
+        scales = np.concatenate([rows, units.repeat(3, axis=1)])
+        mean = rng.normal(size=(40, 3)) * 10 ** rng.uniform(-spread, spread, size=(40, 1))
+        tensors += [torch.tensor(mean, dtype=dtype), torch.tensor(tril * scales, dtype=dtype)]
+    return tensors
+
+
+@variants
+@everywhere
+@pytest.mark.parametrize(
+    ("dtype", "spread"), [(torch.float32, 16), (torch.float64, 100), (torch.float64, 140)], ids=str
+)
+def test_full_covariances_out_of_proportion_give_no_nan(dtype, spread, backend, dual, convention):
+    """Values are those of NumPy, which rounds them correctly."""
+    tensors = [x.requires_grad_() for x in factors_out_of_proportion(spread, dtype)]
+    pair = [
+        Gaussian(tensors[i].detach().double().numpy(), scale_tril=tensors[i + 1].detach().double().numpy())
+        for i in (0, 2)
+    ]
+    for number in (0.0, 1.0, 0.3) if dual else (0.0, 1.0):
+        alpha = torch.full((40,), number, dtype=torch.float64, requires_grad=True)
+        value = jsg_full(*tensors, alpha, dual=dual, convention=convention, backend=backend)
+        wanted = (jsgmath.jsg_dual if dual else jsgmath.jsg)(*pair, number, convention=convention)
+        last = (wanted > torch.finfo(dtype).max / 8) & (wanted <= torch.finfo(dtype).max)
+        assert_right(value[~last], wanted[~last], dtype)
+        assert not any(x.isnan().any() for x in torch.autograd.grad(value.sum(), [*tensors, alpha]))
+
+
+@variants
+def test_long_doubles_give_what_torch_gives_between_ordinary_full_covariances(dual, convention):
+    """Gradients too; the other tests of long doubles have no other values for these."""
+    tensors = factors_out_of_proportion(0.1, torch.float64)
+    options = dict(dual=dual, reverse=convention == "deasy", scale=0.75, upstream=None)
+    for alpha in (0.0, 0.3, 0.8, 1.0):
+        wanted = full.evaluate_block(*tensors, alpha, by_alpha=True, **options)
+        results = [torch.zeros_like(x) for x in wanted]
+        full_far.replace(tensors, alpha, results, wrong=torch.ones(40, dtype=torch.bool), **options)
+        for got, want in zip(results, wanted, strict=True):
+            torch.testing.assert_close(got, want, rtol=1e-11, atol=1e-12)

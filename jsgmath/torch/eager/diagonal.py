@@ -1,6 +1,6 @@
 """The computation of `triton/diagonal.py` in plain torch operations, on any device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -13,10 +13,13 @@ from torch._C import (
 from torch.utils._python_dispatch import _disable_current_modes  # pyright: ignore[reportPrivateUsage]
 
 from jsgmath import formula, special
+from jsgmath.torch.eager import far
 from jsgmath.torch.typed import Alpha, Asked, work_type
 
 WIDEST = {torch.float32: 87.0, torch.float64: 708.0}  # the limit of differences of log-variances
+FAR = {torch.float32: 86.0, torch.float64: 640.0}  # the limit beyond which `far.py` takes elements
 HALF = {torch.float32: 2.0**64, torch.float64: 2.0**512}  # the root of the range
+ORDINARY = {dtype: (HALF[dtype] ** 0.45, WIDEST[dtype] / 2) for dtype in HALF}  # for means and for log-variances
 ONE: Any = 1.0  # or a tensor of ones
 # So many numbers form a block on a CPU, so that it stays in the cache from one operation to the next.
 BLOCK = 2**16
@@ -39,16 +42,60 @@ def evaluate(
         def part(x: Any, block: slice = block) -> Any:
             return x[block] if isinstance(x, torch.Tensor) and x.numel() > 1 else x
 
-        m1, l1, m2, l2 = (part(x) for x in (mean1, logvar1, mean2, logvar2))
-        results = evaluate_block(
-            m1, l1, m2, l2, part(alpha),
-            dual=dual, reverse=reverse, value=value, grad=grad, by_alpha=by_alpha, scale=scale, upstream=part(upstream),
-            ordinary=are_ordinary(m1, l1) and (mean2 is None or are_ordinary(m2, l2)),
+        pair: list[Any] = [part(x) for x in (mean1, logvar1, mean2, logvar2)]
+        options: Any = dict(dual=dual, reverse=reverse, scale=scale, upstream=part(upstream))
+        wanted = values, *gradients, d_alpha
+        results = [x if x is None else x[block] for x in wanted]
+        ordinary = is_ordinary_pair(*pair)
+        found: Sequence[Any] = [] if ordinary else take_far(pair, part(alpha), **options)
+        near: Any = evaluate_block(
+            pair[0], pair[1], pair[2], pair[3], part(alpha), value=value, grad=grad, by_alpha=by_alpha,
+            ordinary=ordinary or (bool(found) and is_ordinary_pair(*pair)), **options,
         )  # fmt: skip
-        for whole, result in zip((values, *gradients, d_alpha), results, strict=True):
-            if whole is not None:
-                whole[block] = result
+        for result, computed in zip(results, near, strict=True):
+            if result is not None:
+                result.copy_(computed)
+        if found:
+            put_far(found, results)
     return values, *gradients, d_alpha
+
+
+def is_ordinary_pair(mean1: Tensor, logvar1: Tensor, mean2: Tensor | None, logvar2: Tensor | None) -> bool:
+    return are_ordinary(mean1, logvar1) and (mean2 is None or logvar2 is None or are_ordinary(mean2, logvar2))
+
+
+def take_far(
+    pair: list[Any], alpha: Alpha, *, dual: bool, reverse: bool, scale: float, upstream: Tensor | None
+) -> Sequence[Tensor]:  # fmt: skip
+    """Computes the elements that are `far.is_far`, and replaces them by equal Gaussians in the pair.
+
+    Returns their places, rows and results, or nothing if there are none.
+    """
+    if not (far.WIDE and is_plain(pair[0])):
+        return []
+    work = work_type(pair[0])
+    wide: Any = [x if x is None else x.to(work) for x in pair]
+    which: Any = far.is_far(wide[0], wide[1], wide[2], wide[3], alpha, FAR[work])
+    if not which.any():
+        return []
+    row = which.nonzero()[:, 0]
+    one = (alpha, scale if upstream is None else scale * upstream)
+    alphas, factors = (x[row] if isinstance(x, Tensor) and x.numel() > 1 else x for x in one)
+    apart: Any = [x if x is None else x[which] for x in wide]
+    results = far.evaluate(apart[0], apart[1], apart[2], apart[3], alphas, factors, dual, reverse)
+    pair[:] = (x if x is None else x.masked_fill(which, 0.0) for x in pair)
+    return [which, row, *results]
+
+
+def put_far(found: Sequence[Tensor], results: Sequence[Any]) -> None:
+    """Puts what `take_far` returned into the results of the others."""
+    which, row, value, *gradients, by_alpha = found
+    for result, sums in zip((results[0], results[4]), (value, by_alpha), strict=True):
+        if result is not None:
+            result.copy_(result.double().index_add(0, row, sums))
+    for result, numbers in zip(results[1:4], gradients, strict=True):
+        if result is not None:
+            result[which] = numbers.to(result.dtype)
 
 
 def rescaled(
@@ -152,15 +199,21 @@ def evaluate_block(
     return results
 
 
+def is_plain(x: Tensor) -> bool:
+    """Whether the numbers of x can be read: not on another device, nor where torch traces operations."""
+    return type(x) is Tensor and x.device.type == "cpu" and not _len_torch_dispatch_stack()
+
+
 def are_ordinary(mean: Tensor, logvar: Tensor) -> bool:
     """Whether nothing can leave the range: not ratios of variances, nor squares of displacements in their units.
 
     It reads the numbers, so it is False where they are on another device or torch traces operations.
     """
-    if type(mean) is not Tensor or mean.device.type != "cpu" or _len_torch_dispatch_stack():
+    if not is_plain(mean):
         return False
-    work = work_type(mean)
-    limits = HALF[work] ** 0.45, WIDEST[work] / 2
+    if not mean.numel():
+        return True
+    limits = ORDINARY.get(mean.dtype, ORDINARY[torch.float32])
     extremes: Any = torch.stack([*mean.aminmax(), *logvar.aminmax()])
     return all(abs(x) < limits[i // 2] for i, x in enumerate(extremes.tolist()))
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from jsgmath import formula
 from jsgmath.torch import full_terms as terms
-from jsgmath.torch.eager import diagonal
+from jsgmath.torch.eager import diagonal, full_far
 from jsgmath.torch.typed import Alpha, Asked, Function, cholesky_ex, linalg, solve_triangular, split, work_type
 
 LARGEST, ROOT = torch.finfo(torch.float64).max, 2.0**512  # ROOT is the root of the range
@@ -22,10 +22,23 @@ LARGEST, ROOT = torch.finfo(torch.float64).max, 2.0**512  # ROOT is the root of 
 
 def evaluate(
     mean1: Tensor, tril1: Tensor, mean2: Tensor, tril2: Tensor, alpha: Alpha, *,
+    dual: bool, reverse: bool, scale: float = 1.0, upstream: Tensor | None = None, **wanted: Any,
+) -> Asked:  # fmt: skip
+    """Returns what `triton.diagonal.evaluate` returns, for full covariances."""
+    pair = mean1, tril1, mean2, tril2
+    options: Any = dict(dual=dual, reverse=reverse, scale=scale, upstream=upstream)
+    results = evaluate_block(*pair, alpha, **options, **wanted)
+    if diagonal.is_plain(mean1):
+        full_far.replace(pair, alpha, results, wrong=full_far.out_of_proportion(tril1, tril2), **options)
+    return results
+
+
+def evaluate_block(
+    mean1: Tensor, tril1: Tensor, mean2: Tensor, tril2: Tensor, alpha: Alpha, *,
     dual: bool, reverse: bool, value: bool = True, grad: bool = True, by_alpha: bool = False,
     scale: float = 1.0, upstream: Tensor | None = None,
 ) -> Asked:  # fmt: skip
-    """Returns what `triton.diagonal.evaluate` returns, for full covariances.
+    """`evaluate` in operations that torch can differentiate.
 
     Means have shape ``(rows, n)``, Cholesky factors ``(rows, n, n)``; all have one type, and only the lower triangles
     are read.  Everything is computed in float64, because the matrices contain squares of ratios of scales, which leave
@@ -94,7 +107,6 @@ def evaluate(
     return results
 
 
-evaluate_block = evaluate  # `torch.linalg` computes all rows together
 rescaled: Callable[..., Asked] = partial(diagonal.rescaled, compute=evaluate)
 
 
@@ -137,6 +149,7 @@ class Root(Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         ctx.save_for_backward(output)
+        ctx.save_for_forward(output)
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None, None]:
@@ -145,6 +158,12 @@ class Root(Function):
         inner = inner - 0.5 * torch.diag_embed(inner.diagonal(dim1=-2, dim2=-1))
         half = solve_triangular(R.mT, solve_triangular(R, inner, upper=False, left=False), upper=True)
         return 0.5 * (half + half.mT), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, total: Tensor, *_: Any) -> Tensor:
+        (R,) = ctx.saved_tensors
+        inner = solve_triangular(R, solve_triangular(R, total, upper=False).mT, upper=False)
+        return R @ (inner.tril(-1) + 0.5 * torch.diag_embed(inner.diagonal(dim1=-2, dim2=-1)))
 
 
 def _small(matrix: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ rows; the bits of a row depend neither on the threads nor on the other rows.  Sc
 factors of full covariances, for `full.py`.
 """
 
+import math
 import struct
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from jsgmath import native
 from jsgmath.torch.eager import diagonal as eager
+from jsgmath.torch.eager import full_far
 from jsgmath.torch.typed import Alpha, Asked, split, watched, work_type
 
 # The struct Tensors of tensors.hpp: addresses, strides, four whole numbers, alpha and factor, four truth values.
@@ -28,27 +30,39 @@ def evaluate(
     scale: float = 1.0, upstream: Tensor | None = None,
 ) -> Asked:  # fmt: skip
     """Returns what `triton.diagonal.evaluate` returns."""
-    options: Any = dict(dual=dual, reverse=reverse, value=value, grad=grad, by_alpha=by_alpha, scale=scale)
+    wanted: Any = dict(dual=dual, reverse=reverse, value=value, grad=grad, by_alpha=by_alpha, scale=scale)
     if watched():
-        return _as_operators(mean1, scale1, mean2, scale2, alpha, upstream=upstream, **options)
+        return _as_operators(mean1, scale1, mean2, scale2, alpha, upstream=upstream, **wanted)
     core = checked_core(mean1)
     rows = mean1.shape[0]
     dtype, work = mean1.dtype, work_type(mean1)
     if dtype != work:
         wider: Any = [x if x is None else x.to(work) for x in (mean1, scale1, mean2, scale2)]
-        results: Any = list(evaluate(*wider, alpha=alpha, upstream=upstream, **options))
+        results: Any = list(evaluate(*wider, alpha=alpha, upstream=upstream, **wanted))
         results[1:4] = (x if x is None else x.to(dtype) for x in results[1:4])
         return results
     values, d_alpha = (mean1.new_empty(rows) if needed else None for needed in (value, by_alpha))
     # One block of memory, which the next call finds again; the allocator gives two large ones back to the system.
     gradients: list[Any] = [None, None, None]
+    blocks: list[Any] = [values, d_alpha]
     if grad:
         shapes = [x.shape for x in (mean1, scale1, scale2) if x is not None]
         sizes = [shape.numel() for shape in shapes]
-        parts = split(mean1.new_empty(sum(sizes)), sizes)
+        blocks.append(mean1.new_empty(sum(sizes)))
+        parts = split(blocks[-1], sizes)
         gradients[: len(shapes)] = [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
     results = values, *gradients, d_alpha
-    call(core, (mean1, scale1, mean2, scale2), alpha, (dual, reverse), results, upstream=upstream, scale=scale)
+    pair: list[Any] = [mean1, scale1, mean2, scale2]
+    found: Sequence[Tensor] = []
+    if scale1.ndim == 2 and not eager.is_ordinary_pair(*pair):
+        found = eager.take_far(pair, alpha, dual=dual, reverse=reverse, scale=scale, upstream=upstream)
+    call(core, pair, alpha, (dual, reverse), results, upstream=upstream, scale=scale)
+    if found:
+        eager.put_far(found, results)
+    if scale1.ndim == 3 and not all(x is None or math.isfinite(x.sum().item()) for x in blocks):
+        options: Any = dict(dual=dual, reverse=reverse, scale=scale, upstream=upstream)
+        none = torch.zeros(rows, dtype=torch.bool, device=mean1.device)
+        full_far.replace(pair, alpha, results, wrong=none, **options)
     return results
 
 
