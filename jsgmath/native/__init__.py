@@ -29,6 +29,7 @@ SHAPE = struct.Struct("@7q5i")
 FAMILY_SHAPE = struct.Struct("@9q6i")
 # The structs OneOfMany and ManyShape of many.hpp: two addresses, strides and a form; four sizes and two numbers.
 ONE_OF_MANY, MANY_SHAPE = struct.Struct("@2P3q"), struct.Struct("@4q2i")
+SUMS_SHAPE = struct.Struct("@2q4d")  # the struct SumsShape of sums.hpp: two sizes and two pairs
 FAMILIES = {
     name: place
     for place, name in enumerate(
@@ -76,6 +77,7 @@ class Core(NamedTuple):
     many: Any
     gradient: Any
     factor: Any
+    sums: Any
     place: int
     instruction_set: str
 
@@ -108,6 +110,8 @@ def open_core(path: Path = HERE / LIBRARY, wanted: str = "") -> tuple[Core | Non
     library.jsgmath_many.restype = ctypes.c_int64
     library.jsgmath_factor.restype = ctypes.c_int64
     library.jsgmath_factor.argtypes = [*2 * [ctypes.c_void_p], *2 * [ctypes.c_int64], ctypes.c_double]
+    library.jsgmath_sums.restype = ctypes.c_int64
+    library.jsgmath_sums.argtypes = [ctypes.c_char_p, *5 * [ctypes.c_void_p], ctypes.c_int32]
     place = names.index(wanted) if wanted else 0
     functions = (getattr(library, f"jsgmath_{name}") for name in Core._fields[:-2])
     core = Core._make([*functions, place, names[place]])
@@ -328,6 +332,30 @@ def many(
     description = MANY_SHAPE.pack(rows, n, count, weights.shape[-1], dual, single)
     busy = min(rows, rows * n * count // ELEMENTS_PER_THREAD)
     return _called(core.many, description, [described, address(weights)], shape, core, busy)
+
+
+def sums(
+    columns: np.ndarray,
+    one: np.ndarray,
+    two: np.ndarray | None,
+    shares: Sequence[float],
+    own: np.ndarray | None,
+    core: Core | None = None,
+) -> np.ndarray | None:
+    """``X' w X``, high and low parts, and five more numbers (sums.hpp); None if a number is beyond the limits.
+
+    Args:
+        columns: the columns of X, of shape ``(c, n)``, in C order.
+        one, two, shares: positive numbers whose combination is B, or B itself and None; their shares in it, as pairs.
+        own: the weights w are ``own/B^2``, or 1/B if it is None.
+    """
+    core = core or CORE
+    assert core is not None
+    c, n = columns.shape
+    found = np.empty(2 * c * c + 5)
+    pointers = [None if x is None else address(x) for x in (columns, one, two, own)]
+    left = core.sums(SUMS_SHAPE.pack(n, c, *shares), *pointers, address(found), core.place)
+    return None if left else found
 
 
 def _called(

@@ -61,6 +61,7 @@ KINDS: list[tuple[str, str, list[str]]] = [
     ("single_tensors", "full_tensors.cpp", ONE_LANE),
     ("full", "full.cpp", []),
     ("full_tensors", "full_tensors.cpp", []),
+    ("sums", "sums.cpp", []),
     ("copy", "copy.cpp", []),
 ]
 
