@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,6 +66,7 @@ def _bits(numbers: np.ndarray) -> np.ndarray:
     return np.array([x.bit_length() for x in numbers.tolist()], np.int64)
 
 
+@cache
 def _log2(bits: int) -> Fraction:
     return Fraction(context_of(bits + EXTRA).ln(Decimal(2)))
 

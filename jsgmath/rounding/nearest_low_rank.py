@@ -15,6 +15,7 @@ until all numbers within the bound round to the same float (verification/README.
 
 import decimal
 import math
+from collections import Counter
 from collections.abc import Sequence
 from decimal import Context, Decimal
 from fractions import Fraction
@@ -92,9 +93,9 @@ class Inverted:
         context = context_of(self.bits + EXTRA)
         factor = self.Z.root_of_determinant()
         log = -2 * Fraction(context.ln(context.divide(Decimal(factor.numerator), Decimal(factor.denominator))))
-        log += sum(
-            Fraction(context.ln(context.divide(Decimal(g.numerator), Decimal(g.denominator)))) for g in self.shares
-        )
+        for g, count in Counter(self.shares).items():
+            if g != 1:
+                log += count * Fraction(context.ln(context.divide(Decimal(g.numerator), Decimal(g.denominator))))
         logs = self.base.log_of_product()
         count = len(self.rows)
         rounding = (_decimal(abs(log) + abs(logs)) + 8 * len(self.given.columns) + count) / (1 << self.bits)
