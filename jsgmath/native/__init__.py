@@ -23,6 +23,7 @@ FORMS = {"var": 0, "logvar": 1, "std": 2}
 # Those that the core takes where one is a matrix; the number of "low_rank" is that of rank 0.
 FULL_FORMS = {"var": 0, "std": 2, "cov": 3, "scale_tril": 4, "low_rank": 8}
 LARGEST_DIMENSION = 256  # of full covariances; the core's memory grows as its square
+LARGEST_OF_MANY = 2**17  # numbers in several covariances
 # The struct Shape of diagonal.hpp: strides of five arrays, rows and n, and five numbers.
 SHAPE = struct.Struct("@7q5i")
 # The struct FamilyShape of families.hpp: strides of six arrays, rows, n and k, and six numbers.
@@ -106,7 +107,7 @@ def open_core(path: Path = HERE / LIBRARY, wanted: str = "") -> tuple[Core | Non
     library.jsgmath_copy.argtypes = [*2 * [ctypes.c_void_p], ctypes.c_int64, ctypes.c_double, ctypes.c_int32]
     library.jsgmath_families.argtypes = [ctypes.c_char_p, *7 * [ctypes.c_void_p], ctypes.c_int32, ctypes.c_int32]
     library.jsgmath_families.restype = ctypes.c_int64
-    library.jsgmath_many.argtypes = [*2 * [ctypes.c_char_p], *2 * [ctypes.c_void_p], ctypes.c_int32, ctypes.c_int32]
+    library.jsgmath_many.argtypes = [*2 * [ctypes.c_char_p], *2 * [ctypes.c_void_p], *3 * [ctypes.c_int32]]
     library.jsgmath_many.restype = ctypes.c_int64
     library.jsgmath_factor.restype = ctypes.c_int64
     library.jsgmath_factor.argtypes = [*2 * [ctypes.c_void_p], *2 * [ctypes.c_int64], ctypes.c_double]
@@ -300,6 +301,11 @@ def families(
     return _called(core.families, FAMILY_SHAPE.pack(*strides, *numbers), pointers, shape, core, busy)
 
 
+def takes_many(forms: Sequence[str], n: int) -> bool:
+    """Whether `many` computes Gaussians of these forms and this dimension, one of them or more of full covariance."""
+    return len(forms) * n * n <= LARGEST_OF_MANY and FULL_FORMS.keys() - {"low_rank"} >= {*forms}
+
+
 def many(
     forms: Sequence[str],
     means: Sequence[np.ndarray],
@@ -314,7 +320,7 @@ def many(
     """Computes what `diagonal` computes, for several Gaussians and their product.
 
     Args:
-        means, scales: of each Gaussian, which broadcast to ``(*shape, n)``.
+        means, scales: of each Gaussian, which broadcast to ``(*shape, n)``, or ``(*shape, n, n)``.
         weights: shape ``(4, K, rows)``, or 1 for the rows: those in the sum, their low parts, those in the product,
             their low parts.
     """
@@ -323,15 +329,20 @@ def many(
     rows, count = math.prod(shape), len(forms)
     if rows == 0:
         return np.empty(shape), 0
-    held = [(_rows(mean, (*shape, n)), _rows(scale, (*shape, n))) for mean, scale in zip(means, scales, strict=True)]
-    weights = np.ascontiguousarray(weights)
-    described = b"".join(
-        ONE_OF_MANY.pack(*map(address, both), *(0 if x.size < rows * n else n for x in both), FORMS[form])
-        for both, form in zip(held, forms, strict=True)
-    )
+    full = not FORMS.keys() >= {*forms}
+    codes, weights = FULL_FORMS if full else FORMS, np.ascontiguousarray(weights)
+    held: list[np.ndarray] = []
+    described = b""
+    for form, mean, scale in zip(forms, means, scales, strict=True):
+        axis = (n,) if form in FORMS else (n, n)
+        pair = [_rows(mean, (*shape, n)), _rows(scale, (*shape, *axis), len(axis))]
+        strides = (0 if x.size < rows * size else size for x, size in zip(pair, (n, math.prod(axis)), strict=True))
+        described += ONE_OF_MANY.pack(*map(address, pair), *strides, codes[form])
+        held += pair
     description = MANY_SHAPE.pack(rows, n, count, weights.shape[-1], dual, single)
-    busy = min(rows, rows * n * count // ELEMENTS_PER_THREAD)
-    return _called(core.many, description, [described, address(weights)], shape, core, busy)
+    work = rows * count * (n**3 if full else n)
+    busy = min(rows // 8, work // (10 * ELEMENTS_PER_THREAD)) if full else min(rows, work // ELEMENTS_PER_THREAD)
+    return _called(core.many, description, [described, address(weights)], shape, core, busy, int(full))
 
 
 def sums(

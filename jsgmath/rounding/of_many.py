@@ -134,9 +134,15 @@ def full_divergence_of_many(
     from jsgmath.rounding.nearest_many_full import Member, nearest_full  # here, because few programs need them
 
     n = found[0].dim
-    values = np.full(batch, np.nan)
-    if values.size * (n**3 + OWN_COST) > NUMPY_COST:
-        values = _full_by_numpy(found, w, g, dual, batch, single)
+    values, left = np.full(batch, np.nan), math.prod(batch)
+    forms, means, scales = zip(*((N.form, N.mean, N.scale) for N in found), strict=True)
+    if native.CORE is not None and native.takes_many(forms, n):
+        values, left = native.many(forms, means, scales, _numbers_of(w, g, batch), dual, batch, n, single)
+    if left == 0:
+        return values
+    if left * (n**3 + OWN_COST) > NUMPY_COST:
+        by_numpy = _full_by_numpy(found, w, g, dual, batch, single)
+        values = np.where(np.isnan(values), by_numpy, values)
     shares = [_rows(x, batch) for x in (w, g)]
     means = [np.broadcast_to(N.mean, (*batch, n)) for N in found]
     scales = [np.broadcast_to(N.scale, (*batch, *N.scale.shape[-1 if N.is_diagonal else -2 :])) for N in found]
