@@ -316,6 +316,7 @@ def many(
     n: int,
     single: bool,
     core: Core | None = None,
+    errors: bool = False,
 ) -> tuple[np.ndarray, int]:
     """Computes what `diagonal` computes, for several Gaussians and their product.
 
@@ -323,6 +324,7 @@ def many(
         means, scales: of each Gaussian, which broadcast to ``(*shape, n)``, or ``(*shape, n, n)``.
         weights: shape ``(4, K, rows)``, or 1 for the rows: those in the sum, their low parts, those in the product,
             their low parts.
+        errors: whether each value is a pair and a bound on its error, before it is rounded; of full covariances.
     """
     core = core or CORE
     assert core is not None
@@ -339,8 +341,8 @@ def many(
         strides = (0 if x.size < rows * size else size for x, size in zip(pair, (n, math.prod(axis)), strict=True))
         described += ONE_OF_MANY.pack(*map(address, pair), *strides, codes[form])
         held += pair
-    description = MANY_SHAPE.pack(rows, n, count, weights.shape[-1], dual, single)
-    work = rows * count * (n**3 if full else n)
+    description = MANY_SHAPE.pack(rows, n, count, weights.shape[-1], dual, 2 if errors else single)
+    work, shape = rows * count * (n**3 if full else n), (*shape, 3) if errors else shape
     busy = min(rows // 8, work // (10 * ELEMENTS_PER_THREAD)) if full else min(rows, work // ELEMENTS_PER_THREAD)
     return _called(core.many, description, [described, address(weights)], shape, core, busy, int(full))
 

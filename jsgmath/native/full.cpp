@@ -597,6 +597,11 @@ extern "C" int64_t OF_MANY(const ManyBatch &batch, int64_t first, int64_t last) 
     const Bounded found = batch.dual ? several.divergence<true>() : several.divergence<false>();
     for (int64_t i = 0; i < count; i++) {
       const double high = lane(found.value.high, i), low = lane(found.value.low, i), error = lane(found.error, i);
+      if (batch.single == NOT_ROUNDED) {
+        double *to = batch.values + 3 * (start + i);
+        to[0] = high, to[1] = low, to[2] = error;
+        continue;
+      }
       double &to = batch.values[start + i];
       to = batch.single ? nearest_single(high, low, 1.01 * error) : nearest(high, low, 1.01 * error);
       open += to != to;
