@@ -68,7 +68,6 @@ extern "C" int64_t NAME(const Sums &b) {
         sound &= between(two, 1 / LARGEST, LARGEST);
         base = base * share(b.share[0]) + exact(two) * share(b.share[1]);
       }
-      for (int64_t i = valid; i < LANES; i++) set_lane(base.high, i, 1), set_lane(base.low, i, 0);
       product.times(base);
       Wide weight = wide(1) / base;
       if (b.own) {
