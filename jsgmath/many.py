@@ -2,8 +2,8 @@ r"""Divergences of several Gaussians from their weighted product of experts.
 
     JSG = sum_k w_k KL(N_k || G),      JSG* = sum_k w_k KL(G || N_k),      G = N_1^{g_1} ... N_K^{g_K} / Z
 
-`rounding.several` has the scalars of each pair N_k, G in one dimension.  More than two full covariances are computed by
-the core; if that leaves a value open, `reduction.product` diagonalises each N_k and G together where they are large, and
+`rounding.several` has the scalars of each pair N_k, G in one dimension.  The core computes more than two full
+covariances.  What it leaves open, `reduction.product` diagonalises, each N_k together with G, where they are large, and
 `rounding.nearest_many_full` computes with whole numbers.
 
 [4] As the mean of several experts: Sutter, Daunhawer, Vogt 2020, https://arxiv.org/abs/2006.08242

@@ -9,8 +9,8 @@ import pytest
 from mpmath import mp
 
 from jsgmath import native
-from jsgmath.rounding.low_rank_sums import BITS_BY_CORE, BaseByCore
 from jsgmath.rounding import nearest_low_rank as slim
+from jsgmath.rounding.low_rank_sums import BITS_BY_CORE, BaseByCore
 from jsgmath.rounding.nearest import Divergence
 from jsgmath.rounding.nearest_full import Undecided, weights_of
 from tests.rounding.test_nearest_low_rank import KINDS, arrays
