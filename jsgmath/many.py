@@ -167,7 +167,7 @@ def _normalised(first: Distribution, weights: list[Array]) -> list[Array]:
 def _is_zero(weight: Array) -> bool:
     if isinstance(weight, float):
         return weight == 0.0
-    return isinstance(weight, np.ndarray | np.generic) and not weight.any()
+    return isinstance(weight, np.ndarray | np.generic) and not np.count_nonzero(weight)
 
 
 @singledispatch
@@ -198,7 +198,8 @@ def _gaussian_divergence(
         if value is None:
             compute = divergence_of_many if all(N.is_diagonal for N in found) else full_divergence_of_many
             value = compute(found, w, g, dual, batch, dtype == np.float32)
-        return np.broadcast_to(value, batch).astype(dtype)[()]
+        value = value if value.shape == batch else np.broadcast_to(value, batch)
+        return value.astype(dtype, copy=value.base is not None)[()]
 
 
 def _of_pair(found: list[Gaussian], w: list[np.ndarray], g: list[np.ndarray], dual: bool) -> np.ndarray | None:
