@@ -167,7 +167,7 @@ def _normalised(first: Distribution, weights: list[Array]) -> list[Array]:
 def _is_zero(weight: Array) -> bool:
     if isinstance(weight, float):
         return weight == 0.0
-    return isinstance(weight, np.ndarray | np.generic) and not np.count_nonzero(weight)
+    return isinstance(weight, np.ndarray | np.generic) and not np.count_nonzero(cast(Any, weight))
 
 
 @singledispatch
