@@ -99,7 +99,8 @@ struct Several : Common {
     const Lanes norm_h = root(norm_square(own.H, n));
     const Wide *H = own.H;
     const int64_t size = n;
-    const Norms norms = norms_of([=](int64_t i, int64_t j) { return H[j * size + i].high + (i == j ? 1 : 0); }, reinterpret_cast<Lanes *>(w.q), n);
+    Lanes *sums = reinterpret_cast<Lanes *>(w.q);
+    const Norms norms = norms_of([=](int64_t i, int64_t j) { return H[j * size + i].high + (i == j ? 1 : 0); }, sums, n);
     own.v2 = 1.01 * norms.spectral, own.frobenius = 1.01 * norms.frobenius;
     own.q = 5 * nu * own.norm_c * (1 + norm_h);
     own.theta = own.v2 * (dx + 2 * nu * (own.x + own.norm_c * own.norm_c));
