@@ -17,6 +17,7 @@ import jsgmath
 from benchmarks import cases, textbook
 from benchmarks.families import FAMILIES as NUMPY_FAMILIES
 from jsgmath import native
+from jsgmath.families.low_rank import LowRankMultivariateNormal
 from jsgmath.torch import jsg_diagonal, jsg_full, jsg_standard_normal
 from verification import peers
 
@@ -294,3 +295,36 @@ def test_numpy_several(measure, implementation, rows, n):
     weights, variances = np.array([0.5, 0.25, 0.25]), np.exp(logvars)
     group = f"JSG of three diagonal Gaussians and their product, NumPy, {rows} x {n}"
     measure(group, implementation, lambda: SEVERAL[implementation](means, variances, weights))
+
+
+SEVERAL_FULL = {
+    "jsgmath": lambda means, S, w: jsgmath.jsg_many(jsgmath.Gaussian(means, cov=S), w),
+    "textbook, eqs. 2, 12 and 13": peers.several_full,
+}
+
+
+@pytest.mark.parametrize(("rows", "n"), [(1, 10), (100, 3), (100, 10)])
+@pytest.mark.parametrize("implementation", SEVERAL_FULL)
+def test_numpy_several_full(measure, implementation, rows, n):
+    rng = np.random.default_rng(1)
+    means, factors = rng.normal(size=(3, rows, n)), rng.normal(size=(3, rows, n, 2 * n))
+    S, weights = factors @ factors.mT / n, np.array([0.5, 0.25, 0.25])
+    group = f"JSG of three full covariances and their product, NumPy, {rows} x {n}"
+    measure(group, implementation, lambda: SEVERAL_FULL[implementation](means, S, weights))
+
+
+def low_rank(*arrays):
+    first, second = (LowRankMultivariateNormal(*arrays[i : i + 3]) for i in (0, 3))
+    return jsgmath.jsg(first, second, ALPHA)
+
+
+LOW_RANK = {"jsgmath": low_rank, "textbook, by Woodbury": lambda *arrays: peers.low_rank(*arrays, ALPHA)}
+
+
+@pytest.mark.parametrize(("n", "rank"), [(1000, 3), (10_000, 10)])
+@pytest.mark.parametrize("implementation", LOW_RANK)
+def test_numpy_low_rank(measure, implementation, n, rank):
+    rng = np.random.default_rng(1)
+    arrays = [x for _ in "12" for x in (rng.normal(size=n), rng.normal(size=(n, rank)), rng.uniform(0.5, 3, n))]
+    group = f"JSG of low-rank covariances, NumPy, {n} dimensions, rank {rank}"
+    measure(group, implementation, lambda: LOW_RANK[implementation](*arrays))

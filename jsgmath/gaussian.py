@@ -116,7 +116,8 @@ class Gaussian:
         batch = self.batch_shape
 
         def part(x: np.ndarray, axes: int) -> np.ndarray:
-            return np.broadcast_to(x, (*batch, *x.shape[x.ndim - axes :]))[index]
+            shape = (*batch, *x.shape[x.ndim - axes :])
+            return (x if x.shape == shape else np.broadcast_to(x, shape))[index]
 
         factor = self._factor if self._factor is None else part(self._factor, 2)
         return self.checked(self._form, part(self._mean, 1), part(self._scale, axes), factor)

@@ -2,9 +2,9 @@ r"""Divergences of several Gaussians from their weighted product of experts.
 
     JSG = sum_k w_k KL(N_k || G),      JSG* = sum_k w_k KL(G || N_k),      G = N_1^{g_1} ... N_K^{g_K} / Z
 
-`rounding.several` has the scalars of each pair N_k, G in one dimension.  For more than two full covariances,
-`rounding.nearest_many_full` computes with whole numbers; where they are large, `reduction.product` first diagonalises
-each N_k and G together.
+`rounding.several` has the scalars of each pair N_k, G in one dimension.  The core computes more than two full
+covariances.  What it leaves open, `reduction.product` diagonalises, each N_k together with G, where they are large, and
+`rounding.nearest_many_full` computes with whole numbers.
 
 [4] As the mean of several experts: Sutter, Daunhawer, Vogt 2020, https://arxiv.org/abs/2006.08242
 """
@@ -167,7 +167,7 @@ def _normalised(first: Distribution, weights: list[Array]) -> list[Array]:
 def _is_zero(weight: Array) -> bool:
     if isinstance(weight, float):
         return weight == 0.0
-    return isinstance(weight, np.ndarray | np.generic) and not weight.any()
+    return isinstance(weight, np.ndarray | np.generic) and not np.count_nonzero(cast(Any, weight))
 
 
 @singledispatch
@@ -198,7 +198,8 @@ def _gaussian_divergence(
         if value is None:
             compute = divergence_of_many if all(N.is_diagonal for N in found) else full_divergence_of_many
             value = compute(found, w, g, dual, batch, dtype == np.float32)
-        return np.broadcast_to(value, batch).astype(dtype)[()]
+        value = value if value.shape == batch else np.broadcast_to(value, batch)
+        return value.astype(dtype, copy=value.base is not None)[()]
 
 
 def _of_pair(found: list[Gaussian], w: list[np.ndarray], g: list[np.ndarray], dual: bool) -> np.ndarray | None:

@@ -32,6 +32,44 @@ def several(means, variances, weights):
     return (w * (P * variances - 1 - np.log(P * variances) + P * (means - mean) ** 2)).sum((0, -1)) / 2
 
 
+def several_full(means, S, weights):
+    """JSG of Gaussians of full covariance, along the first axis, from their weighted product (eqs. 2, 12, 13)."""
+    w = weights.reshape(-1, *[1] * (means.ndim - 1))
+    precisions = np.linalg.inv(S)
+    P = (w[..., None] * precisions).sum(0)
+    force = (w * np.einsum("...ij,...j->...i", precisions, means)).sum(0)
+    distance = means - np.linalg.solve(P, force[..., None])[..., 0]
+    trace = np.einsum("...ij,...ji->...", P, S)
+    twice = trace - means.shape[-1] + quadratic(distance, P) - log_det(S) - log_det(P)
+    return (w[..., 0] * twice).sum(0) / 2
+
+
+def low_rank(m1, W1, D1, m2, W2, D2, alpha):
+    """JSG of covariances ``D + W W'`` in the convention "deasy", by the identity of Woodbury."""
+    g1, g2, n, d = alpha, 1 - alpha, len(m1), m1 - m2
+
+    def parts(D, W):
+        """``log det S``, ``d' S^-1 d``, and a function for ``tr S^-1 (D' + W' W'')``."""
+        scaled = W / D[:, None]
+        M = np.eye(W.shape[1]) + W.T @ scaled
+
+        def square(X):
+            taken = X.T @ scaled
+            return X.T @ (X / D[:, None]) - taken @ np.linalg.solve(M, taken.T)
+
+        def trace(other, factor):
+            own = (other / D).sum() - np.trace(np.linalg.solve(M, scaled.T @ (other[:, None] * scaled)))
+            return own + np.trace(square(factor))
+
+        return np.log(D).sum() + log_det(M), square(d[:, None])[0, 0], trace
+
+    (log1, square1, trace1), (log2, square2, trace2) = parts(D1, W1), parts(D2, W2)
+    log_h, square_h, _ = parts(g1 * D2 + g2 * D1, np.hstack([g2**0.5 * W1, g1**0.5 * W2]))
+    first, second = trace2(D1, W1) - n + square2, trace1(D2, W2) - n + square1
+    logs = log_h - alpha * log1 - (1 - alpha) * log2
+    return ((1 - alpha) * g2 * first + alpha * g1 * second - g1 * g2 * square_h - logs) / 2
+
+
 def eq_11(m1, S1, m2, S2, alpha):
     """The dual JSG* by eq. 11, with the mean as printed; eq. 11 does not hold for the reversed mean."""
     m, S, P = geometric_mean(m1, S1, m2, S2, alpha)

@@ -105,9 +105,9 @@ class Categorical(Discrete):
         for name in self.parameters:
             self.check_vector(name, least=1)
         self.check("probs", "non-negative and finite", lambda x: (x >= 0) & (x < INFINITE))
-        self.check("probs", "positive somewhere", lambda x: x.any(-1)[..., None] | (x > 0))
+        self.check("probs", "positive somewhere", lambda x: x.any(-1)[..., None] | (x > 0), False)
         self.check("logits", "finite or -inf", lambda x: x < INFINITE)
-        self.check("logits", "finite somewhere", lambda x: (x > -INFINITE).any(-1)[..., None] | (x > -INFINITE))
+        self.check("logits", "finite somewhere", lambda x: (x > -INFINITE).any(-1)[..., None] | (x > -INFINITE), False)
 
     @classmethod
     def from_other(cls, other: Any) -> Any:

@@ -2,10 +2,11 @@ r"""Gaussians with covariance ``D + W W^T``: D diagonal, W with few columns.  `l
 
 Accuracy: in NumPy, values are correctly rounded in any number of dimensions if both factors together have up to 200
 columns, and in up to 200 dimensions for any factors (``tests/rounding/test_nearest_low_rank.py``).  The core computes
-them in up to 100 dimensions, and whole numbers the others.  All other values, and all values in torch, are computed in
-float64.  Their relative error is the epsilon of float64 times at most ``max(W^2/D)``, or its square root; with at least
-as many columns as rows it is a small multiple of epsilon (`twice_kl_of_wide`).  For covariances that are nearly equal
-although their factors differ, it is relative to the difference of the factors (``tests/torch/test_low_rank.py``).
+them in up to 100 dimensions; the others are computed in whole numbers, from sums over the dimensions that the core
+finds.  All other values, and all values in torch, are computed in float64.  Their relative error is the epsilon of
+float64 times at most ``max(W^2/D)``, or its square root; with at least as many columns as rows it is a small multiple
+of epsilon (`twice_kl_of_wide`).  For covariances that are nearly equal although their factors differ, it is relative to
+the difference of the factors (``tests/torch/test_low_rank.py``).
 """
 
 # pyright: reportConstantRedefinition=false

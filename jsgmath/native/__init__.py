@@ -23,12 +23,14 @@ FORMS = {"var": 0, "logvar": 1, "std": 2}
 # Those that the core takes where one is a matrix; the number of "low_rank" is that of rank 0.
 FULL_FORMS = {"var": 0, "std": 2, "cov": 3, "scale_tril": 4, "low_rank": 8}
 LARGEST_DIMENSION = 256  # of full covariances; the core's memory grows as its square
+LARGEST_OF_MANY = 2**17  # numbers in several covariances
 # The struct Shape of diagonal.hpp: strides of five arrays, rows and n, and five numbers.
 SHAPE = struct.Struct("@7q5i")
 # The struct FamilyShape of families.hpp: strides of six arrays, rows, n and k, and six numbers.
 FAMILY_SHAPE = struct.Struct("@9q6i")
 # The structs OneOfMany and ManyShape of many.hpp: two addresses, strides and a form; four sizes and two numbers.
 ONE_OF_MANY, MANY_SHAPE = struct.Struct("@2P3q"), struct.Struct("@4q2i")
+SUMS_SHAPE = struct.Struct("@2q4d")  # the struct SumsShape of sums.hpp: two sizes and two pairs
 FAMILIES = {
     name: place
     for place, name in enumerate(
@@ -76,6 +78,7 @@ class Core(NamedTuple):
     many: Any
     gradient: Any
     factor: Any
+    sums: Any
     place: int
     instruction_set: str
 
@@ -104,10 +107,12 @@ def open_core(path: Path = HERE / LIBRARY, wanted: str = "") -> tuple[Core | Non
     library.jsgmath_copy.argtypes = [*2 * [ctypes.c_void_p], ctypes.c_int64, ctypes.c_double, ctypes.c_int32]
     library.jsgmath_families.argtypes = [ctypes.c_char_p, *7 * [ctypes.c_void_p], ctypes.c_int32, ctypes.c_int32]
     library.jsgmath_families.restype = ctypes.c_int64
-    library.jsgmath_many.argtypes = [*2 * [ctypes.c_char_p], *2 * [ctypes.c_void_p], ctypes.c_int32, ctypes.c_int32]
+    library.jsgmath_many.argtypes = [*2 * [ctypes.c_char_p], *2 * [ctypes.c_void_p], *3 * [ctypes.c_int32]]
     library.jsgmath_many.restype = ctypes.c_int64
     library.jsgmath_factor.restype = ctypes.c_int64
     library.jsgmath_factor.argtypes = [*2 * [ctypes.c_void_p], *2 * [ctypes.c_int64], ctypes.c_double]
+    library.jsgmath_sums.restype = ctypes.c_int64
+    library.jsgmath_sums.argtypes = [ctypes.c_char_p, *5 * [ctypes.c_void_p], ctypes.c_int32]
     place = names.index(wanted) if wanted else 0
     functions = (getattr(library, f"jsgmath_{name}") for name in Core._fields[:-2])
     core = Core._make([*functions, place, names[place]])
@@ -296,6 +301,11 @@ def families(
     return _called(core.families, FAMILY_SHAPE.pack(*strides, *numbers), pointers, shape, core, busy)
 
 
+def takes_many(forms: Sequence[str], n: int) -> bool:
+    """Whether `many` computes Gaussians of these forms and this dimension, one of them or more of full covariance."""
+    return len(forms) * n * n <= LARGEST_OF_MANY and FULL_FORMS.keys() - {"low_rank"} >= {*forms}
+
+
 def many(
     forms: Sequence[str],
     means: Sequence[np.ndarray],
@@ -306,28 +316,59 @@ def many(
     n: int,
     single: bool,
     core: Core | None = None,
+    errors: bool = False,
 ) -> tuple[np.ndarray, int]:
     """Computes what `diagonal` computes, for several Gaussians and their product.
 
     Args:
-        means, scales: of each Gaussian, which broadcast to ``(*shape, n)``.
+        means, scales: of each Gaussian, which broadcast to ``(*shape, n)``, or ``(*shape, n, n)``.
         weights: shape ``(4, K, rows)``, or 1 for the rows: those in the sum, their low parts, those in the product,
             their low parts.
+        errors: whether each value is a pair and a bound on its error, before it is rounded; of full covariances.
     """
     core = core or CORE
     assert core is not None
     rows, count = math.prod(shape), len(forms)
     if rows == 0:
         return np.empty(shape), 0
-    held = [(_rows(mean, (*shape, n)), _rows(scale, (*shape, n))) for mean, scale in zip(means, scales, strict=True)]
-    weights = np.ascontiguousarray(weights)
-    described = b"".join(
-        ONE_OF_MANY.pack(*map(address, both), *(0 if x.size < rows * n else n for x in both), FORMS[form])
-        for both, form in zip(held, forms, strict=True)
-    )
-    description = MANY_SHAPE.pack(rows, n, count, weights.shape[-1], dual, single)
-    busy = min(rows, rows * n * count // ELEMENTS_PER_THREAD)
-    return _called(core.many, description, [described, address(weights)], shape, core, busy)
+    full = not FORMS.keys() >= {*forms}
+    codes, weights = FULL_FORMS if full else FORMS, np.ascontiguousarray(weights)
+    held: list[np.ndarray] = []
+    described = b""
+    for form, mean, scale in zip(forms, means, scales, strict=True):
+        axis = (n,) if form in FORMS else (n, n)
+        pair = [_rows(mean, (*shape, n)), _rows(scale, (*shape, *axis), len(axis))]
+        strides = (0 if x.size < rows * size else size for x, size in zip(pair, (n, math.prod(axis)), strict=True))
+        described += ONE_OF_MANY.pack(*map(address, pair), *strides, codes[form])
+        held += pair
+    description = MANY_SHAPE.pack(rows, n, count, weights.shape[-1], dual, 2 if errors else single)
+    work, shape = rows * count * (n**3 if full else n), (*shape, 3) if errors else shape
+    busy = min(rows // 8, work // (10 * ELEMENTS_PER_THREAD)) if full else min(rows, work // ELEMENTS_PER_THREAD)
+    return _called(core.many, description, [described, address(weights)], shape, core, busy, int(full))
+
+
+def sums(
+    columns: np.ndarray,
+    one: np.ndarray,
+    two: np.ndarray | None,
+    shares: Sequence[float],
+    own: np.ndarray | None,
+    core: Core | None = None,
+) -> np.ndarray | None:
+    """``X' w X``, high and low parts, and five more numbers (sums.hpp); None if a number is beyond the limits.
+
+    Args:
+        columns: the columns of X, of shape ``(c, n)``, in C order.
+        one, two, shares: positive numbers whose combination is B, or B itself and None; their shares in it, as pairs.
+        own: the weights w are ``own/B^2``, or 1/B if it is None.
+    """
+    core = core or CORE
+    assert core is not None
+    c, n = columns.shape
+    found = np.empty(2 * c * c + 5)
+    pointers = [None if x is None else address(x) for x in (columns, one, two, own)]
+    left = core.sums(SUMS_SHAPE.pack(n, c, *shares), *pointers, address(found), core.place)
+    return None if left else found
 
 
 def _called(

@@ -48,8 +48,8 @@ X86 = PLAIN | {
     "avx512": ["-mavx2", "-mfma", "-mavx512f", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"],
 }
 ONE_LANE = ["-DONE_LANE"]
-# What is compiled for each set of instructions: its name, its source and more options.  The longest come first, so that
-# in the end no processor waits for another.
+# What is compiled for each set of instructions, "{}" here: its name, its source and more options.  The longest come
+# first, so that in the end no processor waits for another.
 KINDS: list[tuple[str, str, list[str]]] = [
     ("families", "families.cpp", []),
     ("diagonal", "diagonal.cpp", []),
@@ -59,8 +59,9 @@ KINDS: list[tuple[str, str, list[str]]] = [
     ("gradient", "gradient.cpp", []),
     ("single", "full.cpp", ONE_LANE),
     ("single_tensors", "full_tensors.cpp", ONE_LANE),
-    ("full", "full.cpp", []),
+    ("full", "full.cpp", ["-DOF_MANY=full_many_{}"]),
     ("full_tensors", "full_tensors.cpp", []),
+    ("sums", "sums.cpp", []),
     ("copy", "copy.cpp", []),
 ]
 
@@ -103,7 +104,7 @@ def build(target: Path = HERE / LIBRARY, command: list[str] | None = None, machi
         (work / "sources.hpp").write_text(f'#define SOURCES "{_sources.sources()}"\n')
 
         tasks = [
-            (f"{kind}_{name}", source, [*options, *more, f"-DNAME={kind}_{name}"])
+            (f"{kind}_{name}", source, [*options, *(x.format(name) for x in more), f"-DNAME={kind}_{name}"])
             for kind, source, more in KINDS
             for name, options in sets.items()
         ]

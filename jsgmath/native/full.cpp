@@ -313,11 +313,29 @@ INLINE Lanes sound_or_zero(Lanes largest) {
   return (largest == 0) | ((largest >= 1 / LARGEST) & (largest <= LARGEST)) ? Lanes{} : every(NAN_);
 }
 
-// What the block's divergences are made of. Every error is absolute; of matrices in the Frobenius norm.
-struct Reduction {
+// What brackets and the terms of means need.
+struct Common {
   Workspace &w;
   int64_t n;
-  double nu;    // of a dot product and what follows it, relative to the sum of the sizes of its terms
+  double nu;  // of a dot product and what follows it, relative to the sum of the sizes of its terms
+  Common(Workspace &w, double nu) : w(w), n(w.n), nu(nu) {}
+};
+
+Lanes squares_high(const Wide *v, int64_t n) {
+  Lanes sum = {};
+  for (int64_t i = 0; i < n; i++) sum += square_of(v[i]);
+  return sum;
+}
+
+// The square of the norm of I + C.
+Lanes sum_norm_square(const Wide *C, int64_t n) {
+  Lanes sum = norm_square(C, n);
+  for (int64_t i = 0; i < n; i++) sum += 2 * C[i * n + i].high + 1;
+  return sum;
+}
+
+// What the block's divergences are made of. Every error is absolute; of matrices in the Frobenius norm.
+struct Reduction : Common {
   Lanes x, dx;  // the norm of X, and its error
   Lanes delta, zeta;  // the norm of d, and its relative error
   Lanes norm_n, v2, frobenius;  // the norm of T - I; bounds on the squares of the spectral norm of V and of its other one
@@ -326,7 +344,7 @@ struct Reduction {
   Lanes apart;  // if it is, the error of A relative to itself, which dx then does not contain
 
   // Finds X and d, and T if `far`.
-  Reduction(Workspace &w, const Loaded &in, bool far) : w(w), n(w.n), nu(2 * (w.n + 16) * OPERATION), far(far), apart{} {
+  Reduction(Workspace &w, const Loaded &in, bool far) : Common(w, 2 * (w.n + 16) * OPERATION), far(far), apart{} {
     const Batch &b = in.batch;
     Wide *S1 = w.X, *S2 = w.K;
     double error1 = in.covariance(b.form1, b.scale1, b.scale1_stride, S1, w.T);
@@ -350,7 +368,7 @@ struct Reduction {
     Lanes eta2 = inverse_norm_square<false>(w.L, scale, inverse, sums, n);
     solve<false>(w.L, w.d, n);
     zeta = 8 * nu * double(n) * eta2;
-    delta = root(squares_high(w.d));
+    delta = root(squares_high(w.d, n));
     if (far) {
       if (b.form1 != SCALE_TRIL) {
         for (int64_t e = 0; e < n * n; e++) w.T[e] = S1[e];
@@ -390,12 +408,6 @@ struct Reduction {
     dx = zeta < 0x1p-20 ? dx : every(NAN_);
   }
 
-  Lanes squares_high(const Wide *v) const {
-    Lanes sum = {};
-    for (int64_t i = 0; i < n; i++) sum += square_of(v[i]);
-    return sum;
-  }
-
   // Finds T if it has not been found, and V if it is needed.
   void factors(bool inverse) {
     if (!far) {
@@ -421,13 +433,6 @@ struct Reduction {
     theta = far ? apart : v2 * (dx + 2 * nu * (x + norm_n * norm_n));
     theta = theta < 0x1p-20 ? theta : every(NAN_);
   }
-
-  // The square of the norm of I + C.
-  Lanes sum_norm_square(const Wide *C) const {
-    Lanes sum = norm_square(C, n);
-    for (int64_t i = 0; i < n; i++) sum += 2 * C[i * n + i].high + 1;
-    return sum;
-  }
 };
 
 struct Bounded {
@@ -437,16 +442,16 @@ struct Bounded {
 INLINE Bounded operator+(Bounded a, Bounded b) { return {a.value + b.value, a.error + b.error}; }
 
 // The term of a mean, g^2 |y|^2, where y has been computed with the absolute error dy.
-INLINE Bounded mean_term(const Reduction &r, Wide g, const Wide *y, Lanes dy, Lanes relative) {
+INLINE Bounded mean_term(const Common &r, Wide g, const Wide *y, Lanes dy, Lanes relative) {
   Wide value = (g * g) * squares(y, r.n);
-  Lanes norm = g.high * root(r.squares_high(y)), moved = g.high * dy;
+  Lanes norm = g.high * root(squares_high(y, r.n)), moved = g.high * dy;
   return {value, value.high * (relative + r.nu) + moved * (2 * norm + moved)};
 }
 
 // A bracket: of the matrix M in K, of norm m, whose error relative to K = I + M will be theta, besides that of its factorisation;
 // kappa bounds the norm of K^-1. K becomes C, with (I + C)(I + C)' = I + M.
 template <bool dual>
-Bounded bracket(Reduction &r, Lanes kappa, Lanes &theta) {
+Bounded bracket(Common &r, Lanes kappa, Lanes &theta) {
   const int64_t n = r.n;
   Wide *C = r.w.K;
   Lanes m = root(norm_square(C, n, 2));
@@ -515,7 +520,7 @@ Two<Bounded, Bounded> to_means(Reduction &r, const WideWeights &one, const WideW
   if (!second) return {kl1 + mean_term(r, one.g2, w.d, d_error, Lanes{}), kl2};
   kl2 = second_bracket<false>(r, two, theta);
   Lanes kappa = second_kappa(r, two), narrow = root(kappa);
-  Lanes relative = 1.1 * theta + 4 * r.nu * narrow * root(r.sum_norm_square(w.K));
+  Lanes relative = 1.1 * theta + 4 * r.nu * narrow * root(sum_norm_square(w.K, r.n));
   for (int64_t i = 0; i < n; i++) w.p[i] = w.q[i] = w.d[i];
   if (inside) solve<true>(w.K, w.p, n);
   kl1 = kl1 + mean_term(r, one.g2, w.p, inside ? narrow * d_error : d_error, inside ? relative : Lanes{});
@@ -532,17 +537,17 @@ Two<Bounded, Bounded> from_means(Reduction &r, const WideWeights &weights, bool 
   Workspace &w = r.w;
   Lanes theta;
   Bounded kl1 = first_bracket<true>(r, weights, theta), kl2 = {wide(0), Lanes{}};
-  Lanes narrow = root(first_kappa(r, weights)), b1 = root(r.sum_norm_square(w.K));
+  Lanes narrow = root(first_kappa(r, weights)), b1 = root(sum_norm_square(w.K, r.n));
   for (int64_t i = 0; i < n; i++) w.p[i] = w.d[i];
   solve<true>(w.K, w.p, n);
-  Lanes y = root(r.squares_high(w.p));
+  Lanes y = root(squares_high(w.p, r.n));
   solve_transposed(w.K, w.p, n);
-  Lanes u = root(r.squares_high(w.p));
+  Lanes u = root(squares_high(w.p, r.n));
   Lanes du = 2 * r.nu * b1 * u + narrow * (2 * r.nu * b1 * y + r.zeta * r.delta) + 1.1 * theta * y;
   du = narrow * du;
   kl2 = mean_term(r, weights.g1, w.p, du, 1.1 * r.apart);
   multiply_transposed(w.T, w.p, n);
-  Lanes t = root(r.sum_norm_square(w.T));
+  Lanes t = root(sum_norm_square(w.T, r.n));
   kl1 = kl1 + mean_term(r, weights.g2, w.p, t * (du + 2 * r.nu * u), 1.1 * r.theta);
   if (second) kl2 = kl2 + second_bracket<true>(r, weights, theta);
   return {kl1, kl2};
@@ -577,6 +582,34 @@ Bounded divergence(Workspace &w, const Loaded &in, bool far) {
 }
 
 }  // namespace
+
+#ifdef OF_MANY
+#include "full_many.hpp"
+
+extern "C" int64_t OF_MANY(const ManyBatch &batch, int64_t first, int64_t last) {
+  Workspace workspace(batch.n);
+  const Batch none = {};
+  int64_t open = 0;
+  for (int64_t start = first; start < last; start += LANES) {
+    const int64_t count = last - start < LANES ? last - start : LANES;
+    const Loaded in = {none, start, last, batch.n};
+    Several several(workspace, batch, in);
+    const Bounded found = batch.dual ? several.divergence<true>() : several.divergence<false>();
+    for (int64_t i = 0; i < count; i++) {
+      const double high = lane(found.value.high, i), low = lane(found.value.low, i), error = lane(found.error, i);
+      if (batch.single == NOT_ROUNDED) {
+        double *to = batch.values + 3 * (start + i);
+        to[0] = high, to[1] = low, to[2] = error;
+        continue;
+      }
+      double &to = batch.values[start + i];
+      to = batch.single ? nearest_single(high, low, 1.01 * error) : nearest(high, low, 1.01 * error);
+      open += to != to;
+    }
+  }
+  return open;
+}
+#endif
 
 extern "C" int64_t NAME(const Batch &batch, int64_t first, int64_t last, double *errors) {
   if (first == last) return 0;

@@ -13,6 +13,7 @@
 #include "full.hpp"
 #include "many.hpp"
 #include "sources.hpp"
+#include "sums.hpp"
 #include "tensors.hpp"
 
 extern "C" {
@@ -20,14 +21,16 @@ Copy copy_plain;
 Factor factor_small;
 Evaluate diagonal_plain, gradient_plain;
 EvaluateFamily families_plain, gamma_plain;
-EvaluateMany many_plain;
+EvaluateMany many_plain, full_many_plain;
+EvaluateSums sums_plain;
 EvaluateFull full_plain, single_plain;
 EvaluateTensors tensors_plain, full_tensors_plain, single_tensors_plain;
 #ifdef X86
 Copy copy_avx2, copy_avx512;
 Evaluate diagonal_avx2, diagonal_avx512, gradient_avx2, gradient_avx512;
 EvaluateFamily families_avx2, families_avx512, gamma_avx2, gamma_avx512;
-EvaluateMany many_avx2, many_avx512;
+EvaluateMany many_avx2, many_avx512, full_many_avx2, full_many_avx512;
+EvaluateSums sums_avx2, sums_avx512;
 EvaluateFull full_avx2, full_avx512, single_avx2, single_avx512;
 EvaluateTensors tensors_avx2, tensors_avx512, full_tensors_avx2, full_tensors_avx512, single_tensors_avx2, single_tensors_avx512;
 #endif
@@ -42,7 +45,8 @@ struct InstructionSet {
   EvaluateFull *full, *single;
   EvaluateTensors *tensors, *full_tensors, *single_tensors;
   EvaluateFamily *families, *gamma;
-  EvaluateMany *many;
+  EvaluateMany *many, *full_many;
+  EvaluateSums *sums;
   int64_t lanes;
 };
 
@@ -72,11 +76,11 @@ std::vector<InstructionSet> available() {
 #ifdef X86
   const Vectors has;
   if (has.avx512)
-    sets.push_back({"avx512", copy_avx512, diagonal_avx512, gradient_avx512, full_avx512, single_avx512, tensors_avx512, full_tensors_avx512, single_tensors_avx512, families_avx512, gamma_avx512, many_avx512, 8});
+    sets.push_back({"avx512", copy_avx512, diagonal_avx512, gradient_avx512, full_avx512, single_avx512, tensors_avx512, full_tensors_avx512, single_tensors_avx512, families_avx512, gamma_avx512, many_avx512, full_many_avx512, sums_avx512, 8});
   if (has.avx2)
-    sets.push_back({"avx2", copy_avx2, diagonal_avx2, gradient_avx2, full_avx2, single_avx2, tensors_avx2, full_tensors_avx2, single_tensors_avx2, families_avx2, gamma_avx2, many_avx2, 4});
+    sets.push_back({"avx2", copy_avx2, diagonal_avx2, gradient_avx2, full_avx2, single_avx2, tensors_avx2, full_tensors_avx2, single_tensors_avx2, families_avx2, gamma_avx2, many_avx2, full_many_avx2, sums_avx2, 4});
 #endif
-  sets.push_back({"plain", copy_plain, diagonal_plain, gradient_plain, full_plain, single_plain, tensors_plain, full_tensors_plain, single_tensors_plain, families_plain, gamma_plain, many_plain, 2});
+  sets.push_back({"plain", copy_plain, diagonal_plain, gradient_plain, full_plain, single_plain, tensors_plain, full_tensors_plain, single_tensors_plain, families_plain, gamma_plain, many_plain, full_many_plain, sums_plain, 2});
   return sets;
 }
 
@@ -197,14 +201,25 @@ EXPORT int64_t jsgmath_families(const FamilyShape *shape, const double *first1, 
   return shared(batch.rows, threads, set.lanes, [&](int64_t first, int64_t last) { return evaluate(batch, first, last); });
 }
 
-// Computes a batch of several Gaussians each, as jsgmath_diagonal.
+// Computes a batch of several Gaussians each, as jsgmath_diagonal; or of full covariances.
 EXPORT int64_t jsgmath_many(const ManyShape *shape, const OneOfMany *members, const double *weights, double *values, int32_t place,
-                            int32_t threads) {
+                            int32_t threads, int32_t full) {
   ManyBatch batch;
   std::memcpy(static_cast<ManyShape *>(&batch), shape, sizeof *shape);
   std::vector<OneOfMany> aligned(batch.k);
   std::memcpy(aligned.data(), members, batch.k * sizeof *members);
   batch.members = aligned.data(), batch.weights = weights, batch.values = values;
   const InstructionSet &set = sets()[place];
-  return shared(batch.rows, threads, set.lanes, [&](int64_t first, int64_t last) { return set.many(batch, first, last); });
+  return shared(batch.rows, threads, set.lanes, [&](int64_t first, int64_t last) {
+    return (full ? set.full_many : set.many)(batch, first, last);
+  });
+}
+
+// Computes sums over the coordinates of Gaussians of low rank; returns 0 if all numbers are within the limits.
+EXPORT int64_t jsgmath_sums(const SumsShape *shape, const double *numbers, const double *one, const double *two, const double *own,
+                            double *results, int32_t place) {
+  Sums sums;
+  std::memcpy(static_cast<SumsShape *>(&sums), shape, sizeof *shape);
+  sums.numbers = numbers, sums.one = one, sums.two = two, sums.own = own, sums.results = results;
+  return sets()[place].sums(sums);
 }

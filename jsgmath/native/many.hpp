@@ -10,6 +10,8 @@ struct OneOfMany {
   const double *mean, *scale;
   int64_t mean_stride, scale_stride, form;
 };
+// In place of `single`, for full covariances: values are pairs and bounds on their errors.
+enum { NOT_ROUNDED = 2 };
 struct ManyShape {
   int64_t rows, n, k, weight_rows;
   int32_t dual, single;

@@ -1,21 +1,26 @@
-r"""The sums over the coordinates that `nearest_low_rank.py` needs, by whole numbers: ``X' w X`` for positive weights w.
+r"""The sums over the coordinates that `nearest_low_rank.py` needs: ``X' w X`` for positive weights w, and others.
 
-Numbers are cut into limbs of few bits, whose products and sums are exact in float64 in any order [Ozaki, Ogita, Oishi,
-Rump 2012].  The error is a share of about 2^-bits; verification/README.md, "Low rank in whole numbers", derives it.
+The compiled core computes them in pairs of doubles (`BaseByCore`), and whole numbers in any precision (`Base`).  For
+these, numbers are cut into limbs of few bits, whose products and sums are exact in float64 in any order [Ozaki, Ogita,
+Oishi, Rump 2012].  The error is a share of about 2^-bits; verification/README.md, "Low rank in whole numbers", derives
+it.
 """
 
 import math
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jsgmath.rounding.nearest_full import Whole, context_of
+from jsgmath import native
+from jsgmath.rounding.nearest_full import Undecided, Whole, context_of, whole
 
 LIMB, ROWS = 21, 2**10  # bits of a limb, and rows: a sum of so many products of two limbs has at most 52 bits
 EXTRA = 64  # bits of products and logarithms
+BITS_BY_CORE = 96  # the precision of sums and logarithms by the core; that of ``X' w X`` is finer
 
 
 class Ratios(NamedTuple):
@@ -61,6 +66,7 @@ def _bits(numbers: np.ndarray) -> np.ndarray:
     return np.array([x.bit_length() for x in numbers.tolist()], np.int64)
 
 
+@cache
 def _log2(bits: int) -> Fraction:
     return Fraction(context_of(bits + EXTRA).ln(Decimal(2)))
 
@@ -160,3 +166,74 @@ def _weighted(left: list[np.ndarray], shares: list[np.ndarray], limbs: int) -> l
         carry = np.floor(whole_part * 2.0**-LIMB)
         found.append(whole_part - carry * 2.0**LIMB)
     return [carry, *found[:0:-1]]
+
+
+class Base:
+    """A diagonal ``B = g1 D1 + g2 D2`` and sums with it, by whole numbers."""
+
+    def __init__(self, diagonals: Sequence[np.ndarray], shares: Sequence[Fraction], limbs: int):
+        self.bits, self._limbs = LIMB * limbs, limbs
+        self._diagonals = [ratios(D) for D in diagonals]
+        self._base = combination(list(zip(shares, self._diagonals, strict=True)))
+
+    def gram(self, X: np.ndarray) -> Gram:
+        """``X' B^-1 X``"""
+        return gram(X, self._base.inverse, self._limbs)
+
+    def gram_with(self, other: int, X: np.ndarray) -> Gram:
+        """``X' D/B^2 X``, where D is one of the diagonals."""
+        inverse = self._base.inverse
+        return gram(X, self._diagonals[other].times(inverse).times(inverse), self._limbs)
+
+    def total(self, other: int) -> Fraction:
+        """The sum of D/B, after `gram_with`; it errs by at most the share ``2 n 2^-bits``."""
+        return self._diagonals[other].times(self._base.inverse).total(self.bits)
+
+    def log_of_product(self) -> Fraction:
+        """``log det B``, after `gram`, to within ``8 n 2^-bits`` and a share of ``2^-bits``."""
+        return self._base.log_of_product(self.bits)
+
+
+class BaseByCore:
+    """A `Base` in pairs of doubles.
+
+    Raises:
+        Undecided: a number is beyond the limits of the core.
+    """
+
+    bits = BITS_BY_CORE
+
+    def __init__(self, diagonals: Sequence[np.ndarray], shares: Sequence[Fraction]):
+        self._diagonals = [np.ascontiguousarray(D) for D in diagonals]
+        made_of = [(D, g) for D, g in zip(self._diagonals, shares, strict=True) if g]
+        self._one, self._two = (made_of[0][0], made_of[1][0] if len(made_of) == 2 else None)
+        pairs = [(float(g), float(g - Fraction(float(g)))) for _, g in made_of]
+        self._shares = [x for pair in (*pairs, (0.0, 0.0))[:2] for x in pair]
+        self._totals: dict[int, Fraction] = {}
+        self._product: list[float] = []
+
+    def gram(self, X: np.ndarray) -> Gram:
+        found, self._product = self._sums(X, None)
+        return found
+
+    def gram_with(self, other: int, X: np.ndarray) -> Gram:
+        found, (high, low, *_) = self._sums(X, self._diagonals[other])
+        self._totals[other] = Fraction(high) + Fraction(low)
+        return found
+
+    def total(self, other: int) -> Fraction:
+        return self._totals[other]
+
+    def log_of_product(self) -> Fraction:
+        _, _, high, low, exponent = self._product
+        product, context = Fraction(high) + Fraction(low), context_of(self.bits + EXTRA)
+        log = context.ln(context.divide(Decimal(product.numerator), Decimal(product.denominator)))
+        return Fraction(log) + _log2(self.bits) * int(exponent)
+
+    def _sums(self, X: np.ndarray, own: np.ndarray | None) -> tuple[Gram, list[float]]:
+        found = native.sums(np.ascontiguousarray(X.T), self._one, self._two, self._shares, own)
+        if found is None:
+            raise Undecided
+        n, columns = X.shape
+        high, low = found[:-5].reshape(2, columns, columns)
+        return Gram(whole(high).plus(whole(low)), Fraction(n + 96, 1 << 98)), found[-5:].tolist()

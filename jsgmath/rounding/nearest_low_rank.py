@@ -6,15 +6,16 @@ The definitions in `nearest_full.py` need traces, determinants and squares.  Wit
 
 so that they become sums over the n coordinates and algebra with matrices of few rows.  The sums are ``X' w X``: the
 columns of X are those of W and the difference of the means, and the weights w are made of D (`low_rank_sums.py`).  The
-algebra is that of whole numbers in `nearest_full.py`.  The rest that a rounded inverse leaves bounds its error, and the
-number of bits rises until all numbers within the bound round to the same float (verification/README.md, "Low rank in
-whole numbers").
+compiled core finds them at first, and whole numbers where these leave the value open.  The algebra is that of whole
+numbers in `nearest_full.py`.  The rest that a rounded inverse leaves bounds its error, and the number of bits rises
+until all numbers within the bound round to the same float (verification/README.md, "Low rank in whole numbers").
 """
 
 # pyright: reportConstantRedefinition=false
 
 import decimal
 import math
+from collections import Counter
 from collections.abc import Sequence
 from decimal import Context, Decimal
 from fractions import Fraction
@@ -23,7 +24,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jsgmath.rounding.low_rank_sums import EXTRA, LIMB, Gram, Ratios, combination, gram, ratios
+from jsgmath import native
+from jsgmath.rounding.low_rank_sums import EXTRA, LIMB, Base, BaseByCore, Gram
 from jsgmath.rounding.nearest import Divergence, rounded
 from jsgmath.rounding.nearest_full import (
     Covariance,
@@ -39,7 +41,9 @@ from jsgmath.rounding.nearest_full import (
 from jsgmath.special import two_sum
 
 Given = tuple[np.ndarray, np.ndarray, np.ndarray]  # mean, factor, diagonal
-FIRST, FIRST_EXACT, MOST = 5, 10, 43  # limbs; a number that is shorter by more than that has left the range of float64
+# Limbs; a number that is shorter by more than the last has left the range of float64.  The core has as many bits as the
+# first.
+BY_CORE, FIRST, FIRST_EXACT, MOST = 4, 5, 10, 43
 WANTED = 75  # bits of a value that are likely to decide
 CERTAIN = 128  # bits of the value; if they do not decide, it is taken to be in the middle of two floats
 
@@ -52,20 +56,24 @@ class Problem(NamedTuple):
     """Two Gaussians: columns ``[W1, W2, d, d']``, where ``d + d'`` is the difference of the means, and both D."""
 
     columns: np.ndarray
-    diagonals: tuple[Ratios, Ratios]
+    diagonals: tuple[np.ndarray, np.ndarray]
     factors: tuple[np.ndarray, np.ndarray]  # which columns they are
+
+    def base(self, limbs: int, shares: Sequence[Fraction]) -> Base | BaseByCore:
+        """A combination of the diagonals."""
+        return BaseByCore(self.diagonals, shares) if limbs == BY_CORE else Base(self.diagonals, shares, limbs)
 
 
 class Inverted:
     """The inverse of ``base + R G R'``, as far as divergences need it; the columns of R are those of W1, W2 or both."""
 
-    def __init__(self, given: Problem, base: Ratios, shares: Sequence[tuple[int, Fraction]], limbs: int, alone: bool):
+    def __init__(self, given: Problem, base: Base | BaseByCore, shares: Sequence[tuple[int, Fraction]], alone: bool):
         """``shares`` are the factors in R, with their numbers in G; if ``alone``, only the determinant is computed."""
         self._crossed: dict[int, Gram] = {}
-        self.given, self.base, self.limbs, self.bits = given, base, limbs, LIMB * limbs
+        self.given, self.base, self.bits = given, base, base.bits
         self.rows = np.concatenate([given.factors[i] for i, _ in shares])
         self.shares = [g for i, g in shares for _ in given.factors[i]]
-        self.sums = gram(given.columns[:, self.rows] if alone else given.columns, base.inverse, limbs)
+        self.sums = base.gram(given.columns[:, self.rows] if alone else given.columns)
         rows = np.arange(len(self.rows)) if alone else self.rows
         unit = -self.bits - 2 - max(g.numerator.bit_length() for g in self.shares)
         inverses = [math.floor(1 / g / Fraction(2) ** unit) for g in self.shares]
@@ -85,12 +93,12 @@ class Inverted:
         context = context_of(self.bits + EXTRA)
         factor = self.Z.root_of_determinant()
         log = -2 * Fraction(context.ln(context.divide(Decimal(factor.numerator), Decimal(factor.denominator))))
-        log += sum(
-            Fraction(context.ln(context.divide(Decimal(g.numerator), Decimal(g.denominator)))) for g in self.shares
-        )
-        logs = self.base.log_of_product(self.bits)
+        for g, count in Counter(self.shares).items():
+            if g != 1:
+                log += count * Fraction(context.ln(context.divide(Decimal(g.numerator), Decimal(g.denominator))))
+        logs = self.base.log_of_product()
         count = len(self.rows)
-        rounding = (_decimal(abs(log) + abs(logs)) + 8 * len(self.base.over) + count) / (1 << self.bits)
+        rounding = (_decimal(abs(log) + abs(logs)) + 8 * len(self.given.columns) + count) / (1 << self.bits)
         return log + logs, 2 * count * self.error + rounding
 
     @cached_property
@@ -113,16 +121,14 @@ class Inverted:
 
     def trace(self, other: int) -> Bounded:
         """``tr (base + R G R')^-1 S``, where S is a covariance of the two."""
-        D, columns = self.given.diagonals[other], self.given.factors[other]
-        trace = _sum(_diagonal_of(self.sums.part(columns, columns)))
-        total = D.times(self.base.inverse).total(self.bits)
-        crossed = self.crossed(other)
+        columns, crossed = self.given.factors[other], self.crossed(other)
+        trace, total = _sum(_diagonal_of(self.sums.part(columns, columns))), self.base.total(other)
         half = self.Z.Z @ self.sums.part(self.rows, columns)
         taken = self.Z.of(Covariance(crossed.part(*self.own), Fraction(0))) + half.dot(half)
         size = _decimal(total + trace)
         error = size * (2 * self.error + _decimal(self.sums.error) * (1 + 3 * self.spread))
         error += 2 * _decimal(crossed.error) * self._spread(crossed.roots(self.own[0]))
-        return total + trace - taken, error + size * 4 * len(D.over) / (1 << self.bits)
+        return total + trace - taken, error + size * 4 * len(self.given.columns) / (1 << self.bits)
 
     @property
     def own(self) -> tuple[slice, slice]:
@@ -132,10 +138,8 @@ class Inverted:
     def crossed(self, other: int) -> Gram:
         """The sums of R and d with weights ``D/base^2``."""
         if other not in self._crossed:
-            inverse = self.base.inverse
-            weight = self.given.diagonals[other].times(inverse).times(inverse)
             columns = np.hstack([self.given.columns[:, self.rows], self.given.columns[:, -2:]])
-            self._crossed[other] = gram(columns, weight, self.limbs)
+            self._crossed[other] = self.base.gram_with(other, columns)
         return self._crossed[other]
 
     def quadratic_form(self, other: int) -> Bounded:
@@ -200,9 +204,9 @@ def nearest_low_rank(
     same = all(np.array_equal(x, y) for x, y in zip(first[1:], second[1:], strict=True))
     if (not reverse and weights[2] * weights[3] == 0) or (same and same_means):
         return 0.0
-    given, limbs = _problem(first, second), FIRST
+    given, limbs = _problem(first, second), FIRST if native.CORE is None else BY_CORE
     while True:
-        more = limbs
+        more = limbs if limbs > BY_CORE else 1
         try:
             with decimal.localcontext(BOUNDS):
                 value, error = _bounded(divergence, weights, given, same, limbs)
@@ -242,7 +246,7 @@ def _problem(first: Given, second: Given) -> Problem:
     if not (np.isfinite(columns).all() and min(D1.min(), D2.min()) > 0 and max(D1.max(), D2.max()) < np.inf):
         raise ValueError("a low-rank Gaussian needs finite numbers and a positive diagonal; check N1 and N2")
     places = np.arange(W1.shape[1] + W2.shape[1])
-    return Problem(columns, (ratios(D1), ratios(D2)), (places[: W1.shape[1]], places[W1.shape[1] :]))
+    return Problem(columns, (D1, D2), (places[: W1.shape[1]], places[W1.shape[1] :]))
 
 
 def _bounded(
@@ -250,15 +254,15 @@ def _bounded(
 ) -> tuple[Fraction, Decimal]:
     """The divergence and a bound on its error."""
     w1, w2, g1, g2 = weights
-    D1, D2 = given.diagonals
-    one, dual = Fraction(1), divergence is Divergence.JSG_DUAL
+    zero, one, dual = Fraction(0), Fraction(1), divergence is Divergence.JSG_DUAL
+    D1, D2 = (given.base(limbs, x) for x in ((one, zero), (zero, one)))
     if same:
         share = share_of_means(divergence, (w1, w2, g1, g2))
-        value, error = Inverted(given, D1, [(0, one)], limbs, alone=False).square()
+        value, error = Inverted(given, D1, [(0, one)], alone=False).square()
         return share * value, _decimal(share) * error
     n = len(given.columns)
     terms: list[tuple[Fraction, Bounded]] = []  # each a factor, and a number with its error
-    bases = [combination([(g1, D2), (g2, D1)]), D1, D2]
+    bases = [given.base(limbs, (g2, g1)), D1, D2]
     factors = [[(i, g) for i, g in ((0, g2), (1, g1)) if g], [(0, one)], [(1, one)]]
     shares = one, -w2, -w1
 
@@ -266,13 +270,13 @@ def _bounded(
         known: dict[int, Inverted] = {}
         for weight, own, other in ((w1 * g2, 2, 0), (w2 * g1, 1, 1)):
             if weight:
-                known[own] = S = Inverted(given, bases[own], factors[own], limbs, alone=False)
+                known[own] = S = Inverted(given, bases[own], factors[own], alone=False)
                 terms += [(weight, S.trace(other)), (weight, S.square()), (-weight * n, (one, Decimal(0)))]
         if g1 * g2:
-            known[0] = H = Inverted(given, bases[0], factors[0], limbs, alone=False)
+            known[0] = H = Inverted(given, bases[0], factors[0], alone=False)
             terms.append((-g1 * g2, H.square()))
     else:
-        known = {0: Inverted(given, bases[0], factors[0], limbs, alone=False)}
+        known = {0: Inverted(given, bases[0], factors[0], alone=False)}
         H = known[0]
         for weight, g, other, trace_of in ((w1, g2, 0, 1), (w2, g1, 1, 0)):
             if weight:
@@ -281,7 +285,7 @@ def _bounded(
                     terms.append((weight * g * g, H.quadratic_form(other)))
     for i, share in enumerate(shares):
         if share:
-            S = known.get(i) or Inverted(given, bases[i], factors[i], limbs, alone=True)
+            S = known.get(i) or Inverted(given, bases[i], factors[i], alone=True)
             terms.append((share if dual else -share, S.log_det()))
     value = sum((factor * x for factor, (x, _) in terms), Fraction(0))
     error = sum((_decimal(abs(factor)) * e for factor, (_, e) in terms), Decimal(0))

@@ -20,7 +20,15 @@ from jsgmath.reduction.full import NotDiagonalised
 from jsgmath.reduction.product import pairs_with_product
 from jsgmath.reduction.wide import Wide
 from jsgmath.rounding.nearest_many import Member, moments, nearest_diagonal, reference
-from jsgmath.rounding.several import Scalars, Unit, exact_weights, product, twice_divergences, wide_weights
+from jsgmath.rounding.several import (
+    Scalars,
+    Unit,
+    exact_weights,
+    pairs_of_weights,
+    product,
+    twice_divergences,
+    wide_weights,
+)
 from jsgmath.special import two_sum
 from jsgmath.working import divergence_of
 
@@ -92,6 +100,9 @@ def divergence_of_many(
 def _numbers_of(w: Weights, g: Weights, batch: tuple[int, ...]) -> np.ndarray:
     """The weights as `native.many` takes them, in a single row if all rows have the same."""
     rows = batch if any(x.shape for x in (*w, *g)) else ()
+    if not rows:
+        pairs = [pairs_of_weights([float(x) for x in y]) for y in ((w,) if all(map(is_, w, g)) else (w, g))]
+        return np.array([list(part) for pair in (pairs[0], pairs[-1]) for part in zip(*pair, strict=True)])[..., None]
     sums = wide_weights(_rows(w, rows))
     means = sums if all(map(is_, w, g)) else wide_weights(_rows(g, rows))
     return np.stack([sums.high, sums.low, means.high, means.low])
@@ -134,9 +145,15 @@ def full_divergence_of_many(
     from jsgmath.rounding.nearest_many_full import Member, nearest_full  # here, because few programs need them
 
     n = found[0].dim
-    values = np.full(batch, np.nan)
-    if values.size * (n**3 + OWN_COST) > NUMPY_COST:
-        values = _full_by_numpy(found, w, g, dual, batch, single)
+    values, left = np.full(batch, np.nan), math.prod(batch)
+    forms, means, scales = zip(*((N.form, N.mean, N.scale) for N in found), strict=True)
+    if native.CORE is not None and native.takes_many(forms, n):
+        values, left = native.many(forms, means, scales, _numbers_of(w, g, batch), dual, batch, n, single)
+    if left == 0:
+        return values
+    if left * (n**3 + OWN_COST) > NUMPY_COST:
+        by_numpy = _full_by_numpy(found, w, g, dual, batch, single)
+        values = np.where(np.isnan(values), by_numpy, values)
     shares = [_rows(x, batch) for x in (w, g)]
     means = [np.broadcast_to(N.mean, (*batch, n)) for N in found]
     scales = [np.broadcast_to(N.scale, (*batch, *N.scale.shape[-1 if N.is_diagonal else -2 :])) for N in found]

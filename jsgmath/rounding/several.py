@@ -14,6 +14,7 @@ relative to the sizes of these terms, is computed with the value.  `several_term
 the compiled core shares.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -47,6 +48,17 @@ def exact_weights(weights: Sequence[float]) -> list[Fraction]:
         return [x / total for x in exact]
     others = sum((x for x in exact if x != largest), Fraction(0))
     return [(1 - others) / exact.count(largest) if x == largest else x for x in exact]
+
+
+def pairs_of_weights(weights: Sequence[float]) -> list[tuple[float, float]]:
+    """The same for K numbers, as pairs of doubles."""
+    largest = max(weights)
+    if abs(math.fsum(weights) - 1) <= EXACT and weights.count(largest) == 1:
+        terms = [1.0, *(-x for x in weights if x != largest)]
+        high = math.fsum(terms)
+        rest = high, math.fsum([*terms, -high])
+        return [rest if x == largest else (x, 0.0) for x in weights]
+    return [(float(x), float(x - Fraction(float(x)))) for x in exact_weights(weights)]
 
 
 class Scalars(NamedTuple):

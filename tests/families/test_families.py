@@ -6,6 +6,11 @@ import pytest
 from jsgmath.families import Bernoulli, Beta, Categorical, Dirichlet, Exponential, Gamma, Geometric, Poisson
 
 
+def many(last):
+    """Of so many numbers only the smallest and the largest are looked at."""
+    return np.append(np.full(5000, 0.5), last)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -13,6 +18,11 @@ from jsgmath.families import Bernoulli, Beta, Categorical, Dirichlet, Exponentia
         (lambda: Poisson(np.inf), "rate must be non-negative and finite, got inf"),
         (lambda: Geometric(0.0), r"probs must be in \(0, 1\], got 0.0"),
         (lambda: Gamma([1.0, np.nan], 1.0), "shape must be positive and finite, got nan"),
+        (lambda: Gamma(many(np.nan), 1.0), "shape must be positive and finite, got nan"),
+        (lambda: Exponential(many(0.0)), "rate must be positive and finite, got 0.0"),
+        (lambda: Exponential(many(np.inf)), "rate must be positive and finite, got inf"),
+        (lambda: Geometric(many(1.5)), r"probs must be in \(0, 1\], got 1.5"),
+        (lambda: Categorical(many(0.0)[:, None]), "probs must be positive somewhere, got 0.0"),
         (lambda: Exponential(scale=0.0), "scale must be positive and finite, got 0.0"),
         (lambda: Beta(1.0, -2.0), "b must be positive and finite, got -2.0"),
         (lambda: Beta([1.0, 2.0], [1.0, 2.0, 3.0]), r"shapes \(2,\) of a and \(3,\) of b do not broadcast"),

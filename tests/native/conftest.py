@@ -56,7 +56,8 @@ def build_only(kinds, target, command, machine):
         made = Path(line[-1])
         if made.suffix == ".o" and made.stem.partition("_")[0] not in ("interface", "factor", *kinds):
             source = made.with_suffix(".cpp")
-            source.write_text(f'extern "C" void {made.stem}() {{}}\n')
+            names = [option.partition("=")[2] for option in line if option.startswith("-D") and "=" in option]
+            source.write_text("".join(f'extern "C" void {name}() {{}}\n' for name in names))
             line = [*command, "-fPIC", "-c", str(source), "-o", str(made)]
         run(line)
         shutil.copy(made, target.parent)

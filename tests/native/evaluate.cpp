@@ -32,7 +32,7 @@ typedef int64_t Full(const Shape *, const double *, const double *, const double
 
 typedef int64_t Families(const FamilyShape *, const double *, const double *, const double *, const double *, const double *,
                          const double *, double *, int32_t place, int32_t threads);
-typedef int64_t Many(const ManyShape *, const OneOfMany *, const double *, double *, int32_t place, int32_t threads);
+typedef int64_t Many(const ManyShape *, const OneOfMany *, const double *, double *, int32_t place, int32_t threads, int32_t full);
 
 int main(int, char **arguments) {
   Diagonal *diagonal = reinterpret_cast<Diagonal *>(function(arguments[1], "jsgmath_diagonal"));
@@ -58,7 +58,7 @@ int main(int, char **arguments) {
     for (int j = 0; head[6] == MANY && j < sizes[0]; j++)
       members.push_back({at[1] + j * head[0], at[2] + j * head[0], 0, 0, int64_t(at[0][j])});
     ManyShape several = {1, head[0], sizes[0], 1, head[3], head[5]};
-    if (head[6] == MANY) many(&several, members.data(), at[3], &value, 0, 1);
+    if (head[6] == MANY) many(&several, members.data(), at[3], &value, 0, 1, 0);
     else if (head[6] == FAMILY) families(&family, at[0], at[1], at[2], at[3], at[4], at[4] + 1, &value, 0, 1);
     else if (head[6] == FULL) full(&shape, at[0], at[1], at[2], at[3], at[4], &value, 0, 1, nullptr);
     else diagonal(&shape, at[0], at[1], at[2], at[3], at[4], &value, 0, 1);

@@ -1,5 +1,6 @@
 """Divergences of several diagonal Gaussians are the nearest floats, the same by every way of computing."""
 
+from fractions import Fraction
 from itertools import product
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import pytest
 from jsgmath import Gaussian, jsg_many, native
 from jsgmath.rounding import of_many
 from jsgmath.rounding.nearest_many import nearest_diagonal
-from jsgmath.rounding.several import exact_weights, wide_weights
+from jsgmath.rounding.several import exact_weights, pairs_of_weights, wide_weights
 from verification import balls
 
 ROWS = 130
@@ -168,6 +169,21 @@ def test_equal_gaussians_have_divergence_0_by_the_core(core, form):
         values, left = Batch(5 * [form], means, scales, w, g, dual).by(native.open_core(core)[0])
         assert left == 0
         assert [x.hex() for x in values.tolist()] == 40 * ["0x0.0p+0"]
+
+
+def test_weights_of_all_rows_are_the_exact_ones():
+    """With one largest weight, several, and a sum that is not 1."""
+    rng = np.random.default_rng(19)
+    given = [
+        *rng.dirichlet(np.ones(4), 50),
+        *rng.dirichlet([1e-3, 1, 1], 50),
+        [1 / 3] * 3,
+        [0.4, 0.4, 0.2],
+        [0.3, 0.7000001],
+    ]
+    for weights in given:
+        for (high, low), exact in zip(pairs_of_weights(list(weights)), exact_weights(list(weights)), strict=True):
+            assert abs(Fraction(high) + Fraction(low) - exact) <= exact / 2**104
 
 
 def test_what_the_core_leaves_open_is_decided(core, monkeypatch):
