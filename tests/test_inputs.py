@@ -28,7 +28,7 @@ ALPHA = {
     "alpha complex": (lambda: jsg(N, N, 0.5 + 0j), TypeError, "alpha | real numbers | complex128"),
     "alpha text": (lambda: jsg(N, N, "0.5"), TypeError, "alpha | real numbers | <U3"),
     "alpha a truth value": (lambda: jsg(N, N, True), TypeError, "alpha | real numbers | bool"),
-    "alpha a fraction above 1": (lambda: jsg(N, N, Fraction(3, 2)), ValueError, "alpha | [0, 1] | 1.5"),
+    "alpha a fraction above 1": (lambda: jsg(N, N, Fraction(3, 2)), ValueError, "alpha | [0, 1] | 3/2"),
     "alpha None": (lambda: jsg(N, N, None), TypeError, "alpha | real numbers | object"),
     "alpha longer than float64": (lambda: jsg(N, N, np.longdouble(0.5)), TypeError, "alpha | up to float64"),
     "alpha of the wrong shape": (lambda: jsg(BATCH2, N, [0.1] * 3), ValueError, "alpha | (3,) | (2,) | broadcast"),
@@ -189,7 +189,7 @@ KIND = {
     "a second bare tuple": (lambda: jeffreys(N, (0.0, 1.0)), TypeError, "N2 | Gaussian | tuple"),
     "an array": (lambda: kl(np.zeros(2), N), TypeError, "N1 | Gaussian | ndarray"),
     "None": (lambda: jsg(N, None, 0.5), TypeError, "N2 | Gaussian | NoneType"),
-    "the class": (lambda: jsg(Gaussian, N, 0.5), TypeError, "N1 | Gaussian | type"),
+    "the class": (lambda: jsg(Gaussian, N, 0.5), TypeError, "N1 | the class Gaussian | call it"),
     "another frozen distribution": (
         lambda: kl(scipy.stats.uniform(), N),
         TypeError,

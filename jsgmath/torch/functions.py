@@ -21,7 +21,7 @@ from jsgmath.torch.autograd import (
     wants_gradients,
     with_check,
 )
-from jsgmath.torch.typed import Alpha, broadcast_shapes, watched
+from jsgmath.torch.typed import Alpha, broadcast_shapes, recorded, watched
 
 Backend = Literal["auto", "eager", "native", "triton"]
 Reduction = Literal["none", "mean", "sum"]
@@ -218,7 +218,11 @@ def chosen(backend: Backend, tensors: Iterable[Tensor | None]) -> Backend:
     Subclasses of Tensor, among them the fake tensors of torch, take torch operations, which each defines for itself.
     """
     if backend != "auto":
+        if backend in ("native", "triton") and recorded():
+            raise ValueError(f"torch.jit.trace and forward mode need backend='eager' or 'auto', got {backend!r}")
         return backend
+    if recorded():
+        return "eager"
     first, *others = (x for x in tensors if x is not None)
     if first.is_cuda:
         return "triton"

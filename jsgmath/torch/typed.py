@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 from torch._C import _len_torch_dispatch_stack  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+from torch.autograd import forward_ad
 
 if TYPE_CHECKING:
 
@@ -29,6 +30,11 @@ def work_type(x: Tensor) -> torch.dtype:
 def watched() -> bool:
     """Whether a mode of torch, such as a tracer, must see every operator; it would miss a call of the compiled core."""
     return _len_torch_dispatch_stack() > 0
+
+
+def recorded() -> bool:
+    """Whether `torch.jit.trace` or forward mode follows the operators of torch; they would miss a call of the core."""
+    return torch.jit.is_tracing() or forward_ad._current_level >= 0  # pyright: ignore[reportPrivateUsage]
 
 
 functional: Any = torch.functional
