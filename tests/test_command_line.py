@@ -104,11 +104,12 @@ def test_data_sets_are_fitted_and_compared(capsys, form):
         assert np.array_equal(np.loadtxt("matrix.csv", delimiter=",", ndmin=2), expected)
 
 
-def test_names_above_the_numbers_a_byte_order_mark_and_empty_lines_are_left_out(capsys):
+def test_names_above_the_numbers_quotes_a_byte_order_mark_and_empty_lines_are_left_out(capsys):
     with open("x.csv") as file:
         text = file.read()
     output(capsys, "fit", "x.csv", "-o", "x.npz")
-    for content in ("height,weight,age\n" + text, "\ufeff" + text + "\n\n"):
+    quoted = "\r\n".join(", ".join(f'"{x}"' for x in line.split(",")) for line in text.splitlines())
+    for content in ("height,weight,age\n" + text, "\ufeff" + text + "\n\n", '"a, b","""c""",d\r\n' + quoted):
         with open("other.csv", "w", encoding="utf-8") as file:
             file.write(content)
         output(capsys, "fit", "other.csv", "-o", "other.npz")
@@ -139,8 +140,19 @@ def test_names_above_the_numbers_a_byte_order_mark_and_empty_lines_are_left_out(
         ),
         (["fit", "x.csv", "-o", "new.csv"], "a file of Gaussians is an .npz, got the name new.csv"),
         (["fit", "ragged.csv", "-o", "new.npz"], "ragged.csv, line 2: 1 numbers, but 2 in the rows above"),
-        (["fit", "words.csv", "-o", "new.npz"], "words.csv, line 2: 'a,b' are not numbers with commas between them"),
-        (["fit", "mixed.csv", "-o", "new.npz"], "mixed.csv, line 1: '1,x' are not numbers with commas between them"),
+        (
+            ["fit", "words.csv", "-o", "new.npz"],
+            "words.csv, line 2: 'a' is not a number; give rows of numbers with commas",
+        ),
+        (
+            ["fit", "mixed.csv", "-o", "new.npz"],
+            "mixed.csv, line 1: 'x' is not a number; give rows of numbers with commas",
+        ),
+        (
+            ["fit", "python.csv", "-o", "new.npz"],
+            "python.csv, line 1: '1_0' has an underscore, as in Python; write 10.0",
+        ),
+        (["fit", "open.csv", "-o", "new.npz"], "open.csv, line 2 is not CSV (unexpected end of data); check its quot"),
         (["fit", "nan.csv", "-o", "new.npz"], "nan.csv, line 2: every entry must be finite"),
         (["fit", "one.csv", "-o", "new.npz"], "one.csv has 1 row of numbers; a variance needs two"),
         (["fit", "a.npz", "-o", "new.npz"], "a.npz is not text"),
@@ -159,6 +171,8 @@ def test_an_error_is_one_line_and_leaves_no_file(capsys, tmp_path, words, messag
         "ragged": "1,2\n3\n",
         "words": "1,2\na,b\n",
         "mixed": "1,x\n1,2\n2,4\n",
+        "python": "1_0,2_0\n1,2\n2,4\n",
+        "open": '1,2\n3,"4\n',
         "nan": "1,2\nnan,4\n",
         "one": "x,y\n1,2\n",
         "constant": "1,2\n1,4\n",

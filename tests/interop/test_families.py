@@ -121,7 +121,11 @@ def test_bounds_and_the_extended_divergence_take_scipy_distributions():
 
 
 REFUSED = {
-    "a gamma that is moved": (lambda: kl(st.gamma(2.0, loc=1.0), st.gamma(2.0)), TypeError, "gamma with loc 1.0 | a Gamma"),
+    "a gamma that is moved": (
+        lambda: kl(st.gamma(2.0, loc=1.0), st.gamma(2.0)),
+        TypeError,
+        "gamma with loc 1.0 | a Gamma",
+    ),
     "a beta that is stretched": (
         lambda: kl(st.beta(2.0, 3.0, scale=2.0), st.beta(2.0, 3.0)),
         TypeError,
