@@ -159,13 +159,17 @@ def readable(x: object) -> bool:
     return not traced and kind in (torch.Tensor, torch.nn.Parameter)
 
 
+def described(distribution: Any) -> str:
+    """The name of a distribution for messages: that of its class, if it has no other."""
+    return getattr(distribution, "described", type(distribution).__name__)
+
+
 def check_pair(first: Any, second: Any, name1: str = "N1", name2: str = "N2") -> None:
     """Checks that two distributions are of one class and library, and of equally many event dimensions."""
     if first.library != second.library:
         raise TypeError(f"{name1} is of {first.library} but {name2} of {second.library}; convert one of them")
     if type(first) is not type(second):
-        names = [getattr(x, "described", type(x).__name__) for x in (first, second)]
-        kinds = f"{name1} is a {names[0]} but {name2} a {names[1]}"
+        kinds = f"{name1} is a {described(first)} but {name2} a {described(second)}"
         raise TypeError(f"{kinds}; a divergence compares members of one family")
     if first.event_dim != second.event_dim:
         events = f"{name1} has {first.event_dim} event dimensions but {name2} has {second.event_dim}"

@@ -262,7 +262,9 @@ def _row(entries: list[str], place: str, first: bool) -> list[float]:
     row = [number for number in numbers if number is not None]
     for entry, number in zip(entries, numbers, strict=True):
         if "_" in entry and number is not None:
-            raise UserError(f"{place}: {entry[:60]!r} has an underscore, as in Python; write {number} if it is a number")
+            raise UserError(
+                f"{place}: {entry[:60]!r} has an underscore, as in Python; write {number} if it is a number"
+            )
     if not any(entry.strip() for entry in entries) or (first and not row):
         return []
     if len(row) != len(entries):
