@@ -4,9 +4,12 @@ import itertools
 from statistics import NormalDist
 
 import numpy as np
+import pyro.distributions as pyro
 import pytest
 import scipy.stats as st
 import torch
+from gpytorch.distributions import MultitaskMultivariateNormal
+from gpytorch.priors import MultivariateNormalPrior
 from sklearn.mixture import GaussianMixture
 from torch import distributions as td
 
@@ -15,7 +18,7 @@ from jsgmath.families import Bernoulli, Beta, Dirichlet, Exponential, Gamma, Geo
 
 P, Q = torch.tensor([0.2, 0.5, 0.3]).double(), torch.tensor([0.6, 0.15, 0.25]).double()
 X, Y = torch.tensor([0.5, 2.0, 7.0]).double(), torch.tensor([1.5, 2.5, 0.25]).double()
-EYE = torch.eye(2).double()
+EYE, EYE6 = torch.eye(2).double(), torch.eye(6).double()
 V = torch.tensor([[2.0, 0.5], [0.5, 1.0]]).double()
 
 SAME_AS_TORCH = {
@@ -193,6 +196,32 @@ def test_pairwise_takes_repeated_draws():
         [td.Binomial(4, x) for x in t],
     ):
         np.testing.assert_allclose(np.asarray(pairwise(binomials, 0.3)), expected, rtol=1e-13)
+
+
+def test_gpytorchs_distributions_are_those_of_their_entries_in_one_order():
+    """A matrix comes by rows, or by columns if it is not interleaved.  A prior has no ``scale_tril``."""
+    cov = torch.eye(6).double() * Y.repeat(2) + 0.3
+    order = torch.arange(6).reshape(3, 2).T.ravel()
+    by_rows = MultitaskMultivariateNormal(X.reshape(3, 1).expand(3, 2), cov)
+    by_columns = MultitaskMultivariateNormal(X.reshape(3, 1).expand(3, 2), cov[order][:, order].T, interleaved=False)
+    eye = MultitaskMultivariateNormal(torch.zeros(3, 2).double(), torch.eye(6).double())
+    expected = td.kl_divergence(
+        td.MultivariateNormal(X.repeat_interleave(2), cov), td.MultivariateNormal(0 * cov[0], EYE6)
+    )
+    for first in (by_rows, by_columns):
+        torch.testing.assert_close(kl(first, eye), expected, rtol=1e-13, atol=0)
+    assert kl(by_rows, by_columns) < 1e-28  # the square of the rounding of a QR decomposition
+    prior = MultivariateNormalPrior(X[:2], V)
+    assert kl(prior, td.MultivariateNormal(X[:2], V)) == 0
+
+
+def test_pyros_gamma_poisson_and_mask():
+    value = kl(pyro.GammaPoisson(X, Y), pyro.GammaPoisson(X, X))
+    expected = kl(*(Geometric(probs=(z / (1 + z)).numpy()).repeated(X.numpy()) for z in (Y, X)))
+    np.testing.assert_allclose(value, expected, rtol=1e-14)
+    masked = pyro.Normal(X, Y).mask(X > 1)
+    with pytest.raises(TypeError, match=r"MaskedDistribution, .* without its mask, and set the divergences to 0"):
+        kl(masked, masked)
 
 
 REFUSED = {
