@@ -164,9 +164,21 @@ def _show(values: Any, output: Path | None) -> None:
     rows = values.reshape(len(values), -1)
     text = "".join(",".join(map(str, row)) + "\n" for row in rows)  # the shortest texts that give the numbers back
     if output is None:
-        print(text, end="")
+        _print(text)
     else:
         _write(output, text.encode())
+
+
+def _print(text: str) -> None:
+    """Prints all of a text, or raises; if Python does not buffer, `print` drops what does not fit on a disk."""
+    file = getattr(sys.stdout, "buffer", None)
+    if file is None:  # such as StringIO
+        print(text, end="")
+        return
+    sys.stdout.flush()
+    rest = memoryview(text.encode())
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def read_gaussians(path: Path) -> Gaussian:

@@ -1,5 +1,6 @@
 """``python -m jsgmath``: what it prints and writes, and what it says when it cannot."""
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -222,6 +223,32 @@ def test_a_closed_standard_output_is_an_error_unless_a_file_is_named(capsys, mon
         assert main(["kl", "a.npz", "b.npz"]) == main([]) == 2
         assert main(["kl", "a.npz", "b.npz", "-o", "values.csv"]) == 0
     assert capsys.readouterr().err.count("standard output is closed") == 2
+
+
+def test_a_standard_output_that_takes_a_part_at_a_time_gets_every_value(monkeypatch):
+    """A disk that fills up does so, before it raises; with PYTHONUNBUFFERED nothing stands between."""
+    expected = ",".join(map(str, jsgmath.kl(N1, N2)))
+
+    class Parts(io.RawIOBase):
+        def __init__(self, room):
+            self.room, self.taken = room, b""
+
+        def writable(self):
+            return True
+
+        def write(self, content):
+            part = bytes(content[: min(7, self.room - len(self.taken))])
+            if not part:
+                raise OSError(28, "No space left on device")
+            self.taken += part
+            return len(part)
+
+    for room in (100, 20):
+        disk = Parts(room)
+        with monkeypatch.context() as full:
+            full.setattr(sys, "stdout", io.TextIOWrapper(disk, write_through=True))
+            assert main(["kl", "a.npz", "b.npz"]) == (0 if room == 100 else 2)
+        assert len(disk.taken) == min(room, len(expected) + 1)
 
 
 def test_without_a_command_it_prints_the_versions_and_help_names_every_command(capsys):
