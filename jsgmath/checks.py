@@ -53,7 +53,7 @@ def _refuse_what_numpy_drops(name: str, value: Any) -> None:
         for x in cast(Sequence[Any], value):
             _refuse_what_numpy_drops(name, x)
         return
-    kind = type(value)
+    kind = type(cast(object, value))
     if kind in (float, int, np.ndarray):
         return
     if any(base.__module__.partition(".")[0] == "torch" for base in kind.__mro__):

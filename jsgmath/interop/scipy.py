@@ -89,11 +89,11 @@ FROZEN: dict[str, Callable[..., Any]] = {
 """Converters of a frozen distribution's shape parameters and scale, by the name of its family."""
 
 IMAGES: dict[str, Callable[..., tuple[object, dict[str, Any]]]] = {
-    "lognorm": lambda s, scale: (univariate(np.log(scale), s), {}),
+    "lognorm": lambda s, scale: (univariate(np.log(cast(Any, scale)), s), {}),
     "halfnorm": lambda scale: (univariate(0.0 * scale, scale), {}),
     "laplace": lambda scale: (families.Exponential(scale=scale), {}),
     "invgamma": lambda a, scale: (families.Gamma(shape=a, rate=scale), {}),
-    "loggamma": lambda c, scale: (families.Gamma(shape=c, rate=1 + 0.0 * c), {"scale": scale}),
+    "loggamma": lambda c, scale: (families.Gamma(shape=c, rate=1.0), {"scale": scale}),
     "weibull_min": lambda c, scale: (families.Exponential(scale=power(scale, c)), {"c": c}),
     "weibull_max": lambda c, scale: (families.Exponential(scale=power(scale, c)), {"c": c}),
     "invweibull": lambda c, scale: (families.Exponential(rate=power(scale, c)), {"c": c}),

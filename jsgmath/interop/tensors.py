@@ -67,7 +67,7 @@ def multitask_normal(distribution: Any) -> Any:
     if distribution._interleaved:
         return normal
     rows, columns = distribution.event_shape
-    order = np.arange(rows * columns).reshape(columns, rows).T.ravel().tolist()
+    order = [column * rows + row for row in range(rows) for column in range(columns)]
     root = normal.scale_tril[..., order, :]
     return type(normal)(normal.mean[..., order], low_rank_terms.triangular(arithmetic("torch"), root))
 

