@@ -289,7 +289,8 @@ class Arithmetic(ABC):
         """``x**own y**weight`` for weights whose sum is 1, except for the rounding of the larger one."""
         product = self.power(x, own) * self.power(y, weight)
         lost = self.choice(own > weight, (1 - own) - weight, (1 - weight) - own)
-        product = product * (1 + lost * self.log(self.choice(own > weight, x, y)))
+        corrected = product * (1 + lost * self.log(self.choice(own > weight, x, y)))
+        product = self.where(product == 0, product, corrected)  # the logarithm of 0 is infinite
         product = self.xp.maximum(product, self.xp.minimum(x, y))  # rounding leaves it between them
         return self.xp.minimum(product, self.xp.maximum(x, y))
 
