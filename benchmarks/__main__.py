@@ -61,6 +61,7 @@ def benchmark(options):
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "benchmarks.json")
         ours = [cpu.__file__, f"--rootdir={ROOT}", f"--benchmark-json={file}", "--benchmark-quiet", "-q"]
+        ours += ["-W", "ignore::pytest_benchmark.logger.PytestBenchmarkWarning"]  # that nothing is saved after an error
         status = pytest.main([*ours, "-p", "no:cacheprovider", *options], plugins=[skipped])
         measured = json.loads(file.read_text())["benchmarks"] if file.exists() else []
     records = [
@@ -120,9 +121,16 @@ def main(arguments=None):
     for r in left_out:
         print(f"Left out: {r['case']}: {r['reason']}")
     if arguments.json:
-        write_json(arguments.json, dict(facts=facts, records=records, left_out=left_out))
+        try:
+            write_json(arguments.json, dict(facts=facts, records=records, left_out=left_out))
+        except OSError as error:
+            print(f"python -m benchmarks: {error.filename}: {error.strerror}", file=sys.stderr)
+            return 2
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

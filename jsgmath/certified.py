@@ -20,6 +20,7 @@ of two such Gaussians, by Lindemann-Weierstrass).  In the other cases, and if th
 # pyright: reportConstantRedefinition=false
 
 import math
+import threading
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
@@ -42,6 +43,7 @@ PRECISIONS = [2**k for k in range(7, 21)]  # in bits
 EXACT_FROM = 1024  # bits; if fewer do not separate the true value from a float64, it may be one
 INTEGRAL_PRECISIONS = [2**k for k in range(7, 11)]
 INTEGRAL_WIDTH = 2.0**-40
+LOCK = threading.Lock()  # FLINT has one precision for all threads
 
 Given = tuple[np.ndarray, str, np.ndarray]  # a Gaussian: mean, form and scale, float64
 Number = Any  # fmpq or arb
@@ -261,7 +263,7 @@ def _fraction(x: float) -> fmpq:
 def _enclosure(ball: Callable[[], arb], precisions: Sequence[int], width: float = 0.0) -> tuple[float, float]:
     """Both ends, with enough bits that they are neighbours or differ by at most the relative ``width``."""
     for bits in precisions:
-        with ctx.workprec(bits):
+        with LOCK, ctx.workprec(bits):
             try:
                 lower, upper = _outward(ball())
             except ZeroDivisionError:  # with so few bits, a matrix may be singular

@@ -3,7 +3,7 @@
 Each check exists once, and its message says what was got, what was wanted and what to do.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Rational, Real
 from typing import Any, cast
 
@@ -23,33 +23,62 @@ def real_array(name: str, value: ArrayLike) -> np.ndarray:
     """
     if type(value) is np.ndarray and value.dtype == FLOAT64:
         return value
-    if _holds(value, _is_tensor):
-        raise TypeError(f"{name} must be NumPy or plain numbers, got a torch tensor; tensors go to jsgmath.torch")
-    if _holds(value, np.ma.is_masked):
-        raise ValueError(f"{name} must not have masked entries; leave them out, or fill them with numbers")
+    _refuse_what_numpy_drops(name, value)
     try:
         array = np.asarray(value)
-    except ValueError:
-        raise ValueError(f"{name} must be an array of real numbers, got rows of unequal length") from None
+    except Exception as error:
+        if isinstance(error, ValueError) and isinstance(value, list | tuple):
+            raise ValueError(f"{name} must be an array of real numbers, got rows of unequal length") from None
+        what, hint = type(value).__name__, "convert it first"
+        if not readable(value):
+            hint = "for derivatives in JAX, pass distributions of NumPyro, distrax or TFP"
+        raise TypeError(
+            f"{name} must be an array of real numbers, got {what}, which NumPy cannot convert "
+            f"({type(error).__name__}); {hint}"
+        ) from None
     if array.dtype.kind in "iu":
-        array = array.astype(np.float64)
+        array = _exact(name, array)
     dtype = array.dtype.newbyteorder("=")
     if dtype == np.float16:
         dtype = np.dtype(np.float32)
     if dtype not in (FLOAT32, FLOAT64):
-        raise TypeError(f"{name} must be real numbers up to float64, got dtype {array.dtype}; convert it first")
+        what = array.dtype if array.ndim or array.dtype != object else f"object ({type(value).__name__})"
+        raise TypeError(f"{name} must be real numbers up to float64, got dtype {what}; convert it first")
     return array.astype(dtype, copy=False)
 
 
-def _holds(value: Any, wrong: Callable[[Any], Any]) -> bool:
-    """Whether a value, or an entry of a list, is masked or a tensor; NumPy would drop the mask, or the gradients."""
+def _refuse_what_numpy_drops(name: str, value: Any) -> None:
+    """Refuses what NumPy converts by dropping its gradients, its mask or its unit; also as an entry of a list."""
     if isinstance(value, list | tuple):
-        return any(_holds(x, wrong) for x in cast(Sequence[Any], value))
-    return bool(wrong(value))
+        for x in cast(Sequence[Any], value):
+            _refuse_what_numpy_drops(name, x)
+        return
+    kind = type(cast(object, value))
+    if kind in (float, int, np.ndarray):
+        return
+    if any(base.__module__.partition(".")[0] == "torch" for base in kind.__mro__):
+        raise TypeError(f"{name} must be NumPy or plain numbers, got a torch tensor; tensors go to jsgmath.torch")
+    if np.ma.is_masked(value):
+        raise ValueError(f"{name} must not have masked entries; leave them out, or fill them with numbers")
+    for attribute in ("unit", "units"):  # of Astropy, of Pint and unyt
+        unit = getattr(value, attribute, None) if hasattr(kind, attribute) else None
+        if unit is not None and str(unit) not in ("", "dimensionless"):
+            raise TypeError(
+                f"{name} must be plain numbers, got the unit {unit}; convert all to one unit, and pass the numbers"
+            )
 
 
-def _is_tensor(value: object) -> bool:
-    return not isinstance(value, np.ndarray | float) and type(value).__module__.partition(".")[0] == "torch"
+def _exact(name: str, array: np.ndarray) -> np.ndarray:
+    """Integers as float64, which must hold each of them exactly."""
+    largest = 2**53
+    if ((array > largest) | (array < -largest)).any():
+        for number in array.ravel().tolist():
+            if int(float(number)) != number:
+                raise ValueError(
+                    f"{name} must fit into float64, got {number}, which would become {int(float(number))}; "
+                    "subtract a common offset first, or convert it to float64 to accept the rounding"
+                )
+    return array.astype(np.float64)
 
 
 def as_weight(name: str, alpha: ArrayLike) -> np.ndarray:
@@ -62,7 +91,7 @@ def weight_array(name: str, alpha: ArrayLike) -> np.ndarray:
     if isinstance(alpha, float) and 0 <= alpha <= 1:  # faster than NumPy's comparisons
         return np.array(alpha)
     if isinstance(alpha, Rational) and not isinstance(alpha, Integral):  # a Fraction
-        alpha = float(alpha)
+        alpha = number_between_0_and_1(name, alpha)
     weight = real_array(name, alpha)
     if np.count_nonzero((weight >= 0) & (weight <= 1)) != weight.size:
         raise ValueError(f"{name} must lie in [0, 1], got {weight[~((weight >= 0) & (weight <= 1))].flat[0]}")
@@ -91,10 +120,12 @@ def check_dimensions(n1: int, n2: int) -> None:
 
 def common_shape(what: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
     """Returns the shape to which all ``shapes`` broadcast; the keys name their owners in the message."""
-    different = {*shapes.values()}
-    different.discard(())  # it broadcasts with every shape
+    different: list[tuple[int, ...]] = []  # no set: torch's symbolic sizes cannot be hashed
+    for shape in shapes.values():
+        if shape and shape not in different:  # () broadcasts with every shape
+            different.append(shape)
     if len(different) < 2:
-        return different.pop() if different else ()
+        return different[0] if different else ()
     try:
         return np.broadcast_shapes(*different)
     except ValueError:
@@ -128,12 +159,17 @@ def readable(x: object) -> bool:
     return not traced and kind in (torch.Tensor, torch.nn.Parameter)
 
 
+def described(distribution: Any) -> str:
+    """The name of a distribution for messages: that of its class, if it has no other."""
+    return getattr(distribution, "described", type(distribution).__name__)
+
+
 def check_pair(first: Any, second: Any, name1: str = "N1", name2: str = "N2") -> None:
     """Checks that two distributions are of one class and library, and of equally many event dimensions."""
     if first.library != second.library:
         raise TypeError(f"{name1} is of {first.library} but {name2} of {second.library}; convert one of them")
     if type(first) is not type(second):
-        kinds = f"{name1} is a {type(first).__name__} but {name2} a {type(second).__name__}"
+        kinds = f"{name1} is a {described(first)} but {name2} a {described(second)}"
         raise TypeError(f"{kinds}; a divergence compares members of one family")
     if first.event_dim != second.event_dim:
         events = f"{name1} has {first.event_dim} event dimensions but {name2} has {second.event_dim}"

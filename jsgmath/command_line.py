@@ -1,6 +1,7 @@
 """``python -m jsgmath`` computes divergences between Gaussians that are stored in files."""
 
 import argparse
+import csv
 import errno
 import io
 import os
@@ -163,9 +164,21 @@ def _show(values: Any, output: Path | None) -> None:
     rows = values.reshape(len(values), -1)
     text = "".join(",".join(map(str, row)) + "\n" for row in rows)  # the shortest texts that give the numbers back
     if output is None:
-        print(text, end="")
+        _print(text)
     else:
         _write(output, text.encode())
+
+
+def _print(text: str) -> None:
+    """Prints all of a text, or raises; if Python does not buffer, `print` drops what does not fit on a disk."""
+    file = getattr(sys.stdout, "buffer", None)
+    if file is None:  # such as StringIO
+        print(text, end="")
+        return
+    sys.stdout.flush()
+    rest = memoryview(text.encode())
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def read_gaussians(path: Path) -> Gaussian:
@@ -236,25 +249,42 @@ def read_data(path: Path) -> np.ndarray:
         OSError: the file cannot be read.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            text = file.read()
     except UnicodeDecodeError:
         raise UserError(f"{path} is not text; data are rows of numbers with commas between them") from None
+    lines = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
     rows: list[list[float]] = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        entries = [_number(entry) for entry in line.split(",")]
-        row = [entry for entry in entries if entry is not None]
-        if number == 1 and not row:
-            continue  # names of the columns
-        if len(row) != len(entries):
-            raise UserError(f"{path}, line {number}: {line[:60]!r} are not numbers with commas between them")
-        if not np.isfinite(row).all():
-            raise UserError(f"{path}, line {number}: every entry must be finite; leave the row out, or fill it")
-        if rows and len(row) != len(rows[0]):
-            raise UserError(f"{path}, line {number}: {len(row)} numbers, but {len(rows[0])} in the rows above")
-        rows.append(row)
+    try:
+        for entries in lines:
+            row = _row(entries, f"{path}, line {lines.line_num}", first=lines.line_num == 1)
+            if row and rows and len(row) != len(rows[0]):
+                raise UserError(
+                    f"{path}, line {lines.line_num}: {len(row)} numbers, but {len(rows[0])} in the rows above"
+                )
+            rows += [row] if row else []
+    except csv.Error as error:
+        raise UserError(f"{path}, line {lines.line_num} is not CSV ({error}); check its quotation marks") from None
     return np.array(rows)
+
+
+def _row(entries: list[str], place: str, first: bool) -> list[float]:
+    """The numbers of a row; none for an empty line, and for the names of the columns in the first line."""
+    numbers = [_number(entry) for entry in entries]
+    row = [number for number in numbers if number is not None]
+    for entry, number in zip(entries, numbers, strict=True):
+        if "_" in entry and number is not None:
+            raise UserError(
+                f"{place}: {entry[:60]!r} has an underscore, as in Python; write {number} if it is a number"
+            )
+    if not any(entry.strip() for entry in entries) or (first and not row):
+        return []
+    if len(row) != len(entries):
+        wrong = entries[numbers.index(None)]
+        raise UserError(f"{place}: {wrong[:60]!r} is not a number; give rows of numbers with commas between them")
+    if not np.isfinite(row).all():
+        raise UserError(f"{place}: every entry must be finite; leave the row out, or fill it")
+    return row
 
 
 def _number(text: str) -> float | None:

@@ -37,7 +37,7 @@ def jsg(
             a class passed to `register`.  Two members of one of the `families`, or the SciPy or torch equivalents, are
             accepted as well.
         alpha: weight of ``N2`` in [0, 1]; a float, or an array of the same library that broadcasts with the batch.
-            An array of torch or JAX is not checked, because that would synchronise the device.
+            An array of JAX, or a tensor on a GPU, is not checked, because that would synchronise the device.
         convention: ``"deasy"``: ``G`` gives ``N1`` the weight alpha, and the values at alpha 0 and 1 are KL(N1||N2) and
             KL(N2||N1) [1, eqs. 16-18]; ``"nielsen"``: ``G`` gives ``N2`` the weight alpha, and both values are 0
             [1, eq. 14; 2].

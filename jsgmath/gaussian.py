@@ -106,6 +106,10 @@ class Gaussian:
         other._factor = factor if factor is None else _freeze(factor)
         return other
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Lets a copy, also by way of pickle, keep its arrays read-only."""
+        return self.checked, (self._form, self._mean, self._scale, self._factor)
+
     def astype(self, dtype: DTypeLike) -> "Gaussian":
         """The same Gaussian with its arrays in ``dtype``."""
         return self.checked(self._form, self._mean.astype(dtype), self._scale.astype(dtype), self._factor)

@@ -32,7 +32,7 @@ where ``g(x) = x - log(1+x)`` replaces the logarithms if ``u delta`` is small, a
 
 import decimal
 import math
-from decimal import Context, Decimal
+from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 
@@ -45,6 +45,7 @@ from jsgmath.gaussian import Gaussian, GaussianLike
 from jsgmath.hints import Values
 from jsgmath.interop import gaussian_pair
 from jsgmath.reduction.directions import LARGEST_DISTANCE, Directions, full_directions
+from jsgmath.reduction.exact import context
 from jsgmath.reduction.pairs import ScalarPairs, common_dtype
 from jsgmath.reduction.wide import DIGITS, LN2, Wide, constant, exp_and_expm1, kernels, where
 from jsgmath.reduction.wide_complex import PI, Complex, choose, exp, g_near, lack, product_of
@@ -208,7 +209,7 @@ def _in_decimals(whole: Flat, row: int) -> Directions:
     form1, form2 = whole.forms
     numbers = [x[side, row].tolist() for side in (0, 1) for x in (whole.means, whole.scales)]
     columns: list[list[Decimal]] = []
-    with decimal.localcontext(Context(prec=PRECISIONS[0], Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)):
+    with decimal.localcontext(context(PRECISIONS[0])):
         for _, r1, r2, e1, e2, d1, d2 in pair_scalars((form1, form2), list(zip(*numbers, strict=True))):
             ratio, excess, square = (r2, e2, d1.square) if e1 > 0 else (r1, e1, d2.square)
             logs = max(_log1p(ratio, excess), Decimal(-LARGEST_LOG))

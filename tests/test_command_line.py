@@ -1,5 +1,6 @@
 """``python -m jsgmath``: what it prints and writes, and what it says when it cannot."""
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -104,11 +105,12 @@ def test_data_sets_are_fitted_and_compared(capsys, form):
         assert np.array_equal(np.loadtxt("matrix.csv", delimiter=",", ndmin=2), expected)
 
 
-def test_names_above_the_numbers_a_byte_order_mark_and_empty_lines_are_left_out(capsys):
+def test_names_above_the_numbers_quotes_a_byte_order_mark_and_empty_lines_are_left_out(capsys):
     with open("x.csv") as file:
         text = file.read()
     output(capsys, "fit", "x.csv", "-o", "x.npz")
-    for content in ("height,weight,age\n" + text, "\ufeff" + text + "\n\n"):
+    quoted = "\r\n".join(", ".join(f'"{x}"' for x in line.split(",")) for line in text.splitlines())
+    for content in ("height,weight,age\n" + text, "\ufeff" + text + "\n\n", '"a, b","""c""",d\r\n' + quoted):
         with open("other.csv", "w", encoding="utf-8") as file:
             file.write(content)
         output(capsys, "fit", "other.csv", "-o", "other.npz")
@@ -139,8 +141,19 @@ def test_names_above_the_numbers_a_byte_order_mark_and_empty_lines_are_left_out(
         ),
         (["fit", "x.csv", "-o", "new.csv"], "a file of Gaussians is an .npz, got the name new.csv"),
         (["fit", "ragged.csv", "-o", "new.npz"], "ragged.csv, line 2: 1 numbers, but 2 in the rows above"),
-        (["fit", "words.csv", "-o", "new.npz"], "words.csv, line 2: 'a,b' are not numbers with commas between them"),
-        (["fit", "mixed.csv", "-o", "new.npz"], "mixed.csv, line 1: '1,x' are not numbers with commas between them"),
+        (
+            ["fit", "words.csv", "-o", "new.npz"],
+            "words.csv, line 2: 'a' is not a number; give rows of numbers with commas",
+        ),
+        (
+            ["fit", "mixed.csv", "-o", "new.npz"],
+            "mixed.csv, line 1: 'x' is not a number; give rows of numbers with commas",
+        ),
+        (
+            ["fit", "python.csv", "-o", "new.npz"],
+            "python.csv, line 1: '1_0' has an underscore, as in Python; write 10.0",
+        ),
+        (["fit", "open.csv", "-o", "new.npz"], "open.csv, line 2 is not CSV (unexpected end of data); check its quot"),
         (["fit", "nan.csv", "-o", "new.npz"], "nan.csv, line 2: every entry must be finite"),
         (["fit", "one.csv", "-o", "new.npz"], "one.csv has 1 row of numbers; a variance needs two"),
         (["fit", "a.npz", "-o", "new.npz"], "a.npz is not text"),
@@ -159,6 +172,8 @@ def test_an_error_is_one_line_and_leaves_no_file(capsys, tmp_path, words, messag
         "ragged": "1,2\n3\n",
         "words": "1,2\na,b\n",
         "mixed": "1,x\n1,2\n2,4\n",
+        "python": "1_0,2_0\n1,2\n2,4\n",
+        "open": '1,2\n3,"4\n',
         "nan": "1,2\nnan,4\n",
         "one": "x,y\n1,2\n",
         "constant": "1,2\n1,4\n",
@@ -208,6 +223,32 @@ def test_a_closed_standard_output_is_an_error_unless_a_file_is_named(capsys, mon
         assert main(["kl", "a.npz", "b.npz"]) == main([]) == 2
         assert main(["kl", "a.npz", "b.npz", "-o", "values.csv"]) == 0
     assert capsys.readouterr().err.count("standard output is closed") == 2
+
+
+def test_a_standard_output_that_takes_a_part_at_a_time_gets_every_value(monkeypatch):
+    """A disk that fills up does so, before it raises; with PYTHONUNBUFFERED nothing stands between."""
+    expected = ",".join(map(str, jsgmath.kl(N1, N2)))
+
+    class Parts(io.RawIOBase):
+        def __init__(self, room):
+            self.room, self.taken = room, b""
+
+        def writable(self):
+            return True
+
+        def write(self, content):
+            part = bytes(content[: min(7, self.room - len(self.taken))])
+            if not part:
+                raise OSError(28, "No space left on device")
+            self.taken += part
+            return len(part)
+
+    for room in (100, 20):
+        disk = Parts(room)
+        with monkeypatch.context() as full:
+            full.setattr(sys, "stdout", io.TextIOWrapper(disk, write_through=True))
+            assert main(["kl", "a.npz", "b.npz"]) == (0 if room == 100 else 2)
+        assert len(disk.taken) == min(room, len(expected) + 1)
 
 
 def test_without_a_command_it_prints_the_versions_and_help_names_every_command(capsys):

@@ -18,6 +18,21 @@ SINGULAR32 = np.outer(VECTOR, VECTOR).astype(np.float32) + np.float32(1e-8) * np
 
 MASKED = "must not have masked entries | fill"
 
+
+class Metres(np.ndarray):
+    """An array with a unit, as in Astropy; NumPy drops it."""
+
+    unit = "m"
+
+    def __new__(cls, value):
+        return np.asarray(value).view(cls)
+
+
+class Lazy:
+    def __array__(self, dtype=None, copy=None):
+        raise KeyError("the table is closed\nfor today")
+
+
 # name: (call, exception, texts that its message must contain, separated by |)
 ALPHA = {
     "alpha above 1": (lambda: jsg(N, N, 1.2), ValueError, "alpha | [0, 1] | 1.2"),
@@ -28,7 +43,12 @@ ALPHA = {
     "alpha complex": (lambda: jsg(N, N, 0.5 + 0j), TypeError, "alpha | real numbers | complex128"),
     "alpha text": (lambda: jsg(N, N, "0.5"), TypeError, "alpha | real numbers | <U3"),
     "alpha a truth value": (lambda: jsg(N, N, True), TypeError, "alpha | real numbers | bool"),
-    "alpha a fraction above 1": (lambda: jsg(N, N, Fraction(3, 2)), ValueError, "alpha | [0, 1] | 1.5"),
+    "alpha a fraction above 1": (lambda: jsg(N, N, Fraction(3, 2)), ValueError, "alpha | [0, 1] | 3/2"),
+    "alpha a fraction that rounds to 1": (
+        lambda: jsg(N, N, 1 + Fraction(1, 2**60)),
+        ValueError,
+        "alpha | [0, 1] | 1152921504606846977/1152921504606846976",
+    ),
     "alpha None": (lambda: jsg(N, N, None), TypeError, "alpha | real numbers | object"),
     "alpha longer than float64": (lambda: jsg(N, N, np.longdouble(0.5)), TypeError, "alpha | up to float64"),
     "alpha of the wrong shape": (lambda: jsg(BATCH2, N, [0.1] * 3), ValueError, "alpha | (3,) | (2,) | broadcast"),
@@ -76,6 +96,21 @@ MEAN = {
     "mean too large an integer": (lambda: Gaussian([10**400], var=1.0), TypeError, "mean | real numbers"),
     "mean masked": (lambda: Gaussian(np.ma.masked_values([0.0, -9999.0], -9999.0), var=1.0), ValueError, MASKED),
     "mean of masked rows": (lambda: Gaussian([np.ma.masked_values([-9.0], -9.0)], var=1.0), ValueError, MASKED),
+    "mean with a unit": (lambda: Gaussian(Metres([1.0, 2.0]), var=1.0), TypeError, "mean | the unit m | one unit"),
+    "alpha with a unit in a list": (lambda: jsg(N, N, [Metres(0.5)]), TypeError, "alpha | the unit m | numbers"),
+    "SciPy's scale with a unit": (lambda: kl(scipy.stats.norm(0.0, Metres([1.0])), N), TypeError, "scale | unit m"),
+    "mean of integers that float64 lacks": (
+        lambda: Gaussian([2**53 + 1, 0], var=1.0),
+        ValueError,
+        "mean | fit into float64 | got 9007199254740993, which would become 9007199254740992 | offset",
+    ),
+    "rate of the largest integers": (
+        lambda: jsgmath.families.Poisson(np.array([2**64 - 1], np.uint64)),
+        ValueError,
+        "rate | got 18446744073709551615",
+    ),
+    "mean that cannot be converted": (lambda: Gaussian(Lazy(), var=1.0), TypeError, "mean | Lazy | (KeyError) | conv"),
+    "mean a generator": (lambda: Gaussian((x for x in [1.0]), var=1.0), TypeError, "mean | object (generator)"),
     "var masked": (lambda: Gaussian([0.0, 0.0], var=np.ma.masked_values([1.0, 2.0], 2.0)), ValueError, MASKED),
     "rate masked": (lambda: jsgmath.families.Poisson(np.ma.masked_values([1.0, 9.0], 9.0)), ValueError, MASKED),
     "SciPy's loc masked": (
@@ -189,7 +224,7 @@ KIND = {
     "a second bare tuple": (lambda: jeffreys(N, (0.0, 1.0)), TypeError, "N2 | Gaussian | tuple"),
     "an array": (lambda: kl(np.zeros(2), N), TypeError, "N1 | Gaussian | ndarray"),
     "None": (lambda: jsg(N, None, 0.5), TypeError, "N2 | Gaussian | NoneType"),
-    "the class": (lambda: jsg(Gaussian, N, 0.5), TypeError, "N1 | Gaussian | type"),
+    "the class": (lambda: jsg(Gaussian, N, 0.5), TypeError, "N1 | the class Gaussian | call it"),
     "another frozen distribution": (
         lambda: kl(scipy.stats.uniform(), N),
         TypeError,
@@ -245,6 +280,14 @@ def test_numbers_of_other_byte_orders_and_half_precision_are_converted(dtype):
         value = kl(Gaussian(mean, **scale), Gaussian(-mean, **scale))
         assert value == 180000
         assert value.dtype == (np.float64 if "8" in dtype else np.float32)
+
+
+def test_integers_that_float64_holds_and_numbers_without_a_unit_are_accepted():
+    whole = Gaussian([2**60, -(2**53)], var=1.0)
+    assert kl(whole, Gaussian([2**60 - 2**8, -(2**53)], var=1.0)) == 2**15
+    plain = Metres([1.0, 0.0])
+    plain.unit = ""
+    assert kl(Gaussian(plain, var=1.0), N) == 0.5
 
 
 def test_a_weight_may_be_a_fraction():

@@ -6,6 +6,7 @@ Each implementation gets the pairs in its own parameters, rounded to its type, a
 exactly these numbers, so that errors of conversion do not count.
 """
 
+import argparse
 import functools
 import importlib.util
 import io
@@ -259,12 +260,19 @@ def draw():
 def main(folder=HERE):
     text, picture = report(), io.BytesIO()
     draw().savefig(picture)
+    print(text, end="")
     (folder / "ulps.md").write_text(text, encoding="utf-8")
     (folder / "ulps.png").write_bytes(picture.getvalue())
-    print(text, end="")
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser("python -m verification.ulps", description=__doc__.partition("\n")[0]).parse_args()
     if not TORCH:
         sys.exit("verification.ulps: two columns of ulps.md need torch; pip install torch")
-    main()
+    try:
+        main()
+    except OSError as error:
+        print(f"verification.ulps: {error.filename or 'standard output'}: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

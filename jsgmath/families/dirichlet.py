@@ -2,8 +2,6 @@
 
 from typing import Any, Self
 
-import numpy as np
-
 from jsgmath.families.base import Family
 from jsgmath.families.libraries.arithmetic import Array, Weight
 from jsgmath.families.log_gamma import bregman, bregman_less, digamma_less, trigamma_times
@@ -49,7 +47,7 @@ class Dirichlet(Family):
         """Converts a beta distribution; any other distribution is returned unchanged."""
         if cls is not Dirichlet or not isinstance(other, Beta):
             return other
-        return cls(other.concentration()).repeated(other.copies).independent(other.event_dim)
+        return cls(other.stacked()).repeated(other.copies).independent(other.event_dim)
 
     def concentration(self) -> Array:
         return self.work(self.parameters["concentration"])
@@ -172,13 +170,17 @@ class Beta(Dirichlet):
         for name in ("a", "b"):
             self.check(name, "positive and finite", lambda x: (x > 0) & (x < float("inf")))
 
+    def stacked(self) -> Array:
+        """The concentration in the type of the parameters."""
+        return self.arithmetic.stack([self.arithmetic.broadcast(x, self.shape) for x in self.parameters.values()], -1)
+
     def concentration(self) -> Array:
         m = self.arithmetic
         a, b = (self.work(self.parameters[name]) for name in ("a", "b"))
         return m.stack([a + 0 * b, 0 * a + b], -1)
 
     def for_core(self) -> tuple[int, list[Array]]:
-        return 0, [np.stack(np.broadcast_arrays(self.parameters["a"], self.parameters["b"]), -1)]
+        return 0, [self.stacked()]
 
     def mean_with(self, other: Any, own: Weight, weight: Weight) -> Self:
         concentration = self.mean(other, own, weight)

@@ -60,6 +60,14 @@ def register(kind: type) -> Callable[[A], A]:
 
 def adapted(name: str, distribution: object) -> Any:
     """Converts an argument to a `Gaussian` or a `Distribution`; ``name`` is that of the argument, for the message."""
+    found = accepted(name, distribution)
+    if found is None:
+        raise TypeError(refusal(name, distribution))
+    return found
+
+
+def accepted(name: str, distribution: object) -> Any:
+    """The same; None if the distribution is of a class or a family that is not accepted."""
     if isinstance(distribution, Image):
         return distribution._replace(base=adapted(name, distribution.base))
     if isinstance(distribution, Gaussian | Distribution):
@@ -75,41 +83,100 @@ def adapted(name: str, distribution: object) -> Any:
             )
         if result is not None:
             return adapted(name, result)
-    nearest = NEAREST.get(class_name(distribution).rpartition(".")[2].lower())
-    if nearest is None and (hasattr(distribution, "log_prob") or hasattr(distribution, "rvs")):
-        nearest = "the nearest Gaussian has the same mean and variance: pass Gaussian(mean=..., var=...)"
+    return None
+
+
+def refusal(name: str, distribution: object) -> str:
+    """The message for an argument that is not accepted."""
+    got, nearest = class_name(distribution), nearest_to(distribution)
     if nearest:
-        raise TypeError(f"{name} is a {class_name(distribution)}, which has no closed form here; {nearest}")
+        return f"{name} is a {got}, which has no closed form here; {nearest}"
     wanted = "a jsgmath.Gaussian or a normal distribution of scipy.stats, torch, NumPyro, distrax or TFP"
     hint = (
         "pass Gaussian(mean=..., var=...), in which the scale is named (var, logvar, std or cov), or "
         "register its class with @jsgmath.register"
     )
-    kind = type(distribution)
-    if kind.__module__.partition(".")[0] == "torch" and hasattr(distribution, "dtype"):
+    if tensors.package(distribution) == "torch" and hasattr(distribution, "dtype"):
         hint = "tensors go to jsgmath.torch"
-    got = class_name(distribution)
-    raise TypeError(f"{name} must be {wanted}, or of a family in jsgmath.families, got {got}; {hint}")
+    if without_parameters(distribution):
+        hint = "call it with its parameters, and pass the result"
+    return f"{name} must be {wanted}, or of a family in jsgmath.families, got {got}; {hint}"
 
 
+def nearest_to(distribution: object) -> str | None:
+    """What to pass instead of a distribution of another family; None for other objects."""
+    names = [class_name(distribution).rpartition(".")[2], *(kind.__name__ for kind in type(distribution).__mro__[:-1])]
+    for name in names:
+        if name.lower() in NEAREST:
+            return NEAREST[name.lower()]
+    methods = ("log_prob", "rvs", "logpdf", "logpmf")
+    if without_parameters(distribution) or not any(hasattr(distribution, method) for method in methods):
+        return None
+    return NEAREST_GAUSSIAN
+
+
+def without_parameters(distribution: object) -> bool:
+    """Whether an argument is a class, or one of SciPy's families, such as ``scipy.stats.norm``."""
+    return isinstance(distribution, type) or any(x.__name__ == "rv_generic" for x in type(distribution).__mro__)
+
+
+NEAREST_GAUSSIAN = "the nearest Gaussian has the same mean and variance: pass Gaussian(mean=..., var=...)"
+PARTS = "pass its parts, and add their divergences"
+BASE = "pass the distribution from which it is made; divergences broadcast by themselves"
+POINT = "it has no density, and its divergences from other distributions are infinite"
 NEAREST: dict[str, str] = {
     **dict.fromkeys(("gumbel", "gumbel_r"), "exp(-x/scale) has an Exponential distribution; pass that"),
+    "gumbel_l": "exp(x/scale) has an Exponential distribution; pass that",
     **dict.fromkeys(("uniform", "continuousbernoulli", "kumaraswamy"), "the nearest family is Beta"),
-    **dict.fromkeys(("logistic", "softlaplace", "asymmetriclaplace"), "the nearest one is Laplace of one location"),
-    **dict.fromkeys(("halfcauchy", "levy", "inversegaussian", "invgauss"), "the nearest family is InverseGamma"),
-    **dict.fromkeys(("relaxedbernoulli", "logitrelaxedbernoulli"), "the nearest family is Bernoulli"),
-    **dict.fromkeys(("relaxedonehotcategorical", "exprelaxedonehotcategorical"), "the nearest family is Categorical"),
-    **dict.fromkeys(("studentt", "multivariatestudentt", "t", "cauchy"), "the nearest family is Normal"),
-    **dict.fromkeys(("mixturesamefamily", "mixture", "mixturegeneral"), "compare the components of the mixtures"),
+    **dict.fromkeys(
+        ("logistic", "softlaplace", "asymmetriclaplace", "asymmetriclaplacequantile"),
+        "the nearest one is Laplace of one location",
+    ),
+    **dict.fromkeys(
+        ("halfcauchy", "levy", "inversegaussian", "invgauss", "wald"), "the nearest family is InverseGamma"
+    ),
+    **dict.fromkeys(("generalizedpareto", "genpareto"), "the nearest one is Pareto of one scale"),
+    **dict.fromkeys(
+        ("relaxedbernoulli", "logitrelaxedbernoulli", "probitbernoulli"), "the nearest family is Bernoulli"
+    ),
+    **dict.fromkeys(
+        ("relaxedonehotcategorical", "exprelaxedonehotcategorical", "discreteuniform", "randint", "rv_sample"),
+        "the nearest family is Categorical",
+    ),
+    **dict.fromkeys(
+        ("zeroinflatedpoisson", "zeroinflatedprobs", "zeroinflatedlogits"), "the nearest family is Poisson"
+    ),
+    **dict.fromkeys(("betabinomial", "betabinom", "hypergeom"), "the nearest one is Binomial"),
+    **dict.fromkeys(("dirichletmultinomial", "dirichlet_multinomial_frozen"), "the nearest one is Multinomial"),
+    **dict.fromkeys(
+        ("studentt", "multivariatestudentt", "multivariate_t_frozen", "t", "cauchy"), "the nearest family is Normal"
+    ),
+    **dict.fromkeys(("matrixnormal", "matrix_normal_frozen"), "flatten it to a Gaussian whose cov is numpy.kron(U, V)"),
+    **dict.fromkeys(
+        (
+            *("mixturesamefamily", "mixture", "mixturegeneral", "mixtureoftwo", "gaussianmixture", "basemixture"),
+            *("_mixturebase", "mixtureofdiagnormals", "mixtureofdiagnormalssharedcovariance", "gaussianscalemixture"),
+        ),
+        "compare the components of the mixtures",
+    ),
+    **dict.fromkeys(
+        ("maskeddistribution", "masked"),
+        "pass the distribution without its mask, and set the divergences to 0 where the mask is False",
+    ),
+    **dict.fromkeys(("delta", "deterministic", "vectordeterministic", "unit", "empirical"), POINT),
+    **dict.fromkeys(("batchreshape", "batchbroadcast"), BASE),
+    **dict.fromkeys(("blockwise", "joint", "jointdistribution", "jointindependent"), PARTS),
+    "rv_histogram": NEAREST_GAUSSIAN,
+    "gaussianprocess": "pass its get_marginal_distribution()",
     "sample": "pass its distribution, and multiply the divergence by the number of draws",
-    "jointdistributionsequential": "pass its parts, and add their divergences",
-    "jointdistributionnamed": "pass its parts, and add their divergences",
 }
-"""The distribution to pass instead of one that is not accepted, by the name of its class in lower case."""
+"""What to pass instead of a distribution that is not accepted, by the name of its class in lower case."""
 
 
 def class_name(distribution: object) -> str:
     """The name of a class for messages; SciPy's frozen distributions have a common class, so their family is named."""
+    if isinstance(distribution, type):
+        return f"the class {distribution.__name__}"
     name = getattr(getattr(distribution, "dist", None), "name", None)
     return f"scipy.stats.{name}" if name else type(distribution).__name__
 
@@ -195,13 +262,16 @@ def gaussian_with_event_axes(base: Gaussian, axes: int) -> Gaussian | Composite:
     return Gaussian(mean.reshape((*batch, -1)), std=std.reshape((*batch, -1)))
 
 
-def expanded(distribution: Any) -> Family | Image:
+def expanded(distribution: Any) -> Family | Image | Gaussian:
     """An ``ExpandedDistribution`` of NumPyro, which repeats its base along new batch axes."""
     base = adapted("the distribution that is expanded", distribution.base_dist)
     if isinstance(base, Image) and isinstance(base.base, Family):
         inner = base.base
         shape = (*distribution.batch_shape, *inner.shape[len(inner.batch_shape) :])
         return base._replace(base=inner.expanded(shape), image=None)
+    if isinstance(base, Gaussian):
+        mean = np.broadcast_to(base.mean, (*distribution.batch_shape, base.dim))
+        return Gaussian.checked(base.form, mean, base.scale, None if base.is_diagonal else base.factor)
     if not isinstance(base, Family):
         raise TypeError("an expanded multivariate normal is not supported; divergences broadcast by themselves")
     return base.expanded((*distribution.batch_shape, *base.shape[len(base.batch_shape) :]))
@@ -217,9 +287,8 @@ def transformed(distribution: Any) -> Image | None:
         invertible = getattr(distribution.bijector, "_is_injective", True)
     if not invertible:
         return None
-    try:
-        base = adapted("the base", base)
-    except TypeError:
+    base = accepted("the base", base)
+    if base is None:
         return None  # the message names the transformed distribution
     if isinstance(base, Image):  # of another map, which comes first
         if base.kind != "transforms":

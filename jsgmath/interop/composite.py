@@ -21,6 +21,8 @@ class Composite(Distribution):
             distribution of the scatter of that many draws with mean 0.
     """
 
+    described = "Wishart distribution, or independent multivariate Gaussians,"
+
     def __init__(self, base: Any, axes: int = 0, degrees: Any = 1):
         self.base, self.axes, self.degrees, self.library = base, axes, degrees, base.library
         self.event_dim = 1 + axes

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from jsgmath.checks import differ, plain, readable
+from jsgmath.checks import described, differ, plain, readable
 
 
 class Image(NamedTuple):
@@ -32,7 +32,7 @@ def bases(first: Any, second: Any, name1: str, name2: str) -> tuple[Any, Any]:
     """The two distributions, or their bases if both are images under the same map."""
     if not isinstance(first, Image) and not isinstance(second, Image):
         return first, second
-    kinds = [x.name if isinstance(x, Image) else type(x).__name__ for x in (first, second)]
+    kinds = [x.name if isinstance(x, Image) else described(x) for x in (first, second)]
     if not isinstance(first, Image) or not isinstance(second, Image) or first.kind != second.kind:
         raise TypeError(
             f"{name1} is a {kinds[0]} but {name2} a {kinds[1]}; a divergence compares members of one family"

@@ -34,18 +34,22 @@ def shifted_scaled(distribution: Any) -> Gaussian | None:
 
 
 def frozen(distribution: Any) -> object:
-    """A frozen univariate distribution; None for other families than those of `FROZEN`."""
-    make = FROZEN.get(distribution.dist.name)
-    if make is None:
+    """A frozen univariate distribution; None for other families than those of `FROZEN` and `IMAGES`."""
+    name = distribution.dist.name
+    make = FROZEN.get(name)
+    if make is None and name not in IMAGES:
         return None
     shapes, loc, scale = distribution.dist._parse_args(*distribution.args, **distribution.kwds)
     shapes, loc, scale = [as_array(x) for x in shapes], as_array(loc), as_array(scale)
-    if make is univariate:
+    if name == "norm":
         return univariate(loc, scale)
-    if distribution.dist.name in IMAGES:
-        return make(*shapes, loc, scale)
-    if np.any(np.asarray(loc) != 0):
-        raise ValueError(f"{distribution.dist.name} must have loc 0 to be of an exponential family, got {loc}")
+    if make is None:
+        base, constants = IMAGES[name](*shapes, scale)
+        return Image(base, name, {**constants, "loc": loc})
+    if np.any(np.asarray(loc) != 0) or (name == "beta" and np.any(np.asarray(scale) != 1)):
+        constants = {"loc": loc, "scale": scale} if name == "beta" else {"loc": loc}
+        values = [f"{constant} {x if np.ndim(x) == 0 else 'of an array'}" for constant, x in constants.items()]
+        return Image(make(*shapes, scale), f"{name} with {' and '.join(values)}", constants)
     return make(*shapes, scale)
 
 
@@ -54,21 +58,22 @@ def as_array(x: Any) -> Any:
     return np.asarray(cast(list[Any], x)) if isinstance(x, list | tuple) else x
 
 
-def log_normal(s: Any, loc: Any, scale: Any) -> Image:
-    return Image(univariate(np.log(scale), s), "lognorm", {"loc": loc})
+def inverse_wishart(scale: np.ndarray, degrees: Any) -> Image:
+    """The distribution of the inverses of Wishart matrices, whose precision is ``scale``."""
+    base = Gaussian(0 * scale[..., 0], precision=scale)
+    return Image(Composite(base, degrees=np.asarray(degrees)), "inverse Wishart", {})
 
 
-def weibull(c: Any, loc: Any, scale: Any) -> Image:
-    return Image(families.Exponential(scale=np.asarray(scale) ** c), "weibull_min", {"c": c, "loc": loc})
+def power(x: Any, exponent: Any) -> Any:
+    return np.asarray(x) ** exponent
 
 
-def beta(a: Any, b: Any, scale: Any) -> families.Beta:
-    if np.any(np.asarray(scale) != 1):
-        raise ValueError(f"beta must have scale 1 to be of an exponential family, got {scale}")
-    return families.Beta(a, b)
+def length(n: int, scale: Any) -> Gaussian:
+    """The Gaussian in n dimensions whose length is a random variable."""
+    return Gaussian(np.zeros(n), std=np.asarray(scale)[..., None])
 
 
-FROZEN: dict[str, Callable[..., object]] = {
+FROZEN: dict[str, Callable[..., Any]] = {
     "norm": univariate,
     "bernoulli": lambda p, scale: families.Bernoulli(probs=p),
     "binom": lambda n, p, scale: families.Bernoulli(probs=p).repeated(n),
@@ -79,18 +84,26 @@ FROZEN: dict[str, Callable[..., object]] = {
     "gamma": lambda a, scale: families.Gamma(shape=a, scale=scale),
     "erlang": lambda a, scale: families.Gamma(shape=a, scale=scale),
     "chi2": lambda df, scale: families.Gamma(shape=df / 2, scale=2 * scale),
-    "beta": beta,
-    "lognorm": log_normal,
-    "halfnorm": lambda loc, scale: Image(univariate(0.0 * scale, scale), "halfnorm", {"loc": loc}),
-    "laplace": lambda loc, scale: Image(families.Exponential(scale=scale), "laplace", {"loc": loc}),
-    "invgamma": lambda a, loc, scale: Image(families.Gamma(shape=a, rate=scale), "invgamma", {"loc": loc}),
-    "weibull_min": weibull,
-    "pareto": lambda b, loc, scale: Image(families.Exponential(rate=b), "pareto", {"loc": loc, "scale": scale}),
+    "beta": lambda a, b, scale: families.Beta(a, b),
 }
 """Converters of a frozen distribution's shape parameters and scale, by the name of its family."""
 
-IMAGES = ("lognorm", "halfnorm", "laplace", "invgamma", "weibull_min", "pareto")
-"""Those whose converter also takes the location."""
+IMAGES: dict[str, Callable[..., tuple[object, dict[str, Any]]]] = {
+    "lognorm": lambda s, scale: (univariate(np.log(cast(Any, scale)), s), {}),
+    "halfnorm": lambda scale: (univariate(0.0 * scale, scale), {}),
+    "laplace": lambda scale: (families.Exponential(scale=scale), {}),
+    "invgamma": lambda a, scale: (families.Gamma(shape=a, rate=scale), {}),
+    "loggamma": lambda c, scale: (families.Gamma(shape=c, rate=1.0), {"scale": scale}),
+    "weibull_min": lambda c, scale: (families.Exponential(scale=power(scale, c)), {"c": c}),
+    "weibull_max": lambda c, scale: (families.Exponential(scale=power(scale, c)), {"c": c}),
+    "invweibull": lambda c, scale: (families.Exponential(rate=power(scale, c)), {"c": c}),
+    "pareto": lambda b, scale: (families.Exponential(rate=b), {"scale": scale}),
+    "powerlaw": lambda a, scale: (families.Exponential(rate=a), {"scale": scale}),
+    "rayleigh": lambda scale: (length(2, scale), {}),
+    "maxwell": lambda scale: (length(3, scale), {}),
+    "chi": lambda df, scale: (families.Gamma(shape=df / 2, scale=2 * power(scale, 2)), {}),
+}
+"""The base of an `Image` and the constants of its map besides the location, from the same arguments."""
 
 ADAPTERS: dict[tuple[str, str], Callable[[Any], object]] = {
     ("scipy", "multivariate_normal_frozen"): lambda frozen: Gaussian(frozen.mean, cov=frozen.cov_object),
@@ -101,6 +114,8 @@ ADAPTERS: dict[tuple[str, str], Callable[[Any], object]] = {
     ("scipy", "wishart_frozen"): lambda frozen: Composite(
         Gaussian(np.zeros(len(frozen.scale)), cov=frozen.scale), degrees=frozen.df
     ),
+    ("scipy", "invwishart_frozen"): lambda frozen: inverse_wishart(np.asarray(frozen.scale), frozen.df),
+    ("statistics", "NormalDist"): lambda x: univariate(x.mean, x.stdev),
     ("scipy", "Normal"): normal,
     ("scipy", "StandardNormal"): normal,
     ("scipy", "ShiftedScaledDistribution"): shifted_scaled,

@@ -16,7 +16,7 @@ from jsgmath.families.libraries.arithmetic import library_of
 from jsgmath.gaussian import Gaussian
 from jsgmath.interop.composite import Composite
 from jsgmath.interop.images import Image
-from jsgmath.interop.scipy import univariate
+from jsgmath.interop.scipy import inverse_wishart, univariate
 
 Converter = Callable[[Any], Any]
 
@@ -43,15 +43,33 @@ def normal(distribution: Any) -> Any:
 
 def diagonal_normal(distribution: Any) -> Any:
     std = distribution.scale_diag if package(distribution) == "distrax" else distribution.scale.diag_part()
-    if has_derivatives(distribution.loc, std):
-        return families.Normal(*arrays(distribution, distribution.loc, abs(std)), event_dim=1)
-    return Gaussian(np.asarray(distribution.loc), std=np.abs(np.asarray(std)))
+    loc = mean_of(distribution, std)
+    if has_derivatives(loc, std):
+        return families.Normal(*arrays(distribution, loc, abs(std)), event_dim=1)
+    return Gaussian(np.asarray(loc), std=np.abs(np.asarray(std)))
+
+
+def mean_of(distribution: Any, like: Any) -> Any:
+    """The mean; TFP keeps None for 0.  ``like`` is an array of the shape and type of a mean."""
+    return 0 * like if distribution.loc is None else distribution.loc
 
 
 def torch_multivariate_normal(distribution: Any) -> Any:
+    """The factor is taken as it was given: ``scale_tril`` repeats it for each mean."""
     from jsgmath.torch.distributions import MultivariateNormal  # imports torch
 
-    return MultivariateNormal(distribution.loc, distribution.scale_tril)
+    return MultivariateNormal(distribution.loc, distribution._unbroadcasted_scale_tril)
+
+
+def multitask_normal(distribution: Any) -> Any:
+    """GPyTorch's normal distribution of a matrix, whose entries come by rows, unless it is ``interleaved=False``."""
+    normal = torch_multivariate_normal(distribution)
+    if distribution._interleaved:
+        return normal
+    rows, columns = distribution.event_shape
+    order = [column * rows + row for row in range(rows) for column in range(columns)]
+    root = normal.scale_tril[..., order, :]
+    return type(normal)(normal.mean[..., order], low_rank_terms.triangular(arithmetic("torch"), root))
 
 
 def numpyro_multivariate_normal(distribution: Any) -> Gaussian:
@@ -64,7 +82,7 @@ def distrax_multivariate_normal(distribution: Any) -> Gaussian:
 
 def tfp_multivariate_normal(distribution: Any) -> Gaussian:
     factor = concrete(distribution.scale.to_dense())
-    return of_factor(concrete(distribution.loc), factor, not np.triu(factor, 1).any())
+    return of_factor(concrete(mean_of(distribution, factor[..., 0])), factor, not np.triu(factor, 1).any())
 
 
 def of_factor(mean: np.ndarray, factor: np.ndarray, lower: bool) -> Gaussian:
@@ -95,8 +113,8 @@ def numpyro_low_rank_normal(distribution: Any) -> Any:
     return low_rank.LowRankMultivariateNormal(*arrays)
 
 
-def distrax_low_rank_normal(distribution: Any) -> Any:
-    """``D + U V^T``: with V = U it has a low-rank form, which needs the square of the scale; otherwise it is dense."""
+def distrax_linear_normal(distribution: Any) -> Any:
+    """The factor is a linear map, such as ``D + U V^T``."""
     factor = concrete(
         distribution.scale.to_dense() if hasattr(distribution.scale, "to_dense") else distribution.scale.matrix
     )
@@ -116,6 +134,10 @@ def wishart(scale_tril: np.ndarray, degrees: Any) -> Composite:
 
 def numpyro_wishart(distribution: Any) -> Composite:
     return wishart(concrete(distribution.scale_tril), distribution.concentration)
+
+
+def numpyro_inverse_wishart(distribution: Any) -> Image:
+    return inverse_wishart(concrete(distribution.scale_matrix), distribution.concentration)
 
 
 def tfp_wishart(distribution: Any) -> Composite:
@@ -181,15 +203,17 @@ def has_derivatives(*values: Any) -> bool:
 
 
 def package(distribution: object) -> str:
-    return type(distribution).__module__.partition(".")[0]
+    """The library of a distribution, also of a subclass that a user wrote."""
+    roots = [kind.__module__.partition(".")[0] for kind in type(distribution).__mro__]
+    return next((root for root in roots if root in ("torch", "numpyro", "distrax")), roots[0])
 
 
 def arrays(distribution: object, *values: Any) -> list[Any]:
-    """The values, with the plain numbers of NumPyro as arrays of JAX."""
-    if package(distribution) != "numpyro":
+    """The values; those of NumPyro and distrax, which may keep other numbers, as arrays of floats of JAX."""
+    if package(distribution) not in ("numpyro", "distrax"):
         return list(values)
-    jax = arithmetic("JAX")
-    return [jax.array(x, x) for x in values]
+    found = [arithmetic("JAX").array(x, x) for x in values]
+    return [x * 1.0 if x.dtype.kind in "iu" else x for x in found]
 
 
 def repeated(family: Callable[..., families.Family]) -> Converter:
@@ -261,14 +285,15 @@ def exp_inverse_gamma(distribution: Any) -> families.Gamma:
 
 
 def tfp_low_rank_covariance(distribution: Any) -> Any:
-    parts = (distribution.loc, distribution.cov_perturb_factor, distribution.cov_diag_factor)
+    D = distribution.cov_diag_factor
+    parts = mean_of(distribution, D), distribution.cov_perturb_factor, D
     return low_rank.LowRankMultivariateNormal(*map(concrete, parts))
 
 
 def gamma_poisson(distribution: Any) -> families.Geometric:
-    """A negative binomial distribution, also of NumPyro's ``NegativeBinomial2``."""
+    """A negative binomial distribution of NumPyro, also a ``NegativeBinomial2``, or of Pyro."""
     count, rate = arrays(distribution, distribution.concentration, distribution.rate)
-    return families.Geometric(logits=arithmetic("JAX").log(rate)).repeated(count)
+    return families.Geometric(logits=arithmetic(library_of(rate) or "NumPy").log(rate)).repeated(count)
 
 
 def parametric(root: str, *suffixes: str) -> dict[tuple[str, str], Converter]:
@@ -310,7 +335,10 @@ ADAPTERS: dict[tuple[str, str], Converter] = {
     **parametric("numpyro", "Probs", "Logits"),
     ("numpyro", "Pareto"): image("Pareto", by_parameters(families.Exponential, rate="alpha"), "scale"),
     ("torch", "Wishart"): torch_wishart,
+    ("gpytorch", "MultitaskMultivariateNormal"): multitask_normal,
     ("numpyro", "GammaPoisson"): gamma_poisson,
+    ("pyro", "GammaPoisson"): gamma_poisson,
+    ("numpyro", "InverseWishart"): numpyro_inverse_wishart,
     ("numpyro", "Wishart"): numpyro_wishart,
     ("tensorflow_probability", "WishartTriL"): tfp_wishart,
     **parametric("distrax", ""),
@@ -324,6 +352,6 @@ ADAPTERS: dict[tuple[str, str], Converter] = {
     ("tensorflow_probability", "ExpGamma"): image("ExpGamma", gamma),
     ("tensorflow_probability", "ExpInverseGamma"): image("ExpInverseGamma", exp_inverse_gamma),
     ("tensorflow_probability", "Chi2"): lambda x: families.Gamma(shape=x.df / 2, rate=0 * x.df + 0.5),
-    ("distrax", "MultivariateNormalDiagPlusLowRank"): distrax_low_rank_normal,
+    ("distrax", "MultivariateNormalFromBijector"): distrax_linear_normal,
 }
 """Converters by package and class name."""

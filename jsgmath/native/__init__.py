@@ -64,7 +64,8 @@ _interface_in = ctypes.PYFUNCTYPE(ctypes.POINTER(ArrayInterface), ctypes.py_obje
 
 def address(array: np.ndarray) -> int:
     """Where the numbers of an array lie; ``array.ctypes.data``, which is the same, takes twice as long."""
-    return _interface_in(array.__array_struct__, None).contents.data
+    capsule = array.__array_struct__  # held, because the structure is freed with it
+    return _interface_in(capsule, None).contents.data
 
 
 class Core(NamedTuple):

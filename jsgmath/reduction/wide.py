@@ -8,16 +8,17 @@ Within the range of `SAFE` every operation has a relative error below ``ROUNDING
 """
 
 import math
-from decimal import Context, Decimal
+from decimal import Decimal
 from functools import cache
 from typing import Any
 
 import numpy as np
 
+from jsgmath.reduction.exact import context, of_float
 from jsgmath.special import two_sum
 
 ROUNDING, ELEMENTARY, KERNELS = 2.0**-100, 2.0**-88, 2.0**-88
-DIGITS = Context(prec=60)
+DIGITS = context(60, largest=999_999)
 STEPS = 64  # of the table of powers of two
 LN2 = DIGITS.ln(Decimal(2))
 
@@ -139,7 +140,7 @@ def _parts(x: Decimal, count: int = 2) -> list[float]:
     found: list[float] = []
     for _ in range(count):
         found.append(float(x))
-        x = DIGITS.subtract(x, Decimal(found[-1]))
+        x = DIGITS.subtract(x, of_float(found[-1]))
     return found
 
 
@@ -156,9 +157,9 @@ def fraction(n: int, k: int) -> Wide:
 def _table(kind: str) -> Wide:
     """The powers ``2^(i/STEPS)``, or the logarithms of ``128/(128 + i)`` for i from -48 to 64."""
     if kind == "exp":
-        exact = [DIGITS.exp(DIGITS.multiply(LN2, Decimal(i) / STEPS)) for i in range(STEPS)]
+        exact = [DIGITS.exp(DIGITS.multiply(LN2, DIGITS.divide(Decimal(i), Decimal(STEPS)))) for i in range(STEPS)]
     else:
-        exact = [DIGITS.minus(DIGITS.ln(Decimal(128 + i) / 128)) for i in range(-48, 65)]
+        exact = [DIGITS.minus(DIGITS.ln(DIGITS.divide(Decimal(128 + i), Decimal(128)))) for i in range(-48, 65)]
     return Wide(*np.array([_parts(x) for x in exact]).T)
 
 
@@ -170,7 +171,7 @@ def _step() -> tuple[float, float, float]:
     for _ in range(2):
         mantissa, exponent = math.frexp(float(rest))
         parts.append(math.ldexp(round(math.ldexp(mantissa, 35)), exponent - 35))
-        rest = DIGITS.subtract(rest, Decimal(parts[-1]))
+        rest = DIGITS.subtract(rest, of_float(parts[-1]))
     return parts[0], parts[1], float(rest)
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jsgmath.reduction.exact import of_float
 from jsgmath.reduction.wide import DIGITS, Wide, constant, exp_and_expm1, fraction, where
 
 PI = Decimal("3.1415926535897932384626433832795028841971693993751058209749445923")
@@ -85,7 +86,7 @@ def _step() -> tuple[float, ...]:
     rest, parts = DIGITS.divide(DIGITS.multiply(2, PI), TURN), list[float]()
     for _ in range(4):
         parts.append(float(np.float32(float(rest))))
-        rest = DIGITS.subtract(rest, Decimal(parts[-1]))
+        rest = DIGITS.subtract(rest, of_float(parts[-1]))
     return *parts, float(rest)
 
 

@@ -15,7 +15,7 @@ import decimal
 import math
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from decimal import Context, Decimal
+from decimal import Decimal
 from enum import IntEnum
 from fractions import Fraction
 from functools import partial
@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jsgmath import formula, special
+from jsgmath.reduction.exact import context
 
 
 class Divergence(IntEnum):
@@ -39,10 +40,10 @@ DIGITS = (40, 100, 400, 1600)
 # itself is rounded. A sum of n terms adds n.
 ROUNDING = 50
 # Sums, differences and products of floats are exact in this one: a float has at most 767 digits, from 1e308 to 1e-1074.
-EXACT = Context(prec=6000, Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)
+EXACT = context(6000)
 # The exponential of this exceeds every number that is made of a few floats: log-variances beyond it, or farther apart,
 # are as good as infinite, and are brought down to it.
-LARGEST_LOGVAR = Decimal(10) ** 6
+LARGEST_LOGVAR = Decimal(10**6)
 # Beyond these a logarithm is that of the other ratio; see `special.log_k`.
 FLOOR = Decimal((0, (1,), -400_000))
 LOG: Any = np.frompyfunc(Decimal.ln, 1, 1)  # of a Decimal, or of an array of them
@@ -82,7 +83,7 @@ def nearest(
     apart = [c for c in coordinates if not (same_form and c[0] == c[2] and c[1] == c[3])]  # the others add 0
     lower = upper = math.nan
     for digits in DIGITS:
-        with decimal.localcontext(Context(prec=digits, Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)):
+        with decimal.localcontext(context(digits)):
             value = _decimal(divergence, reverse, forms, apart, Decimal(alpha))
             error = value * (ROUNDING + len(apart)) * Decimal(10) ** (1 - digits) / 2
             lower, upper = (rounded(x, single) for x in (value - error, value + error))

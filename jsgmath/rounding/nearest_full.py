@@ -30,6 +30,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jsgmath import formula
+from jsgmath.reduction.exact import context
 from jsgmath.rounding.nearest import Divergence, is_power, rounded
 
 BITS = (256, 512, 1280, 5120)
@@ -221,7 +222,7 @@ def covariance_of(form: str, scale: np.ndarray, bits: int) -> Covariance:
 
 
 def context_of(bits: int) -> Context:
-    return Context(prec=math.ceil(bits * math.log10(2)) + 5, Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)
+    return context(math.ceil(bits * math.log10(2)) + 5)
 
 
 def inverse_of(covariance: Covariance, bits: int) -> Inverse:

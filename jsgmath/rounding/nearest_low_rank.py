@@ -17,7 +17,7 @@ import decimal
 import math
 from collections import Counter
 from collections.abc import Sequence
-from decimal import Context, Decimal
+from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
 from typing import NamedTuple
@@ -25,6 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jsgmath import native
+from jsgmath.reduction.exact import context
 from jsgmath.rounding.low_rank_sums import EXTRA, LIMB, Base, BaseByCore, Gram
 from jsgmath.rounding.nearest import Divergence, rounded
 from jsgmath.rounding.nearest_full import (
@@ -49,7 +50,7 @@ CERTAIN = 128  # bits of the value; if they do not decide, it is taken to be in 
 
 
 Bounded = tuple[Fraction, Decimal]  # a number and a bound on its error
-BOUNDS = Context(prec=20, Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)
+BOUNDS = context(20)
 
 
 class Problem(NamedTuple):

@@ -8,12 +8,13 @@ import decimal
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from decimal import Context, Decimal
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from jsgmath.reduction.exact import context
 from jsgmath.rounding.nearest import DIGITS, EXACT, LOG, compressed, decimal_kernel, ratios_of, rounded, variance_of
 from jsgmath.rounding.several import Scalars, Unit, product, twice_divergences
 
@@ -36,7 +37,7 @@ def nearest_diagonal(members: Sequence[Member], dual: bool, single: bool) -> flo
     """
     lower = upper = math.nan
     for digits in DIGITS:
-        with decimal.localcontext(Context(prec=digits, Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)):
+        with decimal.localcontext(context(digits)):
             value, error = _bounded(members, dual)
             lower, upper = (rounded(max(x, Decimal(0)), single) for x in (value - error, value + error))
         if lower == upper:
@@ -55,7 +56,7 @@ def nearest_diagonal(members: Sequence[Member], dual: bool, single: bool) -> flo
 
 def moments(members: Sequence[Member], form: str) -> list[tuple[Decimal, Decimal]]:
     """For each coordinate the mean of the product of experts, and its variance or log-variance."""
-    with decimal.localcontext(Context(prec=DIGITS[0], Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)):
+    with decimal.localcontext(context(DIGITS[0])):
         s, places = _scalars(members)
         k, shift = product(s, _column(x.g for x in members))
         last = [(Decimal(members[j].means[i]), Decimal(members[j].scales[i])) for i, j in enumerate(places)]

@@ -9,7 +9,7 @@ by more than that, and leaves open where it does not know which float NumPy find
 import decimal
 import math
 from collections.abc import Callable
-from decimal import Context, Decimal
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from jsgmath import native
 from jsgmath.gaussian import Gaussian
+from jsgmath.reduction.exact import context
 from jsgmath.reduction.wide import Wide, kernels
 from jsgmath.rounding.nearest import (
     DIGITS,
@@ -104,7 +105,7 @@ def _wide_numbers(part: Flat) -> tuple[tuple[Any, ...], np.ndarray]:
 
 def _in_decimals(function: Function, dual: bool, whole: Flat, row: int) -> list[Any]:
     """The results for one row, in decimal numbers, whose range no float leaves."""
-    with decimal.localcontext(Context(prec=DIGITS[0], Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)):
+    with decimal.localcontext(context(DIGITS[0])):
         (form1, form2), numbers = whole.forms, [x[:, row].tolist() for x in (whole.means, whole.scales)]
         (means1, means2), (scales1, scales2) = numbers
         coordinates = list(zip(means1, scales1, means2, scales2, strict=True))

@@ -21,7 +21,7 @@ from jsgmath.torch.autograd import (
     wants_gradients,
     with_check,
 )
-from jsgmath.torch.typed import Alpha, broadcast_shapes, forward_mode, watched
+from jsgmath.torch.typed import Alpha, broadcast_shapes, forward_mode, traced, watched
 
 Backend = Literal["auto", "eager", "native", "triton"]
 Reduction = Literal["none", "mean", "sum"]
@@ -221,7 +221,11 @@ def chosen(backend: Backend, tensors: Iterable[Tensor | None]) -> Backend:
     Subclasses of Tensor, among them the fake tensors of torch, take torch operations, which each defines for itself.
     """
     if backend != "auto":
+        if backend in ("native", "triton") and traced():
+            raise ValueError(f"torch.jit.trace needs backend='eager' or 'auto', got {backend!r}")
         return backend
+    if traced():
+        return "eager"
     first, *others = (x for x in tensors if x is not None)
     if first.is_cuda:
         return "triton"

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 else:
     Function = torch.autograd.Function
 
+_forward: Any = forward_ad
+_jit: Any = torch.jit
 Alpha = float | Tensor
 # The results of an implementation, with None for those that were not asked for: the value and the derivatives by both
 # means, the scales and alpha (by the second mean it is the negative of the first).
@@ -34,8 +36,12 @@ def watched() -> bool:
 
 def forward_mode() -> bool:
     """Whether torch computes derivatives in forward mode, which a call of the compiled core would not see."""
-    module: Any = forward_ad
-    return module._current_level >= 0
+    return _forward._current_level >= 0
+
+
+def traced() -> bool:
+    """Whether `torch.jit.trace` records the operators of torch, among which a call of the core would be missing."""
+    return bool(_jit.is_tracing())
 
 
 functional: Any = torch.functional

@@ -9,6 +9,7 @@ import warnings
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.stats as st
 
 import jsgmath
 from jsgmath import families
@@ -76,12 +77,16 @@ def dense_loss(mean):
     return jsgmath.jsg(*normals, 0.3)
 
 
+class Own(nd.Gamma):
+    """A user's own class."""
+
+
 def kls():
     """KLs of distributions that are of a family under another name, with those of the family by `numpy`."""
     x, y = np.array([0.5, 2.0]), np.array([1.5, 0.25])
     X, Y, W = jnp.array(x), jnp.array(y), np.array([[1.0], [0.5]])
     F, kl = jsgmath.families, jsgmath.kl
-    covariances = [np.diag(z) + W @ W.T for z in (x, y)]
+    covariances, V = [np.diag(z) + W @ W.T for z in (x, y)], np.array([[1.5, 0.0], [0.5, 0.7]])
     pairs = {
         "TFP Poisson by its log-rate": [
             [tj.Poisson(log_rate=z) for z in (X, Y)],
@@ -101,6 +106,27 @@ def kls():
             [nd.NegativeBinomial2(z, 3.0) for z in (X, Y)],
             [F.Geometric(probs=3.0 / (3.0 + z)).repeated(3.0) for z in (x, y)],
         ],
+        "NumPyro, plain integers and a user's class": [
+            [nd.Gamma(1, 2), Own(3, jnp.array([1, 2]))],
+            [F.Gamma(1, 2), F.Gamma(3, [1, 2])],
+        ],
+        "NumPyro InverseWishart": [
+            [nd.InverseWishart(4.0, jnp.array(S)) for S in covariances],
+            [st.invwishart(4, S) for S in covariances],
+        ],
+        "NumPyro MultivariateNormal, expanded": [
+            [nd.MultivariateNormal(z, jnp.array(S)).expand([2]) for z, S in zip((X, Y), covariances, strict=True)],
+            [jsgmath.Gaussian([z, z], cov=S) for z, S in zip((x, y), covariances, strict=True)],
+        ],
+        "distrax Dirichlet of two libraries": [[dx.Dirichlet(x), dx.Dirichlet(Y)], [F.Dirichlet(x), F.Dirichlet(y)]],
+        "distrax, Gaussians by different linear maps": [
+            [dx.MultivariateNormalFromBijector(X, z) for z in (dx.DiagLinear(Y), dx.TriangularLinear(jnp.array(V)))],
+            [jsgmath.Gaussian(x, std=y), jsgmath.Gaussian(x, scale_tril=V)],
+        ],
+        "TFP without a mean": [
+            [tj.MultivariateNormalDiag(scale_diag=Y), tj.MultivariateNormalTriL(scale_tril=jnp.array(V))],
+            [jsgmath.Gaussian(0.0, std=y), jsgmath.Gaussian(0.0, scale_tril=V)],
+        ],
         "distrax, equal bijectors": [
             [dx.Transformed(dx.Normal(z, w), dx.ScalarAffine(float("1"), 2.0)) for z, w in ((X, Y), (Y, X))],
             [jsgmath.Gaussian(z[:, None], std=w[:, None]) for z, w in ((x, y), (y, x))],
@@ -109,10 +135,16 @@ def kls():
     return {name: [np.asarray(kl(*pair), float).tolist() for pair in both] for name, both in pairs.items()}
 
 
+def numpy_loss(mean):
+    return jsgmath.kl(jsgmath.Gaussian(mean, var=1.0), jsgmath.Gaussian(0.0, var=[1.0]))
+
+
 REFUSED = {
     "Logistic": lambda: tj.Logistic(0.0, 1.0),
     "StudentT": lambda: nd.StudentT(3.0),
     "Sample": lambda: tj.Sample(tj.Normal(0.0, 1.0), 3),
+    "Joint": lambda: dx.Joint({"z": dx.Normal(0.0, 1.0)}),
+    "a traced array": lambda: jax.grad(numpy_loss)(jnp.zeros(1)),
     "VonMises": lambda: dx.VonMises(0.0, 1.0),
 }
 arguments = jnp.array(MEANS[1]), jnp.array(STDS[1]), 0.3

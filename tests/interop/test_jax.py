@@ -82,7 +82,7 @@ def test_a_traced_full_covariance_is_refused_with_a_reason(found):
 
 
 def test_distributions_of_a_family_under_another_name_have_its_divergences(found):
-    assert len(found["families"]) == 7
+    assert len(found["families"]) == 13
     for name, (values, expected) in found["families"].items():
         # The limit is that of float64, in which logarithms of rates, logits and covariances are converted.
         np.testing.assert_allclose(values, expected, rtol=1e-12, err_msg=name)
@@ -93,7 +93,11 @@ def test_the_refusal_of_a_distribution_names_the_nearest_thing(found):
         "Logistic": "the nearest one is Laplace",
         "StudentT": "the nearest family is Normal",
         "Sample": "pass its distribution, and multiply",
+        "Joint": "pass its parts, and add",
         "VonMises": "the nearest Gaussian has the same mean and variance",
     }
     for name, text in nearest.items():
         assert f"N1 is a {name}, which has no closed form here; {text}" in found["refused"][name]
+    traced = found["refused"]["a traced array"]
+    assert "mean must be an array of real numbers, got" in traced
+    assert "for derivatives in JAX, pass distributions" in traced

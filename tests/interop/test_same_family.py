@@ -1,19 +1,24 @@
 """Distributions that are of one exponential family under another name, against torch's own KL or that of the family."""
 
 import itertools
+from statistics import NormalDist
 
 import numpy as np
+import pyro.distributions as pyro
 import pytest
 import scipy.stats as st
 import torch
+from gpytorch.distributions import MultitaskMultivariateNormal
+from gpytorch.priors import MultivariateNormalPrior
+from sklearn.mixture import GaussianMixture
 from torch import distributions as td
 
 from jsgmath import geometric_mean, geometric_mean_many, jsg, jsg_many, kl, pairwise
-from jsgmath.families import Bernoulli, Exponential, Gamma, Geometric
+from jsgmath.families import Bernoulli, Beta, Dirichlet, Exponential, Gamma, Geometric
 
 P, Q = torch.tensor([0.2, 0.5, 0.3]).double(), torch.tensor([0.6, 0.15, 0.25]).double()
 X, Y = torch.tensor([0.5, 2.0, 7.0]).double(), torch.tensor([1.5, 2.5, 0.25]).double()
-EYE = torch.eye(2).double()
+EYE, EYE6 = torch.eye(2).double(), torch.eye(6).double()
 V = torch.tensor([[2.0, 0.5], [0.5, 1.0]]).double()
 
 SAME_AS_TORCH = {
@@ -107,6 +112,15 @@ SCIPY = {
     "pareto": (lambda x, y: st.pareto(x, scale=2.0), lambda x, y: Exponential(rate=x)),
     "weibull_min": (lambda x, y: st.weibull_min(2.0, scale=y), lambda x, y: Exponential(scale=y**2)),
     "halfnorm": (lambda x, y: st.halfnorm(scale=y), lambda x, y: st.norm(0.0 * y, y)),
+    "rayleigh": (lambda x, y: st.rayleigh(scale=y), lambda x, y: Gamma(shape=1.0, scale=2 * y**2)),
+    "maxwell": (lambda x, y: st.maxwell(scale=y), lambda x, y: Gamma(shape=1.5, scale=2 * y**2)),
+    "chi": (lambda x, y: st.chi(x, scale=y), lambda x, y: Gamma(shape=x / 2, scale=2 * y**2)),
+    "loggamma": (lambda x, y: st.loggamma(x, scale=2.0), lambda x, y: Gamma(shape=x, rate=np.ones_like(x))),
+    "weibull_max": (lambda x, y: st.weibull_max(2.0, scale=y), lambda x, y: Exponential(scale=y**2)),
+    "invweibull": (lambda x, y: st.invweibull(2.0, scale=y), lambda x, y: Exponential(rate=y**2)),
+    "powerlaw": (lambda x, y: st.powerlaw(x, scale=2.0), lambda x, y: Exponential(rate=x)),
+    "a moved exponential": (lambda x, y: st.expon(3.0, y), lambda x, y: Exponential(scale=y)),
+    "a moved and stretched beta": (lambda x, y: st.beta(x, y, -1.0, 2.0), lambda x, y: Beta(x, y)),
 }
 
 
@@ -114,8 +128,29 @@ SCIPY = {
 def test_scipys_distributions_have_the_divergences_of_their_family(make, same):
     first, second = (X.numpy(), Q.numpy()), (Y.numpy(), P.numpy())
     expected = jsg(same(*first), same(*second), 0.3)
-    np.testing.assert_array_equal(jsg(make(*first), make(*second), 0.3), expected)
+    # Two parameters of a family are rounded squares, where those of a Gaussian are not.
+    np.testing.assert_allclose(jsg(make(*first), make(*second), 0.3), expected, rtol=1e-14, atol=0)
     assert (expected > 0).all()
+
+
+def test_scipys_distributions_of_matrices_and_pythons_own_normal():
+    """The inverse of a Wishart matrix has an inverse Wishart distribution, of the inverse scale."""
+    inverse = [st.invwishart(4, v.numpy()) for v in (V, EYE)]
+    expected = jsg(*(st.wishart(4, np.linalg.inv(v.numpy())) for v in (V, EYE)), 0.3)
+    assert jsg(*inverse, 0.3) == pytest.approx(expected, rel=1e-14)
+    assert kl(NormalDist(1.0, 2.0), st.norm(0.0, 1.0)) == kl(st.norm(1.0, 2.0), NormalDist())
+
+
+@pytest.mark.parametrize("array", [np.float32, np.float64, lambda x: torch.tensor(x, dtype=torch.float32)])
+def test_a_beta_and_a_two_component_dirichlet_pair_in_every_library_and_keep_its_type(array):
+    a, b, both = array([0.5, 2.0]), array([1.5, 1.0]), array([[0.7, 2.5], [3.0, 1.0]])
+    beta, dirichlet = (
+        (td.Beta(a, b), td.Dirichlet(both)) if isinstance(a, torch.Tensor) else (Beta(a, b), Dirichlet(both))
+    )
+    value, expected = kl(beta, dirichlet), kl(Beta([0.5, 2.0], [1.5, 1.0]), Beta(*np.float32(both).T))
+    assert value.dtype == a.dtype
+    np.testing.assert_allclose(np.asarray(value), expected, rtol=1e-6)
+    np.testing.assert_array_equal(np.asarray(kl(dirichlet, dirichlet)), 0)
 
 
 def test_repeated_draws_multiply_a_divergence():
@@ -163,6 +198,32 @@ def test_pairwise_takes_repeated_draws():
         np.testing.assert_allclose(np.asarray(pairwise(binomials, 0.3)), expected, rtol=1e-13)
 
 
+def test_gpytorchs_distributions_are_those_of_their_entries_in_one_order():
+    """A matrix comes by rows, or by columns if it is not interleaved.  A prior has no ``scale_tril``."""
+    cov = torch.eye(6).double() * Y.repeat(2) + 0.3
+    order = torch.arange(6).reshape(3, 2).T.ravel()
+    by_rows = MultitaskMultivariateNormal(X.reshape(3, 1).expand(3, 2), cov)
+    by_columns = MultitaskMultivariateNormal(X.reshape(3, 1).expand(3, 2), cov[order][:, order].T, interleaved=False)
+    eye = MultitaskMultivariateNormal(torch.zeros(3, 2).double(), torch.eye(6).double())
+    expected = td.kl_divergence(
+        td.MultivariateNormal(X.repeat_interleave(2), cov), td.MultivariateNormal(0 * cov[0], EYE6)
+    )
+    for first in (by_rows, by_columns):
+        torch.testing.assert_close(kl(first, eye), expected, rtol=1e-13, atol=0)
+    assert kl(by_rows, by_columns) < 1e-28  # the square of the rounding of a QR decomposition
+    prior = MultivariateNormalPrior(X[:2], V)
+    assert kl(prior, td.MultivariateNormal(X[:2], V)) == 0
+
+
+def test_pyros_gamma_poisson_and_mask():
+    value = kl(pyro.GammaPoisson(X, Y), pyro.GammaPoisson(X, X))
+    expected = kl(*(Geometric(probs=(z / (1 + z)).numpy()).repeated(X.numpy()) for z in (Y, X)))
+    np.testing.assert_allclose(value, expected, rtol=1e-14)
+    masked = pyro.Normal(X, Y).mask(X > 1)
+    with pytest.raises(TypeError, match=r"MaskedDistribution, .* without its mask, and set the divergences to 0"):
+        kl(masked, masked)
+
+
 REFUSED = {
     "different counts in a list": (lambda: pairwise([st.binom(n, 0.3) for n in (4, 7)], 0.3), "4 draws but N2 of 7"),
     "different counts in a batch": (lambda: pairwise(td.Binomial(Y.ceil(), Q), 0.3), "2.0 draws but N2 of"),
@@ -179,6 +240,17 @@ REFUSED = {
         lambda: jsg_many([td.Poisson(x) for x in X], [0.2, 0.3, 0.5]),
         "gaussians must be Gaussian, got members of Poisson; jsg compares two",
     ),
+    "moved differently": (
+        lambda: kl(st.gamma(2.0, 1.0), st.gamma(2.0, 3.0)),
+        "gamma with loc 1.0 but N2 a gamma with l",
+    ),
+    "an inverse and a Wishart": (
+        lambda: kl(st.invwishart(4, EYE), st.wishart(4, EYE)),
+        "inverse Wishart but N2 a Wishart",
+    ),
+    "a family without parameters": (lambda: kl(st.norm, st.norm), "got norm_gen; call it with its parameters"),
+    "a class": (lambda: kl(td.Normal, td.Normal), "got the class Normal; call it"),
+    "a mixture of scikit-learn": (lambda: kl(GaussianMixture(), GaussianMixture()), "compare the components"),
     "images and others": (
         lambda: pairwise([td.LogNormal(0.0, 1.0)], 0.3, [td.Normal(0.0, 1.0)]),
         "gaussians is a LogNormal but others a Normal",

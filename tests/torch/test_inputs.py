@@ -1,5 +1,6 @@
 """Bad input to the functions of jsgmath.torch, and tensors given to those of NumPy."""
 
+import warnings
 from fractions import Fraction
 
 import numpy as np
@@ -22,6 +23,16 @@ NUMPY = {
     ),
     "a tensor": (lambda: kl(torch.zeros(2), N), TypeError, "N1 | Gaussian | Tensor | jsgmath.torch"),
 }
+
+
+class Image(torch.Tensor):
+    """A user's own class, as in torchvision."""
+
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # torch says of both kinds that they are prototypes
+    NESTED = torch.nested.nested_tensor([torch.ones(3), torch.ones(2)], layout=torch.jagged)
+    MASKED = torch.masked.masked_tensor(torch.zeros(4, 3), torch.ones(4, 3) > 0)
 FLOAT8 = torch.float8_e4m3fn
 x, y = torch.zeros(4, 3), torch.zeros(4, 3)
 TORCH = {
@@ -70,6 +81,20 @@ TORCH = {
     ),
     "float8 in a family": (lambda: kl(*2 * [families.Poisson(y[0].to(FLOAT8))]), TypeError, "rate | float8"),
     "a sparse parameter": (lambda: kl(*2 * [families.Poisson(y.to_sparse())]), TypeError, "rate | dense | to_dense"),
+    "nested": (lambda: jsg_standard_normal(NESTED, y, 0.5), TypeError, "mean | one tensor | nested | to_padded_tensor"),
+    "nested in a family": (lambda: kl(*2 * [families.Poisson(NESTED)]), TypeError, "rate | nested"),
+    "masked": (lambda: jsg_standard_normal(MASKED, y, 0.5), TypeError, "mean | masked | .to_tensor(value)"),
+    "alpha above 1 in a family": (
+        lambda: jsg(*2 * [families.Poisson(y + 1)], torch.tensor([0.5, 1.5])),
+        ValueError,
+        "alpha | [0, 1] | 1.5",
+    ),
+    "alpha NaN for normals": (
+        lambda: jsg(*2 * [torch.distributions.Normal(x, y + 1)], torch.tensor(float("nan"))),
+        ValueError,
+        "alpha | [0, 1] | nan",
+    ),
+    "mean of a subclass": (lambda: Gaussian(Image(x), var=1.0), TypeError, "mean | torch tensor | jsgmath.torch"),
     "alpha of other length": (lambda: jsg_standard_normal(x, y, torch.zeros(3)), ValueError, "alpha | (3,) | (4,)"),
     "alpha on another device": (
         lambda: jsg_standard_normal(x, y, torch.zeros(1, device="meta")),
@@ -89,6 +114,18 @@ TORCH = {
 @table(NUMPY, TORCH)
 def test_bad_tensors_are_refused_with_their_reason(call, exception, fragments):
     assert_refused(call, exception, fragments)
+
+
+def test_a_subclass_of_tensor_is_a_tensor_with_gradients():
+    mean = Image(torch.tensor([1.0, 2.0])).requires_grad_()
+    for pair in (
+        [torch.distributions.Normal(m, torch.ones(2)) for m in (mean, torch.zeros(2))],
+        [families.Poisson(m) for m in (mean, torch.ones(2))],
+    ):
+        value = kl(*pair)
+        assert isinstance(value, torch.Tensor)
+        (gradient,) = torch.autograd.grad(value.sum(), mean)
+        assert (gradient[1] > 0) & (gradient >= 0).all()
 
 
 @pytest.mark.parametrize("number", [np.float32(0.5), np.float16(0.5), np.float64(0.5), Fraction(1, 2)])

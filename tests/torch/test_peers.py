@@ -66,6 +66,25 @@ def test_the_edge_cases_of_torch():
     assert kl(zero, one).item() == kl(one, zero).item() == math.inf
 
 
+def test_the_infinite_examples_of_torch():
+    """TestKL, infinite_examples, those of one family; with the probability 0 in the other argument they are finite."""
+    some = td.Categorical(torch.tensor([[0.9, 0.1], [0.9, 0.1]]))
+    certain = td.Categorical(torch.tensor([1.0, 0.0]))
+    assert kl(some, certain).tolist() == [math.inf, math.inf]
+    torch.testing.assert_close(kl(certain, some), td.kl_divergence(certain, some))
+    two, zero = td.Poisson(2.0), td.Poisson(0.0)
+    assert kl(two, zero).item() == math.inf
+    assert kl(zero, two).item() == 2
+    for alpha in (0.3, torch.tensor(0.3)):
+        assert [jsg(*pair, alpha).item() for pair in ((two, zero), (zero, two), (zero, zero))] == [
+            math.inf,
+            math.inf,
+            0,
+        ]
+        torch.testing.assert_close(jsg_dual(two, zero, alpha), torch.tensor(1.4))
+        torch.testing.assert_close(bhattacharyya(zero, two, alpha), torch.tensor(0.6))
+
+
 @pytest.mark.parametrize(
     "pair",
     [

@@ -3,14 +3,27 @@
 The kernel runs in its interpreter.
 """
 
+import warnings
 from functools import partial
 
 import pytest
 import torch
+from torch.autograd import forward_ad
+from torch.distributions import Normal
 from torch.func import grad, jacrev, vmap
+from torch.fx.experimental.proxy_tensor import make_fx
 
 import jsgmath
-from jsgmath.torch import functions, jsg_standard_normal, kl_diagonal, kl_standard_normal, sample_and_jsg
+from jsgmath.families import Gamma
+from jsgmath.torch import (
+    JSGLoss,
+    functions,
+    jsg_full,
+    jsg_standard_normal,
+    kl_diagonal,
+    kl_standard_normal,
+    sample_and_jsg,
+)
 from jsgmath.torch.triton import diagonal as kernels
 from tests.torch.against_numpy import divergence
 from tests.torch.inputs import BACKENDS, backends, numbers, traced, variants
@@ -30,6 +43,55 @@ def test_vmap_is_a_batch(backend):
     torch.testing.assert_close(vmap(vmap(rows, (0, 0, None)))(mean, logvar, alpha), wanted)
     shared = vmap(rows, (0, None, None))(mean, logvar[0], 0.3)
     torch.testing.assert_close(shared, rows(mean, logvar[0].expand(5, 3, 4), 0.3))
+
+
+EYE = torch.eye(4, dtype=torch.float64)
+ON_TENSORS = {
+    "standard normal": lambda mean, logvar: jsg_standard_normal(mean, logvar, 0.3),
+    "alpha": lambda mean, logvar: jsg_standard_normal(mean, logvar, torch.tensor(0.3)),
+    "diagonal": lambda mean, logvar: kl_diagonal(mean, logvar, 2 * mean, 0 * logvar),
+    "full": lambda mean, logvar: jsg_full(mean, EYE * (logvar / 2).exp()[..., None], 0 * mean, EYE, 0.3),
+    "loss": lambda mean, logvar: JSGLoss(0.3, dim=(0, 1))(mean, logvar),
+    "sample": lambda mean, logvar: sample_and_jsg(mean, logvar, 0.3, 7)[0],
+    "normal": lambda mean, logvar: jsgmath.kl(*(Normal(mean, s, validate_args=False) for s in (logvar.exp(), 1.0))),
+    "gamma": lambda mean, logvar: jsgmath.kl(*(Gamma(logvar.exp(), mean.exp() * s) for s in (1.0, 2.0))),
+}
+
+
+@pytest.mark.parametrize("name", ["diagonal", "full", "loss", "sample"])
+def test_torch_jit_records_a_program_for_other_numbers(name):
+    """It sees torch's operators only: instead of a call of the core it recorded memory without values."""
+    mean, logvar, *others = (numbers(3, 4, seed=k, grad=False) for k in range(4))
+    divergence = ON_TENSORS[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that torch.jit is old, and that shapes become constants
+        traced = torch.jit.trace(divergence, (mean, logvar), check_trace=False)
+    torch.testing.assert_close(traced(*others), divergence(*others))
+
+
+def test_make_fx_traces_a_distribution_of_symbolic_shape():
+    mean, logvar, *others = (numbers(3, 4, seed=k, grad=False) for k in range(4))
+    program = make_fx(ON_TENSORS["normal"], tracing_mode="symbolic")(mean, logvar)
+    torch.testing.assert_close(program(*others), ON_TENSORS["normal"](*others))
+
+
+@pytest.mark.parametrize("name", ["standard normal", "alpha", "diagonal", "loss", "normal", "gamma"])
+def test_forward_mode_is_the_gradient_along_a_tangent(name):
+    mean, logvar, tangent = (numbers(3, 4, seed=k, grad=k == 0) for k in range(3))
+    (gradient,) = torch.autograd.grad(ON_TENSORS[name](mean, logvar).sum(), mean)
+    with forward_ad.dual_level():
+        dual = ON_TENSORS[name](forward_ad.make_dual(mean.detach(), tangent), logvar)
+        along = forward_ad.unpack_dual(dual).tangent
+    torch.testing.assert_close(along.sum(), (gradient * tangent).sum())
+
+
+def test_the_core_cannot_be_traced():
+    with (
+        warnings.catch_warnings(),
+        pytest.raises(ValueError, match=r"torch.jit.trace .*backend='eager' or 'auto', got 'native'"),
+    ):
+        warnings.simplefilter("ignore")
+        torch.jit.trace(lambda x: jsg_standard_normal(x, x, 0.3, backend="native"), numbers(3, 4, grad=False))
 
 
 @backends

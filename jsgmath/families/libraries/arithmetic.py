@@ -17,6 +17,7 @@ from jsgmath.families.libraries.scaled import NOTHING, Scaled
 Array = Any  # an array of NumPy, torch or JAX
 Weight = Any  # an array, or a float
 INFINITE = float("inf")
+LIBRARIES = {"numpy": "NumPy", "torch": "torch", "jax": "JAX", "jaxlib": "JAX"}
 
 
 LOG2 = Fraction("0.693147180559945309417232121458176568")
@@ -288,7 +289,8 @@ class Arithmetic(ABC):
         """``x**own y**weight`` for weights whose sum is 1, except for the rounding of the larger one."""
         product = self.power(x, own) * self.power(y, weight)
         lost = self.choice(own > weight, (1 - own) - weight, (1 - weight) - own)
-        product = product * (1 + lost * self.log(self.choice(own > weight, x, y)))
+        corrected = product * (1 + lost * self.log(self.choice(own > weight, x, y)))
+        product = self.where(product == 0, product, corrected)  # the logarithm of 0 is infinite
         product = self.xp.maximum(product, self.xp.minimum(x, y))  # rounding leaves it between them
         return self.xp.minimum(product, self.xp.maximum(x, y))
 
@@ -428,8 +430,11 @@ def library_of(value: object) -> str | None:
     """The library of an array, or None for a number or a list of numbers."""
     if isinstance(value, list | tuple):
         return None  # torch.compile cannot read the module of these classes
-    root = type(value).__module__.partition(".")[0]
-    return {"numpy": "NumPy", "torch": "torch", "jax": "JAX", "jaxlib": "JAX"}.get(root)
+    for kind in type(value).__mro__:  # a subclass of the user's too
+        root = kind.__module__.partition(".")[0]
+        if root in LIBRARIES:
+            return LIBRARIES[root]
+    return None
 
 
 def total(terms: Iterable[Array]) -> Array:

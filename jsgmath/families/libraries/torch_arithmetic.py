@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch._C import _len_torch_dispatch_stack  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
 
 from jsgmath import special
-from jsgmath.checks import number_between_0_and_1
+from jsgmath.checks import number_between_0_and_1, readable
 from jsgmath.families.libraries import torch_computed
 from jsgmath.families.libraries.arithmetic import Arithmetic, Array, Weight
 from jsgmath.families.libraries.computation import Computation
@@ -45,6 +46,10 @@ class TorchArithmetic(Arithmetic):
         self.check_kind(name, alpha)
         if alpha.device != like.device:
             raise ValueError(f"{name} is on {alpha.device} but the distributions on {like.device}; move it there")
+        if alpha.is_cpu and readable(alpha) and not _len_torch_dispatch_stack():
+            inside = (alpha >= 0) & (alpha <= 1)
+            if not inside.all():
+                raise ValueError(f"{name} must lie in [0, 1], got {alpha[~inside][0].item():.6g}")
         return alpha.double()
 
     def check_kind(self, name: str, x: Array) -> None:

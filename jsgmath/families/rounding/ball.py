@@ -2,12 +2,14 @@
 
 import decimal
 from collections.abc import Callable, Sequence
-from decimal import Context, Decimal
+from decimal import Decimal
 from functools import reduce
 from operator import add
 
+from jsgmath.reduction.exact import context
+
 # Errors are rounded upward.
-UPWARD = Context(prec=6, rounding=decimal.ROUND_UP, Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)
+UPWARD = context(6, decimal.ROUND_UP)
 # Exponentials of numbers below this are as good as 0.
 LOWEST = Decimal(-(10**17))
 ZERO, TWO = Decimal(0), Decimal(2)

@@ -13,17 +13,18 @@ import decimal
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from decimal import Context, Decimal
+from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
 from jsgmath import formula
 from jsgmath.families.rounding.ball import LOWEST, TWO, UPWARD, ZERO, Ball, TooWide, ball, total
+from jsgmath.reduction.exact import context
 from jsgmath.rounding.nearest import rounded
 
 DIGITS = (48, 110, 400, 1600)
 # ``1 - x`` is exact in this one for a float x in [0, 1].
-EXACT = Context(prec=1200, Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)
+EXACT = context(1200)
 ONE, INFINITE = Decimal(1), math.inf
 
 Numbers = tuple[float, ...]
@@ -303,7 +304,7 @@ def nearest(
     """
     lower = upper = math.nan
     for digits in DIGITS:
-        with decimal.localcontext(Context(prec=digits, Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)):
+        with decimal.localcontext(context(digits)):
             try:
                 value = _sum(definition, [case_of(*case) for case in cases], forms, components)
             except TooWide:
