@@ -56,6 +56,8 @@ class Family(Distribution):
     """The number of independent draws that make up one draw; it multiplies the divergences."""
     kept: dict[str, Any] | None = None
     """Intermediate results of one computation, if this is a copy made for it."""
+    twin: Any = None
+    """The same two distributions in the other order, if this is two as one."""
     chosen: Arithmetic | None = None
     """The arithmetic of one computation, if this is a copy made for it."""
 
@@ -96,7 +98,8 @@ class Family(Distribution):
         if self.kept is None:
             return compute()
         if name not in self.kept:
-            self.kept[name] = compute()
+            of_twin = self.twin.kept.get(name) if self.twin else None
+            self.kept[name] = compute() if of_twin is None else self.arithmetic.exchanged(of_twin)
         return self.kept[name]
 
     def check(self, name: str, wanted: str, good: Callable[[Array], Array]) -> None:
@@ -147,7 +150,7 @@ class Family(Distribution):
     def altered(self, **attributes: Any) -> Self:
         """A copy with other attributes.  (torch.compile of torch 2.11 refuses `copy.copy`.)"""
         other = object.__new__(type(self))
-        for name in ("event_dim", "library", "parameters", "copies", "kept", "chosen"):
+        for name in ("event_dim", "library", "parameters", "copies", "kept", "twin", "chosen"):
             setattr(other, name, attributes[name] if name in attributes else getattr(self, name))
         return other
 

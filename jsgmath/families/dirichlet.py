@@ -103,33 +103,42 @@ class Dirichlet(Family):
         return m.each(m.sum_of_numbers(x))
 
     def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
-        m, (a1, a2, a, d) = self.arithmetic, self.parts(other, own, weight)
+        m, (a1, _, a, d) = self.arithmetic, self.parts(other, own, weight)
+        from1, opposite = self.log_difference(other, own, weight), (weight, own)
         w1, w2, own, weight = (m.number(m.for_outcomes(w)) for w in (w1, w2, own, weight))
-        from1 = self.log_difference(a1, a, weight * d)
         if dual:
             return self.by_parameter(m.plain(own * (w1 * weight - w2 * own) * self.spread(a, d) - w1 * from1))
-        by_mean = own * (w1 * from1 + w2 * self.log_difference(a2, a, -(own * d)))
+        by_mean = own * (w1 * from1 + w2 * other.log_difference(self, *opposite))
         return self.by_parameter(m.plain(by_mean - w1 * weight * self.spread(a1, d)))
 
     def slope_of_weight(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> Array:
-        m, (a1, a2, a, d) = self.arithmetic, self.parts(other, own, weight)
+        m, (_, _, a, d) = self.arithmetic, self.parts(other, own, weight)
+        from1, from2 = self.log_difference(other, own, weight), other.log_difference(self, weight, own)
         w1, w2, own, weight = (m.number(m.for_outcomes(w)) for w in (w1, w2, own, weight))
         if dual:
             return m.plain(m.sum_of_numbers((w1 * weight - w2 * own) * self.spread(a, d) * d))
-        from1, from2 = self.log_difference(a1, a, weight * d), self.log_difference(a2, a, -(own * d))
         return m.plain(m.sum_of_numbers((w1 * from1 + w2 * from2) * d))
 
     def parts(self, other: Any, own: Weight, weight: Weight) -> tuple[Any, Any, Any, Any]:
         """Numbers: the concentrations of self, other and G, and the difference of other's and self's."""
-        m = self.arithmetic
-        a1, a2 = m.number(self.concentration()), m.number(other.concentration())
-        own, weight = m.number(m.for_outcomes(own)), m.number(m.for_outcomes(weight))
-        return a1, a2, own * a1 + weight * a2, a2 - a1
 
-    def log_difference(self, x: Any, y: Any, d: Any) -> Any:
-        """The expectation of the logarithms under y, minus that under x."""
-        m = self.arithmetic
-        return digamma_less(m, x, y, d) - digamma_less(m, self.total(x), self.total(y), self.total(d))
+        def compute() -> tuple[Any, Any, Any, Any]:
+            m = self.arithmetic
+            a1, a2 = m.number(self.concentration()), m.number(other.concentration())
+            w1, w2 = m.number(m.for_outcomes(own)), m.number(m.for_outcomes(weight))
+            return a1, a2, w1 * a1 + w2 * a2, a2 - a1
+
+        return self.once("parts", compute)
+
+    def log_difference(self, other: Any, own: Weight, weight: Weight) -> Any:
+        """The expectation of the logarithms under G, minus that under self."""
+
+        def compute() -> Any:
+            m, (x, _, y, d) = self.arithmetic, self.parts(other, own, weight)
+            d = m.number(m.for_outcomes(weight)) * d
+            return digamma_less(m, x, y, d) - digamma_less(m, self.total(x), self.total(y), self.total(d))
+
+        return self.once("log_difference", compute)
 
     def spread(self, x: Any, d: Any) -> Any:
         """The covariance matrix of the logarithms under x, times d."""

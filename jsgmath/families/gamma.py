@@ -43,7 +43,7 @@ class Rated(Family):
         return self.once("rates", lambda: self.new_rates(other, own, weight))
 
     def new_rates(self, other: Self, own: Weight, weight: Weight) -> tuple[Any, Any, Any, Any]:
-        if other.kept and "rates" in other.kept:
+        if other.kept and "rates" in other.kept and not self.twin:
             b2, b1, b, d = other.kept["rates"]
             return b1, b2, b, -d
         m = self.arithmetic
@@ -223,7 +223,7 @@ class Gamma(Rated):
         return self.once("parts", lambda: self.new_parts(other, own, weight))
 
     def new_parts(self, other: Self, own: Weight, weight: Weight) -> tuple[Any, ...]:
-        if other.kept and "parts" in other.kept:
+        if other.kept and "parts" in other.kept and not self.twin:
             a2, a1, a, d, b2, b1, b, cross = other.kept["parts"]
             return a1, a2, a, -d, b1, b2, b, -cross
         m = self.arithmetic
@@ -240,9 +240,13 @@ class Gamma(Rated):
 
     def log_difference(self, other: Self, own: Weight, weight: Weight) -> Any:
         """The expectation of log x under G, minus that under self."""
-        m, (a1, _, a, d, b1, _, b, _) = self.arithmetic, self.parts(other, own, weight)
-        excess = m.number(weight) * self.rates(other, own, weight)[3] / b1
-        return digamma_less(m, a1, a, m.number(weight) * d) - m.number(m.log_of_number(excess, b / b1))
+
+        def compute() -> Any:
+            m, (a1, _, a, d, b1, _, b, _) = self.arithmetic, self.parts(other, own, weight)
+            excess = m.number(weight) * self.rates(other, own, weight)[3] / b1
+            return digamma_less(m, a1, a, m.number(weight) * d) - m.number(m.log_of_number(excess, b / b1))
+
+        return self.once("log_difference", compute)
 
     def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         m = self.arithmetic

@@ -38,6 +38,8 @@ class Arithmetic(ABC):
     where: Callable[[Any, Any, Any], Array]
     stack: Callable[[Any, int], Array]
     broadcast: Callable[[Array, tuple[int, ...]], Array]
+    shortens_programs = False
+    """Whether fewer operations matter more than the copies that they need."""
     moderate = False
     """Whether all parameters are known to be far from the ends of the range."""
 
@@ -374,6 +376,15 @@ class Arithmetic(ABC):
     def first(self, x: Any) -> Any:
         """The first element along the last axis."""
         return Scaled(self, x.value[..., 0], x.exponent[..., 0]) if isinstance(x, Scaled) else x[..., 0]
+
+    def exchanged(self, x: Any) -> Any:
+        """Numbers of two batches as one, with the second one first."""
+        if isinstance(x, tuple):
+            parts = map(self.exchanged, x)
+            return type(x)(*parts) if hasattr(x, "_fields") else tuple(parts)
+        if isinstance(x, Scaled):
+            return Scaled(self, self.exchanged(x.value), self.exchanged(x.exponent))
+        return x if isinstance(x, int | float) else x[::-1]
 
     def sum_of_numbers(self, x: Any) -> Any:
         """The sum over the last axis."""

@@ -11,6 +11,8 @@ from jsgmath.families.libraries.computation import Computation
 
 
 class JaxArithmetic(Arithmetic):
+    shortens_programs = True
+
     def __init__(self):
         super().__init__("JAX", jax.numpy)
         self.stopped, self.bitcast = jax.lax.stop_gradient, jax.lax.bitcast_convert_type
@@ -21,8 +23,18 @@ class JaxArithmetic(Arithmetic):
         x = self.xp.asarray(x)
         return x.astype(self.xp.promote_types(x.dtype, self.xp.float32))
 
+    def wide(self, x: Array) -> Array:
+        x = self.xp.asarray(x)
+        return x.astype(self.xp.promote_types(x.dtype, jax.dtypes.canonicalize_dtype("float64")))  # if JAX has 64 bits
+
     def array(self, x: Any, like: Array) -> Array:
         return self.xp.asarray(x)
+
+    def for_numbers(
+        self, arrays: Sequence[Array], alpha: float | None, limits: Sequence[tuple[float, float]], products: bool
+    ) -> Arithmetic:
+        doubled = products and all(x.dtype != "float64" and self.wide(x).dtype == "float64" for x in arrays)
+        return DOUBLE if doubled else self
 
     def rounded(self, x: Array, dtype: Any) -> Array:
         return x.astype(dtype)
@@ -107,3 +119,13 @@ class JaxArithmetic(Arithmetic):
 
         value.defjvp(tangent, symbolic_zeros=True)
         return value(*arrays)
+
+
+class DoubleJaxArithmetic(JaxArithmetic):
+    """The functions for parameters of at most 32 bits, in float64: no product of a few of them leaves its range."""
+
+    def number(self, x: Any) -> Any:
+        return x
+
+
+DOUBLE = DoubleJaxArithmetic()
