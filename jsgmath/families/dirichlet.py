@@ -1,5 +1,7 @@
 """Dirichlet and beta distributions."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -86,16 +88,22 @@ class Dirichlet(Family):
         largest = (m.plain(x / total_x) > 0.5) & (m.plain(y / total_y) > 0.5)
         some = largest.any(-1)[..., None]
         if m.moderate and not some.any():
-            of_total = bregman(m, total_x, total_y, total_d)[..., 0]
-            return m.sum_of_numbers(shares + bregman(m, x, y, d)) - of_total
+            of_each, of_total = self.with_totals(bregman, x, y, d)
+            return m.sum_of_numbers(shares + of_each) - of_total[..., 0]
         zero = m.number(0 * m.plain(x / total_x))
         one = (
             m.chosen(some, self.total(m.chosen(largest, z, zero)), zero + z0)
             for z, z0 in ((x, 1.0), (y, 1.0), (d, 0.0))
         )
         rest = (m.chosen(some, self.total(m.chosen(largest, zero, z)), zero) for z in (x, y, d))
-        of_total = m.chosen(some, bregman_less(m, *one, *rest), -bregman(m, total_x, total_y, total_d))
-        return m.sum_of_numbers(shares + m.chosen(largest, zero, bregman(m, x, y, d))) + m.first(of_total)
+        of_each, of_total = self.with_totals(bregman, x, y, d)
+        of_total = m.chosen(some, bregman_less(m, *one, *rest), -of_total)
+        return m.sum_of_numbers(shares + m.chosen(largest, zero, of_each)) + m.first(of_total)
+
+    def with_totals(self, function: Callable[..., Any], *numbers: Any) -> list[Any]:
+        """A function of `log_gamma` of the components, and of their totals."""
+        m = self.arithmetic
+        return m.of_each(partial(function, m), numbers, tuple(map(self.total, numbers)))
 
     def total(self, x: Any) -> Any:
         """The sum of the components; their axis is kept with length 1."""
@@ -136,14 +144,15 @@ class Dirichlet(Family):
         def compute() -> Any:
             m, (x, _, y, d) = self.arithmetic, self.parts(other, own, weight)
             d = m.number(m.for_outcomes(weight)) * d
-            return digamma_less(m, x, y, d) - digamma_less(m, self.total(x), self.total(y), self.total(d))
+            of_each, of_total = self.with_totals(digamma_less, x, y, d)
+            return of_each - of_total
 
         return self.once("log_difference", compute)
 
     def spread(self, x: Any, d: Any) -> Any:
         """The covariance matrix of the logarithms under x, times d."""
-        m = self.arithmetic
-        return trigamma_times(m, x, d) - trigamma_times(m, self.total(x), self.total(d))
+        of_each, of_total = self.with_totals(trigamma_times, x, d)
+        return of_each - of_total
 
     def mean(self, other: Any, own: Weight, weight: Weight) -> Array:
         """The concentration of G."""

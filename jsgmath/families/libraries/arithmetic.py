@@ -377,6 +377,22 @@ class Arithmetic(ABC):
         """The first element along the last axis."""
         return Scaled(self, x.value[..., 0], x.exponent[..., 0]) if isinstance(x, Scaled) else x[..., 0]
 
+    def part(self, x: Any, first: int, end: int) -> Any:
+        """The elements along the last axis from the first on, before the end."""
+        if isinstance(x, Scaled):
+            return Scaled(self, x.value[..., first:end], x.exponent[..., first:end])
+        return x[..., first:end]
+
+    def of_each(self, function: Callable[..., Any], *rows: tuple[Any, ...]) -> list[Any]:
+        """``function(*row)`` for each row of arguments, which may differ in the length of the last axis."""
+        return [function(*row) for row in rows]
+
+    def steps(self, step: Callable[..., Any], numbers: tuple[Array, ...], *rows: list[float]) -> tuple[Array, ...]:
+        """``numbers = step(numbers, *row)`` for the rows one after another, each a number of every list."""
+        for row in zip(*rows, strict=True):
+            numbers = step(numbers, *row)
+        return numbers
+
     def exchanged(self, x: Any) -> Any:
         """Numbers of two batches as one, with the second one first."""
         if isinstance(x, tuple):

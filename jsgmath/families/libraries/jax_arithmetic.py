@@ -1,6 +1,7 @@
 """The functions of JAX that a family's formulas need."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -8,6 +9,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from jsgmath.families.libraries.arithmetic import INFINITE, Arithmetic, Array, Weight
 from jsgmath.families.libraries.computation import Computation
+from jsgmath.families.libraries.scaled import Scaled
 
 
 class JaxArithmetic(Arithmetic):
@@ -88,6 +90,26 @@ class JaxArithmetic(Arithmetic):
 
     def gs_of(self, x: Array, k: Array) -> Array:
         return super().gs_of(x, self.kept(k))
+
+    def of_each(self, function: Callable[..., Any], *rows: tuple[Any, ...]) -> list[Any]:
+        # As one array, so that the program contains the function once.
+        lengths = [(row[0].value if isinstance(row[0], Scaled) else row[0]).shape[-1] for row in rows]
+        whole = function(*map(self.joined, zip(*rows, strict=True)))
+        ends = itertools.accumulate(lengths)
+        return [self.part(whole, end - length, end) for length, end in zip(lengths, ends, strict=True)]
+
+    def joined(self, numbers: Sequence[Any]) -> Any:
+        """Numbers one after another along the last axis."""
+        if isinstance(numbers[0], Scaled):
+            parts = ([x.value for x in numbers], [x.exponent for x in numbers])
+            return Scaled(self, *map(self.joined, parts))
+        shape = self.xp.broadcast_shapes(*(x.shape[:-1] for x in numbers))
+        return self.xp.concatenate([self.broadcast(x, (*shape, x.shape[-1])) for x in numbers], -1)
+
+    def steps(self, step: Callable[..., Any], numbers: tuple[Array, ...], *rows: list[float]) -> tuple[Array, ...]:
+        dtype = numbers[0].dtype
+        columns = [self.xp.asarray(row, dtype) for row in rows]
+        return jax.lax.scan(lambda numbers, row: (step(numbers, *row), None), numbers, columns)[0]
 
     def log_of_one_more(self, x: Array) -> Array:
         """``log(1 + x)``; XLA's own is wrong by up to 130 ulp in float64, near -0.41."""
