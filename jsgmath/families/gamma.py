@@ -2,21 +2,23 @@
 
 from typing import Any, Self
 
+from jsgmath import special
 from jsgmath.families.base import Family
 from jsgmath.families.libraries.arithmetic import Array, Weight
+from jsgmath.families.libraries.scaled import Scaled
 from jsgmath.families.log_gamma import bregman, digamma_less, trigamma_times
 
 
 class Rated(Family):
-    """A family with a rate or a scale parameter; neither is rounded to the other."""
+    """A family with a rate, its logarithm or a scale as a parameter; none is rounded to another."""
 
-    def __init__(self, rate: Any, scale: Any, **parameters: Any):
-        given = {name: x for name, x in (("rate", rate), ("scale", scale)) if x is not None}
+    def __init__(self, rate: Any, scale: Any, log_rate: Any = None, **parameters: Any):
+        given = {name: x for name, x in (("rate", rate), ("scale", scale), ("log_rate", log_rate)) if x is not None}
         if len(given) != 1:
             got = "both" if given else "neither"
             raise TypeError(f"{type(self).__name__} takes either rate= or scale=, which is 1/rate, got {got}")
         super().__init__(**parameters, **given)
-        for name in self.parameters:
+        for name in self.parameters.keys() - {"log_rate"}:
             self.check(name, "positive and finite", lambda x: (x > 0) & (x < float("inf")))
 
     def for_core(self) -> tuple[int, list[Array]]:
@@ -26,17 +28,43 @@ class Rated(Family):
     def rate_ratio(self, other: Self) -> tuple[tuple[Array, Weight], tuple[Array, Weight]]:
         """Two numbers, each with its rounding error, whose ratio is other's rate divided by self's."""
         m = self.arithmetic
-        if self.parameters.keys() == other.parameters.keys():
-            x1, x2 = (self.work(x.parameters["rate" if "rate" in x.parameters else "scale"]) for x in (self, other))
-            return ((x2, 0.0), (x1, 0.0)) if "rate" in self.parameters else ((x1, 0.0), (x2, 0.0))
+        logs = self.log_of_ratio(other)
+        if logs is not None:
+            # A ratio near 1 is the sum of 1 and its difference from 1, as a rounded sum and the rounding error.
+            near, small = m.near(logs)
+            excess = m.expm1(small)
+            high = 1 + excess
+            low = m.where(high > 2, 1 - (high - excess), excess - (high - 1))
+            return (m.chosen(near, high, self.far_ratio(other)), m.where(near, low, 0.0)), (1 + 0 * high, 0.0)
+        (form, x), (other_form, y) = self.rate(), other.rate()
+        if form == other_form:
+            return ((y, 0.0), (x, 0.0)) if form == "rate" else ((x, 0.0), (y, 0.0))
         # A rate times a scale, whose exponent is shared out, because it may leave the range.
-        x, y = (self.work(next(N.parameters[name] for name in N.parameters if name != "shape")) for N in (self, other))
         e1, e2 = m.exponent(x), m.exponent(y)
         high, low = m.product(m.scaled(x, -e1), m.scaled(y, -e2))
         half = (e1 + e2) // 2
         product = m.scaled(high, e1 + e2 - half), m.scaled(low, e1 + e2 - half)
         one = m.scaled(0 * high + 1, -half), 0.0
-        return (one, product) if "rate" in self.parameters else (product, one)
+        return (one, product) if form == "rate" else (product, one)
+
+    def log_of_ratio(self, other: Self) -> Any:
+        """The logarithm of other's rate divided by self's, if the parameters are logarithms."""
+        if "log_rate" not in self.parameters or "log_rate" not in other.parameters:
+            return None
+        return self.work(other.parameters["log_rate"]) - self.work(self.parameters["log_rate"])
+
+    def far_ratio(self, other: Self) -> Any:
+        """The same ratio as a number, for logarithms that are not near each other."""
+        m = self.arithmetic
+        high, low = special.two_sum(*(z * self.work(N.parameters["log_rate"]) for N, z in ((other, 1), (self, -1))))
+        return m.exp_of_number(high) * m.number(1 + low)
+
+    def rate(self) -> tuple[str, Array]:
+        """The name and the array of the parameter that is a rate or a scale."""
+        if "log_rate" in self.parameters:
+            return "rate", self.arithmetic.exp(self.work(self.parameters["log_rate"]))
+        (name,) = self.parameters.keys() & {"rate", "scale"}
+        return name, self.work(self.parameters[name])
 
     def rates(self, other: Self, own: Weight, weight: Weight) -> tuple[Any, Any, Any, Any]:
         """The rates of self, other and G, and other's minus self's: numbers, all times a common factor."""
@@ -52,9 +80,11 @@ class Rated(Family):
 
     def by_rate(self, derivative: Any) -> dict[str, Array]:
         """Converts the derivative by the logarithm of the rate, a number, to the derivative by the parameter."""
-        (name,) = self.parameters.keys() & {"rate", "scale"}
         m = self.arithmetic
-        value = derivative / m.number(self.work(self.parameters[name]))
+        if "log_rate" in self.parameters:
+            return {"log_rate": m.plain(derivative)}
+        name, x = self.rate()
+        value = derivative / m.number(x)
         return {name: m.plain(value if name == "rate" else -value)}
 
     def slope_of_rates(
@@ -71,9 +101,10 @@ class Rated(Family):
         larger = own * high1 > weight * high2
         share = m.where(larger, own + weight * (high2 / high1), own * (high1 / high2) + weight)
         numerator, denominator = m.where(larger, 1.0, high2), m.where(larger, 1.0, high1)
-        if "rate" in self.parameters:
-            return {"rate": m.quotient([self.work(self.parameters["rate"]), share, numerator], [denominator])}
-        return {"scale": m.quotient([self.work(self.parameters["scale"]), denominator], [numerator, share])}
+        name, x = self.rate()
+        if name == "rate":
+            return {"rate": m.quotient([x, share, numerator], [denominator])}
+        return {"scale": m.quotient([x, denominator], [numerator, share])}
 
 
 class Exponential(Rated):
@@ -145,6 +176,39 @@ class Exponential(Rated):
         return self.like(other, **self.mean_rate(other, own, weight))
 
 
+class Powers(Exponential):
+    """Exponential distributions of ``x**power`` for Weibull distributed x, whose scale is given.
+
+    ``scale**power`` is not computed, because rounding it would change the ratio of two.
+    """
+
+    core_name = ""
+
+    def __init__(self, scale: Any, power: Any):
+        Family.__init__(self, scale=scale, power=power)
+
+    def log_of_ratio(self, other: Self) -> Any:
+        m = self.arithmetic
+        x, y = (self.work(N.parameters["scale"]) for N in (self, other))
+        return -self.work(self.parameters["power"]) * m.log_ratio(m.excess(y, x), y, x)
+
+    def far_ratio(self, other: Self) -> Any:
+        m, power = self.arithmetic, self.work(self.parameters["power"])
+        ratio = m.number(self.work(self.parameters["scale"])) / m.number(self.work(other.parameters["scale"]))
+        return m.power_of_number(ratio, 1 - power, power) if isinstance(ratio, Scaled) else ratio**power
+
+    def by_rate(self, derivative: Any) -> dict[str, Array]:
+        m, scale, power = self.arithmetic, *(self.work(self.parameters[name]) for name in ("scale", "power"))
+        by_scale = -(m.number(power) * derivative / m.number(scale))
+        return {"scale": m.plain(by_scale), "power": m.plain(-(derivative * m.number(m.log(scale))))}
+
+    def mean_with(self, other: Any, own: Array, weight: Array) -> Exponential:
+        m, logs = self.arithmetic, self.log_of_ratio(other)
+        share = own + weight * m.exp(logs)
+        scale = self.work(self.parameters["scale"]) ** self.work(self.parameters["power"]) / share
+        return Exponential(scale=scale).repeated(self.copies).independent(self.event_dim)
+
+
 class Gamma(Rated):
     r"""Gamma distributions, :math:`p(x) = b^a x^{a-1} e^{-b x} / \Gamma(a)` on x > 0.
 
@@ -176,8 +240,8 @@ class Gamma(Rated):
 
     core_name = "gamma"
 
-    def __init__(self, shape: Any, rate: Any = None, *, scale: Any = None):
-        super().__init__(rate, scale, shape=shape)
+    def __init__(self, shape: Any, rate: Any = None, *, scale: Any = None, log_rate: Any = None):
+        super().__init__(rate, scale, log_rate, shape=shape)
 
     @classmethod
     def from_other(cls, other: Any) -> Any:

@@ -44,7 +44,7 @@ def digamma_less(m: Arithmetic, x: Any, y: Any, d: Any) -> Any:
     def step(numbers: tuple[Array, ...], j: Any) -> tuple[Array, ...]:
         return (numbers[0] + d / (large + j) * (1 / (small + j)),)  # XLA makes one quotient of two in a row
 
-    (total,) = m.steps(step, (0 * (d * x * y),), [float(j) for j in range(1, shift)])
+    (total,) = m.steps(step, (0 * d + 0 * x + 0 * y,), [float(j) for j in range(1, shift)])
     x, y = x + shift, y + shift
     u, v = (1 / x) * (1 / x), (1 / y) * (1 / y)
 
@@ -65,8 +65,8 @@ def trigamma_times(m: Arithmetic, x: Any, d: Any) -> Any:
     shift, terms = shift_and_terms(m, plain)
     (total,) = m.steps(
         lambda numbers, j: (numbers[0] + 1 / (plain + j) / (plain + j),),
-        (0 * plain,),
-        [float(j) for j in range(1, shift)],
+        (1 / (plain + 1) / (plain + 1),),
+        [float(j) for j in range(2, shift)],
     )
     x = 1 / (x + shift)
     u = m.plain(x)

@@ -9,6 +9,7 @@ import numpy as np
 
 from jsgmath import families
 from jsgmath.checks import real_array
+from jsgmath.families.gamma import Powers
 from jsgmath.gaussian import Gaussian
 from jsgmath.interop.composite import Composite
 from jsgmath.interop.images import Image
@@ -59,7 +60,7 @@ def log_normal(s: Any, loc: Any, scale: Any) -> Image:
 
 
 def weibull(c: Any, loc: Any, scale: Any) -> Image:
-    return Image(families.Exponential(scale=np.asarray(scale) ** c), "weibull_min", {"c": c, "loc": loc})
+    return Image(Powers(scale, c), "weibull_min", {"c": c, "loc": loc})
 
 
 def beta(a: Any, b: Any, scale: Any) -> families.Beta:

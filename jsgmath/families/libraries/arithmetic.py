@@ -326,6 +326,8 @@ class Arithmetic(ABC):
 
     def exp_of_number(self, x: Array) -> Any:
         """``exp(x)`` as a number."""
+        if not isinstance(self.number(1.0), Scaled):
+            return self.exp(x)
         x = self.clamp(x, -(2.0**19), 2.0**19)
         n = self.xp.round(x / math.log(2))
         places = 2.0 ** (self.bits(x) - 20) if self.bits(x) > 24 else 2.0**8
