@@ -43,6 +43,8 @@ class Family(Distribution):
 
     of_products: ClassVar[bool] = True
     """Whether the formulas contain products of a few parameters, and no exponentials of them."""
+    of_gammas: ClassVar[bool] = False
+    """Whether the formulas contain gamma functions."""
     parameter_axes: ClassVar[int] = 0
     """1 if a member has a vector of parameters, whose axis is the last of the parameter's array."""
     core_axes: ClassVar[int] = 0

@@ -7,8 +7,8 @@ from typing import Any, Self
 import numpy as np
 
 from jsgmath.families.base import Family
-from jsgmath.families.libraries.arithmetic import Array, Weight
-from jsgmath.families.log_gamma import bregman, bregman_less, digamma_less, trigamma_times
+from jsgmath.families.libraries.arithmetic import Arithmetic, Array, Weight
+from jsgmath.families.log_gamma import bregman, bregman_less, digamma_less, textbook, trigamma_times
 
 
 class Dirichlet(Family):
@@ -39,6 +39,7 @@ class Dirichlet(Family):
     """
 
     core_name = "dirichlet"
+    of_gammas = True
     parameter_axes = core_axes = 1
 
     def __init__(self, concentration: Any):
@@ -82,6 +83,11 @@ class Dirichlet(Family):
     def divergence(self, x: Any, y: Any, d: Any, cross: Any) -> Any:
         """``KL(x||y)`` for ``y = x + d``; ``cross`` is y times the total of x minus x times the total of y."""
         m = self.arithmetic
+        if m.closed:
+            (of_each, sizes), (of_total, size) = self.with_totals(textbook, x, y, d)
+            value, size = (of_each.sum(-1) - of_total[..., 0]), (sizes.sum(-1) + size[..., 0])
+            again = self.divergence_by
+            return m.mended(value, ~(value > 2.0**-26 * size), again, (x, y, d, cross), 1)
         total_x, total_y, total_d = self.total(x), self.total(y), self.total(d)
         shares = y * m.g_of_number(-(cross / (total_x * y)), (x / total_x) * (total_y / y))
         # If one component is nearly the total, its term nearly cancels that of the total.
@@ -99,6 +105,10 @@ class Dirichlet(Family):
         of_each, of_total = self.with_totals(bregman, x, y, d)
         of_total = m.chosen(some, bregman_less(m, *one, *rest), -of_total)
         return m.sum_of_numbers(shares + m.chosen(largest, zero, of_each)) + m.first(of_total)
+
+    def divergence_by(self, m: Arithmetic, *numbers: Any) -> Any:
+        """`divergence`, with the functions of another arithmetic."""
+        return self.altered(chosen=m).divergence(*numbers)
 
     def with_totals(self, function: Callable[..., Any], *numbers: Any) -> list[Any]:
         """A function of `log_gamma` of the components, and of their totals."""

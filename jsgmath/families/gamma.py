@@ -4,9 +4,9 @@ from typing import Any, Self
 
 from jsgmath import special
 from jsgmath.families.base import Family
-from jsgmath.families.libraries.arithmetic import Array, Weight
+from jsgmath.families.libraries.arithmetic import Arithmetic, Array, Weight
 from jsgmath.families.libraries.scaled import Scaled
-from jsgmath.families.log_gamma import bregman, digamma_less, trigamma_times
+from jsgmath.families.log_gamma import bregman, digamma_less, textbook, trigamma_times
 
 
 class Rated(Family):
@@ -239,6 +239,7 @@ class Gamma(Rated):
     """
 
     core_name = "gamma"
+    of_gammas = True
 
     def __init__(self, shape: Any, rate: Any = None, *, scale: Any = None, log_rate: Any = None):
         super().__init__(rate, scale, log_rate, shape=shape)
@@ -253,13 +254,13 @@ class Gamma(Rated):
 
     def to_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
         m, (a1, _, a, d, b1, _, b, cross) = self.arithmetic, self.parts(other, own, weight)
-        of_rates = a * m.g_of_number(m.number(weight) * cross / (a * b1), (a1 * b) / (a * b1))
-        return m.plain(m.number(times) * (bregman(m, a1, a, m.number(weight) * d) + of_rates))
+        w = m.number(weight)
+        return m.plain(m.number(times) * divergence(m, a1, a, w * d, b1, b, w * cross))
 
     def from_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
         m, (a1, _, a, d, b1, _, b, cross) = self.arithmetic, self.parts(other, own, weight)
-        of_rates = a1 * m.g_of_number(-(m.number(weight) * cross / (a1 * b)), (a * b1) / (a1 * b))
-        return m.plain(m.number(times) * (bregman(m, a, a1, -(m.number(weight) * d)) + of_rates))
+        w = -m.number(weight)
+        return m.plain(m.number(times) * divergence(m, a, a1, w * d, b, b1, w * cross))
 
     def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
         m, (a1, _, a, _, b1, b2, b, cross) = self.arithmetic, self.parts(other, own, weight)
@@ -316,3 +317,13 @@ class Gamma(Rated):
         m = self.arithmetic
         shape = m.average(own, self.work(self.parameters["shape"]), weight, self.work(other.parameters["shape"]))
         return self.like(other, shape=shape, **self.mean_rate(other, own, weight))
+
+
+def divergence(m: Arithmetic, a1: Any, a2: Any, d: Any, b1: Any, b2: Any, cross: Any) -> Any:
+    """``KL(N1||N2)`` by shapes and rates, for ``d = a2 - a1`` and ``cross = a1 b2 - a2 b1``."""
+    if m.closed:
+        value, size = textbook(m, a1, a2, d)
+        of_rates, means = a2 * m.log(b2 / b1), a1 * (b2 - b1) / b1
+        value, size = value + (means - of_rates), size + abs(of_rates) + abs(means)
+        return m.mended(value, ~(value > 2.0**-26 * size), divergence, (a1, a2, d, b1, b2, cross))
+    return bregman(m, a1, a2, d) + a2 * m.g_of_number(cross / (a2 * b1), (a1 * b2) / (a2 * b1))

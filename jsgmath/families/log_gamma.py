@@ -35,6 +35,9 @@ def shift_and_terms(m: Arithmetic, x: Array) -> tuple[int, int]:
 
 def digamma_less(m: Arithmetic, x: Any, y: Any, d: Any) -> Any:
     """``psi(y) - psi(x)`` for positive numbers x and y, ``d = y - x``: a sum of terms of one sign and small terms."""
+    if m.closed:
+        near = abs(d) < 2.0**-12 * (x + 0 * y)
+        return m.mended(m.digamma(y) - m.digamma(x), near, digamma_less, (x, y, d))
     inverse = d / (x * y)
     shift, terms = shift_and_terms(m, m.plain(x))
     shifted = m.log_of_number(d / (x + shift), (y + shift) / (x + shift))
@@ -61,6 +64,8 @@ def digamma_less(m: Arithmetic, x: Any, y: Any, d: Any) -> Any:
 
 def trigamma_times(m: Arithmetic, x: Any, d: Any) -> Any:
     """``psi'(x) d`` for a positive x; both are numbers."""
+    if m.closed:
+        return m.trigamma(x) * d
     inverse, plain = 1 / (x * x), m.plain(x)
     shift, terms = shift_and_terms(m, plain)
     (total,) = m.steps(
@@ -73,6 +78,12 @@ def trigamma_times(m: Arithmetic, x: Any, d: Any) -> Any:
     factors = [float(2 * n * (2 * n - 1) * COEFFICIENTS[n - 1]) for n in range(terms, 0, -1)]
     (value,) = m.steps(lambda numbers, c: (numbers[0] * (u * u) + c,), (0 * u,), factors)
     return d * (inverse + m.number(total) + x * m.number(1 + u * (0.5 + u * value)))
+
+
+def textbook(m: Arithmetic, x: Any, y: Any, d: Any) -> tuple[Array, Array]:
+    """``B_f(y:x)`` for ``f = log Gamma``, ``d = y - x``, and the sum of the sizes of its terms."""
+    terms = m.log_gamma(y), -m.log_gamma(x), -(d * m.digamma(x))
+    return terms[0] + terms[1] + terms[2], abs(terms[0]) + abs(terms[1]) + abs(terms[2])
 
 
 def bregman(m: Arithmetic, x: Any, y: Any, d: Any) -> Any:

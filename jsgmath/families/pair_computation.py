@@ -38,7 +38,8 @@ class PairComputation:
             for N, names in zip(members, self.names, strict=True)
             for name in names
         ]
-        m = members[0].arithmetic.for_numbers(arrays[: len(limits)], self.alpha, limits, members[0].of_products)
+        N, given_arrays = members[0], arrays[: len(limits)]
+        m = N.arithmetic.for_numbers(given_arrays, self.alpha, limits, N.of_products, N.of_gammas)
         for member in members:
             member.chosen = m
             member.parameters = {name: member.work(x) for name, x in member.parameters.items()}

@@ -33,7 +33,12 @@ class JaxArithmetic(Arithmetic):
         return self.xp.asarray(x)
 
     def for_numbers(
-        self, arrays: Sequence[Array], alpha: float | None, limits: Sequence[tuple[float, float]], products: bool
+        self,
+        arrays: Sequence[Array],
+        alpha: float | None,
+        limits: Sequence[tuple[float, float]],
+        products: bool,
+        gammas: bool,
     ) -> Arithmetic:
         doubled = products and all(x.dtype != "float64" and self.wide(x).dtype == "float64" for x in arrays)
         return DOUBLE if doubled else self
