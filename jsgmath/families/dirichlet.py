@@ -88,7 +88,7 @@ class Dirichlet(Family):
             value, size = (of_each.sum(-1) - of_total[..., 0]), (sizes.sum(-1) + size[..., 0])
             again = self.divergence_by
             return m.mended(value, ~(value > 2.0**-26 * size), again, (x, y, d, cross), 1)
-        total_x, total_y, total_d = self.total(x), self.total(y), self.total(d)
+        total_x, total_y = self.total(x), self.total(y)
         shares = y * m.g_of_number(-(cross / (total_x * y)), (x / total_x) * (total_y / y))
         # If one component is nearly the total, its term nearly cancels that of the total.
         largest = (m.plain(x / total_x) > 0.5) & (m.plain(y / total_y) > 0.5)

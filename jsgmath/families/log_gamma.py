@@ -126,7 +126,7 @@ def bregman_less(m: Arithmetic, x: Any, y: Any, d: Any, more_x: Any, more_y: Any
         ys / other_ys * share - more_y_each / other_ys,
     )
     # The one term of each divergence that is negative.
-    far_x, far_y, far_other_x, far_other_y = (z + SHIFT for z in (x, y, other_x, other_y))
+    far_x, far_other_x, far_other_y = (z + SHIFT for z in (x, other_x, other_y))
     share, far_ratio = more_x / other_x, far_x / far_other_y
     step = m.chosen(
         close,

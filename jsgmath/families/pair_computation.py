@@ -43,7 +43,8 @@ class PairComputation:
         for member in members:
             member.chosen = m
             member.parameters = {name: member.work(x) for name, x in member.parameters.items()}
-        arrays = [*(x for member in members for x in member.parameters.values()), *map(members[0].work, given)]
+        weights = [m.unknown(members[0].work(x)) for x in given]
+        arrays = [*(x for member in members for x in member.parameters.values()), *weights]
         w1: Weight = 1 - arrays[-1] if self.alpha is None else 1 - self.alpha
         w2: Weight = arrays[-1] if self.alpha is None else self.alpha
         if self.alpha is None:
@@ -63,7 +64,7 @@ class PairComputation:
             for x, y in (rows, rows[::-1])
         ]
         members[0].twin, members[1].twin = members[1], members[0]
-        stacks = [m.stack([m.rounded(m.array(w, like), like.dtype) for w in pair], 0) for pair in weights]
+        stacks = [m.unknown(m.stack([m.rounded(m.array(w, like), like.dtype) for w in pair], 0)) for pair in weights]
         return *members, *(w.reshape((2, *(1,) * (1 + len(shape) - w.ndim), *w.shape[1:])) for w in stacks)
 
     def can_be_one(self, first: Member) -> bool:

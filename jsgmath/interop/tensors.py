@@ -11,8 +11,8 @@ import numpy as np
 from jsgmath import families
 from jsgmath.checks import real_array
 from jsgmath.families import low_rank, low_rank_terms
-from jsgmath.families.libraries import arithmetic
 from jsgmath.families.gamma import Powers
+from jsgmath.families.libraries import arithmetic
 from jsgmath.families.libraries.arithmetic import library_of
 from jsgmath.gaussian import Gaussian
 from jsgmath.interop.composite import Composite

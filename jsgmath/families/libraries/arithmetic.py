@@ -179,6 +179,10 @@ class Arithmetic(ABC):
         """The maximum over the last axis, which is kept with length 1."""
         return self.xp.amax(x, axis=-1, keepdims=True)
 
+    def unknown(self, x: Array) -> Array:
+        """``x``, in a way that a compiler does not compute with it."""
+        return x
+
     def weighted(self, weight: Weight, x: Array) -> Array:
         """``weight * x``, and 0 where the weight is 0, even if x is infinite."""
         if isinstance(weight, float):

@@ -121,6 +121,9 @@ class JaxArithmetic(Arithmetic):
         k = self.kept(1 + x)
         return self.log(k) + self.where(k < INFINITE, (x - (k - 1)) / k, 0.0)
 
+    def unknown(self, x: Array) -> Array:
+        return self.barrier(x)  # by the constants 1 and 0 XLA made NaN of derivatives of gamma distributions
+
     def kept(self, k: Array) -> Array:
         """``k``, protected: compiled code would replace ``1/exp(t)`` by ``exp(-t)``, which rounds otherwise."""
         return self.barrier(k)
