@@ -56,7 +56,17 @@ def as_array(x: Any) -> Any:
 
 
 def log_normal(s: Any, loc: Any, scale: Any) -> Image:
-    return Image(univariate(np.log(scale), s), "lognorm", {"loc": loc})
+    scale = real_array("scale", scale)
+
+    def relative(other: Any) -> Gaussian:
+        with np.errstate(over="ignore", under="ignore"):
+            ratio = scale / other
+            excess = (scale - other) / other
+            sound = (ratio > 0) & (ratio < np.inf)
+        far = np.log(scale) - np.log(other)
+        return univariate(np.where(sound, np.log1p(np.where(sound, excess, 0.0)), far), s)
+
+    return Image(univariate(np.log(scale), s), "lognorm", {"loc": loc}, scale=scale, relative=relative)
 
 
 def weibull(c: Any, loc: Any, scale: Any) -> Image:
