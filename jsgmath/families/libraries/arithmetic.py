@@ -319,8 +319,12 @@ class Arithmetic(ABC):
     def weighted_product(self, x: Array, own: Weight, y: Array, weight: Weight) -> Array:
         """``x**own y**weight`` for weights whose sum is 1, except for the rounding of the larger one."""
         product = self.power(x, own) * self.power(y, weight)
-        lost = self.choice(own > weight, (1 - own) - weight, (1 - weight) - own)
-        product = product * (1 + lost * self.log(self.choice(own > weight, x, y)))
+        if isinstance(own, float) and self.bits(x) == 24:
+            lost = [w - float(np.float32(w)) for w in (own, weight)]
+            product = product * (1 + (lost[0] * self.log(x) + lost[1] * self.log(y)))
+        else:
+            lost = self.choice(own > weight, (1 - own) - weight, (1 - weight) - own)
+            product = product * (1 + lost * self.log(self.choice(own > weight, x, y)))
         product = self.xp.maximum(product, self.xp.minimum(x, y))  # rounding leaves it between them
         return self.xp.minimum(product, self.xp.maximum(x, y))
 

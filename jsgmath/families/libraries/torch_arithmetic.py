@@ -173,8 +173,10 @@ class ClosedArithmetic(ModerateArithmetic):
     ) -> Array:
         if not lost.any():
             return value
-        parts = [x.expand(*lost.shape, *x.shape[x.ndim - vectors :])[lost] for x in arrays]
-        return value.index_put((lost,), compute(MODERATE, *parts))
+        places = lost.flatten()
+        own = [tuple(x.shape[x.ndim - vectors :]) for x in arrays]
+        parts = [x.expand((*lost.shape, *axes)).reshape(-1, *axes)[places] for x, axes in zip(arrays, own, strict=True)]
+        return value.flatten().index_put((places,), compute(MODERATE, *parts)).reshape(value.shape)
 
 
 DOUBLE, MODERATE, CLOSED = DoubleArithmetic(), ModerateArithmetic(), ClosedArithmetic()
