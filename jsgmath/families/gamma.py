@@ -47,13 +47,13 @@ class Rated(Family):
         one = m.scaled(0 * high + 1, -half), 0.0
         return (one, product) if form == "rate" else (product, one)
 
-    def log_of_ratio(self, other: Self) -> Any:
+    def log_of_ratio(self, other: Any) -> Any:
         """The logarithm of other's rate divided by self's, if the parameters are logarithms."""
         if "log_rate" not in self.parameters or "log_rate" not in other.parameters:
             return None
         return self.work(other.parameters["log_rate"]) - self.work(self.parameters["log_rate"])
 
-    def far_ratio(self, other: Self) -> Any:
+    def far_ratio(self, other: Any) -> Any:
         """The same ratio as a number, for logarithms that are not near each other."""
         m = self.arithmetic
         high, low = special.two_sum(*(z * self.work(N.parameters["log_rate"]) for N, z in ((other, 1), (self, -1))))
@@ -187,12 +187,12 @@ class Powers(Exponential):
     def __init__(self, scale: Any, power: Any):
         Family.__init__(self, scale=scale, power=power)
 
-    def log_of_ratio(self, other: Self) -> Any:
+    def log_of_ratio(self, other: Any) -> Any:
         m = self.arithmetic
         x, y = (self.work(N.parameters["scale"]) for N in (self, other))
         return -self.work(self.parameters["power"]) * m.log_ratio(m.excess(y, x), y, x)
 
-    def far_ratio(self, other: Self) -> Any:
+    def far_ratio(self, other: Any) -> Any:
         m, power = self.arithmetic, self.work(self.parameters["power"])
         ratio = m.number(self.work(self.parameters["scale"])) / m.number(self.work(other.parameters["scale"]))
         return m.power_of_number(ratio, 1 - power, power) if isinstance(ratio, Scaled) else ratio**power

@@ -68,15 +68,19 @@ def trigamma_times(m: Arithmetic, x: Any, d: Any) -> Any:
         return m.trigamma(x) * d
     inverse, plain = 1 / (x * x), m.plain(x)
     shift, terms = shift_and_terms(m, plain)
-    (total,) = m.steps(
-        lambda numbers, j: (numbers[0] + 1 / (plain + j) / (plain + j),),
-        (1 / (plain + 1) / (plain + 1),),
-        [float(j) for j in range(2, shift)],
-    )
+
+    def step(numbers: tuple[Array, ...], j: Any) -> tuple[Array, ...]:
+        return (numbers[0] + 1 / (plain + j) / (plain + j),)
+
+    (total,) = m.steps(step, (1 / (plain + 1) / (plain + 1),), [float(j) for j in range(2, shift)])
     x = 1 / (x + shift)
     u = m.plain(x)
+
+    def horner(numbers: tuple[Array, ...], c: Any) -> tuple[Array, ...]:
+        return (numbers[0] * (u * u) + c,)
+
     factors = [float(2 * n * (2 * n - 1) * COEFFICIENTS[n - 1]) for n in range(terms, 0, -1)]
-    (value,) = m.steps(lambda numbers, c: (numbers[0] * (u * u) + c,), (0 * u,), factors)
+    (value,) = m.steps(horner, (0 * u,), factors)
     return d * (inverse + m.number(total) + x * m.number(1 + u * (0.5 + u * value)))
 
 

@@ -136,11 +136,12 @@ class PairComputation:
     def by_parameters(
         self, first: Member, second: Member, weights: tuple[Weight, ...], needed: Sequence[bool]
     ) -> list[Array | None]:
+        """The derivatives by the parameters; the weights are ``w1, w2, g1, g2``."""
         w1, w2, g1, g2 = weights
         asked, names = iter(needed), self.names[0]
         if all(needed[: 2 * len(names)]) and self.can_be_one(first):
-            N, M, *both = self.both(first, second, (w1, w2), (w2, w1), (g1, g2), (g2, g1))
-            slopes = N.slopes(M, *both, self.dual)
+            above, below, *both = self.both(first, second, (w1, w2), (w2, w1), (g1, g2), (g2, g1))
+            slopes = above.slopes(below, *both, self.dual)
             return [slopes[name][i] for i in (0, 1) for name in names]
         found: list[Array | None] = []
         for names, N, M, own_w, other_w, own, weight in (

@@ -97,3 +97,7 @@ def test_the_refusal_of_a_distribution_names_the_nearest_thing(found):
     }
     for name, text in nearest.items():
         assert f"N1 is a {name}, which has no closed form here; {text}" in found["refused"][name]
+
+
+def test_the_program_of_dirichlet_gradients_is_short(found):
+    assert found["operations"] < 5000  # it compiles in some seconds; with 17,400 it took a quarter of a minute

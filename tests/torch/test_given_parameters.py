@@ -1,6 +1,7 @@
 """Parameters that other libraries would round before the formula, against decimal numbers; and certain outcomes."""
 
 import math
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -66,7 +67,7 @@ def test_a_parameter_is_taken_as_it_was_given(name):
     with mp.workdps(500):
         for x in places:
             for y in (x * NEAR if x * NEAR < 1 or name != "NegativeBinomial" else x * (1 - 2**-40), x / 3):
-                expected, given = reference(x, y), [convert(z) for z in (x, y)]
+                expected, given = reference(x, y), cast(list[Any], [convert(z) for z in (x, y)])
                 value = kl(*map(make, given))
                 limit = 16 * np.spacing(float(expected))
                 assert abs(value.item() - expected) <= limit
@@ -114,7 +115,8 @@ def test_moderate_shapes_in_float32_are_rounded_once_near_and_far(name):
     x, far = (2.0 ** rng.uniform(-11, 11, (2, 400, 2))).astype(np.float32)
     near = x * (1 + rng.choice([0.0, 1e-7, 1e-5, 1e-3], x.shape))
     y = np.where(rng.random(x.shape) < 0.6, near, far).astype(np.float32)
-    make = families.Dirichlet if name == "Dirichlet" else lambda x: getattr(families, name)(x[..., 0], x[..., 1])
+    kind: Any = getattr(families, name)
+    make = kind if name == "Dirichlet" else lambda x: kind(x[..., 0], x[..., 1])
     for alpha, divergence in ((0.0, jsg), (0.3, jsg), (0.3, jsg_dual), (1 - 2.0**-11, jsg)):
         exact = divergence(make(x.astype(float)), make(y.astype(float)), alpha)
         given = [torch.tensor(z, requires_grad=True) for z in (x, y)]

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -432,8 +432,9 @@ class Arithmetic(ABC):
     def exchanged(self, x: Any) -> Any:
         """Numbers of two batches as one, with the second one first."""
         if isinstance(x, tuple):
-            parts = map(self.exchanged, x)
-            return type(x)(*parts) if hasattr(x, "_fields") else tuple(parts)
+            given = cast(tuple[Any, ...], x)
+            parts = tuple(map(self.exchanged, given))
+            return type(given)(*parts) if hasattr(given, "_fields") else parts
         if isinstance(x, Scaled):
             return Scaled(self, self.exchanged(x.value), self.exchanged(x.exponent))
         return x if isinstance(x, int | float) else x[::-1]
