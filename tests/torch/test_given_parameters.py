@@ -116,7 +116,7 @@ def test_moderate_shapes_in_float32_are_rounded_once_near_and_far(name):
     near = x * (1 + rng.choice([0.0, 1e-7, 1e-5, 1e-3], x.shape))
     y = np.where(rng.random(x.shape) < 0.6, near, far).astype(np.float32)
     kind: Any = getattr(families, name)
-    make = kind if name == "Dirichlet" else lambda x: kind(x[..., 0], x[..., 1])
+    make: Any = kind if name == "Dirichlet" else lambda x: kind(x[..., 0], x[..., 1])
     for alpha, divergence in ((0.0, jsg), (0.3, jsg), (0.3, jsg_dual), (1 - 2.0**-11, jsg)):
         exact = divergence(make(x.astype(float)), make(y.astype(float)), alpha)
         given = [torch.tensor(z, requires_grad=True) for z in (x, y)]
