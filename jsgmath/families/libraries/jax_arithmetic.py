@@ -112,6 +112,8 @@ class JaxArithmetic(Arithmetic):
         return self.xp.concatenate([self.broadcast(x, (*shape, x.shape[-1])) for x in numbers], -1)
 
     def steps(self, step: Callable[..., Any], numbers: tuple[Array, ...], *rows: list[float]) -> tuple[Array, ...]:
+        if not any(isinstance(x, jax.core.Tracer) for x in numbers):
+            return super().steps(step, numbers, *rows)  # a scan would be compiled at each call
         dtype = numbers[0].dtype
         columns = [self.xp.asarray(row, dtype) for row in rows]
         return jax.lax.scan(lambda numbers, row: (step(numbers, *row), None), numbers, columns)[0]
