@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+from jax.core import Tracer
 from jax.custom_derivatives import SymbolicZero
 
 from jsgmath.families.libraries.arithmetic import INFINITE, Arithmetic, Array, Weight
@@ -112,7 +113,7 @@ class JaxArithmetic(Arithmetic):
         return self.xp.concatenate([self.broadcast(x, (*shape, x.shape[-1])) for x in numbers], -1)
 
     def steps(self, step: Callable[..., Any], numbers: tuple[Array, ...], *rows: list[float]) -> tuple[Array, ...]:
-        if not any(isinstance(x, jax.core.Tracer) for x in numbers):
+        if not any(isinstance(x, Tracer) for x in numbers):
             return super().steps(step, numbers, *rows)  # a scan would be compiled at each call
         dtype = numbers[0].dtype
         columns = [self.xp.asarray(row, dtype) for row in rows]
