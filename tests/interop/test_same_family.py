@@ -113,8 +113,12 @@ SCIPY = {
 @pytest.mark.parametrize(("make", "same"), SCIPY.values(), ids=SCIPY)
 def test_scipys_distributions_have_the_divergences_of_their_family(make, same):
     first, second = (X.numpy(), Q.numpy()), (Y.numpy(), P.numpy())
-    expected = jsg(same(*first), same(*second), 0.3)
-    np.testing.assert_array_equal(jsg(make(*first), make(*second), 0.3), expected)
+    expected, found = jsg(same(*first), same(*second), 0.3), jsg(make(*first), make(*second), 0.3)
+    if make(*first).dist.name in ("lognorm", "weibull_min"):
+        # The family's parameters are rounded here, the given ones are not (tests/torch/test_given_parameters.py).
+        np.testing.assert_array_max_ulp(found, expected, 4)
+    else:
+        np.testing.assert_array_equal(found, expected)
     assert (expected > 0).all()
 
 
