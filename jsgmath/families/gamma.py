@@ -18,6 +18,8 @@ class Rated(Family):
             got = "both" if given else "neither"
             raise TypeError(f"{type(self).__name__} takes either rate= or scale=, which is 1/rate, got {got}")
         super().__init__(**parameters, **given)
+        if self.library == "NumPy" and "log_rate" in self.parameters:
+            raise TypeError("log_rate= takes an array of torch or JAX; give rate= in NumPy")
         for name in self.parameters.keys() - {"log_rate"}:
             self.check(name, "positive and finite", lambda x: (x > 0) & (x < float("inf")))
 
@@ -222,6 +224,7 @@ class Gamma(Rated):
         rate: the rate b, positive and finite.
         scale: the reciprocal of the rate.  Give either rate or scale; it broadcasts with the shape a to the batch
             shape.
+        log_rate: the logarithm of the rate, instead of both, in torch or JAX.
 
     Raises:
         TypeError, ValueError: not exactly one of rate and scale is given, or a parameter is not an array of real

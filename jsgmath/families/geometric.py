@@ -77,6 +77,8 @@ class Geometric(Family):
         """
         N = object.__new__(cls)
         Family.__init__(N, **parameter)
+        if N.library == "NumPy":
+            raise TypeError("failures= and odds= take an array of torch or JAX; in NumPy give probs=")
         return N
 
     @property

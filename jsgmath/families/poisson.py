@@ -41,6 +41,8 @@ class Poisson(Family):
         """By the logarithm of the rate, in torch or JAX; its exponential would be rounded."""
         N = object.__new__(cls)
         Family.__init__(N, log_rate=log_rate)
+        if N.library == "NumPy":
+            raise TypeError("log_rate takes an array of torch or JAX; in NumPy give the rate")
         return N
 
     @property
