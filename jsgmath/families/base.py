@@ -45,6 +45,8 @@ class Family(Distribution):
 
     of_products: ClassVar[bool] = True
     """Whether the formulas contain products of a few parameters, and no exponentials of them."""
+    of_gammas: ClassVar[bool] = False
+    """Whether the formulas contain gamma functions."""
     parameter_axes: ClassVar[int] = 0
     """1 if a member has a vector of parameters, whose axis is the last of the parameter's array."""
     core_axes: ClassVar[int] = 0
@@ -58,6 +60,8 @@ class Family(Distribution):
     """The number of independent draws that make up one draw; it multiplies the divergences."""
     kept: dict[str, Any] | None = None
     """Intermediate results of one computation, if this is a copy made for it."""
+    twin: Any = None
+    """The same two distributions in the other order, if this is two as one."""
     chosen: Arithmetic | None = None
     """The arithmetic of one computation, if this is a copy made for it."""
 
@@ -98,7 +102,8 @@ class Family(Distribution):
         if self.kept is None:
             return compute()
         if name not in self.kept:
-            self.kept[name] = compute()
+            of_twin = self.twin.kept.get(name) if self.twin else None
+            self.kept[name] = compute() if of_twin is None else self.arithmetic.exchanged(of_twin)
         return self.kept[name]
 
     def check(self, name: str, wanted: str, good: Callable[[Array], Array], interval: bool = True) -> None:
@@ -158,7 +163,7 @@ class Family(Distribution):
     def altered(self, **attributes: Any) -> Self:
         """A copy with other attributes.  (torch.compile of torch 2.11 refuses `copy.copy`.)"""
         other = object.__new__(type(self))
-        for name in ("event_dim", "library", "parameters", "copies", "kept", "chosen"):
+        for name in ("event_dim", "library", "parameters", "copies", "kept", "twin", "chosen"):
             setattr(other, name, attributes[name] if name in attributes else getattr(self, name))
         return other
 

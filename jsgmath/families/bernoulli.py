@@ -69,7 +69,10 @@ class Bernoulli(Discrete):
     def given(self) -> Array:
         m = self.arithmetic
         given = m.work(next(iter(self.parameters.values())))
-        return m.stack([given, 0 * given if self.has_logits else 1 - given], -1)
+        if not self.has_logits:
+            return m.stack([given, 1 - given], -1)
+        certain = given == INFINITE  # of 1; the logits of the outcomes are then 0 and -inf
+        return m.stack([m.where(certain, 0.0, given), m.where(certain, -INFINITE, 0.0 * m.finite(given))], -1)
 
     def difference(self, other: Any, given1: Array, given2: Array, ratio: Array) -> tuple[Array, Array]:
         m = self.arithmetic

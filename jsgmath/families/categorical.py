@@ -88,8 +88,8 @@ class Categorical(Discrete):
     Accuracy: correctly rounded in NumPy, over the whole range of the parameters and of alpha: the float nearest to the
         true value (``tests/native/test_families.py``, ``verification/test_families.py``).  In torch and JAX, values
         were measured within 25 units of the last place over the same range, derivatives within 16 units of the sum of
-        the sizes of their terms (``tests/torch/test_family_range.py``); in float32 JAX also rounds alpha to
-        float32, which was up to 400 units where the logarithms of probabilities are large.
+        the sizes of their terms (``tests/torch/test_family_range.py``).  JAX without 64 bits, its default, has the
+        value of the float32 next to an alpha that is an array.
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 

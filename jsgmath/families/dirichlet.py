@@ -1,10 +1,12 @@
 """Dirichlet and beta distributions."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Self
 
 from jsgmath.families.base import Family
-from jsgmath.families.libraries.arithmetic import Array, Weight
-from jsgmath.families.log_gamma import bregman, bregman_less, digamma_less, trigamma_times
+from jsgmath.families.libraries.arithmetic import Arithmetic, Array, Weight
+from jsgmath.families.log_gamma import bregman, bregman_less, digamma_less, textbook, trigamma_times
 
 
 class Dirichlet(Family):
@@ -35,6 +37,7 @@ class Dirichlet(Family):
     """
 
     core_name = "dirichlet"
+    of_gammas = True
     parameter_axes = core_axes = 1
 
     def __init__(self, concentration: Any):
@@ -78,22 +81,37 @@ class Dirichlet(Family):
     def divergence(self, x: Any, y: Any, d: Any, cross: Any) -> Any:
         """``KL(x||y)`` for ``y = x + d``; ``cross`` is y times the total of x minus x times the total of y."""
         m = self.arithmetic
-        total_x, total_y, total_d = self.total(x), self.total(y), self.total(d)
+        if m.closed:
+            (of_each, sizes), (of_total, size) = self.with_totals(textbook, x, y, d)
+            value, size = (of_each.sum(-1) - of_total[..., 0]), (sizes.sum(-1) + size[..., 0])
+            again = self.divergence_by
+            return m.mended(value, ~(value > 2.0**-26 * size), again, (x, y, d, cross), 1)
+        total_x, total_y = self.total(x), self.total(y)
         shares = y * m.g_of_number(-(cross / (total_x * y)), (x / total_x) * (total_y / y))
         # If one component is nearly the total, its term nearly cancels that of the total.
         largest = (m.plain(x / total_x) > 0.5) & (m.plain(y / total_y) > 0.5)
         some = largest.any(-1)[..., None]
         if m.moderate and not some.any():
-            of_total = bregman(m, total_x, total_y, total_d)[..., 0]
-            return m.sum_of_numbers(shares + bregman(m, x, y, d)) - of_total
+            of_each, of_total = self.with_totals(bregman, x, y, d)
+            return m.sum_of_numbers(shares + of_each) - of_total[..., 0]
         zero = m.number(0 * m.plain(x / total_x))
         one = (
             m.chosen(some, self.total(m.chosen(largest, z, zero)), zero + z0)
             for z, z0 in ((x, 1.0), (y, 1.0), (d, 0.0))
         )
         rest = (m.chosen(some, self.total(m.chosen(largest, zero, z)), zero) for z in (x, y, d))
-        of_total = m.chosen(some, bregman_less(m, *one, *rest), -bregman(m, total_x, total_y, total_d))
-        return m.sum_of_numbers(shares + m.chosen(largest, zero, bregman(m, x, y, d))) + m.first(of_total)
+        of_each, of_total = self.with_totals(bregman, x, y, d)
+        of_total = m.chosen(some, bregman_less(m, *one, *rest), -of_total)
+        return m.sum_of_numbers(shares + m.chosen(largest, zero, of_each)) + m.first(of_total)
+
+    def divergence_by(self, m: Arithmetic, *numbers: Any) -> Any:
+        """`divergence`, with the functions of another arithmetic."""
+        return self.altered(chosen=m).divergence(*numbers)
+
+    def with_totals(self, function: Callable[..., Any], *numbers: Any) -> list[Any]:
+        """A function of `log_gamma` of the components, and of their totals."""
+        m = self.arithmetic
+        return m.of_each(partial(function, m), numbers, tuple(map(self.total, numbers)))
 
     def total(self, x: Any) -> Any:
         """The sum of the components; their axis is kept with length 1."""
@@ -101,38 +119,48 @@ class Dirichlet(Family):
         return m.each(m.sum_of_numbers(x))
 
     def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
-        m, (a1, a2, a, d) = self.arithmetic, self.parts(other, own, weight)
+        m, (a1, _, a, d) = self.arithmetic, self.parts(other, own, weight)
+        from1, opposite = self.log_difference(other, own, weight), (weight, own)
         w1, w2, own, weight = (m.number(m.for_outcomes(w)) for w in (w1, w2, own, weight))
-        from1 = self.log_difference(a1, a, weight * d)
         if dual:
             return self.by_parameter(m.plain(own * (w1 * weight - w2 * own) * self.spread(a, d) - w1 * from1))
-        by_mean = own * (w1 * from1 + w2 * self.log_difference(a2, a, -(own * d)))
+        by_mean = own * (w1 * from1 + w2 * other.log_difference(self, *opposite))
         return self.by_parameter(m.plain(by_mean - w1 * weight * self.spread(a1, d)))
 
     def slope_of_weight(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> Array:
-        m, (a1, a2, a, d) = self.arithmetic, self.parts(other, own, weight)
+        m, (_, _, a, d) = self.arithmetic, self.parts(other, own, weight)
+        from1, from2 = self.log_difference(other, own, weight), other.log_difference(self, weight, own)
         w1, w2, own, weight = (m.number(m.for_outcomes(w)) for w in (w1, w2, own, weight))
         if dual:
             return m.plain(m.sum_of_numbers((w1 * weight - w2 * own) * self.spread(a, d) * d))
-        from1, from2 = self.log_difference(a1, a, weight * d), self.log_difference(a2, a, -(own * d))
         return m.plain(m.sum_of_numbers((w1 * from1 + w2 * from2) * d))
 
     def parts(self, other: Any, own: Weight, weight: Weight) -> tuple[Any, Any, Any, Any]:
         """Numbers: the concentrations of self, other and G, and the difference of other's and self's."""
-        m = self.arithmetic
-        a1, a2 = m.number(self.concentration()), m.number(other.concentration())
-        own, weight = m.number(m.for_outcomes(own)), m.number(m.for_outcomes(weight))
-        return a1, a2, own * a1 + weight * a2, a2 - a1
 
-    def log_difference(self, x: Any, y: Any, d: Any) -> Any:
-        """The expectation of the logarithms under y, minus that under x."""
-        m = self.arithmetic
-        return digamma_less(m, x, y, d) - digamma_less(m, self.total(x), self.total(y), self.total(d))
+        def compute() -> tuple[Any, Any, Any, Any]:
+            m = self.arithmetic
+            a1, a2 = m.number(self.concentration()), m.number(other.concentration())
+            w1, w2 = m.number(m.for_outcomes(own)), m.number(m.for_outcomes(weight))
+            return a1, a2, w1 * a1 + w2 * a2, a2 - a1
+
+        return self.once("parts", compute)
+
+    def log_difference(self, other: Any, own: Weight, weight: Weight) -> Any:
+        """The expectation of the logarithms under G, minus that under self."""
+
+        def compute() -> Any:
+            m, (x, _, y, d) = self.arithmetic, self.parts(other, own, weight)
+            d = m.number(m.for_outcomes(weight)) * d
+            of_each, of_total = self.with_totals(digamma_less, x, y, d)
+            return of_each - of_total
+
+        return self.once("log_difference", compute)
 
     def spread(self, x: Any, d: Any) -> Any:
         """The covariance matrix of the logarithms under x, times d."""
-        m = self.arithmetic
-        return trigamma_times(m, x, d) - trigamma_times(m, self.total(x), self.total(d))
+        of_each, of_total = self.with_totals(trigamma_times, x, d)
+        return of_each - of_total
 
     def mean(self, other: Any, own: Weight, weight: Weight) -> Array:
         """The concentration of G."""

@@ -71,6 +71,12 @@ class Discrete(Family):
     def pair(self, other: Any, own: Weight, weight: Weight) -> Pair:
         return self.once("pair", lambda: Pair(self, other, own, weight))
 
+    def beyond(self, other: Any, own: Weight, weight: Weight) -> Any:
+        """What G exceeds the probabilities of self by, as numbers."""
+        if self.twin:
+            return self.arithmetic.exchanged(self.twin.pair(other, own, weight).beyond)
+        return self.pair(other, own, weight).beyond
+
     @abstractmethod
     def given(self) -> Array:
         """Weights or logits; the last axis is that of the outcomes."""
@@ -180,8 +186,8 @@ class Discrete(Family):
     def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
         """The derivatives by the weights or logits; products with a weight that is the number 0 are not computed."""
         if self.far:
-            pair, reverse = self.pair(other, own, weight), other.pair(self, weight, own)
-            return self.by_given(pair.slopes(reverse, w1, w2, dual))
+            pair = self.pair(other, own, weight)
+            return self.by_given(pair.slopes(other.beyond(self, weight, own), w1, w2, dual))
         m, first, second = self.arithmetic, self.outcomes(), other.outcomes()
         log_ratio = self.log_odds(other, first, second)
         by_first = own * w1, lambda: self.mean(other, own, weight).beyond(m)
@@ -212,8 +218,8 @@ class Discrete(Family):
 
     def slope_of_weight(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> Array:
         if self.far:
-            pair, reverse = self.pair(other, own, weight), other.pair(self, weight, own)
-            return pair.slope_of_weight(reverse, w1, w2, dual)
+            pair = self.pair(other, own, weight)
+            return pair.slope_of_weight(other.beyond(self, weight, own), w1, w2, dual)
         m, first, second = self.arithmetic, self.outcomes(), other.outcomes()
         log_ratio, mean = self.log_odds(other, first, second), self.mean(other, own, weight)
         from1, from2 = mean.beyond(m), other.mean(self, weight, own).beyond(m)

@@ -122,8 +122,8 @@ class Pair:
         centred = m.number(log_ratio)
         return centred - m.each(m.sum_of_numbers(probs * centred))
 
-    def slopes(self, other: "Pair", w1: Weight, w2: Weight, dual: bool) -> Array:
-        """Derivatives by the weights or logits; ``other`` is the same pair with the second distribution first."""
+    def slopes(self, beyond2: Any, w1: Weight, w2: Weight, dual: bool) -> Array:
+        """Derivatives by the weights or logits; ``beyond2`` is what G exceeds the second distribution by."""
         m, a, b = self.m, self.first, self.second
         w1, w2 = m.for_outcomes(w1), m.for_outcomes(w2)
         n1, n2, own, weight = map(m.number, (w1, w2, self.own, self.weight))
@@ -131,7 +131,7 @@ class Pair:
             centred = self.centred(self.probs, self.relative(self.probs)[0])
             slope = own * (n1 * weight - n2 * own) * self.probs * centred - n1 * self.beyond
         else:
-            slope = own * (n1 * self.beyond + n2 * other.beyond)
+            slope = own * (n1 * self.beyond + n2 * beyond2)
             slope = slope - n1 * weight * a.probs * self.centred(a.probs, self.log_ratio)
         if self.families[0].has_logits:
             return m.plain(slope)
@@ -146,11 +146,11 @@ class Pair:
             found = m.where(b.zero & ~a.zero, found + m.weighted(w1 * self.weight, infinite), found)
         return m.where(a.zero & ~b.zero, limit, found)
 
-    def slope_of_weight(self, other: "Pair", w1: Weight, w2: Weight, dual: bool) -> Array:
+    def slope_of_weight(self, beyond2: Any, w1: Weight, w2: Weight, dual: bool) -> Array:
         m = self.m
         n1, n2, own, weight = map(m.number, (m.for_outcomes(w1), m.for_outcomes(w2), self.own, self.weight))
         if dual:
             centred = self.centred(self.probs, self.relative(self.probs)[0])
             return m.plain(m.sum_of_numbers((n1 * weight - n2 * own) * self.probs * centred * centred))
-        terms = (n1 * self.beyond + n2 * other.beyond) * self.centred(self.first.probs, self.log_ratio)
+        terms = (n1 * self.beyond + n2 * beyond2) * self.centred(self.first.probs, self.log_ratio)
         return m.plain(m.sum_of_numbers(terms))

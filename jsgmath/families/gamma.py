@@ -2,21 +2,25 @@
 
 from typing import Any, Self
 
+from jsgmath import special
 from jsgmath.families.base import Family
-from jsgmath.families.libraries.arithmetic import Array, Weight
-from jsgmath.families.log_gamma import bregman, digamma_less, trigamma_times
+from jsgmath.families.libraries.arithmetic import Arithmetic, Array, Weight
+from jsgmath.families.libraries.scaled import Scaled
+from jsgmath.families.log_gamma import bregman, digamma_less, textbook, trigamma_times
 
 
 class Rated(Family):
-    """A family with a rate or a scale parameter; neither is rounded to the other."""
+    """A family with a rate, its logarithm or a scale as a parameter; none is rounded to another."""
 
-    def __init__(self, rate: Any, scale: Any, **parameters: Any):
-        given = {name: x for name, x in (("rate", rate), ("scale", scale)) if x is not None}
+    def __init__(self, rate: Any, scale: Any, log_rate: Any = None, **parameters: Any):
+        given = {name: x for name, x in (("rate", rate), ("scale", scale), ("log_rate", log_rate)) if x is not None}
         if len(given) != 1:
             got = "both" if given else "neither"
             raise TypeError(f"{type(self).__name__} takes either rate= or scale=, which is 1/rate, got {got}")
         super().__init__(**parameters, **given)
-        for name in self.parameters:
+        if self.library == "NumPy" and "log_rate" in self.parameters:
+            raise TypeError("log_rate= takes an array of torch or JAX; give rate= in NumPy")
+        for name in self.parameters.keys() - {"log_rate"}:
             self.check(name, "positive and finite", lambda x: (x > 0) & (x < float("inf")))
 
     def for_core(self) -> tuple[int, list[Array]]:
@@ -26,24 +30,50 @@ class Rated(Family):
     def rate_ratio(self, other: Self) -> tuple[tuple[Array, Weight], tuple[Array, Weight]]:
         """Two numbers, each with its rounding error, whose ratio is other's rate divided by self's."""
         m = self.arithmetic
-        if self.parameters.keys() == other.parameters.keys():
-            x1, x2 = (self.work(x.parameters["rate" if "rate" in x.parameters else "scale"]) for x in (self, other))
-            return ((x2, 0.0), (x1, 0.0)) if "rate" in self.parameters else ((x1, 0.0), (x2, 0.0))
+        logs = self.log_of_ratio(other)
+        if logs is not None:
+            # A ratio near 1 is the sum of 1 and its difference from 1, as a rounded sum and the rounding error.
+            near, small = m.near(logs)
+            excess = m.expm1(small)
+            high = 1 + excess
+            low = m.where(high > 2, 1 - (high - excess), excess - (high - 1))
+            return (m.chosen(near, high, self.far_ratio(other)), m.where(near, low, 0.0)), (1 + 0 * high, 0.0)
+        (form, x), (other_form, y) = self.rate(), other.rate()
+        if form == other_form:
+            return ((y, 0.0), (x, 0.0)) if form == "rate" else ((x, 0.0), (y, 0.0))
         # A rate times a scale, whose exponent is shared out, because it may leave the range.
-        x, y = (self.work(next(N.parameters[name] for name in N.parameters if name != "shape")) for N in (self, other))
         e1, e2 = m.exponent(x), m.exponent(y)
         high, low = m.product(m.scaled(x, -e1), m.scaled(y, -e2))
         half = (e1 + e2) // 2
         product = m.scaled(high, e1 + e2 - half), m.scaled(low, e1 + e2 - half)
         one = m.scaled(0 * high + 1, -half), 0.0
-        return (one, product) if "rate" in self.parameters else (product, one)
+        return (one, product) if form == "rate" else (product, one)
+
+    def log_of_ratio(self, other: Any) -> Any:
+        """The logarithm of other's rate divided by self's, if the parameters are logarithms."""
+        if "log_rate" not in self.parameters or "log_rate" not in other.parameters:
+            return None
+        return self.work(other.parameters["log_rate"]) - self.work(self.parameters["log_rate"])
+
+    def far_ratio(self, other: Any) -> Any:
+        """The same ratio as a number, for logarithms that are not near each other."""
+        m = self.arithmetic
+        high, low = special.two_sum(*(z * self.work(N.parameters["log_rate"]) for N, z in ((other, 1), (self, -1))))
+        return m.exp_of_number(high) * m.number(1 + low)
+
+    def rate(self) -> tuple[str, Array]:
+        """The name and the array of the parameter that is a rate or a scale."""
+        if "log_rate" in self.parameters:
+            return "rate", self.arithmetic.exp(self.work(self.parameters["log_rate"]))
+        (name,) = self.parameters.keys() & {"rate", "scale"}
+        return name, self.work(self.parameters[name])
 
     def rates(self, other: Self, own: Weight, weight: Weight) -> tuple[Any, Any, Any, Any]:
         """The rates of self, other and G, and other's minus self's: numbers, all times a common factor."""
         return self.once("rates", lambda: self.new_rates(other, own, weight))
 
     def new_rates(self, other: Self, own: Weight, weight: Weight) -> tuple[Any, Any, Any, Any]:
-        if other.kept and "rates" in other.kept:
+        if other.kept and "rates" in other.kept and not self.twin:
             b2, b1, b, d = other.kept["rates"]
             return b1, b2, b, -d
         m = self.arithmetic
@@ -52,9 +82,11 @@ class Rated(Family):
 
     def by_rate(self, derivative: Any) -> dict[str, Array]:
         """Converts the derivative by the logarithm of the rate, a number, to the derivative by the parameter."""
-        (name,) = self.parameters.keys() & {"rate", "scale"}
         m = self.arithmetic
-        value = derivative / m.number(self.work(self.parameters[name]))
+        if "log_rate" in self.parameters:
+            return {"log_rate": m.plain(derivative)}
+        name, x = self.rate()
+        value = derivative / m.number(x)
         return {name: m.plain(value if name == "rate" else -value)}
 
     def slope_of_rates(
@@ -71,9 +103,10 @@ class Rated(Family):
         larger = own * high1 > weight * high2
         share = m.where(larger, own + weight * (high2 / high1), own * (high1 / high2) + weight)
         numerator, denominator = m.where(larger, 1.0, high2), m.where(larger, 1.0, high1)
-        if "rate" in self.parameters:
-            return {"rate": m.quotient([self.work(self.parameters["rate"]), share, numerator], [denominator])}
-        return {"scale": m.quotient([self.work(self.parameters["scale"]), denominator], [numerator, share])}
+        name, x = self.rate()
+        if name == "rate":
+            return {"rate": m.quotient([x, share, numerator], [denominator])}
+        return {"scale": m.quotient([x, denominator], [numerator, share])}
 
 
 class Exponential(Rated):
@@ -145,6 +178,39 @@ class Exponential(Rated):
         return self.like(other, **self.mean_rate(other, own, weight))
 
 
+class Powers(Exponential):
+    """Exponential distributions of ``x**power`` for Weibull distributed x, whose scale is given.
+
+    ``scale**power`` is not computed, because rounding it would change the ratio of two.
+    """
+
+    core_name = ""
+
+    def __init__(self, scale: Any, power: Any):
+        Family.__init__(self, scale=scale, power=power)
+
+    def log_of_ratio(self, other: Any) -> Any:
+        m = self.arithmetic
+        x, y = (self.work(N.parameters["scale"]) for N in (self, other))
+        return -self.work(self.parameters["power"]) * m.log_ratio(m.excess(y, x), y, x)
+
+    def far_ratio(self, other: Any) -> Any:
+        m, power = self.arithmetic, self.work(self.parameters["power"])
+        ratio = m.number(self.work(self.parameters["scale"])) / m.number(self.work(other.parameters["scale"]))
+        return m.power_of_number(ratio, 1 - power, power) if isinstance(ratio, Scaled) else ratio**power
+
+    def by_rate(self, derivative: Any) -> dict[str, Array]:
+        m, scale, power = self.arithmetic, *(self.work(self.parameters[name]) for name in ("scale", "power"))
+        by_scale = -(m.number(power) * derivative / m.number(scale))
+        return {"scale": m.plain(by_scale), "power": m.plain(-(derivative * m.number(m.log(scale))))}
+
+    def mean_with(self, other: Any, own: Array, weight: Array) -> Exponential:
+        m, logs = self.arithmetic, self.log_of_ratio(other)
+        share = own + weight * m.exp(logs)
+        scale = self.work(self.parameters["scale"]) ** self.work(self.parameters["power"]) / share
+        return Exponential(scale=scale).repeated(self.copies).independent(self.event_dim)
+
+
 class Gamma(Rated):
     r"""Gamma distributions, :math:`p(x) = b^a x^{a-1} e^{-b x} / \Gamma(a)` on x > 0.
 
@@ -158,6 +224,7 @@ class Gamma(Rated):
         rate: the rate b, positive and finite.
         scale: the reciprocal of the rate.  Give either rate or scale; it broadcasts with the shape a to the batch
             shape.
+        log_rate: the logarithm of the rate, instead of both, in torch or JAX.
 
     Raises:
         TypeError, ValueError: not exactly one of rate and scale is given, or a parameter is not an array of real
@@ -175,9 +242,10 @@ class Gamma(Rated):
     """
 
     core_name = "gamma"
+    of_gammas = True
 
-    def __init__(self, shape: Any, rate: Any = None, *, scale: Any = None):
-        super().__init__(rate, scale, shape=shape)
+    def __init__(self, shape: Any, rate: Any = None, *, scale: Any = None, log_rate: Any = None):
+        super().__init__(rate, scale, log_rate, shape=shape)
 
     @classmethod
     def from_other(cls, other: Any) -> Any:
@@ -189,13 +257,13 @@ class Gamma(Rated):
 
     def to_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
         m, (a1, _, a, d, b1, _, b, cross) = self.arithmetic, self.parts(other, own, weight)
-        of_rates = a * m.g_of_number(m.number(weight) * cross / (a * b1), (a1 * b) / (a * b1))
-        return m.plain(m.number(times) * (bregman(m, a1, a, m.number(weight) * d) + of_rates))
+        w = m.number(weight)
+        return m.plain(m.number(times) * divergence(m, a1, a, w * d, b1, b, w * cross))
 
     def from_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
         m, (a1, _, a, d, b1, _, b, cross) = self.arithmetic, self.parts(other, own, weight)
-        of_rates = a1 * m.g_of_number(-(m.number(weight) * cross / (a1 * b)), (a * b1) / (a1 * b))
-        return m.plain(m.number(times) * (bregman(m, a, a1, -(m.number(weight) * d)) + of_rates))
+        w = -m.number(weight)
+        return m.plain(m.number(times) * divergence(m, a, a1, w * d, b, b1, w * cross))
 
     def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
         m, (a1, _, a, _, b1, b2, b, cross) = self.arithmetic, self.parts(other, own, weight)
@@ -223,7 +291,7 @@ class Gamma(Rated):
         return self.once("parts", lambda: self.new_parts(other, own, weight))
 
     def new_parts(self, other: Self, own: Weight, weight: Weight) -> tuple[Any, ...]:
-        if other.kept and "parts" in other.kept:
+        if other.kept and "parts" in other.kept and not self.twin:
             a2, a1, a, d, b2, b1, b, cross = other.kept["parts"]
             return a1, a2, a, -d, b1, b2, b, -cross
         m = self.arithmetic
@@ -240,11 +308,25 @@ class Gamma(Rated):
 
     def log_difference(self, other: Self, own: Weight, weight: Weight) -> Any:
         """The expectation of log x under G, minus that under self."""
-        m, (a1, _, a, d, b1, _, b, _) = self.arithmetic, self.parts(other, own, weight)
-        excess = m.number(weight) * self.rates(other, own, weight)[3] / b1
-        return digamma_less(m, a1, a, m.number(weight) * d) - m.number(m.log_of_number(excess, b / b1))
+
+        def compute() -> Any:
+            m, (a1, _, a, d, b1, _, b, _) = self.arithmetic, self.parts(other, own, weight)
+            excess = m.number(weight) * self.rates(other, own, weight)[3] / b1
+            return digamma_less(m, a1, a, m.number(weight) * d) - m.number(m.log_of_number(excess, b / b1))
+
+        return self.once("log_difference", compute)
 
     def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         m = self.arithmetic
         shape = m.average(own, self.work(self.parameters["shape"]), weight, self.work(other.parameters["shape"]))
         return self.like(other, shape=shape, **self.mean_rate(other, own, weight))
+
+
+def divergence(m: Arithmetic, a1: Any, a2: Any, d: Any, b1: Any, b2: Any, cross: Any) -> Any:
+    """``KL(N1||N2)`` by shapes and rates, for ``d = a2 - a1`` and ``cross = a1 b2 - a2 b1``."""
+    if m.closed:
+        value, size = textbook(m, a1, a2, d)
+        of_rates, means = a2 * m.log(b2 / b1), a1 * (b2 - b1) / b1
+        value, size = value + (means - of_rates), size + abs(of_rates) + abs(means)
+        return m.mended(value, ~(value > 2.0**-26 * size), divergence, (a1, a2, d, b1, b2, cross))
+    return bregman(m, a1, a2, d) + a2 * m.g_of_number(cross / (a2 * b1), (a1 * b2) / (a2 * b1))

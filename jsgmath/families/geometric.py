@@ -30,7 +30,8 @@ class Mean(NamedTuple):
 
     def beyond(self, m: Arithmetic) -> Any:
         """What ``q/p`` of G exceeds that of N1 by."""
-        return self.q1 * m.chosen(self.gone, -1.0, self.growth) / (self.p * self.p1)
+        more = self.q1 * m.chosen(self.gone, -1.0, self.growth) / (self.p * self.p1)
+        return m.chosen(self.zero1, self.q / self.p, more)
 
 
 class Geometric(Family):
@@ -51,8 +52,8 @@ class Geometric(Family):
     Accuracy: correctly rounded in NumPy, over the whole range of the parameters and of alpha: the float nearest to the
         true value (``tests/native/test_families.py``, ``verification/test_families.py``).  In torch and JAX, values
         were measured within 25 units of the last place over the same range, derivatives within 16 units of the sum of
-        the sizes of their terms (``tests/torch/test_family_range.py``); in float32 JAX also rounds alpha to
-        float32, which was up to 400 units where the logarithms of probabilities are large.
+        the sizes of their terms (``tests/torch/test_family_range.py``).  JAX without 64 bits, its default, has the
+        value of the float32 next to an alpha that is an array.
 
     References: [2] Nielsen 2019, https://arxiv.org/abs/1904.04017
 
@@ -68,20 +69,41 @@ class Geometric(Family):
         self.check("probs", "in (0, 1]", lambda x: (x > 0) & (x <= 1))
         self.check("logits", "finite; use probs=1 for an infinite one", lambda x: (x < INFINITE) & (x > -INFINITE))
 
+    @classmethod
+    def of(cls, **parameter: Any) -> Self:
+        """By the probability of a failure (``failures=``) or by the odds of a success (``odds=``), in torch or JAX.
+
+        Other libraries give them for negative binomial distributions; converted, they would be rounded.
+        """
+        N = object.__new__(cls)
+        Family.__init__(N, **parameter)
+        if N.library == "NumPy":
+            raise TypeError("failures= and odds= take an array of torch or JAX; in NumPy give probs=")
+        return N
+
+    @property
+    def form(self) -> str:
+        """The name of the parameter."""
+        return next(iter(self.parameters))
+
     @property
     def has_logits(self) -> bool:
-        return "logits" in self.parameters
+        return self.form == "logits"
 
     def numbers(self) -> tuple[Any, Any, Any, Array]:
         """p, q and the logarithm of q as numbers, and whether q is zero; then q and its logarithm are arbitrary."""
         return self.once("numbers", self.new_numbers)
 
     def new_numbers(self) -> tuple[Any, Any, Any, Array]:
-        m, x = self.arithmetic, self.work(next(iter(self.parameters.values())))
-        zero = x == (INFINITE if self.has_logits else 1)
+        m, x = self.arithmetic, self.work(self.parameters[self.form])
+        zero = x == {"probs": 1, "failures": 0}.get(self.form, INFINITE)
         x = m.where(zero, 0.5, x)
-        if not self.has_logits:
+        if self.form in ("probs", "failures"):
             p, q = m.number(x), m.number(1 - x)
+            p, q = (p, q) if self.form == "probs" else (q, p)
+        elif self.form == "odds":
+            q = 1 / (m.number(1.0) + m.number(x))
+            p = m.number(x) * q
         elif m.moderate:
             p, q = 1 / (1 + m.exp(-x)), 1 / (1 + m.exp(x))
         else:
@@ -110,8 +132,13 @@ class Geometric(Family):
             # Of two numbers whose difference is the same, the smaller ones are the more accurate.
             far = m.chosen(m.plain(p1) > 0.5, q2 - q1, p1 - p2) / q1
             excess = m.chosen(near, -(p1 * k * m.growth_of_number(m.number(difference))), far)
+        elif self.form == other.form == "odds":
+            x1, x2 = (m.number(self.work(N.parameters["odds"])) for N in (self, other))
+            excess = (x1 - x2) * q2
+        elif self.form == other.form:
+            excess = (p1 - p2 if self.form == "probs" else q2 - q1) / q1
         else:
-            excess = (p1 - p2) / q1
+            excess = m.chosen(m.plain(p1) > 0.5, q2 - q1, p1 - p2) / q1
         t = m.chosen(some, 0.0, m.small_log_of_number(excess, k))
         g1, g2 = m.number(own), m.number(weight)
         p = -m.growth_of_number(g1 * log1 + g2 * log2)
@@ -134,7 +161,7 @@ class Geometric(Family):
     def both(self, other: Self) -> tuple[Array, ...] | None:
         """``p1, q1, p2, q2, p2/p1 - 1, q2/q1 - 1`` for moderate parameters of one form."""
         m = self.arithmetic
-        if self.has_logits != other.has_logits:
+        if self.form != other.form or self.form not in ("probs", "logits"):
             return None
         x, y = (self.work(next(iter(N.parameters.values()))) for N in (self, other))
         if not self.has_logits:
@@ -183,19 +210,19 @@ class Geometric(Family):
         else:
             by_mean = g1 * (n1 * G.beyond(m) + n2 * reverse.beyond(m))
             derivative = by_mean - n1 * g2 * (G.q1 / (G.p1 * G.p1)) * G.log_ratio
-        if self.has_logits:
-            return {"logits": m.plain(-(G.p1 * derivative))}
+        if self.has_logits or self.form == "odds":
+            return {self.form: m.plain(-((G.p1 if self.has_logits else G.q1) * derivative))}
         # Where one q is zero and the other is not, the logarithm of their ratio is infinite.
         value, infinite = m.plain(-(derivative / G.q1)), 0 * m.plain(G.q1) + INFINITE
         if dual:
             w = own * (w1 * weight - w2 * own)
             first = m.choice(w == 0.0, m.weighted(w1 * (own < 1), infinite), -m.weighted(w, infinite))
-            second = value + m.choice(weight == 0.0, m.weighted(w, infinite), 0 * infinite)
+            second = value + m.choice(weight == 0.0, m.weighted(w, infinite), 0.0)
         else:
             first = m.weighted(w1 * weight + w2 * own, infinite)
             second = value - m.weighted(w1 * weight, infinite)
         value = m.where(G.zero1, m.where(G.zero2, 0.0, first), m.where(G.zero2, second, value))
-        return {"probs": value}
+        return {self.form: value if self.form == "probs" else -value}
 
     def slope_of_weight(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> Array:
         m, G, reverse = self.arithmetic, self.mean(other, own, weight), other.mean(self, weight, own)

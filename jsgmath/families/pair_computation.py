@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from jsgmath import formula
 from jsgmath.families.libraries.arithmetic import Array, Weight, total
 from jsgmath.hints import Convention
@@ -36,11 +38,13 @@ class PairComputation:
             for N, names in zip(members, self.names, strict=True)
             for name in names
         ]
-        m = members[0].arithmetic.for_numbers(arrays[: len(limits)], self.alpha, limits, members[0].of_products)
+        N, given_arrays = members[0], arrays[: len(limits)]
+        m = N.arithmetic.for_numbers(given_arrays, self.alpha, limits, N.of_products, N.of_gammas)
         for member in members:
             member.chosen = m
             member.parameters = {name: member.work(x) for name, x in member.parameters.items()}
-        arrays = [*(x for member in members for x in member.parameters.values()), *map(members[0].work, given)]
+        weights = [m.unknown(members[0].work(x)) for x in given]
+        arrays = [*(x for member in members for x in member.parameters.values()), *weights]
         w1: Weight = 1 - arrays[-1] if self.alpha is None else 1 - self.alpha
         w2: Weight = arrays[-1] if self.alpha is None else self.alpha
         if self.alpha is None:
@@ -48,6 +52,26 @@ class PairComputation:
             w1, w2 = m.rounded(w1, dtype), m.rounded(w2, dtype)
         g1, g2, slope = formula.mean_weights(w1, w2, self.reverse)
         return members[0], members[1], w1, w2, g1, g2, slope
+
+    def both(
+        self, first: Member, second: Member, *weights: tuple[Weight, Weight]
+    ) -> tuple[Member, Member, *tuple[Array, ...]]:
+        """The two batches as one, the same with the second one first, and both weights of each pair as one."""
+        m, shape = first.arithmetic, np.broadcast_shapes(first.shape, second.shape, *(np.shape(w) for w, _ in weights))
+        like, rows = next(iter(first.parameters.values())), [N.expanded(shape).parameters for N in (first, second)]
+        members = [
+            first.altered(parameters={name: m.stack([x[name], y[name]], 0) for name in x}, kept={})
+            for x, y in (rows, rows[::-1])
+        ]
+        members[0].twin, members[1].twin = members[1], members[0]
+        stacks = [m.unknown(m.stack([m.rounded(m.array(w, like), like.dtype) for w in pair], 0)) for pair in weights]
+        return *members, *(w.reshape((2, *(1,) * (1 + len(shape) - w.ndim), *w.shape[1:])) for w in stacks)
+
+    def can_be_one(self, first: Member) -> bool:
+        """Whether the two batches can be computed as one, so that the program is half as long."""
+        m, x = first.arithmetic, next(iter(first.parameters.values()))
+        exact = self.alpha is None or self.alpha in (0, 1) or m.bits(x) > 24
+        return m.shortens_programs and exact and self.names[0] == self.names[1]
 
     def is_moderate(self, first: Member) -> bool:
         return self.alpha is not None and first.arithmetic.moderate
@@ -70,8 +94,12 @@ class PairComputation:
             return found
         if self.wider:
             first, second, w1, w2, g1, g2, _ = self.operands(arrays)
+        m, in_between = first.arithmetic, self.alpha is None or 0 < self.alpha < 1
+        if in_between and self.can_be_one(first):
+            N, M, w, own, weight = self.both(first, second, (w1, w2), (g1, g2), (g2, g1))
+            terms = N.from_mean(M, own, weight, w) if self.dual else N.to_mean(M, own, weight, w)
+            return m.where(w == 0, 0 * w, terms).sum(0)
         if self.alpha is None:
-            m = first.arithmetic
             term1, term2 = first.terms(second, g1, g2, self.dual, w1, w2)
             return m.where(w1 == 0, 0 * w1, term1) + m.where(w2 == 0, 0 * w2, term2)
         pairs = ((w1, first, second, g1, g2), (w2, second, first, g2, g1))
@@ -96,8 +124,26 @@ class PairComputation:
             return [x if one else None for x, one in zip(ordered, needed, strict=True)]
         if self.wider:
             first, second, w1, w2, g1, g2, slope = self.operands(arrays)
+        found = self.by_parameters(first, second, (w1, w2, g1, g2), needed)
+        if self.alpha is None:
+            by_alpha = None
+            if needed[-1]:
+                kl1, kl2 = first.terms(second, g1, g2, self.dual)
+                by_alpha = kl2 - kl1 + slope * first.slope_of_weight(second, w1, w2, g1, g2, self.dual)
+            found.append(by_alpha)
+        return found
+
+    def by_parameters(
+        self, first: Member, second: Member, weights: tuple[Weight, ...], needed: Sequence[bool]
+    ) -> list[Array | None]:
+        """The derivatives by the parameters; the weights are ``w1, w2, g1, g2``."""
+        w1, w2, g1, g2 = weights
+        asked, names = iter(needed), self.names[0]
+        if all(needed[: 2 * len(names)]) and self.can_be_one(first):
+            above, below, *both = self.both(first, second, (w1, w2), (w2, w1), (g1, g2), (g2, g1))
+            slopes = above.slopes(below, *both, self.dual)
+            return [slopes[name][i] for i in (0, 1) for name in names]
         found: list[Array | None] = []
-        asked = iter(needed)
         for names, N, M, own_w, other_w, own, weight in (
             (self.names[0], first, second, w1, w2, g1, g2),
             (self.names[1], second, first, w2, w1, g2, g1),
@@ -112,10 +158,4 @@ class PairComputation:
                 else None
                 for name, one in zip(names, wanted, strict=True)
             ]
-        if self.alpha is None:
-            by_alpha = None
-            if next(asked):
-                kl1, kl2 = first.terms(second, g1, g2, self.dual)
-                by_alpha = kl2 - kl1 + slope * first.slope_of_weight(second, w1, w2, g1, g2, self.dual)
-            found.append(by_alpha)
         return found

@@ -36,26 +36,53 @@ class Poisson(Family):
         super().__init__(rate=rate)
         self.check("rate", "non-negative and finite", lambda x: (x >= 0) & (x < float("inf")))
 
+    @classmethod
+    def of_log_rate(cls, log_rate: Any) -> Self:
+        """By the logarithm of the rate, in torch or JAX; its exponential would be rounded."""
+        N = object.__new__(cls)
+        Family.__init__(N, log_rate=log_rate)
+        if N.library == "NumPy":
+            raise TypeError("log_rate takes an array of torch or JAX; in NumPy give the rate")
+        return N
+
+    @property
+    def has_log(self) -> bool:
+        return "log_rate" in self.parameters
+
+    def rate(self) -> Array:
+        if not self.has_log:
+            return self.work(self.parameters["rate"])
+        return self.arithmetic.exp(self.work(self.parameters["log_rate"]))
+
     def rates(self, other: Self, own: Weight, weight: Weight) -> tuple[Array, Array, Array, Array]:
         """The two rates, the logarithm of the ratio of the second to the first, and the rate of G.
 
         The logarithm is that of 1 where a rate is zero.
         """
         m = self.arithmetic
-        l1, l2 = self.work(self.parameters["rate"]), self.work(other.parameters["rate"])
+        l1, l2 = self.rate(), other.rate()
         zero = (l1 == 0) | (l2 == 0)
         s1, s2 = m.where(zero, 1.0, l1), m.where(zero, 1.0, l2)
         log_ratio = m.log_ratio(m.excess(s2, s1), s2, s1)
+        if self.has_log and other.has_log:
+            x, y = (self.work(N.parameters["log_rate"]) for N in (self, other))
+            log_ratio = m.where(zero, 0.0, y - x)
         near, small = m.near(weight * log_ratio)
         near = near & (l1 > 0) & (l2 > 0) & (own > 0) & (weight > 0)
-        mean = m.where(near, s1 * m.exp(small), m.weighted_product(l1, own, l2, weight))
+        mean = m.where(near, s1 * m.exp(small), m.weighted_product(s1, own, s2, weight))
+        gone = ((l1 == 0) & (own > 0)) | ((l2 == 0) & (weight > 0))
+        mean = m.where(gone, 0.0, m.where(l1 == 0, l2, m.where(l2 == 0, l1, mean)))
         return l1, l2, log_ratio, mean
 
-    def direct(self, other: Self) -> Array:
+    def direct(self, other: Self) -> Array | None:
+        if self.has_log or other.has_log:
+            return None
         m, x, y = self.arithmetic, self.work(self.parameters["rate"]), self.work(other.parameters["rate"])
         return x * m.g_of((y - x) / x, y / x)
 
-    def direct_slopes(self, other: Self) -> list[Array]:
+    def direct_slopes(self, other: Self) -> list[Array] | None:
+        if self.has_log or other.has_log:
+            return None
         m, x, y = self.arithmetic, self.work(self.parameters["rate"]), self.work(other.parameters["rate"])
         return [m.log_ratio((x - y) / y, x, y), (y - x) / y]
 
@@ -98,6 +125,9 @@ class Poisson(Family):
         l1, _, log_ratio, mean = self.rates(other, own, weight)
         from1, from2, infinite = self.differences(other, own, weight)
         zero1 = l1 == 0
+        if self.has_log:
+            value = self.slope_of_log(from1, from2, m.number(log_ratio), mean, w1, w2, own, weight, dual)
+            return {"log_rate": m.where(zero1, 0.0, value if dual else value - m.weighted(w1 * weight, infinite))}
         n1, n2, g1, g2 = map(m.number, (w1, w2, own, weight))
         log_ratio, mean, divisor = map(m.number, (log_ratio, mean, m.where(zero1, 1.0, l1)))
         if dual:
@@ -109,6 +139,17 @@ class Poisson(Family):
         by_mean = g1 * (n1 * from1 + n2 * from2)
         value = m.where(zero1 & (m.plain(by_mean) < 0), -INFINITE, m.plain(by_mean / divisor - n1 * g2 * log_ratio))
         return {"rate": value - m.weighted(w1 * weight, infinite)}
+
+    def slope_of_log(
+        self, from1: Any, from2: Any, log_ratio: Any, mean: Array, w1: Any, w2: Any, own: Any, weight: Any, dual: bool
+    ) -> Array:
+        """The derivative by the logarithm of the rate."""
+        m = self.arithmetic
+        w1, w2, own, weight = map(m.number, (w1, w2, own, weight))
+        if dual:
+            return m.plain(own * (w1 * weight - w2 * own) * m.number(mean) * log_ratio - w1 * from1)
+        rate = m.number(self.rate())
+        return m.plain(own * (w1 * from1 + w2 * from2) - w1 * weight * rate * log_ratio)
 
     def slope_of_weight(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> Array:
         m = self.arithmetic

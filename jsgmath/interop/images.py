@@ -21,6 +21,10 @@ class Image(NamedTuple):
     """The parameters of the map by name, for instance the location of a Laplace distribution."""
     image: Callable[[Any], Any] | None = None
     """Converts a result of the class of ``base`` to its image; None if no library has a class for it."""
+    scale: Any = None
+    """A parameter whose logarithm is the mean of the base."""
+    relative: Callable[[Any], Any] | None = None
+    """The base of ``f(x)/scale`` for another scale.  The logarithms of two scales, rounded, have another difference."""
 
     @property
     def kind(self) -> str:
@@ -43,6 +47,8 @@ def bases(first: Any, second: Any, name1: str, name2: str) -> tuple[Any, Any]:
                 f"{name1} and {name2} are {first.name} distributions of different {constant}; "
                 "they are of one exponential family only if these are equal"
             )
+    if first.relative and second.relative:
+        return first.relative(first.scale), second.relative(first.scale)
     return first.base, second.base
 
 

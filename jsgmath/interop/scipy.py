@@ -9,6 +9,7 @@ import numpy as np
 
 from jsgmath import families
 from jsgmath.checks import real_array
+from jsgmath.families.gamma import Powers
 from jsgmath.gaussian import Gaussian
 from jsgmath.interop.composite import Composite
 from jsgmath.interop.images import Image
@@ -44,8 +45,8 @@ def frozen(distribution: Any) -> object:
     if name == "norm":
         return univariate(loc, scale)
     if make is None:
-        base, constants = IMAGES[name](*shapes, scale)
-        return Image(base, name, {**constants, "loc": loc})
+        base, constants, *scales = IMAGES[name](*shapes, scale)
+        return Image(base, name, {**constants, "loc": loc}, None, *scales)
     if np.any(np.asarray(loc) != 0) or (name == "beta" and np.any(np.asarray(scale) != 1)):
         constants = {"loc": loc, "scale": scale} if name == "beta" else {"loc": loc}
         values = [f"{constant} {x if np.ndim(x) == 0 else 'of an array'}" for constant, x in constants.items()]
@@ -68,6 +69,20 @@ def power(x: Any, exponent: Any) -> Any:
     return np.asarray(x) ** exponent
 
 
+def log_normal(s: Any, scale: Any) -> tuple[Any, ...]:
+    scale = real_array("scale", scale)
+
+    def relative(other: Any) -> Gaussian:
+        with np.errstate(over="ignore", under="ignore"):
+            ratio = scale / other
+            excess = (scale - other) / other
+            sound = (ratio > 0) & (ratio < np.inf)
+        far = np.log(scale) - np.log(other)
+        return univariate(np.where(sound, np.log1p(np.where(sound, excess, 0.0)), far), s)
+
+    return univariate(np.log(scale), s), {}, scale, relative
+
+
 def length(n: int, scale: Any) -> Gaussian:
     """The Gaussian in n dimensions whose length is a random variable."""
     return Gaussian(np.zeros(n), std=np.asarray(scale)[..., None])
@@ -88,14 +103,14 @@ FROZEN: dict[str, Callable[..., Any]] = {
 }
 """Converters of a frozen distribution's shape parameters and scale, by the name of its family."""
 
-IMAGES: dict[str, Callable[..., tuple[object, dict[str, Any]]]] = {
-    "lognorm": lambda s, scale: (univariate(np.log(cast(Any, scale)), s), {}),
+IMAGES: dict[str, Callable[..., tuple[Any, ...]]] = {
+    "lognorm": log_normal,
     "halfnorm": lambda scale: (univariate(0.0 * scale, scale), {}),
     "laplace": lambda scale: (families.Exponential(scale=scale), {}),
     "invgamma": lambda a, scale: (families.Gamma(shape=a, rate=scale), {}),
     "loggamma": lambda c, scale: (families.Gamma(shape=c, rate=1.0), {"scale": scale}),
-    "weibull_min": lambda c, scale: (families.Exponential(scale=power(scale, c)), {"c": c}),
-    "weibull_max": lambda c, scale: (families.Exponential(scale=power(scale, c)), {"c": c}),
+    "weibull_min": lambda c, scale: (Powers(scale, c), {"c": c}),
+    "weibull_max": lambda c, scale: (Powers(scale, c), {"c": c}),
     "invweibull": lambda c, scale: (families.Exponential(rate=power(scale, c)), {"c": c}),
     "pareto": lambda b, scale: (families.Exponential(rate=b), {"scale": scale}),
     "powerlaw": lambda a, scale: (families.Exponential(rate=a), {"scale": scale}),
@@ -103,7 +118,7 @@ IMAGES: dict[str, Callable[..., tuple[object, dict[str, Any]]]] = {
     "maxwell": lambda scale: (length(3, scale), {}),
     "chi": lambda df, scale: (families.Gamma(shape=df / 2, scale=2 * power(scale, 2)), {}),
 }
-"""The base of an `Image` and the constants of its map besides the location, from the same arguments."""
+"""The base of an `Image`, the constants of its map besides the location, and its `scale` and `relative` if it has them."""
 
 ADAPTERS: dict[tuple[str, str], Callable[[Any], object]] = {
     ("scipy", "multivariate_normal_frozen"): lambda frozen: Gaussian(frozen.mean, cov=frozen.cov_object),

@@ -11,6 +11,7 @@ import numpy as np
 from jsgmath import families
 from jsgmath.checks import real_array
 from jsgmath.families import low_rank, low_rank_terms
+from jsgmath.families.gamma import Powers
 from jsgmath.families.libraries import arithmetic
 from jsgmath.families.libraries.arithmetic import library_of
 from jsgmath.gaussian import Gaussian
@@ -233,9 +234,13 @@ def one_hot(distribution: Any) -> families.Family:
 def negative_binomial(distribution: Any) -> families.Family:
     """A sum of geometric distributions whose q is the probability here."""
     (value,) = arrays(distribution, getattr(distribution, name := given_parameter(distribution)))
-    value = value if has_derivatives(value) else np.asarray(value)
-    parameter = {"probs": 1 - value} if name.endswith("probs") else {"logits": -value}
-    return families.Geometric(**parameter).repeated(distribution.total_count)
+    if name.endswith("logits"):
+        base = families.Geometric(logits=-(value if has_derivatives(value) else np.asarray(value)))
+    elif has_derivatives(value):
+        base = families.Geometric.of(failures=value)
+    else:
+        base = families.Geometric(probs=1 - np.asarray(value))
+    return base.repeated(distribution.total_count)
 
 
 def image(name: str, base: Converter, *constants: str) -> Converter:
@@ -251,10 +256,10 @@ def half_normal(distribution: Any) -> families.Normal | Gaussian:
     return univariate(0.0 * np.asarray(scale), np.asarray(scale))
 
 
-def weibull(distribution: Any) -> families.Exponential:
+def weibull(distribution: Any) -> Powers:
     """The distribution of a power."""
     shape, scale = arrays(distribution, distribution.concentration, distribution.scale)
-    return families.Exponential(scale=scale**shape)
+    return Powers(*((scale, shape) if has_derivatives(scale, shape) else map(np.asarray, (scale, shape))))
 
 
 def rate_of(distribution: Any) -> Any:
@@ -266,18 +271,26 @@ def rate_of(distribution: Any) -> Any:
 
 
 def poisson(distribution: Any) -> families.Poisson:
+    log_rate = getattr(distribution, "log_rate", None)
+    if getattr(distribution, "rate", None) is None and has_derivatives(log_rate):
+        return families.Poisson.of_log_rate(log_rate)
     (rate,) = arrays(distribution, rate_of(distribution))
     return families.Poisson(rate if has_derivatives(rate) else np.asarray(rate))
 
 
 def gamma(distribution: Any) -> families.Gamma:
-    values = arrays(distribution, distribution.concentration, rate_of(distribution))
+    shape, log_rate = distribution.concentration, getattr(distribution, "log_rate", None)
+    if getattr(distribution, "rate", None) is None and has_derivatives(shape, log_rate):
+        return families.Gamma(shape, log_rate=log_rate)
+    values = arrays(distribution, shape, rate_of(distribution))
     return families.Gamma(*(values if has_derivatives(*values) else map(np.asarray, values)))
 
 
 def exp_inverse_gamma(distribution: Any) -> families.Gamma:
     """The logarithm of an inverse gamma variable; TFP may keep the logarithm of the scale."""
     scale = distribution.scale
+    if scale is None and has_derivatives(distribution.concentration, distribution.log_scale):
+        return families.Gamma(distribution.concentration, log_rate=distribution.log_scale)
     if scale is None:
         scale = arithmetic(library_of(distribution.log_scale) or "NumPy").exp(distribution.log_scale)
     values = [distribution.concentration, scale]
@@ -293,7 +306,7 @@ def tfp_low_rank_covariance(distribution: Any) -> Any:
 def gamma_poisson(distribution: Any) -> families.Geometric:
     """A negative binomial distribution of NumPyro, also a ``NegativeBinomial2``, or of Pyro."""
     count, rate = arrays(distribution, distribution.concentration, distribution.rate)
-    return families.Geometric(logits=arithmetic(library_of(rate) or "NumPy").log(rate)).repeated(count)
+    return families.Geometric.of(odds=rate).repeated(count)
 
 
 def parametric(root: str, *suffixes: str) -> dict[tuple[str, str], Converter]:

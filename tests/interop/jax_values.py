@@ -187,6 +187,16 @@ def far(shapes, rates, first, second, odds):
     )
 
 
+def operations(program):
+    """The number of operations of a traced program, with those of the programs in it."""
+    parts = [part for e in program.eqns for part in e.params.values() if hasattr(part, "jaxpr")]
+    return len(program.eqns) - len(parts) + sum(operations(part.jaxpr) for part in parts)
+
+
+def dirichlet(x, y):
+    return jsgmath.jsg(families.Dirichlet(x), families.Dirichlet(y), jnp.array(0.3))
+
+
 FAR = (
     [8.988465674311579e307, 8.346344093485364e-212],
     [7.001232543927164e50, 1.583207566296559e-275],
@@ -220,6 +230,9 @@ print(
                 for weights in ([0.0, 0.1, 0.8, 0.1], jnp.array([0.0, 0.1, 0.2, 0.7]))
             ],
             "ends": [np.asarray(x).tolist() for x in far(*map(jnp.array, FAR))],
+            "operations": operations(
+                jax.make_jaxpr(jax.grad(dirichlet, (0, 1)))(*jnp.array([[1.0, 2.0], [3.0, 1.0]])).jaxpr
+            ),
             "float32": str(jsgmath.kl(*(nd.Normal(jnp.float32(m), jnp.float32(1)) for m in (0, 1))).dtype),
             "families": kls(),
             "refused": {name: refusal(lambda make=make: jsgmath.kl(make(), make())) for name, make in REFUSED.items()},

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -39,6 +39,10 @@ class Arithmetic(ABC):
     where: Callable[[Any, Any, Any], Array]
     stack: Callable[[Any, int], Array]
     broadcast: Callable[[Array, tuple[int, ...]], Array]
+    shortens_programs = False
+    """Whether fewer operations matter more than the copies that they need."""
+    closed = False
+    """Whether formulas of gamma functions are those of the textbook."""
     moderate = False
     """Whether all parameters are known to be far from the ends of the range."""
 
@@ -84,13 +88,37 @@ class Arithmetic(ABC):
         return x
 
     def for_numbers(
-        self, arrays: Sequence[Array], alpha: float | None, limits: Sequence[tuple[float, float]], products: bool
+        self,
+        arrays: Sequence[Array],
+        alpha: float | None,
+        limits: Sequence[tuple[float, float]],
+        products: bool,
+        gammas: bool,
     ) -> "Arithmetic":
         """The arithmetic for these parameters; a faster one if all of them lie between two limits.
 
-        ``products`` says that the formulas are of products of a few parameters.
+        ``products`` says that the formulas are of products of a few parameters, ``gammas`` that they are of gamma
+        functions.
         """
         return self
+
+    def log_gamma(self, x: Array) -> Array:
+        """The logarithm of the gamma function, if `closed`."""
+        raise NotImplementedError
+
+    def digamma(self, x: Array) -> Array:
+        """Its derivative."""
+        raise NotImplementedError
+
+    def trigamma(self, x: Array) -> Array:
+        """Its second derivative."""
+        raise NotImplementedError
+
+    def mended(
+        self, value: Array, lost: Array, compute: Callable[..., Array], arrays: Sequence[Array], vectors: int = 0
+    ) -> Array:
+        """``value``, with ``compute(arithmetic, *parts)`` where ``lost``; the parts are those of the arrays there."""
+        raise NotImplementedError
 
     def quiet(self) -> AbstractContextManager[Any]:
         """Silences the warnings of NumPy about intermediate overflows; the other libraries give none."""
@@ -151,6 +179,10 @@ class Arithmetic(ABC):
     def largest(self, x: Array) -> Array:
         """The maximum over the last axis, which is kept with length 1."""
         return self.xp.amax(x, axis=-1, keepdims=True)
+
+    def unknown(self, x: Array) -> Array:
+        """``x``, in a way that a compiler does not compute with it."""
+        return x
 
     def weighted(self, weight: Weight, x: Array) -> Array:
         """``weight * x``, and 0 where the weight is 0, even if x is infinite."""
@@ -288,9 +320,13 @@ class Arithmetic(ABC):
     def weighted_product(self, x: Array, own: Weight, y: Array, weight: Weight) -> Array:
         """``x**own y**weight`` for weights whose sum is 1, except for the rounding of the larger one."""
         product = self.power(x, own) * self.power(y, weight)
-        lost = self.choice(own > weight, (1 - own) - weight, (1 - weight) - own)
-        corrected = product * (1 + lost * self.log(self.choice(own > weight, x, y)))
-        product = self.where(product == 0, product, corrected)  # the logarithm of 0 is infinite
+        if isinstance(own, float) and self.bits(x) == 24:
+            lost = [w - float(np.float32(w)) for w in (own, weight)]
+            correction = lost[0] * self.log(x) + lost[1] * self.log(y)
+        else:
+            lost = self.choice(own > weight, (1 - own) - weight, (1 - weight) - own)
+            correction = lost * self.log(self.choice(own > weight, x, y))
+        product = self.where(product == 0, product, product * (1 + correction))  # the logarithm of 0 is infinite
         product = self.xp.maximum(product, self.xp.minimum(x, y))  # rounding leaves it between them
         return self.xp.minimum(product, self.xp.maximum(x, y))
 
@@ -326,6 +362,8 @@ class Arithmetic(ABC):
 
     def exp_of_number(self, x: Array) -> Any:
         """``exp(x)`` as a number."""
+        if not isinstance(self.number(1.0), Scaled):
+            return self.exp(x)
         x = self.clamp(x, -(2.0**19), 2.0**19)
         n = self.xp.round(x / math.log(2))
         places = 2.0 ** (self.bits(x) - 20) if self.bits(x) > 24 else 2.0**8
@@ -376,6 +414,32 @@ class Arithmetic(ABC):
     def first(self, x: Any) -> Any:
         """The first element along the last axis."""
         return Scaled(self, x.value[..., 0], x.exponent[..., 0]) if isinstance(x, Scaled) else x[..., 0]
+
+    def part(self, x: Any, first: int, end: int) -> Any:
+        """The elements along the last axis from the first on, before the end."""
+        if isinstance(x, Scaled):
+            return Scaled(self, x.value[..., first:end], x.exponent[..., first:end])
+        return x[..., first:end]
+
+    def of_each(self, function: Callable[..., Any], *rows: tuple[Any, ...]) -> list[Any]:
+        """``function(*row)`` for each row of arguments, which may differ in the length of the last axis."""
+        return [function(*row) for row in rows]
+
+    def steps(self, step: Callable[..., Any], numbers: tuple[Array, ...], *rows: list[float]) -> tuple[Array, ...]:
+        """``numbers = step(numbers, *row)`` for the rows one after another, each a number of every list."""
+        for row in zip(*rows, strict=True):
+            numbers = step(numbers, *row)
+        return numbers
+
+    def exchanged(self, x: Any) -> Any:
+        """Numbers of two batches as one, with the second one first."""
+        if isinstance(x, tuple):
+            given = cast(tuple[Any, ...], x)
+            parts = tuple(map(self.exchanged, given))
+            return type(given)(*parts) if hasattr(given, "_fields") else parts
+        if isinstance(x, Scaled):
+            return Scaled(self, self.exchanged(x.value), self.exchanged(x.exponent))
+        return x if isinstance(x, int | float) else x[::-1]
 
     def sum_of_numbers(self, x: Any) -> Any:
         """The sum over the last axis."""

@@ -1,16 +1,21 @@
 """The functions of JAX that a family's formulas need."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+from jax.core import Tracer
 from jax.custom_derivatives import SymbolicZero
 
 from jsgmath.families.libraries.arithmetic import INFINITE, Arithmetic, Array, Weight
 from jsgmath.families.libraries.computation import Computation
+from jsgmath.families.libraries.scaled import Scaled
 
 
 class JaxArithmetic(Arithmetic):
+    shortens_programs = True
+
     def __init__(self):
         super().__init__("JAX", jax.numpy)
         self.stopped, self.bitcast = jax.lax.stop_gradient, jax.lax.bitcast_convert_type
@@ -21,8 +26,23 @@ class JaxArithmetic(Arithmetic):
         x = self.xp.asarray(x)
         return x.astype(self.xp.promote_types(x.dtype, self.xp.float32))
 
+    def wide(self, x: Array) -> Array:
+        x = self.xp.asarray(x)
+        return x.astype(self.xp.promote_types(x.dtype, jax.dtypes.canonicalize_dtype("float64")))  # if JAX has 64 bits
+
     def array(self, x: Any, like: Array) -> Array:
         return self.xp.asarray(x)
+
+    def for_numbers(
+        self,
+        arrays: Sequence[Array],
+        alpha: float | None,
+        limits: Sequence[tuple[float, float]],
+        products: bool,
+        gammas: bool,
+    ) -> Arithmetic:
+        doubled = products and all(x.dtype != "float64" and self.wide(x).dtype == "float64" for x in arrays)
+        return DOUBLE if doubled else self
 
     def rounded(self, x: Array, dtype: Any) -> Array:
         return x.astype(dtype)
@@ -77,10 +97,35 @@ class JaxArithmetic(Arithmetic):
     def gs_of(self, x: Array, k: Array) -> Array:
         return super().gs_of(x, self.kept(k))
 
+    def of_each(self, function: Callable[..., Any], *rows: tuple[Any, ...]) -> list[Any]:
+        # As one array, so that the program contains the function once.
+        lengths = [(row[0].value if isinstance(row[0], Scaled) else row[0]).shape[-1] for row in rows]
+        whole = function(*map(self.joined, zip(*rows, strict=True)))
+        ends = itertools.accumulate(lengths)
+        return [self.part(whole, end - length, end) for length, end in zip(lengths, ends, strict=True)]
+
+    def joined(self, numbers: Sequence[Any]) -> Any:
+        """Numbers one after another along the last axis."""
+        if isinstance(numbers[0], Scaled):
+            parts = ([x.value for x in numbers], [x.exponent for x in numbers])
+            return Scaled(self, *map(self.joined, parts))
+        shape = self.xp.broadcast_shapes(*(x.shape[:-1] for x in numbers))
+        return self.xp.concatenate([self.broadcast(x, (*shape, x.shape[-1])) for x in numbers], -1)
+
+    def steps(self, step: Callable[..., Any], numbers: tuple[Array, ...], *rows: list[float]) -> tuple[Array, ...]:
+        if not any(isinstance(x, Tracer) for x in numbers):
+            return super().steps(step, numbers, *rows)  # a scan would be compiled at each call
+        dtype = numbers[0].dtype
+        columns = [self.xp.asarray(row, dtype) for row in rows]
+        return jax.lax.scan(lambda numbers, row: (step(numbers, *row), None), numbers, columns)[0]
+
     def log_of_one_more(self, x: Array) -> Array:
         """``log(1 + x)``; XLA's own is wrong by up to 130 ulp in float64, near -0.41."""
         k = self.kept(1 + x)
         return self.log(k) + self.where(k < INFINITE, (x - (k - 1)) / k, 0.0)
+
+    def unknown(self, x: Array) -> Array:
+        return self.barrier(x)  # by the constants 1 and 0 XLA made NaN of derivatives of gamma distributions
 
     def kept(self, k: Array) -> Array:
         """``k``, protected: compiled code would replace ``1/exp(t)`` by ``exp(-t)``, which rounds otherwise."""
@@ -107,3 +152,13 @@ class JaxArithmetic(Arithmetic):
 
         value.defjvp(tangent, symbolic_zeros=True)
         return value(*arrays)
+
+
+class DoubleJaxArithmetic(JaxArithmetic):
+    """The functions for parameters of at most 32 bits, in float64: no product of a few of them leaves its range."""
+
+    def number(self, x: Any) -> Any:
+        return x
+
+
+DOUBLE = DoubleJaxArithmetic()

@@ -1,7 +1,7 @@
 """The functions of torch that a family's formulas need."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -81,7 +81,12 @@ class TorchArithmetic(Arithmetic):
         return torch_computed.differentiable(compute, arrays)
 
     def for_numbers(
-        self, arrays: Sequence[Array], alpha: float | None, limits: Sequence[tuple[float, float]], products: bool
+        self,
+        arrays: Sequence[Array],
+        alpha: float | None,
+        limits: Sequence[tuple[float, float]],
+        products: bool,
+        gammas: bool,
     ) -> Arithmetic:
         doubled = products and all(x.dtype != self.xp.float64 and x.device.type != "mps" for x in arrays)
         other = DOUBLE if doubled else self
@@ -96,7 +101,7 @@ class TorchArithmetic(Arithmetic):
                     return other
         except RuntimeError:  # torch.func and tracers have no numbers yet
             return other
-        return MODERATE
+        return CLOSED if gammas and all(x.dtype != self.xp.float64 for x in arrays) else MODERATE
 
 
 class DoubleArithmetic(TorchArithmetic):
@@ -148,4 +153,35 @@ class ModerateArithmetic(TorchArithmetic):
         return y if isinstance(w1, float) and w1 == 0.0 else w1 * x + w2 * y
 
 
-DOUBLE, MODERATE = DoubleArithmetic(), ModerateArithmetic()
+class ClosedArithmetic(ModerateArithmetic):
+    """The functions for moderate parameters of at most 32 bits of gamma functions, in float64, by the textbook.
+
+    Float64 leaves enough digits, except where nearly all terms cancel; `mended` computes those numbers again.
+    """
+
+    closed = True
+
+    def wide(self, x: Array) -> Array:
+        return x.double()
+
+    def log_gamma(self, x: Array) -> Array:
+        return self.xp.lgamma(x)
+
+    def digamma(self, x: Array) -> Array:
+        return self.xp.digamma(x)
+
+    def trigamma(self, x: Array) -> Array:
+        return self.xp.polygamma(1, x)
+
+    def mended(
+        self, value: Array, lost: Array, compute: Callable[..., Array], arrays: Sequence[Array], vectors: int = 0
+    ) -> Array:
+        if not lost.any():
+            return value
+        places = lost.flatten()
+        own = [tuple(x.shape[x.ndim - vectors :]) for x in arrays]
+        parts = [x.expand((*lost.shape, *axes)).reshape(-1, *axes)[places] for x, axes in zip(arrays, own, strict=True)]
+        return value.flatten().index_put((places,), compute(MODERATE, *parts)).reshape(value.shape)
+
+
+DOUBLE, MODERATE, CLOSED = DoubleArithmetic(), ModerateArithmetic(), ClosedArithmetic()
