@@ -118,7 +118,7 @@ IMAGES: dict[str, Callable[..., tuple[Any, ...]]] = {
     "maxwell": lambda scale: (length(3, scale), {}),
     "chi": lambda df, scale: (families.Gamma(shape=df / 2, scale=2 * power(scale, 2)), {}),
 }
-"""The base of an `Image`, the constants of its map besides the location, and its `scale` and `relative` if it has them."""
+"""The base of an `Image`, the constants of its map besides the location, and maybe its `scale` and `relative`."""
 
 ADAPTERS: dict[tuple[str, str], Callable[[Any], object]] = {
     ("scipy", "multivariate_normal_frozen"): lambda frozen: Gaussian(frozen.mean, cov=frozen.cov_object),
