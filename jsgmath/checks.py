@@ -42,7 +42,7 @@ def real_array(name: str, value: ArrayLike) -> np.ndarray:
 
 
 def _holds(value: Any, wrong: Callable[[Any], Any]) -> bool:
-    """Whether a value, or an entry of a list, is masked or a tensor; NumPy would drop the mask, or the gradients."""
+    """Whether a value or an entry of a list is masked or a tensor.  NumPy would drop the mask or the gradients."""
     if isinstance(value, list | tuple):
         return any(_holds(x, wrong) for x in cast(Sequence[Any], value))
     return bool(wrong(value))
@@ -58,7 +58,7 @@ def as_weight(name: str, alpha: ArrayLike) -> np.ndarray:
 
 
 def weight_array(name: str, alpha: ArrayLike) -> np.ndarray:
-    """Converts a weight in [0, 1], or an array of weights, to an array of the same numbers."""
+    """Converts a weight in [0, 1], or an array of weights, to an array without rounding."""
     if isinstance(alpha, float) and 0 <= alpha <= 1:  # faster than NumPy's comparisons
         return np.array(alpha)
     if isinstance(alpha, Rational) and not isinstance(alpha, Integral):  # a Fraction
@@ -90,7 +90,7 @@ def check_dimensions(n1: int, n2: int) -> None:
 
 
 def common_shape(what: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
-    """Returns the shape to which all ``shapes`` broadcast; the keys name their owners in the message."""
+    """Returns the shape to which all ``shapes`` broadcast; the keys are the names that the error message uses."""
     different = {*shapes.values()}
     different.discard(())  # it broadcasts with every shape
     if len(different) < 2:
@@ -106,18 +106,18 @@ def common_shape(what: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int,
 def differ(x: Any, y: Any) -> bool:
     """Whether two parameters are known to differ.
 
-    Those of tensors and arrays of JAX are not known while torch or JAX traces or transforms a function.
+    The numbers in tensors and JAX arrays are not known while torch or JAX traces or transforms a function.
     """
     return x is not y and readable(x) and readable(y) and bool(np.any(plain(x) != plain(y)))
 
 
 def plain(x: Any) -> Any:
-    """A tensor of torch as an array of NumPy, which has no bfloat16; anything else is returned unchanged."""
+    """Converts a torch tensor to a NumPy array of float64; returns anything else unchanged."""
     return x.detach().cpu().double().numpy() if hasattr(x, "detach") else x
 
 
 def readable(x: object) -> bool:
-    """Whether the numbers of a parameter are known, and not traced."""
+    """Whether the numbers of a parameter can be read now, which they cannot while a function is traced."""
     kind = type(x)
     if kind.__module__.partition(".")[0] != "torch" or not hasattr(x, "is_meta"):
         return "Tracer" not in {base.__name__ for base in kind.__mro__}
@@ -129,7 +129,7 @@ def readable(x: object) -> bool:
 
 
 def check_pair(first: Any, second: Any, name1: str = "N1", name2: str = "N2") -> None:
-    """Checks that two distributions are of one class and library, and of equally many event dimensions."""
+    """Checks that two distributions have the same class, library and number of event dimensions."""
     if first.library != second.library:
         raise TypeError(f"{name1} is of {first.library} but {name2} of {second.library}; convert one of them")
     if type(first) is not type(second):
