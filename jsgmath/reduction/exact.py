@@ -6,7 +6,7 @@ DIGITS = Context(prec=40)
 
 
 def variance(form: str, scale: float) -> Decimal:
-    """The variance of a single scale, as a Decimal of 40 digits."""
+    """The variance that belongs to a single scale, as a Decimal of 40 digits."""
     x = Decimal(scale)
     if form == "logvar":
         return DIGITS.exp(x)
