@@ -1,4 +1,4 @@
-r"""The sums over the coordinates that `nearest_low_rank.py` needs, by whole numbers: ``X' w X`` for positive weights w.
+r"""The sums over the coordinates that `nearest_low_rank.py` needs, in whole numbers: ``X' w X`` for positive weights w.
 
 Numbers are cut into limbs of few bits, whose products and sums are exact in float64 in any order [Ozaki, Ogita, Oishi,
 Rump 2012].  The error is a share of about 2^-bits; verification/README.md, "Low rank in whole numbers", derives it.
@@ -14,8 +14,8 @@ import numpy as np
 
 from jsgmath.rounding.nearest_full import Whole, context_of
 
-LIMB, ROWS = 21, 2**10  # bits of a limb, and rows: a sum of so many products of two limbs has at most 52 bits
-EXTRA = 64  # bits of products and logarithms
+LIMB, ROWS = 21, 2**10  # bits of a limb; rows of a block, so that its sums of products have at most 52 bits
+EXTRA = 64  # additional bits of products and logarithms
 
 
 class Ratios(NamedTuple):
@@ -34,7 +34,7 @@ class Ratios(NamedTuple):
 
     @property
     def size(self) -> np.ndarray:
-        """Exponents: each number is between a half and twice this power of two."""
+        """Exponents e of powers of two: each number is between ``2^(e-1)`` and ``2^(e+1)``."""
         return _bits(self.over) - _bits(self.under) + self.exponent
 
     def fixed(self, unit: Any) -> np.ndarray:
@@ -92,7 +92,7 @@ def combination(factors: Sequence[tuple[Fraction, Ratios]]) -> Ratios:
 
 
 class Gram(NamedTuple):
-    """``X' w X`` for positive weights; an entry errs by ``error`` times the root of the product of its diagonals."""
+    """``X' w X`` for positive weights; the error of entry ij is ``error`` times the root of entries ii and jj."""
 
     matrix: Whole
     error: Fraction
