@@ -59,7 +59,7 @@ def register(kind: type) -> Callable[[A], A]:
 
 
 def adapted(name: str, distribution: object) -> Any:
-    """Converts an argument to a `Gaussian` or a `Distribution`; ``name`` is that of the argument, for the message."""
+    """Converts an argument to a `Gaussian` or a `Distribution`; error messages call the argument ``name``."""
     if isinstance(distribution, Image):
         return distribution._replace(base=adapted(name, distribution.base))
     if isinstance(distribution, Gaussian | Distribution):
@@ -109,7 +109,7 @@ NEAREST: dict[str, str] = {
 
 
 def class_name(distribution: object) -> str:
-    """The name of a class for messages; SciPy's frozen distributions have a common class, so their family is named."""
+    """The name of a class for messages; for SciPy's frozen distributions, which have one class, that of the family."""
     name = getattr(getattr(distribution, "dist", None), "name", None)
     return f"scipy.stats.{name}" if name else type(distribution).__name__
 
@@ -128,7 +128,7 @@ def gaussian_pair(N1: object, N2: object) -> tuple[Gaussian, Gaussian]:
 
 
 def pair_of(N1: object, N2: object, name1: str = "N1", name2: str = "N2") -> tuple[Any, Any]:
-    """Converts both arguments of a divergence, to two distributions of one class and library."""
+    """Converts both arguments of a divergence to two distributions of one class and library."""
     first, second = bases(adapted(name1, N1), adapted(name2, N2), name1, name2)
     if {first.library, second.library} == {"NumPy", "JAX"}:
         first, second = to_gaussian(first), to_gaussian(second)
@@ -139,7 +139,7 @@ def pair_of(N1: object, N2: object, name1: str = "N1", name2: str = "N2") -> tup
 
 
 def converted(distribution: Any, other: Any) -> Any:
-    """``distribution`` in the class of ``other``, if it is a special case of it, otherwise unchanged."""
+    """Converts a distribution to the class of ``other`` if it is a special case of it; else returns it unchanged."""
     return to_gaussian(distribution) if isinstance(other, Gaussian) else other.from_other(distribution)
 
 
@@ -164,7 +164,7 @@ def low_rank_to_gaussian(distribution: LowRankMultivariateNormal) -> Gaussian:
 
 
 def independent(distribution: Any) -> Any:
-    """An ``Independent`` of torch, NumPyro, distrax or TFP."""
+    """Converts an ``Independent`` of torch, NumPyro, distrax or TFP."""
     if hasattr(distribution, "base_dist"):  # torch, NumPyro
         base, axes = distribution.base_dist, distribution.reinterpreted_batch_ndims
     else:
@@ -176,7 +176,7 @@ def independent(distribution: Any) -> Any:
 
 @singledispatch
 def with_event_axes(base: Distribution, axes: int) -> Any:
-    """The same distributions, with the last ``axes`` axes of the batch as independent components."""
+    """Makes the last ``axes`` axes of a batch independent components."""
     return base.independent(axes) if isinstance(base, Family | Composite) else Composite(base, axes)
 
 
@@ -196,7 +196,7 @@ def gaussian_with_event_axes(base: Gaussian, axes: int) -> Gaussian | Composite:
 
 
 def expanded(distribution: Any) -> Family | Image:
-    """An ``ExpandedDistribution`` of NumPyro, which repeats its base along new batch axes."""
+    """Converts an ``ExpandedDistribution`` of NumPyro, which repeats its base along new batch axes."""
     base = adapted("the distribution that is expanded", distribution.base_dist)
     if isinstance(base, Image) and isinstance(base.base, Family):
         inner = base.base
@@ -208,7 +208,7 @@ def expanded(distribution: Any) -> Family | Image:
 
 
 def transformed(distribution: Any) -> Image | None:
-    """A ``TransformedDistribution`` of torch, NumPyro or TFP, or a ``Transformed`` of distrax."""
+    """Converts a ``TransformedDistribution`` of torch, NumPyro or TFP, or a ``Transformed`` of distrax."""
     if hasattr(distribution, "transforms"):  # torch, NumPyro
         base, maps = distribution.base_dist, parts_of(distribution.transforms)
         invertible = all(getattr(x, "bijective", True) and type(x).__name__ != "AbsTransform" for x in maps)
@@ -220,8 +220,8 @@ def transformed(distribution: Any) -> Image | None:
     try:
         base = adapted("the base", base)
     except TypeError:
-        return None  # the message names the transformed distribution
-    if isinstance(base, Image):  # of another map, which comes first
+        return None  # so that the message names the transformed distribution
+    if isinstance(base, Image):  # the base is itself the image under another map
         if base.kind != "transforms":
             return None
         base, maps = base.base, [*base.constants["transforms"], *maps]
@@ -237,12 +237,12 @@ def transformed(distribution: Any) -> Image | None:
 
 
 def parts_of(maps: Iterable[Any]) -> list[Any]:
-    """A list of maps, in which compositions are replaced by their parts."""
+    """Lists maps one by one; a composition is replaced by its parts."""
     return [part for x in maps for part in (parts_of(x.parts) if hasattr(x, "parts") else [x])]
 
 
 def image_of(distribution: object, mean: Any) -> Any:
-    """The geometric mean of several bases, as the image that ``distribution`` is of its own base."""
+    """Applies the map of ``distribution`` to ``mean``, the geometric mean of several bases."""
     found = adapted("N1", distribution)
     if not isinstance(found, Image):
         return mean

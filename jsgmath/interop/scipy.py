@@ -25,7 +25,7 @@ def normal(distribution: Any) -> Gaussian:
 
 
 def shifted_scaled(distribution: Any) -> Gaussian | None:
-    """The result of ``2 * Normal() + 1``; None for other distributions than normal ones."""
+    """Converts a result such as ``2 * Normal() + 1``; returns None if its base is not normal."""
     base = distribution._dist
     if type(base).__name__ not in ("Normal", "StandardNormal"):
         return None
@@ -34,7 +34,7 @@ def shifted_scaled(distribution: Any) -> Gaussian | None:
 
 
 def frozen(distribution: Any) -> object:
-    """A frozen univariate distribution; None for other families than those of `FROZEN`."""
+    """Converts a frozen univariate distribution; returns None if its family is not in `FROZEN`."""
     make = FROZEN.get(distribution.dist.name)
     if make is None:
         return None
@@ -50,7 +50,7 @@ def frozen(distribution: Any) -> object:
 
 
 def as_array(x: Any) -> Any:
-    """A list as an array; anything else unchanged."""
+    """Converts a list to an array; returns anything else unchanged."""
     return np.asarray(cast(list[Any], x)) if isinstance(x, list | tuple) else x
 
 
