@@ -82,7 +82,7 @@ class Dirichlet(Family):
         m = self.arithmetic
         total_x, total_y, total_d = self.total(x), self.total(y), self.total(d)
         shares = y * m.g_of_number(-(cross / (total_x * y)), (x / total_x) * (total_y / y))
-        # If one component is nearly the total, its term nearly cancels that of the total.
+        # If one component is nearly the total, its term and the term of the total nearly cancel.
         largest = (m.plain(x / total_x) > 0.5) & (m.plain(y / total_y) > 0.5)
         some = largest.any(-1)[..., None]
         if m.moderate and not some.any():
@@ -98,7 +98,7 @@ class Dirichlet(Family):
         return m.sum_of_numbers(shares + m.chosen(largest, zero, bregman(m, x, y, d))) + m.first(of_total)
 
     def total(self, x: Any) -> Any:
-        """The sum of the components; their axis is kept with length 1."""
+        """The sum of the components; their axis gets length 1."""
         m = self.arithmetic
         return m.each(m.sum_of_numbers(x))
 
@@ -120,7 +120,7 @@ class Dirichlet(Family):
         return m.plain(m.sum_of_numbers((w1 * from1 + w2 * from2) * d))
 
     def parts(self, other: Any, own: Weight, weight: Weight) -> tuple[Any, Any, Any, Any]:
-        """Numbers: the concentrations of self, other and G, and the difference of other's and self's."""
+        """The concentrations of self, other and G, and other's minus self's, each an `Arithmetic.number`."""
         m = self.arithmetic
         a1, a2 = m.number(self.concentration()), m.number(other.concentration())
         own, weight = m.number(m.for_outcomes(own)), m.number(m.for_outcomes(weight))
@@ -132,7 +132,7 @@ class Dirichlet(Family):
         return digamma_less(m, x, y, d) - digamma_less(m, self.total(x), self.total(y), self.total(d))
 
     def spread(self, x: Any, d: Any) -> Any:
-        """The covariance matrix of the logarithms under x, times d."""
+        """The covariance matrix of the logarithms under x, multiplied by d."""
         m = self.arithmetic
         return trigamma_times(m, x, d) - trigamma_times(m, self.total(x), self.total(d))
 

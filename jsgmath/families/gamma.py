@@ -8,7 +8,7 @@ from jsgmath.families.log_gamma import bregman, digamma_less, trigamma_times
 
 
 class Rated(Family):
-    """A family with a rate or a scale parameter; neither is rounded to the other."""
+    """A family with a rate or a scale parameter; neither is converted to the other, which would round it."""
 
     def __init__(self, rate: Any, scale: Any, **parameters: Any):
         given = {name: x for name, x in (("rate", rate), ("scale", scale)) if x is not None}
@@ -29,7 +29,7 @@ class Rated(Family):
         if self.parameters.keys() == other.parameters.keys():
             x1, x2 = (self.work(x.parameters["rate" if "rate" in x.parameters else "scale"]) for x in (self, other))
             return ((x2, 0.0), (x1, 0.0)) if "rate" in self.parameters else ((x1, 0.0), (x2, 0.0))
-        # A rate times a scale, whose exponent is shared out, because it may leave the range.
+        # The product of a rate and a scale may leave the range, so half of its exponent goes to the other number.
         x, y = (self.work(next(N.parameters[name] for name in N.parameters if name != "shape")) for N in (self, other))
         e1, e2 = m.exponent(x), m.exponent(y)
         high, low = m.product(m.scaled(x, -e1), m.scaled(y, -e2))
@@ -39,7 +39,7 @@ class Rated(Family):
         return (one, product) if "rate" in self.parameters else (product, one)
 
     def rates(self, other: Self, own: Weight, weight: Weight) -> tuple[Any, Any, Any, Any]:
-        """The rates of self, other and G, and other's minus self's: numbers, all times a common factor."""
+        """The rates of self, other and G, and other's minus self's, all multiplied by a common factor."""
         return self.once("rates", lambda: self.new_rates(other, own, weight))
 
     def new_rates(self, other: Self, own: Weight, weight: Weight) -> tuple[Any, Any, Any, Any]:
@@ -51,7 +51,7 @@ class Rated(Family):
         return high1, high2, m.number(own) * high1 + m.number(weight) * high2, (high2 - high1) + (low2 - low1)
 
     def by_rate(self, derivative: Any) -> dict[str, Array]:
-        """Converts the derivative by the logarithm of the rate, a number, to the derivative by the parameter."""
+        """Converts the derivative by the logarithm of the rate to the derivative by the parameter."""
         (name,) = self.parameters.keys() & {"rate", "scale"}
         m = self.arithmetic
         value = derivative / m.number(self.work(self.parameters[name]))
@@ -60,7 +60,7 @@ class Rated(Family):
     def slope_of_rates(
         self, b1: Any, b2: Any, b: Any, d: Any, w1: Any, w2: Any, own: Any, weight: Any, dual: bool
     ) -> Any:
-        """A part of the derivative by the logarithm of the rate, for rates b; ``d`` vanishes between equal members."""
+        """A part of the derivative by the logarithm of the rate, for rates b; ``d`` is 0 for equal members."""
         if dual:
             return (w1 * weight * weight * b2 + w2 * own * own * b1) / b * d
         return (w1 * weight * weight * (b2 / b1) + w2 * own * own * (b1 / b2)) * d
@@ -219,7 +219,7 @@ class Gamma(Rated):
         return m.plain((w1 * from1 + w2 * from2) * d + means)
 
     def parts(self, other: Self, own: Weight, weight: Weight) -> tuple[Any, ...]:
-        """Numbers: the shapes of self, other and G, other's minus self's, their rates, and ``a1 b2 - a2 b1``."""
+        """The shapes of self, other and G, other's minus self's, all rates, and ``a1 b2 - a2 b1``."""
         return self.once("parts", lambda: self.new_parts(other, own, weight))
 
     def new_parts(self, other: Self, own: Weight, weight: Weight) -> tuple[Any, ...]:
@@ -234,7 +234,7 @@ class Gamma(Rated):
         return a1, a2, mean, a2 - a1, *self.rates(other, own, weight)[:3], cross
 
     def spread(self, other: Self, own: Weight, weight: Weight, a: Any, b: Any) -> Any:
-        """The derivative of the expectation of log x under a shape and a rate, from self towards other."""
+        """The derivative of the expectation of log x for the shape a and the rate b, in the direction of other."""
         d, of_rates = self.parts(other, own, weight)[3], self.rates(other, own, weight)[3]
         return trigamma_times(self.arithmetic, a, d) - of_rates / b
 

@@ -34,17 +34,17 @@ def shift_and_terms(m: Arithmetic, x: Array) -> tuple[int, int]:
 
 
 def digamma_less(m: Arithmetic, x: Any, y: Any, d: Any) -> Any:
-    """``psi(y) - psi(x)`` for positive numbers x and y, ``d = y - x``: a sum of terms of one sign and small terms."""
+    """``psi(y) - psi(x)`` for positive x and y with ``d = y - x``: a sum of terms of one sign, and of small terms."""
     inverse = d / (x * y)
     shift, terms = shift_and_terms(m, m.plain(x))
     shifted = m.log_of_number(d / (x + shift), (y + shift) / (x + shift))
     x, y, d = (m.finite(m.plain(z)) for z in (x, y, d))
     total, large, small = 0 * x, m.xp.maximum(x, y), m.xp.minimum(x, y)
     for j in range(1, shift):
-        total = total + d / (large + j) * (1 / (small + j))  # XLA makes one quotient of two in a row
+        total = total + d / (large + j) * (1 / (small + j))  # XLA would merge two divisions in a row into one
     x, y = x + shift, y + shift
     u, v = (1 / x) * (1 / x), (1 / y) * (1 / y)
-    value, quotient = 0 * u, 0 * v  # of the series as a polynomial of u, and its divided difference
+    value, quotient = 0 * u, 0 * v  # value and divided difference of the series, a polynomial of u
     for n in range(terms, 0, -1):
         c = (2 * n - 1) * COEFFICIENTS[n - 1]
         quotient = quotient * v + value
@@ -93,7 +93,7 @@ def bregman_less(m: Arithmetic, x: Any, y: Any, d: Any, more_x: Any, more_y: Any
 
 
 def _shifted(m: Arithmetic, x: Any, y: Any, d: Any) -> Any:
-    """``B_phi(y:x) - B_phi(y+m:x+m)``, whose terms but one are not negative."""
+    """``B_phi(y:x) - B_phi(y+m:x+m)``; all its terms but one are not negative."""
     far_x, far_y, left = x + SHIFT, y + SHIFT, m.whole_numbers(x, 1, SHIFT + 1)
     xs, ys = m.each(x) + (SHIFT - left), m.each(y) + (SHIFT - left)
     z = m.each(d / far_y) * m.number(left) / xs

@@ -37,12 +37,12 @@ class JaxArithmetic(Arithmetic):
         return self.stopped(x)
 
     def exponent(self, x: Weight) -> Any:
-        # By the bits, which compile in less time than jax.numpy's frexp; a number too small for them counts as 0.
+        # This reads the bits, which compiles in less time than jax.numpy's frexp.  A subnormal number counts as 0.
         if type(x) is float:
             return super().exponent(x)
         width, places, bias = self.layout(x)
         bits = self.bitcast(self.stopped(x), width)
-        return self.xp.minimum(((bits >> places) & (2 * bias + 1)) - bias, bias - 1)  # of infinity as well
+        return self.xp.minimum(((bits >> places) & (2 * bias + 1)) - bias, bias - 1)  # also for infinity
 
     def scaled(self, x: Weight, e: Any) -> Any:
         if type(x) is float:
@@ -83,7 +83,7 @@ class JaxArithmetic(Arithmetic):
         return self.log(k) + self.where(k < INFINITE, (x - (k - 1)) / k, 0.0)
 
     def kept(self, k: Array) -> Array:
-        """``k``, protected: compiled code would replace ``1/exp(t)`` by ``exp(-t)``, which rounds otherwise."""
+        """``k`` behind a barrier: compiled code would replace ``1/exp(t)`` by ``exp(-t)``, which rounds differently."""
         return self.barrier(k)
 
     def log_rest(self, x: Array) -> Array:
