@@ -85,7 +85,7 @@ def _check_first_row(first_row: object, rows: int, n: int) -> None:
 
 
 def _seed(seed: object, device: torch.device) -> tuple[int, Tensor | None]:
-    """seed as a number and None, or 0 and a tensor of one entry."""
+    """Returns seed as a number and None, or 0 and a tensor of one entry."""
     if isinstance(seed, Tensor):
         if seed.dtype != torch.int64 or seed.numel() != 1:
             raise TypeError(
@@ -141,7 +141,7 @@ def _eager_gradient(
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     work = work_type(mean)
     number = alpha if alphas is None else alphas
-    # In the working type, so that the sums below are rounded once.
+    # These are in the working type, so that the sums below are rounded once.
     _, by_mean, by_logvar, _, d_alpha = diagonal.evaluate_block(
         mean.to(work), logvar.to(work), None, None, number,
         dual=dual, reverse=reverse, value=False, by_alpha=by_alpha, upstream=by_value,
