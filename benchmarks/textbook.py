@@ -1,4 +1,4 @@
-"""The paper's formulas in torch, differentiated by autograd: what one would write without this library.
+"""The paper's formulas in torch, differentiated by autograd: what users would write without this library.
 
 For diagonal Gaussians the formulas are in `verification/peers.py`; `verification/ulps.md` shows their errors.
 """
@@ -48,6 +48,6 @@ def _kl(mean, tril, mean_g, root):
 
 
 def kl(mean, logvar):
-    """KL to N(0, I) by ``torch.distributions``: a different quantity, for scale."""
+    """KL to N(0, I) by ``torch.distributions``: a different quantity, for comparison."""
     prior = Normal(torch.zeros_like(mean), torch.ones_like(mean))
     return kl_divergence(*(Independent(N, 1) for N in (Normal(mean, torch.exp(logvar / 2)), prior)))
