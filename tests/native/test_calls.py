@@ -1,4 +1,4 @@
-"""Families, low rank, several Gaussians and derivatives have the committed bits by every way of computing."""
+"""Families, low rank, several Gaussians and derivatives have the committed bits by every implementation."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ MANY = [(call, values) for call, values in COMMITTED if calls.of_many_diagonal(c
 
 
 def wrong(committed=COMMITTED):
-    """Calls whose values are other ones; 0.0 and -0.0 are."""
+    """The calls with another value than the committed one; 0.0 and -0.0 count as different."""
     found = [(call, recompute.computed(*call), values) for call, values in committed]
     return [call for call, got, values in found if [*map(float.hex, got)] != [*map(float.hex, values)]]
 
@@ -29,7 +29,7 @@ def test_every_instruction_set_gives_the_committed_bits(core, monkeypatch):
 
 
 def test_the_last_path_alone_gives_the_committed_bits(monkeypatch):
-    """Decimal numbers decide every value of a family, not only those that faster arithmetic leaves to them."""
+    """Decimal numbers compute every value of a family, not only those that faster arithmetic does not decide."""
     monkeypatch.setattr(native, "CORE", None)
     asked = []
 

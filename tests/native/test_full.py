@@ -1,4 +1,4 @@
-"""Every way of computing divergences of full covariances gives the same bits: those nearest to the truth."""
+"""Every implementation of divergences of full covariances gives the same bits: the floats nearest to the truth."""
 
 import subprocess
 
@@ -18,7 +18,7 @@ TAKEN = list(full_points.taken())
 
 
 def unrounded(core, point):
-    """What the core computes, as a pair and a bound on its error."""
+    """The core's result before rounding: a pair of doubles and a bound on its error."""
     found = np.zeros(3)
     (m1, form1, s1), (m2, form2, s2) = point.first, point.second
     arrays, reverse = (m1, s1, m2, s2), point.convention == "deasy"
@@ -55,7 +55,7 @@ def test_every_instruction_set_gives_the_committed_bits(core, monkeypatch):
 
 @pytest.mark.parametrize("distance", [None, 0.1, 1e-6])
 def test_the_bound_of_the_core_holds_and_decides_well_conditioned_pairs(core, distance):
-    """By every instruction set."""
+    """This is true for every instruction set."""
     rng = np.random.default_rng(8)
     decided, cores = [], [native.open_core(core, name)[0] for name in instruction_sets(core)]
     for number in range(150):
@@ -107,7 +107,7 @@ def test_equal_gaussians_are_0(path):
 
 
 def test_aarch64_gives_the_committed_bits(for_aarch64):
-    """The core in an emulator; what it leaves open is no matter of the processor."""
+    """The core runs in an emulator; values that it does not decide do not depend on the processor."""
     data = full_points.packed(point for point, _ in TAKEN)
     output = subprocess.run(for_aarch64, input=data, capture_output=True, check=True).stdout
     values = np.frombuffer(output)

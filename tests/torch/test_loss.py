@@ -38,7 +38,7 @@ def test_the_usual_term_is_alpha_0():
 @pytest.mark.parametrize("dual", [False, True])
 def test_a_learnable_alpha_stays_between_0_and_1_and_is_reported(dual):
     loss = JSGLoss(0.3, dual=dual, learnable=True)
-    assert loss.alpha.item() == pytest.approx(0.3, rel=1e-6)  # a sigmoid in float32
+    assert loss.alpha.item() == pytest.approx(0.3, rel=1e-6)  # the rounding of a sigmoid in float32
     optimiser = torch.optim.Adam(loss.parameters(), lr=0.5)
     mean, logvar = posterior()
     before = loss(mean, logvar).item()
@@ -52,7 +52,7 @@ def test_a_learnable_alpha_stays_between_0_and_1_and_is_reported(dual):
 
 
 def test_a_prior_of_parameters_is_trained_and_one_of_tensors_is_constant():
-    """Minimised over the prior of KL(q||p), the mean goes to the mean of the posteriors' (moment matching)."""
+    """When KL(q||p) is minimised over the prior, its mean becomes the mean of the posterior means (moment matching)."""
     mean, logvar = posterior(rows=64)
     fixed = JSGLoss(prior=(torch.zeros(4), torch.zeros(4)))
     assert list(fixed.parameters()) == []

@@ -47,7 +47,7 @@ def test_torch_gives_the_same_with_gradients(make):
     np.testing.assert_allclose(mean.mean, geometric_mean_many(same, WEIGHTS).mean, rtol=1e-12)
 
     def divergence(logits, *flat):
-        weights = logits.softmax(0)  # along the numbers that sum to 1: elsewhere there is no divergence
+        weights = logits.softmax(0)  # only for weights whose sum is 1, because otherwise there is no divergence
         gaussians = [make(*x) for x in zip(flat[:K], flat[K : 2 * K], flat[2 * K :], strict=True)]
         return jsg_many(gaussians, weights)
 
@@ -73,7 +73,7 @@ NARROW = {
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("place", range(4))
 def test_a_gaussian_of_weight_zero_counts_nowhere(make, dtype, place):
-    """Means 0, 1, 2 of variance 1: the divergence is half the variance of the means."""
+    """For means 0, 1, 2 and variance 1 the divergence is half the variance of the means."""
     means, weights = [0.0, 1.0, 2.0], [0.1, 0.2, 0.7]
     means.insert(place, 1e9)
     weights.insert(place, 0.0)
@@ -121,7 +121,7 @@ def test_bad_input_is_refused_with_its_reason(call, exception, fragments):
 
 @pytest.mark.parametrize("make", HELD.values(), ids=HELD)
 def test_a_single_gaussian_that_counts_is_its_own_mean(make):
-    """Then no other Gaussian makes a tensor of the sum."""
+    """In this case no other Gaussian makes the sum a tensor."""
     held = [make(*(torch.tensor(x[k]) for x in (MEANS, LOGVARS, COVS))) for k in range(2)]
     for weights in ([0.0, 1.0], [1, 0]):
         for dual in (False, True):

@@ -205,7 +205,7 @@ def test_kl_is_the_same_kernel_both_ways():
 
 @backends
 def test_a_kl_is_right_for_log_variances_beyond_the_range(backend):
-    """At the ends of alpha, log(k) is the log-ratio itself, and its exponential is negligible."""
+    """At alpha 0 and 1, log(k) is the log-ratio itself, and its exponential is negligible."""
     logvar = torch.tensor([[-100.0], [-1e4], [100.0], [1e4]])
     for direction, rows in (("qp", slice(0, 2)), ("pq", slice(2, 4))):
         value = kl_standard_normal(0 * logvar, logvar, direction=direction, backend=backend)[rows]
@@ -233,7 +233,7 @@ def test_nothing_waits_for_the_device(backend, monkeypatch):
 @traced
 @variants
 def test_compiled_programs_on_a_cpu_see_the_operations(dual, convention):
-    """The series that they take in place of expm1, which compilers turn into exp minus 1, keeps all digits."""
+    """Compilers replace expm1 by exp minus 1, so these programs use a series, which keeps all digits."""
     torch._dynamo.reset()
     graphs = []
     logvar = torch.cat([torch.linspace(-40, 40, 41), torch.linspace(-1e-3, 1e-3, 41)])[:, None]
