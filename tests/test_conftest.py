@@ -1,4 +1,4 @@
-"""The set-up of the tests themselves: they run in the background, and without torch those that do not need it."""
+"""The set-up of the tests: they run in the background, and those that do not need torch run without it."""
 
 import subprocess
 import sys

@@ -40,7 +40,7 @@ def definition(gaussians, weights, mean_weights, dual):
 
 
 def is_nearest(value, truth):
-    """Whether no float64 is nearer to the truth, which has 30 digits even where the Gaussians are closest."""
+    """Whether no float64 is nearer to the truth, which has at least 30 digits even for the closest Gaussians."""
     with mp.workdps(DIGITS):
         return abs(mp.mpf(float(value)) - truth) <= mp.mpf(float(np.spacing(value))) * (0.5 + 1e-9)
 
@@ -184,7 +184,7 @@ def test_a_common_mean_of_1e8_costs_no_digits():
 
 
 def test_a_gaussian_far_away_costs_the_others_no_digits():
-    """Subtracted from the others, a mean of 1e12 would leave of them but multiples of 1e-4."""
+    """If a mean of 1e12 were subtracted from the others, they would be rounded to multiples of 1e-4."""
     means = [[1e12 + 0.3, 0.0], [0.1, 0.0], [0.2, 0.0]]
     for dtype in (np.float64, np.float32):
         gaussians = [Gaussian(np.array(m, dtype), cov=np.eye(2, dtype=dtype)) for m in means]

@@ -1,4 +1,4 @@
-"""Pairs of float64 arrays keep the errors that `wide.py` states, against mpmath in 90 digits."""
+"""The errors of pairs of float64 arrays are within the bounds in `wide.py`; the reference is mpmath in 90 digits."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def digits():
 
 
 def draw(low, high, sign=True):
-    """Numbers between powers of two, with a low part."""
+    """Random numbers between two powers of two, with a low part."""
     size = np.exp2(RNG.uniform(low, high, COUNT)) * (RNG.choice([-1, 1], COUNT) if sign else 1)
     return Wide(size, size * 2.0**-54 * RNG.uniform(-1, 1, COUNT))
 
