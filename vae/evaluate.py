@@ -294,9 +294,9 @@ def evaluate_runs(options: EvaluateOptions) -> int:
         with naming_errors(path):
             runs.append(finished_run(path))
     for run in runs:
-        with naming_errors(run.path), RunFolder(run.path) as folder:  # no process trains it meanwhile
+        with naming_errors(run.path), RunFolder(run.path) as folder:  # so that no process trains it at the same time
             result = evaluate_run(run, options)
-            print(result_table(run, result), flush=True)  # first, so that it is seen even if it cannot be written
+            print(result_table(run, result), flush=True)  # printed first, in case the file cannot be written
             folder.write_facts("evaluation.json", result)
     return status
 
