@@ -15,7 +15,7 @@ SIDE, LATENT, IMAGES = 4, 2, 40
 
 
 class LinearGaussian:
-    """x = W z + b + noise of variance 1/2 as a decoder, its images, their exact evidence and posterior."""
+    """The model x = W z + b + noise of variance 1/2 as a decoder, with images, their exact evidence and posterior."""
 
     def __init__(self):
         random = np.random.default_rng(0)
@@ -106,7 +106,7 @@ def test_only_grey_images_are_binarised_for_bernoulli(model):
 
 
 class HandMade:
-    """An encoder that looks at one pixel; its means are 0, and that pixel times a little less and more than needed."""
+    """An encoder of one pixel: its means are 0, and the pixel times factors just below and above the limit."""
 
     def encode(self, images):
         pixel = images[:, 0, 0, 0]

@@ -27,7 +27,7 @@ DAMAGES = {
 
 @pytest.fixture(scope="module")
 def once(tmp_path_factory):
-    """Where the run of one epoch is that `trained` copies."""
+    """The folder of the run of one epoch that `trained` copies."""
     return tmp_path_factory.mktemp("once") / "run"
 
 
