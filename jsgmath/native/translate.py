@@ -225,7 +225,7 @@ class Cpp(Translator):
         return [f"for (int {i} = 0; {i} < {count}; {i}++) {{", *indented(self.block(body)), "}"]
 
     def operand(self, found: ast.expr) -> str:
-        """Translates an operand; a whole number becomes a constant of the compiler, so that a product with 2 is exact."""
+        """Translates an operand; the compiler knows a whole number's value, so that a product with 2 is exact."""
         match found:
             case ast.Constant(value=int() as value) if not isinstance(value, bool):
                 return f"whole<{value}>"
