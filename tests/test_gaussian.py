@@ -234,7 +234,7 @@ def test_import_jsgmath_loads_neither_torch_nor_triton_nor_scipy_stats():
 
 
 @pytest.mark.parametrize("form", ["var", "logvar", "std"])
-def test_one_number_stands_for_equal_variances(form):
+def test_one_number_means_equal_variances(form):
     means, scales = np.arange(6.0).reshape(2, 3), np.array([[0.5], [2.0]])
     short, long = Gaussian(means, **{form: scales}), Gaussian(means, **{form: np.repeat(scales, 3, 1)})
     assert short.scale.tolist() == long.scale.tolist()
@@ -248,7 +248,7 @@ def test_in_one_dimension_a_full_scale_may_be_a_scalar(form, mean):
 
 
 @pytest.mark.parametrize("condition", [1e8, 1e13])
-def test_an_inverse_of_large_condition_is_taken_with_its_rounding(condition):
+def test_an_inverse_of_large_condition_may_be_asymmetric_by_rounding(condition):
     """The asymmetry of a computed inverse is at most n eps times the condition of the correlations."""
     rng = np.random.default_rng(3)
     q = np.linalg.qr(rng.normal(size=(6, 6)))[0]
@@ -276,5 +276,5 @@ def test_float16_is_computed_and_returned_in_float32():
     assert np.isfinite(kl(*members))
 
 
-def test_an_array_without_masked_entries_is_taken():
+def test_a_masked_array_without_masked_entries_is_accepted():
     assert Gaussian(np.ma.masked_values([1.0, 2.0], 9.0), var=1.0).mean.tolist() == [1.0, 2.0]

@@ -125,7 +125,7 @@ MAKE = {"diagonal": lambda mean, var: Gaussian([mean, 0.0], var=var), "full": fu
 @pytest.mark.parametrize(("weights", "value", "mean"), [([0.1, 0.8, 0.1], 0.1, 1.0), ([0.1, 0.2, 0.7], 0.22, 1.6)])
 @pytest.mark.parametrize("far", [(1e9, 1.0), (1e150, 1e-300), (0.0, 1e300)])
 @pytest.mark.parametrize("place", range(4))
-def test_a_gaussian_of_weight_zero_counts_nowhere(make, weights, value, mean, far, place):
+def test_a_gaussian_of_weight_zero_changes_no_result(make, weights, value, mean, far, place):
     """The sums of these weights are 1 only after rounding; the exact value is the variance of the means / 2."""
     others = [make(float(m), 1.0) for m in range(3)]
     gaussians, all_weights = list(others), list(weights)

@@ -30,7 +30,7 @@ def errors(forms, count):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_error_holds_for_every_random_pair_and_is_not_too_large(form):
+def test_the_error_bound_is_true_for_random_pairs_and_not_too_large(form):
     """It is a bound, so none of 120 pairs may exceed it."""
     ratios = errors((form, form), 20)
     assert ratios.min() >= 1
@@ -39,12 +39,12 @@ def test_the_error_holds_for_every_random_pair_and_is_not_too_large(form):
 
 
 @pytest.mark.parametrize("forms", MIXED)
-def test_the_error_holds_for_different_forms(forms):
+def test_the_error_bound_is_true_for_different_forms(forms):
     """The error of a conversion does not shrink when the Gaussians approach each other."""
     assert errors(forms, 5).min() >= 1
 
 
-def test_the_error_holds_for_covariances_of_any_condition():
+def test_the_error_bound_is_true_for_covariances_of_any_condition():
     """Other tests cover the errors of the reduction; here the errors of JS must not be larger."""
     rng = np.random.default_rng(8)
     for n, wanted in ((2, 1e4), (2, 1e10), (3, 1e8)):

@@ -66,7 +66,7 @@ FIRST = (
     "test_the_series_is_as_long_as_it_must_be",
     "test_the_shipped_series_is_that_of_the_logarithm",
     "test_the_reduction_of_diagonal_gaussians_adds_no_error",
-    "test_a_shorter_float_stands_for_its_exact_value",
+    "test_float32_arguments_are_used_exactly",
     "test_eqs_3_and_4_are_the_two_kls_to_the_standard_normal",
     "test_rounding_errors_of_the_kernels_stay_below_the_bound",
     "test_a_quarter_of_the_bound_is_attained",

@@ -102,7 +102,7 @@ def test_in_double_precision_alone_far_dense_pairs_are_the_definition(form, dual
 
 
 @pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
-def test_a_shorter_float_stands_for_its_exact_value(dual, convention):
+def test_float32_arguments_are_used_exactly(dual, convention):
     """A float32 Gaussian and a float64 one have the divergence, gradient and mean of the same numbers in float64."""
     short, double = jsgmath.Gaussian(np.float32([0.1]), var=np.float32([0.7])), jsgmath.Gaussian([0.2], var=[1.3])
     gradient = jsgmath.jsg_dual_grad if dual else jsgmath.jsg_grad

@@ -80,7 +80,7 @@ def test_splitting_changes_nothing(k):
 
 
 @pytest.mark.parametrize("eighths", [1, 2, 3, 4, 8, 15, 16, 17, 800])
-def test_the_split_keeps_k_where_the_series_serves_it_and_gives_the_logarithm_the_rest(eighths):
+def test_the_split_leaves_k_unchanged_where_the_series_suffices(eighths):
     k = mp.mpf(eighths) / 8
     f, m, log_rest = special.split(k - 1, k, clamp, mp.log)
     assert m == min(max(k, 0.375), 2)

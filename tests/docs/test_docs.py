@@ -131,7 +131,7 @@ def digits(text):
     return min((len(found) for found in re.findall(r"\.(\d+)", text)), default=0)
 
 
-def test_the_page_on_sweeps_shows_every_program_that_it_is_about():
+def test_the_page_on_sweeps_shows_every_program_of_sweeps():
     shown = " ".join(shlex.join(words) for source, words in commands() if source == "docs/sweep.md")
     for program in ("vae.sweep --dataset", "vae.sweep best", "vae.sweep status", "vae.train --"):
         assert program in shown

@@ -57,7 +57,7 @@ def target(site, path, url):
     return (site / url.path.lstrip("/") if path.name == "404.html" else path.parent / unquote(url.path)).resolve()
 
 
-def test_a_page_needs_nothing_from_elsewhere(site, pages):
+def test_a_page_loads_nothing_from_other_sites(site, pages):
     assert len(pages) > 15
     for path, page in pages.items():
         if path.name != "two-gaussians.html":  # which has its style inside

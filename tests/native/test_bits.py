@@ -87,7 +87,7 @@ def test_aarch64_gives_the_committed_bits(for_aarch64):
 
 
 @pytest.mark.parametrize("single", [False, True])
-def test_the_last_path_alone_gives_the_committed_bits(single):
+def test_the_slowest_path_alone_gives_the_committed_bits(single):
     """Decimal numbers compute every point, not only those that faster arithmetic does not decide."""
     divergences = dict(jsg=of_pairs.Divergence.JSG, jsg_dual=of_pairs.Divergence.JSG_DUAL)
     for point, value in COMMITTED:

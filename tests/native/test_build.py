@@ -55,7 +55,7 @@ def test_a_change_of_any_source_changes_the_hash(tmp_path):
     assert len(hashes) == 8
 
 
-def test_what_the_environment_asks_for_and_is_not_there_is_an_error():
+def test_an_instruction_set_that_is_missing_is_an_error():
     result = run(sys.executable, "-c", "import jsgmath", JSGMATH_NATIVE="avx1024")
     assert result.stderr.splitlines()[-1].startswith("ImportError: JSGMATH_NATIVE=avx1024: the compiled one")
 

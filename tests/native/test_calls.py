@@ -28,7 +28,7 @@ def test_every_instruction_set_gives_the_committed_bits(core, monkeypatch):
         assert wrong([*FAMILIES, *MANY]) == []
 
 
-def test_the_last_path_alone_gives_the_committed_bits(monkeypatch):
+def test_the_slowest_path_alone_gives_the_committed_bits(monkeypatch):
     """Decimal numbers compute every value of a family, not only those that faster arithmetic does not decide."""
     monkeypatch.setattr(native, "CORE", None)
     asked = []

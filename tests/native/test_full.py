@@ -54,7 +54,7 @@ def test_every_instruction_set_gives_the_committed_bits(core, monkeypatch):
 
 
 @pytest.mark.parametrize("distance", [None, 0.1, 1e-6])
-def test_the_bound_of_the_core_holds_and_decides_well_conditioned_pairs(core, distance):
+def test_the_bound_of_the_core_is_true_and_decides_well_conditioned_pairs(core, distance):
     """This is true for every instruction set."""
     rng = np.random.default_rng(8)
     decided, cores = [], [native.open_core(core, name)[0] for name in instruction_sets(core)]
@@ -87,7 +87,7 @@ def test_batches_strides_threads_and_lanes_change_no_bit(path, monkeypatch):
     assert jsgmath.jsg(Gaussian(np.zeros((0, 4)), cov=np.eye(4)), N2, 0.5).shape == (0,)
 
 
-def test_what_the_core_leaves_open_in_many_dimensions_numpy_decides_first(core, monkeypatch):
+def test_numpy_decides_before_the_slowest_path_in_many_dimensions(core, monkeypatch):
     """The last path would take seconds."""
     rng = np.random.default_rng(3)
     sides = [(np.zeros((3, 24)), "cov", np.array([covariance(rng, 24, 1e7) for _ in range(3)])) for _ in range(2)]

@@ -89,7 +89,7 @@ def test_every_instruction_set_and_numpy_give_the_same_bits(core, decided):
                 assert np.array_equal(got[rows][both], value[both]), (name, batch)
 
 
-def test_open_rows_and_zeros_have_the_bits_of_numpy(core, decided, monkeypatch):
+def test_undecided_rows_and_zeros_have_the_bits_of_numpy(core, decided, monkeypatch):
     monkeypatch.setattr(native, "CORE", native.open_core(core)[0])
     for batch, (rows, _) in list(zip(BATCHES, decided, strict=True))[::3]:
         part = batch.part(np.r_[np.flatnonzero(~rows)[:1], np.flatnonzero(rows)[:20]])

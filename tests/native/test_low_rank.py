@@ -100,7 +100,7 @@ def test_more_dimensions_are_rounded_by_the_core_or_by_whole_numbers(path):
     assert kl(*single) == np.float32(float(slim_truth(*sides, 0.0, dual=False, reverse=True)))
 
 
-def test_the_bound_of_the_core_holds_for_low_rank(core):
+def test_the_bound_of_the_core_is_true_for_low_rank(core):
     found, (library, _) = np.zeros(3), native.open_core(core)
     rng = np.random.default_rng(4)
     decided = []
@@ -115,7 +115,7 @@ def test_the_bound_of_the_core_holds_for_low_rank(core):
     assert sum(decided) >= 4
 
 
-def test_in_float64_alone_as_in_more_dimensions_few_digits_are_lost(monkeypatch):
+def test_in_float64_alone_few_digits_are_lost(monkeypatch):
     """The values are compared with correctly rounded ones."""
     rng = np.random.default_rng(5)
     for n, gap in ((3, None), (20, None), (20, 1e-6)):

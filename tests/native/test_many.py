@@ -170,7 +170,7 @@ def test_equal_gaussians_have_divergence_0_by_the_core(core, form):
         assert [x.hex() for x in values.tolist()] == 40 * ["0x0.0p+0"]
 
 
-def test_what_the_core_leaves_open_is_decided(core, monkeypatch):
+def test_rows_that_the_core_does_not_decide_are_decided(core, monkeypatch):
     """Rows in which one Gaussian, or its weight, is beyond the limits of the core lie among ordinary rows."""
     monkeypatch.setattr(native, "CORE", native.open_core(core)[0])
     rng = np.random.default_rng(18)

@@ -107,7 +107,7 @@ def test_scaling_the_axes_costs_nothing(dual, convention):
 
 @variants
 @pytest.mark.parametrize("form", DENSE)
-def test_values_are_as_right_where_the_computation_changes(form, dual, convention):
+def test_values_are_accurate_where_the_method_changes(form, dual, convention):
     """Pairs with an excess between -1/2 and 1 are diagonalised by their difference, the others are not."""
     rng = np.random.default_rng(3)
     edge, n = 1e-9, 4
@@ -128,7 +128,7 @@ def test_values_are_as_right_where_the_computation_changes(form, dual, conventio
 @pytest.mark.parametrize("exchanged", [False, True])
 @pytest.mark.parametrize("other", [*DENSE, "var", "logvar", "std"])
 @pytest.mark.parametrize("form", DENSE)
-def test_full_covariances_of_two_forms_are_as_right(form, other, exchanged, dual, convention):
+def test_full_covariances_of_two_forms_are_accurate(form, other, exchanged, dual, convention):
     rng = np.random.default_rng(4)
     for n, condition in ((2, 1.0), (5, 1e4), (8, 1e10)):
         scale = as_form(other, covariance(rng, n, condition))
@@ -172,7 +172,7 @@ def test_a_cholesky_factor_is_used_unchanged(dual, convention):
 
 
 @variants
-def test_covariances_at_the_limits_of_float64_are_as_right(dual, convention):
+def test_covariances_at_the_limits_of_float64_are_accurate(dual, convention):
     """Ratios of variances and squares of displacements may exceed float64, if the result does not."""
     eye, ones = np.eye(3), np.ones(3)
     near, far = (0 * ones, "scale_tril", 1e-155 * eye), (1e-160 * ones, "scale_tril", 1e155 * eye)
@@ -230,7 +230,7 @@ def test_every_divergence_returns_its_bound():
             assert (bound == np.spacing(value) / 2).all()
 
 
-def test_pairs_that_float64_cannot_diagonalise_are_as_right():
+def test_pairs_that_float64_cannot_diagonalise_are_accurate():
     """The last path needs no diagonalisation; a geometric mean does, and is refused."""
     rng = np.random.default_rng(8)
     L1, L2 = (np.tril(rng.normal(size=(6, 6)), -1) + 1e-9 * np.eye(6) for _ in range(2))

@@ -49,7 +49,7 @@ def test_operations_lose_less_than_they_state():
 
 
 @pytest.mark.parametrize("size", [(-60, -20), (-9, -7), (-7, -3), (-3, 0), (0, 9)])
-def test_the_exponential_and_what_it_exceeds_its_tangent_by(size):
+def test_the_exponential_and_its_distance_from_the_tangent(size):
     x = draw(*size)
     for function, truth in zip(wide.growth(x), (mp.exp, mp.expm1, lambda y: mp.expm1(y) - y), strict=True):
         assert error(function, [truth(y) for y in exact(x)]) < wide.ELEMENTARY

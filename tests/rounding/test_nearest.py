@@ -65,7 +65,7 @@ def test_jeffreys_divergence_of_variances_is_rational():
         assert jsgmath.jeffreys(Gaussian(0.0, var=v1), Gaussian(0.0, var=v2)) == rounded(truth)
 
 
-def test_roots_are_taken_where_alpha_is_a_fraction():
+def test_ties_with_fractional_alpha_are_found_by_roots():
     """det = ratio^alpha is tested for ratios that have a rational root, that have none, and for 1."""
     assert nearest.is_power(Fraction(8), Fraction(16), Fraction(3, 4))
     assert not nearest.is_power(Fraction(9), Fraction(16), Fraction(3, 4))

@@ -134,7 +134,7 @@ def test_a_truth_in_the_middle_of_two_floats_goes_to_the_even_one(make):
 
 
 @pytest.mark.parametrize("dual", [False, True])
-def test_a_product_equal_to_the_only_one_that_counts_gives_0(dual):
+def test_a_product_equal_to_the_only_gaussian_with_a_weight_gives_0(dual):
     """Sums cancel exactly, which no number of digits can show."""
     sides = [(-1.0, 1.0), (1.0, 1.0), (0.0, 1.0)], [(0.0, 1.0), (0.0, 0.5), (0.0, 2 / 3)]
     for members in sides[:1]:
@@ -219,7 +219,7 @@ def test_the_product_of_experts_is_rounded_once():
                 assert abs(mp.mpf(G.mean[i]) - sum(terms)) <= 0.501 * np.spacing(size)
 
 
-def test_more_digits_are_taken_until_the_float_is_certain(monkeypatch):
+def test_digits_are_added_until_the_float_is_certain(monkeypatch):
     gaussians = [Gaussian([m], logvar=[s]) for m, s in ((0.0, 1e-30), (1e-25, 0.0), (0.0, -1e-30))]
     monkeypatch.setattr(native, "CORE", None)
     monkeypatch.setattr(of_many, "FEW", 100)

@@ -72,7 +72,7 @@ def test_a_graph_of_the_gradient_changes_nothing_in_the_gradient(backend):
 @backends
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("reduction", functions.REDUCTIONS)
-def test_backward_may_come_twice_and_with_any_gradient_from_above(reduction, dtype, backend):
+def test_backward_may_run_twice_and_with_any_incoming_gradient(reduction, dtype, backend):
     mean, logvar = (numbers(5, 4, dtype=dtype, seed=k) for k in range(2))
     upstream = torch.tensor([1.0, 1.0, -3.0, 0.0, 0.25])
 

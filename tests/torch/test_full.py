@@ -377,7 +377,7 @@ def test_above_64_dimensions_torch_linalg_computes_the_results(evaluate):
 
 @pytest.mark.parametrize("dual", [False, True])
 @pytest.mark.parametrize("n", [3, 12])
-def test_the_gradient_from_above_multiplies_only_the_gradients(n, dual):
+def test_the_incoming_gradient_multiplies_only_the_gradients(n, dual):
     """Both kernels and torch multiply row by row, all rows by one factor, or stored gradients by another factor.
 
     The factors are powers of two, so nothing is rounded; the range of float32 has room for them.

@@ -232,7 +232,7 @@ def test_upstream_multiplies_only_the_gradients(memory, small_tiles):
             assert torch.equal(x, plain * factor.reshape(-1, *[1] * (plain.ndim - 1)))
 
 
-def test_only_programs_whose_gradient_from_above_differs_write_again(memory, small_tiles):
+def test_only_programs_with_another_incoming_gradient_write_again(memory, small_tiles):
     """131 rows, 25 in each program, have marked gradients; one row has another factor than ``scale``."""
     tensors, alpha = [normal(131, 20, seed=k) for k in range(2)], torch.tensor([0.3])
     wanted = run(tensors, alpha, scale=0.5)[1:]

@@ -19,7 +19,7 @@ def posterior(rows=8, n=4, seed=0):
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 @pytest.mark.parametrize("dual", [False, True])
 @pytest.mark.parametrize("convention", ["deasy", "nielsen"])
-def test_it_is_the_function_with_the_options_it_was_made_with(convention, dual, reduction):
+def test_the_loss_is_the_function_with_its_options(convention, dual, reduction):
     mean, logvar = posterior()
     options = dict(dual=dual, convention=convention, reduction=reduction)
     assert torch.equal(JSGLoss(0.2, **options)(mean, logvar), jsg_standard_normal(mean, logvar, 0.2, **options))

@@ -171,6 +171,6 @@ def test_tracers_see_the_operators_of_torch():
             assert jsg_standard_normal(*fakes, 0.3, backend=backend).shape == (5,)
 
 
-def test_tensors_elsewhere_are_refused():
+def test_tensors_on_other_devices_are_refused():
     with pytest.raises(ValueError, match="backend='native' needs tensors on a CPU, got meta; use backend='eager'"):
         jsg_standard_normal(*2 * [torch.zeros(3, 4, device="meta")], 0.3, backend="native")

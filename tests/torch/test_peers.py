@@ -75,7 +75,7 @@ def test_the_edge_cases_of_torch():
     ],
     ids=lambda pair: " and ".join(type(x).__name__ for x in pair),
 )
-def test_two_families_are_refused_where_torch_has_a_kl(pair):
+def test_pairs_of_two_families_are_refused_even_if_torch_has_a_kl(pair):
     """The geometric mean of the two belongs to neither family."""
     with pytest.raises(TypeError, match="one family"):
         kl(*pair)

@@ -97,7 +97,7 @@ def test_the_kernel_is_right_for_means_of_every_size(dtype, dual, convention):
 
 
 @backends
-def test_means_that_were_cut_off_before_are_right(backend):
+def test_means_that_an_earlier_version_clamped_are_right(backend):
     mean, logvar = torch.tensor([3e19]), torch.tensor([60.0])
     value = jsg_standard_normal(mean, logvar, 1.0, backend=backend)
     assert_right(value, reference([mean, logvar], 1.0, False, "deasy"), torch.float32)  # 3.94e12

@@ -54,7 +54,7 @@ def test_gradients_map_and_mapped_functions_have_gradients(backend):
 
 
 @backends
-def test_gradients_from_above_may_come_in_batches(backend):
+def test_incoming_gradients_may_be_batched(backend):
     mean, logvar = (numbers(3, 4, seed=k, grad=False) for k in range(2))
 
     def rows(mean):

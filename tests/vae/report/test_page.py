@@ -143,7 +143,7 @@ def test_the_page_shows_the_numbers_that_python_computes(chromium, page):
 # No network
 
 
-def test_no_request_leaves_the_page_and_none_could(chromium, page):
+def test_the_page_sends_no_request_and_its_policy_forbids_them(chromium, page):
     chromium.open(page)
     chromium.drag("#handle-mean1", 30)
     assert [one for one in chromium.requests if not one.startswith("data:")] == [page.as_uri()]

@@ -69,7 +69,7 @@ def test_a_group_that_raises_is_tried_one_by_one_and_one_item_fails(log, schedul
     assert work.tries(log) == {0: 2, 1: 2, 2: 2}
 
 
-def test_items_in_use_elsewhere_are_tried_again_after_the_others(log, scheduler):
+def test_items_in_use_by_another_process_are_tried_again_last(log, scheduler):
     found = results(work.in_use, [items(log, 4)[1:3], *([item] for item in items(log, 5)[3:])], scheduler=scheduler)
     assert list(found) == [1, 2, 3, 4]
     assert [int(line.split()[0]) for line in work.lines(log)] == [1, 2, 3, 4, 2, 3, 4]
@@ -108,7 +108,7 @@ def test_no_process_outlives_the_program(number, to_all, ignored, early, log):
         assert (started.returncode, complaint) == (130, "")
 
 
-def test_two_programs_on_one_machine_do_not_get_in_each_other_s_way():
+def test_two_programs_on_one_machine_do_not_interfere():
     with engine.start_cluster(0) as one, engine.start_cluster(0) as other:
         assert one.scheduler_address != other.scheduler_address
 

@@ -267,7 +267,7 @@ class NoLookAtTheHost(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("stacked", [False, True])
-def test_no_step_of_a_recorded_epoch_looks_at_the_host(start, without_a_gpu, monkeypatch, stacked):
+def test_no_step_of_a_recorded_epoch_waits_for_the_device(start, without_a_gpu, monkeypatch, stacked):
     module = autograd.load(f"{prepare_backend('auto', torch.device('cpu'))}.diagonal")
     rescaled = module.rescaled
     mode = NoLookAtTheHost()

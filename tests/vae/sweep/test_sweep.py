@@ -197,7 +197,7 @@ def test_a_run_that_fails_does_so_alone_and_is_tried_again_by_the_same_command(s
     assert sweep()[0] == 0  # the failure of a run that this command does not name is not its own
 
 
-def test_anything_that_is_raised_marks_its_run_as_failed(sweep, tmp_path, monkeypatch):
+def test_any_exception_marks_its_run_as_failed(sweep, tmp_path, monkeypatch):
     def begin(cell, *_):
         if cell.alpha == 0.4:
             raise RuntimeError("broken\nbeyond repair")
@@ -288,7 +288,7 @@ def test_a_stopped_sweep_shows_the_command_to_go_on_with(tmp_path, images, capsy
     assert said.err.endswith("--scheduler tls://host:8786 --out sweeps/own\n")
 
 
-def test_a_sweep_says_how_far_it_is_and_misses_runs_that_are_elsewhere(tmp_path, images, capsys, monkeypatch):
+def test_a_sweep_reports_its_progress_and_runs_missing_from_its_folder(tmp_path, images, capsys, monkeypatch):
     def elsewhere(work, groups, *_):
         yield None
         for (cell,) in groups:

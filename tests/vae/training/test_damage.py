@@ -83,7 +83,7 @@ def test_the_weights_name_their_epoch(tmp_path):
         assert file.metadata()["epoch"] == "2"
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
+def test_a_failed_write_leaves_only_the_old_file(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("old")
     with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "metrics.jsonl") as file:
         file.write(b"half")
