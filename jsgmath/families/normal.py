@@ -11,9 +11,23 @@ Canonical = tuple[Array, Array, Array, Array, Array, Array, Array]
 
 
 class Normal(Family):
-    """``N(mean, std^2)``, for tensors of torch and arrays of JAX; for NumPy `jsgmath.Gaussian` is more accurate.
+    """Normal distributions ``N(mean, std^2)`` of torch or JAX; for NumPy `jsgmath.Gaussian` is more accurate.
+
+    The geometric mean has the precision and the mean of [1, eqs. 12-13].
+
+    Args:
+        mean: its shape broadcasts with that of std to the batch shape.
+        std: the standard deviation, positive; it is not checked, because reading it would wait for a device.
+
+    Raises:
+        TypeError, ValueError: a parameter is not an array of real numbers, or the shapes do not broadcast.
 
     Accuracy: that of torch operations in `jsgmath.torch.jsg_diagonal`.
+
+    References: [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
+
+    >>> Normal([0.0, 1.0], 1.0).geometric_mean(Normal(3.0, 1.0), 0.5)
+    Normal(mean=[1.5, 2.0], std=1.0)
     """
 
     def __init__(self, mean: Array, std: Array, event_dim: int = 0):
