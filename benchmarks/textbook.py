@@ -26,7 +26,7 @@ def sample(mean, logvar, alpha):
 def full(mean1, tril1, mean2, tril2, alpha):
     """Eq. 8 with the reversed mean of eqs. 12, 13 and 16, for covariances given by their Cholesky factors.
 
-    It uses only operations that torch runs on a whole batch at once and that do not wait for the device.
+    It uses only operations that torch runs on a whole batch and that do not wait for the device.
     """
     eye = torch.eye(mean1.shape[-1], dtype=mean1.dtype, device=mean1.device).expand_as(tril1)
     inverses = (torch.linalg.solve_triangular(tril, eye, upper=False) for tril in (tril1, tril2))

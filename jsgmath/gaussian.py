@@ -10,7 +10,7 @@ from jsgmath.checks import FLOAT64, common_shape, real_array
 
 DIAGONAL = ("var", "logvar", "std")
 DENSE = ("cov", "scale_tril", "precision")
-MANY = 2000  # the core copies and checks arrays of at least so many numbers faster than NumPy
+MANY = 2000  # the core copies and checks arrays of at least this size faster than NumPy
 
 
 class Gaussian:
@@ -22,7 +22,7 @@ class Gaussian:
     Args:
         mean: shape ``(..., n)``, finite; a scalar is the mean of every dimension.
         var: variances of a diagonal covariance, shape ``(..., n)``, positive and finite.  A last axis of length 1
-            stands for equal variances, here and in the next two forms.
+            means equal variances, here and in the next two forms.
         logvar: natural logarithms of the variances, finite.
         std: standard deviations, positive and finite.
         cov: covariance matrix, shape ``(..., n, n)``, symmetric and positive definite; or a `scipy.stats.Covariance`,

@@ -172,7 +172,7 @@ def _bound(pair: ScalarPairs, lam: np.ndarray) -> np.ndarray:
 
 
 def _equal_rows(N1: Gaussian, N2: Gaussian, value: Wide, batch: tuple[int, ...]) -> np.ndarray:
-    """Returns for each row whether two Gaussians of different forms, of which one has a full covariance, are equal."""
+    """Returns for each row whether two Gaussians of different forms, one with a full covariance, are equal."""
     found = np.zeros(len(value.high), bool)
     if N1.form == N2.form or (N1.is_diagonal and N2.is_diagonal):
         return found

@@ -95,7 +95,7 @@ def test_the_rule_is_right_for_every_ratio_of_densities(lam):
     """JS is the average over p of a function of ``x = q/p``, and the rule that of another function; they are equal.
 
     A multiple of ``x - 1``, whose average is 0, is added to both, so that they have a double zero at 1 and keep their
-    sign.  A bound for every ratio therefore holds for all pairs of distributions.
+    sign.  A bound for every ratio is therefore a bound for all pairs of distributions.
     """
     t, weights, _ = mixture.rule(lam)
     with mp.workdps(DIGITS):

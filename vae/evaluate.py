@@ -288,7 +288,7 @@ def evaluate_runs(options: EvaluateOptions) -> int:
             print(f"vae.evaluate: {message}", file=sys.stderr, flush=True)
             status = 2
 
-    # All runs are read before the first is evaluated, so that an error in the last is reported at once.
+    # All runs are read before the first is evaluated, so that an error in the last is reported immediately.
     runs = []
     for path in options.runs:
         with naming_errors(path):

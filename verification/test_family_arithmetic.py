@@ -126,7 +126,7 @@ def test_the_core_rounds_by_a_bound_above_what_is_proved():
 
 
 def test_numpy_keeps_what_is_proved_of_the_core():
-    """`tests/reduction/test_wide.py` holds the pairs of NumPy to their bounds."""
+    """`tests/reduction/test_wide.py` tests that the pairs of NumPy keep their bounds."""
     assert min(LOGARITHM, EXPONENTIAL, MINUS_ONE, GROWTH) > wide.ELEMENTARY
     assert OPERATION > 10 * wide.ROUNDING
     # For k <= 1/2, g changes by (dk + |x| dx)/g(x), where g(x) >= 0.193 (1 + |x|)/1.5; from there on by dx alone, at
@@ -148,5 +148,5 @@ def test_numpy_has_the_limits_and_bounds_of_the_core():
     ):
         found = re.search(rf"\b{name} = {{(0x\S+), (0x\S+)}}", text)
         assert [float.fromhex(x) for x in found.groups()] == [relative_error, absolute_error]
-    # t of weights errs by that of the logarithm and by that of its argument, which is exact but for a few operations.
+    # For weights, the error of t is that of the logarithm and that of its argument, which has a few roundings.
     assert wide_families.OF_WEIGHTS[0] > LOGARITHM

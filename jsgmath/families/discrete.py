@@ -133,7 +133,7 @@ class Discrete(Family):
         # Z - 1 is a sum of differences; if Z is below 1/2, log Z is computed from the logarithms of its terms.
         lost = m.where(gone, -p1, m.where(zero | (t >= LARGE), m.exp(log_product) - p1, p1 * growth)).sum(-1)[..., None]
         near, top = lost > -0.5, 0.0
-        if isinstance(own, float) and own == 0.0:  # Z is 1 but for the shift
+        if isinstance(own, float) and own == 0.0:  # Z is 1 except for the shift
             log_z = m.log1p(m.where(near, lost, 0.0))
         else:
             top = m.largest(m.where(gone, -INFINITE, log_product))

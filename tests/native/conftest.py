@@ -107,7 +107,7 @@ def replaced(path, before, after):
 
 @pytest.fixture(scope="module")
 def switched(tmp_path_factory, parts):
-    """Compiles parts of the library with all replacements at once; returns a function that chooses one, or none by 0.
+    """Compiles parts of the library with all replacements; returns a function that chooses one, or none by 0.
 
     The function returns the core, which then computes with this replacement. A replacement is a file, an expression or
     a statement in it, and the new text; for a condition of all lanes of a vector this is "true" (GCC fails at a choice

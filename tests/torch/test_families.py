@@ -112,7 +112,7 @@ def test_a_weight_of_zero_leaves_the_other_gradients_right():
     other = distributions.Categorical(torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64))
     for divergence in (kl, lambda p, q: jsg_dual(p, q, 0.3)):
         (gradient,) = torch.autograd.grad(divergence(distributions.Categorical(weights), other), weights)
-        assert abs(gradient[0]) > 1e300  # infinite, but for a weight that autograd multiplies by 0
+        assert abs(gradient[0]) > 1e300  # the true one is infinite; its product with the weight must be 0
         moved = [weights.detach() + torch.tensor([0.0, step, 0.0]) for step in (1e-5, -1e-5)]
         high, low = (divergence(distributions.Categorical(x), other) for x in moved)
         assert gradient[1].item() == pytest.approx((high - low).item() / 2e-5, rel=1e-7)

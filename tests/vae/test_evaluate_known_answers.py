@@ -58,7 +58,7 @@ def test_the_evidence_of_a_linear_gaussian_model_is_exact_from_the_bytes_of_its_
     posterior = Normal(model.mean, (model.logvar / 2).exp())
     assert found["rate"] == pytest.approx(kl_divergence(posterior, Normal(0, 1)).sum(-1).mean().item(), rel=1e-12)
     assert found["elbo"] == -found["rate"] - found["distortion"]
-    # The posterior is exact, so the ELBO is the evidence but for the draws: log p(x|z) varies by 0.2 or so from draw to
+    # The posterior is exact, so the ELBO is the evidence up to the draws: log p(x|z) varies by 0.2 or so from draw to
     # draw, and this is the mean of 2,000 of them.
     assert found["elbo"] == pytest.approx(found["log_evidence"], abs=0.02)
 

@@ -74,7 +74,7 @@ class Arithmetic(ABC):
         return alpha if library_of(alpha) == self.library else number_between_0_and_1(name, alpha)
 
     def check_kind(self, name: str, x: Array) -> None:
-        """Checks that an array holds floating-point numbers of 16 to 64 bits."""
+        """Checks that an array has floating-point numbers of 16 to 64 bits."""
         if str(x.dtype) not in ("float16", "bfloat16", "float32", "float64"):
             raise TypeError(f"{name} must be of a floating type of 16, 32 or 64 bits, got {x.dtype}; convert it first")
 

@@ -5,7 +5,7 @@ Where the condition of ``L2^-1 L1`` is large, formulas that contain it lose its 
 of the factors.  R comes from Householder reflections of ``[sqrt(g2) L1, sqrt(g1) L2]``, a row at a time.
 
 The pair is exchanged where ``g1 < 1/2``, so that one form of each derivative suffices and only ``L2^-1 L1`` is needed.
-A program holds tiles as those of `full_tiles.py`.  Few pairs are marked, and for them speed matters less.
+A program has tiles like those of `full_tiles.py`.  Few pairs are marked, and for them speed matters less.
 """
 
 import triton

@@ -1,4 +1,4 @@
-"""Full covariances up to n = 64 in Triton: a program holds tiles ``[PAIRS, SIZE, SIZE]`` and works through their rows.
+"""Full covariances up to n = 64 in Triton: a program has tiles ``[PAIRS, SIZE, SIZE]`` and processes them row by row.
 
 SIZE is n rounded up to a power of two; beyond n the matrices are the identity.  A vector along the rows has shape
 ``[PAIRS, SIZE, 1]``, a vector along the columns ``[PAIRS, 1, SIZE]``, which takes fewer registers of a thread.  Where

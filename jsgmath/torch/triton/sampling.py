@@ -1,6 +1,6 @@
 """Triton kernels of `torch/sampling.py`: sample and divergence in one pass forward and one backward.
 
-A tile is T consecutive numbers of the batch.  A thread has four of them, from one evaluation of Philox.  A tile holds
+A tile is T consecutive numbers of the batch.  A thread has four of them, from one evaluation of Philox.  A tile has
 whole rows, or part of a longer row.  If the flat index ``e`` of its first row is not a multiple of four, the tile
 begins up to three numbers earlier (``phase``), and these are masked.
 """

@@ -110,7 +110,7 @@ def test_over_fifty_steps_each_model_of_a_stack_has_the_terms_of_a_single_run(st
 
 def test_a_stack_ends_like_single_runs_and_its_runs_can_continue_alone(start):
     together, alone = start(), start(folder="alone")
-    for _ in range(2):  # epochs, each in a stack of its own, which takes up the moments that the runs have
+    for _ in range(2):  # epochs, each in a new stack, which starts with the moments of the runs
         for _, (_, error) in zip(together, train_together(list(together)), strict=False):
             assert error is None
     for training, other in zip(together, alone, strict=True):
