@@ -18,7 +18,7 @@ from benchmarks.output import machine, milliseconds, ratio, table, write_json
 from jsgmath import native
 
 ROOT = Path(__file__).parents[1]
-# The targets: what -> by how much the time of the textbook must exceed ours. Our limits are stated the other way round.
+# The targets: what -> the least ratio of the textbook's time to ours. (Our limits are ratios the other way round.)
 LARGE = 0.5 if native.CORE and native.CORE.instruction_set == "avx512" else 0.8
 DIAGONAL = {
     **{(form, size): 2 for form in ("var", "std") for size in ("1 x 1", "1 x 10")},

@@ -13,7 +13,7 @@ from benchmarks import textbook
 from benchmarks.cases import ALPHA, DTYPES, SEED, Case, seed_on
 from tests.torch.against_numpy import Reference, divergence, errors
 
-# As in tests/torch/test_diagonal.py: a few roundings; half a unit where float32 is rounded once, to a 16-bit type.
+# As in tests/torch/test_diagonal.py: a few roundings; half a unit where float32 is rounded once to a 16-bit type.
 ULPS = {"fp32": 16, "fp64": 16, "bf16": 0.51, "fp16": 0.51}
 
 

@@ -185,7 +185,7 @@ def ours(m1, s1, m2, s2, form):
 
 
 def of_the_textbook(m1, s1, m2, s2, form, xp=np, alpha=ALPHA):
-    """The textbook takes the form that is given: log-variances as the paper's code does, else variances."""
+    """The textbook uses the given form: log-variances like the paper's code, otherwise variances."""
     if form == "logvar":
         return peers.diagonal_loss(m1, s1, m2, s2, alpha, False, xp)
     v1, v2 = (s1, s2) if form == "var" else (s1 * s1, s2 * s2)
@@ -193,7 +193,7 @@ def of_the_textbook(m1, s1, m2, s2, form, xp=np, alpha=ALPHA):
 
 
 def kl_of_torch(m1, s1, m2, s2, form):
-    """KL, a different quantity, for scale."""
+    """KL, which is a different quantity, for comparison."""
     deviation = {"var": np.sqrt, "std": np.asarray, "logvar": lambda s: np.exp(s / 2)}[form]
     return peers.torch_kl(m1, deviation(s1), m2, deviation(s2))
 
@@ -226,7 +226,7 @@ def gradient(m1, s1, m2, s2, form):
 
 
 def gradient_of_the_textbook(m1, s1, m2, s2, form):
-    """By autograd in float64, by the means, the scales and alpha."""
+    """Derivatives by the means, the scales and alpha, computed by autograd in float64."""
     tensors = [torch.from_numpy(x).requires_grad_() for x in (m1, s1, m2, s2)]
     alpha = torch.tensor(ALPHA, dtype=torch.float64, requires_grad=True)
     divergence = of_the_textbook(*tensors, form, torch, alpha)

@@ -8,7 +8,7 @@ from scipy.special import digamma, gammaln
 
 from jsgmath import families
 
-COUNT = 1_000_000  # outcomes in all
+COUNT = 1_000_000  # outcomes in total
 
 
 def _poisson(x, y):

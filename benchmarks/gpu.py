@@ -58,7 +58,7 @@ class Suite:
     def device(self):
         return self.clock.device
 
-    # The cases, which `check` and the measurements share.
+    # The cases of `check` and of the measurements
 
     def diagonal_cases(self):
         """Every n in float32; the other types, and the largest number of elements, at n = 64."""
@@ -85,7 +85,7 @@ class Suite:
             check(case, self.device, self.sizes.checked)
         check_variants(self.device, 700, self.sizes.checked)
 
-    # One measurement.
+    # A single measurement
 
     def add(self, case, implementation, what, timing, times, **more):
         """Adds a record; ``what`` says what was computed, ``timing`` how it was timed."""

@@ -1,4 +1,4 @@
-"""The paper's formulas in torch, differentiated by autograd: what one would write without this library.
+"""The paper's formulas in torch, differentiated by autograd: what users would write without this library.
 
 For diagonal Gaussians the formulas are in `verification/peers.py`; `verification/ulps.md` shows their errors.
 """
@@ -26,7 +26,7 @@ def sample(mean, logvar, alpha):
 def full(mean1, tril1, mean2, tril2, alpha):
     """Eq. 8 with the reversed mean of eqs. 12, 13 and 16, for covariances given by their Cholesky factors.
 
-    It uses only operations that torch runs on a whole batch at once and that do not wait for the device.
+    It uses only operations that torch runs on a whole batch and that do not wait for the device.
     """
     eye = torch.eye(mean1.shape[-1], dtype=mean1.dtype, device=mean1.device).expand_as(tril1)
     inverses = (torch.linalg.solve_triangular(tril, eye, upper=False) for tril in (tril1, tril2))
@@ -48,6 +48,6 @@ def _kl(mean, tril, mean_g, root):
 
 
 def kl(mean, logvar):
-    """KL to N(0, I) by ``torch.distributions``: a different quantity, for scale."""
+    """KL to N(0, I) by ``torch.distributions``: a different quantity, for comparison."""
     prior = Normal(torch.zeros_like(mean), torch.ones_like(mean))
     return kl_divergence(*(Independent(N, 1) for N in (Normal(mean, torch.exp(logvar / 2)), prior)))

@@ -1,8 +1,8 @@
-"""Measures the images per second of the trainer, of other ways to write it, and of a sweep.
+"""Measures the images per second of the trainer, of other training programs, and of a sweep.
 
-All ways train the paper's network on the same images in batches of 64. They take steps in turn, so that all share the
-same state of the machine. The time of a step includes picking the batch. A sweep is measured as one program of 22
-models and, without a GPU, as processes of one thread: one process, and as many as there are processors, in turn.
+All train the paper's network on the same images in batches of 64. They take steps in turn, so that all share the same
+state of the machine. The time of a step includes choosing the batch. A sweep is measured as one program of 22 models
+and, without a GPU, as processes of one thread: one process, and as many as there are processors, in turn.
 """
 
 import argparse

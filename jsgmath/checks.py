@@ -87,7 +87,7 @@ def as_weight(name: str, alpha: ArrayLike) -> np.ndarray:
 
 
 def weight_array(name: str, alpha: ArrayLike) -> np.ndarray:
-    """Converts a weight in [0, 1], or an array of weights, to an array of the same numbers."""
+    """Converts a weight in [0, 1], or an array of weights, to an array without rounding."""
     if isinstance(alpha, float) and 0 <= alpha <= 1:  # faster than NumPy's comparisons
         return np.array(alpha)
     if isinstance(alpha, Rational) and not isinstance(alpha, Integral):  # a Fraction
@@ -137,18 +137,18 @@ def common_shape(what: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int,
 def differ(x: Any, y: Any) -> bool:
     """Whether two parameters are known to differ.
 
-    Those of tensors and arrays of JAX are not known while torch or JAX traces or transforms a function.
+    The numbers in tensors and JAX arrays are not known while torch or JAX traces or transforms a function.
     """
     return x is not y and readable(x) and readable(y) and bool(np.any(plain(x) != plain(y)))
 
 
 def plain(x: Any) -> Any:
-    """A tensor of torch as an array of NumPy, which has no bfloat16; anything else is returned unchanged."""
+    """Converts a torch tensor to a NumPy array of float64; returns anything else unchanged."""
     return x.detach().cpu().double().numpy() if hasattr(x, "detach") else x
 
 
 def readable(x: object) -> bool:
-    """Whether the numbers of a parameter are known, and not traced."""
+    """Whether the numbers of a parameter can be read now, which they cannot while a function is traced."""
     kind = type(x)
     if kind.__module__.partition(".")[0] != "torch" or not hasattr(x, "is_meta"):
         return "Tracer" not in {base.__name__ for base in kind.__mro__}
@@ -165,7 +165,7 @@ def described(distribution: Any) -> str:
 
 
 def check_pair(first: Any, second: Any, name1: str = "N1", name2: str = "N2") -> None:
-    """Checks that two distributions are of one class and library, and of equally many event dimensions."""
+    """Checks that two distributions have the same class, library and number of event dimensions."""
     if first.library != second.library:
         raise TypeError(f"{name1} is of {first.library} but {name2} of {second.library}; convert one of them")
     if type(first) is not type(second):

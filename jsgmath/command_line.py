@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> Parser:
-    """The parser of the command line; it sets ``run`` to the function to call."""
+    """Returns the parser of the command line, which sets ``run`` to the function to call."""
     made = Parser("python -m jsgmath", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.set_defaults(run=_report)
     commands = made.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
@@ -162,7 +162,7 @@ def _show(values: Any, output: Path | None) -> None:
     """Prints values, or writes them to a file: one value of a batch, or one row of a matrix, per line."""
     values = np.atleast_1d(np.asarray(values))
     rows = values.reshape(len(values), -1)
-    text = "".join(",".join(map(str, row)) + "\n" for row in rows)  # the shortest texts that give the numbers back
+    text = "".join(",".join(map(str, row)) + "\n" for row in rows)  # the shortest texts that are read as these numbers
     if output is None:
         _print(text)
     else:
@@ -230,7 +230,7 @@ def _fitted(path: Path, diagonal: bool) -> tuple[np.ndarray, np.ndarray]:
     data = read_data(path)
     if len(data) < 2:
         raise UserError(f"{path} has {len(data)} row of numbers; a variance needs two")
-    with np.errstate(all="ignore"):  # what overflows is not finite, which the next lines report
+    with np.errstate(all="ignore"):  # the next lines report an overflow
         mean = data.mean(0)
         scale = data.var(0, ddof=1) if diagonal else np.atleast_2d(np.cov(data, rowvar=False))
     try:
@@ -297,7 +297,8 @@ def _number(text: str) -> float | None:
 def _write(path: Path, content: bytes) -> None:
     """Writes a whole file under a temporary name and renames it; after an error the old file is unchanged.
 
-    What a link points to is replaced, with its mode.  A device or a pipe stays, and the content goes into it.
+    If the path is a link, the file that it points to is replaced and keeps its mode.  A device or a pipe is not
+    replaced: the content is written into it.
     """
     try:
         if path.is_dir():

@@ -10,7 +10,7 @@ from jsgmath.checks import FLOAT64, common_shape, real_array
 
 DIAGONAL = ("var", "logvar", "std")
 DENSE = ("cov", "scale_tril", "precision")
-MANY = 2000  # numbers; the core copies and checks so many faster than NumPy
+MANY = 2000  # the core copies and checks arrays of at least this size faster than NumPy
 
 
 class Gaussian:
@@ -22,17 +22,17 @@ class Gaussian:
     Args:
         mean: shape ``(..., n)``, finite; a scalar is the mean of every dimension.
         var: variances of a diagonal covariance, shape ``(..., n)``, positive and finite.  A last axis of length 1
-            stands for equal variances, here and in the next two forms.
+            means equal variances, here and in the next two forms.
         logvar: natural logarithms of the variances, finite.
         std: standard deviations, positive and finite.
         cov: covariance matrix, shape ``(..., n, n)``, symmetric and positive definite; or a `scipy.stats.Covariance`,
-            whose factor is used.  In one dimension a scalar will do, as `numpy.cov` returns it.
+            whose factor is used.  In one dimension a scalar is accepted, because `numpy.cov` returns one.
         scale_tril: lower Cholesky factor of the covariance, with a positive diagonal.
         precision: inverse of the covariance, symmetric and positive definite.
 
-    Leading axes are batch axes and broadcast.  float32 and float64 are kept; float16 becomes float32, and integers
-    become float64.  A ``cov`` or ``precision`` that is symmetric except for rounding, also that of the inversion of a
-    matrix of its condition, is replaced by its symmetric part.
+    Leading axes are batch axes and broadcast.  float32 and float64 stay as they are; float16 becomes float32, and
+    integers become float64.  A ``cov`` or ``precision`` may be as asymmetric as rounding makes a product or the inverse
+    of a matrix; it is then replaced by its symmetric part.
 
     Raises:
         TypeError: the number of scales is not one, or an array is not of real numbers.
@@ -111,7 +111,7 @@ class Gaussian:
         return self.checked, (self._form, self._mean, self._scale, self._factor)
 
     def astype(self, dtype: DTypeLike) -> "Gaussian":
-        """The same Gaussian with its arrays in ``dtype``."""
+        """Returns the same Gaussian with its arrays in ``dtype``."""
         return self.checked(self._form, self._mean.astype(dtype), self._scale.astype(dtype), self._factor)
 
     def indexed(self, index: Any) -> "Gaussian":
@@ -201,7 +201,7 @@ class Gaussian:
         """Lower Cholesky factor of the covariance, shape ``(..., n, n)``."""
         if self._form == "precision":
             return np.linalg.cholesky(self.cov)
-        if self._form in ("std", "logvar"):  # whose squares may leave the range
+        if self._form in ("std", "logvar"):  # the variances may overflow or underflow
             return _diagonal_matrix(self._scale if self._form == "std" else np.exp(self._scale / 2))
         return self.factor.astype(self.dtype)
 
@@ -221,13 +221,13 @@ class Gaussian:
 
 def inverse_of_tril(factor: np.ndarray) -> np.ndarray:
     """The inverses of lower triangular matrices."""
-    from scipy.linalg import solve_triangular  # here, because it takes longer to import than jsgmath
+    from scipy.linalg import solve_triangular  # imported here, because this takes longer than the import of jsgmath
 
     return solve_triangular(factor, np.broadcast_to(np.eye(factor.shape[-1]), factor.shape), lower=True)
 
 
 def _checked_copy(name: str, array: np.ndarray) -> np.ndarray:
-    """A copy, in C order, of an array whose numbers must all be finite; variances and deviations positive as well."""
+    """Copies an array in C order; checks that it is finite, and that variances and standard deviations are positive."""
     positive = name in ("var", "std")
     if array.size >= MANY and native.CORE is not None and array.dtype == FLOAT64 and array.flags.c_contiguous:
         copy, sound = native.copied(array, positive)
@@ -269,7 +269,7 @@ def _of_scipy(covariance: Any) -> tuple[str, np.ndarray, np.ndarray | None]:
     if kind == "CovViaPrecision":
         return "precision", covariance._precision, covariance._chol_P
     if kind == "CovViaEigendecomposition":
-        # S = V w V^T = R^T R with R triangular.  The largest rows come first, which keeps the digits of the small ones.
+        # S = V w V^T = R^T R with R triangular.  The largest rows come first, so that the small ones keep their digits.
         values = covariance._w[..., None]
         if not (values > 0).all():
             raise ValueError(
@@ -302,7 +302,7 @@ def _symmetric(form: str, matrix: np.ndarray) -> np.ndarray:
 
 
 def _inverted(matrix: np.ndarray, rounding: float) -> bool:
-    """Whether a matrix of unit diagonal is as asymmetric at most as rounding in the inversion of another leaves it."""
+    """Whether a matrix of unit diagonal is at most as asymmetric as rounding makes the inverse of a matrix."""
     transpose = matrix.swapaxes(-1, -2)
     if not np.isfinite(matrix).all():
         return False
@@ -313,7 +313,7 @@ def _inverted(matrix: np.ndarray, rounding: float) -> bool:
 
 def _factor(form: str, matrix: np.ndarray) -> np.ndarray:
     """Lower Cholesky factor in float64; raises if the matrix has none."""
-    eps = np.finfo(matrix.dtype).eps  # of the original type, so that a matrix singular in float32 is refused
+    eps = np.finfo(matrix.dtype).eps  # of the original type, so that a matrix that is singular in float32 is refused
     matrix = matrix.astype(np.float64, copy=False)
     diagonal = matrix.diagonal(axis1=-2, axis2=-1)
     if form == "scale_tril":

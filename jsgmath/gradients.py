@@ -88,7 +88,10 @@ def _gradient(dual: bool, N1: GaussianLike, N2: GaussianLike, alpha: ArrayLike, 
 def _derivatives(
     formulas: Formulas, reverse: bool, alpha: Any, pair: Sequence[Any], scales: Sequence[Any], kernel: Any
 ) -> tuple[Any, ...]:
-    """The values of a `Gradient` except mean2, in numbers of any type; scales are both ``1/sqrt(v)``, then both v."""
+    """The values of a `Gradient` except mean2, for any type of number.
+
+    ``scales`` are ``1/sqrt(v1), 1/sqrt(v2), v1, v2``.
+    """
     terms, derivatives, by_alpha = formulas
     i1, i2, v1, v2 = scales
     w1, w2 = 1 - alpha, alpha

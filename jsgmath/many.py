@@ -96,7 +96,7 @@ def geometric_mean_many(gaussians: Any, weights: Any) -> Any:
 
 
 def _gaussians(gaussians: Any) -> list[Any]:
-    """The members of one class, which must have products of experts."""
+    """Converts the arguments to distributions of one class, which must have products of experts."""
     found = members("gaussians", gaussians)
     kind = cast(Any, type(found[0]))
     if kind is not Gaussian and kind.product.__func__ is Distribution.product.__func__:
@@ -105,14 +105,14 @@ def _gaussians(gaussians: Any) -> list[Any]:
 
 
 def weights_of(name: str, weights: Any, found: list[Any]) -> list[Array]:
-    """One array of weights, or a plain number, for each member.  Weights that are tensors are not checked."""
+    """Returns one array of weights, or one plain number, for each Gaussian.  Tensors are not checked."""
     library = found[0].library
     count = _length(weights)
     if not count:
         kind = type(weights).__name__
         raise TypeError(f"{name} must be a list or an array of one number for each Gaussian, got {kind}")
     if count != len(found):
-        raise ValueError(f"{name} must be as many as the Gaussians, got {count} for {len(found)}")
+        raise ValueError(f"{name} must have one entry for each Gaussian, got {count} for {len(found)} Gaussians")
     if library_of(weights) in ("torch", "JAX"):
         if library_of(weights) != library:
             raise TypeError(f"{name} are of {library_of(weights)} but the Gaussians of {library}; convert one of them")
@@ -129,14 +129,14 @@ def weights_of(name: str, weights: Any, found: list[Any]) -> list[Array]:
 
 
 def _length(weights: Any) -> int:
-    """The number of weights; 0 if they are no sequence."""
+    """The number of weights; 0 if they are not a sequence."""
     with suppress(TypeError):
         return 0 if type(weights) in (set, dict) else len(weights)
     return 0
 
 
 def _numbers(name: str, weights: Any) -> list[float]:
-    """Checks plain numbers as weights of tensors, in Python code that torch.compile can trace."""
+    """Checks weights that are plain numbers and belong to tensors; torch.compile can trace this function."""
     numbers = [number_between_0_and_1(f"each of {name}", x) for x in weights]
     whole = math.fsum(numbers)
     if abs(whole - 1) > ROUNDED:
@@ -145,9 +145,9 @@ def _numbers(name: str, weights: Any) -> list[float]:
 
 
 def _counted(found: list[Any], w: list[Array], g: list[Array]) -> tuple[Any, list[Any], list[Array], list[Array]]:
-    """The first Gaussian, all of them, and their weights in the sum and the mean, without those of weights zero.
+    """Leaves out Gaussians whose weights are zero; returns the first one, all of them, and their two lists of weights.
 
-    Weights that are tensors are not read.  Plain numbers become arrays of the library.
+    The numbers in tensors are not read.  Plain numbers become arrays of the library.
     """
     kept = [(N, *pair) for N, *pair in zip(found, w, g, strict=True) if not all(map(_is_zero, pair))]
     first, m = kept[0][0], arithmetic(found[0].library)
@@ -157,7 +157,7 @@ def _counted(found: list[Any], w: list[Array], g: list[Array]) -> tuple[Any, lis
 
 
 def _normalised(first: Distribution, weights: list[Array]) -> list[Array]:
-    """Weights whose sum is 1; for NumPy in the working precision, for other libraries they already are."""
+    """Makes the sum of NumPy's weights 1, in the working precision; returns those of other libraries unchanged."""
     if first.library != "NumPy":
         return weights
     exact = wide_weights(np.stack(weights))
@@ -176,7 +176,7 @@ def _divergence(
 ) -> Array:
     """The weighted sum of the divergences of ``found`` from their mean; ``first`` is ``found[0]``.
 
-    ``everyone`` are the Gaussians before those of weight zero were left out; the result has their batch shape.
+    ``everyone`` has all Gaussians, also those of weight zero; the result has their batch shape.
     """
     value = first.jsg_many(found, _normalised(first, w), _normalised(first, g), dual)
     return first.arithmetic.broadcast(value, np.broadcast_shapes(value.shape, *(N.batch_shape for N in everyone)))

@@ -56,16 +56,16 @@ from jsgmath.rounding.of_many import Flat, flat, scalars
 from jsgmath.rounding.of_pairs import broadcast, rounded_divergence
 from jsgmath.working import divergence_of
 
-STEPS = 8  # from the line to the nearer pole of T; the rule errs by about 100 exp(-2 pi STEPS), which is 1.5e-20
-HIGHEST = 16  # imaginary part; the rest of the integral is some tens times exp(-pi HIGHEST), which is 1.5e-22
+STEPS = 8  # number of steps from the line to the nearer pole of T; the error is about 100 exp(-2 pi STEPS) = 1.5e-20
+HIGHEST = 16  # largest imaginary part; the rest of the integral is some tens of exp(-pi HIGHEST) = 1.5e-22
 RULE = 2.0**-60  # relative error of the rule
-ROUNDING = 2.0**-72  # error of the terms and of their sum, relative to their sizes; a tenth was measured
+ROUNDING = 2.0**-72  # bound on the relative errors of the terms and of their sum; a tenth of it was measured
 NEAR = 2.0**-12  # `g_near` takes the product of this and a weight
-BLOCK = 2**14  # numbers in one array; it bounds the memory
+BLOCK = 2**14  # largest number of entries in one array, to bound the memory
 UNEQUAL = 2.0**-150  # Gaussians with a larger value certainly differ
-LOST = 2.0**-16  # the share of a difference that may be left of the numbers whose rounding errors it has
+LOST = 2.0**-16  # a difference that is a smaller share of its terms has lost too many digits
 LEAST = 2.0**-300  # smaller differences of log-variances are scaled
-LARGEST_LOG = 3e5  # as good as infinite: two Gaussians that do not overlap
+LARGEST_LOG = 3e5  # a larger one counts as infinite: the two Gaussians do not overlap
 LARGEST_EXPONENT = 100.0  # exp of its negative is negligible
 
 
@@ -123,7 +123,7 @@ def js(N1: GaussianLike, N2: GaussianLike, lam: ArrayLike = 0.5) -> tuple[Values
 
 
 def _identical(N1: Gaussian, N2: Gaussian, batch: tuple[int, ...]) -> np.ndarray:
-    """The places where two Gaussians were given by the same numbers."""
+    """Returns for each batch element whether both Gaussians were given by the same numbers."""
     if N1.form != N2.form:
         return np.zeros(math.prod(batch), bool)
     same = (N1.mean == N2.mean).all(-1) & (N1.scale == N2.scale).all((-1,) if N1.is_diagonal else (-1, -2))
@@ -173,7 +173,7 @@ def _bound(pair: ScalarPairs, lam: np.ndarray) -> np.ndarray:
 
 
 def _equal_rows(N1: Gaussian, N2: Gaussian, value: Wide, batch: tuple[int, ...]) -> np.ndarray:
-    """The places where two Gaussians of different forms, one of them of full covariance, are equal."""
+    """Returns for each row whether two Gaussians of different forms, one with a full covariance, are equal."""
     found = np.zeros(len(value.high), bool)
     if N1.form == N2.form or (N1.is_diagonal and N2.is_diagonal):
         return found
@@ -186,7 +186,7 @@ def _equal_rows(N1: Gaussian, N2: Gaussian, value: Wide, batch: tuple[int, ...])
 
 
 def _diagonal_directions(whole: Flat) -> Directions:
-    """The directions of diagonal Gaussians; decimal numbers compute the rows that leave the range of doubles."""
+    """The directions of diagonal Gaussians; rows that leave the range of doubles are computed in decimal numbers."""
     place = np.ones((1, *whole.means.shape[1:]), int)
     s, sound = scalars(whole.forms, whole.means, whole.scales, place, np.ones(whole.w.shape, bool))
     size = np.abs(s.e.high[0])
@@ -220,7 +220,7 @@ def _in_decimals(whole: Flat, row: int) -> Directions:
 
 
 def _log1p(ratio: Decimal, excess: Decimal) -> Decimal:
-    """``log(ratio)``, where ``ratio = 1 + excess``, in as many more digits as cancel."""
+    """``log(ratio)``, where ``ratio = 1 + excess``, with extra digits for those that cancel."""
     if excess < Decimal("-0.5"):
         return ratio.ln()
     with decimal.localcontext() as context:
@@ -235,7 +235,7 @@ def _wide(x: Decimal) -> tuple[float, float]:
 
 
 def integral(rows: Directions, lam: float) -> tuple[Wide, np.ndarray]:
-    """JS of the rows for ``0 < lam < 1``, and the sum of the absolute values of its terms."""
+    """JS of the rows for ``0 < lam < 1``, and the sum of the absolute values of the terms of the trapezoidal rule."""
     t, weights, sizes = rule(lam)
     own = rows.larger1 == (lam <= 0.5)  # whether the larger variance belongs to the Gaussian of weight t
     total, terms = Wide(*np.zeros((2, len(own)))), np.zeros(len(own))
@@ -255,7 +255,7 @@ def integral(rows: Directions, lam: float) -> tuple[Wide, np.ndarray]:
 
 
 def _lack_of_near(rows: Directions, own: np.ndarray, t: Complex) -> Complex:
-    """``1 - Z`` for rows and nodes; all variances of a row are nearly equal."""
+    """``1 - Z`` for rows and nodes, if all variances of a row are nearly equal."""
     other = Complex(1.0 - t.re, -t.im)
     x = choose(own[:, None], t[:, None], other[:, None]) * rows.excess[:, None]
     squares = t * other * (x + 1.0).inverse_times(rows.square[:, None]).sum(-1)
@@ -269,9 +269,9 @@ def _shared(x: Wide, own: np.ndarray, t: Complex, other: Complex) -> Complex:
 
 
 def _lack_of_far(rows: Directions, own: np.ndarray, t: Complex) -> Complex:
-    """``1 - Z`` for rows and nodes, by the root of the product of all ``1 + u delta``, without a logarithm."""
+    """``1 - Z`` for rows and nodes, from the square root of the product of all ``1 + u delta``, without a logarithm."""
     other = Complex(1.0 - t.re, -t.im)
-    # 1 + u delta, where u is nearly 1 and the ratio is small, is the ratio and a number of positive real part.
+    # If u is nearly 1 and the ratio is small, 1 + u delta is the ratio plus a number of positive real part.
     slope, start = where(own, rows.excess, -rows.excess), where(own, 1.0, rows.ratio)
     k = t[:, None] * slope[:, None] + start[:, None]
     squares = t * other * k.inverse_times(rows.square[:, None]).sum(-1)
@@ -305,7 +305,7 @@ def rule(lam: float) -> tuple[Complex, Complex, np.ndarray]:
             constant(_sine(PI / 2 - angle)),
             constant(PI),
         )
-    step = distance / STEPS  # few bits, so that the nodes are exact
+    step = distance / STEPS  # it has few bits, so that the nodes are exact
     height = step * np.arange(math.ceil(HIGHEST / step))
     t = Complex(Wide.of(np.full_like(height, distance)), Wide.of(height))
     growth, less = exp_and_expm1(pi * height)

@@ -74,7 +74,7 @@ def pairwise(
 def of_gaussians(
     function: Callable[..., Any], first: Gaussian, second: Gaussian, alpha: Any, symmetric: bool
 ) -> np.ndarray:
-    """The matrix of two batches of NumPy, row by row; if symmetric, the part above the diagonal is mirrored."""
+    """The matrix for two batches of NumPy, computed row by row; if symmetric, the upper part is copied to the lower."""
     matrix = np.zeros((*first.batch_shape, *second.batch_shape), common_dtype(first, second))
     for i, row in enumerate(matrix):
         start = i + 1 if symmetric else 0

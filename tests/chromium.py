@@ -1,6 +1,6 @@
 """A headless Chromium for the tests of a page; conftest.py has the fixture.
 
-It is driven by its DevTools protocol over a pair of pipes, so that keys, mouse and fingers are real to the page.
+The tests control it by its DevTools protocol over two pipes, so that the page gets real keys, mouse and touch events.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ PATIENCE = 60  # seconds for one answer: the machine may be busy
 
 
 class Chromium:
-    """One tab, without network: whatever a page asks for beyond its file is in ``requests``, and fails."""
+    """One tab without network: ``requests`` lists what a page asks for in addition to its file, and all of it fails."""
 
     def __init__(self, program: str, profile: str):
         (to_read, self.write), (self.read, to_write) = os.pipe(), os.pipe()
@@ -106,7 +106,7 @@ class Chromium:
         self.wait("Page.loadEventFired")
 
     def run(self, script: str) -> Any:
-        """The value of an expression in the page, or of the promise that it is."""
+        """The value of an expression in the page; a promise is awaited."""
         found = self.send("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
@@ -116,7 +116,7 @@ class Chromium:
             self.send("Input.dispatchKeyEvent", type=kind, key=key, code=key)
 
     def centre(self, selector: str) -> tuple[float, float]:
-        """Of an element, which is scrolled to."""
+        """The centre of an element, after scrolling to it."""
         x, y, width, height = self.run(
             f"""(() => {{
               const one = document.querySelector({json.dumps(selector)});
@@ -128,7 +128,7 @@ class Chromium:
         return x + width / 2, y + height / 2
 
     def drag(self, selector: str, by: float, *, finger: bool = False) -> None:
-        """Takes hold of the middle of an element and moves to the right by so many pixels."""
+        """Drags the middle of an element to the right by so many pixels."""
         x, y = self.centre(selector)
         places = [x, x + by / 2, x + by]
         if finger:  # which does not move level, and a page that is not told otherwise would be scrolled
@@ -150,7 +150,7 @@ class Chromium:
 
     @property
     def complaints(self) -> list[str]:
-        """What stands in the console, and errors that nobody caught."""
+        """The messages of the console, and errors that were not caught."""
         said = {"Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled"}
         return [json.dumps(one["params"]) for one in self.events if one["method"] in said]
 

@@ -14,15 +14,15 @@ from tests.chromium import chromium  # noqa: F401  (fixtures for every test that
 # compiled code start a process of their own, without this variable.
 os.environ["TRITON_INTERPRET"] = "1"
 
-# The matrices here are small, and where other programs use the processors, threads that spin until the last of them has
-# had its turn take twenty times as long as a single one.
+# The matrices here are small.  If other programs use the processors, threads that spin until the last one has run take
+# twenty times as long as a single thread.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# On processors with AMX the same product has other last bits at another place in memory, unless this is said.
+# Without this, the last bits of a product depend on its place in memory on processors with AMX.
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
-# A shell ignores Ctrl-C for what it starts in the background, and programs inherit that: here, those that tests stop.
+# A shell in which tests run in the background ignores Ctrl-C, and the programs that tests interrupt would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NEED_TORCH = ["benchmarks", "docs", "interop", "torch", "vae", "test_package.py"]
@@ -37,13 +37,13 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """What is there by now stays: to look through it again and again for garbage took a tenth of the time."""
-    # Hypothesis makes its generator now: later it looks for what refers to it, and does not find what is frozen.
+    """Excludes all existing objects from garbage collection, which took a tenth of the time to examine them again."""
+    # Hypothesis makes its generator now; later it would look for references to it and not find those that are frozen.
     with deterministic_PRNG():
         pass
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)  # what compilers and interpreters make here is seldom in cycles
+    gc.set_threshold(20_000, 20, 20)  # objects of compilers and interpreters are seldom in cycles
 
 
 def pytest_terminal_summary(terminalreporter):

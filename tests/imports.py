@@ -1,4 +1,4 @@
-"""The imports of a package, read from its text."""
+"""The imports of a package, read from its source."""
 
 import ast
 from pathlib import Path

@@ -1,6 +1,6 @@
 """The Jensen-Shannon divergence without the library's code: from determinants alone, in 45 digits.
 
-`by_matrices` shares with the code the representation by powers of the density ratio, though no line.
+`by_matrices` uses the same representation as the library, by powers of the density ratio, but no line of its code.
 """
 
 from functools import cache
@@ -12,13 +12,13 @@ from jsgmath import Gaussian
 from verification.pairs import exact
 
 EPS = 2.0**-52
-# In ulp.  The last rounding is half an ulp, and the error of the rule below 2^-60 of the result, which is at most 2^-7.
+# In ulp.  The last rounding is half an ulp.  The error of the rule is below 2^-60 of the result, at most 2^-7 ulp.
 LARGEST = 0.51
-DIGITS = 45  # near-equal Gaussians cost the references twice the digits of their closeness
+DIGITS = 45  # for near-equal Gaussians, the references lose twice as many digits as the two agree in
 
 
 def bound(lam):
-    """What JS cannot exceed."""
+    """The upper bound of JS."""
     return -lam * np.log1p(-lam) - (1 - lam) * np.log(lam)
 
 
@@ -41,7 +41,7 @@ def factors(lam, step=1 / 16, highest=16):
 
 
 def by_matrices(N1, N2, lam):
-    """JS of two `Gaussian`, from determinants of their covariances and nothing diagonalised."""
+    """JS of two `Gaussian`, from determinants of their covariances, without a diagonalisation."""
     with mp.workdps(DIGITS):
         (m1, S1), (m2, S2) = exact(N1), exact(N2)
         log_det1, log_det2 = (mp.log(mp.det(S)) for S in (S1, S2))
@@ -56,8 +56,8 @@ def by_matrices(N1, N2, lam):
 def eliminate(matrix, vector):
     """Pivots of a symmetric matrix, and ``vector^T matrix^-1 vector``.
 
-    The real part is positive definite, and so are those of what remains in each step.  Hence all pivots lie in the
-    right half-plane, and the sum of their logarithms is the right branch of the determinant's.
+    The real part is positive definite, also that of the matrix that remains after each step.  Hence all pivots lie in
+    the right half-plane, and the sum of their logarithms is the right branch of the determinant's logarithm.
     """
     a, b, n = matrix.copy(), vector.copy(), len(vector)
     pivots, quadratic = [], mp.mpf(0)

@@ -6,7 +6,7 @@ DIGITS = 200
 
 
 class Exact:
-    """``D + W S W'`` in the digits of mpmath: its solutions and its determinant."""
+    """``D + W S W'`` in mpmath numbers: solutions of linear systems, and the determinant."""
 
     def __init__(self, D, W, S):
         self.D, self.W, self.S = D, W, S
@@ -78,7 +78,7 @@ def truth(first, second, alpha, dual, reverse):
         log_det_G = S1.log_det() + S2.log_det() - H.log_det()
         z = H.solve(d)
         total = mp.mpf(0)
-        # m1 - m_G is g2 S1 H^-1 d, and S_G^-1 (m_i - m_G) is g2 S2^-1 d, or that of the other one.
+        # m1 - m_G is g2 S1 H^-1 d, and S_G^-1 (m1 - m_G) is g2 S2^-1 d; the same is true with the indices exchanged.
         for w, g, S, other in ((w1, g2, S1, S2), (w2, g1, S2, S1)):
             if not w:
                 continue

@@ -20,7 +20,7 @@ def random_logvars(scale, count=6):
 
 
 def random_variances(count=40):
-    """Pairs near and far: variances and means differ by a relative 10^-k, k in 0..18."""
+    """Pairs near and far: variances and means differ relatively by 10^-k, k in 0..18."""
     rng = np.random.default_rng(2)
     pairs = []
     for _ in range(count):

@@ -1,7 +1,7 @@
 """``python -m tests.release`` makes the files of a release in dist/, checks them, and says what is left to do.
 
-It needs the extras ``release`` and ``verify``. What runs in an emulator needs Debian's packages: qemu-user, wine, and
-apt-get, by which Python for AArch64 and the C library musl are fetched; what cannot run is named at the end.
+It needs the extras ``release`` and ``verify``. Checks in an emulator need Debian with qemu-user, wine, and apt-get,
+which fetches Python for AArch64 and the C library musl; checks that cannot run are named at the end.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ ALLOWED = {
     "macosx": {"/usr/lib/libSystem.B.dylib"},
     "win": {"KERNEL32.dll", "ntdll.dll"},
 }
-UCRT = "api-ms-win-crt-"  # the first letters of the libraries of C that Windows has
+UCRT = "api-ms-win-crt-"  # the C libraries of Windows begin with these letters
 SBOM_OPTIONS = ["--output-reproducible", "--of", "JSON", "--mc-type", "library"]
 LEFT = """\
 Left for a person:
@@ -45,7 +45,7 @@ Left for a person:
 
 
 class Failure(Exception):
-    """What is wrong with a file of the release."""
+    """An error: something is wrong with a file of the release."""
 
 
 def run(*command, data=None, cwd=None, **environment):
@@ -89,7 +89,7 @@ def check(folder, not_run):
     say("a second build, in another folder, gave the same bytes")
 
     tool("twine", "check", "--strict", *made)
-    tool("pyroma", "--min", "8", source)  # it misses an address and a URL, which LEFT names
+    tool("pyroma", "--min", "8", source)  # it misses a mail address and a URL, which LEFT names
     say("twine and pyroma accept the metadata")
     for path in made:
         check_licences(path)
@@ -149,7 +149,7 @@ def check_licences(path):
 
 
 def check_linked(target, wheel):
-    """Checks that a wheel lists what its library contains, and has the licences that ask for it."""
+    """Checks that a wheel lists the parts of its library and has the licences that must be included."""
     with zipfile.ZipFile(wheel) as archive:
         notices = archive.read(f"jsgmath/native/{linked.NOTICES}").decode()
         (bill,) = (name for name in archive.namelist() if name.endswith(f".dist-info/sboms/{linked.BILL}"))
@@ -161,8 +161,8 @@ def check_linked(target, wheel):
 
 
 def check_library(name, wheel):
-    """Checks the library in a wheel: that there is one, for this platform, what it exports; returns what it needs."""
-    import lief  # not among the packages that the tests need, and pytest imports this file
+    """Checks that a wheel has one library, for its platform, with the right exports; returns what the library needs."""
+    import lief  # imported here, because the tests do not need it, and pytest imports this file
 
     lief.logging.disable()
     with zipfile.ZipFile(wheel) as archive:
@@ -212,7 +212,7 @@ def call(point, sides, dtype, value):
 
 
 def check_installed(folder, cases, wheel):
-    """Installs the wheel of this machine with what it depends on; computes, and writes the bill of materials."""
+    """Installs the wheel of this machine with its dependencies, computes values, and writes the bill of materials."""
     run(sys.executable, "-m", "venv", folder)
     python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
     run(python, "-m", "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt", wheel)
@@ -286,7 +286,7 @@ def windows(wheel, folder):
 
 
 def evaluated(emulator, platform, name, wheel, folder):
-    """What the library in the wheel computes, called by a program in C++ that is compiled for the same platform."""
+    """The values of the library in the wheel, which a C++ program for the same platform calls."""
     with zipfile.ZipFile(wheel) as archive:
         (member,) = (x for x in archive.namelist() if x.startswith("jsgmath/native/core."))
         library = archive.extract(member, folder)

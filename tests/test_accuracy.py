@@ -56,7 +56,7 @@ def test_float32_is_the_rounded_truth(family, dual, convention):
 @variants
 @families
 def test_without_80_bit_numbers_it_stays_within_8_ulps(family, dual, convention, monkeypatch):
-    """NumPy's values in float64 only, as on machines whose long double is a double."""
+    """NumPy computes in float64 only, as on machines whose long double is a double."""
     monkeypatch.setattr(special, "WORK", np.float64)
     function = in_working_precision(dual)
     assert worst_ulps(PAIRS[family], dual, convention, function=function) <= ULPS_IN_DOUBLE_ALONE

@@ -160,7 +160,7 @@ def test_a_logarithm_that_vanishes_at_an_interior_alpha_is_recognised():
 
 @variants
 def test_rational_arithmetic_gives_a_value_only_if_it_is_the_truth(dual, convention, monkeypatch):
-    """It is normally used after balls have failed; here first, for Gaussians whose divergence is not rational."""
+    """Normally it is used after balls have failed; here it is used first, for divergences that are not rational."""
     monkeypatch.setattr(certified, "EXACT_FROM", 0)
     rng = np.random.default_rng(7)
     for form1, form2 in product(FORMS, FORMS):

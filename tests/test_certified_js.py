@@ -55,7 +55,7 @@ def test_js_encloses_the_quadrature_of_eq_6(pair, lam):
 
 
 @pytest.mark.parametrize("N2", [(0.0, "var", 9.0), (20.0, "var", 1.0), (1.0, "var", 1.0), (0.0, "var", 0.01)])
-def test_the_bound_on_the_tail_of_js_holds_for_a_large_tail(N2, monkeypatch):
+def test_the_bound_on_the_tail_of_js_is_true_for_a_large_tail(N2, monkeypatch):
     """Normally the tail is below 2^-128.  Here it starts at 2 standard deviations and has a twentieth of the mass."""
     N1 = (0.0, "var", 1.0)
     with mp.workdps(30):

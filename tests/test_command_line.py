@@ -35,7 +35,7 @@ def output(capsys, *words):
 
 
 def error(capsys, *words):
-    """The line that a failing command prints; nothing else is printed, and no file is made or left."""
+    """The line that a failing command prints; it must print nothing else and leave no file."""
     try:
         status = main(words)
     except SystemExit as stop:  # from argparse
@@ -200,7 +200,7 @@ def test_a_failed_write_keeps_the_file_that_was_there(capsys, tmp_path, monkeypa
 
 
 def test_a_link_a_mode_and_a_pipe_stay(capsys, tmp_path):
-    """Only files are replaced: as root, a file of that name would else stand in for /dev/stdout."""
+    """Only files are replaced; otherwise root would replace the device /dev/stdout by a file."""
     shown = output(capsys, "kl", "a.npz", "b.npz")
     target, link, pipe = (tmp_path / name for name in ("target.csv", "link.csv", "pipe"))
     target.write_text("old")

@@ -1,4 +1,4 @@
-"""The set-up of the tests themselves: they run in the background, and without torch those that do not need it."""
+"""The set-up of the tests: they run in the background, and those that do not need torch run without it."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ subprocess.run([sys.executable, "-c", "import signal; print(signal.getsignal(sig
 """
 
 
-def test_programs_can_be_interrupted_though_the_tests_run_in_the_background(pytestconfig):
+def test_programs_can_be_interrupted_when_the_tests_run_in_the_background(pytestconfig):
     command = [sys.executable, "-c", RUN_IN_THE_BACKGROUND]
     run = subprocess.run(command, cwd=pytestconfig.rootpath, capture_output=True, text=True)
     assert (run.stdout, run.stderr) == ("default_int_handler\n", "")

@@ -202,7 +202,7 @@ def test_a_gaussian_cannot_be_changed():
 @pytest.mark.parametrize("form1", ALL_FORMS)
 @pytest.mark.parametrize("form2", ALL_FORMS)
 def test_the_geometric_mean_moves_from_one_gaussian_to_the_other(form1, form2):
-    """Its ends are the two Gaussians, and the divergence from N1 grows with its weight; condition < 100, so 1e-12."""
+    """At weights 0 and 1 it is N1 and N2, and its divergence from N1 grows with the weight; condition < 100: 1e-12."""
     rng = np.random.default_rng(3)
     N1, N2 = random_batch(rng, (2,), 3, form1), random_batch(rng, (2,), 3, form2)
     for weight, N in ((0.0, N1), (1.0, N2)):
@@ -234,7 +234,7 @@ def test_import_jsgmath_loads_neither_torch_nor_triton_nor_scipy_stats():
 
 
 @pytest.mark.parametrize("form", ["var", "logvar", "std"])
-def test_one_number_stands_for_equal_variances(form):
+def test_one_number_means_equal_variances(form):
     means, scales = np.arange(6.0).reshape(2, 3), np.array([[0.5], [2.0]])
     short, long = Gaussian(means, **{form: scales}), Gaussian(means, **{form: np.repeat(scales, 3, 1)})
     assert short.scale.tolist() == long.scale.tolist()
@@ -248,8 +248,8 @@ def test_in_one_dimension_a_full_scale_may_be_a_scalar(form, mean):
 
 
 @pytest.mark.parametrize("condition", [1e8, 1e13])
-def test_an_inverse_of_large_condition_is_taken_with_its_rounding(condition):
-    """The asymmetry that inversion leaves is at most n eps times the condition of the correlations."""
+def test_an_inverse_of_large_condition_may_be_asymmetric_by_rounding(condition):
+    """The asymmetry of a computed inverse is at most n eps times the condition of the correlations."""
     rng = np.random.default_rng(3)
     q = np.linalg.qr(rng.normal(size=(6, 6)))[0]
     cov = (q * np.geomspace(1, 1 / condition, 6)) @ q.T
@@ -276,5 +276,5 @@ def test_float16_is_computed_and_returned_in_float32():
     assert np.isfinite(kl(*members))
 
 
-def test_an_array_without_masked_entries_is_taken():
+def test_a_masked_array_without_masked_entries_is_accepted():
     assert Gaussian(np.ma.masked_values([1.0, 2.0], 9.0), var=1.0).mean.tolist() == [1.0, 2.0]

@@ -8,7 +8,7 @@ from jsgmath import Gaussian
 from tests.pairs import ALPHAS, PAIRS, VARIANTS, by_form, gaussians
 from verification import balls
 
-ULPS = 0.51  # of the last rounding; before it the terms have twice the precision
+ULPS = 0.51  # half an ulp of the last rounding; before it the terms have twice the precision
 variants = pytest.mark.parametrize(("dual", "convention"), VARIANTS)
 
 
@@ -21,7 +21,7 @@ def derivatives(dual, *arguments, **keywords):
 def test_gradients_are_within_half_an_ulp_of_the_sum_of_the_sizes_of_their_terms(family, dual, convention):
     """The terms of a derivative may differ in sign; at alpha 1/2 those of the derivative by alpha cancel.
 
-    They have twice the precision, so that only the result is rounded: 0.5 ulp was measured.
+    The terms have twice the precision, so only the result is rounded; 0.5 ulp was measured.
     """
     for group in by_form(PAIRS[family][:8]):
         gradient = derivatives(dual, *gaussians(group), np.array(ALPHAS), convention=convention)

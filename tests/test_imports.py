@@ -6,7 +6,7 @@ import jsgmath
 from tests.imports import imports_of, room
 
 IMPORTS = imports_of(jsgmath)
-# The layout of CONTRIBUTING.md, from the ground up; a folder counts as one room.
+# The layout of CONTRIBUTING.md, from the lowest floor up; a folder counts as one room.
 FLOORS = [
     {"formula", "hints", "native"},
     {"special"},

@@ -40,7 +40,7 @@ def definition(gaussians, weights, mean_weights, dual):
 
 
 def is_nearest(value, truth):
-    """Whether no float64 is nearer to the truth, which has 30 digits even where the Gaussians are closest."""
+    """Whether no float64 is nearer to the truth, which has at least 30 digits even for the closest Gaussians."""
     with mp.workdps(DIGITS):
         return abs(mp.mpf(float(value)) - truth) <= mp.mpf(float(np.spacing(value))) * (0.5 + 1e-9)
 
@@ -125,7 +125,7 @@ MAKE = {"diagonal": lambda mean, var: Gaussian([mean, 0.0], var=var), "full": fu
 @pytest.mark.parametrize(("weights", "value", "mean"), [([0.1, 0.8, 0.1], 0.1, 1.0), ([0.1, 0.2, 0.7], 0.22, 1.6)])
 @pytest.mark.parametrize("far", [(1e9, 1.0), (1e150, 1e-300), (0.0, 1e300)])
 @pytest.mark.parametrize("place", range(4))
-def test_a_gaussian_of_weight_zero_counts_nowhere(make, weights, value, mean, far, place):
+def test_a_gaussian_of_weight_zero_changes_no_result(make, weights, value, mean, far, place):
     """The sums of these weights are 1 only after rounding; the exact value is the variance of the means / 2."""
     others = [make(float(m), 1.0) for m in range(3)]
     gaussians, all_weights = list(others), list(weights)
@@ -184,7 +184,7 @@ def test_a_common_mean_of_1e8_costs_no_digits():
 
 
 def test_a_gaussian_far_away_costs_the_others_no_digits():
-    """Subtracted from the others, a mean of 1e12 would leave of them but multiples of 1e-4."""
+    """If a mean of 1e12 were subtracted from the others, they would be rounded to multiples of 1e-4."""
     means = [[1e12 + 0.3, 0.0], [0.1, 0.0], [0.2, 0.0]]
     for dtype in (np.float64, np.float32):
         gaussians = [Gaussian(np.array(m, dtype), cov=np.eye(2, dtype=dtype)) for m in means]

@@ -1,6 +1,6 @@
 """The Jensen-Shannon divergence `js` and its quadrature rule.
 
-The references know nothing but eq. 6, and integrate densities.
+The references use only eq. 6 and integrate densities.
 """
 
 from functools import cache
@@ -41,7 +41,7 @@ def definition(N1, N2, lam):
 @pytest.mark.parametrize("work", [np.longdouble, np.float64])
 @pytest.mark.parametrize("family", PAIRS)
 def test_one_dimension_is_eq_6_to_the_last_place(family, work, monkeypatch):
-    """The stated error holds, and is little more than the rounding to float64; also where a long double is a double."""
+    """The error bound is true and little more than the rounding to float64, also where a long double is a double."""
     monkeypatch.setattr(special, "WORK", work)
     for N1, N2 in PAIRS[family]:
         for lam in (0.5, 0.1, 0.999):
@@ -61,7 +61,7 @@ def test_one_dimension_is_eq_6_for_lam_near_the_ends(lam):
 def test_values_out_of_the_range_of_doubles_are_eq_6():
     """Squares that underflow, ratios that overflow, and values below the smallest normal number.
 
-    For near-equal Gaussians the value is ``(lam^3 + (1-lam)^3) chi^2/2``, but for a share of about the difference.
+    For near-equal Gaussians the value is ``(lam^3 + (1-lam)^3) chi^2/2``, up to a share of about their difference.
     """
     one_apart = np.log1p(2.0**-52)
     for gap in (1e-100, 1e-150, 3e-154, 7e-155, 3e-161, 1e-170):
@@ -95,7 +95,7 @@ def test_the_rule_is_right_for_every_ratio_of_densities(lam):
     """JS is the average over p of a function of ``x = q/p``, and the rule that of another function; they are equal.
 
     A multiple of ``x - 1``, whose average is 0, is added to both, so that they have a double zero at 1 and keep their
-    sign.  A bound for every ratio therefore holds for all pairs of distributions.
+    sign.  A bound for every ratio is therefore a bound for all pairs of distributions.
     """
     t, weights, _ = mixture.rule(lam)
     with mp.workdps(DIGITS):
@@ -111,7 +111,7 @@ def test_the_rule_is_right_for_every_ratio_of_densities(lam):
 
 @pytest.mark.parametrize("lam", [0.5, 1e-3, 1e-300])
 def test_the_weights_of_the_rule_are_as_accurate_as_their_sizes_say(lam):
-    """On half the line; on the other half the integrand is the conjugate."""
+    """This is tested on half the line; on the other half the integrand is the conjugate."""
     nodes, weights, sizes = mixture.rule(lam)
     with mp.workdps(DIGITS):
         nodes, weights = numbers(nodes), numbers(weights)
@@ -124,7 +124,7 @@ def test_the_weights_of_the_rule_are_as_accurate_as_their_sizes_say(lam):
 
 
 def numbers(z):
-    """Complex pairs of doubles, exactly."""
+    """Converts complex pairs of doubles exactly."""
     parts = ((mp.mpf(float(x.high[i])) + mp.mpf(float(x.low[i])) for x in z) for i in range(len(z.re.high)))
     return [mp.mpc(*pair) for pair in parts]
 
@@ -154,7 +154,7 @@ def test_two_and_three_dimensions_are_eq_6_on_a_grid(n, points, relative, lam):
 
 
 def radial(n, r, lam):
-    """Eq. 6 for N(0, r I) and N(0, I) over the logarithm of the radius, the only thing in which they differ."""
+    """Eq. 6 for N(0, r I) and N(0, I) as an integral over the logarithm of the radius."""
     with mp.workdps(30):
         r, lam, log_c = mp.mpf(r), mp.mpf(lam), (1 - mp.mpf(n) / 2) * mp.log(2) - mp.loggamma(mp.mpf(n) / 2)
 

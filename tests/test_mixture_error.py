@@ -1,4 +1,4 @@
-"""The error that `js` returns holds, and is little more than the last rounding."""
+"""The error that `js` returns is a true bound and little more than the last rounding."""
 
 import numpy as np
 import pytest
@@ -30,8 +30,8 @@ def errors(forms, count):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_error_holds_for_every_random_pair_and_is_not_too_large(form):
-    """It is a bound, so that none of 120 pairs may exceed it."""
+def test_the_error_bound_is_true_for_random_pairs_and_not_too_large(form):
+    """It is a bound, so none of 120 pairs may exceed it."""
     ratios = errors((form, form), 20)
     assert ratios.min() >= 1
     # The last rounding is most of the error: a ratio of 1.06 was measured.
@@ -39,13 +39,13 @@ def test_the_error_holds_for_every_random_pair_and_is_not_too_large(form):
 
 
 @pytest.mark.parametrize("forms", MIXED)
-def test_the_error_holds_for_different_forms(forms):
+def test_the_error_bound_is_true_for_different_forms(forms):
     """The error of a conversion does not shrink when the Gaussians approach each other."""
     assert errors(forms, 5).min() >= 1
 
 
-def test_the_error_holds_for_covariances_of_any_condition():
-    """The errors of the reduction are tested elsewhere; here those of JS must not be larger."""
+def test_the_error_bound_is_true_for_covariances_of_any_condition():
+    """Other tests cover the errors of the reduction; here the errors of JS must not be larger."""
     rng = np.random.default_rng(8)
     for n, wanted in ((2, 1e4), (2, 1e10), (3, 1e8)):
         for form in ("cov", "precision", "scale_tril"):

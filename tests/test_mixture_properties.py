@@ -78,7 +78,7 @@ def test_js_lies_between_zero_and_its_bound(work, monkeypatch):
 
 
 def test_gaussians_of_log_variances_1e5_are_at_the_largest_distance():
-    """Ratios and distances that no float64 and hardly an 80-bit number holds: two Gaussians that do not overlap."""
+    """Ratios and distances exceed float64 and almost the 80-bit range: the two Gaussians do not overlap."""
     for mean, logvar1, logvar2 in ((0.0, -1e5, 0.0), (1.0, 1e5, 0.0), (1.0, -3e4, -3e4), (1.0, -1e5, -1e5)):
         N1, N2 = Gaussian([mean], logvar=[logvar1]), Gaussian([0.0], logvar=[logvar2])
         for lam in (0.5, 1e-300, 1 - 2.0**-53):
@@ -86,7 +86,7 @@ def test_gaussians_of_log_variances_1e5_are_at_the_largest_distance():
 
 
 def test_batches_broadcast_and_give_what_single_calls_give(monkeypatch):
-    """For Gaussians and lam; the sums are grouped differently, so the last place may differ."""
+    """Gaussians and lam broadcast; the sums are grouped differently, so the last place may differ."""
     rng = np.random.default_rng(6)
     for form in ("var", "cov"):
         scales = np.exp(rng.normal(size=(4, 1, 2)))
@@ -110,7 +110,7 @@ def test_batches_broadcast_and_give_what_single_calls_give(monkeypatch):
 
 
 def test_float32_input_gives_float32_results():
-    """And the error, rounded upwards, is that of the last rounding."""
+    """The error is that of the last rounding, rounded upwards."""
     rng = np.random.default_rng(7)
     for _ in range(10):
         N1, N2 = (Gaussian(*np.float32(rng.normal(size=(1, 1))), var=np.float32(rng.uniform(0.5, 2, 1))) for _ in "12")

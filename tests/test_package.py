@@ -1,4 +1,4 @@
-"""The package: what its wheel holds, and that it works where nothing of the repository is to be seen."""
+"""The package: its wheel has all files, and works in an environment without the repository."""
 
 import os
 import re
@@ -36,7 +36,7 @@ case "$*" in *-shared*) cp {core} "$made";; *) : > "$made";; esac
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """The wheel; its compiler takes the installed core, if that is from these sources, or else does not optimise."""
+    """The wheel; its core is the installed one if that was made from these sources, else compiled unoptimised."""
     folder, quick = tmp_path_factory.mktemp("dist"), tmp_path_factory.mktemp("compiler") / "quick"
     environment = {}
     if compiler():
@@ -52,13 +52,13 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def python(wheel, tmp_path_factory):
-    """A new environment with the wheel in it and, behind it, the packages of this one, but not the repository."""
+    """A new environment with the wheel and the packages of this environment, but without the repository."""
     folder = tmp_path_factory.mktemp("environment")
     run(sys.executable, "-m", "venv", "--without-pip", folder)
     python = folder / "bin" / "python"
     run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", wheel)
     (packages,) = folder.glob("lib/python*/site-packages")
-    # A .pth file in a folder that a .pth file names is not read, so that an editable installation stays out.
+    # A .pth file in a folder that a .pth file names is not read, so an editable installation is not seen.
     (packages / "behind.pth").write_text(sysconfig.get_path("purelib"))
     return python
 
@@ -105,7 +105,7 @@ numpy.savez("images.npz", images=vae.data.load("fashion-mini").train_images[:200
 
 @pytest.mark.slow
 def test_the_wheel_holds_the_core_where_it_was_built_with_a_compiler(wheel, python, tmp_path):
-    """Without one it is a wheel for any platform, in which NumPy computes the same value."""
+    """Without a compiler it is a wheel for any platform, in which NumPy computes the same value."""
     script = "import jsgmath; print(jsgmath.kl(jsgmath.Gaussian(1.0, var=2.0), jsgmath.Gaussian(0.0, std=3.0)).hex())"
     if compiler() is not None:
         assert not wheel.name.endswith("-none-any.whl")

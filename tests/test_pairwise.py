@@ -1,4 +1,4 @@
-"""Matrices of pairs, against the pairs."""
+"""Matrices of divergences, against single divergences."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def batch(count, n, form="var", spread=1.0):
 
 
 def pairs(first, second, alpha, dual, convention):
-    """The same matrix by `jsg`."""
+    """The matrix, computed by `jsg`."""
     function = jsg_dual if dual else jsg
     return function(first.indexed((slice(None), None)), second.indexed((None,)), alpha, convention=convention)
 

@@ -30,7 +30,7 @@ def run_command(
 
     Args:
         options: the dataclass of the options, or a union of dataclasses for a program with subcommands.
-        work: is called with the options, and returns an exit status or None, which stands for 0.
+        work: the function that gets the options; it returns an exit status, or None for 0.
     """
     return run_program(
         program, lambda given: work(parse_options(options, f"python -m {program}", description, given)), arguments

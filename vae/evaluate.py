@@ -288,15 +288,15 @@ def evaluate_runs(options: EvaluateOptions) -> int:
             print(f"vae.evaluate: {message}", file=sys.stderr, flush=True)
             status = 2
 
-    # All runs are read before the first is evaluated, so that an error in the last is reported at once.
+    # All runs are read before the first is evaluated, so that an error in the last is reported immediately.
     runs = []
     for path in options.runs:
         with naming_errors(path):
             runs.append(finished_run(path))
     for run in runs:
-        with naming_errors(run.path), RunFolder(run.path) as folder:  # no process trains it meanwhile
+        with naming_errors(run.path), RunFolder(run.path) as folder:  # so that no process trains it at the same time
             result = evaluate_run(run, options)
-            print(result_table(run, result), flush=True)  # first, so that it is seen even if it cannot be written
+            print(result_table(run, result), flush=True)  # printed first, in case the file cannot be written
             folder.write_facts("evaluation.json", result)
     return status
 

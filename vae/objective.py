@@ -84,7 +84,7 @@ class Objective(nn.Module):
     def regularise(self, z: Tensor, mean: Tensor, logvar: Tensor, gather: Gather = lambda points: points) -> Tensor:
         """The divergence between q(z|x) and N(0, I) for each row; MMD compares batches, so its rows are equal."""
         # In double precision, which costs little for a latent space, the backends agree to the last bit of the float32
-        # result. In float32 a rounding error soon flips a ReLU, and within a few steps Adam makes a different run.
+        # result. In float32 a rounding error soon flips a ReLU, and after a few steps of Adam the runs differ.
         if self.divergence == "mmd":
             points = z if self.mmd_of == "z" else torch.cat([mean, logvar], -1)
             return mmd_to_standard_normal(gather(points.double())).to(mean.dtype).expand(len(mean))

@@ -10,7 +10,7 @@ import warnings
 from importlib.util import find_spec
 from types import FrameType
 
-NARROWEST = 40  # columns; the library of the command lines never ends in a terminal of one column
+NARROWEST = 40  # columns; tyro, which reads command lines, never ends in a terminal of one column
 PLAIN = {"±": "+-", "‖": "||", "\N{EN DASH}": "-", "\N{GREEK SMALL LETTER ALPHA}": "alpha", "…": "..."}
 
 
@@ -33,7 +33,7 @@ def prepare() -> None:
         warnings.filterwarnings("ignore", module=r"torch(\.|$)")
     prepare_errors()
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # it was closed
+        if getattr(sys, name) is None:  # the stream was closed
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
         getattr(sys, name).reconfigure(errors="vae")
     if shutil.get_terminal_size().columns < NARROWEST:
@@ -64,7 +64,7 @@ def require_packages(name: str, packages: dict[str, str]) -> None:
 
 
 def stop_at_once(number: int, frame: FrameType | None) -> None:
-    """Ends the program at once; it has done nothing yet."""
+    """Ends the program immediately; it has not started its work."""
     os.write(2, f"{PROGRAM}: stopped\n".encode())
     os._exit(130)
 

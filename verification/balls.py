@@ -8,13 +8,13 @@ scale in ``jsgmath.Gaussian``.  Mean and scale are floats in one dimension, and 
 import numpy as np
 from flint import arb, arb_mat, ctx, fmpq
 
-BITS = 80  # a ball is narrower than 2^-80 of its middle: 27 bits below the last bit of a float64
+BITS = 80  # the radius of a ball is below 2^-80 of its middle, 27 bits below the last bit of a float64
 
 
 def divergence(N1, N2, alpha, *, dual, convention):
     """JSG [eq. 8] or JSG* [eq. 10] of two one-dimensional Gaussians, as a ball."""
     if N1 == N2 or (convention == "nielsen" and alpha in (0, 1)):
-        return arb(0)  # by definition; the ball around a sum that cancels would never become exact
+        return arb(0)  # 0 by definition; the ball around a sum that cancels would never become exact
     return _sharpened(lambda: sum(terms(*_scalars(N1, N2), arb(float(alpha)), dual, convention)))
 
 
@@ -136,7 +136,7 @@ def _sharpened(compute):
 
 
 def total(balls):
-    """The sum of the balls, which is as narrow as the balls."""
+    """The sum of the balls; its relative radius is not larger than theirs."""
     with ctx.workprec(4000):
         return sum(balls, arb(0))
 
@@ -160,13 +160,13 @@ def distance(got, ball, unit):
 
 
 def is_nearest(got, ball):
-    """Whether a float of its type is nearest to the number in the ball, as far as the ball tells."""
+    """Whether a float is the one of its type nearest to the number in the ball, as far as the ball can tell."""
     dtype = np.asarray(got).dtype.type
     largest = np.finfo(dtype).max
     with ctx.workprec(2400):
         step = arb(float(largest)) - arb(float(np.nextafter(largest, dtype(0))))
 
-        def number(x):  # for infinity the float that would come next
+        def number(x):  # infinity stands for the float that would come next
             return arb(float(x)) if np.isfinite(x) else arb(float(largest)) + step
 
         below, above = np.nextafter(got, dtype(0)), np.nextafter(got, dtype(np.inf))

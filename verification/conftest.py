@@ -2,7 +2,7 @@ import os
 
 import verification.profiles  # noqa: F401
 
-# The matrices are small: one thread is faster than two that wait for each other, and several mutants run at a time.
+# The matrices are small, so one thread is faster than two that wait for each other; several mutants run in parallel.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

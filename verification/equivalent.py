@@ -1,6 +1,6 @@
-"""The mutants that change no result, or no result that float64 can show: reason -> their functions and statements.
+"""Mutants that change no result, or none that float64 can show: a reason, and the functions and statements.
 
-`mutants.py` makes them and says if one is missing or is killed.
+`mutants.py` makes them and reports if one is missing or is killed.
 """
 
 REASONS = {

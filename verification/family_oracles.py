@@ -7,7 +7,7 @@ from mpmath import mp
 
 from verification.oracles import mean_weights
 
-# Near-equal members lose twice as many digits as their distance has, and the digits of parameters before the point.
+# Near-equal members lose twice as many digits as their distance has, and the digits before the point of parameters.
 DIGITS = 150
 
 

@@ -77,7 +77,7 @@ def dense_pairs(rng, n, condition, distance):
 def converted(pairs, forms, dtype):
     """Converts the pairs to one of the forms and rounds them; returns None if there is no such conversion."""
     form, m1, s1, m2, s2 = pairs
-    if forms == ("to standard",) and form != "cov":  # moved so that N2 is N(0, I)
+    if forms == ("to standard",) and form != "cov":  # mapped so that N2 is N(0, I)
         log_ratio = s1 - s2 if form == "logvar" else np.log(s1 / s2)
         scale = np.exp(s2 / 2) if form == "logvar" else np.sqrt(s2)
         form, m1, s1, m2, s2 = "logvar", (m1 - m2) / scale, log_ratio, 0 * m2, 0 * s2

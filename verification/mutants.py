@@ -45,9 +45,9 @@ MODULES = {
 }
 # In these modules only operations and signs are changed: most numbers and names there choose an axis of a matrix.
 DENSE = ("twofold", "scaling", "full")
-# These functions propose a W.  Its effect on the two Gaussians is measured, so a worse W costs steps, not digits.
+# These functions propose a W, whose effect on both Gaussians is measured.  A worse W costs more steps, but no digits.
 PROPOSALS = ("full.Transformed.correction", "full.diagonalised", "full._diagonaliser")
-# These kill all mutants of the scalar formula and of diagonal Gaussians, the fastest of them in milliseconds.
+# These tests kill all mutants of the scalar formula and of diagonal Gaussians, the fastest of them in milliseconds.
 FIRST = (
     "test_the_gradient_is_the_derivative_of_the_definition",
     "test_in_double_precision_alone_one_dimension_is_the_definition_to_a_few_ulps",
@@ -66,7 +66,7 @@ FIRST = (
     "test_the_series_is_as_long_as_it_must_be",
     "test_the_shipped_series_is_that_of_the_logarithm",
     "test_the_reduction_of_diagonal_gaussians_adds_no_error",
-    "test_a_shorter_float_stands_for_its_exact_value",
+    "test_float32_arguments_are_used_exactly",
     "test_eqs_3_and_4_are_the_two_kls_to_the_standard_normal",
     "test_rounding_errors_of_the_kernels_stay_below_the_bound",
     "test_a_quarter_of_the_bound_is_attained",
@@ -113,7 +113,7 @@ class Mutant(NamedTuple):
             # A property, a cached property, a class method and a decorated function contain what they call.
             inside = ("fget", "func", "__func__", "__wrapped__")
             function = next((getattr(function, x) for x in inside if hasattr(function, x)), function)
-        function.__code__ = self.code  # changes the object that all importers share
+        function.__code__ = self.code  # this changes the object that all importers share
 
 
 def mutants_of(module, source):

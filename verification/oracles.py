@@ -1,8 +1,8 @@
 """The divergences from their definition, computed without jsgmath and without its formula.
 
-There are three independent ways: the textbook formula of KL between Gaussians in 60 digits (mpmath), integrals of the
-densities (adaptive in 1-D, Gauss-Hermite products in 2-D and 3-D), and Monte Carlo.  A Gaussian is a pair
-``(mean, cov)`` of mpmath matrices (`exact`) for the first way, and of arrays for the others.  In the integrals the
+There are three independent methods: the textbook formula of KL between Gaussians in 60 digits (mpmath), integrals of
+the densities (adaptive in 1-D, Gauss-Hermite products in 2-D and 3-D), and Monte Carlo.  A Gaussian is a pair
+``(mean, cov)`` of mpmath matrices (`exact`) for the first method, and of arrays for the others.  In the integrals the
 geometric mean is the normalised product of powers of densities.  Its normaliser is an integral too, so the integrals
 use none of eqs. 9 to 13.
 """
@@ -103,12 +103,12 @@ def quadrature(N1, N2, alpha, convention="deasy", dual=False):
 
 
 def _log_density(mean, std, log_norm, x):
-    """The same as `scipy.stats.norm.logpdf`, in a tenth of the time."""
+    """Computes `scipy.stats.norm.logpdf` in a tenth of the time."""
     return -(((x - mean) / std) ** 2) / 2 - log_norm
 
 
 def _hermite(N1, N2, nodes=40):
-    """Integrates with a Gaussian that covers both: its mean is their average, its covariance 1.2 times theirs."""
+    """Integrates with a Gaussian that covers both: its mean is the average, its covariance 1.2 times that and more."""
     n = len(N1[0])
     mean = (np.asarray(N1[0]) + N2[0]) / 2
     shift = np.asarray(N1[0]) - mean

@@ -1,8 +1,8 @@
-"""Bounds on what rounding does in pairs of doubles (`jsgmath/native/pair.hpp`), by running a formula's text on them.
+"""Bounds on the rounding errors of pairs of doubles (`jsgmath/native/pair.hpp`), by running a formula's text on them.
 
 A `Paired` is the result of a computation: a ball of Arb around its exact value, a bound on its error, and a bound on
-the low part of the pair that holds it.  Every operation propagates them and adds its own rounding, as README.md,
-"Pairs of doubles", derives.  Bisection (`rounding.prove`) proves a bound on a whole interval.
+the low part of the pair.  Every operation propagates them and adds its own rounding, as README.md, "Pairs of doubles",
+derives.  Bisection (`rounding.prove`) proves a bound on a whole interval.
 """
 
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ class Paired:
 
     @property
     def largest(self):
-        """What the high part is at most."""
+        """An upper bound of the high part's size."""
         return self.value.abs_upper() + self.error + self.low
 
     def __add__(self, other):
@@ -56,7 +56,7 @@ class Paired:
     def __truediv__(self, other):
         other = self._number(other)
         quotient = self.value / other.value
-        smallest = other.value.abs_lower() - other.error - other.low  # of the divisor's high part
+        smallest = other.value.abs_lower() - other.error - other.low  # lower bound of the divisor's high part
         rest = 3 * U * self.largest + self.low + other.low * self.largest / smallest * (1 + 3 * U)
         own = rest / smallest * (6 * U + 2 * other.low / smallest)
         inherited = (self.error + quotient.abs_upper() * other.error) / (other.value.abs_lower() - other.error)
@@ -71,7 +71,7 @@ class Paired:
         return self + -self._number(other)
 
     def __gt__(self, other):
-        """Whether it certainly is larger, for choices that are free where the numbers are equal."""
+        """Whether it is certainly larger; for choices that do not matter where the numbers are equal."""
         return bool(self.value > self._number(other).value)
 
     def _number(self, other):
@@ -83,6 +83,6 @@ class Paired:
     __radd__, __rmul__ = __add__, __mul__
 
     def __rtruediv__(self, other):
-        if other not in self.quotients:  # dividing again gives the same two doubles
+        if other not in self.quotients:  # a second division gives the same two doubles
             self.quotients[other] = self._number(other) / self
         return self.quotients[other]

@@ -91,8 +91,8 @@ def both_ways(form, *scales):
 
 
 ORDINARY = scalar_pairs((1, 1), (1, 1), (100, 100), (1, 1e-9), (40, 1e-9)) + both_ways("logvar", (90.1, -103.7))
-# FAR: the squares of the ratios of variances are beyond float64.  EXTREME adds ratios that are themselves beyond
-# float64, and ratios that are beyond any float with 15 bits of exponent.
+# FAR: the squares of the ratios of variances exceed float64.  EXTREME adds ratios that exceed float64 themselves, and
+# ratios that exceed every float with 15 bits of exponent.
 FAR = scalar_pairs((300, 300)) + both_ways("var", (1e-150, 1e130))
 EXTREME = FAR + both_ways("logvar", (700.0, -700.0), (1e5, 0.0), (-2e4, 3.0), (-1e5, 1e5))
 

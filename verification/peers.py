@@ -1,6 +1,6 @@
 """JSG and KL as others compute them: the closed forms as printed, the paper's released loss, and torch.
 
-Each function follows its equations in the type of its input, and nothing is done for accuracy; `ulps.py` measures the
+Each function computes its equations in the type of its input, without any step for accuracy; `ulps.py` measures the
 errors.  Means have shape ``(..., n)``, covariances ``(..., n, n)``, and results have one value per pair.  The equations
 are those of Deasy et al. 2020, https://arxiv.org/abs/2006.10599.
 """

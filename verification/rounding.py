@@ -35,7 +35,7 @@ class Rounded:
         return self.value * self.x ** (self.order - order), self.error * self.x.abs_upper() ** (self.order - order)
 
     def rounded(self, value, error, order, units=1):
-        """A result with the inherited ``error`` and, added to it, its own rounding of ``units`` relative errors U."""
+        """A result with the inherited ``error`` plus its own rounding of ``units`` relative errors U."""
         return Rounded(value, (error + units * (value.abs_upper() + U * error)).upper(), order, self.x)
 
     def __add__(self, other):
@@ -73,7 +73,7 @@ class Rounded:
         value, error = self.lowered(0)
         return self.rounded(value.log(), error / (value.abs_lower() - U * error), 0, LOG)
 
-    # A comparison with a number gives 3 if it is certainly true, 1 if possibly true, 0 if false; so `&` means "and".
+    # A comparison with a number gives 3 if it is certainly true, 1 if it may be true, 0 if false; so `&` means "and".
     def __gt__(self, other):
         computed = self._computed()
         return 3 * (computed > other) | (not computed <= other)
@@ -92,7 +92,7 @@ class Rounded:
 
 
 def where(condition, a, b):
-    """The number that is computed; if rounding or the width of the ball leaves open which, one that covers both."""
+    """The number that is computed; if rounding or the width of the ball does not decide which, one that covers both."""
     if condition in (0, 3):
         return a if condition else b
     (value, error), (other_value, other_error) = a.lowered(0), b.lowered(0)

@@ -35,7 +35,7 @@ from verification.pairs import (
 )
 
 EPS = np.finfo(float).eps
-# What NumPy computes of full covariances, before it is rounded, in units of EPS; 8 where a long double is a double.
+# The error for full covariances in NumPy before the last rounding, in units of EPS; 8 where a long double is a double.
 ULPS = 0.1 if np.finfo(np.longdouble).nmant > 52 else 8
 diagonal_forms = st.sampled_from(["var", "logvar", "std"])
 dense_forms = st.sampled_from(["cov", "scale_tril", "precision"])
@@ -53,7 +53,7 @@ def test_a_diagonal_divergence_is_the_textbook_definition(dual, convention, n, s
 
 @pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
 def test_one_dimension_is_the_definition_over_the_whole_range(dual, convention):
-    """This covers every two forms, ratios of variances beyond float64, and alpha up to its ends."""
+    """This covers every two forms, ratios of variances beyond float64, and alpha from 0 to 1."""
     # Correctly rounded: half a unit in the last place; if the true value is beyond float64, the value must be infinite.
     assert worst_ulps(ORDINARY + EXTREME, divergence(dual), dual, convention) <= 0.5
 
@@ -67,7 +67,7 @@ def test_in_double_precision_alone_one_dimension_is_the_definition_to_a_few_ulps
 
 
 def test_in_double_precision_alone_the_bound_is_that_of_the_proof(monkeypatch):
-    """It is proportional to the value and grows with n."""
+    """The bound is proportional to the value and grows with n."""
     monkeypatch.setattr(special, "WORK", np.float64)
     rng = np.random.default_rng(0)
     for n in (1, 40):
@@ -102,7 +102,7 @@ def test_in_double_precision_alone_far_dense_pairs_are_the_definition(form, dual
 
 
 @pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
-def test_a_shorter_float_stands_for_its_exact_value(dual, convention):
+def test_float32_arguments_are_used_exactly(dual, convention):
     """A float32 Gaussian and a float64 one have the divergence, gradient and mean of the same numbers in float64."""
     short, double = jsgmath.Gaussian(np.float32([0.1]), var=np.float32([0.7])), jsgmath.Gaussian([0.2], var=[1.3])
     gradient = jsgmath.jsg_dual_grad if dual else jsgmath.jsg_grad
@@ -151,7 +151,7 @@ def test_the_bound_holds_where_nothing_but_rounding_tells_two_gaussians_apart(du
 @pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
 @pytest.mark.parametrize("kind", HARD)
 def test_hard_dense_pairs_are_the_definition(kind, dual, convention):
-    """They have condition 1e10, are near or far, in any units and forms; the bound is true and not much too large."""
+    """Pairs have condition 1e10, are near or far, in any units and forms; the bound is true and not much too large."""
     expected = truths(balls.dense_divergence, HARD[kind], (0.2, 0.9), dual, convention)
     for (N1, N2), balls_of_pair in zip(HARD[kind], expected, strict=True):
         G1, G2 = (jsgmath.Gaussian(mean, **{form: scale}) for mean, form, scale in (N1, N2))
@@ -161,7 +161,7 @@ def test_hard_dense_pairs_are_the_definition(kind, dual, convention):
             assert balls.is_nearest(value, truth)
             if np.isinf(value):
                 continue
-            # A few roundings where two directions have the same ratio; 2.1 was measured.
+            # These are a few roundings, where two directions have the same ratio; 2.1 was measured.
             error = unrounded_error(working, truth)
             assert error <= bound <= (100 if kind == "of equal ratios" else 2) * EPS * value
             assert error <= (5 if kind == "of equal ratios" else ULPS) * EPS * value
@@ -218,7 +218,7 @@ def stacked(Ns):
 
 
 def test_the_reduction_of_diagonal_gaussians_adds_no_error():
-    """What `js` and others make of it is off by the rounding of the scalar formula alone."""
+    """The error of what `js` and others compute from it is only the rounding of the scalar formula."""
     N1, N2 = jsgmath.Gaussian([0.0, 1.0], var=[1.0, 3.0]), jsgmath.Gaussian([0.5, -1.0], var=[2.0, 0.5])
     weights = (np.full((1,), w, special.WORK) for w in (1, 0, 0, 1))
     value, error = evaluated(N1, N2, *weights, dual=False)

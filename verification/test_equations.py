@@ -98,7 +98,7 @@ def test_eqs_12_and_13_are_the_geometric_mean_of_diagonal_gaussians(n, seed, wei
         m, S = oracles.textbook_mean(exact(N1), exact(N2), 1 - mp.mpf(weight), mp.mpf(weight))
     G = jsgmath.geometric_mean(N1, N2, weight)
     assert G.form == ("logvar" if forms == ("logvar", "logvar") else "var")
-    # Rounded once from 80 bits; a log-variance is rounded before it is exponentiated.
+    # Results are rounded once from 80 bits; a log-variance is rounded before it is exponentiated.
     assert np.abs(G.mean - np.array(m.tolist(), float)[:, 0]).max() <= 2 * EPS * np.abs(means).max()
     assert np.abs(G.var / np.diag(np.array(S.tolist(), float)) - 1).max() <= 16 * EPS
 

@@ -13,7 +13,7 @@ from verification import family_oracles, members
 from verification.pairs import DIVERGENCES, interior, seeds
 
 ALPHAS = (0.0, 1e-300, 1e-12, 0.1, 0.5, 0.9, 1 - 2**-53, 1.0)
-ULPS = 0.501  # one rounding, and that of the truth to a float
+ULPS = 0.501  # one rounding, and the rounding of the true value to a float
 # The textbook's formula loses as many digits as parameters, distances and probabilities have; others get 700 digits.
 DIGITS = {"Gamma": 100, "Dirichlet": 100}
 # Sums stop at a term of at most 1e-58; integrals have singular ends, where tanh-sinh has an error of this size.
@@ -29,7 +29,7 @@ def ulps(value, truth):
 
 @pytest.mark.parametrize("form", members.FORMS)
 def test_hard_points_are_right_to_the_last_place(form):
-    """This covers near-equal members, parameters from 1e-300 to 1e300, and alpha up to its ends."""
+    """This covers near-equal members, parameters from 1e-300 to 1e300, and alpha from 0 to 1."""
     rng = np.random.default_rng(1)
     for i, pair in enumerate(members.hard(form)):
         (N1, N2), (family, *exact) = members.made(form, pair)

@@ -1,4 +1,4 @@
-"""How far a divergence of exponential families can be from the truth before it is rounded: `README.md`."""
+"""Bounds on the error of divergences of exponential families before they are rounded; see `README.md`."""
 
 import math
 import re
@@ -17,7 +17,7 @@ from verification.test_gamma_terms import KERNEL as GAMMA_KERNEL
 from verification.test_pair_arithmetic import OPERATION, tail_of
 
 ROOT_HALF, ROOT_TWO, HALF_LOG_TWO = arb(0.5).sqrt(), arb(2).sqrt(), arb(2).log() / 2
-LOW = 60 * U  # the low part of an argument, relatively
+LOW = 60 * U  # relative size of the low part of an argument
 # Relative errors of log(k), of exp(s), of exp(s) - 1 and of exp(s) - 1 - s, for exact arguments.
 LOGARITHM, EXPONENTIAL, MINUS_ONE, GROWTH = (arb(2) ** -x for x in (82.9, 85.9, 84.1, 81.4))
 # Relative errors of x and k as `terms.py` passes them to g, and that of g.
@@ -31,12 +31,12 @@ def core_constant(name):
 
 
 def tail(w):
-    """What `LongTail` makes of w."""
+    """What `LongTail` of the core computes from w."""
     return tail_of(w, build.LONG_TAIL_PAIRS, build.LONG_TAIL_PAIRS + build.LONG_TAIL, 0.16, 0.14)
 
 
 def parts(j, m, x_error, k_error):
-    """``x``, ``k`` and what `Split` makes of them, for ``k = 2^j m``."""
+    """``x``, ``k`` and what `Split` of the core computes from them, for ``k = 2^j m``."""
     k = m * arb(2) ** j
     x = k - 1
     k_pair = Paired(k, k_error * k.abs_upper(), LOW * k.abs_upper(), x=x)
@@ -91,7 +91,7 @@ def series_error(t):
 
 @pytest.mark.parametrize("n", [*range(-12, 0), *range(1, 12), -200, 200])
 def test_the_exponential_keeps_its_bounds(n):
-    """exp(s) = 2^n exp(t); where n is 0, the error is t^2 times one that is largest at the ends."""
+    """exp(s) = 2^n exp(t); if n is 0, the error is t^2 times a factor that is largest at the ends."""
     power, reduction = arb(2) ** n, 400 * arb(2) ** -96
 
     def errors(t, exact):
@@ -126,7 +126,7 @@ def test_the_core_rounds_by_a_bound_above_what_is_proved():
 
 
 def test_numpy_keeps_what_is_proved_of_the_core():
-    """`tests/reduction/test_wide.py` holds the pairs of NumPy to their bounds."""
+    """`tests/reduction/test_wide.py` tests that the pairs of NumPy keep their bounds."""
     assert min(LOGARITHM, EXPONENTIAL, MINUS_ONE, GROWTH) > wide.ELEMENTARY
     assert OPERATION > 10 * wide.ROUNDING
     # For k <= 1/2, g changes by (dk + |x| dx)/g(x), where g(x) >= 0.193 (1 + |x|)/1.5; from there on by dx alone, at
@@ -148,5 +148,5 @@ def test_numpy_has_the_limits_and_bounds_of_the_core():
     ):
         found = re.search(rf"\b{name} = {{(0x\S+), (0x\S+)}}", text)
         assert [float.fromhex(x) for x in found.groups()] == [relative_error, absolute_error]
-    # t of weights errs by that of the logarithm and by that of its argument, which is exact but for a few operations.
+    # For weights, the error of t is that of the logarithm and that of its argument, which has a few roundings.
     assert wide_families.OF_WEIGHTS[0] > LOGARITHM

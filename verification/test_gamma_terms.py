@@ -1,4 +1,4 @@
-"""How far gamma and Dirichlet divergences in pairs can be from the truth: `README.md`, "Gamma and Dirichlet"."""
+"""Bounds on the error of gamma and Dirichlet divergences in pairs of doubles: `README.md`, "Gamma and Dirichlet"."""
 
 import re
 from typing import NamedTuple
@@ -22,7 +22,7 @@ LEFT_OUT = arb(2) ** -79
 
 
 def tail(w):
-    """What `FineTail` in gamma.cpp makes of w."""
+    """What `FineTail` in gamma.cpp computes from w."""
     first = arb(2) / (2 * PAIRS + 3)
     return tail_of(w, PAIRS, TAIL, first, first)
 
@@ -40,7 +40,7 @@ def kernel(x, k, j, m):
 
 
 def test_the_kernel_in_pairs_keeps_the_bound():
-    """For every k = 2^j m within the core's limits."""
+    """This is proved for every k = 2^j m within the core's limits."""
 
     def error(m, j):
         k = m * arb(2) ** j
@@ -60,7 +60,7 @@ def test_the_kernel_in_pairs_keeps_the_bound():
 
 
 def test_stirlings_series_is_long_enough():
-    """What it leaves out has a second derivative of at most its first term; that of phi is at least 1/(2 x^2)."""
+    """The second derivative of the omitted terms is at most that of the first; that of phi is at least 1/(2 x^2)."""
     following = stirling.bernoulli(stirling.TERMS + 1)[-1]
     share = 2 * abs(following) / stirling.SHIFT ** (2 * stirling.TERMS + 1)
     assert share < 2.0**-79
@@ -78,7 +78,7 @@ def g(x, k):
 
 
 class Change(NamedTuple):
-    """A number, and what another one exceeds it by, as in gamma.cpp."""
+    """A number, and another number minus it, as in gamma.cpp."""
 
     value: object
     less: object
@@ -125,7 +125,7 @@ def series_less(x, y, more_x, more_y):
 
 
 def difference(x, y):
-    """As pair.hpp has it: the low part ends up below a unit of the high part."""
+    """Computed as in pair.hpp: in the end the low part is below a unit of the high part."""
     d = x - y
     error = d.error + 2 * U * (x.low + y.low)
     return Paired(d.value, error, U * (d.value.abs_upper() + error))
@@ -159,7 +159,7 @@ def truth(x, y):
 
 
 def assert_bounded(found, expected, bound=TERM):
-    """The error of the run is below the bound, and so is its truth, but for the truncation error of the series."""
+    """The bound of the run, plus the truncation error of the series, is below ``bound``; the value is the true one."""
     plus, minus = found
     size = plus.value + minus.value
     assert plus.error + minus.error <= (bound - LEFT_OUT) * size
@@ -167,7 +167,7 @@ def assert_bounded(found, expected, bound=TERM):
 
 
 def points(seed, count, low, high):
-    """Numbers, near and far."""
+    """Pairs of numbers, near and far."""
     rng = np.random.default_rng(seed)
     for _ in range(count):
         x = 10 ** rng.uniform(low, high)
@@ -252,7 +252,7 @@ def kl(x, y):
 
 
 def concentrations():
-    """Two members: far, near, with one component that is nearly the total, and nearly proportional; also large ones."""
+    """Two members: far, near, large, nearly proportional, or with one component that is nearly the total."""
     rng = np.random.default_rng(3)
     for i in range(16):
         k = rng.choice([2, 3, 6])

@@ -24,7 +24,7 @@ def test_the_gradient_is_the_derivative_of_the_definition(dual, convention):
         for row, i in enumerate(indices):
             for column in range(len(ALPHAS)):
                 for value, (truth, size) in zip(values, expected[i][column], strict=True):
-                    # Its terms differ in sign and it is rounded once: relative to the sum of the sizes of its terms.
+                    # Its terms differ in sign, so the error is relative to the sum of their sizes; it is rounded once.
                     unit = math.ulp(float(size.mid()))
                     assert balls.distance(value[row, column], truth, unit) <= 0.51
         # The quotient, the variance and the two gradients are rounded.

@@ -24,7 +24,7 @@ def test_the_tail_is_the_truncated_series(terms):
 @pytest.mark.parametrize("bits", [24, 53, 64])
 @pytest.mark.parametrize("x", [mp.mpf(-2) / 3, 2], ids=["-2/3", "2"])
 def test_the_series_is_as_long_as_it_must_be(bits, x):
-    """Where w is largest, the truncation error is below a tenth of the last bit; with two terms fewer it is not."""
+    """For the largest w, the truncation error is below a tenth of the last bit; with two terms fewer it is not."""
     with mp.workdps(60):
         q = x / (2 + x)
         smaller = min(x - mp.log(1 + x), mp.log(1 + x) - x / (1 + x))
@@ -47,7 +47,7 @@ def test_a_sum_and_its_rounding_error_are_the_exact_sum():
 
 @pytest.mark.parametrize("name", ["g", "gs"])
 def test_the_kernels_keep_every_digit_of_the_working_precision(name):
-    """The arguments lie on both sides of the two ends of the series, near zero, and far away."""
+    """The arguments lie on both sides of both limits of the series, near zero, and far away."""
     powers = WORK(2) ** np.arange(-60, 60)
     near = np.random.default_rng(0).integers(2**16, 2**20, 400) * WORK(2) ** -18  # between 1/4 and 4
     k = np.concatenate([powers, near, 1 + powers[:59], 1 - powers[:59]])
@@ -80,7 +80,7 @@ def test_splitting_changes_nothing(k):
 
 
 @pytest.mark.parametrize("eighths", [1, 2, 3, 4, 8, 15, 16, 17, 800])
-def test_the_split_keeps_k_where_the_series_serves_it_and_gives_the_logarithm_the_rest(eighths):
+def test_the_split_leaves_k_unchanged_where_the_series_suffices(eighths):
     k = mp.mpf(eighths) / 8
     f, m, log_rest = special.split(k - 1, k, clamp, mp.log)
     assert m == min(max(k, 0.375), 2)
@@ -116,7 +116,7 @@ def reduced(mean1, logvar1, mean2, logvar2):
 @pytest.mark.parametrize("standard", [False, True], ids=["two Gaussians", "N(0, 1)"])
 @pytest.mark.parametrize("size", [1e-9, 1e-3, 1.0, 300.0])
 def test_log_variances_are_reduced_to_the_scalars_of_the_formula(standard, size):
-    """To a few units of the last place of float64, wherever the two log-variances lie and however near."""
+    """They are right to a few units of the last place of float64, for log-variances of any size and distance."""
     mean1, mean2, middle, step = np.random.default_rng(0).normal(size=(4, 200))
     logvar1 = size * step if standard else 50 * middle + size * step
     mean2, logvar2 = (None, None) if standard else (mean2, 50 * middle)
@@ -144,7 +144,7 @@ def test_log_variances_are_reduced_to_the_scalars_of_the_formula(standard, size)
 
 @pytest.mark.parametrize("standard", [False, True], ids=["two Gaussians", "N(0, 1)"])
 def test_log_ratios_are_clamped_and_displacements_are_not(standard):
-    """Ratios at their limits stay consistent, and what was cut off their logarithm is told."""
+    """Ratios at their limits stay consistent, and the part that was cut off their logarithm is returned."""
     for sign in (1.0, -1.0):
         mean, logvar = np.array([1e-200, 3.0]), np.array([sign * 900.0, sign * 900.0])
         second = (None, None) if standard else (np.zeros(2), np.zeros(2))

@@ -1,4 +1,4 @@
-"""How far several Gaussians' divergences, and derivatives, are from the truth before they are rounded: `README.md`."""
+"""Bounds on the error of divergences of several Gaussians, and of derivatives, before they are rounded: `README.md`."""
 
 import re
 
@@ -21,7 +21,8 @@ from verification.test_family_arithmetic import (
     tail,
 )
 
-# Of an operation with low parts up to 15 U, and of an addition whose result is settled, relative to the sizes of terms.
+# Relative errors: of an operation with low parts up to 15 U; of an addition whose result is normalised, relative to the
+# sizes of its terms.
 OPERATION, ADDITION = arb(2) ** -97, 40 * U**2
 
 
@@ -31,7 +32,7 @@ def core_constant(name, file="many.cpp"):
 
 
 def kernel_error(kernel, j, m, of_x=ZERO, of_k=4 * OPERATION):
-    """Relative error of a kernel for ``k = 2^j m``, which is x + 1 but for an operation, or an exact number."""
+    """Relative error of a kernel for ``k = 2^j m``; k is x + 1 up to the error of one operation, or exact."""
     x, k, split = parts(j, m, of_x, of_k)
     return relative(kernel(x, k, None, 0, split=lambda x, k: split, tail=tail))
 
@@ -45,7 +46,7 @@ def test_the_kernels_keep_their_bound(kernel):
 
 
 def test_the_scalars_keep_their_bound():
-    """Relative to the sizes that the text takes: those of e and y, or with both forms ``1 + r`` and ``1 + 1/r``."""
+    """Errors are relative to the sizes in the text: those of e and y, or with both forms ``1 + r`` and ``1 + 1/r``."""
     bound = core_constant("SCALARS")
     assert bound > MINUS_ONE + EXPONENTIAL + 3 * OPERATION  # y = -e/r of log-variances
     difference = 2 * EXPONENTIAL + 4 * OPERATION  # e of both forms: two exponentials, and 1/v_0
@@ -59,7 +60,7 @@ def test_the_scalars_keep_their_bound():
 
 
 class Counted:
-    """The error of a number, relative to the sizes of its terms, and its low part in units of U; for `Sized`."""
+    """The error of a number, relative to the sizes of its terms, and its low part in units of U; stands for `Sized`."""
 
     def __init__(self, error, low):
         self.error, self.low = error, low
@@ -94,7 +95,7 @@ def counted(x):
 
 @pytest.mark.parametrize("dual", [False, True])
 def test_derivatives_keep_the_bound_by_which_they_are_rounded(dual):
-    """The text of `formula.py`, with the largest errors of the scalars: those of a log-variance and a variance."""
+    """`formula.py` runs with the largest errors that scalars have: those of a log-variance and a variance."""
     unit, kernels = core_constant("UNIT", "gradient.cpp"), 32
     assert f"KERNEL_UNITS = {kernels};" in (build.HERE / "gradient.cpp").read_text()
     ratio = Counted(2 * EXPONENTIAL + 4 * OPERATION, 8)
@@ -104,7 +105,7 @@ def test_derivatives_keep_the_bound_by_which_they_are_rounded(dual):
     assert excess.error > MINUS_ONE + EXPONENTIAL + 3 * OPERATION
     root = Counted(inverse_v.error / 2, 5)  # a displacement and an inverse deviation are multiplied in pairs
     weight = Counted(arb(0), 1)
-    kl = Counted(unit * 0.95, 1)  # relative to its size, which is that many times its value
+    kl = Counted(unit * 0.95, 1)  # the error is relative to its size, which is a multiple of its value
     scalars = ratio, ratio, excess, excess, root, root
     if dual:
         gradient, by_alpha = formula.from_mean_grad, formula.from_mean_by_alpha

@@ -30,7 +30,7 @@ def test_every_mutant_is_killed_and_the_readme_has_their_number(trial):
 
 @pytest.mark.slow
 def test_a_change_without_effect_survives(trial):
-    """All tests pass for a mutant that changes no digit, and the command says so."""
+    """All tests pass for a mutant that changes no digit, and the command reports it."""
     assert trial.stdout.count("    survived ") == 1
 
 

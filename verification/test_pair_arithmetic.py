@@ -1,4 +1,4 @@
-"""How far the compiled core can be from the truth before it rounds: `README.md`, "Pairs of doubles"."""
+"""Bounds on the error of the compiled core before it rounds: `README.md`, "Pairs of doubles"."""
 
 import math
 import re
@@ -20,19 +20,19 @@ MINUS_ONE, EXPONENTIAL = arb(2) ** -75.3, arb(2) ** -77.1
 X_ERROR, K_ERROR, LOW = 10.1 * EXPONENTIAL, 1.01 * EXPONENTIAL, 40 * U
 # Relative error of the kernels, and the low parts of what they return.
 KERNEL, KERNEL_LOW = arb(2) ** -69.2, 2200 * U
-# Relative error of the logarithm of a product, besides an absolute one of 2^-98.
+# Relative error of the logarithm of a product, in addition to an absolute one of 2^-98.
 LOGARITHM = arb(2) ** -74
 FARTHEST = 262  # within the core's limits k lies between 2^-261 and 2^201
 
 
 def core_constant(name):
-    """A number as diagonal.cpp has it."""
+    """The value of a constant in diagonal.cpp."""
     text = (build.HERE / "diagonal.cpp").read_text()
     return float.fromhex(re.search(rf"\b{name} = (0x[0-9a-fp.+-]+)", text)[1])
 
 
 def tail_of(w, pairs, count, doubles, slope):
-    """2 P(w), with the error and the low part of what ``count`` terms make of w, the first ``pairs`` of them in pairs.
+    """2 P(w) by ``count`` terms, the first ``pairs`` of them in pairs of doubles, with its error and its low part.
 
     The terms in double are at most ``doubles`` times ``w**pairs``, and their derivative ``slope`` times it.
     """
@@ -49,12 +49,12 @@ def tail_of(w, pairs, count, doubles, slope):
 
 
 def tail(w):
-    """What `Tail` in elementary.hpp makes of w."""
+    """What `Tail` in elementary.hpp computes from w."""
     return tail_of(w, build.TAIL_PAIRS, build.TAIL_PAIRS + build.TAIL, 0.23, 0.2)
 
 
 def kernel_error(kernel, j, m):
-    """Relative error, and low part, of a kernel where ``k = 2^j m``."""
+    """Relative error and low part of a kernel for ``k = 2^j m``."""
     k = m * arb(2) ** j
     x = k - 1
     k_pair = Paired(k, K_ERROR * k.abs_upper(), LOW * k.abs_upper(), x=x)
@@ -80,7 +80,7 @@ def test_the_kernels_in_pairs_keep_the_bound(kernel):
     for j in range(-FARTHEST, FARTHEST + 1):
         prove(KERNEL, lambda m, j=j: kernel_error(kernel, j, m)[0], ROOT_HALF, ROOT_TWO)
         prove(KERNEL_LOW, lambda m, j=j: kernel_error(kernel, j, m)[1], ROOT_HALF, ROOT_TWO)
-    # The bound is not idle: where the split changes from one power of two to the next, a half of it is reached.
+    # The bound is not much too large: where the split changes from one power of two to the next, half of it is reached.
     assert max(kernel_error(kernel, j, m)[0] for j, m in ((-1, ROOT_TWO), (1, ROOT_HALF))) > KERNEL / 2
 
 
@@ -91,7 +91,7 @@ def exponential_error(t):
     first = 1 / arb(math.factorial(pairs + 2))
     in_double = size ** (pairs + 2) * first * (4 * U * 1.05 + 0.2 * 8 * U)
     left_out = size ** (count + 2) / math.factorial(count + 2) * 1.02
-    reduction = 400 * arb(2) ** -96  # n times what LOG2_HIGH + LOG2_LOW lacks of log(2)
+    reduction = 400 * arb(2) ** -96  # n times the difference of log(2) and LOG2_HIGH + LOG2_LOW
     return in_double + left_out + reduction + OPERATION * size
 
 
@@ -111,7 +111,7 @@ def test_the_exponential_in_pairs_keeps_the_bound():
 
 
 def test_the_core_rounds_by_a_bound_above_what_is_proved():
-    """A kernel, or a term of the means, which errs less; then at most ten operations; the sum over n dimensions."""
+    """The parts: a kernel, or a term of the means with a smaller error; ten operations; the sum over n dimensions."""
     # e2 = -e1 r2 has the errors of both; in two forms an error of one variance counts (1 + 1/8)/(1/8) = 9 times.
     assert MINUS_ONE + EXPONENTIAL + 9 * OPERATION < X_ERROR
     assert 9 * EXPONENTIAL + EXPONENTIAL + 9 * OPERATION < X_ERROR

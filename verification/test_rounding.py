@@ -1,4 +1,4 @@
-"""Bounds on the rounding error of a divergence of diagonal Gaussians, proved piece by piece and then added up.
+"""Bounds on the rounding error of a divergence of diagonal Gaussians, proved part by part and then added up.
 
 `README.md`, "How much rounding can do", has the argument and quotes the constants below.  Errors are in units of the
 unit roundoff: 2^-64 in 80-bit arithmetic, 2^-53 in float64, 2^-24 in float32.

@@ -1,4 +1,4 @@
-"""Proofs by SymPy on the shipped text: the definition, the limits of eqs. 14-19, the derivatives, the signs.
+"""Proofs by SymPy on the shipped formula: the definition, the limits of eqs. 14-19, the derivatives, the signs.
 
 They hold for a one-dimensional pair; `test_definition.py` tests the reduction of any pair to such pairs.
 """
@@ -67,7 +67,7 @@ def test_g_and_gs_are_non_negative():
 
 @pytest.mark.parametrize(("kernel", "other"), [(g, gs), (gs, g)])
 def test_g_and_gs_outgrow_their_parts(kernel, other):
-    """``g/x`` and ``gs/(x/k)`` increase for all x > -1, so a kernel loses least far from 0; see `README.md`."""
+    """``g/x`` and ``gs/(x/k)`` increase for all x > -1, so a kernel loses fewest digits far from 0; see `README.md`."""
     part = x if kernel is g else x / (1 + x)
     slope = sympy.diff(kernel(x, 1 + x, None, None) / part, x)
     assert sympy.simplify(slope - other(x, 1 + x, None, None) / x**2) == 0

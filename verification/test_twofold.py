@@ -58,7 +58,7 @@ def test_a_product_errs_no_more_than_it_says(n, spread):
 @pytest.mark.parametrize("sign", [-1, 1])
 @pytest.mark.parametrize(("n", "spread"), SIZES[:3])
 def test_errors_of_operands_are_passed_on(n, spread, sign):
-    """Both operands have their largest errors, in directions that add up; the result states little more than that."""
+    """Both operands have their largest errors, in directions that add up; the stated error is only a little larger."""
     rng = np.random.default_rng(10)
     a, b = (matrix(rng, n, spread, error) for error in (1e-12, 1e-9))
     away_a, away_b = exact(a, sign * np.sign(a.high)), exact(b, np.sign(b.high))

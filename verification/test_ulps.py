@@ -43,7 +43,7 @@ def test_this_library_is_right_to_the_last_place(dtype, kind):
 @pytest.mark.parametrize("kind", ["ordinary variances", "covariances of condition 1e2, far"])
 @pytest.mark.parametrize("implementation", PEERS)
 def test_a_peer_computes_the_divergence_where_nothing_is_hard(implementation, kind):
-    """It is right to 1e-11, so its errors elsewhere come from rounding alone: a wrong sign would be seen here."""
+    """It is right to 1e-11, so its errors elsewhere come from rounding alone: a wrong sign would show here."""
     got = cell(np.float64, kind, implementation)
     if implementation == "released loss" and "covariances" in kind:
         assert got is None  # the released code has diagonal covariances only

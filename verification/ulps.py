@@ -136,7 +136,7 @@ def number(x):
 
 
 class Cell(NamedTuple):
-    """Errors in ulp (infinite for a NaN or a wrong infinity), and how many of ``count`` values cannot be right."""
+    """Errors in ulp (infinite for a NaN or a wrong infinity), and how many of ``count`` values are impossible."""
 
     largest: float
     mean: float

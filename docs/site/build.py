@@ -1,7 +1,7 @@
 """Builds the documentation as a site, in the folder site: ``python docs/site/build.py``.
 
-The site's pages are docs/, and pages and pictures from elsewhere in the repository. They are collected in a temporary
-folder, where Zensical reads them.
+The site has the pages of docs/, and pages and pictures from other folders of the repository. They are collected in a
+temporary folder, where Zensical reads them.
 """
 
 import json
@@ -45,7 +45,7 @@ def build(folder):
 
 
 def collect(pages):
-    """Copies everything that the site shows; what lies outside docs/ keeps its path in the repository."""
+    """Copies everything that the site shows; files outside docs/ keep their path in the repository."""
     shutil.copytree(ROOT / "docs", pages, ignore=shutil.ignore_patterns("site"))
     for page in pages.rglob("*.md"):
         up = "../" * (len(page.relative_to(pages).parts) - 1)

@@ -21,7 +21,7 @@ MEASURED |= {
     f"jsgmath.families.{name}": tuple(f"{what} of {name}{end}" for what in ("KL", "JSG") for end in (",", " with"))
     for name in ("Bernoulli", "Beta", "Categorical", "Dirichlet", "Exponential", "Gamma", "Geometric", "Poisson")
 }
-NOT_COMPUTED = ("Family", "Gaussian", "Gradient", "register")  # they compute no divergence, and have no speed
+NOT_COMPUTED = ("Family", "Gaussian", "Gradient", "register")  # they compute no divergence, so they have no speed
 
 
 class Docstrings(griffe.Extension):
@@ -43,7 +43,7 @@ def named(obj):
 
 
 def speed(name):
-    """The committed times of an object, each with that of the textbook's formula or torch's as a multiple."""
+    """The committed times of an object, each with its ratio to the time of the textbook's formula or of torch."""
     found = {}
     for record in json.loads(RECORDS.read_text())["records"]:
         if record["what"].startswith(MEASURED.get(name, ())):

@@ -26,7 +26,7 @@ class Client(NotebookClient):
 
 
 def looking_each_second(get_msg):
-    """``get_msg``, but it looks every second: a message that ZeroMQ failed to announce lay there until the timeout."""
+    """``get_msg`` that looks for a message every second, because ZeroMQ may fail to announce one until the timeout."""
 
     async def get(timeout=None):
         begun = time.monotonic()
@@ -41,7 +41,7 @@ def looking_each_second(get_msg):
 
 
 def run(path):
-    """The notebook with its output; an error in a cell is raised."""
+    """Runs a notebook and returns it with its output; an error in a cell is raised."""
     notebook = jupytext.read(path)
     with tempfile.TemporaryDirectory() as folder:
         patience = {"timeout": 600, "startup_timeout": 300}  # seconds: the machine may be busy
@@ -70,7 +70,7 @@ def page(name, notebook):
 
 
 def shown(notebook, outputs):
-    """The texts and pictures of a cell, those inside a widget too."""
+    """The texts and pictures of a cell, including those inside a widget."""
     for output in outputs:
         if output.output_type == "stream":
             assert output.name == "stdout", output.text

@@ -90,7 +90,7 @@ class Family(Distribution):
         return 2.0**-12, 2.0**12
 
     def limits(self, name: str) -> tuple[float, float]:
-        """The same limits for one parameter."""
+        """The limits of `moderate` for one parameter."""
         return self.moderate
 
     def direct_limits(self, name: str) -> tuple[float, float]:
@@ -98,7 +98,7 @@ class Family(Distribution):
         return self.limits(name)
 
     def once(self, name: str, compute: Callable[[], Any]) -> Any:
-        """The value of ``compute()``, which is kept, because one computation needs it more than once."""
+        """Returns ``compute()`` and caches it, because one computation needs it more than once."""
         if self.kept is None:
             return compute()
         if name not in self.kept:
@@ -128,7 +128,7 @@ class Family(Distribution):
             raise ValueError(f"{name} must have shape (..., K) with K at least {least}, got {tuple(x.shape)}")
 
     def like(self, other: Self, **parameters: Array) -> Self:
-        """A member with these parameters, rounded to the common type of the parameters of self and other."""
+        """Makes a member with these parameters, rounded to the common type of the parameters of self and other."""
         m = self.arithmetic
         dtype = m.result_type(*self.parameters.values(), *other.parameters.values())
         member = type(self)(**{name: m.rounded(x, dtype) for name, x in parameters.items()})
@@ -157,7 +157,7 @@ class Family(Distribution):
         return next(iter(self.parameters.values())).shape[-1] if self.parameter_axes else 1
 
     def independent(self, axes: int) -> Self:
-        """The same members, with ``axes`` more trailing axes of the batch as independent components."""
+        """Makes ``axes`` more trailing axes of the batch independent components."""
         return self.altered(event_dim=self.event_dim + axes)
 
     def altered(self, **attributes: Any) -> Self:
@@ -168,7 +168,7 @@ class Family(Distribution):
         return other
 
     def repeated(self, copies: Any) -> Self:
-        """The distributions of ``copies`` independent draws: for instance binomial ones, from Bernoulli ones.
+        """The distributions of ``copies`` independent draws; those of a Bernoulli distribution are binomial.
 
         >>> from jsgmath import families, kl
         >>> first, second = (families.Bernoulli(probs=p) for p in (0.25, 0.5))
@@ -181,7 +181,7 @@ class Family(Distribution):
         return not differ(self.copies, other.copies)
 
     def expanded(self, shape: tuple[int, ...]) -> Self:
-        """The same members, with batch and event axes broadcast to ``shape``."""
+        """Broadcasts batch and event axes to ``shape``."""
         parameters = {
             name: self.arithmetic.broadcast(x, shape + tuple(x.shape[x.ndim - self.parameter_axes :]))
             for name, x in self.parameters.items()
@@ -201,13 +201,13 @@ class Family(Distribution):
         return self.arithmetic.wide(x)
 
     def for_core(self) -> tuple[int, list[np.ndarray]]:
-        """The form, 1 for a scale or log-odds and 0 otherwise, and one or two arrays of parameters."""
+        """The arguments of the core: 1 for a scale or log-odds, otherwise 0, then one or two arrays of parameters."""
         ((name, x),) = self.parameters.items()
         return int(name in ("scale", "logits")), [x]
 
     @abstractmethod
     def to_mean(self, other: Any, own: Weight, weight: Weight, times: Weight) -> Array:
-        """``times KL(self||G)`` per member; in G self has the weight ``own`` and other has ``weight``.
+        """``times KL(self||G)`` per member; in G, self has the weight ``own`` and other has ``weight``.
 
         The product may be finite although the divergence is not.
         """
@@ -217,13 +217,13 @@ class Family(Distribution):
         """``times KL(G||self)`` per member, with the arguments of `to_mean`."""
 
     def direct(self, other: Any) -> Array | None:
-        """``KL(self||other)`` of moderate parameters, by a faster formula; None if there is none."""
+        """``KL(self||other)`` by a faster formula for moderate parameters; None if there is no such formula."""
 
     def direct_slopes(self, other: Any) -> list[Array] | None:
         """The derivatives of `direct` by the parameters of self, then by those of other, or None."""
 
     def at_once(self, other: Any, w1: float, w2: float, own: float, weight: float, dual: bool) -> Array | None:
-        """JSG or JSG* of moderate parameters, by a faster formula; None if there is none.  Arguments as in `slopes`."""
+        """JSG or JSG* by a faster formula for moderate parameters; None if there is none.  Arguments as in `slopes`."""
 
     def slopes_at_once(
         self, other: Any, w1: float, w2: float, own: float, weight: float, dual: bool
@@ -257,7 +257,7 @@ class Family(Distribution):
     def terms(
         self, other: Any, g1: Weight, g2: Weight, dual: bool, w1: Weight = 1.0, w2: Weight = 1.0
     ) -> tuple[Array, Array]:
-        """The two KL divergences whose weighted sum is JSG or JSG* [1, eqs. 8, 10], times their weights."""
+        """The two KL divergences whose sum is JSG or JSG* [1, eqs. 8, 10], each multiplied by its weight."""
         if dual:
             return self.from_mean(other, g1, g2, w1), other.from_mean(self, g2, g1, w2)
         return self.to_mean(other, g1, g2, w1), other.to_mean(self, g2, g1, w2)
@@ -313,7 +313,7 @@ class Family(Distribution):
         return alpha
 
     def without_event_axes(self, weight: np.ndarray) -> np.ndarray:
-        """The same number in float64, with the axes of the batch."""
+        """Undoes `with_event_axes`: the weight in float64, with the axes of the batch."""
         return weight.astype(np.float64).reshape(weight.shape[: weight.ndim - self.event_dim] if weight.ndim else ())
 
     def with_event_axes(self, weight: Array) -> Array:

@@ -43,7 +43,7 @@ class Tilt(NamedTuple):
             value = w1 * (log_z - weight * self.average)
             if w2:
                 value = value + w2 * (log_z - log_z2 + own * self.expectation(self.growth2, self.lost2))
-        # The terms that cancel sum to ``first E|t|``, and the value is close to ``second E t^2 / 2`` where they do.
+        # The sum of the terms that cancel is ``first E|t|``; where they cancel, the value is near ``second E t^2 / 2``.
         first, second = w1 * weight + w2 * own, w1 * weight**2 + w2 * own**2
         near = value < 2.0**-47 * first * (first / second if second else 0.0)
         if near.any() and (near & (self.t != 0).any(-1)[..., None]).any():
@@ -68,7 +68,7 @@ class Tilt(NamedTuple):
 
 
 def dot(x: Array, y: Array) -> Array:
-    """The sum of the products along the last axis of tensors, which stays as an axis of length 1."""
+    """The sum of the products along the last axis of tensors, which becomes an axis of length 1."""
     return (x[..., None, :] @ y[..., None])[..., 0]
 
 
@@ -126,7 +126,7 @@ class Categorical(Discrete):
         return (-1e4, 1e4) if self.has_logits else (1.0, 0.0)
 
     def tilt(self, other: Self, weight: float) -> Tilt | None:
-        """G and N2 as N1 times exponentials, of logits close enough, with bits to spare in float64."""
+        """G and N2 as N1 times exponentials, if the logits are so close that float64 has bits to spare; else None."""
         x, y = (next(iter(N.parameters.values())) for N in (self, other))
         if not (self.has_logits and other.has_logits) or self.arithmetic.bits(x) + self.arithmetic.bits(y) > 48:
             return None
@@ -170,8 +170,8 @@ class Categorical(Discrete):
         return (given2 - high) - low, high
 
     def by_given(self, derivative: Array) -> dict[str, Array]:
-        # By a weight of zero the derivative may be infinite.  It is the largest float instead, so that a product with
-        # the weight, as where weights are normalised or come from a softmax, is 0 and does not spoil the others.
+        # The derivative by a weight of zero may be infinite.  The largest float replaces it, so that its product with
+        # the weight (which occurs if weights are normalised or come from a softmax) is 0 and not NaN.
         return {next(iter(self.parameters)): self.arithmetic.finite(derivative)}
 
     def mean_with(self, other: Any, own: Array, weight: Array) -> Self:

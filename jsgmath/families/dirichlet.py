@@ -88,7 +88,7 @@ class Dirichlet(Family):
             return m.mended(value, ~(value > 2.0**-26 * size), again, (x, y, d, cross), 1)
         total_x, total_y = self.total(x), self.total(y)
         shares = y * m.g_of_number(-(cross / (total_x * y)), (x / total_x) * (total_y / y))
-        # If one component is nearly the total, its term nearly cancels that of the total.
+        # If one component is nearly the total, its term and the term of the total nearly cancel.
         largest = (m.plain(x / total_x) > 0.5) & (m.plain(y / total_y) > 0.5)
         some = largest.any(-1)[..., None]
         if m.moderate and not some.any():
@@ -114,7 +114,7 @@ class Dirichlet(Family):
         return m.of_each(partial(function, m), numbers, tuple(map(self.total, numbers)))
 
     def total(self, x: Any) -> Any:
-        """The sum of the components; their axis is kept with length 1."""
+        """The sum of the components; their axis gets length 1."""
         m = self.arithmetic
         return m.each(m.sum_of_numbers(x))
 

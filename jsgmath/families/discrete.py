@@ -13,7 +13,7 @@ LARGE = 2.0
 
 
 class Outcomes(NamedTuple):
-    """The numbers of one distribution, for each outcome."""
+    """What the formulas need of one distribution, for each outcome."""
 
     given: Array
     """Weights or logits; an arbitrary number where the weight is zero."""
@@ -27,7 +27,7 @@ class Outcomes(NamedTuple):
 
 
 class Mean(NamedTuple):
-    """The numbers of ``G`` and ``p1``, for each outcome."""
+    """What the formulas need of ``G`` and ``p1``, for each outcome."""
 
     p1: Array
     zero: Array
@@ -65,7 +65,7 @@ class Discrete(Family):
 
     @property
     def far(self) -> bool:
-        """Whether intermediate results may leave the range."""
+        """Whether intermediate results may overflow or underflow."""
         return self.library != "NumPy" and not self.arithmetic.moderate
 
     def pair(self, other: Any, own: Weight, weight: Weight) -> Pair:
@@ -127,8 +127,8 @@ class Discrete(Family):
         first, second = self.outcomes(), other.outcomes()
         p1, zero = first.probs, first.zero
         gone = (zero & (second.zero | (own > 0))) | (second.zero & (weight > 0))
-        # A common factor of all ratios cancels in k.  With one likely outcome its ratio is made 1, so that the sums
-        # below consist of the others.
+        # A common factor of all ratios cancels in k.  If one outcome is likely, all ratios are divided by its ratio, so
+        # that it adds nothing to the sums below.
         log_ratio = m.where(zero | second.zero, 0.0, self.log_ratio(other, first, second))
         likely, shift = m.at_largest(p1, log_ratio)
         shift = m.where((likely > 0.5) & (weight * shift > -50), shift, 0.0)
@@ -184,7 +184,7 @@ class Discrete(Family):
         return times * m.where(gone.all(-1), INFINITE, value)  # the two have no common outcome
 
     def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
-        """The derivatives by the weights or logits; products with a weight that is the number 0 are not computed."""
+        """The derivatives by the weights or logits; a product with a weight that is the plain number 0 is left out."""
         if self.far:
             pair = self.pair(other, own, weight)
             return self.by_given(pair.slopes(other.beyond(self, weight, own), w1, w2, dual))
@@ -210,7 +210,7 @@ class Discrete(Family):
             found.append(m.weighted(w, m.where(probs == 0, 0.0, term) if self.has_logits else term))
         derivative = total(found)
         if dual and not self.has_logits:
-            # G/p1 and its logarithm are infinite at p1 = 0; of their products the one with the logarithm is the larger.
+            # G/p1 and its logarithm are infinite at p1 = 0; of the terms with them, that with the logarithm is larger.
             infinite, w1, own = 0 * first.probs + INFINITE, m.for_outcomes(w1), m.for_outcomes(own)
             limit = m.choice(w == 0.0, -m.weighted(w1 * (own < 1), infinite), m.weighted(w, infinite))
             derivative = m.where(first.zero & ~second.zero, limit, derivative)
@@ -235,14 +235,14 @@ class Discrete(Family):
         return m.where(second.zero & ~first.zero, -INFINITE, log_ratio)
 
     def centred(self, probs: Array, log_ratio: Array) -> Array:
-        """``log_ratio`` minus its expectation, which consists of the other outcomes if one is likely."""
+        """``log_ratio`` minus its expectation; if one outcome is likely, only the others contribute."""
         m = self.arithmetic
         _, shift = m.at_largest(probs, log_ratio)
         log_ratio = log_ratio - m.finite(shift)
         return log_ratio - m.where(probs == 0, 0.0, probs * log_ratio).sum(-1)[..., None]
 
     def per_weight(self, x: Array, probs: Array) -> Array:
-        """The derivative by the logarithm of the weight, or the derivative by the weight times the total weight."""
+        """The derivative by the logarithm of the weight, or the one by the weight multiplied by the total weight."""
         return x if self.has_logits else self.arithmetic.where(x == 0, 0.0, x / probs)
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Distributions with finitely many outcomes and parameters of any size, by numbers whose exponent has no limits.
+"""Distributions with finitely many outcomes and parameters of any size, in numbers whose exponent is not limited.
 
 The formulas are those of `discrete.Discrete`.
 """
@@ -11,7 +11,7 @@ from jsgmath.families.libraries.arithmetic import INFINITE, Arithmetic, Array, W
 
 
 class Member(NamedTuple):
-    """The given weights or logits of one distribution, and its numbers for each outcome."""
+    """The given weights or logits of one distribution, and what follows from them for each outcome."""
 
     given: Array
     weights: Any
@@ -45,7 +45,7 @@ class Pair:
         return Member(given, weights, total, weights / total, top + total.log(), zero)
 
     def relative(self, probs: Any) -> tuple[Array, Callable[[Any], Any]]:
-        """``log(p2/p1)`` minus that of the likeliest outcome under ``probs``, and what takes a number of that outcome.
+        """``log(p2/p1)`` minus its value at the likeliest outcome of ``probs``, and a function that picks that outcome.
 
         Differences of close outcomes are exact, however far the others are.  Where p1 or p2 is zero it is arbitrary.
         """
@@ -79,8 +79,8 @@ class Pair:
         m, a, b, own, weight = self.m, self.first, self.second, self.own, self.weight
         self.both = ~(a.zero | b.zero)
         self.gone = gone = (a.zero & (b.zero | (own > 0))) | (b.zero & (weight > 0))
-        # A common factor of all ratios cancels.  That of the likeliest outcome is made 1, so that the sums below
-        # consist of the others.
+        # A common factor of all ratios cancels.  All are divided by that of the likeliest outcome, so that it adds
+        # nothing to the sums below.
         self.log_ratio, at_reference = self.relative(a.probs)
         near, growth = m.growth(weight, self.log_ratio)
         one = m.number(1.0)
@@ -117,7 +117,7 @@ class Pair:
         return m.where(infinite, times * (0 * value + INFINITE), value)
 
     def centred(self, probs: Any, log_ratio: Array) -> Any:
-        """What `relative` returned for these probabilities, minus its expectation."""
+        """The first result of `relative` for these probabilities, minus its expectation."""
         m = self.m
         centred = m.number(log_ratio)
         return centred - m.each(m.sum_of_numbers(probs * centred))
@@ -138,7 +138,7 @@ class Pair:
         found = m.plain(slope / m.chosen(a.zero, m.number(1.0), a.weights))
         infinite = 0 * found + INFINITE
         if dual:
-            # G/p1 and its logarithm are infinite at p1 = 0; of their products the one with the logarithm is the larger.
+            # G/p1 and its logarithm are infinite at p1 = 0; of the terms with them, that with the logarithm is larger.
             w = self.own * (w1 * self.weight - w2 * self.own)
             limit = m.choice(w == 0.0, -m.weighted(w1 * (self.own < 1), infinite), m.weighted(w, infinite))
         else:

@@ -36,7 +36,7 @@ class Distribution(ABC):
         """JSG or JSG* between two batches of one class and library."""
 
     def jeffreys(self, other: Any, kl: Callable[[Any, Any], Array]) -> Array:
-        """``KL(N1||N2) + KL(N2||N1)``, by the function ``kl`` unless there is a better way."""
+        """``KL(N1||N2) + KL(N2||N1)``; a class without a better formula calls the function ``kl``."""
         return kl(self, other) + kl(other, self)
 
     @abstractmethod
@@ -52,7 +52,7 @@ class Distribution(ABC):
     def jsg_many(
         cls, members: Sequence[Any], weights: Sequence[Array], mean_weights: Sequence[Array], dual: bool
     ) -> Array:
-        """JSG, or JSG*, of any number of Gaussians from their mean."""
+        """JSG, or JSG*, of any number of Gaussians from their geometric mean."""
         G = cls.product(members, mean_weights)
         terms = [N.skew(G, 0.0, "deasy", dual) for N in members]
         m = members[0].arithmetic
@@ -60,7 +60,7 @@ class Distribution(ABC):
 
     @classmethod
     def from_other(cls, other: Any) -> Any:
-        """Converts ``other``, a distribution of another class, to this class if it is a special case of it."""
+        """Converts ``other``, a distribution of another class, to this class if it is a special case of this class."""
         return other
 
     def to_library(self) -> Any:

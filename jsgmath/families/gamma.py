@@ -69,7 +69,7 @@ class Rated(Family):
         return name, self.work(self.parameters[name])
 
     def rates(self, other: Self, own: Weight, weight: Weight) -> tuple[Any, Any, Any, Any]:
-        """The rates of self, other and G, and other's minus self's: numbers, all times a common factor."""
+        """The rates of self, other and G, and other's minus self's, all multiplied by a common factor."""
         return self.once("rates", lambda: self.new_rates(other, own, weight))
 
     def new_rates(self, other: Self, own: Weight, weight: Weight) -> tuple[Any, Any, Any, Any]:
@@ -92,7 +92,7 @@ class Rated(Family):
     def slope_of_rates(
         self, b1: Any, b2: Any, b: Any, d: Any, w1: Any, w2: Any, own: Any, weight: Any, dual: bool
     ) -> Any:
-        """A part of the derivative by the logarithm of the rate, for rates b; ``d`` vanishes between equal members."""
+        """A part of the derivative by the logarithm of the rate, for rates b; ``d`` is 0 for equal members."""
         if dual:
             return (w1 * weight * weight * b2 + w2 * own * own * b1) / b * d
         return (w1 * weight * weight * (b2 / b1) + w2 * own * own * (b1 / b2)) * d
@@ -287,7 +287,7 @@ class Gamma(Rated):
         return m.plain((w1 * from1 + w2 * from2) * d + means)
 
     def parts(self, other: Self, own: Weight, weight: Weight) -> tuple[Any, ...]:
-        """Numbers: the shapes of self, other and G, other's minus self's, their rates, and ``a1 b2 - a2 b1``."""
+        """The shapes of self, other and G, other's minus self's, all rates, and ``a1 b2 - a2 b1``."""
         return self.once("parts", lambda: self.new_parts(other, own, weight))
 
     def new_parts(self, other: Self, own: Weight, weight: Weight) -> tuple[Any, ...]:
@@ -302,7 +302,7 @@ class Gamma(Rated):
         return a1, a2, mean, a2 - a1, *self.rates(other, own, weight)[:3], cross
 
     def spread(self, other: Self, own: Weight, weight: Weight, a: Any, b: Any) -> Any:
-        """The derivative of the expectation of log x under a shape and a rate, from self towards other."""
+        """The derivative of the expectation of log x for the shape a and the rate b, in the direction of other."""
         d, of_rates = self.parts(other, own, weight)[3], self.rates(other, own, weight)[3]
         return trigamma_times(self.arithmetic, a, d) - of_rates / b
 

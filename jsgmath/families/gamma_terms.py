@@ -27,7 +27,7 @@ def bregman_terms(x, y, d, g, series, choose):
 
 
 def bregman_less_terms(x, y, d, more_x, more_y, more_d, total_x, total_y, total_d, cross, g, series_less, choose):
-    """``plus, minus`` of ``B_phi(y:x) - B_phi(total_y:total_x)``, from 10 on, for totals of at most twice x and y.
+    """``plus, minus`` of ``B_phi(y:x) - B_phi(total_y:total_x)``; x and y are at least 10, totals at most twice these.
 
     The totals exceed x, y and d by ``more_x``, ``more_y`` and ``more_d``, and ``cross = y more_x - x more_y``.  By
     ``g(e) - g(e') = g(z) + z e'`` with ``1 + z = (1 + e)/(1 + e')``.
@@ -86,12 +86,12 @@ def gamma_from_mean(a1, a2, d, b1, b2, cross, g1, g2, g, bregman):
 
 
 def dirichlet_cross(near, a1, a2, d, total1, total2, total_d, difference, choose):
-    """``a2 total1 - a1 total2``; where the totals are near, by the differences ``d`` and ``total_d``."""
+    """``a2 total1 - a1 total2``; if the totals are near, computed from the differences ``d`` and ``total_d``."""
     return difference(choose(near, total1 * d, total1 * a2), choose(near, total_d, total2) * a1)
 
 
 def dirichlet_component(x, y, d, total_x, total_y, cross, g, bregman, choose):
-    """Whether a component is nearly the total, and otherwise its ``plus, minus`` in ``KL(x||y)``.
+    """Whether a component is nearly the total; if not, its ``plus, minus`` in ``KL(x||y)``.
 
     ``cross = y total_x - x total_y``.
     """

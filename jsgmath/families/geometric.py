@@ -7,7 +7,7 @@ from jsgmath.families.libraries.arithmetic import INFINITE, Arithmetic, Array, W
 
 
 class Mean(NamedTuple):
-    """N1, and how their geometric mean G differs from it; all but the last three are numbers."""
+    """N1, and how the geometric mean G differs from it; all but the last three are made by `Arithmetic.number`."""
 
     p1: Any
     q1: Any
@@ -129,7 +129,7 @@ class Geometric(Family):
         k = q2 / q1
         if self.has_logits or other.has_logits:
             near, difference = m.near(other.log_odds() - self.log_odds())
-            # Of two numbers whose difference is the same, the smaller ones are the more accurate.
+            # The difference is that of both p and both q; the smaller pair gives it more accurately.
             far = m.chosen(m.plain(p1) > 0.5, q2 - q1, p1 - p2) / q1
             excess = m.chosen(near, -(p1 * k * m.growth_of_number(m.number(difference))), far)
         elif self.form == other.form == "odds":
@@ -202,7 +202,7 @@ class Geometric(Family):
         return m.where(G.zero1 & ~G.gone, INFINITE * times, m.plain(m.number(times) * value))
 
     def slopes(self, other: Any, w1: Weight, w2: Weight, own: Weight, weight: Weight, dual: bool) -> dict[str, Array]:
-        """By ``log q``, and then by the parameter."""
+        """Derivatives by ``log q``, converted to those by the parameter."""
         m, G, reverse = self.arithmetic, self.mean(other, own, weight), other.mean(self, weight, own)
         n1, n2, g1, g2 = map(m.number, (w1, w2, own, weight))
         if dual:

@@ -38,7 +38,7 @@ from jsgmath.hints import Convention
 from jsgmath.rounding.nearest import Divergence
 from jsgmath.rounding.of_pairs import nearest_values
 
-ROUNDED_UP_TO = 200  # columns of both factors, or dimensions if they are fewer; beyond, whole numbers take seconds
+ROUNDED_UP_TO = 200  # columns of both factors, or dimensions if these are fewer; for more, whole numbers take seconds
 
 
 class LowRankMultivariateNormal(Distribution):
@@ -61,7 +61,7 @@ class LowRankMultivariateNormal(Distribution):
 
     @staticmethod
     def certain(condition: Array) -> bool:
-        """Whether a condition is known to hold everywhere."""
+        """Whether a condition is known to be true everywhere."""
         return bool(np.all(condition))
 
     @classmethod
@@ -95,7 +95,7 @@ class LowRankMultivariateNormal(Distribution):
         return type(self)(*(m.broadcast(x, (*batch, *x.shape[-axes:]))[index] for x, axes in arrays))
 
     def expanded(self, batch: tuple[int, ...], rank: int) -> Parts:
-        """Mean, factor and diagonal in float64, in that batch shape; the factor has zero columns up to that rank."""
+        """Mean, factor and diagonal in float64 and in a batch shape; columns of zeros extend the factor to ``rank``."""
         m = self.arithmetic
         arrays = zip(self.arrays(), (1, 2, 1), strict=True)
         mean, factor, diagonal = (m.broadcast(double(m, x), (*batch, *x.shape[-axes:])) for x, axes in arrays)
@@ -123,7 +123,7 @@ class LowRankMultivariateNormal(Distribution):
         first, second = self.expanded(batch, rank), other.expanded(batch, rank)
         compute = twice_kl if rank < self.dim else twice_kl_of_wide
         with m.quiet():
-            # At alpha 0 and 1 one of the two has weight zero.
+            # At alpha 0 and 1 one of the two divergences has weight zero.
             twice1 = twice2 = 0.0
             if not isinstance(alpha, Real) or alpha != 1:
                 twice1 = compute(m, self, first, second, column(g1), column(g2), dual)

@@ -29,7 +29,7 @@ from jsgmath.families.libraries.arithmetic import Arithmetic, Array, total
 
 Parts = tuple[Array, Array, Array]  # mean, factor, diagonal
 FAR = 1 / 16  # if the sum over the eigenvalues exceeds this, an eigenvalue of M may be near -1
-SURELY_FAR = 1.0  # if twice KL exceeds this, the other formula need not be computed
+SURELY_FAR = 1.0  # if twice KL exceeds this, the formula for close Gaussians is not needed
 TINY = 1e-200  # negligible compared with any weight
 
 
@@ -84,7 +84,7 @@ def triangular(m: Arithmetic, root: Array) -> Array:
 def solve_triangular(m: Arithmetic, T: Array, X: Array, upper: bool) -> Array:
     if m.library == "torch":
         return m.xp.linalg.solve_triangular(T, X, upper=upper)
-    import scipy.linalg  # here, because it takes long
+    import scipy.linalg  # imported here, because this takes long
 
     if 0 in X.shape:
         return X
@@ -115,7 +115,7 @@ def excess(m: Arithmetic, E: Array, V: Array, difference: Array, total: Array, B
         return X - V @ (B.mT @ (V.mT @ X))
 
     # E and the difference are scaled to a size of about one, so that every entry of T is as small as the difference.
-    # Where one of them vanishes it gets the scale of the other, or 1, because its derivatives do not vanish.
+    # If one of them is zero, it gets the scale of the other, or 1, because its derivatives are not zero.
     of_E, of_W = column(size(m, column(E))), column(size(m, difference))
     size_E, size_W = (x + (x == 0) * (y + (y == 0)) for x, y in ((of_E, of_W), (of_W, of_E)))
     EV = column(E) / size_E * V
@@ -123,7 +123,7 @@ def excess(m: Arithmetic, E: Array, V: Array, difference: Array, total: Array, B
     inner = B.mT @ (V.mT @ EV) @ B * size_E
     zero = 0 * inner
     half = zero + eye(m, V.shape[-1], V) * size_W / 2
-    blocks = (  # by columns; the matrix is symmetric
+    blocks = (  # column by column; the matrix is symmetric
         [inner, -B * size_E, zero, zero],
         [-B.mT * size_E, zero, zero, zero],
         [zero, zero, zero, half],
@@ -196,7 +196,7 @@ def twice_kl_of_wide(
 ) -> Array:
     """`twice_kl` for factors with at least as many columns as rows, by n-by-n matrices.
 
-    The roots of the weights have no derivatives at 0; `twice_kl` provides those by the weights.
+    The roots of the weights have no derivatives at 0, so derivatives by the weights come from `twice_kl`.
 
     With the Cholesky factor L of S2 in units of its D, ``M = L^-1 (S1 - S2) L^-T`` and ``P P^T = I + M``.  A factor of
     ``g1 I + g2 P P^T`` comes from ``[sqrt(g1) I, sqrt(g2) P]``, which keeps its digits at any condition.

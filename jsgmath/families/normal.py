@@ -1,4 +1,4 @@
-"""Univariate Gaussians, and diagonal ones (with event axes), in the arrays of torch or JAX."""
+"""Univariate Gaussians, and diagonal ones (with event axes), in arrays of torch or JAX."""
 
 from collections.abc import Sequence
 from typing import Any, Self
@@ -11,9 +11,23 @@ Canonical = tuple[Array, Array, Array, Array, Array, Array, Array]
 
 
 class Normal(Family):
-    """``N(mean, std^2)``, for tensors of torch and arrays of JAX; for NumPy `jsgmath.Gaussian` is more accurate.
+    """Normal distributions ``N(mean, std^2)`` of torch or JAX; for NumPy `jsgmath.Gaussian` is more accurate.
+
+    The geometric mean has the precision and the mean of [1, eqs. 12-13].
+
+    Args:
+        mean: its shape broadcasts with that of std to the batch shape.
+        std: the standard deviation, positive; it is not checked, because reading it would wait for a device.
+
+    Raises:
+        TypeError, ValueError: a parameter is not an array of real numbers, or the shapes do not broadcast.
 
     Accuracy: that of torch operations in `jsgmath.torch.jsg_diagonal`.
+
+    References: [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
+
+    >>> Normal([0.0, 1.0], 1.0).geometric_mean(Normal(3.0, 1.0), 0.5)
+    Normal(mean=[1.5, 2.0], std=1.0)
     """
 
     def __init__(self, mean: Array, std: Array, event_dim: int = 0):
@@ -49,7 +63,7 @@ class Normal(Family):
         return log_r1, m.normal(q1 * q1), m.normal(q2 * q2), e1, e2, mean / s1, mean / s2
 
     def numbers(self, other: Self) -> tuple[Any, ...]:
-        """``r1, r2, e1, e2, d1, d2, 1/std1, 1/std2``, as `Arithmetic.number` has them."""
+        """``r1, r2, e1, e2, d1, d2, 1/std1, 1/std2``, each an `Arithmetic.number`."""
         m = self.arithmetic
         m1, s1, m2, s2 = (m.number(m.work(x)) for x in (self.mean, self.std, other.mean, other.std))
         q1, q2, delta, total, mean = s1 / s2, s2 / s1, s1 - s2, s1 + s2, m1 - m2
@@ -111,7 +125,8 @@ class Normal(Family):
     def mean_of(self, members: Sequence[Self], weights: Sequence[Array]) -> Self:
         """Computes `product` for weights that have axes for the components; self is the first member.
 
-        Ratios are taken to the member of the largest share in the precision, so that none of weight above 0 overflows.
+        Ratios are taken to the member of the largest share in the precision, so that no ratio of a member with a weight
+        above 0 overflows.
         """
         m = self.arithmetic
         stds = [m.work(N.std) for N in members]
@@ -130,12 +145,12 @@ class Normal(Family):
     def jsg_many(
         cls, members: Sequence[Self], weights: Sequence[Array], mean_weights: Sequence[Array], dual: bool
     ) -> Array:
-        """JSG, or JSG*, of any number of Gaussians from their mean, to full accuracy if they are close."""
+        """JSG, or JSG*, of any number of Gaussians from their geometric mean, also accurate if they are close."""
         first = members[0]
         m = first.arithmetic
         w, g = ([m.work(first.with_event_axes(x)) for x in y] for y in (weights, mean_weights))
         terms = terms_to_mean([[x.canonical(y) for y in members] for x in members], g, m, dual)
-        # A Gaussian of weight zero does not count, even if its divergence overflows.
+        # A Gaussian of weight zero adds nothing, even if its divergence overflows.
         terms = [m.where((x != 0) | (term < float("inf")), term, 0 * x) for x, term in zip(w, terms, strict=True)]
         value = total(weight * term for weight, term in zip(w, terms, strict=True))
         value = value.sum(tuple(range(-first.event_dim, 0))) if first.event_dim else value

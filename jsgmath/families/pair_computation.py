@@ -16,7 +16,7 @@ class PairComputation:
     """JSG or JSG* between two batches, as a function of their parameters, and of alpha if it is not a number."""
 
     def __init__(self, first: Member, second: Member, alpha: float | None, convention: Convention, dual: bool):
-        self.templates = [N.altered(parameters={}) for N in (first, second)]  # a graph of torch would keep the tensors
+        self.templates = [N.altered(parameters={}) for N in (first, second)]  # torch's graph would keep tensors
         self.names = [list(first.parameters), list(second.parameters)]
         self.alpha, self.reverse, self.dual = alpha, convention == "deasy", dual
         one = bool(first.parameter_axes)

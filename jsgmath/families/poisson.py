@@ -57,7 +57,7 @@ class Poisson(Family):
     def rates(self, other: Self, own: Weight, weight: Weight) -> tuple[Array, Array, Array, Array]:
         """The two rates, the logarithm of the ratio of the second to the first, and the rate of G.
 
-        The logarithm is that of 1 where a rate is zero.
+        Where a rate is zero, the logarithm is 0.
         """
         m = self.arithmetic
         l1, l2 = self.rate(), other.rate()
@@ -132,7 +132,7 @@ class Poisson(Family):
         log_ratio, mean, divisor = map(m.number, (log_ratio, mean, m.where(zero1, 1.0, l1)))
         if dual:
             value = m.plain((-n1 * from1 + g1 * (n1 * g2 - n2 * g1) * mean * log_ratio) / divisor)
-            # G/l1 and its logarithm are infinite at l1 = 0; of their products that with the logarithm is the larger.
+            # G/l1 and its logarithm are infinite at l1 = 0; of the terms with them, that with the logarithm is larger.
             w = own * (w1 * weight - w2 * own)
             limit = m.choice(w == 0.0, -m.weighted(w1 * (own < 1), infinite), m.weighted(w, infinite))
             return {"rate": m.where(zero1, m.where(m.plain(from2) == 0, w1 + 0 * l1, limit), value)}

@@ -27,5 +27,5 @@ def bernoulli(count: int) -> list[Fraction]:
 
 
 def coefficients(count: int) -> list[Fraction]:
-    """Those of ``1/x, 1/x^3, ...`` in Stirling's series for the logarithm of the gamma function."""
+    """The coefficients of ``1/x, 1/x^3, ...`` in Stirling's series for the logarithm of the gamma function."""
     return [b / (2 * n * (2 * n - 1)) for n, b in enumerate(bernoulli(count), start=1)]

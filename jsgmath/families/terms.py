@@ -62,7 +62,7 @@ def of_probabilities(p1, p2, difference):
 
 
 def of_log_odds(x1, x2, growth):
-    """The same of probabilities whose log-odds are x1 and x2."""
+    """The results of `of_probabilities` for probabilities whose log-odds are x1 and x2."""
     odds1, _, _ = growth(x1)
     odds2, _, _ = growth(x2)
     _, v, _ = growth(x2 - x1)
@@ -73,7 +73,7 @@ def of_log_odds(x1, x2, growth):
 
 
 def of_both(p1, x2, difference, growth):
-    """The same of a probability and log-odds; the difference of close ones is not accurate."""
+    """The results of `of_probabilities` for p1 and log-odds x2; the difference of close ones is not accurate."""
     odds2, _, _ = growth(x2)
     q2 = 1.0 / (1.0 + odds2)
     p2 = odds2 * q2

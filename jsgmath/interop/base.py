@@ -195,7 +195,7 @@ def gaussian_pair(N1: object, N2: object) -> tuple[Gaussian, Gaussian]:
 
 
 def pair_of(N1: object, N2: object, name1: str = "N1", name2: str = "N2") -> tuple[Any, Any]:
-    """Converts both arguments of a divergence, to two distributions of one class and library."""
+    """Converts both arguments of a divergence to two distributions of one class and library."""
     first, second = bases(adapted(name1, N1), adapted(name2, N2), name1, name2)
     if {first.library, second.library} == {"NumPy", "JAX"}:
         first, second = to_gaussian(first), to_gaussian(second)
@@ -206,7 +206,7 @@ def pair_of(N1: object, N2: object, name1: str = "N1", name2: str = "N2") -> tup
 
 
 def converted(distribution: Any, other: Any) -> Any:
-    """``distribution`` in the class of ``other``, if it is a special case of it, otherwise unchanged."""
+    """Converts a distribution to the class of ``other`` if it is a special case of it; else returns it unchanged."""
     return to_gaussian(distribution) if isinstance(other, Gaussian) else other.from_other(distribution)
 
 
@@ -231,7 +231,7 @@ def low_rank_to_gaussian(distribution: LowRankMultivariateNormal) -> Gaussian:
 
 
 def independent(distribution: Any) -> Any:
-    """An ``Independent`` of torch, NumPyro, distrax or TFP."""
+    """Converts an ``Independent`` of torch, NumPyro, distrax or TFP."""
     if hasattr(distribution, "base_dist"):  # torch, NumPyro
         base, axes = distribution.base_dist, distribution.reinterpreted_batch_ndims
     else:
@@ -243,7 +243,7 @@ def independent(distribution: Any) -> Any:
 
 @singledispatch
 def with_event_axes(base: Distribution, axes: int) -> Any:
-    """The same distributions, with the last ``axes`` axes of the batch as independent components."""
+    """Makes the last ``axes`` axes of a batch independent components."""
     return base.independent(axes) if isinstance(base, Family | Composite) else Composite(base, axes)
 
 
@@ -278,7 +278,7 @@ def expanded(distribution: Any) -> Family | Image | Gaussian:
 
 
 def transformed(distribution: Any) -> Image | None:
-    """A ``TransformedDistribution`` of torch, NumPyro or TFP, or a ``Transformed`` of distrax."""
+    """Converts a ``TransformedDistribution`` of torch, NumPyro or TFP, or a ``Transformed`` of distrax."""
     if hasattr(distribution, "transforms"):  # torch, NumPyro
         base, maps = distribution.base_dist, parts_of(distribution.transforms)
         invertible = all(getattr(x, "bijective", True) and type(x).__name__ != "AbsTransform" for x in maps)
@@ -306,12 +306,12 @@ def transformed(distribution: Any) -> Image | None:
 
 
 def parts_of(maps: Iterable[Any]) -> list[Any]:
-    """A list of maps, in which compositions are replaced by their parts."""
+    """Lists maps one by one; a composition is replaced by its parts."""
     return [part for x in maps for part in (parts_of(x.parts) if hasattr(x, "parts") else [x])]
 
 
 def image_of(distribution: object, mean: Any) -> Any:
-    """The geometric mean of several bases, as the image that ``distribution`` is of its own base."""
+    """Applies the map of ``distribution`` to ``mean``, the geometric mean of several bases."""
     found = adapted("N1", distribution)
     if not isinstance(found, Image):
         return mean

@@ -15,7 +15,7 @@ from jsgmath.interop.images import Image, bases, check_one_map
 
 
 def members(name: str, distributions: Any) -> list[Any]:
-    """The distributions of a sequence, or those along the first axis of a batch, all of one class."""
+    """Converts the distributions of a sequence, or those along the first axis of a batch, to one class."""
     if not isinstance(distributions, Sequence):
         batch = batch_of(name, distributions)
         return [batch.indexed(i) for i in range(batch.batch_shape[0])]
@@ -46,12 +46,12 @@ def batch_of(name: str, distributions: object) -> Gaussian | Distribution:
 
 
 def representative(distributions: Any) -> Any:
-    """The first member of a sequence; a batch itself."""
+    """Returns the first member of a sequence, or a batch itself."""
     return cast(Sequence[Any], distributions)[0] if isinstance(distributions, Sequence) else distributions
 
 
 def check_same_map(gaussians: Any, others: Any) -> None:
-    """Checks that two sequences or batches, which have been checked themselves, are images under the same map."""
+    """Checks that two sequences or batches, each checked before, are images under the same map."""
     first, second = (adapted(name, representative(x)) for name, x in (("gaussians", gaussians), ("others", others)))
     if isinstance(first, Image) or isinstance(second, Image):
         bases(first, second, "gaussians", "others")

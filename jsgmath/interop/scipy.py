@@ -26,7 +26,7 @@ def normal(distribution: Any) -> Gaussian:
 
 
 def shifted_scaled(distribution: Any) -> Gaussian | None:
-    """The result of ``2 * Normal() + 1``; None for other distributions than normal ones."""
+    """Converts a result such as ``2 * Normal() + 1``; returns None if its base is not normal."""
     base = distribution._dist
     if type(base).__name__ not in ("Normal", "StandardNormal"):
         return None
@@ -55,7 +55,7 @@ def frozen(distribution: Any) -> object:
 
 
 def as_array(x: Any) -> Any:
-    """A list as an array; anything else unchanged."""
+    """Converts a list to an array; returns anything else unchanged."""
     return np.asarray(cast(list[Any], x)) if isinstance(x, list | tuple) else x
 
 

@@ -87,7 +87,7 @@ def tfp_multivariate_normal(distribution: Any) -> Gaussian:
 
 
 def of_factor(mean: np.ndarray, factor: np.ndarray, lower: bool) -> Gaussian:
-    """A Gaussian with covariance ``factor @ factor.T``, which does not depend on the signs of the columns.
+    """A Gaussian with covariance ``factor @ factor.T``; the signs of the columns do not matter.
 
     A factor that is not lower triangular is replaced by one that is, computed in float64.
     """
@@ -151,7 +151,7 @@ def tfp_wishart(distribution: Any) -> Composite:
 
 
 def by_parameters(family: Callable[..., families.Family], **names: str) -> Converter:
-    """A converter to ``family``; ``names`` are the names of its parameters in the other library."""
+    """Returns a converter to ``family``; ``names`` are the names of its parameters in the other library."""
 
     def converter(distribution: Any) -> families.Family:
         values = arrays(distribution, *(getattr(distribution, name) for name in names.values()))
@@ -163,7 +163,7 @@ def by_parameters(family: Callable[..., families.Family], **names: str) -> Conve
 
 
 def by_probs_or_logits(family: Callable[..., families.Family]) -> Converter:
-    """A converter to ``family`` that takes the parameter from which the distribution was made."""
+    """Returns a converter to ``family`` that uses the parameter from which the distribution was made."""
 
     def converter(distribution: Any) -> families.Family:
         name = given_parameter(distribution)
@@ -188,7 +188,7 @@ def given_parameter(distribution: Any) -> str:
 
 
 def given_of_expanded(distribution: Any) -> str:
-    """The same for a result of torch's ``expand``, which sets both parameters: those from which the others follow."""
+    """Does the same for a result of torch's ``expand``, which stores both parameters."""
     from torch import finfo
     from torch.distributions.utils import probs_to_logits
 
@@ -218,10 +218,10 @@ def arrays(distribution: object, *values: Any) -> list[Any]:
 
 
 def repeated(family: Callable[..., families.Family]) -> Converter:
-    """A converter of distributions of ``total_count`` draws from a member of ``family``."""
+    """Returns a converter for distributions of ``total_count`` draws from a member of ``family``."""
 
     def converter(distribution: Any) -> families.Family:
-        one_hot = getattr(distribution, "_categorical", distribution)  # torch keeps the parameters there
+        one_hot = getattr(distribution, "_categorical", distribution)  # torch stores the parameters there
         return by_probs_or_logits(family)(one_hot).repeated(distribution.total_count)
 
     return converter
@@ -232,7 +232,7 @@ def one_hot(distribution: Any) -> families.Family:
 
 
 def negative_binomial(distribution: Any) -> families.Family:
-    """A sum of geometric distributions whose q is the probability here."""
+    """Converts to a sum of geometric distributions; their q is the distribution's probability."""
     (value,) = arrays(distribution, getattr(distribution, name := given_parameter(distribution)))
     if name.endswith("logits"):
         base = families.Geometric(logits=-(value if has_derivatives(value) else np.asarray(value)))
@@ -244,12 +244,12 @@ def negative_binomial(distribution: Any) -> families.Family:
 
 
 def image(name: str, base: Converter, *constants: str) -> Converter:
-    """A converter to an `Image` whose map has the parameters ``constants``."""
+    """Returns a converter to an `Image` whose map has the parameters ``constants``."""
     return lambda distribution: Image(base(distribution), name, {c: getattr(distribution, c) for c in constants})
 
 
 def half_normal(distribution: Any) -> families.Normal | Gaussian:
-    """A normal distribution of mean 0, whose sign does not matter."""
+    """Converts to a normal distribution of mean 0; the divergences do not depend on the sign of its variable."""
     scale = distribution.scale
     if has_derivatives(scale) or package(distribution) in ("torch", "numpyro"):
         return families.Normal(*arrays(distribution, 0 * scale, scale))
@@ -263,7 +263,7 @@ def weibull(distribution: Any) -> Powers:
 
 
 def rate_of(distribution: Any) -> Any:
-    """The rate; TFP's distributions may have its logarithm instead."""
+    """Returns the rate; TFP's distributions may have its logarithm instead."""
     if getattr(distribution, "rate", None) is not None:
         return distribution.rate
     log_rate = distribution.log_rate
@@ -287,7 +287,7 @@ def gamma(distribution: Any) -> families.Gamma:
 
 
 def exp_inverse_gamma(distribution: Any) -> families.Gamma:
-    """The logarithm of an inverse gamma variable; TFP may keep the logarithm of the scale."""
+    """Converts the logarithm of an inverse gamma variable; TFP may store the logarithm of the scale."""
     scale = distribution.scale
     if scale is None and has_derivatives(distribution.concentration, distribution.log_scale):
         return families.Gamma(distribution.concentration, log_rate=distribution.log_scale)
@@ -310,7 +310,7 @@ def gamma_poisson(distribution: Any) -> families.Geometric:
 
 
 def parametric(root: str, *suffixes: str) -> dict[tuple[str, str], Converter]:
-    """Converters of one library; NumPyro has classes with two suffixes for probs and logits."""
+    """Returns the converters for one library; NumPyro's classes have suffixes for probs and logits."""
     beta = {"a": "alpha", "b": "beta"} if root == "distrax" else {"a": "concentration1", "b": "concentration0"}
     found: dict[tuple[str, str], Converter] = {
         (root, "Poisson"): poisson,

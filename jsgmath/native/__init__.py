@@ -1,9 +1,9 @@
 """The compiled core: divergences of Gaussians, computed by `formula.py` as C++ and correctly rounded.
 
-It is optional. Without it, NumPy computes the same bits more slowly. ``python -m jsgmath`` tells which of the two runs.
+It is optional. Without it, NumPy computes the same bits more slowly. ``python -m jsgmath`` says which of the two runs.
 
-The environment variable ``JSGMATH_NATIVE`` chooses: ``0`` turns the core off; ``plain``, ``avx2`` or ``avx512`` turns
-on that instruction set alone, and is an error where the machine or the core lacks it.
+The environment variable ``JSGMATH_NATIVE`` chooses: ``0`` turns the core off; ``plain``, ``avx2`` or ``avx512`` allows
+only that instruction set, and raises an error if the machine or the core lacks it.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ import numpy as np
 from jsgmath.native.sources import HERE, LIBRARY, sources
 
 FORMS = {"var": 0, "logvar": 1, "std": 2}
-# Those that the core takes where one is a matrix; the number of "low_rank" is that of rank 0.
+# The forms that the core accepts if one scale is a matrix; the number of "low_rank" is that of rank 0.
 FULL_FORMS = {"var": 0, "std": 2, "cov": 3, "scale_tril": 4, "low_rank": 8}
 LARGEST_DIMENSION = 256  # of full covariances; the core's memory grows as its square
 LARGEST_OF_MANY = 2**17  # numbers in several covariances
@@ -37,17 +37,17 @@ FAMILIES = {
         ("exponential", "poisson", "geometric", "bernoulli", "categorical", "gamma", "dirichlet")
     )
 }
-LARGEST_FACTORED = 10  # the largest dimension of `factored`; NumPy is faster beyond
-# Of a matrix with a unit diagonal. No eigenvalue is then below 2^-18 and no pivot below 2^-16, so that NumPy accepts it
-# too, whatever is rounded.
+LARGEST_FACTORED = 10  # the largest dimension of `factored`; above it NumPy is faster
+# The least determinant of a matrix with a unit diagonal. Its eigenvalues are then at least 2^-18 and its pivots at
+# least 2^-16, so that NumPy also accepts it in spite of rounding.
 LEAST_DETERMINANT = 2.0**-16
 FLOAT64, SMALLEST = np.dtype(np.float64), math.ulp(0.0)
-SMALL = 2048  # of so few numbers a copy is passed, which takes less time than asking for the address
+SMALL = 2048  # an array of fewer numbers is copied, which takes less time than finding its address
 ELEMENTS_PER_THREAD = 50_000  # a thread costs as much as some thousand elements
 
 
 class ArrayInterface(ctypes.Structure):
-    """NumPy's struct PyArrayInterface as far as the address of the numbers."""
+    """NumPy's struct PyArrayInterface up to the address of the numbers."""
 
     _fields_ = (
         *((name, ctypes.c_int) for name in ("two", "dimensions")),
@@ -69,7 +69,7 @@ def address(array: np.ndarray) -> int:
 
 
 class Core(NamedTuple):
-    """The functions of the library, and the instruction set it uses: its place in the library's list, and its name."""
+    """The functions of the library, and the index and the name of the instruction set that it uses."""
 
     diagonal: Any
     full: Any
@@ -121,7 +121,7 @@ def open_core(path: Path = HERE / LIBRARY, wanted: str = "") -> tuple[Core | Non
 
 
 def chosen_core() -> tuple[Core | None, str]:
-    """The core that the environment variable JSGMATH_NATIVE allows, or None; and which one, or why there is none."""
+    """The core that the environment variable JSGMATH_NATIVE allows, or None; and a text: which one, or why none."""
     wanted = os.environ.get("JSGMATH_NATIVE", "")
     if wanted == "0":
         return None, "JSGMATH_NATIVE=0 turns the compiled one off"
@@ -142,7 +142,7 @@ def cores() -> int:
 
 
 def copied(array: np.ndarray, positive: bool) -> tuple[np.ndarray, bool]:
-    """A copy of a float64 array in C order, and whether all its numbers are finite, and positive if that is asked."""
+    """A copy of a float64 array in C order, and whether all numbers are finite and, if required, positive."""
     assert CORE is not None
     copy, smallest = np.empty(array.shape), SMALLEST if positive else -sys.float_info.max
     return copy, CORE.copy(address(array), address(copy), array.size, smallest, CORE.place) == 0
@@ -169,15 +169,15 @@ def diagonal(
     single: bool,
     core: Core | None = None,
 ) -> tuple[np.ndarray, int]:
-    """Values of shape ``shape``, and how many are left open.
+    """Values of shape ``shape``, and how many of them are NaN.
 
-    A value is the nearest float64, or float32 if ``single``; it is NaN if the core leaves open which that is.
+    A value is the nearest float64, or float32 if ``single``; it is NaN if the core cannot decide which float that is.
 
     Args:
         divergence, reverse: a `nearest.Divergence`, and the argument of `formula.mean_weights`.
         arrays: mean1, scale1, mean2, scale2, which broadcast to ``(*shape, n)``.
         alpha: broadcasts to ``shape``.
-        core: another than the one that is in use.
+        core: the core to use instead of the loaded one.
     """
     core = core or CORE
     assert core is not None
@@ -202,10 +202,10 @@ def gradient(
     n: int,
     core: Core | None = None,
 ) -> tuple[list[np.ndarray], int]:
-    """Derivatives by mean1, v1, log v1, v2, log v2, of shape ``(*shape, n)``, and alpha; and how many rows are open.
+    """Derivatives by mean1, v1, log v1, v2, log v2, of shape ``(*shape, n)``, and alpha; and the number of open rows.
 
-    The arguments are those of `diagonal`, without Jeffreys' divergence. Of a row that is open, the last derivative is
-    NaN.
+    The arguments are those of `diagonal`, without the Jeffreys divergence. The last derivative of an open row, which
+    the core cannot decide, is NaN.
     """
     core = core or CORE
     assert core is not None
@@ -223,7 +223,7 @@ def gradient(
 
 
 def takes(forms: tuple[str, str], n: int) -> bool:
-    """Whether `full` computes pairs of these forms and this dimension."""
+    """Whether `full` accepts pairs of these forms and this dimension."""
     return n <= LARGEST_DIMENSION and FULL_FORMS.keys() >= {*forms}
 
 
@@ -241,7 +241,7 @@ def full(
 ) -> tuple[np.ndarray, int]:
     """Computes what `diagonal` computes, if one Gaussian or both have a full covariance, in forms of `FULL_FORMS`.
 
-    ``errors``, of shape ``(*shape, 3)``, receives the values before they are rounded, as pairs, and bounds on their
+    ``errors``, of shape ``(*shape, 3)``, receives the values before rounding, as pairs of doubles, and bounds on their
     errors; then nothing is rounded.
     """
     core = core or CORE
@@ -283,7 +283,7 @@ def families(
         arrays: two parameters of N1 and two of N2, which broadcast to ``(*shape, *events, *k)``.
         copies: factors of the divergences, which broadcast to ``(*shape, *events)``.
         alpha: broadcasts to ``shape``.
-        events, k: the axes that are summed over, and that of a vector of parameters, or none.
+        events, k: the axes that are summed over; the axis of a vector of parameters, or none.
     """
     core = core or CORE
     assert core is not None
@@ -381,10 +381,10 @@ def _called(
     busy: int,
     *more: int | None,
 ) -> tuple[np.ndarray, int]:
-    """Calls a function of the library and returns its values; the value of a single pair needs no array of NumPy.
+    """Calls a function of the library and returns its values; a single value needs no NumPy array.
 
     Args:
-        busy: how many threads the batch keeps busy; 0 stands for 1.
+        busy: the number of threads for which the batch is large enough; 0 means 1.
     """
     if math.prod(shape) == 1:
         value = ctypes.c_double()
@@ -402,7 +402,7 @@ def _described(
     n: int,
     numbers: tuple[int, ...],
 ) -> tuple[bytes, list[Any]]:
-    """The struct Shape and the addresses of the arrays; appends alpha to those that must be held until the call."""
+    """The struct Shape and the addresses of the arrays; appends alpha to ``held``, which must live until the call."""
     rows = math.prod(shape)
     alpha = alpha if alpha.size == 1 else np.broadcast_to(alpha, shape)
     strides = [0 if array.size == size < rows * size else size for array, size in zip(held, sizes, strict=True)]
@@ -412,7 +412,7 @@ def _described(
 
 
 def _rows(array: np.ndarray, shape: tuple[int, ...], axes: int = 1) -> np.ndarray:
-    """``array`` in float64, one row after the other; a single row where all are the same."""
+    """``array`` in float64, row by row, or a single row if all are the same."""
     if array.shape != shape and array.size != math.prod(shape[len(shape) - axes :]):
         array = np.broadcast_to(array, shape)
     return np.ascontiguousarray(array, np.float64)

@@ -1,4 +1,4 @@
-"""``python -m jsgmath.native`` compiles the core where its sources are, by the command in ``CXX``, else by ``c++``."""
+"""``python -m jsgmath.native`` compiles the core next to its sources, with the command in ``CXX``, or with ``c++``."""
 
 import subprocess
 import sys

@@ -1,8 +1,8 @@
 """Compiles the core with the system's C++ compiler; ``python -m jsgmath.native`` does it where the sources are.
 
-The environment variable ``CXX`` names another compiler than ``c++``, with options if need be.  A build of the package
-runs this file before the package can be imported, so it imports nothing of it, and finds the two files that it needs by
-their place.
+The environment variable ``CXX`` names another compiler than ``c++``, and may include options.  A build of the package
+runs this file before the package can be imported.  So it does not import the package, and loads the files that it needs
+by their paths.
 """
 
 import ast
@@ -22,7 +22,7 @@ from types import ModuleType
 
 
 def _beside(name: str) -> ModuleType:
-    """The module in the file of this name in this folder."""
+    """Loads the module in the file of this name in this folder."""
     return _module(Path(__file__).with_name(f"{name}.py"))
 
 
@@ -39,7 +39,7 @@ _sources = _beside("sources")
 HERE, LIBRARY = _sources.HERE, _sources.LIBRARY
 TRANSLATED = ["ratio", "split_g", "split_gs", "mean_weights", "shares", "to_mean", "from_mean", "skew", "to_mean_grad",
               "from_mean_grad", "to_mean_by_alpha", "from_mean_by_alpha"]  # fmt: skip
-# The bounds need sums and products as they stand; the two others let the compiler make vectors of a choice.
+# The bounds need sums and products in the written order; the two others let the compiler make vectors of a choice.
 STRICT = ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 OPTIONS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", *STRICT]
 PLAIN: dict[str, list[str]] = {"plain": []}
@@ -65,7 +65,7 @@ KINDS: list[tuple[str, str, list[str]]] = [
     ("copy", "copy.cpp", []),
 ]
 
-# Terms of the series, first those whose coefficients are pairs; verification/README.md has what they leave out.
+# Numbers of terms of the series, first of those whose coefficients are pairs; verification/README.md bounds the rest.
 TAIL_PAIRS, TAIL = 3, 11
 EXP_PAIRS, EXP = 6, 10
 LONG_TAIL_PAIRS, LONG_TAIL = 5, 10  # for exponential families
@@ -77,7 +77,7 @@ CIRCLE = 10  # of sine and cosine, for noise
 
 
 def compiler() -> list[str] | None:
-    """The command of the C++ compiler, or None where there is none."""
+    """The command of the C++ compiler, or None if there is none."""
     command = shlex.split(os.environ.get("CXX", "c++"))
     return command if command and shutil.which(command[0]) else None
 
@@ -87,7 +87,7 @@ def build(target: Path = HERE / LIBRARY, command: list[str] | None = None, machi
 
     Raises:
         FileNotFoundError: no C++ compiler.
-        subprocess.CalledProcessError: it failed; ``stderr`` has its messages.
+        subprocess.CalledProcessError: the compiler failed; ``stderr`` has its messages.
     """
     command = command or compiler()
     if command is None:
@@ -182,7 +182,7 @@ def constants_header() -> str:
         ("STIRLING", stirling.coefficients(stirling.TERMS), STIRLING_PAIRS),
     )
     log2 = log_of_2()
-    high = Fraction(math.floor(log2 * 2**42), 2**42)  # 42 digits: times 10 bits it is exact
+    high = Fraction(math.floor(log2 * 2**42), 2**42)  # 42 bits: its product with 10 bits is exact
     lines = ["#pragma once", '#include "pair.hpp"']
     for name, series, pairs in in_pairs:
         lines += [f"const int {name}_PAIRS_COUNT = {pairs}, {name}_COUNT = {len(series) - pairs};"]
@@ -206,7 +206,7 @@ def constants_header() -> str:
 
 
 def log_of_2() -> Fraction:
-    """To 200 bits: ``2 artanh(1/3)``."""
+    """log(2) with 200 bits, as ``2 artanh(1/3)``."""
     return sum((Fraction(2, (2 * k + 1) * 3 ** (2 * k + 1)) for k in range(70)), Fraction(0))
 
 

@@ -1,9 +1,9 @@
 // Divergences of diagonal Gaussians in pairs of doubles, rounded once where the bound on their error allows it.
 //
-// Compiled once for every instruction set, as the function NAME.  Each lane of a vector is another row of the batch, or, of a
-// single row, another column.
+// Compiled once for every instruction set, as the function NAME.  Each lane of a vector has another row of the batch, or
+// another column of a single row.
 #if defined(__AVX512F__) && !defined(__clang__)
-#pragma GCC optimize("schedule-insns", "sched-pressure")  // before registers are chosen, too: there are 32
+#pragma GCC optimize("schedule-insns", "sched-pressure")  // also before registers are chosen, because there are 32
 #endif
 #include "diagonal.hpp"
 
@@ -22,14 +22,14 @@ const double LARGEST = 0x1p100, LARGEST_STD = 0x1p50, LARGEST_LOGVAR = 69.3;
 
 INLINE Truth moderate(Lanes v) { return between(v, 1 / LARGEST, LARGEST); }
 
-// The same of two variances and a small displacement in few operations; a variance that is NaN will make the result NaN.
+// Checks two variances and a small displacement in few operations; a variance that is NaN makes the result NaN.
 INLINE Truth all_moderate(Lanes v1, Lanes v2, Lanes displacement) {
   const Lanes least = v1 < v2 ? v1 : v2, most = larger(larger(v1, v2), absolute(displacement));
   return (least >= 1 / LARGEST) & (most <= LARGEST);
 }
 INLINE Truth zero_or_sound(Lanes x) { return (x == 0) | between(absolute(x), 1 / LARGEST, LARGEST); }
 
-// A log-variance and a variance closer than this factor are compared elsewhere.
+// A log-variance and a variance that are closer than this share are left undecided.
 const double APART = 0.125;
 
 // The scalars of `formula.py`, with the types of the weights and kernels that belong to them.
@@ -48,7 +48,7 @@ INLINE Scalars scalars(Pair r1, Pair r2, Pair e1, Pair d2, Truth sound) {
   return {r1, r2, e1, -(e1 * r2), {d2 * r2}, {d2}, sound};
 }
 
-// Numbers of one column, by lanes.
+// The numbers of one column in each lane.
 struct Column {
   Lanes mean1, scale1, mean2, scale2;
 };
@@ -78,7 +78,7 @@ INLINE Scalars both_logvar(const Column &in) {
   return scalars(ratio.value, 1.0 / ratio.value, ratio.minus_one, (delta * delta) * inverse, sound);
 }
 
-// A variance in any form, which is not moderate where a log-variance is outside the limits.
+// A variance from a scale of any form; it is outside the limits if a log-variance is.
 INLINE Pair variance(int32_t form, Lanes scale) {
   if (form == LOGVAR) return exponential({scale, Lanes{}}).value + poison(between(scale, -LARGEST_LOGVAR, LARGEST_LOGVAR));
   return two_product(scale, form == STD ? scale : every(1));
@@ -92,7 +92,7 @@ INLINE Scalars mixed(const Column &in, int32_t form1, int32_t form2) {
   return scalars(v1 / v2, v2 / v1, e1, (delta * delta) / v2, sound);
 }
 
-// The scalars, in the types that sums with late logarithms need, or in pairs.
+// The scalars, as pairs or, for one logarithm in each row, in the types of late.hpp.
 const int MIXED = 3;
 template <int form, bool late>
 INLINE auto reduced(const Batch &batch, const Column &in) {
@@ -116,7 +116,7 @@ INLINE auto reduced(const Batch &batch, const Column &in) {
   }
 }
 
-// The two sums over the columns that a divergence is made of.
+// The two sums over the columns that make a divergence.
 struct Sum {
   Pair one = {}, two = {};
 
@@ -141,7 +141,7 @@ INLINE auto terms(const Scalars &s, const Weights &w) {
   }
 }
 
-// Where the numbers of an array lie: those of the next lane, and of the next step.
+// The distances of the numbers of an array: to the next lane, and to the next step.
 struct Strided {
   const double *from;
   int64_t across, along;
@@ -178,7 +178,7 @@ INLINE void transpose(Lanes *rows, std::index_sequence<lane...> lanes) {
   if constexpr (2 * size < LANES) transpose<2 * size>(rows, lanes);
 }
 
-// Columns that are loaded together.
+// The number of columns that are loaded together.
 const int64_t TOGETHER = 8;
 struct Columns {
   Lanes numbers[4][TOGETHER];
@@ -186,12 +186,12 @@ struct Columns {
   INLINE_MEMBER Column operator[](int64_t i) const { return {numbers[0][i], numbers[1][i], numbers[2][i], numbers[3][i]}; }
 };
 
-// The rows of a block by lanes, or one row, whose columns lie side by side.
+// The rows of a block, one in each lane, or the columns of one row.
 struct Block {
   const Batch &batch;
   Weights weights;
   Strided arrays[4];
-  int64_t steps, valid, fewer;  // after each step, so many lanes fewer are valid
+  int64_t steps, valid, fewer;  // the number of valid lanes falls by `fewer` in each step
 
   // Loads the columns of `step` and those after it; returns the step of the first of them, which may be an earlier one.
   INLINE_MEMBER int64_t load(int64_t step, Columns &to) const {
@@ -211,7 +211,7 @@ struct Block {
     const bool all = valid - (step + count - 1) * fewer >= LANES;
     for (int which = 0; which < 4; which++) {
       if (all) arrays[which].load(step, count, to.numbers[which]);
-      else  // lanes that are not valid hold equal Gaussians, which add 0
+      else  // lanes that are not valid get equal Gaussians, which add 0
         for (int64_t i = 0; i < count; i++) to.numbers[which][i] = arrays[which].some(step + i, valid - (step + i) * fewer, which % 2);
     }
   }
@@ -220,7 +220,7 @@ struct Block {
     for (int i = 0; i < LANES; i++) {
       const double *row = array.from + i * array.across + step;
       std::memcpy(&steps[i], row, sizeof steps[i]);
-      __builtin_prefetch(row + LANES * array.across);  // for the next block: too many rows for the processor to guess
+      __builtin_prefetch(row + LANES * array.across);  // for the next block: the processor cannot predict so many rows
     }
     transpose<1>(steps, std::make_index_sequence<LANES>{});
   }
@@ -240,7 +240,7 @@ Pair evaluated(const Block &block) {
     if (step) sum.settle();
     const int64_t first = block.load(step, columns), end = (block.steps - step < TOGETHER ? block.steps : step + TOGETHER) - first;
     int64_t i = step - first;
-    if constexpr (late && FUSED) {  // two at a time, so that their operations alternate, where these are few
+    if constexpr (late && FUSED) {  // two steps at a time, so that their operations alternate, because each has few
       for (; i + 1 < end; i += 2) add(columns[i]), add(columns[i + 1]);
       if (i < end) add(columns[i]);
     } else {
@@ -261,8 +261,8 @@ Pair value_of(const Block &block, bool late) {
   return choices[b.divergence][b.form1 == b.form2 ? b.form1 : MIXED][late](block);
 }
 
-// Bounds (verification/README.md) on the relative error of an element; of a sum of n, relatively; and, where logarithms are
-// taken late, on the error relative to the value plus n.
+// Bounds (verification/README.md): on the relative error of an element; on that of a sum of n; and, with one logarithm for a
+// row, on the error relative to the value plus n.
 const double BOUND = 0x1p-69, BOUND_SUM = 0x1p-102, BOUND_LATE = 0x1p-70;
 
 // The block of the rows from `row` to `row + count`, or of the columns of one row.
@@ -305,7 +305,7 @@ extern "C" int64_t NAME(const Batch &batch, int64_t first, int64_t last) {
       values = values == values ? values : batch.single ? nearest_single(found, error) : nearest_in_lanes(found, error);
       left = 0;
       for (int64_t i = 0; i < count; i++) left += lane(values, i) != lane(values, i);
-      if (trial == 0 && left == count) again = row + 32 * LANES;  // near Gaussians: others will follow
+      if (trial == 0 && left == count) again = row + 32 * LANES;  // near Gaussians, which others will follow
     }
     std::memcpy(batch.values + row, &values, count * sizeof(double));
   }

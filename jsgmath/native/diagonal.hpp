@@ -18,8 +18,8 @@ struct Batch : Shape {
   double *values;
 };
 
-// Computes the values of some rows: each is the nearest double (or float, if `single`), or NaN where the error bound
-// leaves that open.  Returns how many are open.
+// Computes the values of some rows: each is the nearest double (or float, if `single`), or NaN if the error bound does not
+// decide which that is.  Returns the number of undecided values.
 typedef int64_t Evaluate(const Batch &batch, int64_t first, int64_t last);
 
 // Copies numbers; returns 0 if all of them are finite and at least `smallest`.

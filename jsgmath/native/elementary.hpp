@@ -6,12 +6,12 @@
 
 namespace {
 
-// 2^j for -1022 <= j <= 1023, by the exponent j + 1023 as it stands in a double; and that exponent as a number j.
+// 2^j for -1022 <= j <= 1023, from the exponent bits j + 1023 of a double; and j from these bits.
 INLINE Lanes power_of_two(Bits exponent) { return lanes_of(exponent << 52); }
 INLINE Lanes number_of(Bits exponent) { return lanes_of(exponent | 0x4330000000000000) - (0x1p52 + 1023); }
 
-// A polynomial in doubles, by Horner's scheme in x^2 for the even powers and for the odd ones, which do not wait for each
-// other. The coefficient of the highest power comes first.
+// A polynomial in doubles. Two Horner schemes in x^2, for the even and the odd powers, run independently. The coefficient of
+// the highest power comes first.
 template <int last, int count>
 INLINE Lanes every_second(const double (&coefficients)[count], Lanes square) {
   if constexpr (last < 2) return every(coefficients[last]);
@@ -36,14 +36,14 @@ INLINE Pair polynomial(const Constant (&coefficients)[count], Pair x, Lanes high
   return {sum.high, sum.low + (c.low + product.low)};
 }
 
-// 2 P(w) of `special.py` for w <= 0.0295, which a ratio between sqrt(1/2) and sqrt(2) leaves.
+// 2 P(w) of `special.py` for w <= 0.0295, which is true for a ratio between sqrt(1/2) and sqrt(2).
 struct Tail {
   INLINE_MEMBER Pair operator()(Pair w) const {
     return polynomial<TAIL_PAIRS_COUNT - 1>(TAIL_PAIRS, w, polynomial(TAIL, w.high));
   }
 };
 
-// A number between -0.3 and 0.42, to which 2 is added, and from which a smaller one is taken: each sum costs half.
+// A number between -0.3 and 0.42. 2 is added to it, and a smaller number subtracted from it, each at half the cost of a sum.
 struct Small : Pair {
   INLINE_MEMBER Small(Lanes high, Lanes low) : Pair{high, low} {}
 };
@@ -78,7 +78,7 @@ struct Exponential {
 };
 template <int pairs, int count>
 INLINE Exponential exponential(Pair x, const Constant (&in_pairs)[pairs], const double (&in_doubles)[count]) {
-  Lanes shifted = x.high * INVERSE_LOG2 + 0x1.8p52;  // the last bits are those of the whole number nearest to it
+  Lanes shifted = x.high * INVERSE_LOG2 + 0x1.8p52;  // its last bits are those of the nearest whole number
   Lanes n = shifted - 0x1.8p52;
   // n LOG2_HIGH is exact, since LOG2_HIGH has few digits.
   Pair t = (two_sum(x.high, -n * LOG2_HIGH) - two_product(n, every(LOG2_LOW))) + x.low;

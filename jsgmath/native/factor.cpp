@@ -3,8 +3,8 @@
 
 #include <cmath>
 
-// Each matrix of n rows gets its lower factor.  Returns 0, or 1 at the first matrix that is not symmetric, or so near to a
-// singular one that its determinant is not above `least` times the product of its diagonal.
+// Computes the lower factor of each n-by-n matrix.  Returns 0, or 1 at the first matrix that is not symmetric, or whose
+// determinant does not exceed `least` times the product of its diagonal.
 extern "C" int64_t factor_small(const double *matrices, double *factors, int64_t count, int64_t n, double least) {
   for (const double *end = matrices + count * n * n; matrices < end; matrices += n * n, factors += n * n) {
     double determinant = 1;

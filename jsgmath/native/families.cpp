@@ -39,10 +39,10 @@ const double LARGEST_LOGIT = 69.3;
 INLINE Truth moderate_logit(Lanes x) { return between(x, -LARGEST_LOGIT, LARGEST_LOGIT); }
 INLINE Truth zero_or_moderate(Lanes x) { return (x == 0) | moderate(absolute(x)); }
 
-// A probability and one from log-odds that are closer than this share of the larger are compared elsewhere.
+// A probability and one from log-odds that differ by less than this share of the larger are left undecided.
 const double APART = 0.125;
 
-// Of two Bernoulli or geometric distributions: p, q = 1 - p, and p1 - p2.
+// Two Bernoulli or geometric distributions: p, q = 1 - p, and p1 - p2.
 struct Odds {
   Pair p1, q1, p2, q2, d;
 };
@@ -97,17 +97,17 @@ struct Bernoullis {
   }
 };
 
-// Logits may be so far below the largest.
+// Logits may be at most this far below the largest.
 const double LARGEST_SPREAD = 150;
 // Bounds on the error of the logarithm of a ratio, relative and absolute, between weights, logits, or one of each.
 struct Precision {
   double relative, absolute;
 };
 const Precision OF_WEIGHTS = {0x1p-79, 0x1p-101}, OF_LOGITS = {0x1p-103, 0x1p-103}, OF_BOTH = {0x1p-79, 0x1p-78};
-// And on half the square of the error that all have in common, in units of 1 + log(Z)^2; for weights without a mean.
+// A bound on half the square of the error that all have in common, in units of 1 + log(Z)^2; for weights without a mean.
 const double SECOND_ORDER = 0x1p-156, SECOND_ORDER_DIRECT = 0x1p-160;
 
-// The same number after a cancellation, with a low part below a unit of the last place again.
+// Makes the low part of a number smaller than a unit of the last place again, after a cancellation.
 INLINE Pair settled(Pair x) { return two_sum(x.high, x.low); }
 
 // Numbers of each outcome: weights in proportion to both probabilities, and the logarithm t of the ratio of the second probability

@@ -9,7 +9,7 @@ struct Far {
   double value, by_mean1, by_logvar1, by_logvar2, by_alpha;
 };
 
-// The kernels for a log-ratio beyond the limit, and kernels that are 0, for the contribution of the displacements alone.
+// Kernels for a log-ratio beyond the limit; and kernels that return 0, to compute the contribution of the displacements.
 struct FarG {
   Pair operator()(Pair x, Pair k, Pair other_k, double beyond) const {
     return split_g(x, k, other_k, Pair{counting(k.high, beyond), 0.0}, Split{}, Tail{});
@@ -70,7 +70,7 @@ NOINLINE Far far(double mean1, double logvar1, double mean2, double logvar2, dou
   auto boosted = [&](double x) { return cut != 0 && __builtin_fabs(x) > DOMINANT ? x * boost : x; };
 
   Pair i1 = exponential({-0.5 * within(logvar1, STEEP), 0.0}).value, i2 = exponential({-0.5 * within(logvar2, STEEP), 0.0}).value;
-  // The dual multiplies a displacement by the smaller ratio, which is held, and which makes this product negligible.
+  // The dual multiplies a displacement by the smaller ratio, which is clamped, and which makes this product negligible.
   if (dual && cut > 0 && (g1 + g2 * r1).high > DOMINANT) i2 = i1 * root;
   if (dual && cut < 0 && (g2 + g1 * r2).high > DOMINANT) i1 = i2 * inverse;
   const Pair delta = __builtin_isinf(mean1 - mean2) ? Pair{mean1 - mean2, 0.0} : two_sum(mean1, -mean2);
@@ -100,7 +100,7 @@ NOINLINE Far far(double mean1, double logvar1, double mean2, double logvar2, dou
     return boosted(gradient(1.0, 0.0, 0.0, exchanged).second) +
            (gradient(0.0, d1.high, d2.high, exchanged).second / scale) / scale;
   };
-  // This one is linear in the displacements, so they are not scaled.
+  // This result is linear in the displacements, so they are not scaled.
   const double largest = 0x1.fffffffffffffp1023, a1 = within(delta.high * i1.high, largest), a2 = within(delta.high * i2.high, largest);
   const double by_mean1 = gradient(0.0, a1, a2, false).first;
   const double kl1 = terms.kl1.high + (means.kl1.high / scale) / scale, kl2 = terms.kl2.high + (means.kl2.high / scale) / scale;

@@ -5,7 +5,7 @@
 
 namespace {
 
-// Whole numbers and doubles in the text of a formula, beyond what pair.hpp has.
+// Operations of whole numbers and doubles in the text of a formula, in addition to those of pair.hpp.
 INLINE double operator/(double a, Whole<2>) { return 0.5 * a; }
 INLINE double operator*(Whole<2>, double a) { return 2.0 * a; }
 INLINE double operator+(Whole<2>, double a) { return 2.0 + a; }
@@ -43,7 +43,7 @@ struct ShortSplit {
   }
 };
 
-// What the clamp of the log-ratio cut off counts where k is the ratio of the variances, or a part of it.
+// The part that the clamp cut off the log-ratio matters if k is the ratio of the variances, or a part of it.
 INLINE double counting(double k, double beyond) { return (k > 0x1p500) | (k < 0x1p-500) ? beyond : 0.0; }
 
 // g and gs of `special.py`, for either type of number.

@@ -1,7 +1,7 @@
 // Divergences of full covariances in pairs of doubles, rounded once where the bound on their error allows it.
 //
-// Compiled for every instruction set, as the function NAME: each lane of a vector is another pair of Gaussians.  With ONE_LANE
-// there is one pair at a time, and the compiler makes vectors of the innermost loops, which change no bit.
+// Compiled for every instruction set, as the function NAME: each lane of a vector has another pair of Gaussians.  With
+// ONE_LANE pairs are computed one by one, and the compiler makes vectors of the innermost loops, which changes no bit.
 // verification/README.md, "Full covariances in pairs of doubles", has the method and derives the bound. In short, with
 // S2 = L L', L^-1 S1 L^-T = A = I + X = T T' and V = T^-1, the brackets of "Full covariances from Cholesky factors" are
 // those of g2 X and g1 (V'V - I), and the terms of the means are sums of squares too.
@@ -12,13 +12,13 @@
 
 namespace {
 
-// Within these limits nothing overflows, and no low part underflows by an amount that counts: variances lie between
-// 1/LARGEST and LARGEST, the differences of the means and X are 0, or their largest entry lies there too.
+// Within these limits nothing overflows, and the underflow of a low part is negligible: variances lie between 1/LARGEST and
+// LARGEST, and so does the largest entry of the differences of the means and of X, unless it is 0.
 const double LARGEST = 0x1p100;
 // The relative error of the kernels, with a margin; that of one operation.
 const double KERNEL = 0x1p-69, OPERATION = 0x1p-99;
 
-// Matrices are stored by columns; of symmetric and triangular ones only the lower triangle counts.
+// Matrices are stored by columns; only the lower triangle of a symmetric or triangular matrix is used.
 struct Workspace {
   int64_t n;
   Memory<Wide> memory;
@@ -42,7 +42,7 @@ Wide squares(const Wide *x, int64_t n) {
   return sum;
 }
 
-// The square of the Frobenius norm of a triangle, in doubles; weight = 2 counts both of a symmetric matrix.
+// The square of the Frobenius norm of a triangle, in doubles; weight = 2 counts both triangles of a symmetric matrix.
 Lanes norm_square(const Wide *A, int64_t n, double weight = 1) {
   Lanes on = {}, off = {};
   for (int64_t j = 0; j < n; j++) {
@@ -261,7 +261,7 @@ Lanes inverse_norm_square(const Wide *C, const Lanes *scale, Lanes *Y, Lanes *su
   return rounding < 0x1p-7 ? 1.01 * bound * bound : every(NAN_);
 }
 
-// Scales as matrices of pairs, by lanes.
+// Scales as matrices of pairs, another one in each lane.
 struct Loaded {
   const Batch &batch;
   int64_t first, last, n;
@@ -338,10 +338,10 @@ Lanes sum_norm_square(const Wide *C, int64_t n) {
 struct Reduction : Common {
   Lanes x, dx;  // the norm of X, and its error
   Lanes delta, zeta;  // the norm of d, and its relative error
-  Lanes norm_n, v2, frobenius;  // the norm of T - I; bounds on the squares of the spectral norm of V and of its other one
+  Lanes norm_n, v2, frobenius;  // the norm of T - I; bounds on the squares of the spectral and of the Frobenius norm of V
   Lanes theta, q;               // the errors of A and of V'V relative to themselves
-  bool far;  // whether T is L^-1 times the factor of S1, which is better for far pairs, or comes from S1 - S2
-  Lanes apart;  // if it is, the error of A relative to itself, which dx then does not contain
+  bool far;  // whether T is L^-1 times the factor of S1, which is better for far pairs, or is computed from S1 - S2
+  Lanes apart;  // if it is L^-1 times the factor, the relative error of A, which dx then does not contain
 
   // Finds X and d, and T if `far`.
   Reduction(Workspace &w, const Loaded &in, bool far) : Common(w, 2 * (w.n + 16) * OPERATION), far(far), apart{} {
@@ -400,7 +400,7 @@ struct Reduction : Common {
 
     x = root(norm_square(w.X, n, 2));
     unsound += sound_or_zero(x);
-    // The difference of two doubles is an exact pair; others have an error of their own.
+    // The difference of two doubles is an exact pair; other differences have an error.
     const bool doubles = (b.form1 == VAR || b.form1 == COV) && (b.form2 == VAR || b.form2 == COV);
     const double rest = doubles ? 0 : 4 * OPERATION;
     Lanes omega = (error1 + rest) * ratio + (error2 + rest);
@@ -615,7 +615,7 @@ extern "C" int64_t NAME(const Batch &batch, int64_t first, int64_t last, double 
   if (first == last) return 0;
   Workspace workspace(batch.n);
   int64_t open = 0;
-  bool far = false;  // what decided the last block is tried first
+  bool far = false;  // the method that decided the last block is tried first
   for (int64_t start = first; start < last; start += LANES) {
     const int64_t count = last - start < LANES ? last - start : LANES;
     double values[LANES];

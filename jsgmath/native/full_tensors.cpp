@@ -1,8 +1,8 @@
 // Values and gradients for tensors of Gaussians with full covariances, given by Cholesky factors, in one pass.
 //
-// Compiled for every instruction set, as the function NAME: each lane of a vector is another pair of Gaussians.  With ONE_LANE
-// there is one pair at a time, and the compiler makes vectors of the innermost loops, which change no bit.  Everything is
-// computed in doubles.  `jsgmath/torch/full_terms.py` has the notation and the terms of the means.  In addition, let
+// Compiled for every instruction set, as the function NAME: each lane of a vector has another pair of Gaussians.  With
+// ONE_LANE pairs are computed one by one, and the compiler makes vectors of the innermost loops, which changes no bit.
+// Everything is computed in doubles.  `jsgmath/torch/full_terms.py` has the notation and the terms of the means.  Let
 //
 //     R R' = g1 S2 + g2 S1,   T1 = L2^-1 R,  T2 = L1^-1 R,   U1 = R^-1 L1 = T2^-1,  U2 = R^-1 L2 = T1^-1
 //
@@ -15,8 +15,8 @@
 //     w1 g2 L2'^-1 (T1 - U2') U1 + w2 g2 R'^-1 (T2' - U1) - w2 L1'^-1 (T2 T2' - I)           of JSG
 //     R'^-1 ((w1 g2^2 - w2 g1 g2) D U1 + w2 (U1 - T2'))                                      of JSG*
 //
-// The lower triangle of a product with such an inverse depends on the lower triangle of the other factor alone.  No quotient of
-// the two factors L is formed, so errors grow with the condition of each of them and not with the product of both.
+// The lower triangle of a product with such an inverse depends only on the lower triangle of the other factor.  No quotient
+// of the two factors L is formed, so errors grow with the condition of each factor and not with the product of both.
 //
 // R comes from Householder reflections that turn [A, B] into [R, 0].  If the factors are far apart, A = sqrt(g1) L2 and
 // B = sqrt(g2) L1.  If they are close, with E = L1 - L2, A = L2 + g2 E and B = sqrt(g1 g2) E, which is the same up to a
@@ -64,7 +64,7 @@ INLINE Lanes power_of(Lanes x) {
   return lanes_of(bits_of(above > 0x1p1022 ? every(0x1p1022) : above) & 0x7ff0000000000000);
 }
 
-// Matrices are stored by columns, their lower triangles alone, unless they are said to be whole.
+// Only the lower triangles of matrices are stored, by columns, unless a comment says that a matrix is whole.
 
 // A quotient of two factors, and its diagonal minus 1.
 struct Ratio {
@@ -279,7 +279,7 @@ struct Shares {
   Lanes w1, w2, g1, g2;
 };
 
-// The derivatives by the mean and by both factors of JSG, and twice that by g2.
+// The derivatives of JSG by the mean and by both factors, and twice that by g2.
 void gradients_to_mean(Workspace &w, Shares v, int64_t n) {
   auto [w1, w2, g1, g2] = v;
   for (int64_t i = 0; i < n; i++) {
@@ -310,7 +310,7 @@ void gradients_to_mean(Workspace &w, Shares v, int64_t n) {
   by_factor(w.L2, w.L1, w.T2, w.T1, w.U2, w.U1, w2, w1, g1, w.right2, w.zeta, -1.0, w.by2);
 }
 
-// The same of JSG*; D is given.
+// The same derivatives of JSG*; D is given.
 void gradients_from_mean(Workspace &w, Shares v, int64_t n) {
   auto [w1, w2, g1, g2] = v;
   multiply_transposed(w.U1, w.theta, w.delta1, n);
@@ -338,11 +338,11 @@ void gradients_from_mean(Workspace &w, Shares v, int64_t n) {
   by_factor(w.T1, w.U2, g1 * (w1 * g2 - w2 * g1), w1, w.right2, -1.0, w.by2);
 }
 
-// So many pairs of the lanes.
+// The pairs in the lanes, of which the first `count` exist.
 struct Block {
   const Tensors &t;
   int64_t first, count;
-  Truth exchanged;  // whether N1 of the computation is N2 of the tensors
+  Truth exchanged;  // whether the computation exchanges N1 and N2 of the tensors
 
   INLINE_MEMBER int64_t row(int i) const { return first + (i < count ? i : 0); }
   INLINE_MEMBER bool turned(int i) const {

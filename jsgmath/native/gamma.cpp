@@ -27,7 +27,7 @@ struct Choose {
   }
 };
 
-// g with a longer series, because the sums here may cancel to a part in fifty.
+// g with a longer series, because cancellation may leave only a fiftieth of the sums here.
 struct FineTail {
   INLINE_MEMBER Pair operator()(Pair w) const {
     return polynomial<FINE_TAIL_PAIRS_COUNT - 1>(FINE_TAIL_PAIRS, w, polynomial(FINE_TAIL, w.high));
@@ -37,7 +37,7 @@ struct FineKernel {
   INLINE_MEMBER Pair operator()(Pair x, Pair k) const { return split_g(x, k, k, Unused{}, Split{}, FineTail{}); }
 };
 
-// A number, and the difference between another number and it.
+// A number, and another number minus it.
 template <class T>
 struct Change {
   T value, less;
@@ -57,7 +57,7 @@ INLINE Change<T> operator*(C a, Change<T> b) {
 INLINE Lanes high(Pair x) { return x.high; }
 INLINE Change<Lanes> high(Change<Pair> x) { return {x.value.high, x.less.high}; }
 
-// What Stirling's series leaves beyond -log(x)/2: the first coefficients in pairs, then in doubles.
+// Stirling's series without -log(x)/2: the first coefficients in pairs, then in doubles.
 struct Leading {
   INLINE_MEMBER Pair operator()(int n) const { return pair(STIRLING_PAIRS[STIRLING_PAIRS_COUNT - 1 - n]); }
 };
@@ -83,7 +83,7 @@ struct SeriesLess {
   }
 };
 
-// B_phi(y:x), and its difference from that of the totals, as `plus, minus`.  They are compiled once.
+// B_phi(y:x), and B_phi(y:x) minus that of the totals, as `plus, minus`.  They are compiled once.
 struct Bregman {
   NOINLINE static Two<Pair, Pair> of(const Pair &x, const Pair &y, const Pair &d) {
     return bregman_terms(x, y, d, FineKernel{}, Series{}, Choose{});
@@ -123,7 +123,7 @@ struct Gammas {
     const Lanes a1 = in(0), s1 = in(1), a2 = in(2), s2 = in(3);
     const bool rate1 = in.form1 == PLAIN, rate2 = in.form2 == PLAIN;
     Truth sound = moderate(a1) & moderate(s1) & moderate(a2) & moderate(s2);
-    Pair b1, b2, cross;  // rates, both times the same number
+    Pair b1, b2, cross;  // rates, both multiplied by one number
     if (rate1 == rate2) {
       b1 = exact(rate1 ? s1 : s2), b2 = exact(rate1 ? s2 : s1);
       cross = determinant(a1, b2.high, a2, b1.high);

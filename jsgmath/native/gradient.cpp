@@ -7,16 +7,16 @@
 
 namespace {
 
-// Within these limits no low part underflows: of variances, displacements, differences of log-variances, and alpha.
+// Limits of variances, displacements, differences of log-variances, and alpha, within which no low part underflows.
 const double WIDEST = 0x1p60, WIDEST_LOGVAR = 41.5, LEAST = 0x1p-53;
 INLINE Truth inside(Lanes x) { return between(x, 1 / WIDEST, WIDEST); }
 INLINE Truth zero_or_inside(Lanes x) { return (x == 0) | inside(absolute(x)); }
 
-// A log-variance and a variance closer than this share of one of them are compared elsewhere.
+// A log-variance and a variance that differ by less than this share are left undecided.
 const double APART = 0.125;
 
-// The bound on the error of a derivative, relative to the sizes of its terms (verification/README.md, "Derivatives in the compiled
-// core"), and how many times as large that of g and gs is.
+// The bound on the error of a derivative, relative to the sizes of its terms (verification/README.md, "Derivatives in the
+// compiled core"), and the factor by which that of g and gs is larger.
 const double UNIT = 0x1p-79, KERNEL_UNITS = 32;
 
 // A sum of products, and the sum of the sizes of these products, to which its error is relative.
@@ -35,7 +35,7 @@ INLINE Sized operator*(Whole<2>, Sized a) { return a + a; }
 INLINE Sized operator/(Sized a, Whole<2>) { return {Number{0.5 * a.value.high, 0.5 * a.value.low}, 0.5 * a.size}; }
 INLINE Sized operator*(int slope, Sized a) { return slope > 0 ? a : -a; }
 
-// A multiple of 1/sqrt(v), which is never taken: the formula multiplies two of them in the end.
+// A multiple of 1/sqrt(v); this root is never computed, because the formula always multiplies two of them.
 struct Rooted {
   Sized factor, inverse_v;
 };
@@ -89,7 +89,7 @@ INLINE Scalars scalars(int32_t form1, int32_t form2, Lanes mean1, Lanes scale1, 
   return s;
 }
 
-// By mean1, v1, log v1, v2, log v2 and alpha.
+// The derivatives by mean1, v1, log v1, v2, log v2 and alpha.
 struct Derivatives {
   Sized of[6];
 };
@@ -124,7 +124,7 @@ int64_t evaluated(const Batch &b, int64_t first, int64_t last) {
   const int64_t all = b.rows * b.n;
   for (int64_t row = first, count; row < last; row += count) {
     count = last - row < LANES ? last - row : LANES;
-    const bool columns = count * ((b.n + LANES - 1) / LANES) < b.n;  // by columns where that takes fewer steps
+    const bool columns = count * ((b.n + LANES - 1) / LANES) < b.n;  // by columns if that takes fewer steps
     if (columns) count = 1;
     const Weights w = weights(lanes_from(b.alpha + row * b.alpha_stride, columns ? 0 : b.alpha_stride, count), b.reversed, LEAST);
     Truth decided = ~Truth{};

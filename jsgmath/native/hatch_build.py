@@ -20,11 +20,11 @@ sys.path.pop(0)
 
 class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Adds the library to a wheel, which then is one for a single platform.
+        """Adds the library to a wheel, which is then for a single platform.
 
-        That platform is the one which the environment names (`wheels.py`), else this one: then the library is compiled
-        next to the sources. Without a compiler, or where it fails, the package works all the same: NumPy takes the
-        place of the core.
+        That is the platform that the environment names (`wheels.py`), otherwise this one, for which the library is
+        compiled next to the sources. Without a compiler, or if it fails, the package works as well: NumPy replaces the
+        core.
         """
         if self.target_name != "wheel":
             return
@@ -47,7 +47,7 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
         if name not in wheels.PLATFORMS:
             self.app.abort(f"{wheels.CHOICE} must be one of {', '.join(wheels.PLATFORMS)}, got {name}")
         platform = wheels.PLATFORMS[name]
-        self.folder = tempfile.TemporaryDirectory()  # lives until the wheel is written
+        self.folder = tempfile.TemporaryDirectory()  # it must live until the wheel is written
         library = Path(self.folder.name) / platform.library
         try:
             build.build(library, platform.command, platform.machine)

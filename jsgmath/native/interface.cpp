@@ -70,7 +70,7 @@ struct Vectors {
 };
 #endif
 
-// Those of this binary that this processor has, the best first.
+// The instruction sets of this binary that the processor has, the best first.
 std::vector<InstructionSet> available() {
   std::vector<InstructionSet> sets;
 #ifdef X86
@@ -89,7 +89,8 @@ const std::vector<InstructionSet> &sets() {
   return found;
 }
 
-// Calls a function for parts of the rows, whose lengths are multiples of `unit`, in so many threads; the sum of its results.
+// Calls a function in several threads for parts of the rows, whose lengths are multiples of `unit`; returns the sum of its
+// results.
 template <class Function>
 int64_t shared(int64_t rows, int32_t threads, int64_t unit, Function function) {
   if (threads < 2) return function(0, rows);
@@ -114,7 +115,7 @@ int64_t shared(int64_t rows, int32_t threads, int64_t unit, Function function) {
 #define EXPORT extern "C" __attribute__((visibility("default")))
 #endif
 
-// What the library was made from, for its loader to compare.
+// The checksum of the library's sources, which its loader compares.
 EXPORT const char *jsgmath_sources() { return SOURCES; }
 
 // The name of an instruction set by its place among those available, or null.
@@ -122,7 +123,7 @@ EXPORT const char *jsgmath_instruction_set(int32_t place) {
   return place < int32_t(sets().size()) ? sets()[place].name : nullptr;
 }
 
-// Computes a batch by so many threads; returns how many rows the error bound leaves open.
+// Computes a batch with several threads; returns the number of rows that the error bound does not decide.
 EXPORT int64_t jsgmath_diagonal(const Shape *shape, const double *mean1, const double *scale1, const double *mean2,
                                 const double *scale2, const double *alpha, double *values, int32_t place,
                                 int32_t threads) {
@@ -134,7 +135,7 @@ EXPORT int64_t jsgmath_diagonal(const Shape *shape, const double *mean1, const d
   return shared(batch.rows, threads, 1, [&](int64_t first, int64_t last) { return evaluate(batch, first, last); });
 }
 
-// The same of the derivatives: five for each column, one after the other, and last that by alpha, which is NaN for an open row.
+// Computes derivatives: five for each column, one after the other, and last that by alpha, which is NaN for an undecided row.
 EXPORT int64_t jsgmath_gradient(const Shape *shape, const double *mean1, const double *scale1, const double *mean2,
                                 const double *scale2, const double *alpha, double *values, int32_t place,
                                 int32_t threads) {
@@ -146,8 +147,8 @@ EXPORT int64_t jsgmath_gradient(const Shape *shape, const double *mean1, const d
   return shared(batch.rows, threads, set.lanes, [&](int64_t first, int64_t last) { return set.gradient(batch, first, last); });
 }
 
-// The same where one Gaussian or both have a full covariance.  If `errors` is not null, it receives three numbers a row: the
-// value before it is rounded, as a pair, and the bound on its error.
+// Computes a batch in which one Gaussian or both have a full covariance.  If `errors` is not null, it receives three numbers
+// for each row: the value before it is rounded, as a pair, and the bound on its error.
 EXPORT int64_t jsgmath_full(const Shape *shape, const double *mean1, const double *scale1, const double *mean2,
                             const double *scale2, const double *alpha, double *values, int32_t place, int32_t threads,
                             double *errors) {
@@ -177,7 +178,7 @@ EXPORT int64_t jsgmath_factor(const double *matrices, double *factors, int64_t c
 // From this dimension on, pairs of tensors are computed one by one, with vectors along the columns.
 const int64_t ONE_BY_ONE = 32;
 
-// Computes tensors by so many threads.
+// Computes tensors with several threads.
 EXPORT void jsgmath_tensors(const Tensors *asked, int32_t place, int32_t threads) {
   Tensors tensors;
   std::memcpy(&tensors, asked, sizeof tensors);
@@ -188,7 +189,7 @@ EXPORT void jsgmath_tensors(const Tensors *asked, int32_t place, int32_t threads
   shared(tensors.rows, threads, unit, [&](int64_t first, int64_t last) { return evaluate(tensors, first, last); });
 }
 
-// Computes a batch of pairs of members of an exponential family, as jsgmath_diagonal.
+// Computes a batch of pairs of members of an exponential family, like jsgmath_diagonal.
 EXPORT int64_t jsgmath_families(const FamilyShape *shape, const double *first1, const double *second1, const double *first2,
                                 const double *second2, const double *copies, const double *alpha, double *values,
                                 int32_t place, int32_t threads) {

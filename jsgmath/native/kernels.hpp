@@ -9,7 +9,7 @@ namespace {
 
 #include "formula.hpp"
 
-// The logarithm of the ratio of the variances.  The formula uses it only beyond the limits, so it holds nothing.
+// The logarithm of the ratio of the variances.  The formula uses it only beyond the limits, so this struct is empty.
 struct Unused {};
 INLINE Unused operator-(Unused x) { return x; }
 INLINE Pair operator+(Pair x, Unused) { return x; }
@@ -45,14 +45,14 @@ INLINE double nearest(double high, double low, double error) {
   return lower == upper ? lower : NAN_;
 }
 
-// The same in every lane.
+// Does this in every lane.
 INLINE Lanes nearest_in_lanes(Pair x, Lanes error) {
   const Lanes sum = x.high + x.low, rest = x.low - (sum - x.high);
   const Lanes lower = sum + (rest - error), upper = sum + (rest + error);
   return lower == upper ? lower : every(NAN_);
 }
 
-// The same for floats: none may be reached from a double that lies between two floats, nor where these are subnormal.
+// Does this for floats; NaN also if a bound lies in the middle between two floats, or where floats are subnormal.
 INLINE double nearest_single(double high, double low, double error) {
   const uint64_t lost = 0x1fffffff, middle = 0x10000000;
   double sum = high + low, rest = low - (sum - high);

@@ -1,4 +1,4 @@
-// Vectors of doubles, whose lanes are computed side by side.
+// Vectors of doubles, whose elements, the lanes, are computed together.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,7 @@ const int LANES = 4;
 const int LANES = 2;
 #endif
 
-// Truth is that of a comparison; 0 is false.
+// Truth is the result of a comparison; 0 is false.
 #if defined(ONE_LANE)
 typedef double Lanes;
 typedef uint64_t Bits;
@@ -50,7 +50,7 @@ INLINE Lanes lanes_of(Bits bits) {
   return x;
 }
 
-// Lanes of a, which are counted first, and of b.
+// Lanes chosen from a and b by their numbers; those of a are counted first.
 template <size_t... place>
 INLINE Lanes taken(Lanes a, Lanes b) {
 #if defined(ONE_LANE)
@@ -62,7 +62,7 @@ INLINE Lanes taken(Lanes a, Lanes b) {
 #endif
 }
 
-// So many numbers in memory, which are not set; <memory> takes the compiler a tenth of a second.
+// Uninitialised memory for some numbers; <memory> would take the compiler a tenth of a second.
 template <class T>
 struct Memory {
   T *const start;

@@ -1,5 +1,5 @@
-// The numbers on which `formula.py` runs when one logarithm is taken for a whole row, at its end (verification/README.md,
-// "One logarithm for a whole row").
+// The numbers on which `formula.py` runs if only one logarithm is computed for a row, at its end ("late"; see
+// verification/README.md, "One logarithm for a whole row").
 //
 // All are fractions of the variances v1, v2, the square s of the displacement, and m = g1 v2 + g2 v1.  With j the other index,
 //
@@ -52,7 +52,7 @@ INLINE Weighted<i, Number> operator*(Weight<i> g, Number number) {
   return {g.value, number};
 }
 
-// m is added in the same order for both indices, so that the compiler finds that it is one number.
+// m is added in the same order for both indices, so that the compiler computes it only once.
 template <int i, class V>
 INLINE Mean<i, V> operator+(Weight<i> g, Weighted<3 - i, Ratio<i, V>> r) {
   const Pair mine = g.value * r.number.other, others = r.weight * r.number.v;
@@ -83,7 +83,7 @@ INLINE MeanTerm<i> operator*(Weighted<i, Displacement<i, V>>, Shift<i, i, V> a) 
 }
 template <int s, int i, class V>
 INLINE MeanTerm<s> operator*(Shift<s, i, V> a, Shift<s, i, V>) {
-  static_assert(s != i);  // so the variance of d_i and one of those in p_s cancel
+  static_assert(s != i);  // so the variance in d_i cancels one of those in p_s
   return {(a.d.square / a.p.m) * a.p.other / a.p.m};
 }
 
@@ -119,7 +119,7 @@ struct LateGs {
   }
 };
 
-// All of them for a column, with the types of the weights and kernels that belong to them.
+// All scalars of a column, and the types of their weights and kernels.
 template <class V>
 struct LateScalars {
   Ratio<1, V> r1;

@@ -1,7 +1,8 @@
 """The parts that the compiler of the wheels (`ziglang`) links into the library: names, versions and licences.
 
-LLVM's parts may be distributed without the text of their licence (Apache 2.0 with LLVM exceptions), as may what the C
-libraries of Linux leave in every program; the licences of Zig and of mingw-w64 ask for theirs, so each wheel has it.
+The parts of LLVM may be distributed without the text of their licence (Apache 2.0 with LLVM exceptions), and so may the
+parts of Linux's C libraries in every program. The licences of Zig and of mingw-w64 require theirs, so each wheel has
+it.
 """
 
 import importlib.metadata
@@ -15,7 +16,7 @@ NOTICES, BILL = "NOTICES.txt", "core.cdx.json"
 
 
 class Part(NamedTuple):
-    """A part of the library; ``notice`` is the text that its licence asks for."""
+    """A part of the library; ``notice`` is the text that its licence requires."""
 
     name: str
     version: str
@@ -24,7 +25,7 @@ class Part(NamedTuple):
 
     @property
     def component(self) -> dict[str, object]:
-        """Its entry in a bill of materials of CycloneDX."""
+        """The part's entry in a CycloneDX bill of materials."""
         licences = [{"expression": self.licence}]
         return {"type": "library", "name": self.name, "version": self.version, "licenses": licences}
 
@@ -50,7 +51,7 @@ def parts(target: str) -> list[Part]:
 
 
 def _found(path: Path, pattern: str) -> str:
-    """The version in a header."""
+    """The version that a header states."""
     match = re.search(pattern, path.read_text())
     if match is None:
         raise ValueError(f"{path} has no {pattern}; this version of ziglang names its parts in another way")
@@ -58,7 +59,7 @@ def _found(path: Path, pattern: str) -> str:
 
 
 def notices(target: str) -> str:
-    """A text for users: all parts, and the licences that ask for it."""
+    """A text for users: all parts, and the licences that must be included."""
     found = parts(target)
     listed = "".join(f"  {part.name} {part.version}: {part.licence}\n" for part in found)
     texts = "".join(f"\n{'-' * 72}\n{part.name}\n\n{part.notice}" for part in found if part.notice)

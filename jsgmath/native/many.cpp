@@ -10,9 +10,9 @@ namespace {
 // Bounds on relative errors (verification/README.md, "Several Gaussians in the compiled core"): of the scalars and of ten
 // operations; of g and gs; and of a sum, for each of its terms.
 const double SCALARS = 0x1p-83, KERNELS = 0x1p-80, OF_SUM = 0x1p-98;
-const double LARGEST_LOGVAR = 69.3;  // its exponential is within the limits
+const double LARGEST_LOGVAR = 69.3;  // the largest log-variance; its exponential is within the limits
 
-// Whole numbers in the text.
+// Operations with the whole numbers in the text.
 template <int value>
 INLINE Lanes operator+(Whole<value>, Lanes a) { return double(value) + a; }
 template <int value>
@@ -46,10 +46,10 @@ struct KernelOfMany {
 
 INLINE Truth zero_or_moderate(Lanes x) { return (x == 0) | moderate(absolute(x)); }
 
-// What the error of an excess r - 1 is relative to: among mixed forms the exponential was rounded before the difference was taken.
+// The size to which the error of an excess r - 1 is relative; in mixed forms the exponential is rounded before the difference.
 INLINE Lanes size_of(Lanes ratio, Lanes excess, bool mixed) { return mixed ? ratio + 1.0 : absolute(excess); }
 
-// The numbers of all Gaussians in a column of a few rows, or in a few columns of a row; then what they are next to the reference.
+// The numbers of all Gaussians in one column of a few rows, or in a few columns of one row; then relative to the reference.
 struct Next {
   Lanes mean, scale;
   Number w, g, variance;  // no variance where all are log-variances
@@ -77,7 +77,7 @@ struct Column {
     return settled(grown(exact(scale)).value + poison(between(scale, -LARGEST_LOGVAR, LARGEST_LOGVAR)));
   }
 
-  // Reads the numbers, and returns those of the Gaussian whose share in the precision of the product is the largest, or nearly.
+  // Reads the numbers, and returns those of the reference: a Gaussian whose share in the precision is the largest, or nearly.
   INLINE_MEMBER Next read(int64_t row, int64_t column, bool columns, int64_t valid) {
     Next last;
     Lanes most;
@@ -160,7 +160,7 @@ struct Column {
   }
 };
 
-// The weights of some rows in the lanes, or those of one row in all lanes; returns where they are within the limits.
+// The weights of some rows in the lanes, or those of one row in all lanes; returns in which lanes they are within the limits.
 INLINE Truth read_weights(const ManyBatch &b, Next *members, int64_t row, bool columns, int64_t valid) {
   Truth sound = ~Truth{};
   const int64_t at = b.weight_rows > 1 ? row : 0, across = columns || b.weight_rows == 1 ? 0 : 1;
@@ -182,7 +182,7 @@ int64_t evaluated(const ManyBatch &b, int64_t first, int64_t last) {
   Truth sound = {};
   for (int64_t row = first, count; row < last; row += count) {
     count = last - row < LANES ? last - row : LANES;
-    const bool columns = count * ((b.n + LANES - 1) / LANES) < b.n;  // by columns where that takes fewer steps
+    const bool columns = count * ((b.n + LANES - 1) / LANES) < b.n;  // by columns if that takes fewer steps
     if (columns) count = 1;
     if (row == first || b.weight_rows > 1) sound = read_weights(b, members.start, row, columns, count);
     Column<form, dual> column{b, members.start, sound};

@@ -1,4 +1,4 @@
-// What the C interface (interface.cpp) and the loops over several Gaussians (many.cpp) have in common.
+// The declarations that the C interface (interface.cpp) and the loops over several Gaussians (many.cpp) share.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,8 @@ struct ManyShape {
   int32_t dual, single;
 };
 
-// A batch of k diagonal Gaussians each and their product.  Of weights there are four arrays of k rows: those in the sum, their low
-// parts, those in the product, their low parts; each row has a number for every row of the batch, or one.
+// A batch of k diagonal Gaussians and their product in each row.  The weights are four arrays of k rows: those in the sum,
+// their low parts, those in the product, their low parts; each has a number for every row of the batch, or one.
 struct ManyBatch : ManyShape {
   const OneOfMany *members;
   const double *weights;
@@ -27,5 +27,5 @@ struct ManyBatch : ManyShape {
   const double *weight(int part, int64_t member) const { return weights + (part * k + member) * weight_rows; }
 };
 
-// The values of some rows, as `Evaluate` has them.
+// Computes the values of some rows, like `Evaluate`.
 typedef int64_t EvaluateMany(const ManyBatch &batch, int64_t first, int64_t last);

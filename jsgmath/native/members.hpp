@@ -2,7 +2,7 @@
 #pragma once
 
 #if defined(__AVX512F__) && !defined(__clang__)
-#pragma GCC optimize("schedule-insns", "sched-pressure")  // before registers are chosen, too: there are 32
+#pragma GCC optimize("schedule-insns", "sched-pressure")  // also before registers are chosen, because there are 32
 #endif
 #include <utility>
 
@@ -26,7 +26,7 @@ INLINE Pair operator-(double a, Pair b) { return pair(a) - b; }
 
 #include "terms.hpp"
 
-// The functions that the formulas of terms.py are given.
+// The functions that are arguments of the formulas in terms.py.
 struct Difference {
   INLINE_MEMBER Pair operator()(Pair a, Pair b) const { return difference(a, b); }
 };
@@ -66,7 +66,7 @@ template <size_t... lane>
 INLINE Lanes gathered(const double *at, int64_t across, std::index_sequence<lane...>) {
   return Lanes{at[int64_t(lane) * across]...};
 }
-// A number for each lane, from places that are `across` apart; lanes that are not valid repeat the first.
+// Loads a number for each lane, from places that are `across` apart; lanes that are not valid repeat the first.
 INLINE Lanes lanes_from(const double *from, int64_t across, int64_t valid) {
   if (across == 0) return every(*from);
   if (valid < LANES) {
@@ -82,12 +82,12 @@ INLINE Lanes lanes_from(const double *from, int64_t across, int64_t valid) {
   return gathered(from, across, std::make_index_sequence<LANES>{});
 }
 
-// The parameters of one component in each lane, by rows of the batch or by components of one row.
+// The parameters of one component in each lane: a lane has another row of the batch, or another component of one row.
 struct Members {
   const double *at[4];
   int64_t across[4], k, valid;
   int32_t form1, form2;
-  Pair *memory;  // for so many numbers: three times k
+  Pair *memory;  // for 3 k numbers
 
   // The number at place i of parameter `which`: 0 and 1 are those of N1, 2 and 3 those of N2.
   INLINE_MEMBER Lanes operator()(int which, int64_t i = 0) const { return lanes_from(at[which] + i, across[which], valid); }
@@ -96,7 +96,7 @@ struct Members {
   }
 };
 
-// Rounds the values of some rows, and adds those that are open to the counts of the lanes.
+// Rounds the values of some rows, and adds the undecided ones to the counts of the lanes.
 INLINE void store(const FamilyBatch &b, int64_t row, int64_t count, Pair value, Lanes error, Truth &open) {
   double *to = b.values + row;
   if (b.single || count < LANES) {
@@ -109,10 +109,10 @@ INLINE void store(const FamilyBatch &b, int64_t row, int64_t count, Pair value, 
   }
   const Lanes nearest = nearest_in_lanes(value, error);
   std::memcpy(to, &nearest, sizeof nearest);
-  open -= nearest != nearest;  // a truth is -1
+  open -= nearest != nearest;  // true is -1
 }
 
-// The divergence of one component in each lane, `Kind::value<divergence>(members, weights)`, as a function by itself.
+// The divergence of one component in each lane, `Kind::value<divergence>(members, weights)`, as a separate function.
 template <class Kind, int divergence>
 NOINLINE Value value_of(const Members &in, const Weights &w) {
   if constexpr (divergence == BOTH_DIRECT) {
@@ -123,7 +123,7 @@ NOINLINE Value value_of(const Members &in, const Weights &w) {
   }
 }
 
-// A divergence is a part of the loop, or, where it is CALLED, any that is a function by itself: then the compiler is done sooner.
+// A divergence is a part of the loop or, if it is CALLED, a separate function, which takes less time to compile.
 const int CALLED = -1;
 template <class Kind, int divergence>
 int64_t evaluated(const FamilyBatch &b, int64_t first, int64_t last) {
@@ -162,7 +162,7 @@ int64_t evaluated(const FamilyBatch &b, int64_t first, int64_t last) {
   return left;
 }
 
-// KL is so brief that a call would take a tenth of its time; so may the others be.
+// KL is so short that a call would take a tenth of its time; the others may be as short.
 template <class Kind, bool brief = false>
 int64_t of_kind(const FamilyBatch &b, int64_t first, int64_t last) {
   static EvaluateFamily *const choices[] = {evaluated<Kind, brief ? TO_MEAN : CALLED>, evaluated<Kind, brief ? FROM_MEAN : CALLED>,

@@ -1,11 +1,11 @@
-// Standard normal numbers that a seed and a place determine: Philox 4x32-10 and Box-Muller, as `jsgmath/torch/noise.py` says.
+// Standard normal numbers that a seed and a place determine: Philox 4x32-10 and Box-Muller, as in `jsgmath/torch/noise.py`.
 #pragma once
 
 #include "elementary.hpp"
 
 namespace {
 
-// Numbers for a block of count places from some place on, which may begin within the four numbers of a counter.
+// Numbers for a block of `count` consecutive places, which may begin within the four numbers of a counter.
 template <int64_t block>
 struct Noise {
   static const int64_t COUNTERS = block / 4 + 1;

@@ -1,11 +1,11 @@
-// Pairs of doubles that keep their digits where numbers of either sign are added.
+// Pairs of doubles that keep their digits if numbers of either sign are added.
 #pragma once
 
 #include "pair.hpp"
 
 namespace {
 
-// A pair whose low part is brought below a unit of the last place by sums, where it could grow and where high parts cancel.
+// A pair that sums leave with a low part below a unit of the last place; otherwise it could grow if high parts cancel.
 struct Number : Pair {
   Number() = default;
   INLINE_MEMBER Number(Pair x) : Pair(x) {}
@@ -19,7 +19,7 @@ INLINE Number operator-(Number a, Number b) { return a + -b; }
 INLINE Number operator*(Number a, Number b) { return Pair(a) * Pair(b); }
 INLINE Number operator/(Number a, Number b) { return Pair(a) / Pair(b); }
 
-// a - b with the relative error of an operation, however much cancels.
+// a - b with the relative error of an operation, even if most of it cancels.
 INLINE Number apart(Number a, Number b) {
   const Pair high = two_sum(a.high, -b.high), low = two_sum(a.low, -b.low), sum = fast_two_sum(high.high, high.low + low.high);
   return fast_two_sum(sum.high, sum.low + low.low);

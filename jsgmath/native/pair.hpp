@@ -1,7 +1,7 @@
-// Numbers of twice the precision of a double: an unevaluated sum of two doubles, computed with + - * / alone.
+// Numbers of twice the precision of a double: an unevaluated sum of two doubles, computed with + - * / only.
 //
-// A pair's low part is at most some hundred units of the last place of its high part; it is not brought below one unit
-// after every operation, which would double the work.  The relative error of an operation is then below 2^-85
+// A pair's low part is at most some hundred units of the last place of its high part.  To make it less than one unit after
+// every operation would double the work.  The relative error of an operation is then below 2^-85
 // (verification/README.md, "Pairs of doubles"); the compiler must not contract or reorder, so -ffp-contract=off.
 #pragma once
 
@@ -24,7 +24,7 @@ INLINE Pair two_sum(Lanes a, Lanes b) {
   return {sum, (a - (sum - part)) + (b - part)};
 }
 
-// The same where |a| >= |b| or a is 0 [Dekker].
+// a + b exactly, if |a| >= |b| or a is 0 [Dekker].
 INLINE Pair fast_two_sum(Lanes a, Lanes b) {
   Lanes sum = a + b;
   return {sum, b - (sum - a)};
@@ -105,20 +105,20 @@ INLINE Pair quotient(Pair a, Pair b) { return a / b; }
 INLINE Pair exact_difference(Lanes a, Lanes b) { return two_sum(a, -b); }
 INLINE Pair exact_difference(Pair a, Pair b) { return a - b; }
 
-// a - b to a rounding, however much cancels, of two exact numbers one of which is a double.
+// a - b of two exact numbers, of which one is a double, with one rounding, even if most of it cancels.
 INLINE Pair difference(Pair a, Pair b) {
   Pair high = two_sum(a.high, -b.high);
   return two_sum(high.high, high.low + (a.low - b.low));
 }
 
-// A whole number in the text of a formula.  Halves are exact; no other number is needed so far.
+// A whole number in the text of a formula.  Only halves, which are exact, are needed so far.
 template <int value>
 struct Whole {};
 template <int value>
 constexpr Whole<value> whole{};
 INLINE Pair operator/(Pair a, Whole<2>) { return {0.5 * a.high, 0.5 * a.low}; }
 
-// A square root that is never taken: the formula multiplies each displacement by itself in the end.
+// A square root that is never computed: the formula squares each displacement in the end.
 struct Root {
   Pair square;
 };

@@ -1,4 +1,4 @@
-"""Which files the core is made from, and where it lies; imports little, since `import jsgmath` waits for it."""
+"""The files from which the core is made, and its place; imports little, because `import jsgmath` waits for it."""
 
 import sys
 import zlib
@@ -11,11 +11,11 @@ FAMILIES = [HERE.parent / "families" / name for name in ("terms.py", "gamma_term
 FULL_TERMS = HERE.parent / "torch" / "full_terms.py"
 STIRLING = HERE.parent / "families" / "stirling.py"
 SEVERAL_TERMS = HERE.parent / "rounding" / "several_terms.py"
-OUTSIDE = [*FORMULAS, *FAMILIES, FULL_TERMS, STIRLING, SEVERAL_TERMS]  # of this folder
+OUTSIDE = [*FORMULAS, *FAMILIES, FULL_TERMS, STIRLING, SEVERAL_TERMS]  # outside this folder
 
 
 def sources() -> str:
-    """A checksum of everything that the library is made from."""
+    """A checksum of all files from which the library is made."""
     checksum = 0
     for path in [*sorted(HERE.glob("*.[ch]pp")), HERE / "build.py", HERE / "translate.py", *OUTSIDE]:
         checksum = zlib.crc32(path.read_bytes(), checksum)

@@ -10,12 +10,12 @@
 
 namespace {
 
-// Loops over elements go on to the end of a GROUP, which is a whole number of vectors, so that nothing is left to be compiled by
-// itself; what they compute beyond the elements is not used.
+// Loops over elements end at a multiple of GROUP, which is a whole number of vectors, so that no remainder has to be compiled
+// separately; results beyond the elements are not used.
 const int64_t BLOCK = 128, GROUP = 8;
 INLINE int64_t filled(int64_t count) { return (count + GROUP - 1) & -GROUP; }
 
-// An array of the numbers that are computed with.
+// An array of numbers in the type of the computation.
 template <class Number>
 struct Column;
 template <>
@@ -34,7 +34,7 @@ struct Column<Pair> {
   }
 };
 
-// What the log-ratio has beyond the limit, for doubles; pairs leave such elements to `far.hpp`.
+// The part of the log-ratio beyond the limit, for doubles; `far.hpp` computes such elements for pairs.
 template <class Number>
 struct Beyond;
 template <>
@@ -48,7 +48,7 @@ struct Beyond<Pair> {
 template <class Number>
 struct Scalars {
   Column<Number> r1, r2, e1, e2, d1, d2, i1, i2;
-  Column<Number> root;  // the standard deviation of N1, where N2 is N(0, 1)
+  Column<Number> root;  // the standard deviation of N1, if N2 is N(0, 1)
   Beyond<Number> beyond;
   Column<double> sound;  // 0, or NaN where pairs overflow
 };
@@ -62,7 +62,7 @@ struct Results {
   Column<Number> value, by_mean1, by_logvar1, by_logvar2, by_alpha;
 };
 
-// Limits for doubles: a number beyond them overflows a float or vanishes in it, by whatever it is multiplied.
+// Limits for doubles: as a float, a number beyond them overflows or is 0, whatever it is multiplied by.
 const double WIDEST = 700, FURTHEST = 0x1p664, LONGEST = 0x1p400, LARGEST_BEYOND = 0x1p200, STEEPEST = 300;
 
 template <bool two>
@@ -125,7 +125,7 @@ void reduce(const Inputs &in, Scalars<Pair> &__restrict to, int64_t count) {
   }
 }
 
-// The weights of each element, alpha and 1 - alpha; g1 and g2 are columns of the same.
+// The weights of each element, 1 - alpha and alpha; g1 and g2 are these columns in one of the two orders.
 template <class Number>
 struct Weighted {
   Column<Number> w1, w2;
@@ -191,7 +191,7 @@ void by_alpha(const Scalars<Number> &s, const Weighted<Number> &weights, const C
   }
 }
 
-// Where pairs overflow, plain doubles take their place.
+// If pairs overflow, plain doubles replace them.
 template <bool two>
 void replace_far(const Scalars<Pair> &s, const Inputs &in, const Tensors &asked, Results<Pair> &to, int64_t count) {
   double any = 0.0;
@@ -224,7 +224,7 @@ void compute(const Inputs &in, const Weighted<Number> &w, const Tensors &asked, 
   replace_far<two>(s, in, asked, to, count);
 }
 
-// The sum of some elements: eight sums side by side, then their sum.
+// The sum of some elements: eight partial sums, then their sum.
 template <class Number>
 NOINLINE Number total(const Column<Number> &x, int64_t first, int64_t count) {
   Number sums[8] = {}, sum = {};
@@ -271,7 +271,7 @@ NOINLINE void add_by_sample(const double *noise, const double *by_sample, const 
   }
 }
 
-// A number for each row as one for each element.
+// Expands a number for each row to one for each element.
 NOINLINE void spread(double x, double *to, int64_t count) {
   for (int64_t i = 0; i < count; i++) to[i] = x;
 }

@@ -16,10 +16,10 @@ struct Tensors {
   const void *by_sample;  // the gradient by a sample of the first Gaussian, which is added to that by the divergence
   void *sample;           // a sample itself
   int64_t mean1_stride, scale1_stride, mean2_stride, scale2_stride, alpha_stride, factor_stride, by_sample_stride;
-  int64_t rows, n, seed, place;  // the place of the first number of the sample among those of the seed
+  int64_t rows, n, seed, place;  // place: that of the sample's first number in the sequence of the seed
   double alpha, factor;  // derivatives are multiplied by the factor
   int32_t dual, reversed, doubles, full;
 };
 
-// Computes some rows.  A row's result does not depend on which others are computed with it.
+// Computes some rows.  The result of a row does not depend on the other rows.
 typedef int64_t EvaluateTensors(const Tensors &tensors, int64_t first, int64_t last);

@@ -77,7 +77,7 @@ def definition(function: Function) -> ast.FunctionDef:
 
 
 class Translator:
-    """Translates one function, which sees these names of others."""
+    """Translates one function, in which these names of other functions are known."""
 
     def __init__(self, names: set[str]):
         self.names = set(names)
@@ -188,7 +188,7 @@ class Cpp(Translator):
         return [f"template <{types}>", f"INLINE auto {name}({typed}) {{"]
 
     def declarations(self, local: list[str]) -> list[str]:
-        return []  # each stands where it is first assigned, and takes the type of what is assigned
+        return []  # each name is declared where it is first assigned, with the type of that value
 
     def assignment(self, target: ast.expr, value: str) -> str:
         if isinstance(target, ast.Tuple):  # C++ declares each name once, also one that nothing reads
@@ -210,7 +210,7 @@ class Cpp(Translator):
         return f"many({', '.join(parts)})"
 
     def choice(self, test: ast.Name, found: ast.If) -> list[str]:
-        """Both branches must assign the same names."""
+        """Translates an ``if``, whose branches must assign the same names."""
         match found:
             case ast.If(
                 body=[ast.Assign(targets=[target], value=then)],
@@ -225,7 +225,7 @@ class Cpp(Translator):
         return [f"for (int {i} = 0; {i} < {count}; {i}++) {{", *indented(self.block(body)), "}"]
 
     def operand(self, found: ast.expr) -> str:
-        """A whole number in a sum, product or quotient is known to the compiler: a product with 2 is exact."""
+        """Translates an operand; the compiler knows a whole number's value, so that a product with 2 is exact."""
         match found:
             case ast.Constant(value=int() as value) if not isinstance(value, bool):
                 return f"whole<{value}>"

@@ -1,9 +1,9 @@
 """``python -m jsgmath.native.wheels`` makes the source distribution and, from it, a wheel for every platform, in dist/.
 
-The compiler is `ziglang`, a wheel of the Python index, which compiles for all of them on any machine and links its own
-C++ library statically; so a wheel needs nothing but the C library of its platform, and one serves all versions of
-Python. Each is built where the source distribution has been unpacked, so that everybody can build it again. A wheel
-lists what is linked (`linked.py`).
+The compiler is `ziglang`, a wheel of the Python index, which compiles for all platforms on any machine and links its
+own C++ library statically. So a wheel needs only the C library of its platform and works with all versions of Python.
+Each is built from the unpacked source distribution, so that everybody can build it again. A wheel lists what is linked
+(`linked.py`).
 """
 
 import os
@@ -34,7 +34,7 @@ class Platform(NamedTuple):
         return [sys.executable, "-m", "ziglang", "c++", "-target", self.target, "-g0", "-s", *named]
 
 
-# By the tag of the wheel. 2.17 is the version of glibc; macOS 11 is the first that runs on Apple silicon.
+# Tag of the wheel -> platform. 2.17 is the version of glibc; macOS 11 is the first that runs on Apple silicon.
 PLATFORMS = {
     "manylinux_2_17_x86_64": Platform("x86_64-linux-gnu.2.17", "core.so"),
     "manylinux_2_17_aarch64": Platform("aarch64-linux-gnu.2.17", "core.so"),
@@ -44,11 +44,11 @@ PLATFORMS = {
     "macosx_11_0_arm64": Platform("aarch64-macos.11.0", "core.dylib"),
     "win_amd64": Platform("x86_64-windows-gnu", "core.dll"),
 }
-CHOICE = "JSGMATH_PLATFORM"  # the environment variable by which `hatch_build.py` learns for which one it builds
+CHOICE = "JSGMATH_PLATFORM"  # the environment variable that tells `hatch_build.py` for which platform it builds
 
 
 def distributions(folder: Path, platforms: tuple[str, ...] = tuple(PLATFORMS)) -> list[Path]:
-    """Makes the source distribution and the wheels of these platforms in a folder; their paths, in that order.
+    """Makes the source distribution and the wheels of these platforms in a folder; returns the paths in that order.
 
     Raises:
         subprocess.CalledProcessError: a build failed; ``stdout`` and ``stderr`` have its messages.

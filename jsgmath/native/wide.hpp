@@ -1,6 +1,6 @@
-// Pairs of doubles as in pair.hpp, several side by side in vectors, with the low part brought below a few units of the last
-// place after every operation. Each operation below has an error of at most 2^-99 times the sizes of its operands' products
-// and summands (verification/README.md, "Full covariances in pairs of doubles").
+// Pairs of doubles as in pair.hpp, in vectors; the low part is below a few units of the last place after every operation.
+// The error of each operation is at most 2^-99 times the sizes of its operands' products and summands
+// (verification/README.md, "Full covariances in pairs of doubles").
 #pragma once
 
 #include "pair.hpp"

@@ -42,7 +42,7 @@ def diagonal_pairs(N1: Gaussian, N2: Gaussian, work: Any = None) -> ScalarPairs:
 
 
 def mixed_excesses(N1: Gaussian, N2: Gaussian, where: np.ndarray) -> np.ndarray:
-    """Excesses of near-equal variances in different forms, which are converted to one form with 40 digits."""
+    """Excesses of near-equal variances that were given in different forms, computed with 40 digits."""
     v1, v2 = (
         [exact.variance(N.form, x) for x in np.broadcast_to(N.scale, where.shape)[where].tolist()] for N in (N1, N2)
     )

@@ -12,16 +12,16 @@ from jsgmath.reduction.pairs import ScalarPairs
 from jsgmath.reduction.scaling import ScaledPair
 from jsgmath.reduction.wide import LN2, Wide, constant, kernels, log, where
 
-LARGEST_DISTANCE = 2.0**50  # a larger one is as good as infinite, and replaced by it
-TINY, UNIT = 2.0**-400, 300  # where all is below TINY, it is multiplied by 2^UNIT, so that squares do not underflow
+LARGEST_DISTANCE = 2.0**50  # a larger distance counts as infinite and is replaced by this one
+TINY, UNIT = 2.0**-400, 300  # if all are below TINY, they are multiplied by 2^UNIT, so that squares do not underflow
 
 
 class Directions(NamedTuple):
     """One-dimensional pairs: arrays of shape ``(rows, n)``, except the last."""
 
     larger1: np.ndarray  # whether the variance of N1 is the larger one
-    ratio: Wide  # of the smaller variance to the larger one
-    excess: Wide  # the ratio less one
+    ratio: Wide  # the smaller variance over the larger one
+    excess: Wide  # the ratio minus one
     log_ratio: Wide
     square: Wide  # ``(m1 - m2)^2`` over the larger variance
     exponent: np.ndarray  # (rows,); the divergence is that of these numbers times ``2^exponent``

@@ -22,9 +22,9 @@ from jsgmath.reduction.twofold import EPS, Twofold
 
 STEPS, TURNS = 8, 3
 ROUGH = 2.0**-26  # if the off-diagonal part exceeds this, the matrices are diagonalised again; otherwise W is corrected
-APART = 2.0**-26  # if a correction exceeds this, two directions are nearly equal, and the first order is not enough
+APART = 2.0**-26  # if a correction exceeds this, two directions are nearly equal, and the first order is too rough
 FINE = 2.0**-62  # a smaller correction changes nothing
-AT_ONCE = 2**21  # entries of the matrices of a batch that are processed together
+AT_ONCE = 2**21  # largest number of matrix entries that are processed together
 
 
 class NotDiagonalised(ValueError):
@@ -39,7 +39,7 @@ def full_pairs(N1: Gaussian, N2: Gaussian) -> tuple[Reduced, np.ndarray]:
 def in_parts(
     N1: Gaussian, N2: Gaussian, function: Callable[[ScaledPair], tuple[np.ndarray, ...]]
 ) -> list[tuple[np.ndarray, ...]]:
-    """The arrays that a function computes from each part of a batch; those of one pair if the batch is empty."""
+    """Applies a function to each part of a batch and returns its arrays; an empty batch returns those of one pair."""
     batch, n = np.broadcast_shapes(N1.batch_shape, N2.batch_shape), N1.dim
     count, step = int(np.prod(batch)), max(1, AT_ONCE // n**2)
     sides = [flat(N, batch) for N in (N1, N2)]
@@ -89,8 +89,8 @@ class Transformed:
         r = self.c1 / self.c2
         self.near = (given.unit1 == 0) & ((r > 0.5) & (r < 2)).all(1)
         self.length = np.where(self.near, np.linalg.norm(e, axis=1), 0)
-        # The off-diagonal part relative to the diagonals; the same, weighted because an error in a direction of large
-        # ratio counts more in one of small ratio; and, if the two are near, that of the difference.
+        # All are off-diagonal parts relative to the diagonals: the plain one; one with weights, because an error in a
+        # direction of large ratio counts more in one of small ratio; and that of the difference, if the two are near.
         self.off = 1 - np.eye(r.shape[1])
         ratios = r[:, :, None] / r[:, None, :]
         self.weight = np.sqrt(np.maximum(ratios, 1 / ratios)) * self.off
@@ -100,7 +100,7 @@ class Transformed:
         self.rest = _ratio(np.linalg.norm(self.difference.high * self.off, axis=(1, 2)), self.length)
 
     def correction(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """K such that ``I + K`` makes both diagonal to first order, the size of K, and the part of S1 that is left.
+        """K such that ``I + K`` makes both diagonal to first order, the size of K, and the rest of S1.
 
         Two directions that are nearly equal are only made orthogonal.
         """
@@ -139,7 +139,7 @@ def diagonalised(given: ScaledPair) -> Transformed:
 
 
 def _diagonaliser(near: np.bool, S1: np.ndarray, S2: np.ndarray, difference: np.ndarray) -> np.ndarray:
-    """A matrix that diagonalises both in float64, from eigenvectors of the difference or from singular vectors."""
+    """A matrix that diagonalises both in float64, made of the eigenvectors of the difference or of singular vectors."""
     whitening = np.linalg.inv(np.linalg.cholesky(S2))
     if near:
         excess = whitening @ difference @ whitening.T
@@ -151,7 +151,7 @@ def _turn(matrix: np.ndarray) -> np.ndarray:
     """Left singular vectors, as rows, to relative accuracy also for small singular values (one-sided Jacobi)."""
     if not np.isfinite(matrix).all():
         raise np.linalg.LinAlgError
-    from scipy.linalg import lapack  # here, because the import takes long
+    from scipy.linalg import lapack  # imported here, because the import takes long
 
     jacobi: Any = lapack.get_lapack_funcs("gejsv")
     return jacobi(matrix, joba=2, jobu=0, jobv=3, jobr=0)[1].T
@@ -178,7 +178,7 @@ def diagonalised_pair(given: ScaledPair) -> tuple[np.ndarray, ...]:
 
 
 def pair_arrays(given: ScaledPair, transformed: Transformed) -> tuple[np.ndarray, ...]:
-    """The arrays of a `Reduced`, of covariances that have been diagonalised."""
+    """The arrays of a `Reduced`, from covariances that have been diagonalised."""
     (c1, error1), (c2, error2), (e, e_error) = (
         x.diagonal(special.WORK) for x in (transformed.S1, transformed.S2, transformed.difference)
     )
@@ -208,7 +208,7 @@ def pair_arrays(given: ScaledPair, transformed: Transformed) -> tuple[np.ndarray
 
 
 def _slack(pair: ScalarPairs, d2: np.ndarray, e1: np.ndarray) -> list[np.ndarray]:
-    """Pairs that differ only by displacements ``d2``, followed by one pair that differs only by an excess ``e1``."""
+    """Scalar pairs that differ only by the displacements ``d2``, then one that differs only by the excess ``e1``."""
     none, still = 0 * d2, 0 * e1
     moved = ScalarPairs(pair.log_r1, pair.r1, pair.r2, none, none, d2 / np.sqrt(pair.r1), d2)
     scaled = ScalarPairs(np.log1p(e1), 1 + e1, 1 / (1 + e1), e1, -e1 / (1 + e1), still, still)

@@ -48,7 +48,7 @@ def positive(x: np.ndarray) -> np.ndarray:
 def pair_weights(
     N1: Gaussian, N2: Gaussian, alpha: ArrayLike, convention: Convention, name: str = "alpha"
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
-    """Returns ``w1, w2, g1, g2, slope`` in the working precision, with a last axis for the directions.
+    """Returns ``w1, w2, g1, g2, slope`` in the working precision, with an additional last axis for the directions.
 
     Checks the convention, alpha, the dimensions and the batch shapes.
     """

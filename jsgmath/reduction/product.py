@@ -5,7 +5,7 @@ the precision of float64 (`twofold.py`) in units in which the precision of G has
 
     P = sum_j g_j P_j,    P_k - P = sum_j g_j (P_k - P_j),    P (m_k - m_G) = sum_j g_j P_j (m_k - m_j)
 
-so that the last two keep their digits if the Gaussians are close, and vanish if they are equal.
+so that the last two keep their digits if the Gaussians are close, and are 0 if they are equal.
 """
 
 # pyright: reportConstantRedefinition=false
@@ -24,7 +24,7 @@ from jsgmath.reduction.scaling import FlatBatch, GivenCovariance, ScaledPair, gi
 from jsgmath.reduction.twofold import Twofold
 from jsgmath.reduction.wide import Wide
 
-LARGEST = 2**20  # exceeds every exponent
+LARGEST = 2**20  # greater than every exponent
 Shares = Sequence[Wide]
 
 
@@ -51,7 +51,7 @@ def product_of(found: Sequence[Gaussian], weights: Shares) -> tuple[Wide, Wide]:
 
 
 def _parts(found: Sequence[Gaussian], weights: Shares) -> tuple[tuple[int, ...], list["_Product"]]:
-    """The batch shape, and the products of parts of the batch, so that few matrices are processed at once."""
+    """The batch shape, and a `_Product` for each part of the batch, so that few matrices are processed together."""
     batch = np.broadcast_shapes(*(N.batch_shape for N in found), *(w.shape for w in weights))
     sides = [flat(N, batch) for N in found]
     n, count = found[0].dim, int(np.prod(batch))
@@ -84,7 +84,7 @@ class _Product:
         self.total: Twofold = reduce(add, self.shares)
 
     def difference(self, k: int, j: int) -> Twofold:
-        """``P_k - P_j``, or the equal ``P_k (S_j - S_k) P_j``, whichever has the smaller bound on its error."""
+        """``P_k - P_j``, computed so or as ``P_k (S_j - S_k) P_j``: the one with the smaller bound on its error."""
         direct = self.precisions[k] + -self.precisions[j]
         first, second = self.given[k], self.given[j]
         if first.kind != second.kind or first.kind == "inverse":
@@ -98,7 +98,7 @@ class _Product:
         return Twofold(*(np.where(better, *x) for x in zip(_entries(product), _entries(direct), strict=True)))
 
     def force(self, origin: np.ndarray) -> tuple[Twofold, np.ndarray]:
-        """``P (origin - m_G)``, as a column, and the exponents that have been taken out."""
+        """``P (origin - m_G)``, as a column, and the exponents of the powers of two that it was divided by."""
         # The halves of the means do not overflow when they are subtracted.
         deltas = [Twofold(origin[:, :, None] / 2) + -Twofold(side.mean[:, :, None] / 2) for side in self.sides]
         exponents = [np.max(np.frexp(d.high[:, :, 0])[1] + self.unit, axis=1) for d in deltas]
@@ -111,7 +111,7 @@ class _Product:
         return reduce(add, terms), exponent + 1
 
     def pair(self, k: int) -> ScaledPair:
-        """N_k and G, with their precisions in place of the covariances."""
+        """N_k and G as a `ScaledPair`, with their precisions in place of the covariances."""
         half = np.ldexp(self.halves[k], -self.unit[:, :, None])
         own = own_unit(half, np.zeros_like(self.unit))
         shift = -own[:, None, None]
@@ -133,7 +133,7 @@ class _Product:
         )
 
     def moments(self) -> tuple[Wide, Wide]:
-        """Mean and precision of G.  The mean of largest weight is the origin, so that one far away costs no digits."""
+        """Mean and precision of G, with the mean of largest weight as origin, so that a far mean costs no digits."""
         means = np.stack([side.mean for side in self.sides])
         origin = np.take_along_axis(means, np.argmax([w.high for w in self.weights], axis=0)[None, :, None], 0)[0]
         force, exponent = self.force(origin)
@@ -157,13 +157,13 @@ def _precision(given: GivenCovariance) -> Twofold:
 
 
 def _times(matrix: Twofold, weight: Wide) -> Twofold:
-    """Matrices times weights; zero where the weight is zero."""
+    """Matrices times weights, which are zero where the weight is zero."""
     factor = Twofold(weight.high[:, None, None], weight.low[:, None, None])
     return _kept(matrix.times(factor), weight.high != 0)
 
 
 def _kept(matrix: Twofold, where: np.ndarray) -> Twofold:
-    """The matrices, with zeros in place of those where ``where`` does not hold."""
+    """The matrices, with zeros in place of those for which ``where`` is false."""
     return Twofold(*(np.where(where[:, None, None], x, 0.0) for x in _entries(matrix)))
 
 

@@ -8,7 +8,7 @@ from jsgmath.gaussian import inverse_of_tril
 from jsgmath.reduction import exact
 from jsgmath.reduction.twofold import Twofold
 
-FAR = 200  # N1 gets its own unit if the exponents of the two scales differ by more
+FAR = 200  # if the exponents of the two scales differ by more than this, N1 gets its own unit
 
 
 class FlatBatch(NamedTuple):
@@ -40,7 +40,7 @@ class GivenCovariance(NamedTuple):
 
 
 class ScaledPair(NamedTuple):
-    """Two scaled covariances and means; each "unit" is the exponent of a power of two that has been taken out."""
+    """Two scaled covariances and means; each "unit" is the exponent of the power of two that it was divided by."""
 
     half: np.ndarray  # any H with H H^T = S1, in float64
     whitening: np.ndarray  # the inverse of any H with H H^T = S2
@@ -96,7 +96,10 @@ def exponents(half: np.ndarray) -> np.ndarray:
 
 
 def own_unit(half: np.ndarray, unit: np.ndarray) -> np.ndarray:
-    """The exponent that is taken out of N1, given its half and the exponents of the half of N2; mostly 0."""
+    """The exponent of the power of two that N1 is divided by, mostly 0.
+
+    ``half`` is that of N1, and ``unit`` has the exponents of the half of N2.
+    """
     size = np.max(exponents(half) - unit, axis=1)
     return np.where(np.abs(size) > FAR, size, 0)
 

@@ -38,12 +38,12 @@ class Twofold:
 
     @property
     def bits(self) -> int:
-        """The number of bits of a piece, so that a sum of ``PIECES * m`` products fits into 53 bits."""
+        """The number of bits of a piece; with it a sum of ``PIECES * m`` products fits into 53 bits."""
         return (55 - math.ceil(math.log2(PIECES * self.high.shape[-1]))) // 2
 
     @cached_property
     def pieces(self) -> list[np.ndarray]:
-        """Summands, the largest first; each holds the next `bits` bits of a row, counted from its largest entry."""
+        """Summands, the largest first; each has the next `bits` bits of a row, counted from its largest entry."""
         high, low = self.high, self.low
         exponent = np.frexp(np.abs(high).max(-1, keepdims=True))[1]
         pieces: list[np.ndarray] = []
@@ -62,7 +62,7 @@ class Twofold:
             high, lost = two_sum(left[..., : m * count] @ right[..., -m * count :, :], high)
             low = low + lost
         # Six products of order 2^(-bits * PIECES), relative to the largest entries of row and column, are left out.
-        # The bound has a factor 4, because powers of two replace these entries, and a factor 2 for the earlier sums.
+        # In the bound, 4 comes from the powers of two in place of these entries, and 2 from the earlier sums.
         rows, columns = np.abs(self.high), np.abs(other.high)
         error = m * 2.0 ** (6 - PIECES * self.bits) * rows.max(-1, keepdims=True) * columns.max(-2, keepdims=True)
         error = error + EPS**2 * np.abs(high) + rows @ other.error + self.error @ (columns + other.error)

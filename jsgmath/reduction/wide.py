@@ -3,8 +3,8 @@
 A `Wide` is an unevaluated sum ``high + low``.  It has the operations that `formula.py` uses, so the same text runs on
 it as on float64.  Only `+ - * /` of float64 are used, so the bits are the same on every machine.
 
-Within the range of `SAFE` every operation has a relative error below ``ROUNDING``, `growth` and `log` one below
-``ELEMENTARY`` (`log` relative to a number near 1: an absolute one), and g and gs one below ``KERNELS``.
+Within the range of `SAFE` the relative error of every operation is below ``ROUNDING``, that of `growth` and `log` below
+``ELEMENTARY`` (near 1 it is the absolute error of `log`), and that of g and gs below ``KERNELS``.
 """
 
 import math
@@ -124,19 +124,19 @@ class Wide:
 
 
 def _quick_sum(a: Any, b: Any) -> tuple[Any, Any]:
-    """`two_sum` where a is the larger one."""
+    """`two_sum` for ``|a| >= |b|``."""
     high = a + b
     return high, b - (high - a)
 
 
 def where(condition: Any, a: Any, b: Any) -> Wide:
-    """One of two numbers, by a condition."""
+    """Returns a where the condition is true, otherwise b."""
     a, b = Wide.of(a), Wide.of(b)
     return Wide(np.where(condition, a.high, b.high), np.where(condition, a.low, b.low))
 
 
 def _parts(x: Decimal, count: int = 2) -> list[float]:
-    """Floats whose sum is nearly a number: each is the nearest to what the ones before it leave."""
+    """Floats whose sum is nearly x; each is the float nearest to x minus the floats before it."""
     found: list[float] = []
     for _ in range(count):
         found.append(float(x))
@@ -226,7 +226,7 @@ def log(k: Any) -> Wide:
 def kernels(x: Wide, k: Wide, dual: bool | None) -> Wide:
     """`special.g`, or `special.gs` if dual: ``x - log(k)``, or ``log(k) - x/k``, for ``k = 1 + x > 0``; or ``log(k)``.
 
-    The logarithm is that of a power of two, of ``128/(128 + i)`` by a table, and of what is left.
+    The logarithm is the sum of three: of a power of two, of ``128/(128 + i)`` from a table, and of the last factor.
     """
     k = where(x.high > -0.5, x + 1.0, k)
     near = np.abs(x.high) < 2.0**-7

@@ -100,7 +100,7 @@ def cosm1_and_sin(x: Wide) -> tuple[Wide, Wide]:
     tail = z.high * (1 / 362880 - z.high * (1 / 39916800 - z.high / 6227020800))
     sine = x - x * z * (fraction(1, 6) - z * (fraction(1, 120) - z * (fraction(1, 5040) - tail)))
     tail = z.high * (1 / 40320 - z.high * (1 / 3628800 - z.high / 479001600))
-    cosine = z * (z * (fraction(1, 24) - z * (fraction(1, 720) - tail)) - 0.5)  # less one, as is that of the table
+    cosine = z * (z * (fraction(1, 24) - z * (fraction(1, 720) - tail)) - 0.5)  # minus one, like the entry of the table
     i = n.astype(np.int64) % TURN
     table_cosine, table_sine = (t[i] for t in _sines())
     turned = table_cosine + cosine + table_cosine * cosine - table_sine * sine
@@ -154,5 +154,5 @@ def g_near(x: Complex) -> Complex:
 
 
 def choose(condition: np.ndarray, a: Complex, b: Complex) -> Complex:
-    """One of two numbers, by a condition."""
+    """Returns a where the condition is true, otherwise b."""
     return Complex(where(condition, a.re, b.re), where(condition, a.im, b.im))

@@ -39,7 +39,7 @@ class Ratios(NamedTuple):
 
     @property
     def size(self) -> np.ndarray:
-        """Exponents: each number is between a half and twice this power of two."""
+        """Exponents e of powers of two: each number is between ``2^(e-1)`` and ``2^(e+1)``."""
         return _bits(self.over) - _bits(self.under) + self.exponent
 
     def fixed(self, unit: Any) -> np.ndarray:
@@ -98,7 +98,7 @@ def combination(factors: Sequence[tuple[Fraction, Ratios]]) -> Ratios:
 
 
 class Gram(NamedTuple):
-    """``X' w X`` for positive weights; an entry errs by ``error`` times the root of the product of its diagonals."""
+    """``X' w X`` for positive weights; the error of entry ij is ``error`` times the root of entries ii and jj."""
 
     matrix: Whole
     error: Fraction

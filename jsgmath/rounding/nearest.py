@@ -7,7 +7,7 @@ Decimal numbers have no such range, and every operation on them has a relative e
 including the logarithm and the exponential. So the bound of verification/README.md, "How much rounding can do", holds:
 precision rises until all numbers within the bound round to the same float. If the true value is exactly in the middle,
 no precision suffices. Such a value is rational; it is recognised in rational arithmetic and rounded to the even
-neighbour. (That it must be rational is a theorem for the KL divergences, and if every log-variance is 0; see
+neighbour. (It is proved that such a value is rational for the KL divergences, and if every log-variance is 0; see
 `certified.py`.)
 """
 
@@ -28,7 +28,7 @@ from jsgmath.reduction.exact import context
 
 
 class Divergence(IntEnum):
-    """The divergences that can be rounded; Jeffreys' takes no alpha."""
+    """The divergences that can be rounded; the Jeffreys divergence has no alpha."""
 
     JSG = 0
     JSG_DUAL = 1
@@ -36,8 +36,8 @@ class Divergence(IntEnum):
 
 
 DIGITS = (40, 100, 400, 1600)
-# The bound in units of U: 46 for a pair in one dimension, as in verification/README.md; the rest covers that the bound
-# itself is rounded. A sum of n terms adds n.
+# The bound in units of U. For a pair in one dimension it is 46 (verification/README.md); the rest covers the rounding
+# of the bound itself. A sum of n terms adds n.
 ROUNDING = 50
 # Sums, differences and products of floats are exact in this one: a float has at most 767 digits, from 1e308 to 1e-1074.
 EXACT = context(6000)
@@ -102,14 +102,14 @@ def nearest(
 
 
 def rounded(x: Decimal | Fraction, single: bool) -> float:
-    """The float64, or the float32 if ``single``, nearest to a number that is not negative; the even one of two."""
+    """The float64, or the float32 if ``single``, nearest to a number that is not negative; of two, the even one."""
     try:
         near = float(x)
     except OverflowError:
         return math.inf
     if not single or math.isinf(near):
         return near
-    # Round to the odd neighbour, so that the second rounding still knows on which side of a middle x is.
+    # Round to the odd neighbour; then the second rounding can tell on which side of a middle x is.
     if type(x)(near) != x and struct.unpack("<q", struct.pack("<d", near))[0] % 2 == 0:
         near = math.nextafter(near, math.inf if type(x)(near) < x else -math.inf)
     with np.errstate(over="ignore", under="ignore"):
@@ -155,7 +155,7 @@ def _choose(condition: Any, a: Any, b: Any) -> Any:
 
 
 def pair_scalars(forms: tuple[str, str], coordinates: Sequence[Coordinate]) -> Iterator[Scalars]:
-    """The scalars of `formula.py` for each coordinate, every one rounded once or twice."""
+    """The scalars of `formula.py` for each coordinate, each rounded once or twice."""
     for numbers in coordinates:
         m1, s1, m2, s2 = map(Decimal, numbers)
         delta = EXACT.subtract(m1, m2)
@@ -167,7 +167,7 @@ def pair_scalars(forms: tuple[str, str], coordinates: Sequence[Coordinate]) -> I
 
 
 def compressed(forms: Sequence[str], scales: Sequence[Decimal]) -> list[Decimal]:
-    """Scales whose log-variances have been brought into range, in their order; gaps in the range stay as they are."""
+    """Scales whose log-variances have been brought into range, in the same order; differences within the range stay."""
     brought = dict(zip(scales, scales, strict=True))
     for negative in (False, True):
         before = place = LARGEST_LOGVAR
@@ -197,7 +197,7 @@ def variance_of(form: str, scale: Decimal) -> Decimal:
 
 
 def _difference(forms: tuple[str, str], s1: Decimal, s2: Decimal) -> Decimal:
-    """``v1 - v2`` of a log-variance and another form, with as many more digits as cancel."""
+    """``v1 - v2`` of a log-variance and another form, with extra digits for those that cancel."""
     wanted = decimal.getcontext().prec
     digits = wanted + 10
     while True:
@@ -221,7 +221,7 @@ def _log_ratio(forms: tuple[str, str], s1: Decimal, v1: Decimal, s2: Decimal, v2
 
 
 def _expm1(x: Decimal) -> Decimal:
-    """``exp(x) - 1``, in as many more digits as cancel."""
+    """``exp(x) - 1``, with extra digits for those that cancel."""
     with decimal.localcontext() as context:
         context.prec += 2 + max(0, -x.adjusted())
         result = x.exp() - 1
@@ -231,7 +231,7 @@ def _expm1(x: Decimal) -> Decimal:
 def _exact(
     divergence: Divergence, reverse: bool, forms: tuple[str, str], coordinates: Sequence[Coordinate], alpha: Fraction
 ) -> Fraction | None:
-    """The divergence, if it is shown to be rational: all variances are, and the logarithms add up to 0; else None."""
+    """The divergence if it is surely rational, because all variances are and the logarithms add up to 0; else None."""
     if any(form == "logvar" and c[1 + 2 * i] != 0 for c in coordinates for i, form in enumerate(forms)):
         return None
     variance: dict[str, Callable[[float], Fraction]] = {
@@ -240,7 +240,7 @@ def _exact(
         "logvar": lambda s: Fraction(1),
     }
     det, ratio = Fraction(1), Fraction(1)
-    # The logarithms that g and gs leave out here are, for all coordinates, that of det / ratio^alpha.
+    # g and gs leave out the logarithms here; for all coordinates together these are the logarithm of det / ratio^alpha.
     kernels = _rational_g, _rational_gs
     total = Fraction(0)
     _, g2, _ = formula.mean_weights(1 - alpha, alpha, reverse)
@@ -275,7 +275,7 @@ def _rational_gs(x: Any, k: Any, *_: Any) -> Any:
 def _rational_below(
     divergence: Divergence, reverse: bool, forms: tuple[str, str], coordinates: Sequence[Coordinate], alpha: float
 ) -> Fraction | None:
-    """A rational number that a KL divergence between log-variances exceeds, by exponentials that may be tiny.
+    """A rational lower bound of a KL divergence between log-variances; the difference may be a tiny exponential.
 
     With u = log(v1/v2), 2 KL(N1||N2) is the sum of ``-1 - u``, of ``exp(u)``, and of ``exp(-log v2) (m1 - m2)^2``.
     """
@@ -294,6 +294,6 @@ def is_power(x: Fraction, base: Fraction, exponent: Fraction) -> bool:
         roots = math.isqrt(base.numerator), math.isqrt(base.denominator)
         root = Fraction(*roots)
         if root * root != base:
-            return False  # no rational number is its square root, so none is base^exponent
+            return False  # its square root is not rational, so base^exponent is not either
         base = root
     return x == base**exponent.numerator

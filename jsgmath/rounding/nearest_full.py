@@ -34,7 +34,7 @@ from jsgmath.reduction.exact import context
 from jsgmath.rounding.nearest import Divergence, is_power, rounded
 
 BITS = (256, 512, 1280, 5120)
-EXACT_FROM = 512  # bits; if fewer do not decide, the true value may be in the middle between two floats
+EXACT_FROM = 512  # bits; if fewer do not decide, the true value may lie in the middle between two floats
 LARGEST_LOGVAR = 10_000  # the exponential of a larger one has too many digits
 
 Given = tuple[np.ndarray, str, np.ndarray]  # a Gaussian: mean, form and scale
@@ -126,11 +126,11 @@ def decided(
     single: bool,
     gaussians: str,
 ) -> float:
-    """The nearest float, by a precision that rises until it is certain.
+    """The nearest float, computed with a precision that rises until the float is certain.
 
     Args:
-        bounded: the value and a bound on its error, by the number of bits.
-        exact: the value, if it is shown to be rational.
+        bounded: a function of the number of bits; returns the value and a bound on its error.
+        exact: a function that returns the value if it is surely rational, else None.
         gaussians: the name of the Gaussians in an error message.
     """
     definite = True
@@ -181,7 +181,7 @@ def _diagonal(column: Whole) -> Whole:
 
 
 def exact_covariance(form: str, scale: np.ndarray) -> Whole | None:
-    """The covariance of forms in which it needs neither an inverse nor an exponential."""
+    """The exact covariance, for the forms that need neither an inverse nor an exponential; otherwise None."""
     if form == "logvar":
         return None if scale.any() else _diagonal(whole(scale + 1))
     if form == "precision":
@@ -367,7 +367,7 @@ def _exact(
     d: Whole,
     same: bool,
 ) -> Fraction | None:
-    """The divergence, if it is shown to be rational: all variances are, and the logarithms add up to 0; else None."""
+    """The divergence if it is surely rational, because all variances are and the logarithms add up to 0; else None."""
     w1, w2, g1, g2 = weights
     S1, S2 = (rational_of(*side[1:]) for side in sides)
     if S1 is None or S2 is None:

@@ -66,7 +66,7 @@ class Problem(NamedTuple):
 
 
 class Inverted:
-    """The inverse of ``base + R G R'``, as far as divergences need it; the columns of R are those of W1, W2 or both."""
+    """What divergences need of the inverse of ``base + R G R'``; the columns of R are those of W1, W2 or both."""
 
     def __init__(self, given: Problem, base: Base | BaseByCore, shares: Sequence[tuple[int, Fraction]], alone: bool):
         """``shares`` are the factors in R, with their numbers in G; if ``alone``, only the determinant is computed."""
@@ -147,7 +147,7 @@ class Inverted:
         """``y' S y`` for ``y = (base + R G R')^-1 d``, where S is a covariance of the two."""
         columns, crossed = self.given.factors[other], self.crossed(other)
         solution = self.Z.Z.T @ (self.Z.Z @ self.displaced)
-        # In the norm of K the solution is wrong by at most this.
+        # This bounds the error of the solution in the norm of K.
         root_of_size, sums_error = self.size_of_d[1], _decimal(self.sums.error)
         wrong = 2 * root_of_size * (self.error + 2 * sums_error * self.spread.sqrt(BOUNDS))
         sizes = Whole(np.abs(solution.numbers), solution.exponent)
@@ -294,7 +294,7 @@ def _bounded(
 
 
 def _equal(first: Given, second: Given) -> bool:
-    """Whether two covariances are equal, first in some rows, then everywhere."""
+    """Whether two covariances are equal; some rows are compared before all the others."""
     (_, W1, D1), (_, W2, D2) = first, second
     some = np.linspace(0, len(D1) - 1, min(len(D1), 40)).astype(int)
     dense = [_dense(W[some], D[some]) for W, D in ((W1, D1), (W2, D2))]

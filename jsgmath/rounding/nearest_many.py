@@ -30,7 +30,7 @@ class Member(NamedTuple):
 
 
 def nearest_diagonal(members: Sequence[Member], dual: bool, single: bool) -> float:
-    """The float64 nearest to the divergence, or of those that are a float32.
+    """The float64, or the float32 if ``single``, nearest to the divergence.
 
     Raises:
         ArithmeticError: 1600 digits do not suffice.
@@ -115,10 +115,10 @@ def _log_variance(form: str, scale: Decimal) -> Decimal:
 
 
 def _rational_below(members: Sequence[Member], dual: bool) -> Fraction | None:
-    """A rational number that the divergence exceeds, by exponentials that may be tiny; None if none is known.
+    """A rational lower bound of the divergence, or None; the difference may be a tiny exponential.
 
-    If G has the variance of those that it is made of, with u = log(v_k/v_G) the terms of the variances are ``-1 - u``
-    and ``exp(u)``, or ``-1 + u`` and ``exp(-u)`` in the dual.
+    It needs that all Gaussians in G have one variance.  With u = log(v_k/v_G) the terms of the variances are then
+    ``-1 - u`` and ``exp(u)``, or ``-1 + u`` and ``exp(-u)`` in the dual.
     """
     below = Fraction(0)
     for i in range(len(members[0].means)):
@@ -144,7 +144,7 @@ def _precision(form: str, scale: float) -> _Precision:
 
 
 def _exact(members: Sequence[Member], dual: bool) -> Fraction | None:
-    """The divergence, if it is shown to be 0 or rational; else None.
+    """The divergence if it is surely 0 or rational; else None.
 
     Exponentials of different rational numbers are linearly independent over the rational numbers
     [Lindemann, Weierstrass].
@@ -191,7 +191,7 @@ def is_one(powers: Sequence[tuple[Fraction, Fraction]]) -> bool:
 
 
 def _refined(factors: list[int], number: int) -> list[int]:
-    """A 1, then numbers above 1 without common divisors; the given factors and the number are products of them."""
+    """A 1, then numbers above 1 without common divisors, whose products are the given factors and the number."""
     result, waiting = list(factors), [number]
     while waiting:
         x = waiting.pop()

@@ -45,7 +45,7 @@ class Member(NamedTuple):
 
 
 def nearest_full(members: Sequence[Member], dual: bool, single: bool) -> float:
-    """The float64 nearest to the divergence, or of those that are a float32.
+    """The float64, or the float32 if ``single``, nearest to the divergence.
 
     Raises:
         ValueError: a covariance is not positive definite in exact arithmetic, or a log-variance is beyond 10,000.
@@ -148,7 +148,7 @@ def _log(x: int, bits: int) -> Fraction:
 
 
 def _exact(members: Sequence[Member], dual: bool) -> Fraction | None:
-    """The divergence, if it is shown to be rational: all variances are, and the logarithms add up to 0; else None."""
+    """The divergence if it is surely rational, because all variances are and the logarithms add up to 0; else None."""
     n = len(members[0].mean)
     one = Rational(np.eye(n, dtype=int).astype(object), Fraction(1))
     given = [rational_of(x.form, x.scale) for x in members]

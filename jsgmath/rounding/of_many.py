@@ -1,7 +1,7 @@
-"""The divergence of several diagonal Gaussians, correctly rounded, as `of_pairs.py` has it for two.
+"""The divergence of several diagonal Gaussians, correctly rounded; `of_pairs.py` does this for two.
 
 The compiled core, or `several.py` in about twice the precision of float64, gives a value and a bound on its error;
-`nearest_many.py` takes the few values for which the bound leaves open which float is the nearest.
+`nearest_many.py` computes the few values for which the bound does not decide which float is the nearest.
 """
 
 # pyright: reportConstantRedefinition=false
@@ -32,20 +32,20 @@ from jsgmath.rounding.several import (
 from jsgmath.special import two_sum
 from jsgmath.working import divergence_of
 
-Weights = Sequence[np.ndarray]  # for each Gaussian
-# Limits of the fast path, in which no intermediate result leaves the range of a double: of the logarithms of variances,
-# of differences of means and of weights.
+Weights = Sequence[np.ndarray]  # an array for each Gaussian
+# Limits of the fast path, within which no intermediate result leaves the range of a double: for the logarithms of
+# variances, differences of means, weights and values.
 LARGEST_LOGVAR, LARGEST, LEAST_WEIGHT, LEAST_VALUE = 100 * np.log(2), 2.0**200, 2.0**-200, 2.0**-800
-AT_ONCE = 2**14  # numbers of one kind that are processed together
-FEW = 6  # so few means take less time in decimal numbers
-# Of a full covariance, in the time of one product of whole numbers: what a value takes besides n^3 of them, and what
-# the fast path takes at least.
+AT_ONCE = 2**14  # numbers of one kind that are processed together, to bound the memory
+FEW = 6  # up to so many means, decimal numbers take less time
+# Times for full covariances, in units of one product of whole numbers: what a value takes in addition to n^3 products,
+# and the least that the fast path takes.
 OWN_COST, NUMPY_COST = 1500, 20000
 UNIT = Unit(wide.ELEMENTARY, wide.KERNELS)
 
 
 class Flat(NamedTuple):
-    """Diagonal Gaussians of one batch axis: means and scales ``(K, rows, n)``, and weights ``(K, rows)``."""
+    """K batches of diagonal Gaussians: means and scales of shape ``(K, rows, n)``, and weights ``(K, rows)``."""
 
     forms: list[str]
     means: np.ndarray
@@ -54,13 +54,13 @@ class Flat(NamedTuple):
     g: np.ndarray
 
     def members(self, row: int) -> list[Member]:
-        """Those of a row that have a weight."""
+        """The Gaussians of a row whose weight is not zero."""
         weights = (exact_weights(x[:, row].tolist()) for x in (self.w, self.g))
         numbers = zip(self.forms, self.means[:, row].tolist(), self.scales[:, row].tolist(), *weights, strict=True)
         return [Member(*x) for x in numbers if any(x[3:])]
 
     def scalars(self) -> tuple[Scalars, Wide, np.ndarray, np.ndarray]:
-        """Those of `several.py`, the weights of the mean, the places of the references, and where all is in range."""
+        """The scalars of `several.py`, the weights of the mean, the places of the references, and the rows in range."""
         g = wide_weights(self.g)
         shares = [reference(form, s, x[:, None]) for form, s, x in zip(self.forms, self.scales, g.high, strict=True)]
         place = np.argmax(shares, axis=0)[None]
@@ -71,7 +71,7 @@ class Flat(NamedTuple):
 
 
 def flat(found: Sequence[Gaussian], w: Weights, batch: tuple[int, ...], g: Weights | None = None) -> Flat:
-    """The Gaussians and their weights, as they were given, broadcast to a batch shape; g is w by default."""
+    """The Gaussians and their unchanged weights, broadcast to a batch shape; g is w by default."""
     means, scales = (
         np.stack([np.broadcast_to(x, (*batch, x.shape[-1])).reshape(-1, x.shape[-1]) for x in y]).astype(float)
         for y in ([N.mean for N in found], [N.scale for N in found])
@@ -86,7 +86,7 @@ def _rows(weights: Weights, batch: tuple[int, ...]) -> np.ndarray:
 def divergence_of_many(
     found: Sequence[Gaussian], w: Weights, g: Weights, dual: bool, batch: tuple[int, ...], single: bool
 ) -> np.ndarray:
-    """Values of that batch shape, each the nearest float; the weights are as they were given."""
+    """Values of the shape ``batch``, each the nearest float; the weights are those of the user."""
     values, left = np.full(batch, np.nan), math.prod(batch)
     if native.CORE is not None:
         weights = _numbers_of(w, g, batch)
@@ -141,8 +141,8 @@ def diagonal_product(
 def full_divergence_of_many(
     found: Sequence[Gaussian], w: Weights, g: Weights, dual: bool, batch: tuple[int, ...], single: bool
 ) -> np.ndarray:
-    """Computes what `divergence_of_many` computes, if a covariance is full."""
-    from jsgmath.rounding.nearest_many_full import Member, nearest_full  # here, because few programs need them
+    """Computes `divergence_of_many` if at least one covariance is full."""
+    from jsgmath.rounding.nearest_many_full import Member, nearest_full  # imported here, because few programs need them
 
     n = found[0].dim
     values, left = np.full(batch, np.nan), math.prod(batch)
@@ -169,7 +169,7 @@ def full_divergence_of_many(
 def _full_by_numpy(
     found: Sequence[Gaussian], w: Weights, g: Weights, dual: bool, batch: tuple[int, ...], single: bool
 ) -> np.ndarray:
-    """The nearest floats, NaN where the bound leaves them open or the working precision is that of float64."""
+    """The nearest floats, or NaN where the bound does not decide or the working precision is only that of float64."""
     weights, shares = (wide_weights(_rows(x, batch)).reshaped((len(found), *batch)) for x in (w, g))
     try:
         parts = pairs_with_product(found, [shares[k] for k in range(len(found))])
@@ -190,7 +190,7 @@ def _full_by_numpy(
 
 
 def _rounded(part: Flat, dual: bool, single: bool) -> np.ndarray:
-    """The nearest floats of the rows, NaN where the bound leaves them open."""
+    """The nearest floats of the rows, or NaN where the bound does not decide."""
     s, g, _, sound = part.scalars()
 
     def kernel(e: Wide, r: Wide, *_: Wide) -> Wide:
@@ -206,9 +206,9 @@ def _rounded(part: Flat, dual: bool, single: bool) -> np.ndarray:
 
 
 def nearest_of(value: Wide, error: np.ndarray, sound: np.ndarray, single: bool) -> np.ndarray:
-    """The float that all numbers within the error round to, in float64; NaN if there is none, or if it is not sound."""
+    """The float to which all numbers within the error round, as float64; NaN if there are two, or it is not sound."""
     lower, upper = ((value + x).high for x in (-error, error))
-    if single:  # a float64 that is rounded to the middle between two of float32 does not tell on which side it lay
+    if single:  # a float64 in the middle between two of float32 does not tell on which side the value was
         ends = np.nextafter(lower, -np.inf), np.nextafter(upper, np.inf)
         lower, upper = (np.where(lower == 0, 0.0, x).astype(np.float32).astype(float) for x in ends)
     return np.where((lower == upper) & sound, lower, np.nan)

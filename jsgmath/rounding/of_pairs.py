@@ -25,16 +25,17 @@ from jsgmath.rounding.nearest import Divergence, nearest
 from jsgmath.special import g, gs, numpy_kernel
 from jsgmath.working import evaluated
 
-# NumPy's bound is proved within these limits (diagonal.hpp has wider ones of the core): of variances and displacements,
-# and of alpha.
+# NumPy's bound is proved if variances and displacements, and alpha, are within these limits.  (The core has wider ones,
+# in diagonal.hpp.)
 LARGEST, LEAST_ALPHA = 2.0**100, 2.0**-60
-# Where the core leaves open so many rows times dimensions, NumPy is next; for fewer, the last path takes no longer.
+# If the core leaves at least so many rows times dimensions undecided, NumPy is tried next; for fewer, the last path
+# takes no longer.
 NUMPY_FROM = 12
-# The divergences of full covariances that NumPy rounds: no intermediate result leaves the range of a double.
+# NumPy rounds divergences of full covariances up to this one; no intermediate result leaves the range of a double.
 LARGEST_VALUE = 2.0**900
-# From so many dimensions on, the core takes longer than the last path for Gaussians of low rank.
+# From this dimension on, the core takes longer than the last path for Gaussians of low rank.
 SLIM_FROM = 100
-# Variances of two forms must differ by this share: the difference of closer ones has lost too many digits.
+# Variances of two forms must differ by at least this share; the difference of closer ones has lost too many digits.
 APART = 0.125
 
 
@@ -67,7 +68,7 @@ def rounded_divergence(
 def nearest_values(
     divergence: Divergence, reverse: bool, N1: Gaussian, N2: Gaussian, alpha: np.ndarray, shape: tuple[int, ...]
 ) -> np.ndarray:
-    """Values of that shape, each the nearest float."""
+    """Values of the given shape, each the nearest float."""
     dtype = common_dtype(N1, N2)
     single = dtype == np.float32
     diagonal = N1.is_diagonal and N2.is_diagonal
@@ -103,7 +104,7 @@ def _decide(
     single: bool,
 ) -> None:
     """Replaces NaN by the nearest float."""
-    from jsgmath.rounding.nearest_full import nearest_full  # here, because few values need them
+    from jsgmath.rounding.nearest_full import nearest_full  # imported here, because few values need them
     from jsgmath.rounding.nearest_low_rank import nearest_low_rank
 
     means, scales = zip(*(broadcast(N, values.shape) for N in (N1, N2)), strict=True)
@@ -126,7 +127,7 @@ def _rank(N: Gaussian) -> int:
 
 
 def broadcast(N: Gaussian, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and scale of a batch of that shape."""
+    """Mean and scale of N, broadcast to a batch shape."""
     axes = 1 if N.is_diagonal else 2
     return np.broadcast_to(N.mean, (*shape, N.dim)), np.broadcast_to(N.scale, (*shape, *N.scale.shape[-axes:]))
 
@@ -147,7 +148,7 @@ def _full_by_numpy(
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
 ) -> np.ndarray:
-    """What `_by_numpy` returns, for pairs in which one Gaussian or both have a full covariance."""
+    """Returns what `_by_numpy` returns, for pairs in which one Gaussian or both have a full covariance."""
     ends = (0.0, 1.0) if divergence is Divergence.JEFFREYS else (alpha,)
     weights = [(1 - w2, w2) for w2 in (np.asarray(end, special.WORK)[..., None] for end in ends)]
     dual = divergence is Divergence.JSG_DUAL
@@ -170,7 +171,7 @@ def _by_numpy(
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
 ) -> np.ndarray:
-    """Values in float64, NaN where the bound leaves open which float is the nearest."""
+    """Values in float64, or NaN where the bound does not decide which float is the nearest."""
     with np.errstate(all="ignore"):
         pairs = diagonal_pairs(N1, N2)
         value, error = bounded(divergence, reverse, N1, N2, pairs, alpha)
@@ -183,7 +184,7 @@ def _by_numpy(
 def _rounded(
     value: np.ndarray, error: np.ndarray, sound: np.ndarray, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> np.ndarray:
-    """The float that all numbers within the error round to, in float64; NaN if there is none, or if it is not sound."""
+    """The float to which all numbers within the error round, as float64; NaN if there are two, or it is not sound."""
     lower, upper = (x.astype(dtype).astype(np.float64) for x in (value - error, value + error))
     return np.broadcast_to(np.where((lower == upper) & sound, lower, np.nan), shape).copy()
 
@@ -201,7 +202,7 @@ def bounded(
         g1, g2, _ = formula.mean_weights(w1, w2, reverse or len(ends) == 2)
         kl1, kl2 = map(finite, terms(g1, g2, *pairs, numpy_kernel(kernel)))
         value = value + formula.skew(w1, w2, kl1, kl2).sum(-1)
-    # A difference of variances of two forms has up to twice the error of those of one.
+    # If the variances were given in two forms, their difference has up to twice the error.
     units = special.ROUNDING * (1 if N1.form == N2.form else 2) + N1.dim
     return value, units * np.finfo(special.WORK).eps * value
 

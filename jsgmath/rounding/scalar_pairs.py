@@ -1,7 +1,7 @@
-"""Derivatives of diagonal Gaussians: by the core, or a function of their scalars in pairs of doubles or in decimals.
+"""Derivatives of diagonal Gaussians: by the core, or by a function of their scalars in pairs of doubles or decimals.
 
-The results of the function are right to about 80 bits, relative to the sizes of their terms.  The core bounds its error
-by more than that, and leaves open where it does not know which float NumPy finds.
+The results of the function are right to about 80 bits, relative to the sizes of their terms.  The core's bound on its
+error allows for that, and where it does not decide which float NumPy finds, the core returns NaN.
 """
 
 # pyright: reportConstantRedefinition=false
@@ -32,8 +32,8 @@ from jsgmath.rounding.nearest import (
 from jsgmath.rounding.of_many import AT_ONCE, LEAST_WEIGHT, Flat, flat, scalars
 from jsgmath.rounding.of_pairs import broadcast
 
-LOST = 2.0**-16  # the share of a difference that may be left of the numbers whose rounding errors it has
-# Of alpha, the scalars of `formula.py`, both 1/sqrt(v) and both v, and g or gs.
+LOST = 2.0**-16  # a difference that is a smaller share of its terms has lost too many digits
+# A function of alpha, the scalars of `formula.py`, both 1/sqrt(v), both v, and g or gs.
 Function = Callable[..., tuple[Any, ...]]
 
 
@@ -48,7 +48,7 @@ def derivatives_of(
 ) -> list[np.ndarray]:
     """The numbers of a `Gradient`; zeros are 0.0.
 
-    The function has the results of `native.gradient`, and computes what the core leaves open.
+    The function returns the results of `native.gradient`, and computes those that the core does not decide.
     """
     if native.CORE is None:
         found, left = of_scalar_pairs(function, dual, N1, N2, np.broadcast_to(alpha, batch)), 0
@@ -70,7 +70,7 @@ def derivatives_of(
 
 @np.errstate(all="ignore")
 def of_scalar_pairs(function: Function, dual: bool, N1: Gaussian, N2: Gaussian, alpha: np.ndarray) -> list[np.ndarray]:
-    """The results of a function in float64, in the batch shape of alpha; those that have a last axis keep it."""
+    """The results of a function in float64, in the batch shape of alpha, with the last axis if they have one."""
     batch, alpha = alpha.shape, alpha.astype(float)
     whole = flat([N1, N2], [1 - alpha, alpha], batch)
     rows, step = whole.w.shape[1], max(1, AT_ONCE // N1.dim)
@@ -93,7 +93,7 @@ def _kernel(dual: bool, x: Wide, k: Wide, *_: Any) -> Wide:
 
 
 def _wide_numbers(part: Flat) -> tuple[tuple[Any, ...], np.ndarray]:
-    """The scalars, reciprocal deviations and variances, and where all have their digits and are in range."""
+    """The scalars, reciprocal deviations and variances, and for which rows all are accurate and in range."""
     place = np.ones((1, *part.means.shape[1:]), int)
     s, sound = scalars(part.forms, part.means, part.scales, place, np.ones(part.w.shape, bool))
     sound &= ((part.w == 0) | (part.w >= LEAST_WEIGHT)).all(0) & (s.size_e * LOST <= np.abs(s.e.high)).all((0, -1))

@@ -1,4 +1,4 @@
-r"""The divergence of several one-dimensional Gaussians from their product of experts, for any type of number; weights.
+r"""The divergence of several one-dimensional Gaussians from their product of experts, and weights, for any number type.
 
 Let N_0 be the one with the largest share ``g_j/v_j`` in the precision of the product G.  With ``r_j = v_j/v_0``,
 ``e_j = r_j - 1`` and ``y_j = 1/r_j - 1`` for each N_j,
@@ -10,8 +10,8 @@ and for ``KL(N_j||G)`` and ``KL(G||N_j)`` the scalars of `formula.py` are ``v_j/
     v_j/v_G - 1 = e_j + Y r_j
 
 so that Gaussians that are close lose nothing.  The sums over j have terms of either sign; a bound on the error,
-relative to the sizes of these terms, is computed with the value.  `several_terms.py` has the text for one N_j, which
-the compiled core shares.
+relative to the sizes of these terms, is computed with the value.  `several_terms.py` has the formulas for one N_j; the
+compiled core uses the same text.
 """
 
 import math
@@ -25,14 +25,14 @@ from jsgmath.reduction.wide import Wide, where
 from jsgmath.rounding.several_terms import summands, twice_divergence
 
 ROUNDED = 1e-6  # allowed difference of a sum of weights from 1, for weights in float32
-EXACT = 2.0**-44  # of a sum that is 1 except for the rounding of weights in float64
+EXACT = 2.0**-44  # difference from 1 that the rounding of weights in float64 may cause
 
 
 def wide_weights(weights: np.ndarray) -> Wide:
     """Weights of shape ``(K, ...)`` whose sum is 1.
 
-    If the sum is 1 except for rounding, the largest weight is computed from the others, as 1 - alpha is.  Being the
-    largest, it stays positive, and rounding changes it least.  Otherwise all are divided by their sum.
+    If the sum is 1 except for rounding, the largest weight is computed from the others, as 1 - alpha is.  The largest
+    one stays positive, and rounding changes it least.  Otherwise all are divided by their sum.
     """
     w = Wide.of(weights)
     total, largest = w.sum(0), weights == weights.max(0)
@@ -41,7 +41,7 @@ def wide_weights(weights: np.ndarray) -> Wide:
 
 
 def exact_weights(weights: Sequence[float]) -> list[Fraction]:
-    """The same for K numbers, without rounding."""
+    """K weights whose sum is 1, computed as in `wide_weights` but without rounding."""
     exact = [Fraction(x) for x in weights]
     total, largest = sum(exact, Fraction(0)), max(exact)
     if abs(float(total) - 1) > EXACT:
@@ -62,7 +62,7 @@ def pairs_of_weights(weights: Sequence[float]) -> list[tuple[float, float]]:
 
 
 class Scalars(NamedTuple):
-    """Numbers of each of K Gaussians, next to those of N_0; the first axis has length K."""
+    """The scalars of each of K Gaussians relative to N_0; the first axis has length K."""
 
     log_r: Any
     r: Any
@@ -77,7 +77,7 @@ class Scalars(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """Relative errors: of the scalars and of one operation; of g and gs."""
+    """Bounds on relative errors: of the scalars and of one operation; of g and gs."""
 
     scalars: Any
     kernels: Any
@@ -97,7 +97,7 @@ def twice_divergences(
 
     Args:
         kernel: g or gs, with the arguments that they have in `special.py`.
-        size: the magnitude of a number, as the type in which the bounds are computed.
+        size: returns the magnitude of a number, in the type in which the bounds are computed.
     """
     count = g.shape[0]
     sums = (x.sum(0) for x in summands(g, s.inverse_r, s.y, s.size_y, s.delta, size))
@@ -111,7 +111,7 @@ def twice_divergences(
 
 
 def select(condition: Any, a: Any, b: Any) -> Any:
-    """One of two numbers, by a condition; of arrays of decimal numbers, of float64, or `Wide`."""
+    """Returns a where the condition is true, otherwise b; for arrays of decimal numbers or float64, and for `Wide`."""
     if isinstance(a, Wide):
         return where(condition, a, b)
     return np.where(condition, a, b)  # pyright: ignore[reportUnknownVariableType]

@@ -1,7 +1,7 @@
 """The arithmetic of `several.py` for one of the Gaussians, in one dimension, for any type of number.
 
-``size`` is the magnitude of a number, as the type in which bounds on errors are computed; ``select(condition, a, b)``
-is one of two numbers.  Only ``+ - * /`` are used besides, so that the core is made from the same text.
+``size`` returns the magnitude of a number, in the type in which bounds on errors are computed.  ``select(condition, a,
+b)`` returns a or b.  All other operations are ``+ - * /``, so that the core can be made from the same text.
 """
 
 
@@ -18,8 +18,8 @@ def twice_divergence(
 ):  # fmt: skip
     """``2 KL(N_j||G)``, or ``2 KL(G||N_j)`` if dual, and a bound on its error; ``precision`` is ``1/v_G`` or ``1/v_j``.
 
-    ``v_j/v_G - 1`` and ``m_j - m_G`` err by ``relative`` times the sizes of their terms, and the value, where these are
-    right, by ``rounding`` times itself.
+    The errors of ``v_j/v_G - 1`` and ``m_j - m_G`` are ``relative`` times the sizes of their terms.  Without these
+    errors, that of the value would be ``rounding`` times the value.
     """
     ratio = k * r
     displacement = delta - mean
@@ -31,7 +31,7 @@ def twice_divergence(
 
     of_x = relative * select(direct, size_direct, size_near)
     of_d = relative * (size(delta) + size_mean)
-    # g'(x) is at most 4 times the smaller of |x| and 1, gs'(x) that by 1 + x; near x = -1 the logarithm is that of k.
+    # g'(x) is at most 4 min(|x|, 1), and gs'(x) that divided by 1 + x; near x = -1 the logarithm is computed from k.
     slope = select(size(x) + of_x < 1, size(x) + of_x, 0 * of_x + 1)
     if dual:
         of_kernel = of_x * slope / size(ratio)
@@ -39,5 +39,5 @@ def twice_divergence(
         of_kernel = of_x * slope
     of_square = of_d * (2 * size(displacement) + of_d) * size(precision)
     error = 10 * of_kernel + of_square + rounding * size(value)
-    # The slope is that of a small change.
+    # This slope is valid for a small change only.
     return value, select(16 * of_x > 1 + size(x), 2 * size(value) + 2, error)

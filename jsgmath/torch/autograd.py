@@ -1,4 +1,4 @@
-"""The divergences as functions that torch differentiates, maps and compiles; other modules of this folder compute them.
+"""The divergences as functions that torch can differentiate, vmap and compile; other modules here compute them.
 
 The forward pass computes values and gradients together.  The backward pass returns these gradients if the incoming
 gradient is 1, as after ``reduction="mean"``, and otherwise multiplies them by it (`rescaled`).  It computes them again
@@ -56,7 +56,7 @@ def gradient(
     upstream: Tensor, mean1: Tensor, scale1: Tensor, mean2: Tensor | None, scale2: Tensor | None,
     alphas: Tensor | None, alpha: float, dual: bool, reverse: bool, implementation: str, by_alpha: bool,
 ) -> tuple[Tensor, ...]:  # fmt: skip
-    """The gradients by mean1, scale1, scale2 and alpha, one per row; an empty tensor for each that does not exist."""
+    """The gradients by mean1, scale1, scale2 and alpha, one per row; an empty tensor if there is no such input."""
     number = alpha if alphas is None else alphas
     options = dict(dual=dual, reverse=reverse, value=False, by_alpha=by_alpha, upstream=upstream)
     _, *gradients = load(implementation).evaluate(mean1, scale1, mean2, scale2, number, **options)
@@ -98,7 +98,7 @@ def _fake_gradient(
 
 
 def alone(x: Tensor) -> Tensor:
-    """A tensor that shares its memory with no other, as operators must return; those of the compiled core share it."""
+    """Copies a tensor that shares its memory, as the core's do, because operators must not return such tensors."""
     return x.clone() if x.untyped_storage().nbytes() > x.nbytes else x
 
 
@@ -122,7 +122,7 @@ library.define("checked(Tensor alphas) -> Tensor")
 
 
 def checked(alphas: Tensor) -> Tensor:
-    """A copy of alphas, which must lie in [0, 1]; an operator, so that compiled programs check what they are given.
+    """Checks that alphas lie in [0, 1] and returns a copy; this is an operator, so that compiled programs run it.
 
     On a GPU it does not wait for the result: CUDA raises the error later.
     """
@@ -180,7 +180,7 @@ def compiled_plainly(tensors: Iterable[Tensor | None]) -> bool:
 
 
 def is_inlined(mean1: Tensor, implementation: str) -> bool:
-    """Whether a compiler gets the operations: on a CPU it turns them into one loop, as fast as the textbook's."""
+    """Whether a compiler gets the single operations: on a CPU it makes one loop of them, as fast as the textbook's."""
     return implementation == "eager.diagonal" and mean1.device.type == "cpu" and not _are_functorch_transforms_active()
 
 
@@ -392,7 +392,7 @@ def push_forward(function: Callable[..., Sequence[Tensor]], inputs: Sequence[Ten
 
 
 def flat(batch: int, in_dims: Sequence[int | None], tensors: Sequence[Any]) -> list[Any]:
-    """The tensors of torch.vmap, with the mapped axis merged into the rows."""
+    """Merges the axis that torch.vmap maps into the rows of its tensors."""
     first, dim = tensors[0], in_dims[0]
     count = first.shape[0] if dim is None else first.movedim(dim, 0).shape[1]
 

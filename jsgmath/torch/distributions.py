@@ -70,7 +70,7 @@ class MultivariateNormal(Distribution):
 
     @classmethod
     def product(cls, members: Sequence[Self], weights: Sequence[Tensor]) -> Self:
-        """The normalised geometric mean of any number of members.  The mean of largest weight is the origin."""
+        """The normalised geometric mean of any number of members; the mean of largest weight is used as the origin."""
         m = members[0].arithmetic
         dtype = m.result_type(*(N.mean for N in members), *(N.scale_tril for N in members))
         origin, largest = members[0].mean, weights[0][..., None]
@@ -81,7 +81,7 @@ class MultivariateNormal(Distribution):
         precisions = [w * torch.cholesky_inverse(N.scale_tril.to(dtype)) for w, N in zip(weights, members, strict=True)]
         P = torch.stack(broadcast_tensors(*precisions)).sum(0)
         force = total(S @ (N.mean - origin)[..., None] for S, N in zip(precisions, members, strict=True))
-        # The factor of the covariance comes from that of the precision with rows and columns reversed.
+        # The factor of the covariance is computed from that of the precision with rows and columns in reverse order.
         reversed_factor = cholesky(P.flip(-2, -1)).flip(-2, -1).mT
         eye = torch.eye(P.shape[-1], dtype=P.dtype, device=P.device)
         tril = solve_triangular(reversed_factor, eye.expand_as(P), upper=False)

@@ -24,7 +24,7 @@ from torch import where
 
 
 def part(weight, x):
-    """``weight x``, and 0 for a weight of 0 although x may be infinite."""
+    """``weight x``, which is 0 for a weight of 0 even if x is infinite."""
     return where(weight == 0.0, 0.0, weight * x)
 
 
@@ -62,7 +62,7 @@ def skew(w1, w2, kl1, kl2):
 
 
 def by_displacement(w1, w2, g1, g2, x, y):
-    """``L2'`` times the derivative by ``m1``; x and y are zeta and eta for JSG, theta and phi for the dual."""
+    """``L2'`` times the derivative by ``m1``; x and y are zeta and eta for JSG, or theta and phi for the dual."""
     return w1 * g2 * g2 * x + w2 * g1 * g1 * y
 
 
@@ -72,7 +72,7 @@ def matrix_to_mean(w1, w2, g1, g2):
 
 
 def outer_to_mean(w1, w2, g1, g2, kappa, p, zeta, s):
-    """Right factors of kappa's and zeta's products for the second covariance, of kappa's and eta's for the first."""
+    """Right factors of the products with kappa and zeta for the second covariance, with kappa and eta for the first."""
     c1 = w1 * g2 * g2
     c2 = w2 * g1 * g1
     return (
@@ -94,7 +94,7 @@ def matrix_from_mean(w1, w2, g1, g2):
 
 
 def outer_from_mean(w1, w2, g1, g2, kappa, theta, phi, p, p_theta, p_phi):
-    """Right factors of kappa's, theta's and phi's products for the second covariance, then for the first.
+    """Right factors of the products with kappa, theta and phi for the second covariance, then for the first.
 
     ``p_theta = W' theta`` and ``p_phi = W' phi``.
     """

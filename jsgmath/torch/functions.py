@@ -216,9 +216,9 @@ def _divergence(
 
 
 def chosen(backend: Backend, tensors: Iterable[Tensor | None]) -> Backend:
-    """The backend that ``"auto"`` stands for.
+    """Returns the backend that ``"auto"`` stands for.
 
-    Subclasses of Tensor, among them the fake tensors of torch, take torch operations, which each defines for itself.
+    Subclasses of Tensor, such as fake tensors, get torch operations, because they define these for themselves.
     """
     if backend != "auto":
         if backend in ("native", "triton") and traced():
@@ -244,12 +244,12 @@ def check_options(convention: str, backend: str, reduction: str) -> None:
 
 
 def rows_of(names: Sequence[str], tensors: Sequence[Tensor]) -> tuple[torch.Size, list[Any], torch.dtype]:
-    """The batch shape, the tensors as rows (always four, the missing ones None), and the type of the result."""
+    """The batch shape, four tensors as rows (None for those of N(0, I)), and the type of the result."""
     first = tensors[0]
     for name, tensor in zip(names, tensors, strict=True):
         _check_tensor(name, tensor, names[0], first)
     dtype, device = first.dtype, first.device.type
-    # torch.compile of torch 2.11 cannot trace the first question.
+    # torch.compile of torch 2.11 cannot trace `is_autocast_available`.
     available = torch.compiler.is_compiling() or torch.amp.is_autocast_available(device)
     autocast = available and torch.is_autocast_enabled(device)
     for name, tensor in zip(names, tensors, strict=True):
@@ -279,7 +279,7 @@ def rows_of(names: Sequence[str], tensors: Sequence[Tensor]) -> tuple[torch.Size
 
 
 def reduced(value: Tensor, batch: torch.Size, reduction: Reduction, dtype: torch.dtype) -> Tensor:
-    """The values of rows as values of the batch, or their mean or sum; converted to ``dtype`` last."""
+    """Gives the values of rows the shape of the batch, or reduces them; converts the result to ``dtype``."""
     if value.shape != batch:
         value = value.reshape(batch)
     if reduction != "none":
@@ -292,7 +292,7 @@ def _widest(tensors: Iterable[Tensor]) -> torch.dtype:
 
 
 def alpha_of(alpha: object, batch: torch.Size, device: torch.device) -> tuple[float, Tensor | None]:
-    """alpha as a number and None, or 0 and a tensor with one entry or one per row."""
+    """Returns alpha as a number and None, or 0 and a tensor with one entry or one per row."""
     if isinstance(alpha, torch.Tensor):
         check_kind("alpha", alpha)
         if alpha.device != device:
@@ -309,7 +309,7 @@ def alpha_of(alpha: object, batch: torch.Size, device: torch.device) -> tuple[fl
     if isinstance(alpha, bool) or not isinstance(alpha, Real | torch.SymFloat):
         raise TypeError(f"alpha must be a float or a tensor, got {type(alpha).__name__}")
     number: Any = alpha  # Real has no type hints for arithmetic
-    if torch.compiler.is_compiling():  # a number, or the result of a comparison, would become a constant of the graph
+    if torch.compiler.is_compiling():  # a number or the result of a comparison would become a constant
         return 0.0, with_check(torch.ones(1, dtype=torch.float64, device=device).mul(number))
     if not 0 <= number <= 1:
         raise ValueError(f"alpha must lie in [0, 1], got {alpha}")

@@ -91,7 +91,7 @@ class JSGLoss(nn.Module):
         return jsg_diagonal(mean1, logvar1, mean2, logvar2, self.alpha, **self.options)
 
     def _latent_last(self, *tensors: Tensor) -> Sequence[Tensor]:
-        """The tensors with the latent axes as their last."""
+        """Moves the latent axes of tensors to the end and merges them."""
         if self.dim == (-1,):
             return tensors
         tensors = broadcast_tensors(*tensors)

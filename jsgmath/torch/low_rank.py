@@ -67,7 +67,7 @@ class LowRankMultivariateNormal(low_rank.LowRankMultivariateNormal):
 
     @staticmethod
     def certain(condition: Tensor) -> bool:
-        """Whether a condition is known to hold everywhere: not if a device must be waited for, or torch is tracing."""
+        """Whether a condition is known to be true everywhere; False if that would wait for a device or a tracer."""
         if type(condition) is not Tensor or condition.device.type != "cpu" or watched():
             return False
         return not (torch.compiler.is_compiling() or _are_functorch_transforms_active()) and bool(condition.all())

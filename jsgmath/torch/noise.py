@@ -1,9 +1,9 @@
 r"""Standard normal numbers that a seed and an index determine: Philox 4x32-10 [1] and Box-Muller.
 
 Number ``e`` comes from word ``e % 4`` of the Philox block whose counter is ``e // 4`` and whose key is the seed, both
-of 64 bits, low word first.  Words 0 and 1 make two numbers, words 2 and 3 the other two.  Of such a pair the first word
-is the radius, ``r^2 = -2 log((word + 1/2) / 2^32)``, so that 6.764 is the largest; the second is the direction: 29 bits
-for the angle within an eighth of the circle, 3 for which eighth.
+of 64 bits, low word first.  Words 0 and 1 make two numbers, words 2 and 3 the other two.  The first word of such a pair
+gives the radius, ``r^2 = -2 log((word + 1/2) / 2^32)``, so that no number exceeds 6.764.  The second gives the angle: 3
+bits choose an eighth of the circle, and 29 the angle within it.
 
 Steps that could lose digits use integers: a logarithm near 0 is computed from the distance of the word to 2^32, and
 angles are below 45 degrees.  So float32 agrees with float64 to a few units of the last place, for every word.
@@ -73,7 +73,7 @@ def split(x):
 
 
 def normal(seed, first_row, shape, dtype):
-    """Random numbers of shape ``(rows, n)``: rows ``first_row`` and later of the matrix whose flat index is ``e``.
+    """Random numbers of shape ``(rows, n)``: rows from ``first_row`` on of the matrix whose flat index is ``e``.
 
     ``seed`` is an int64 tensor of one entry; the numbers are computed in ``dtype``, float32 or float64.
     """

@@ -86,7 +86,7 @@ def _check_first_row(first_row: object, rows: int, n: int) -> None:
 
 
 def _seed(seed: object, device: torch.device) -> tuple[int, Tensor | None]:
-    """seed as a number and None, or 0 and a tensor of one entry."""
+    """Returns seed as a number and None, or 0 and a tensor of one entry."""
     if isinstance(seed, Tensor):
         if seed.dtype != torch.int64 or seed.numel() != 1:
             raise TypeError(

@@ -19,8 +19,8 @@ else:
 _forward: Any = forward_ad
 _jit: Any = torch.jit
 Alpha = float | Tensor
-# The results of an implementation, with None for those that were not asked for: the value and the derivatives by both
-# means, the scales and alpha (by the second mean it is the negative of the first).
+# The results of an implementation, with None for those that are not needed: the value, and the derivatives by the first
+# mean, both scales and alpha.  (The derivative by the second mean is the negative of that by the first.)
 Asked = Sequence[Any]
 
 
@@ -30,7 +30,7 @@ def work_type(x: Tensor) -> torch.dtype:
 
 
 def watched() -> bool:
-    """Whether a mode of torch, such as a tracer, must see every operator; it would miss a call of the compiled core."""
+    """Whether a mode of torch, such as a tracer, must see every operator; it would not see a call of the core."""
     return _len_torch_dispatch_stack() > 0
 
 

@@ -84,7 +84,7 @@ def test_nothing_is_reported_if_one_number_is_wrong(module, name, case, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_fails_or_comes_too_late_is_named():
+def test_measurements_that_fail_or_run_out_of_time_are_named():
     suite = gpu.Suite(CpuClock(CPU), replace(TINY, compile_seconds=0))
 
     def fail():
@@ -177,7 +177,7 @@ def test_a_wrong_gradient_is_found_where_the_value_is_right(kind, monkeypatch):
         check.check(Case(kind, 6, 8), CPU, 300)
 
 
-def test_a_gpu_is_asked_for_in_one_line(tmp_path, capsys):
+def test_a_missing_gpu_is_reported_in_one_line(tmp_path, capsys):
     assert gpu.main(["--out", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err.splitlines() == [
         "python -m benchmarks.gpu needs a CUDA or ROCm GPU and a torch built for it; "
@@ -264,7 +264,7 @@ COMPILES = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::Fut
 
 @pytest.mark.slow
 @COMPILES
-def test_the_ways_to_train_have_the_same_loss_and_learn(monkeypatch):
+def test_all_training_programs_have_the_same_loss_and_learn(monkeypatch):
     whole = load("fashion-mini")
     few = replace(whole, train_images=whole.train_images[:640], test_images=whole.test_images[:20])
     monkeypatch.setattr(train, "SWEEP", train.SWEEP[2:5])
@@ -339,7 +339,7 @@ def test_the_steps_of_a_process_are_counted_without_those_that_warm_it_up(monkey
     assert steps / (time.perf_counter() - start) < rate <= steps / 0.1
 
 
-def test_nothing_is_measured_if_a_way_trains_another_model(monkeypatch):
+def test_nothing_is_measured_if_a_program_trains_another_model(monkeypatch):
     monkeypatch.setattr(train, "SWEEP", train.SWEEP[2:4])
     stack = train.stacked
     monkeypatch.setattr(train, "stacked", lambda dataset: (1.01 * losses for losses in stack(dataset)))

@@ -8,7 +8,7 @@ MACHINERY = ROOT / "docs" / "site"
 
 
 def load(name):
-    """A module of docs/site."""
+    """Loads a module of docs/site."""
     specification = importlib.util.spec_from_file_location(name, MACHINERY / f"{name}.py")
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)

@@ -1,4 +1,4 @@
-"""The documentation: what it tells to type is understood, and what it shows is what comes out."""
+"""The documentation: its commands are accepted, and its programs print what it shows."""
 
 import ast
 import os
@@ -25,7 +25,7 @@ from vae.training import settings
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "results" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LINKED = [ROOT / "CONTRIBUTING.md", *ROOT.glob("benchmarks/**/*.md"), *ROOT.glob("verification/*.md")]
-MADE = "two-gaussians.html"  # with the site
+MADE = "two-gaussians.html"  # this file is made with the site
 SWEEP = ROOT / "docs" / "sweep.md"
 
 
@@ -60,7 +60,7 @@ def blocks(page, language):
 
 
 def commands():
-    """Where each ``-m vae.…`` and ``-m jsgmath …`` in a block of code or a --help stands, and what follows -m."""
+    """The place of each ``-m vae.…`` and ``-m jsgmath …`` in a block of code or a --help, and what follows -m."""
     lines = [
         (str(page.relative_to(ROOT)), line)
         for page in PAGES
@@ -68,7 +68,7 @@ def commands():
         for line in block.replace("\\\n", "").splitlines()
     ]
     lines += [
-        (module.__name__, re.split("  +", line.strip())[0])  # what the command does stands behind it
+        (module.__name__, re.split("  +", line.strip())[0])  # the text after two spaces says what the command does
         for module in (settings, evaluate, figures, report, grid, jsgmath.command_line)
         for line in module.DESCRIPTION.splitlines()
     ]
@@ -90,7 +90,7 @@ def test_every_command_in_the_documentation_is_one_that_the_command_line_accepts
 
 
 def scripts():
-    """The blocks of Python that are no doctest: each a program, and where it prints, behind it what."""
+    """The blocks of Python that are not doctests; each is a program, and comments after a print have its output."""
     return [
         pytest.param(page, text, shown, id=f"{page.stem}-{number}", marks=[pytest.mark.slow] * ("epoch" in text))
         for page in PAGES
@@ -127,11 +127,11 @@ def test_a_program_on_a_page_runs_and_prints_what_is_shown(page, text, shown, tm
 
 
 def digits(text):
-    """The least number of digits behind a point in the text."""
+    """The least number of digits after a decimal point in the text."""
     return min((len(found) for found in re.findall(r"\.(\d+)", text)), default=0)
 
 
-def test_the_page_on_sweeps_shows_every_program_that_it_is_about():
+def test_the_page_on_sweeps_shows_every_program_of_sweeps():
     shown = " ".join(shlex.join(words) for source, words in commands() if source == "docs/sweep.md")
     for program in ("vae.sweep --dataset", "vae.sweep best", "vae.sweep status", "vae.train --"):
         assert program in shown
@@ -149,7 +149,7 @@ def test_the_output_that_is_shown_is_what_is_printed(capsys, monkeypatch):
 
 
 def dask_commands():
-    """The words of each `dask …` on the page on sweeps, as its commands and its Kubernetes file have them."""
+    """The words of each `dask …` on the page on sweeps, in its commands and in its Kubernetes file."""
     lines = [line for block in blocks(SWEEP, "sh") for line in block.replace("\\\n", "").splitlines()]
     found = [shlex.split(line, comments=True) for line in lines]
     found.append(kubernetes()["spec"]["template"]["spec"]["containers"][0]["command"])

@@ -1,4 +1,4 @@
-"""The notebooks: they run from top to bottom, and their pages show what comes out."""
+"""The notebooks: they run from top to bottom, and their pages show the results."""
 
 import asyncio
 import io

@@ -1,4 +1,4 @@
-"""The documentation as a site: built without warnings, complete, and whole without a network."""
+"""The documentation as a site: it builds without warnings, is complete, and needs no network."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def site(tmp_path_factory):
 
 
 class Page(HTMLParser):
-    """A page: what a browser loads with it, where it links to, and the places in it that a link can name."""
+    """A page: the files that a browser loads with it, its links, and the places in it that a link can name."""
 
     def __init__(self, path):
         super().__init__()
@@ -57,7 +57,7 @@ def target(site, path, url):
     return (site / url.path.lstrip("/") if path.name == "404.html" else path.parent / unquote(url.path)).resolve()
 
 
-def test_a_page_needs_nothing_from_elsewhere(site, pages):
+def test_a_page_loads_nothing_from_other_sites(site, pages):
     assert len(pages) > 15
     for path, page in pages.items():
         if path.name != "two-gaussians.html":  # which has its style inside
@@ -135,7 +135,7 @@ def test_the_reference_shows_the_committed_speeds(site):
 
 
 def test_every_function_has_its_accuracy_and_its_speed(site):
-    """A speed is a committed one, or named as not measured."""
+    """Every speed is a committed one, or the page says that it was not measured."""
     docstrings = load("docstrings")
     for page in ("jsgmath", "families", "torch", "certified"):
         text = (site / "reference" / f"{page}.html").read_text()

@@ -1,4 +1,4 @@
-"""The text of the repository, code among it, has no common misspelling."""
+"""The text of the repository, including its code, has no common misspelling."""
 
 from pathlib import Path
 

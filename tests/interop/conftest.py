@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-collect_ignore = ["jax_values.py"]  # a program, which would start JAX in each process that looks for examples in it
+collect_ignore = ["jax_values.py"]  # a program; it would start JAX in each process that looks for examples in it
 
 
 @pytest.fixture(scope="session")
 def printed():
-    """What a module prints as JSON when it is run as a program."""
+    """Runs a module as a program and returns what it prints as JSON."""
 
     def printed(module):
         done = subprocess.run([sys.executable, "-m", module], capture_output=True, text=True, cwd=ROOT, timeout=900)

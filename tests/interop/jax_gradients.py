@@ -1,4 +1,4 @@
-"""Prints gradients of the gamma families in JAX as JSON, for `test_gamma_gradients.py`, whose pairs stand here."""
+"""Prints gradients of the gamma families in JAX as JSON, for `test_gamma_gradients.py`, which uses the same pairs."""
 
 import functools
 import json
@@ -52,14 +52,14 @@ def main():
                     first, second = (member(name, list(part), families, stack) for part in (x[:n], x[n:]))
                     return (jsg_dual if dual else jsg)(first, second, alpha, convention=convention).sum()
 
-                # XLA's older way to emit the same operations takes two thirds of the time; Gamma's are as usual.
+                # XLA's older emitter makes the same operations in two thirds of the time; Gamma is compiled as usual.
                 options = {} if name == "Gamma" else {"compiler_options": {"xla_cpu_use_fusion_emitters": False}}
                 x, gradient, key = jnp.array(pairs, dtype).T, jax.grad(value), (name, dtype, dual)
                 if dual or key == ("Gamma", "float64", dual):
-                    # A number is a constant.  JAX takes twice as long to read a mapped program, so one is mapped.
+                    # A number is a constant.  JAX takes twice as long to read a mapped program, so only one is mapped.
                     constant = functools.partial(gradient, alpha=alpha)
                     gradients = jax.jit(constant if alpha else jax.vmap(constant, -1, -1), **options)(x)
-                else:  # an argument, so that one program serves two of them
+                else:  # an argument, so that one program serves two values of alpha
                     if key not in compiled:
                         compiled[key] = jax.jit(gradient, **options)
                     gradients = compiled[key](x, jnp.array(alpha, dtype))

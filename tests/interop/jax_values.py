@@ -82,7 +82,7 @@ class Own(nd.Gamma):
 
 
 def kls():
-    """KLs of distributions that are of a family under another name, with those of the family by `numpy`."""
+    """KLs of distributions that belong to a family under another name, and those of the family by `numpy`."""
     x, y = np.array([0.5, 2.0]), np.array([1.5, 0.25])
     X, Y, W = jnp.array(x), jnp.array(y), np.array([[1.0], [0.5]])
     F, kl = jsgmath.families, jsgmath.kl
@@ -152,7 +152,7 @@ batch = [jnp.stack([x, 2 * x]) for x in arguments[:2]]
 
 
 def categorical():
-    """Compiled, near each other, in float32; then the same in float64."""
+    """Divergences of close members, compiled, in float32 and then in float64."""
     logits = jnp.array([[0.1, 1.4, -2.5], [0.4, 2.7, 0.6]], jnp.float32)
     others = logits * (1 + jnp.array([3e-6, -4e-6, 1e-6], jnp.float32))
 

@@ -1,4 +1,4 @@
-"""Matrices of pairs given to SciPy and scikit-learn, which find clusters and neighbours by them."""
+"""SciPy and scikit-learn find clusters and neighbours from matrices of divergences."""
 
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage

@@ -23,7 +23,7 @@ def t(x):
     return torch.tensor(x, requires_grad=True)
 
 
-# name: (distributions of the library, the same of jsgmath.families)
+# name: (distributions of the library, the same as members of jsgmath.families)
 SCIPY = {
     "bernoulli": (both(st.bernoulli, PROBS), both(lambda p: Bernoulli(probs=p), PROBS)),
     "binom": (both(lambda p: st.binom(1, p), PROBS), both(lambda p: Bernoulli(probs=p), PROBS)),

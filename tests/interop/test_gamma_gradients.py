@@ -1,7 +1,7 @@
 """Gradients of gamma, beta and Dirichlet distributions in torch and JAX, against differences in 200 digits.
 
-A gradient may be off by 16 ulp of the sum of the sizes of its terms.  The terms are those of the closed form of each
-KL divergence: ``(a1 - a2) psi'(a1)`` and the like.
+The error of a gradient may be 16 ulp of the sum of the sizes of its terms.  The terms are those in the closed form of
+each KL divergence, such as ``(a1 - a2) psi'(a1)``.
 """
 
 import numpy as np
@@ -30,7 +30,7 @@ def gamma_terms(first, second):
 
 
 def dirichlet_terms(first, second):
-    """The total of the differences is a sum of terms, too."""
+    """The terms, for which the total of the differences is a sum of terms as well."""
     total1, total2 = mp.fsum(first), mp.fsum(second)
     d = [y - x for x, y in zip(first, second, strict=True)]
     slope = (mp.psi(0, total2) - mp.psi(0, total1)) / (total2 - total1) if total1 != total2 else mp.psi(1, total1)

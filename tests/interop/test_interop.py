@@ -1,4 +1,4 @@
-"""Normal distributions of SciPy and torch and registered classes, against the same as `Gaussian`."""
+"""Normal distributions of SciPy and torch, and registered classes, against the same Gaussians as `Gaussian`."""
 
 import subprocess
 import sys
@@ -163,7 +163,7 @@ def test_torch_keeps_type_and_device(dtype):
 
 
 def test_torch_distributions_have_gradients():
-    """Against numerical ones [`torch.autograd.gradcheck`], of first and second order, also by alpha."""
+    """They are compared with numerical ones [`torch.autograd.gradcheck`], of first and second order, also by alpha."""
 
     def normal(mean1, std1, mean2, std2, alpha):
         return jsg(td.Independent(td.Normal(mean1, std1), 1), td.Independent(td.Normal(mean2, std2), 1), alpha)
@@ -330,7 +330,7 @@ def test_importing_jsgmath_imports_no_other_library_of_distributions():
 
 @pytest.mark.parametrize("lower", [True, False])
 def test_the_signs_of_the_columns_of_a_triangular_factor_do_not_matter(lower):
-    """As in distrax and TFP; ``factor @ factor.T`` would lose the square of the factor's condition in float32."""
+    """distrax and TFP allow any signs; in float32 ``factor @ factor.T`` would lose the factor's condition squared."""
     factor = np.float32([[1e-3, 0.0, 0.0], [1.0, -1e-3, 0.0], [0.5, 0.25, -1.0]])
     factor = factor if lower else factor.T
     N = of_factor(np.zeros(3, np.float32), factor, lower)

@@ -1,4 +1,4 @@
-"""NumPyro, distrax and TFP with gradients, compilation and maps of JAX, against the same as `Gaussian`."""
+"""NumPyro, distrax and TFP with gradients, compilation and vmap of JAX, against the same Gaussians as `Gaussian`."""
 
 import numpy as np
 import pytest
@@ -51,17 +51,17 @@ def test_near_equal_normals_of_jax_lose_no_digits(found):
 
 
 def test_compiled_divergences_of_families_in_float32_lose_nothing_and_are_not_nan(found):
-    """XLA takes 1/exp(t) for exp(-t), and a number below the normal ones for 0."""
+    """XLA replaces 1/exp(t) by exp(-t), and subnormal numbers by 0."""
     compiled, exact = found["compiled categorical"]
     np.testing.assert_allclose(compiled, exact, rtol=1e-6)  # of 1e-12, where 2.3 ulp were measured
     assert found["tiny geometric"] == [0.0, 0.0]
 
 
 def test_compiled_families_are_right_at_the_ends_of_the_range(found):
-    """Stirling's series took 1/shape for 0, log ratios carried the rounding of a common part, odds were multiplied."""
+    """Errors in the past: 1/shape became 0, a common part left its rounding in log ratios, and odds were multiplied."""
     divergence, (first, _, last), odds = found["ends"]
     assert divergence == pytest.approx(839.1520604280747, rel=16 * 2.0**-52)
-    # By 200 digits: differences of close logits next to a far one, and a tiny derivative.
+    # The expected numbers have 200 digits: differences of close logits next to a far one, and a tiny derivative.
     assert [first, last] == pytest.approx([-1.0362623340876521e-17, 1.0362623340876521e-17], rel=16 * 2.0**-52, abs=0)
     assert odds == pytest.approx(1.9053194037746524e-216, rel=16 * 2.0**-52, abs=0)
 

@@ -1,4 +1,4 @@
-"""Distributions that are of one exponential family under another name, against torch's own KL or that of the family."""
+"""Distributions that belong to a family under another name, against torch's own KL or that of the family."""
 
 import itertools
 from statistics import NormalDist
@@ -47,7 +47,7 @@ SAME_AS_TORCH = {
 
 @pytest.mark.parametrize(("first", "second"), SAME_AS_TORCH.values(), ids=SAME_AS_TORCH)
 def test_kl_is_torchs(first, second):
-    # Both round in float64; torch's sums of logarithms cancel up to two digits.
+    # Both compute in float64; in torch's sums of logarithms up to two digits cancel.
     torch.testing.assert_close(kl(first, second), td.kl_divergence(first, second), rtol=1e-12, atol=1e-14)
 
 
@@ -285,8 +285,8 @@ def test_the_default_device_does_not_matter(make):
 def test_the_same_gaussian_in_two_forms_is_at_a_distance_of_zero_or_of_the_rounding_of_its_form(dtype):
     """A covariance and its factor give exactly 0.
 
-    A low rank's roots of D, and torch's inverse of a precision of condition up to 1e2, round the covariance: the square
-    of that is left.  0.12 eps^2 and 1e3 eps^2 were measured over 40 such Gaussians.
+    The roots of D at low rank, and torch's inverse of a precision of condition up to 1e2, round the covariance.  The
+    divergence is the square of that: 0.12 eps^2 and 1e3 eps^2 were measured over 40 such Gaussians.
     """
     generator, eps = torch.Generator().manual_seed(0), torch.finfo(dtype).eps
     for n in (2, 5):

@@ -1,6 +1,6 @@
 """Calls of functions whose bits are committed: families, low rank, several Gaussians, and derivatives.
 
-``python -m tests.native.calls`` writes ``calls.jsonl``, as ``bits.csv`` is for pairs of Gaussians.
+``python -m tests.native.calls`` writes ``calls.jsonl``; ``bits.csv`` does the same for pairs of Gaussians.
 A line is a call as `recompute.py` reads it: the function, its distributions (class, type and parameters), its keywords,
 and its values. Python prints the shortest digits that give the same float, so decimals lose nothing.
 """
@@ -23,7 +23,7 @@ from tests.reduction.test_full import covariance, nearby
 from verification import members
 
 BITS = Path(__file__).with_name("calls.jsonl")
-# By the names of `members.FORMS`: the class, and its parameters; a star stands for one that is a vector.
+# Name in `members.FORMS` -> the class and its parameters; a star marks a vector.
 FAMILIES = {
     "Poisson": ("Poisson", "rate"),
     "Geometric": ("Geometric", "probs"),
@@ -39,7 +39,7 @@ FAMILIES = {
     "Dirichlet": ("Dirichlet", "*concentration"),
 }
 NAMES = {name for name, *_ in FAMILIES.values()}
-# Parameters of the smallest and largest sizes, for opposite ends; what lies between is in `members.hard`.
+# Parameters of the smallest and largest sizes, for opposite ends of the range; `members.hard` has the others.
 ENDS = {
     "Poisson": [(0.0,), (5e-324,), (1e-300,), (1e300,)],
     "Geometric": [(5e-324,), (1e-16,), (1 - 2**-53,), (1.0,)],
@@ -67,7 +67,7 @@ class Call(NamedTuple):
 
 
 def family_calls(rng: np.random.Generator) -> Iterator[Call]:
-    """Ordinary and near-equal members, hard ones, opposite ends of the range, and both forms of a family at once."""
+    """Calls for ordinary, near-equal and hard members, opposite ends of the range, and both forms of a family."""
     for form in FAMILIES:
         pairs = [members.ordinary(form, 5 + i, distance) for i, distance in enumerate((1.0, 1.0, 1e-3, 1e-9, 1e-14))]
         hard = members.hard(form)
@@ -106,7 +106,7 @@ def _call(rng: np.random.Generator, distributions: list[Distribution]) -> Call:
 
 
 def many_calls(rng: np.random.Generator) -> Iterator[Call]:
-    """Of three and four Gaussians, diagonal ones over the whole range and full covariances, far and near."""
+    """Calls for three and four Gaussians, far and near: diagonal ones over the whole range, and full covariances."""
     diagonal = [point for point in random_points(19, 6) if len(point.numbers) == 1]
     for first, second in pairwise(diagonal[:40]):
         sides = [
@@ -125,7 +125,7 @@ def many_calls(rng: np.random.Generator) -> Iterator[Call]:
 
 
 def _gaussians(point: Point) -> list[Distribution]:
-    """The two of a point."""
+    """The two Gaussians of a point."""
     m1, s1, m2, s2 = np.array(point.numbers).T.tolist()
     sides = (m1, point.form1, s1), (m2, point.form2, s2)
     return [("Gaussian", "float64", {"mean": mean, form: scale}) for mean, form, scale in sides]
@@ -137,7 +137,7 @@ def _many_call(rng: np.random.Generator, gaussians: list[Distribution]) -> Call:
 
 
 def gradient_calls(rng: np.random.Generator) -> Iterator[Call]:
-    """Derivatives by all parameters, over the whole range."""
+    """Calls for derivatives by all parameters, over the whole range."""
     for point in random_points(20, 4):
         function = str(rng.choice(["jsg_grad", "jsg_dual_grad"]))
         keywords = {"alpha": point.alpha, "convention": str(rng.choice(["deasy", "nielsen"]))}
@@ -145,7 +145,7 @@ def gradient_calls(rng: np.random.Generator) -> Iterator[Call]:
 
 
 def low_rank_calls(rng: np.random.Generator) -> Iterator[Call]:
-    """Factors of ordinary size and large ones, far and near, with more columns than rows and fewer."""
+    """Calls for factors of ordinary and large size, far and near, with more columns than rows and with fewer."""
     for (n, k), size, gap in product(((1, 1), (3, 5), (4, 2)), (1.0, 1e6), (None, 1e-3, 1e-9)):
         first, other = (
             (rng.normal(size=n), scale * rng.normal(size=(n, k)), 10 ** rng.uniform(-2, 1, n)) for scale in (size, 1.0)
@@ -164,12 +164,12 @@ def committed() -> Iterator[tuple[Call, list[float]]]:
 
 
 def of_many_diagonal(call: Call) -> bool:
-    """Whether it is one of several diagonal Gaussians."""
+    """Whether a call computes a divergence of several diagonal Gaussians."""
     return call.function == "jsg_many" and "cov" not in call.distributions[0][2]
 
 
 def batches() -> tuple[list[Any], list[float]]:
-    """What the calls of families ask the core for, as arguments of `native.families`, and the values of these calls."""
+    """The arguments of `native.families` for the calls of families, and the values of these calls."""
     asked: list[Any] = []
     wanted: list[float] = []
 
@@ -187,7 +187,7 @@ def batches() -> tuple[list[Any], list[float]]:
 
 
 def packed() -> tuple[bytes, list[float]]:
-    """The same as `evaluate.cpp` reads it, and the same for several diagonal Gaussians."""
+    """The calls of families and of several diagonal Gaussians, in the format that `evaluate.cpp` reads."""
     read: list[bytes] = []
 
     def pack(shape: bytes, *arguments: Any) -> int:

@@ -11,7 +11,7 @@ from jsgmath.native import build
 
 
 def compiler():
-    """The command of the compiler; without one the test is skipped."""
+    """The command of the compiler; the test is skipped if there is none."""
     found = build.compiler()
     if found is None:
         pytest.skip("no C++ compiler: install one, or name it in the environment variable CXX")
@@ -28,7 +28,7 @@ def core(tmp_path_factory):
 
 @pytest.fixture(params=["native", "NumPy"])
 def path(request, monkeypatch):
-    """With the compiled core, and without it."""
+    """Runs a test with the compiled core and without it."""
     if request.param == "NumPy":
         monkeypatch.setattr(native, "CORE", None)
     else:
@@ -49,7 +49,7 @@ def copied_sources(folder):
 
 
 def build_only(kinds, target, command, machine):
-    """Compiles the library with these kinds of loops, whose objects stay beside it; the others do nothing."""
+    """Compiles the library with these kinds of loops and keeps their objects; the other loops do nothing."""
     run = build._run
 
     def run_or_do_nothing(line):
@@ -69,7 +69,7 @@ def build_only(kinds, target, command, machine):
 
 @pytest.fixture(scope="session")
 def parts(tmp_path_factory):
-    """Compiled files of the library for any processor: what is never broken, and functions that do nothing."""
+    """Compiled files of the library for any processor: those that no mutant changes, and functions that do nothing."""
     folder = tmp_path_factory.mktemp("parts")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "OPTIONS", [option.replace("-O3", "-O1") for option in build.OPTIONS])
@@ -80,7 +80,7 @@ def parts(tmp_path_factory):
 def rebuilt(package, kinds, parts):
     """The library of changed sources; only these kinds are compiled. -O1 is quicker than -O3 and gives the same bits.
 
-    The interface says that it was made from the right sources, so `native` takes the library for right.
+    The library states the checksum of the right sources, so that `native` accepts it.
     """
     spec = importlib.util.spec_from_file_location("mutated_build", package / "native" / "build.py")
     mutated = importlib.util.module_from_spec(spec)
@@ -100,7 +100,7 @@ def rebuilt(package, kinds, parts):
 
 
 def replaced(path, before, after):
-    """Replaces the only place of some text in a file."""
+    """Replaces a text that occurs exactly once in a file."""
     text = path.read_text()
     assert text.count(before) == 1, before
     path.write_text(text.replace(before, after))
@@ -108,11 +108,11 @@ def replaced(path, before, after):
 
 @pytest.fixture(scope="module")
 def switched(tmp_path_factory, parts):
-    """Compiles parts of the library with all replacements at once; returns a function that chooses one, or none by 0.
+    """Compiles parts of the library with all replacements; returns a function that chooses one, or none by 0.
 
     The function returns the core, which then computes with this replacement. A replacement is a file, an expression or
-    a statement in it, and what to put there, for a truth of every lane "true" (GCC fails at a choice of such ones).
-    Its number counts from 1.
+    a statement in it, and the new text; for a condition of all lanes of a vector this is "true" (GCC fails at a choice
+    between two such conditions). Replacements are numbered from 1.
     """
 
     def switched(kinds, replacements):

@@ -36,7 +36,7 @@ class Point(NamedTuple):
 
 
 def value(point):
-    """What jsgmath says."""
+    """The value that jsgmath computes."""
     N1, N2 = (Gaussian(mean, **{form: scale}) for mean, form, scale in (point.first, point.second))
     if point.divergence == "jeffreys":
         return jsgmath.jeffreys(N1, N2)
@@ -44,7 +44,7 @@ def value(point):
 
 
 def truth(point):
-    """A ball around it; 0 is no ball."""
+    """A ball around the true value, or the number 0."""
     (m1, form1, s1), (m2, form2, s2) = point.first, point.second
     equal = form1 == form2 and np.array_equal(m1, m2) and np.array_equal(s1, s2)
     if equal or (point.convention == "nielsen" and point.alpha in (0, 1)):
@@ -119,7 +119,7 @@ def packed(wanted):
 
 
 def taken():
-    """Those of `committed` whose forms the core takes."""
+    """The points of `committed` whose forms the core accepts."""
     for point, value in committed():
         if native.takes((point.first[1], point.second[1]), len(point.first[0])):
             yield point, value

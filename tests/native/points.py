@@ -1,7 +1,7 @@
 """Diagonal pairs for the tests of correct rounding; ``python -m tests.native.points`` writes the committed bits.
 
-A `Point` is one divergence of two Gaussians in n dimensions; ``bits.csv`` holds some, each with its value, as
-hexadecimal floats. Every release and every machine must compute these very bits.
+A `Point` is one divergence of two Gaussians in n dimensions; ``bits.csv`` has some, each with its value, as
+hexadecimal floats. Every release and every machine must compute exactly these bits.
 """
 
 import csv
@@ -42,12 +42,12 @@ class Point(NamedTuple):
 
     @property
     def pairs(self):
-        """For `verification/balls.py`."""
+        """The Gaussians as `verification/balls.py` reads them."""
         return [((m1, self.form1, s1), (m2, self.form2, s2)) for m1, s1, m2, s2 in self.numbers]
 
 
 def value(point):
-    """What jsgmath says."""
+    """The value that jsgmath computes."""
     dtype = np.float32 if point.single else np.float64
     m1, s1, m2, s2 = np.array(point.numbers, dtype).T
     N1, N2 = Gaussian(m1, **{point.form1: s1}), Gaussian(m2, **{point.form2: s2})
@@ -57,7 +57,7 @@ def value(point):
 
 
 def random_points(seed, count, *, single=False):
-    """Of every two forms: ordinary and extreme scales, near-equal and equal ones, all ends of the ranges."""
+    """Points of every two forms: ordinary and extreme scales, near-equal and equal ones, all ends of the ranges."""
     rng = np.random.default_rng(seed)
     for form1, form2 in product(FORMS, repeat=2):
         for _ in range(count):

@@ -1,7 +1,7 @@
 """``python recompute.py CALLS`` computes committed values again where jsgmath is installed, and needs nothing else.
 
 CALLS is a file with a line of JSON for each call: the function, its distributions as class, type and parameters, its
-keywords, and its values.  Prints which core computed, and how many values are other ones.
+keywords, and its values.  The program prints which core computed, and how many values differ.
 """
 
 import json

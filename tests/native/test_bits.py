@@ -22,7 +22,7 @@ COMMITTED = list(points.committed())
 
 
 def truth(point):
-    """A ball around it."""
+    """A ball around the true value."""
     if point.divergence == "jeffreys":
         ends = [(False, "deasy", 0.0), (False, "deasy", 1.0)]
     else:
@@ -36,7 +36,7 @@ def truth(point):
 
 
 def equal(N1, N2):
-    """Whether two Gaussians of different forms are the same, so that no ball around their distance becomes exact."""
+    """Whether two Gaussians of different forms are equal; then no ball around their divergence becomes exact."""
     variance = {"var": Fraction, "std": lambda x: Fraction(x) ** 2, "logvar": lambda x: 1 if x == 0 else math.nan}
     return N1[0] == N2[0] and variance[N1[1]](N1[2]) == variance[N2[1]](N2[2])
 
@@ -61,7 +61,7 @@ def test_random_and_hard_points_are_correctly_rounded(path, single):
 
 
 def test_every_instruction_set_gives_the_committed_bits(core, monkeypatch):
-    """Those that this processor has, plain x86-64 without fused multiply-add among them."""
+    """All instruction sets of this processor are tested, including plain x86-64 without fused multiply-add."""
     _, reason = native.open_core(core)
     found = reason.partition("of ")[2].split(", ")
     assert "plain" in found
@@ -72,9 +72,9 @@ def test_every_instruction_set_gives_the_committed_bits(core, monkeypatch):
 
 
 def test_aarch64_gives_the_committed_bits(for_aarch64):
-    """The core in an emulator, for Gaussians, also several, and for families.
+    """The core runs in an emulator, for pairs of Gaussians, several Gaussians, and families.
 
-    What it leaves open is no matter of the processor.
+    Values that the core does not decide do not depend on the processor.
     """
     data, wanted = calls.packed()
     wanted = [value for _, value in COMMITTED] + wanted
@@ -87,8 +87,8 @@ def test_aarch64_gives_the_committed_bits(for_aarch64):
 
 
 @pytest.mark.parametrize("single", [False, True])
-def test_the_last_path_alone_gives_the_committed_bits(single):
-    """Decimal numbers decide every point, not only those that faster arithmetic leaves to them."""
+def test_the_slowest_path_alone_gives_the_committed_bits(single):
+    """Decimal numbers compute every point, not only those that faster arithmetic does not decide."""
     divergences = dict(jsg=of_pairs.Divergence.JSG, jsg_dual=of_pairs.Divergence.JSG_DUAL)
     for point, value in COMMITTED:
         if point.single == single and point.divergence != "jeffreys":
@@ -118,7 +118,7 @@ def test_the_fast_arithmetic_decides_nearly_all_ordinary_values(path):
 
 def test_broadcasting_strides_and_threads_change_no_bit(path, monkeypatch):
     rng = np.random.default_rng(7)
-    m1, logvar1 = rng.normal(size=(2, 300, 21))  # which no number of lanes divides
+    m1, logvar1 = rng.normal(size=(2, 300, 21))  # 21 columns are not a multiple of any vector's length
     m2, logvar2 = rng.normal(size=(2, 21))
     alpha = rng.uniform(size=300)
     N1, N2 = Gaussian(m1, logvar=logvar1), Gaussian(m2, logvar=logvar2)
@@ -136,7 +136,7 @@ def test_broadcasting_strides_and_threads_change_no_bit(path, monkeypatch):
 
 
 def test_long_rows_are_correctly_rounded(path):
-    """In a single row, columns fill the vectors of the core."""
+    """For a single row, the vectors of the core have several columns."""
     rng = np.random.default_rng(9)
     numbers = tuple(map(tuple, np.abs(rng.normal(size=(1000, 4))).tolist()))
     point = points.Point("jsg", "deasy", False, "var", "std", 0.3, numbers)
@@ -156,7 +156,7 @@ def test_the_environment_chooses_the_core(chosen):
 
 @pytest.mark.parametrize(("form", "eps"), [("var", 12), ("std", 30)])
 def test_an_error_within_the_bound_of_numpy_changes_no_bit(form, eps, monkeypatch):
-    """More than half of the bound is added: it is 23 epsilons, and 46 between two forms; the rest covers rounding."""
+    """More than half of the bound is added; it is 23 epsilons, or 46 for two forms, and also covers other rounding."""
     rng = np.random.default_rng(7)
     mean, v1, v2 = rng.normal(size=2000), *np.exp(rng.normal(size=(2, 2000)))
     N1, N2 = Gaussian(mean[:, None], var=v1[:, None]), Gaussian(mean[:, None], **{form: v2[:, None]})

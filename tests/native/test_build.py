@@ -1,4 +1,4 @@
-"""Building the core, finding it, and doing without it."""
+"""How the core is built and found, and what happens without it."""
 
 import os
 import subprocess
@@ -55,7 +55,7 @@ def test_a_change_of_any_source_changes_the_hash(tmp_path):
     assert len(hashes) == 8
 
 
-def test_what_the_environment_asks_for_and_is_not_there_is_an_error():
+def test_an_instruction_set_that_is_missing_is_an_error():
     result = run(sys.executable, "-c", "import jsgmath", JSGMATH_NATIVE="avx1024")
     assert result.stderr.splitlines()[-1].startswith("ImportError: JSGMATH_NATIVE=avx1024: the compiled one")
 
@@ -68,7 +68,7 @@ def test_the_program_tells_which_core_computes_and_why():
 
 
 def test_the_installed_core_is_the_compiled_one_where_a_compiler_is():
-    """Else every other test of this folder would hold for NumPy alone."""
+    """Otherwise all other tests of this folder would test NumPy alone."""
     if build.compiler() is None:
         assert native.CORE is None
     elif os.environ.get("JSGMATH_NATIVE") != "0":
@@ -76,7 +76,7 @@ def test_the_installed_core_is_the_compiled_one_where_a_compiler_is():
 
 
 def test_the_translation_keeps_the_order_of_operations():
-    """``if`` with the same names in both branches becomes a choice, a tuple a struct."""
+    """An ``if`` with the same names in both branches becomes a choice, and a tuple becomes a struct."""
 
     def both(a, b, reverse):
         if reverse:

@@ -1,4 +1,4 @@
-"""Families, low rank, several Gaussians and derivatives have the committed bits by every way of computing."""
+"""Families, low rank, several Gaussians and derivatives have the committed bits by every implementation."""
 
 from collections import Counter
 
@@ -45,7 +45,7 @@ def test_a_sample_of_the_families_bits_is_the_truth():
 
 
 def wrong(committed=COMMITTED):
-    """Calls whose values are other ones; 0.0 and -0.0 are."""
+    """The calls with another value than the committed one; 0.0 and -0.0 count as different."""
     found = [(call, recompute.computed(*call), values) for call, values in committed]
     return [call for call, got, values in found if [*map(float.hex, got)] != [*map(float.hex, values)]]
 
@@ -61,8 +61,8 @@ def test_every_instruction_set_gives_the_committed_bits(core, monkeypatch):
         assert wrong([*FAMILIES, *MANY]) == []
 
 
-def test_the_last_path_alone_gives_the_committed_bits(monkeypatch):
-    """Decimal numbers decide every value of a family, not only those that faster arithmetic leaves to them."""
+def test_the_slowest_path_alone_gives_the_committed_bits(monkeypatch):
+    """Decimal numbers compute every value of a family, not only those that faster arithmetic does not decide."""
     monkeypatch.setattr(native, "CORE", None)
     asked = []
 

@@ -1,4 +1,4 @@
-"""Large arrays, which the core copies and checks, are treated as small ones are."""
+"""Large arrays, which the core copies and checks, get the same results and errors as small ones."""
 
 import re
 

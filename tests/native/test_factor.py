@@ -1,4 +1,4 @@
-"""Small covariances, which the core factors, are treated as NumPy treats them."""
+"""Small covariances, which the core factors, get the same results and errors as in NumPy."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def covariances(n, count=20):
 
 
 def plain_factor(matrix):
-    """The definition, in Python's numbers."""
+    """The Cholesky factor by its definition, in Python's floats."""
     L = [[0.0] * len(matrix) for _ in matrix]
     for i, row in enumerate(matrix):
         for j in range(i + 1):
@@ -47,12 +47,12 @@ def hard_matrices():
     yield np.array([[-1.0]])
     yield np.array([[0.0]])
     yield np.array([[1.0, 0.5], [0.5, -3.0]])
-    yield np.array([[1.0, 0.5], [0.5 + 1e-15, 1.0]])  # its symmetric part is taken
+    yield np.array([[1.0, 0.5], [0.5 + 1e-15, 1.0]])  # its symmetric part is used
     yield np.array([[1.0, 0.5], [0.6, 1.0]])
     yield np.array([[5e-324]])
     yield np.array([[1e308, 9e307], [9e307, 1e308]])
     for n in (1, 2, 3, 5, native.LARGEST_FACTORED, native.LARGEST_FACTORED + 1):
-        for power in range(0, 60, 4):  # down to singular ones, and below
+        for power in range(0, 60, 4):  # down to singular ones and beyond
             S = covariances(n, 4)
             S[2] = np.ones((n, n)) + np.eye(n) * 2.0**-power
             yield S

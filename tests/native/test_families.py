@@ -1,4 +1,4 @@
-"""Divergences of exponential families have the same bits by every way of computing, and are the nearest floats."""
+"""Divergences of exponential families have the same bits by every implementation, and are the nearest floats."""
 
 import math
 from itertools import product
@@ -23,7 +23,7 @@ FORMS = {
 
 
 def numbers(rng, form, size):
-    """Parameters of all sizes that the fast arithmetic takes."""
+    """Parameters of all sizes that the fast arithmetic accepts."""
     if form == "logits":
         return rng.normal(size=size) * rng.choice([1e-3, 1, 10], size)
     if form == "probs" and len(size) == 1:
@@ -39,7 +39,7 @@ def batches(rows=ROWS):
             size = (rows // 3, 4) if kind is Categorical else (rows,)
             x, other = (numbers(rng, form, size) for form in (form1, form2))
             gaps = 10 ** rng.uniform(-12, 0, (size[0],) + (1,) * (len(size) - 1)) * rng.uniform(0, 1, size)
-            # What all logits have in common makes no difference, but cancels in the computation.
+            # A number that is added to all logits changes nothing, but has to cancel in the computation.
             near = x - gaps + (3.7 if kind is Categorical else 0.0) if form1 == "logits" else x * (1 - 0.5 * gaps)
             y = np.where(rng.random(size[:1]) < 0.5, near.T, other.T).T if form1 == form2 else other
             alpha = np.where(rng.random(size[0]) < 0.5, rng.uniform(size=size[0]), 10 ** rng.uniform(-15, 0, size[0]))
@@ -81,7 +81,7 @@ def test_the_decimal_numbers_give_the_same_bits(by_pairs):
 
 
 def check_by_decimals(found, count):
-    """Checks some of the values that are decided, for batches and their values."""
+    """Compares some of the decided values of batches with those by decimal numbers."""
     rng = np.random.default_rng(6)
     for batch, values in found:
         where = rng.choice(np.flatnonzero(~np.isnan(values)), count, replace=False)
@@ -92,7 +92,7 @@ def check_by_decimals(found, count):
 
 
 def test_fast_arithmetic_decides_nearly_all_ordinary_values(path):
-    """Decimal numbers take some thousand times as long."""
+    """Decimal numbers take about a thousand times as long."""
     rng = np.random.default_rng(7)
     x, y = rng.uniform(0.1, 0.9, (2, 5000))
     compute = native.families if native.CORE else by_numpy.families
@@ -135,7 +135,7 @@ def test_equal_members_have_the_divergence_0(path, N1, N2):
 
 
 def test_a_row_is_summed_before_it_is_rounded(path, monkeypatch):
-    """Independent components, copies of them, broadcasting, strides and threads."""
+    """This covers independent components, copies of them, broadcasting, strides and threads."""
     rng = np.random.default_rng(9)
     x, y = rng.uniform(0.2, 3, (40, 11)), rng.uniform(0.2, 3, 11)
     N1, N2 = (Poisson(z).repeated(3).independent(1) for z in (x, y))
@@ -169,7 +169,7 @@ def test_a_row_is_summed_before_it_is_rounded(path, monkeypatch):
         (Exponential(1e308), Exponential(1e-308), 0.5, "deasy", False, math.inf),
         (Poisson(0.0), Poisson(3.0), 0.25, "deasy", True, 0.75),
         (Poisson(0.0), Poisson(3.0), 0.25, "deasy", False, math.inf),
-        # (sqrt(l1) - sqrt(l2))^2/2 is in the middle between two floats, whose even one is the result.
+        # (sqrt(l1) - sqrt(l2))^2/2 is in the middle between two floats, and the even one is the result.
         (Poisson((2.0**26 + 1) ** 2), Poisson(0.25), 0.5, "nielsen", True, (2.0**26 + 0.5) ** 2 / 2),
     ],
 )

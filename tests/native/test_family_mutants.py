@@ -1,7 +1,7 @@
-"""Broken C++ for exponential families gives other bits, or leaves far more values open.
+"""Broken C++ for exponential families gives other bits, or leaves far more values undecided.
 
-All mutants are compiled at once, and a variable chooses one. Constants, and the bounds on the error, are held by the
-proofs in verification/test_family_arithmetic.py and verification/test_gamma_terms.py.
+All mutants are compiled together, and a variable chooses one. The constants and the bounds on the error are tested by
+the proofs in verification/test_family_arithmetic.py and verification/test_gamma_terms.py.
 """
 
 from itertools import product
@@ -74,12 +74,12 @@ MUTANTS = {
 
 
 TIES = 8
-OPEN = 340  # of the values; without a mutant there are 287
+OPEN = 340  # undecided values; without a mutant there are 287
 HALF = np.array(0.5)
 
 
 def pairs():
-    """Two members, a weight, and a divergence."""
+    """Pairs of members, each with a weight and a divergence."""
     rng = np.random.default_rng(3)
     # (sqrt(l1) - sqrt(l2))^2/2 is half the square of an odd number of 27 bits: in the middle between two doubles.
     odd = 2.0 * rng.integers(2**26 - 2**20, 2**26, TIES) + 1
@@ -100,7 +100,7 @@ def pairs():
 
 
 def extreme_pairs(rng):
-    """Members beyond the limits of the parameters, and such as only differ by what rounding made of them."""
+    """Members beyond the limits of the parameters, and members that differ only by rounding."""
     for kind in (Exponential, Gamma, Dirichlet):
         far, other = 10.0 ** rng.uniform(-300, 300, (2, 8, 2))
         yield (kind(*far.T), kind(*other.T)) if kind is Gamma else (kind(far), kind(other))
@@ -125,14 +125,14 @@ def chosen(switched):
 
 
 def values(core):
-    """What it decides, and NaN; and how many values it says are open."""
+    """The values that the core decides, NaN for the others, and how many it reports as undecided."""
     found = [native.families(*batch, core=core) for batch in (*BATCHES, *COMMITTED[0])]
     return np.concatenate([each.ravel() for each, _ in found]), sum(left for _, left in found)
 
 
 @pytest.fixture(scope="module")
 def right(core):
-    """The values: what the core leaves open is decided by decimal numbers."""
+    """The right values; those that the core does not decide are computed by decimal numbers."""
     found = []
     for batch in BATCHES:
         values, _ = native.families(*batch, core=native.open_core(core)[0])

@@ -1,4 +1,4 @@
-"""Every way of computing divergences of full covariances gives the same bits: those nearest to the truth."""
+"""Every implementation of divergences of full covariances gives the same bits: the floats nearest to the truth."""
 
 import subprocess
 
@@ -18,7 +18,7 @@ TAKEN = list(full_points.taken())
 
 
 def unrounded(core, point):
-    """What the core computes, as a pair and a bound on its error."""
+    """The core's result before rounding: a pair of doubles and a bound on its error."""
     found = np.zeros(3)
     (m1, form1, s1), (m2, form2, s2) = point.first, point.second
     arrays, reverse = (m1, s1, m2, s2), point.convention == "deasy"
@@ -54,8 +54,8 @@ def test_every_instruction_set_gives_the_committed_bits(core, monkeypatch):
 
 
 @pytest.mark.parametrize("distance", [None, 0.1, 1e-6])
-def test_the_bound_of_the_core_holds_and_decides_well_conditioned_pairs(core, distance):
-    """By every instruction set."""
+def test_the_bound_of_the_core_is_true_and_decides_well_conditioned_pairs(core, distance):
+    """This is true for every instruction set."""
     rng = np.random.default_rng(8)
     decided, cores = [], [native.open_core(core, name)[0] for name in instruction_sets(core)]
     for number in range(150):
@@ -87,7 +87,7 @@ def test_batches_strides_threads_and_lanes_change_no_bit(path, monkeypatch):
     assert jsgmath.jsg(Gaussian(np.zeros((0, 4)), cov=np.eye(4)), N2, 0.5).shape == (0,)
 
 
-def test_what_the_core_leaves_open_in_many_dimensions_numpy_decides_first(core, monkeypatch):
+def test_numpy_decides_before_the_slowest_path_in_many_dimensions(core, monkeypatch):
     """The last path would take seconds."""
     rng = np.random.default_rng(3)
     sides = [(np.zeros((3, 24)), "cov", np.array([covariance(rng, 24, 1e7) for _ in range(3)])) for _ in range(2)]
@@ -107,7 +107,7 @@ def test_equal_gaussians_are_0(path):
 
 
 def test_aarch64_gives_the_committed_bits(for_aarch64):
-    """The core in an emulator; what it leaves open is no matter of the processor."""
+    """The core runs in an emulator; values that it does not decide do not depend on the processor."""
     data = full_points.packed(point for point, _ in TAKEN)
     output = subprocess.run(for_aarch64, input=data, capture_output=True, check=True).stdout
     values = np.frombuffer(output)

@@ -1,4 +1,4 @@
-"""Broken C++ for full covariances gives values beyond its own bound, or leaves far more values open."""
+"""Broken C++ for full covariances gives values beyond its own bound, or leaves far more values undecided."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ POINTS = list(points())
 
 
 def values(core):
-    """What it decides, and NaN."""
+    """The values that the core decides, and NaN for the others."""
     return np.array(
         [
             native.full(divergence, True, ("cov", "cov"), arrays, alpha, (400,), n, False, core)[0]

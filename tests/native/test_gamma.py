@@ -1,4 +1,4 @@
-"""Gamma, beta and Dirichlet distributions have the same bits by every way of computing, and these are right."""
+"""Gamma, beta and Dirichlet distributions have the same bits by every implementation, and these are right."""
 
 from functools import cache
 from itertools import product
@@ -17,14 +17,14 @@ ROWS = 96
 
 
 def positive(rng, size):
-    """Of the sizes that the fast arithmetic takes; some rows are all alike, and some have one number that dominates."""
+    """Numbers that the fast arithmetic accepts; in some rows all are nearly equal, and in some one dominates."""
     far = 10 ** rng.uniform(-9, 12, size)
     alike = 10 ** (rng.uniform(-6, 9, (size[0], 1)) + rng.uniform(-1, 1, size))
     return np.where(rng.random((size[0], 1)) < 0.5, far, alike)
 
 
 def batches(rows=ROWS):
-    """Members far and near, some in proportion, and some that differ in a single parameter."""
+    """Members far and near, some proportional to each other, and some that differ in a single parameter."""
     rng = np.random.default_rng(5)
     for kind, n in ((Gamma, 2), (Beta, 2), (Dirichlet, 6)):
         x, far, same = positive(rng, (rows, n)), positive(rng, (rows, n)), rng.random((rows, n)) < 0.3
@@ -79,7 +79,7 @@ def test_fast_arithmetic_decides_nearly_all_ordinary_values(path):
         assert compute(*batch)[1] <= 1
 
 
-# Pairs of parameters at the ends of the range: totals that overflow, and components that are all but the total.
+# Pairs of parameters at the ends of the range: totals that overflow, and components that are almost the total.
 ENDS = [
     ("Gamma", (1e-300, 1e300), (1e300, 1e-300)),
     ("Gamma", (5e-324, 1.0), (1e-323, 1.0)),

@@ -24,7 +24,7 @@ class Batch(NamedTuple):
     alpha: np.ndarray
 
     def by(self, core):
-        """What the core finds."""
+        """The derivatives that the core computes."""
         N1, N2 = self.N1, self.N2
         arrays = N1.mean, N1.scale, N2.mean, N2.scale
         divergence = Divergence.JSG_DUAL if self.dual else Divergence.JSG
@@ -45,7 +45,7 @@ def scale_of(form, logvar):
 
 
 def batches(rows=ROWS):
-    """Of every two forms; from Gaussians that differ in their last bits to such as are 1e80 apart."""
+    """Batches of every two forms, of Gaussians that differ in their last bits up to Gaussians that are 1e80 apart."""
     rng = np.random.default_rng(3)
     for form1, form2, dual, convention in product(native.FORMS, native.FORMS, (False, True), ("deasy", "nielsen")):
         n = int(rng.choice([1, 3, 9]))
@@ -83,13 +83,13 @@ def test_every_instruction_set_and_numpy_give_the_same_bits(core, decided):
             found, left = batch.by(opened)
             assert left == np.isnan(found[-1]).sum()
             both = ~np.isnan(found[-1][rows])
-            assert both.sum() >= len(both) - 1  # without fused multiply-add, low parts are other ones
+            assert both.sum() >= len(both) - 1  # without fused multiply-add, low parts differ
             wanted = right.mean1, right.var1, right.logvar1, right.var2, right.logvar2, right.alpha
             for got, value in zip(found, wanted, strict=True):
                 assert np.array_equal(got[rows][both], value[both]), (name, batch)
 
 
-def test_open_rows_and_zeros_have_the_bits_of_numpy(core, decided, monkeypatch):
+def test_undecided_rows_and_zeros_have_the_bits_of_numpy(core, decided, monkeypatch):
     monkeypatch.setattr(native, "CORE", native.open_core(core)[0])
     for batch, (rows, _) in list(zip(BATCHES, decided, strict=True))[::3]:
         part = batch.part(np.r_[np.flatnonzero(~rows)[:1], np.flatnonzero(rows)[:20]])
@@ -101,7 +101,7 @@ def test_open_rows_and_zeros_have_the_bits_of_numpy(core, decided, monkeypatch):
 
 
 def test_ordinary_rows_are_decided_by_the_core(core):
-    """NumPy takes some hundred times as long."""
+    """NumPy takes about a hundred times as long."""
     rng = np.random.default_rng(4)
     opened = native.open_core(core)[0]
     forms = ("var", "var"), ("logvar", "logvar"), ("std", "var")

@@ -1,6 +1,6 @@
-"""Broken C++ for derivatives gives other bits, or leaves other rows open, as `test_many_mutants.py` has it.
+"""Broken C++ for derivatives gives other bits, or leaves other rows undecided (see `test_many_mutants.py`).
 
-The formulas are translated, so their mutants are those of the text; the bound is held by the proof in
+The formulas are translated from Python, so `verification/mutants.py` tests them.  The bound is tested by the proof in
 verification/test_many_arithmetic.py.
 """
 
@@ -51,7 +51,7 @@ MUTANTS = {
 
 
 def further():
-    """One row of many columns, one of which may be beyond the limits; and cancelling derivatives by alpha."""
+    """Rows of many columns, in some of which one column is beyond the limits; and derivatives by alpha that cancel."""
     rng = np.random.default_rng(6)
     for form, dual in product(native.FORMS, (False, True)):
         mean, logvar = rng.normal(size=(2, 2, 21))

@@ -1,4 +1,4 @@
-"""The formula as JavaScript. That it computes the same is tested in a browser: test_page.py."""
+"""The formula is translated to JavaScript. (test_page.py tests in a browser that this computes the same.)"""
 
 from functools import cache
 

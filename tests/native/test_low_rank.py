@@ -13,7 +13,7 @@ from tests.low_rank import truth as slim_truth
 from verification.oracles import textbook_jsg
 
 DIGITS = 80
-# Sizes of W, and how many powers of ten the entries of D spread over; W^2/D is up to 1e12.
+# Sizes of W, and the number of powers of ten over which the entries of D spread; W^2/D is up to 1e12.
 FAR = {"ordinary": (1.0, 0), "large factors": (1e3, 0), "W^2/D of 1e12": (1e6, 0), "a wide diagonal": (1.0, 8)}
 
 
@@ -23,7 +23,7 @@ def moments(N):
 
 
 def pair(rng, n, k, gap=None, size=1.0, spread=0):
-    """Two that differ by about ``gap``, or not related if it is None."""
+    """Two Gaussians that differ by about ``gap``, or are independent if it is None."""
     (mean, W, D), change = (
         (rng.normal(size=n), rng.normal(size=(n, k)), 10 ** rng.uniform(-spread, 1, n)) for _ in range(2)
     )
@@ -48,7 +48,7 @@ def assert_nearest(first, second, alpha):
 @pytest.mark.parametrize("name", FAR)
 @pytest.mark.parametrize(("n", "k"), [(1, 1), (3, 5), (6, 2)])
 def test_low_rank_normals_far_apart_are_correctly_rounded(n, k, name, path):
-    """With more columns than rows and with fewer.  Before, 1e10 ulp were lost at W^2/D of 1e12."""
+    """Factors have more columns than rows, or fewer.  An earlier formula lost 1e10 ulp at W^2/D of 1e12."""
     rng = np.random.default_rng(1)
     first, second = pair(rng, n, k, None, *FAR[name])
     for one, other in ((first, second), (second, first)):
@@ -83,7 +83,7 @@ def test_ranks_that_differ_batches_and_float32(path):
 
 
 def test_more_dimensions_are_rounded_by_the_core_or_by_whole_numbers(path):
-    """And with more columns than rows, in a batch, and in float32."""
+    """Factors also have more columns than rows; the values come in a batch, and in float32."""
     rng = np.random.default_rng(6)
     wide = pair(rng, 42, 45)
     dense = ((N.mean, "low_rank", np.column_stack([N.factor, N.diagonal])) for N in wide)
@@ -100,7 +100,7 @@ def test_more_dimensions_are_rounded_by_the_core_or_by_whole_numbers(path):
     assert kl(*single) == np.float32(float(slim_truth(*sides, 0.0, dual=False, reverse=True)))
 
 
-def test_the_bound_of_the_core_holds_for_low_rank(core):
+def test_the_bound_of_the_core_is_true_for_low_rank(core):
     found, (library, _) = np.zeros(3), native.open_core(core)
     rng = np.random.default_rng(4)
     decided = []
@@ -115,8 +115,8 @@ def test_the_bound_of_the_core_holds_for_low_rank(core):
     assert sum(decided) >= 4
 
 
-def test_in_float64_alone_as_in_more_dimensions_few_digits_are_lost(monkeypatch):
-    """Against the values that are correctly rounded."""
+def test_in_float64_alone_few_digits_are_lost(monkeypatch):
+    """The values are compared with correctly rounded ones."""
     rng = np.random.default_rng(5)
     for n, gap in ((3, None), (20, None), (20, 1e-6)):
         first, second = pair(rng, n, 2, gap)
@@ -125,5 +125,5 @@ def test_in_float64_alone_as_in_more_dimensions_few_digits_are_lost(monkeypatch)
                 monkeypatch.setattr(low_rank, "ROUNDED_UP_TO", 40)
                 right = function(first, second, alpha)
                 monkeypatch.setattr(low_rank, "ROUNDED_UP_TO", 0)
-                # Some tens of units were lost in a thousand pairs of few dimensions.
+                # In a thousand pairs of few dimensions, some tens of units were lost.
                 assert function(first, second, alpha) == pytest.approx(right, rel=1e-13, abs=0)

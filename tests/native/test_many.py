@@ -1,4 +1,4 @@
-"""Divergences of several diagonal Gaussians are the nearest floats, the same by every way of computing."""
+"""Divergences of several diagonal Gaussians are the nearest floats, and the same by every implementation."""
 
 from fractions import Fraction
 from itertools import product
@@ -46,7 +46,7 @@ def scale_of(form, logvar):
 
 
 def weights(rng, count, rows):
-    """Equal ones, ordinary ones, and such among which some are tiny or 0."""
+    """Equal weights, ordinary weights, and weights of which some are tiny or 0."""
     w = rng.dirichlet(np.ones(count), rows).T
     small = rng.choice([0.0, 1e-18, 1e-35, 1e-300], w.shape, p=[0.3, 0.3, 0.3, 0.1])
     w *= np.where(rng.random(w.shape) < 0.2, small, 1)
@@ -57,7 +57,7 @@ def weights(rng, count, rows):
 
 
 def batches(rows=ROWS):
-    """From two to six Gaussians of all distances and sizes; some differ in their last bits, others by 1e300."""
+    """Two to six Gaussians of all distances and sizes; some differ in their last bits, others by 1e300."""
     rng = np.random.default_rng(12)
     for count, kind, dual in product(range(2, 7), FORMS, (False, True)):
         n = {"logvar": 2, "std": 9}.get(kind, 1) if count == 3 else 1
@@ -102,7 +102,7 @@ def test_every_instruction_set_and_numpy_give_the_same_bits(core, by_numpy):
 
 
 def test_values_are_the_nearest_floats(by_core):
-    """Against balls, and decimal numbers."""
+    """The values are compared with balls and with decimal numbers."""
     rng = np.random.default_rng(13)
     for batch, values in zip(BATCHES, by_core, strict=True):
         flat = batch.flat()
@@ -129,7 +129,7 @@ def test_ordinary_values_are_decided_by_fast_arithmetic(core):
 
 def test_broadcasting_strides_and_threads_change_no_bit(path, monkeypatch):
     rng = np.random.default_rng(15)
-    means, logvars = rng.normal(size=(2, 3, 20, 21))  # which no number of lanes divides
+    means, logvars = rng.normal(size=(2, 3, 20, 21))  # 21 columns are not a multiple of any vector's length
     w = rng.dirichlet(np.ones(3), 20).T
     one = Gaussian(means[0, 0], logvar=logvars[0, 0])
     others = [Gaussian(m, logvar=s) for m, s in zip(means[1:], logvars[1:], strict=True)]

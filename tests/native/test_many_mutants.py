@@ -1,7 +1,7 @@
-"""Broken C++ for several Gaussians gives other bits, or leaves other values open.
+"""Broken C++ for several Gaussians gives other bits, or leaves other values undecided.
 
-All mutants are compiled at once, and a variable chooses one. Constants, and the bounds on the error, are held by the
-proofs in verification/test_many_arithmetic.py.
+All mutants are compiled together, and a variable chooses one. The constants and the bounds on the error are tested by
+the proofs in verification/test_many_arithmetic.py.
 """
 
 from itertools import product
@@ -56,7 +56,7 @@ MUTANTS = {
 
 
 def further():
-    """Batches with what the others lack: one row, constant weights, float32, and single numbers beyond the limits."""
+    """Batches with cases that `batches` lacks: one row, constant weights, float32, single numbers beyond the limits."""
     rng = np.random.default_rng(21)
     for kind, dual in product(test_many.FORMS[:3], (False, True)):
         means, logvars = rng.normal(size=(2, 3, 9, 21))
@@ -68,13 +68,13 @@ def further():
         far = scales.copy()
         far[2, 0, 5] = 80.0 if kind == "logvar" else 1e40
         yield Batch(3 * [kind], means[:, :1], far[:, :1], w[:, :1], w[:, :1], dual)
-        for place in (0, 2):  # numbers that do not count
+        for place in (0, 2):  # numbers without an effect
             distant, far, without = means.copy(), scales.copy(), w.copy()
             distant[place], without[place], far[place] = 1e250, 0.0, -750.0 if kind == "logvar" else 1e-250
             without /= without.sum(0)
             yield Batch(3 * [kind], distant, scales, without, without, dual)
             yield Batch(3 * [kind], means, far, without, without, dual)
-    for far in (-800.0, 2839.0):  # that of the latter overflows twice, to a number of ordinary size
+    for far in (-800.0, 2839.0):  # the exponential of the latter overflows twice, to a number of ordinary size
         forms, scales = ["logvar", "var", "std"], np.array([far, 1.0, 1.0]).repeat(9).reshape(3, 9, 1)
         yield Batch(forms, means[..., :1], scales, w, w, False)
 

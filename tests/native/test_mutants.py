@@ -1,6 +1,6 @@
-"""Broken C++ gives broken bits: each change below is noticed at random points.
+"""Broken C++ gives wrong bits: each change below is noticed at random points.
 
-Slighter ones, of a series or of the bound on the error, break the proof in verification/test_pair_arithmetic.py.
+Smaller changes, of a series or of the bound on the error, break the proof in verification/test_pair_arithmetic.py.
 """
 
 import numpy as np
@@ -32,7 +32,7 @@ MUTANTS = {
 
 
 def points():
-    """Ordinary pairs, near ones, and log-variances beyond 53 log(2) apart, of every two forms, in rows of 1 and 4."""
+    """Ordinary and near pairs, and log-variances more than 53 log(2) apart, of every two forms, in rows of 1 and 4."""
     rng = np.random.default_rng(11)
     count = 60_000
     logvar1 = rng.normal(size=count) * rng.choice([1.0, 12.0], size=count)
@@ -44,7 +44,7 @@ def points():
                 {"var": np.exp(s), "std": np.exp(s / 2), "logvar": s}[form]
                 for form, s in ((form1, logvar1), (form2, logvar2))
             ]
-            if (form1, form2) == ("std", "var"):  # some as near to the square as a double can be
+            if (form1, form2) == ("std", "var"):  # some are as near to the square as a double can be
                 scales[1] = np.where(rng.random(count) < 0.5, scales[0] ** 2, scales[1])
             arrays = means[0], scales[0], means[1], scales[1]
             yield (form1, form2), 1, [x[: count // 2, None] for x in arrays]
@@ -55,7 +55,7 @@ POINTS = list(points())
 
 
 def values(core):
-    """What it decides, and NaN, at the points."""
+    """The values that the core decides at the points, and NaN for the others."""
     found = []
     for forms, n, arrays in POINTS:
         for divergence in (Divergence.JSG, Divergence.JSG_DUAL):

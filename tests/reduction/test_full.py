@@ -14,7 +14,7 @@ from verification import balls
 variants = pytest.mark.parametrize(("dual", "convention"), VARIANTS)
 DENSE = ["cov", "scale_tril", "precision"]
 
-# What NumPy computes before the last rounding errs by hundredths of an ulp (verification/README.md), by up to 8.5 where
+# The error in NumPy before the last rounding is hundredths of an ulp (verification/README.md), and up to 8.5 ulp where
 # a long double is a double.
 ULPS = 0.1 if np.finfo(np.longdouble).nmant > 52 else 8.5
 # Directions with nearly equal ratios are separated only in float64, which affects displacements; 2.1 was measured.
@@ -62,7 +62,7 @@ def measure(N1, N2, alpha, dual, convention):
 @pytest.mark.parametrize("form", DENSE)
 @pytest.mark.parametrize("distance", [None, 0.3, 1e-3, 1e-6, 1e-9, 1e-13])
 def test_full_covariances_are_accurate_and_their_bounds_hold(form, distance, dual, convention):
-    """At any condition and distance; the bound is small enough to decide nine of ten values."""
+    """This is true at any condition and distance; the bound is small enough to decide nine of ten values."""
     rng = np.random.default_rng(1)
     bounds = []
     for n, condition in ((2, 1.0), (2, 1e8), (3, 1e14), (5, 1.0), (5, 1e6), (10, 1e8), (20, 1e2), (20, 1e10)):
@@ -107,8 +107,8 @@ def test_scaling_the_axes_costs_nothing(dual, convention):
 
 @variants
 @pytest.mark.parametrize("form", DENSE)
-def test_values_are_as_right_where_the_computation_changes(form, dual, convention):
-    """An excess of -1/2 or 1 parts the pairs that are diagonalised by their difference from the others."""
+def test_values_are_accurate_where_the_method_changes(form, dual, convention):
+    """Pairs with an excess between -1/2 and 1 are diagonalised by their difference, the others are not."""
     rng = np.random.default_rng(3)
     edge, n = 1e-9, 4
     second = covariance(rng, n, 100.0)
@@ -128,7 +128,7 @@ def test_values_are_as_right_where_the_computation_changes(form, dual, conventio
 @pytest.mark.parametrize("exchanged", [False, True])
 @pytest.mark.parametrize("other", [*DENSE, "var", "logvar", "std"])
 @pytest.mark.parametrize("form", DENSE)
-def test_full_covariances_of_two_forms_are_as_right(form, other, exchanged, dual, convention):
+def test_full_covariances_of_two_forms_are_accurate(form, other, exchanged, dual, convention):
     rng = np.random.default_rng(4)
     for n, condition in ((2, 1.0), (5, 1e4), (8, 1e10)):
         scale = as_form(other, covariance(rng, n, condition))
@@ -144,7 +144,7 @@ def test_full_covariances_of_two_forms_are_as_right(form, other, exchanged, dual
 
 @variants
 def test_two_forms_of_one_gaussian_differ_by_their_rounding(dual, convention):
-    """Rounding makes them differ by 1e-16, and of that difference digits are right too.
+    """Rounding makes them differ by 1e-16, and the divergence for this difference has right digits as well.
 
     It is known to about 2^-104 n cond, which is 1e-25 at condition 1e6, a relative error of at most 1e-9.  The test
     requires 11 digits; 2e-16 was measured.
@@ -162,7 +162,7 @@ def test_two_forms_of_one_gaussian_differ_by_their_rounding(dual, convention):
 
 @variants
 def test_a_cholesky_factor_is_used_unchanged(dual, convention):
-    """Of condition 1e11: its product, of condition 1e22, could not be factored again."""
+    """The factor has condition 1e11, so its product, of condition 1e22, could not be factored again."""
     rng = np.random.default_rng(6)
     for _ in range(3):
         L1, L2 = (np.tril(rng.normal(size=(5, 5)), -1) + np.diag([1, 1, 1, 1e-11, 1]) for _ in range(2))
@@ -172,8 +172,8 @@ def test_a_cholesky_factor_is_used_unchanged(dual, convention):
 
 
 @variants
-def test_covariances_at_the_limits_of_float64_are_as_right(dual, convention):
-    """Ratios of variances and squares of displacements beyond it, as long as the result is within."""
+def test_covariances_at_the_limits_of_float64_are_accurate(dual, convention):
+    """Ratios of variances and squares of displacements may exceed float64, if the result does not."""
     eye, ones = np.eye(3), np.ones(3)
     near, far = (0 * ones, "scale_tril", 1e-155 * eye), (1e-160 * ones, "scale_tril", 1e155 * eye)
     if convention == "deasy":  # at this end it is KL(near||far), the only finite one
@@ -208,7 +208,7 @@ def test_full_and_diagonal_forms_of_one_gaussian_give_the_same_value():
 
 
 def test_every_divergence_returns_its_bound():
-    """For batches of full covariances and for diagonal Gaussians, whose bound is the rounding error."""
+    """This covers batches of full covariances, and diagonal Gaussians, whose bound is the rounding error."""
     rng = np.random.default_rng(7)
     dense = [np.array([covariance(rng, 3, 1e6) for _ in range(4)]) for _ in range(2)]
     pairs = [
@@ -230,7 +230,7 @@ def test_every_divergence_returns_its_bound():
             assert (bound == np.spacing(value) / 2).all()
 
 
-def test_pairs_that_float64_cannot_diagonalise_are_as_right():
+def test_pairs_that_float64_cannot_diagonalise_are_accurate():
     """The last path needs no diagonalisation; a geometric mean does, and is refused."""
     rng = np.random.default_rng(8)
     L1, L2 = (np.tril(rng.normal(size=(6, 6)), -1) + 1e-9 * np.eye(6) for _ in range(2))

@@ -20,7 +20,7 @@ def complex_numbers(z):
 
 
 def drawn(rng, scale, count=100):
-    """With low parts."""
+    """Random numbers with low parts."""
     high, low = rng.normal(size=(2, count)) * scale
     return Wide.of(high) + low * 2.0**-60
 
@@ -31,7 +31,7 @@ def worst(found, truth):
 
 @pytest.mark.parametrize("scale", [1e-9, 1e-2, 1.0, 1e2, 1e6])
 def test_sines_and_exponentials_have_all_digits(scale):
-    """Relative to the result near 0, and else to 1, with the rounding of so many turns."""
+    """Errors are relative to the result near 0, otherwise to 1, and grow with the number of turns."""
     rng = np.random.default_rng(1)
     x = drawn(rng, scale)
     with mp.workdps(DIGITS):
@@ -48,7 +48,7 @@ def test_sines_and_exponentials_have_all_digits(scale):
 
 
 def test_products_quotients_and_roots_have_all_digits():
-    """A product along an axis, whose factors would overflow and underflow, and an empty one."""
+    """Products along an axis include one whose factors would overflow and underflow, and an empty one."""
     rng = np.random.default_rng(2)
     a, b = (Complex(drawn(rng, 1.0), drawn(rng, 1.0)) for _ in "ab")
     with mp.workdps(DIGITS):

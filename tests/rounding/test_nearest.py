@@ -11,7 +11,7 @@ from jsgmath import Gaussian, native
 from jsgmath.rounding import nearest
 from jsgmath.rounding.nearest import Divergence
 
-TIES = [float(d) for d in range(123456771, 123456791, 2)]  # their squares have 54 bits, the last of them a 1
+TIES = [float(d) for d in range(123456771, 123456791, 2)]  # their squares have 54 bits, and the last bit is 1
 
 
 @pytest.fixture(params=["as installed", "NumPy"], autouse=True)
@@ -42,13 +42,13 @@ def test_a_truth_in_the_middle_goes_to_the_even_float(d):
 
 
 def test_a_truth_in_the_middle_goes_to_the_even_float32():
-    values = [kl_of_means(d, np.float32) for d in (5785, 5787, 5789, 5791)]  # squares of 25 bits
-    assert values == [np.float32(d**2 / 2) for d in (5785, 5787, 5789, 5791)]  # which a float64 holds
+    values = [kl_of_means(d, np.float32) for d in (5785, 5787, 5789, 5791)]  # their squares have 25 bits
+    assert values == [np.float32(d**2 / 2) for d in (5785, 5787, 5789, 5791)]  # a float64 can have 25 bits
     assert all(float(value) != d**2 / 2 for value, d in zip(values, (5785, 5787, 5789, 5791), strict=True))
 
 
 def test_logarithms_that_cancel_leave_a_tie():
-    """The ratios of two coordinates are 2 and 1/2: 4 KL = 1 + d^2, which for an even d has 54 bits, the last a 1."""
+    """The ratios of two coordinates are 2 and 1/2: 4 KL = 1 + d^2, which has 54 bits for an even d; the last is 1."""
     for d in (123456772.0, 123456774.0, 123456776.0):
         truth = (1 + Fraction(d) ** 2) / 4
         assert truth != rounded(truth)
@@ -65,8 +65,8 @@ def test_jeffreys_divergence_of_variances_is_rational():
         assert jsgmath.jeffreys(Gaussian(0.0, var=v1), Gaussian(0.0, var=v2)) == rounded(truth)
 
 
-def test_roots_are_taken_where_alpha_is_a_fraction():
-    """det = ratio^alpha where the ratio has the root, does not have it, or is 1."""
+def test_ties_with_fractional_alpha_are_found_by_roots():
+    """det = ratio^alpha is tested for ratios that have a rational root, that have none, and for 1."""
     assert nearest.is_power(Fraction(8), Fraction(16), Fraction(3, 4))
     assert not nearest.is_power(Fraction(9), Fraction(16), Fraction(3, 4))
     assert not nearest.is_power(Fraction(2), Fraction(2), Fraction(1, 2))
@@ -76,13 +76,13 @@ def test_roots_are_taken_where_alpha_is_a_fraction():
 
 @pytest.mark.parametrize("d", TIES)
 def test_a_truth_just_below_the_middle_is_rounded_down(d):
-    """Alpha 5e-324 makes it smaller by a factor of 1 - 1.5e-323."""
+    """Alpha 5e-324 multiplies the value by 1 - 1.5e-323."""
     value = jsgmath.jsg(Gaussian(0.0, var=1.0), Gaussian(d, var=1.0), 5e-324)
     assert value == math.floor(Fraction(d) ** 2 / 2)
 
 
 def test_subnormal_results_are_rounded_once():
-    """In units of the smallest number: 1/2 goes to 0, 3/2 to 2, and a hair above 1/2 to 1."""
+    """In units of the smallest number, 1/2 becomes 0, 3/2 becomes 2, and a value just above 1/2 becomes 1."""
     assert kl_of_means(2.0**-537) == 0
     assert kl_of_means(np.nextafter(2.0**-537, 1)) == 5e-324
     N1, N2 = Gaussian(0.0, var=3.0), Gaussian(3 * 2.0**-537, var=3.0)
@@ -94,7 +94,7 @@ def test_subnormal_results_are_rounded_once():
 
 @pytest.mark.parametrize(("dtype", "largest"), [(np.float64, 2.0**512.5), (np.float32, 2.0**64.5)])
 def test_results_beyond_the_largest_float_are_infinite(dtype, largest):
-    """From half a unit above it on; ``distance^2 / 2`` for the distances around that."""
+    """Values from half a unit above it are infinite; ``distance^2 / 2`` is tested for distances around that."""
     info = np.finfo(dtype)
     limit = Fraction(float(info.max)) + Fraction(float(info.max - np.nextafter(info.max, dtype(0)))) / 2
     distance = dtype(largest)
@@ -110,7 +110,7 @@ def test_results_beyond_the_largest_float_are_infinite(dtype, largest):
 
 
 def test_a_tie_broken_by_an_exponential_that_no_precision_shows():
-    """2 KL = L - 1 + exp(-L) with L = 2^53 + 2: L - 1 is in the middle, and exp(-2^53) takes it up."""
+    """2 KL = L - 1 + exp(-L) with L = 2^53 + 2: L - 1 is in the middle, and exp(-2^53) decides for the float above."""
     L = 2.0**53 + 2
     N1, N2 = Gaussian(0.0, logvar=-L), Gaussian(0.0, logvar=0.0)
     assert 2 * jsgmath.kl(N1, N2) == L
@@ -144,7 +144,7 @@ def test_the_bound_is_half_a_unit():
 
 
 def test_a_log_variance_beyond_the_range_leaves_the_others_as_they_are():
-    """G is N2, whose variance is as good as 0: ``2 KL(G||N1) = s1 - s2 - 1 + (m1 - m2)^2 exp(-s1)``."""
+    """G is N2, whose variance is nearly 0: ``2 KL(G||N1) = s1 - s2 - 1 + (m1 - m2)^2 exp(-s1)``."""
     m, s1, s2 = 0.75, -61.5, -9.25e29
     N1, N2 = jsgmath.Gaussian([m], logvar=[s1]), jsgmath.Gaussian([0.0], logvar=[s2])
     right = (s1 - s2 - 1 + m * m * math.exp(-s1)) / 2

@@ -25,13 +25,13 @@ def path(request, monkeypatch):
 
 @pytest.fixture
 def last_path_alone(monkeypatch):
-    """Whole numbers decide every value, not only those that faster arithmetic leaves to them."""
+    """Whole numbers compute every value, not only those that faster arithmetic does not decide."""
     monkeypatch.setattr(of_pairs, "_full_by_numpy", lambda *arguments: np.full(arguments[5], np.nan))
     monkeypatch.setattr(native, "CORE", None)
 
 
 def scale(form, matrix):
-    """A covariance as the scale of a form, only its diagonal for a diagonal one."""
+    """Converts a covariance to the scale of a form; a diagonal form gets only its diagonal."""
     if form in FULL:
         return as_form(form, matrix)
     variances = np.diag(matrix).copy()
@@ -66,7 +66,7 @@ def test_jeffreys_divergence_is_correctly_rounded(last_path_alone):
 @pytest.mark.parametrize("form", FULL)
 @pytest.mark.parametrize("d", [123456771.0, 123456775.0])
 def test_a_truth_in_the_middle_goes_to_the_even_float(d, form):
-    """KL of equal covariances is d^2/2 here, whose square has 54 bits, the last of them a 1."""
+    """KL of equal covariances is d^2/2 here, and d^2 has 54 bits, of which the last is 1."""
     matrix = np.array([[1.0, 0.0], [0.5, 1.0]]) if form == "scale_tril" else np.eye(2)
     for second in {form, "cov" if form == "precision" else form}:
         N1, N2 = Gaussian([0.0, 0.0], **{form: matrix}), Gaussian([0.0, d], **{second: matrix})
@@ -90,7 +90,7 @@ def test_logarithms_that_cancel_leave_a_tie():
 @pytest.mark.parametrize("first", ["cov", "scale_tril", "precision", "var", "std"])
 @pytest.mark.parametrize("second", FULL)
 def test_rational_truths_are_recognised(first, second):
-    """The exact value equals the one of whole numbers with many bits; equal determinants make JSG rational."""
+    """The exact value equals that of whole numbers with many bits; equal determinants make JSG rational."""
     roots = [np.array([[2.0, 0.0], [1.0, 3.0]]), np.array([[3.0, 0.0], [-1.0, 2.0]])]
 
     def given(form, root):
@@ -159,7 +159,7 @@ def test_an_undecided_value_is_an_error(monkeypatch):
 
 
 def test_matrices_that_are_not_positive_definite_are_refused():
-    """`Gaussian` checks in floating point; the last path, exactly."""
+    """`Gaussian` checks in floating point, the last path exactly."""
     side = (np.zeros(2), "cov", np.array([[1.0, 1.0], [1.0, 1.0]]))
     with pytest.raises(ValueError, match="not positive definite in exact arithmetic"):
         nearest_full.nearest_full(Divergence.JSG, True, side, (np.ones(2), "cov", np.eye(2)), 0.5, False)

@@ -13,7 +13,7 @@ from jsgmath.rounding.nearest import Divergence
 from jsgmath.rounding.nearest_full import Undecided, nearest_full, weights_of
 from tests.low_rank import DIGITS, truth
 
-# Factors' size, powers of ten over which D spreads, and relative difference of the two, or None: not related.
+# Size of the factors, powers of ten over which D spreads, relative difference of the two (None: independent).
 KINDS = {
     "ordinary": (1.0, 0, None),
     "W^2/D of 1e12": (1e6, 0, None),
@@ -55,7 +55,7 @@ def test_values_in_many_dimensions_are_the_nearest_floats(name):
 
 @pytest.mark.parametrize("limbs", [5, 9])
 def test_the_bound_holds(limbs):
-    """Attained to a thousandth, because it adds sizes where rounding errors have either sign."""
+    """Errors reach a thousandth of it, because it adds the sizes of rounding errors of either sign."""
     rng = np.random.default_rng(2)
     found = []
     for size, spread, gap in KINDS.values():
@@ -76,7 +76,7 @@ def test_the_bound_holds(limbs):
 
 
 def test_sums_keep_their_bound(monkeypatch):
-    """Columns of any size, weights over 60 powers of ten, cancellation, and more rows than are added at a time."""
+    """Cases: columns of any size, weights over 60 powers of ten, cancellation, and more rows than one block has."""
     monkeypatch.setattr(low_rank_sums, "ROWS", 64)
     rng = np.random.default_rng(3)
     X = rng.normal(size=(150, 3)) * [1.0, 1e200, 1e-9]
@@ -96,7 +96,7 @@ def test_sums_keep_their_bound(monkeypatch):
 
 
 def test_equal_gaussians_of_different_factors_have_divergence_zero():
-    """Columns in another order, of other sign, split in two, and one entry that stands in D instead."""
+    """Columns are reordered, have other signs, are split in two, and one entry is moved to D."""
     rng = np.random.default_rng(4)
     (mean, W, D), _ = arrays(rng, 120, (3, 3))
     W = np.round(W * 16) * 5  # so that 0.6 and 0.8 times it are exact

@@ -15,7 +15,7 @@ THIRD = [1 / 3, 1 / 3, 1 / 3]  # stand for the exact thirds
 
 
 def weights_of(given):
-    """They sum to 1 but for rounding: the largest are what the others leave."""
+    """Exact weights whose sum is 1: the largest one of float weights is computed from the others."""
     w = [Fraction(x) for x in given]
     largest = max(w)
     return [(1 - sum((x for x in w if x != largest), Fraction(0))) / w.count(largest) if x == largest else x for x in w]
@@ -51,7 +51,7 @@ def assert_nearest(gaussians, w, g=None, digits=120):
 
 @pytest.fixture(params=["the usual one", "in decimals", "in pairs", "a long double of 53 bits"])
 def path(request, monkeypatch):
-    """Which path decides; all of them are to give the same."""
+    """Runs a test with each path; all must give the same values."""
     if request.param != "the usual one":
         monkeypatch.setattr(native, "CORE", None)
     if request.param == "in decimals":
@@ -83,7 +83,7 @@ def test_random_diagonal_gaussians(forms, gap, path):
 
 @pytest.mark.parametrize("form", ["var", "logvar", "std"])
 def test_the_ends_of_the_range(form, monkeypatch):
-    """Ratios of variances up to 1e600, which no float has; pairs of doubles leave them to decimal numbers."""
+    """Ratios of variances are up to 1e600, which no float can be; decimal numbers compute these values."""
     monkeypatch.setattr(native, "CORE", None)
     monkeypatch.setattr(of_many, "FEW", 0)
     rng = np.random.default_rng(4)
@@ -93,13 +93,13 @@ def test_the_ends_of_the_range(form, monkeypatch):
     assert_nearest([Gaussian([m], var=[1e-250]) for m in (0.0, 1e-200, 3e-200)], [0.25, 0.25, 0.5], digits=1500)
     far = [Gaussian([m], logvar=[s]) for m, s in ((0.0, 1e5), (1.0, -1e5), (2.0, 0.0))]
     assert jsg_many(far, THIRD) == np.inf
-    # G has the mean 1 and the variance 3 exp(-1e5): but for numbers below exp(-1e4), 2 KL(G||N_k) is 2e5 - log(3) - 1,
+    # G has the mean 1 and the variance 3 exp(-1e5).  Up to numbers below exp(-1e4), 2 KL(G||N_k) is 2e5 - log(3) - 1,
     # 2 - log(3) and 1e5 - log(3).
     assert jsg_many(far, THIRD, dual=True) == pytest.approx((3e5 - 3 * np.log(3) + 1) / 6, rel=2e-16)
 
 
 def test_log_variances_of_any_size_are_those_of_the_pair():
-    """One of the two counts as two of half the weight."""
+    """One of the two is given twice, each time with half its weight."""
     sizes = (-1e300, -3e29, -3e29 + 1e14, -61.0, 0.5, 2e6, 2e6 + 1, 1e17)
     for s1, s2 in itertools.product(sizes, repeat=2):
         for mean in (0.0, 3.0, 1e299):
@@ -111,7 +111,7 @@ def test_log_variances_of_any_size_are_those_of_the_pair():
 
 
 def test_a_tie_broken_by_an_exponential_that_no_precision_shows():
-    """As `jsg` has it; G is N_2, of log-variance 13122, and the divergence a rational number but for exp(-24669)."""
+    """G is N_2, of log-variance 13122, and the divergence is a rational number plus a multiple of exp(-24669)."""
     N1, N2 = (
         Gaussian([-7.885465403091182e299], logvar=[-11546.549746933944]),
         Gaussian([0.0], logvar=[13122.463085565141]),
@@ -128,14 +128,14 @@ def test_gaussians_in_float32_give_the_nearest_float32(path):
 
 @pytest.mark.parametrize("make", [lambda m: Gaussian([m], var=[1.0]), lambda m: Gaussian([m], cov=[[1.0]])])
 def test_a_truth_in_the_middle_of_two_floats_goes_to_the_even_one(make):
-    """Its numerator, an odd square, needs 54 bits."""
+    """The numerator of the divergence, an odd square, needs 54 bits."""
     x = 94906267.0
     assert jsg_many([make(-x), make(0.0), make(x)], [0.25, 0.5, 0.25]) == x * x / 4
 
 
 @pytest.mark.parametrize("dual", [False, True])
-def test_a_product_equal_to_the_only_one_that_counts_gives_0(dual):
-    """Sums that cancel exactly: no number of digits shows it."""
+def test_a_product_equal_to_the_only_gaussian_with_a_weight_gives_0(dual):
+    """Sums cancel exactly, which no number of digits can show."""
     sides = [(-1.0, 1.0), (1.0, 1.0), (0.0, 1.0)], [(0.0, 1.0), (0.0, 0.5), (0.0, 2 / 3)]
     for members in sides[:1]:
         for make in (
@@ -163,7 +163,7 @@ def test_a_gaussian_in_two_forms_has_divergence_0():
 @pytest.mark.parametrize("numpy_first", [False, True])
 @pytest.mark.parametrize("forms", [3 * ["cov"], 3 * ["scale_tril"], 3 * ["precision"], ["cov", "logvar", "precision"]])
 def test_full_covariances_near_and_far(forms, numpy_first, monkeypatch):
-    """``numpy_first``: by the fast path, which takes large ones."""
+    """With ``numpy_first``, the fast path for large covariances computes the values."""
     if numpy_first:
         monkeypatch.setattr(of_many, "NUMPY_COST", 0)
     rng = np.random.default_rng(6)
@@ -195,7 +195,7 @@ def test_the_fast_path_takes_large_covariances(monkeypatch):
 
 
 def test_the_product_of_experts_is_rounded_once():
-    """Against 1500 digits; the mean relative to the sizes of its terms."""
+    """The reference has 1500 digits; the error of the mean is relative to the sizes of its terms."""
     rng = np.random.default_rng(8)
     for forms, spread in (
         (3 * ["var"], 1.0),
@@ -219,7 +219,7 @@ def test_the_product_of_experts_is_rounded_once():
                 assert abs(mp.mpf(G.mean[i]) - sum(terms)) <= 0.501 * np.spacing(size)
 
 
-def test_more_digits_are_taken_until_the_float_is_certain(monkeypatch):
+def test_digits_are_added_until_the_float_is_certain(monkeypatch):
     gaussians = [Gaussian([m], logvar=[s]) for m, s in ((0.0, 1e-30), (1e-25, 0.0), (0.0, -1e-30))]
     monkeypatch.setattr(native, "CORE", None)
     monkeypatch.setattr(of_many, "FEW", 100)

@@ -19,9 +19,9 @@ def divergence(tensors, alpha, **keywords):
 class Reference:
     """Values and gradients, in float64, for the numbers in ``(rows, n)`` tensors.
 
-    Errors of gradients are measured relative to ``sizes``, the sums of the sizes of their terms.  By a mean, both terms
-    have one sign.  By a log-variance, what the means contribute is at most twice what they contribute to
-    the value.  By alpha, the two KL divergences are subtracted, which the Jeffreys divergence bounds.
+    Errors of gradients are measured relative to ``sizes``, the sums of the sizes of their terms.  For a mean, both
+    terms have one sign.  For a log-variance, the means contribute at most twice what they contribute to the value.  For
+    alpha, the two KL divergences are subtracted, and the Jeffreys divergence is their sum.
     """
 
     def __init__(self, tensors, alpha, dual, convention):
@@ -29,7 +29,7 @@ class Reference:
         mean1, logvar1, mean2, logvar2 = numbers if len(numbers) == 4 else (*numbers, *np.zeros((2, *numbers[0].shape)))
         alpha = alpha.detach().double().numpy() if isinstance(alpha, torch.Tensor) else np.asarray(alpha, float)
         alpha = np.broadcast_to(alpha, mean1.shape[:-1])
-        # Every dimension is a Gaussian of its own here, so that the size of the sums over n is known too.
+        # Every dimension is a separate Gaussian here, so that the sizes of the terms of the sums over n are known too.
         N1, N2 = (Gaussian(m[..., None], logvar=s[..., None]) for m, s in ((mean1, logvar1), (mean2, logvar2)))
         arguments, keywords = (N1, N2, alpha[..., None]), dict(convention=convention)
         value, gradient = (jsgmath.jsg, jsgmath.jsg_grad) if not dual else (jsgmath.jsg_dual, jsgmath.jsg_dual_grad)
@@ -52,14 +52,14 @@ def exact_sums(x):
 
 
 def unit(dtype, x):
-    """The last place of ``dtype`` at the numbers x."""
+    """The unit in the last place of ``dtype`` at the numbers x."""
     info = torch.finfo(dtype)
     _, exponent = np.frexp(np.maximum(np.abs(x), info.smallest_normal))
     return np.ldexp(info.eps, exponent - 1)
 
 
 def errors(got, want, size, dtype):
-    """Distances in units of the last place of the size; where the size exceeds ``dtype``, only NaN is an error."""
+    """Errors in units of the last place of the size; where the size exceeds ``dtype``, only NaN is an error."""
     got = got.detach().double().numpy()
     within = size < torch.finfo(dtype).max / 4
     with np.errstate(invalid="ignore"):

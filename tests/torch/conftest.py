@@ -1,4 +1,4 @@
-"""Makes Triton's interpreter twice as quick: what it would do again for every operation is done once."""
+"""Makes Triton's interpreter twice as fast: what it repeats for every operation is done once."""
 
 import functools
 import math
@@ -21,7 +21,7 @@ def languages(function):
 
 
 def prepare_once(function):
-    """Replaces what the function uses of triton.language, unless that is done; ``restore`` of the result undoes it."""
+    """Patches triton.language as the function needs it, unless that is done; ``restore`` of the result undoes it."""
     return prepare(function) if any(tl.core.is_builtin(module.load) for module in languages(function)) else NOTHING
 
 
@@ -33,7 +33,7 @@ def numpy_type_once(type):
 
 
 def describe_once(block, element, shape):
-    """Describes the type of a block of elements, which is one of few."""
+    """Makes the type of a block of elements, once for each of the few types."""
     sizes = tuple(size.value if isinstance(size, tl.constexpr) else size for size in shape)
     if element.is_ptr():
         describe(block, element, shape)
@@ -51,13 +51,13 @@ def constants(shape):
 
 
 def hold(tensor, handle, type):
-    """Gives a tensor its attributes, without new constants for its shape."""
+    """Sets the attributes of a tensor, without new constants for its shape."""
     tensor.handle, tensor.type, tensor.dtype = handle, type, type.scalar
     tensor.shape, tensor.numel = constants(tuple(type.shape.values) if type.is_block() else ())
 
 
 def broadcast_unless_equal(semantic, first, second):
-    """Two tensors in their common shape."""
+    """Broadcasts two tensors unless their shapes are equal."""
     blocks = first.type.is_block(), second.type.is_block()
     equal = first.type.shape.values == second.type.shape.values if all(blocks) else not any(blocks)
     return (first, second) if equal else broadcast(semantic, first, second)

@@ -22,7 +22,7 @@ def numbers(*shape, dtype=torch.float64, seed=0, grad=True):
 
 
 def derivatives(function, inputs):
-    """Value, gradient, and the gradient of a combination of all its entries, by every input that wants one."""
+    """Value, gradient, and the gradient of a combination of all its entries, by every input that requires one."""
     outputs = function(*inputs)
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
     inputs = [x for x in inputs if isinstance(x, torch.Tensor) and x.requires_grad]
@@ -33,7 +33,7 @@ def derivatives(function, inputs):
 
 
 def assert_same_derivatives(function, inputs):
-    """Those of all backends are those of eager: a dozen roundings of terms of order one in float64."""
+    """Compares the derivatives of all backends with eager: a dozen roundings of terms of order one in float64."""
     wanted, *others = [derivatives(lambda *x, b=backend: function(*x, backend=b), inputs) for backend in BACKENDS]
     for results in others:
         for got, want in zip(results, wanted, strict=True):
@@ -41,5 +41,5 @@ def assert_same_derivatives(function, inputs):
 
 
 def low_rank(mean, factor, diagonal):
-    """One of torch's, in float64."""
+    """A torch LowRankMultivariateNormal in float64."""
     return LowRankMultivariateNormal(*(torch.as_tensor(x, dtype=torch.float64) for x in (mean, factor, diagonal)))

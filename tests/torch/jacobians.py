@@ -1,4 +1,4 @@
-"""What `torch.autograd.gradcheck` compares, for functions that treat each row on its own: in two calls for all rows."""
+"""The comparison of `torch.autograd.gradcheck` in two calls for all rows, for functions whose rows are independent."""
 
 import torch
 
@@ -6,10 +6,10 @@ from tests.torch.inputs import numbers
 
 
 def assert_jacobians_are_differences(function, rows, constants=()):
-    """Every output by every number in ``rows``, with the step and the tolerances of `torch.autograd.gradcheck`.
+    """Tests derivatives of every output by every number in ``rows``, with step and tolerances of `gradcheck`.
 
-    No row has to do with another. So each number that is moved, and each output that is differentiated, gets a copy of
-    its row, and all copies are the rows of one batch. ``constants`` have a row for each, too, and are not moved.
+    Rows do not depend on each other. So each number that is moved, and each output that is differentiated, gets a copy
+    of its row, and all copies are the rows of one batch. ``constants`` have one row for each row and are not moved.
     """
     flat = torch.cat([x.detach().reshape(len(x), -1) for x in rows], 1)
 
@@ -31,7 +31,7 @@ def assert_jacobians_are_differences(function, rows, constants=()):
 
 
 def assert_both_jacobians_are_differences(function, rows):
-    """As `torch.autograd.gradcheck` and `gradgradcheck`: those of the function and those of its gradient."""
+    """Does `torch.autograd.gradcheck` and `gradgradcheck`: tests a function and its gradient."""
     assert_jacobians_are_differences(function, rows)
     count = len(rows)
 

@@ -67,7 +67,7 @@ def jsg(n, target, dtype, gaussians, dual, strided):
         outputs=kernels.Outputs(working(dtype), *[f"*{dtype}"] * 2, second[0], "constexpr"),
         rows="i32", alpha="fp64", scale="fp64",
     )  # fmt: skip
-    elements = tile.rows * n * 2 if n <= tile.block else tile.block  # whole tiles and the last have code each
+    elements = tile.rows * n * 2 if n <= tile.block else tile.block  # whole tiles and the last tile have separate code
     return kernels.jsg_kernel, constants, types, warps, elements
 
 
@@ -153,12 +153,12 @@ def flattened(kinds, path=()):
 
 
 def nvidia(assembled):
-    """Registers, bytes of stack and local memory (where spills go), accesses by width in bits, instructions."""
+    """Registers, bytes of stack and local memory (for spills), accesses by width in bits, instructions."""
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(assembled["cubin"])
         file.flush()
         usage = tool(triton.knobs.nvidia.cuobjdump.path, "-res-usage", file.name)
-        sass = tool(triton.knobs.nvidia.nvdisasm.path, "-ndf", file.name)  # without an analysis of what flows where
+        sass = tool(triton.knobs.nvidia.nvdisasm.path, "-ndf", file.name)  # without an analysis of the control flow
     registers, stack, local = re.search(r"REG:(\d+) STACK:(\d+) .*?LOCAL:(\d+)", usage).groups()
     instructions = re.findall(r"^\s+/\*\w{4,}\*/\s+(?:@!?U?P\w+ +)?([A-Z][A-Z0-9_]*)", sass, re.MULTILINE)
     return dict(
@@ -173,7 +173,7 @@ def nvidia(assembled):
 def amd(assembled):
     """The counts of `nvidia`, from the metadata and text of the assembly.
 
-    What is spilled of scalar registers goes into vector registers, not into memory, and is not counted.
+    Scalar registers are spilled into vector registers, not into memory, so these spills are not counted.
     """
     text = assembled["amdgcn"]
     number = {name: int(value) for name, value in re.findall(r"\.(\w+): +(\d+)", text)}

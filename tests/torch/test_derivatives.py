@@ -1,4 +1,4 @@
-"""Derivatives of every order, and graphs that are kept and used again.
+"""Derivatives of every order, and graphs that are retained and used again.
 
 The kernel runs in its interpreter.
 """
@@ -31,7 +31,7 @@ def pairs(gaussians):
 @variants
 @pytest.mark.parametrize("gaussians", [1, 2])
 def test_first_and_second_derivatives_are_those_of_differences(gaussians, dual, convention):
-    """Every one by every other, alpha's too, between different Gaussians and between equal ones."""
+    """Second derivatives are by every pair of inputs, also alpha, between different and between equal Gaussians."""
 
     def function(*arguments):
         return divergence(arguments[:-1], arguments[-1], dual=dual, convention=convention, backend="eager")
@@ -133,7 +133,7 @@ def test_forward_mode_gives_the_derivatives_of_reverse_mode(backend):
 @backends
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("reduction", functions.REDUCTIONS)
-def test_backward_may_come_twice_and_with_any_gradient_from_above(reduction, dtype, backend):
+def test_backward_may_run_twice_and_with_any_incoming_gradient(reduction, dtype, backend):
     mean, logvar = (numbers(5, 4, dtype=dtype, seed=k) for k in range(2))
     upstream = torch.tensor([1.0, 1.0, -3.0, 0.0, 0.25])
 
@@ -151,13 +151,13 @@ def test_backward_may_come_twice_and_with_any_gradient_from_above(reduction, dty
     for a, b, c, copy in zip(first, second, wanted, copies, strict=True):
         torch.testing.assert_close(a, b, rtol=rtol, atol=0)
         torch.testing.assert_close(a, c, rtol=rtol, atol=1e-7)
-        assert torch.equal(a, copy)  # what was handed over is not written to again
+        assert torch.equal(a, copy)  # a gradient that was returned is not overwritten
 
 
 @backends
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_gradients_of_the_forward_pass_are_returned_without_a_copy(reduction, backend, monkeypatch):
-    """Where the gradient from above is 1, the backward computes nothing and allocates nothing of their size."""
+    """If the incoming gradient is 1, the backward pass computes nothing and allocates nothing of their size."""
     module = {"eager": eager, "triton": kernels, "native": compiled}[backend]
     held = []
     evaluate = module.evaluate
@@ -175,7 +175,7 @@ def test_gradients_of_the_forward_pass_are_returned_without_a_copy(reduction, ba
 @backends
 @pytest.mark.parametrize("kind", ["loss", "diagonal", "full"])
 def test_every_backward_pass_gives_the_same_bits(kind, backend):
-    """This holds for float32 and for a gradient from above that is not a power of two; gradcheck calls it reentrant."""
+    """It does so in float32 and for an incoming gradient that is not a power of two; gradcheck calls this reentrant."""
     mean, scale = (numbers(3, 4, seed=k, dtype=torch.float32) for k in range(2))
 
     loss = JSGLoss(0.3, backend=backend)
@@ -220,7 +220,7 @@ def test_a_fake_tensor_mode_leaves_nothing_behind(kind):
 
 
 def test_the_first_call_of_a_process_may_lie_within_a_transform():
-    """Tensors that are made there cannot be used elsewhere."""
+    """Tensors that are made within a transform cannot be used elsewhere."""
 
     def value(x):
         return jsg_full(x, torch.diag(x.exp()), -x, torch.diag(x.cosh()), 0.3)

@@ -21,11 +21,11 @@ from tests.torch.inputs import BACKENDS, VARIANTS, backends, variants
 # Every run has the same examples.
 FIXED = settings(max_examples=30, deadline=None, derandomize=True, database=None)
 
-# Units of the last place.  A term has a dozen roundings, and sums only add terms >= 0.  6 was measured for values, 8
+# In units of the last place.  A term has a dozen roundings, and sums only add terms >= 0.  6 was measured for values, 8
 # for derivatives by mean and log-variance, 3 by alpha.  float16 and bfloat16 are computed in float32 and rounded once,
-# which costs half a unit; 16 units of float32 are less than a hundredth of one of theirs.
+# which costs half a unit; 16 units of float32 are less than a hundredth of one of these.
 ULPS = {torch.float32: 16, torch.float64: 16, torch.float16: 0.51, torch.bfloat16: 0.51}
-# The compiled core computes with more digits and rounds once.  In float64 the reference, too, has half a unit or more.
+# The compiled core computes with more digits and rounds once.  In float64 the reference itself errs by half a unit.
 NATIVE_ULPS = ULPS | {torch.float32: 0.51, torch.float64: 1.5}
 # The largest log-ratio of variances that is tested for each type; float16 and bfloat16 are computed in float32.
 LARGEST = {torch.float32: 80.0, torch.float64: 600.0, torch.float16: 80.0, torch.bfloat16: 80.0}
@@ -46,7 +46,7 @@ def inputs(draw, kind, gaussians):
             other_mean, other_logvar = 0, 0
         mean, logvar = other_mean + gap * mean, other_logvar + gap * logvar
     else:
-        bound = LARGEST[dtype] / gaussians  # of two, each takes half of the ratio
+        bound = LARGEST[dtype] / gaussians  # each of two log-variances has half of the log-ratio
         logvar, other_logvar = rng.uniform(-bound, bound, size=(2, rows, n))
     numbers = [mean, logvar, other_mean, other_logvar][: 2 * gaussians]
     alpha = rng.choice([0.0, 1e-6, 0.1, 0.5, 0.9, 1 - 1e-6, 1.0], size=rows)
@@ -63,7 +63,7 @@ may_overflow = pytest.mark.filterwarnings(
 @pytest.mark.parametrize("gaussians", [1, 2])
 @pytest.mark.parametrize("kind", ["ordinary", "near-equal", "extreme"])
 def test_values_and_gradients_are_those_of_the_numpy_reference(kind, gaussians):
-    """All backends, for the reference takes longer than any."""
+    """One test for all backends, because the reference takes longer than any of them."""
 
     @FIXED
     @given(inputs(kind, gaussians), st.sampled_from(VARIANTS))
@@ -74,7 +74,7 @@ def test_values_and_gradients_are_those_of_the_numpy_reference(kind, gaussians):
             options = dict(dual=dual, convention=convention, backend=backend)
             value = divergence(tensors, alpha, **options)
             assert_agrees(tensors, alpha, value, reference, NATIVE_ULPS if backend == "native" else ULPS)
-            with torch.no_grad():  # here the gradients are left out of the kernel
+            with torch.no_grad():  # here the kernel computes no gradients
                 assert torch.equal(divergence(tensors, alpha, **options), value)
 
     holds()
@@ -92,7 +92,7 @@ def assert_agrees(tensors, alpha, value, reference, ulps):
         assert got.dtype == dtype
         assert (errors(got, want, size, dtype) <= allowed).all()
     assert by_alpha.dtype == alpha.dtype
-    allowed = ulps[working]  # by alpha nothing is rounded to 16 bits
+    allowed = ulps[working]  # derivatives by alpha are not rounded to 16 bits
     assert (errors(by_alpha, reference.by_alpha, reference.alpha_size, working) <= allowed).all()
 
 
@@ -102,7 +102,7 @@ def assert_agrees(tensors, alpha, value, reference, ulps):
 def test_each_log_variance_alone_is_right_across_the_range(dtype, dual, convention, backend):
     """Each row has one number, so that no sum hides an error in the series, in the logarithm, or where they meet.
 
-    Just outside the series the difference x - log(1 + x) loses two bits: there 10 units were measured.
+    Just outside the series the difference x - log(1 + x) loses two bits; 10 units were measured there.
     """
     fine, coarse = torch.linspace(-1.5, 1.5, 1000), torch.linspace(-80, 80, 321)
     logvar = torch.cat([fine, coarse]).to(dtype)[:, None]
@@ -118,7 +118,7 @@ def test_each_log_variance_alone_is_right_across_the_range(dtype, dual, conventi
 @variants
 @pytest.mark.parametrize("dtype", list(ULPS), ids=str)
 def test_extreme_inputs_give_no_negative_value_and_no_nan(dtype, dual, convention, backend):
-    """Log-variances of 100, whose variances exceed float32, at the ends of alpha and next to them."""
+    """Log-variances are 100, so that variances exceed float32, and alpha is 0, 1 or near them."""
     logvars = torch.tensor([-1e4, -100, -87, 0, 3, 87, 100, 1e4])
     grid = torch.meshgrid(torch.tensor([0.0, 1e-30, 1.0, 3e4]), logvars, logvars, indexing="ij")
     mean, logvar, other = (x.flatten() for x in grid)
@@ -183,7 +183,7 @@ def test_each_row_may_have_its_own_alpha(backend):
     value = jsg_standard_normal(mean, logvar, alpha, backend=backend)
     for i, j in np.ndindex(4, 5):
         single = jsg_standard_normal(mean[i, j], logvar[i, j], alpha[i, j].double(), backend=backend)
-        # Another tiling adds the terms in another order.
+        # Another tiling adds the terms in a different order.
         torch.testing.assert_close(value[i, j], single, rtol=4 * 2.0**-24, atol=0)
 
 
@@ -248,8 +248,8 @@ def test_mean_and_sum_reduce_the_rows_and_have_their_gradients(backend):
         assert torch.equal(value, expected)
         slopes = [torch.autograd.grad(v.sum(), (mean, logvar), retain_graph=True) for v in (value, expected)]
         for a, b in zip(*slopes, strict=True):
-            # 1/20 multiplies the weights of the terms for one, and their sum for the other; each rounds twice or three
-            # times.  The terms are about as large as the largest gradient: 2.1 eps of it were measured over 300 seeds.
+            # One computation multiplies the weights of the terms by 1/20, the other multiplies their sum; each rounds
+            # two or three times.  The terms are about as large as the largest gradient: 2.1 eps was measured.
             eps = 2.0**-52 if reduction == "mean" else 0.0
             assert (a - b).abs().max() <= 4 * eps * b.abs().max()
 

@@ -1,4 +1,4 @@
-"""Exponential families on torch's tensors: the same text, its gradients, and what is refused."""
+"""Exponential families with torch tensors: their values, their gradients, and refused arguments."""
 
 import itertools
 
@@ -30,9 +30,9 @@ def on_tensors(form, parameters):
 
 @pytest.mark.parametrize("form", members.FORMS)
 def test_torch_computes_the_same_in_float64_and_in_float32(form):
-    """60 ulps: 46 were measured over 400 random pairs of each family, parameters from 1e-8 to 1e8, but for `Beta`.
+    """60 ulps are allowed: 46 were measured over 400 random pairs of each family, with parameters from 1e-8 to 1e8.
 
-    Of that 496, where five bits of the gamma function's divergence cancel and the two are far on one side only.
+    For `Beta` 496 were measured: five bits of the gamma function's divergence cancel, and only one parameter is far.
     """
     for seed in range(3):
         pair = members.ordinary(form, seed, (1.0, 1e-3, 1e-6)[seed])
@@ -49,7 +49,7 @@ def test_torch_computes_the_same_in_float64_and_in_float32(form):
 @pytest.mark.parametrize("form", members.FORMS)
 @pytest.mark.parametrize(("dual", "convention"), DIVERGENCES)
 def test_torch_differentiates_it(form, dual, convention, seed):
-    """By every parameter and by alpha, near and far; between equal members all derivatives vanish."""
+    """Derivatives are by every parameter and by alpha, near and far; between equal members all are 0."""
     first, second = (tensors(form, p) for p in members.ordinary(form, seed))
 
     def value(alpha, *parameters):
@@ -61,7 +61,7 @@ def test_torch_differentiates_it(form, dual, convention, seed):
     assert torch.autograd.gradcheck(value, (alpha, *first, *second), atol=1e-9, rtol=1e-6)
     same = [x.detach().clone().requires_grad_() for x in first]
     for gradient in torch.autograd.grad(value(0.3, *first, *same), [*first, *same]):
-        # Of terms of order one, which cancel.
+        # The terms are of order one and cancel.
         assert gradient.abs().max() <= 1e-15
 
 
@@ -93,7 +93,7 @@ def test_two_libraries_are_refused(make, message):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("size", [100, 1000, 5000])
 def test_probabilities_of_far_logits_may_underflow(size, dtype):
-    """Their powers do not, and so the geometric mean has outcomes that neither distribution has in floating point."""
+    """Their powers do not underflow, so the geometric mean has outcomes that neither distribution has in floats."""
     torch.manual_seed(3)
     for _ in range(10):
         logits = [size * torch.randn(4, dtype=dtype) for _ in range(2)]
@@ -107,12 +107,12 @@ def test_probabilities_of_far_logits_may_underflow(size, dtype):
 
 
 def test_a_weight_of_zero_leaves_the_other_gradients_right():
-    """Through torch's normalisation of the weights, for one that is an end and for one that is not."""
+    """Gradients pass through torch's normalisation of the weights, for an alpha of 0 or 1 and for one in between."""
     weights = torch.tensor([0.0, 0.5, 0.25], dtype=torch.float64, requires_grad=True)
     other = distributions.Categorical(torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64))
     for divergence in (kl, lambda p, q: jsg_dual(p, q, 0.3)):
         (gradient,) = torch.autograd.grad(divergence(distributions.Categorical(weights), other), weights)
-        assert abs(gradient[0]) > 1e300  # infinite, but for a weight that autograd multiplies by 0
+        assert abs(gradient[0]) > 1e300  # the true one is infinite; its product with the weight must be 0
         moved = [weights.detach() + torch.tensor([0.0, step, 0.0]) for step in (1e-5, -1e-5)]
         high, low = (divergence(distributions.Categorical(x), other) for x in moved)
         assert gradient[1].item() == pytest.approx((high - low).item() / 2e-5, rel=1e-7)
@@ -120,7 +120,7 @@ def test_a_weight_of_zero_leaves_the_other_gradients_right():
 
 @pytest.mark.parametrize("gap", [1e-6, 1e-3, 1.0, 20.0])
 def test_logits_in_float32_keep_their_digits_however_close_they_are(gap):
-    """Values against the definition, gradients against those in float64, which are computed in another way.
+    """Values are compared with the definition, gradients with those in float64, which has another formula.
 
     1.2 and 1.9 eps were measured.  A constant that is added to all logits changes nothing.
     """

@@ -1,4 +1,4 @@
-"""Families whose parameters lie at opposite ends of the range; the expected numbers are of 700 digits."""
+"""Families whose parameters lie at opposite ends of the range; the expected numbers were computed with 700 digits."""
 
 import itertools
 import math
@@ -55,7 +55,7 @@ ENDS = {"float32": (1.2e-38, 1e-30, 3.0, 1e30, 3.4e38), "float64": (2.3e-308, 1e
 @pytest.mark.parametrize("dtype", ENDS)
 @pytest.mark.parametrize("name", ["Gamma", "Beta", "Exponential", "Poisson"])
 def test_nothing_is_nan_up_to_the_ends_of_the_range(name, dtype):
-    """In torch with its gradients; in NumPy at few points, as decimal numbers take a tenth of a second for each."""
+    """This covers torch with its gradients, and NumPy at few points, because decimal numbers take 0.1 s for each."""
     count = 2 if name in ("Gamma", "Beta") else 1
     values = np.array(list(itertools.product(ENDS[dtype], repeat=2 * count)), dtype).T
     few = values[:, :: 62 if count == 2 else 1]
@@ -83,7 +83,7 @@ def test_nothing_is_nan_up_to_the_ends_of_the_range(name, dtype):
     ],
 )
 def test_far_logits_of_geometric_distributions(first, second, value, gradients, dtype):
-    """``KL = log p1 - log p2 + (q1/p1)(log q1 - log q2)``; of low odds it is that of exponential distributions."""
+    """``KL = log p1 - log p2 + (q1/p1)(log q1 - log q2)``; for low odds it is that of exponential distributions."""
     given = [torch.tensor(x, dtype=dtype, requires_grad=True) for x in (first, second)]
     found = kl(*(families.Geometric(logits=x) for x in given))
     assert found.item() == pytest.approx(value, rel=1e-6)

@@ -80,7 +80,7 @@ def test_gradients_are_within_16_ulp_of_the_sizes_of_their_terms(name, pair, dty
     ],
 )
 def test_a_small_parameter_has_the_gradient_of_the_closed_form(first, second, expected):
-    """At 1e-8 against 1, or against 0.5: ``log p - log q`` and the like; a Gamma's shape has ``psi'(a) (a - a2)``."""
+    """For 1e-8 against 1 or 0.5 it is, for instance, ``log p - log q``, or ``psi'(a) (a - a2)`` for a Gamma's shape."""
     x = torch.tensor(1e-8, dtype=torch.float64, requires_grad=True)
     other = torch.tensor(1.0 if first in (td.Poisson, td.Gamma) else 0.5, dtype=torch.float64)
     if first is td.Gamma:
@@ -123,7 +123,7 @@ def test_an_independent_normal_with_one_tiny_scale_has_its_value_and_gradients()
 @pytest.mark.parametrize(
     ("scale", "divergence", "by_mean", "by_scale"),
     [
-        (1e20, kl, 0.5, 1e20),  # s - 1/s, of a value that is infinite
+        (1e20, kl, 0.5, 1e20),  # the derivative is s - 1/s, the value is infinite
         (1e-38, kl, 0.5, -1e38),
         (1e-20, lambda p, q: jsg_dual(p, q, 0.3), 0.15, -3e19),
         (1e38, lambda p, q: kl(q, p), 0.0, 1e-38),
@@ -141,7 +141,7 @@ def test_derivatives_of_a_normal_are_finite_where_they_are_although_a_square_is_
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("gap", [1e-6, 1.0])
 def test_kl_of_normals_and_its_gradients_are_those_of_numpy(gap, dtype):
-    """Up to 4 ulp of the value, and 5 of the sum of the sizes of a gradient's terms, were measured; near and far."""
+    """Near and far, up to 4 ulp of the value were measured, and 5 of the sum of the sizes of a gradient's terms."""
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(4, 1000, generator=generator, dtype=torch.float64)
     given = [noise[0], noise[1].exp(), noise[0] + gap * noise[2], (noise[1] + gap * noise[3]).exp()]
@@ -181,7 +181,7 @@ def test_derivatives_exist_twice_in_forward_mode_and_for_each_of_a_batch(kind):
     assert torch.autograd.gradgradcheck(divergence, rates.clone().requires_grad_())
     each = torch.func.vmap(torch.func.grad(divergence))(rates)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # torch warns of its own scripts
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch warns about its own scripts
         together = torch.func.jvp(lambda x: divergence(x).sum(), (rates,), (torch.ones_like(rates),))[1]
     assert together.item() == pytest.approx(each.sum().item(), rel=1e-14)
     many = rates.repeat(20_000).requires_grad_()  # many are computed in blocks
@@ -191,7 +191,7 @@ def test_derivatives_exist_twice_in_forward_mode_and_for_each_of_a_batch(kind):
 
 @pytest.mark.parametrize("kind", [td.Bernoulli, td.Geometric, td.Categorical])
 def test_a_divergence_does_not_depend_on_what_was_called_before(kind):
-    """torch adds the probabilities to a distribution made of logits when they are asked for."""
+    """torch adds the probabilities to a distribution made of logits when somebody reads them."""
     logits = torch.tensor([20.0, 40.0]), torch.tensor([0.0, 1.0])
     first, second = (kind(logits=x) for x in logits)
     before = kl(second, first)
@@ -199,7 +199,7 @@ def test_a_divergence_does_not_depend_on_what_was_called_before(kind):
     torch.testing.assert_close(kl(second, first), before, rtol=0, atol=0)
 
 
-def test_far_logits_of_bernoulli_and_geometric_distributions_are_taken():
+def test_far_logits_of_bernoulli_and_geometric_distributions_are_accepted():
     values = kl(td.Bernoulli(logits=torch.zeros(2)), td.Bernoulli(logits=torch.tensor([20.0, 40.0])))
     torch.testing.assert_close(values, torch.tensor([9.306853, 19.306853]))
     value = kl(td.Geometric(torch.tensor(0.5)), td.Geometric(logits=torch.tensor(30.0)))

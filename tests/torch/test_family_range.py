@@ -1,4 +1,4 @@
-"""Families of torch in float64 at the ends of the range, against NumPy, and gradients of closed forms."""
+"""Families of torch in float64 at the ends of the range, against NumPy, and gradients against closed forms."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ CASES = [
     ("Bernoulli", (5.921319853556185e-264,), (0.9113511011688218,), KL, {}),
     ("logits", (8906.270431182847,), (-0.2884436256330371,), KL, {1: -0.5716150640948803}),
     ("logits", (777.231164361644,), (-95.25581947472489,), DUAL, {0: -5.143026949272019e-71}),
-    # Outcomes that hardly differ, next to one that is far: the derivatives consist of the small differences.
+    # Outcomes that hardly differ, next to one that is far: the derivatives are made of the small differences.
     (
         "outcomes",
         (1.1143264854354247, 0.007219572698630104, -0.02352471089108165),
@@ -35,7 +35,7 @@ CASES = [
         DUAL,
         {3: 2.9858755439199106e-17},
     ),
-    # A small shape and a large one, whose Bregman divergence is shifted.
+    # A small shape and a large one; their Bregman divergence is shifted.
     ("Gamma", (1.9417489179247274e176, 1.7976931348623157e308), (0.385317084173402, 0.01175412754702704), NEAR_ONE, {}),
     ("Geometric", (5.729730252041188e-307,), (5.7297302520469185e-307,), DUAL, {1: 6.458268704854047e293}),
     ("successes", (709.0,), (-1.5631591951386243,), (0.3, "nielsen", True), {0: 1.9053194037746524e-216}),
@@ -58,7 +58,7 @@ OTHER_FORMS = {
 
 @pytest.mark.parametrize(("name", "first", "second", "divergence", "gradients"), CASES)
 def test_nothing_leaves_the_range_before_the_result_does(name, first, second, divergence, gradients):
-    """Each was NaN, infinite or wrong in its first ten digits."""
+    """An earlier version gave NaN, infinity, or ten wrong digits in each case."""
     alpha, convention, dual = divergence
     kinds = [Normal] * 2 if name == "Normal" else OTHER_FORMS.get(name) or [getattr(families, name)] * 2
     plain = kinds if name != "Normal" else [lambda mean, std: jsgmath.Gaussian([mean], std=[std])] * 2
@@ -67,7 +67,7 @@ def test_nothing_leaves_the_range_before_the_result_does(name, first, second, di
     members = kinds[0](*given[: len(first)]), kinds[1](*given[len(first) :])
     found = compute(*members, alpha, convention=convention)
     wanted = compute(plain[0](*first), plain[1](*second), alpha, convention=convention)
-    # A sum of a few terms, each of which is rounded a few times.
+    # A result is a sum of a few terms, each rounded a few times.
     assert found.item() == pytest.approx(float(wanted), rel=16 * 2.0**-52, abs=0)
     derivatives = torch.autograd.grad(found, given)
     assert not any(x.isnan() for x in derivatives)

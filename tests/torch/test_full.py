@@ -1,4 +1,4 @@
-"""Full covariance in torch, eager and through the Triton kernels, against the NumPy reference and each other."""
+"""Full covariances in torch, eager and by the Triton kernels, against the NumPy reference and each other."""
 
 import functools
 import itertools
@@ -32,7 +32,7 @@ GAPS = (None, 1e-2, 1e-4, 1e-7, 0.0)
 def pairs(n, dtype, gap=None, count=7):
     """Means and Cholesky factors, NaN above the diagonal; condition numbers of a few hundred at most.
 
-    With a ``gap`` the second Gaussian differs from the first by so much, relatively; it is zero for equal ones.
+    ``gap`` is the relative difference of the second Gaussian from the first, 0 for equal ones, or None.
     """
     rng = np.random.default_rng(n)
 
@@ -62,7 +62,7 @@ def expected(n, dtype, dual, convention):
 
 
 def reference(tensors, alpha, dual, convention):
-    """`jsgmath.jsg` of the numbers that the tensors hold."""
+    """`jsgmath.jsg` of the numbers in the tensors."""
     mean1, tril1, mean2, tril2 = (x.double().numpy() for x in tensors)
     function = jsgmath.jsg_dual if dual else jsgmath.jsg
     N1, N2 = (jsgmath.Gaussian(m, scale_tril=np.tril(x)) for m, x in ((mean1, tril1), (mean2, tril2)))
@@ -127,7 +127,7 @@ def test_the_error_grows_with_the_condition_of_the_factors_and_not_with_its_squa
 
 @implementations
 def test_an_almost_singular_factor_gives_the_right_kl(evaluate):
-    """Between N(0, I) and a factor [[1, 0], [1, s]], KL is (s^2 - log s^2)/2."""
+    """For a factor [[1, 0], [1, s]] and N(0, I), KL is (s^2 - log s^2)/2."""
     for dtype, small in ((torch.float32, (1e-3, 3e-4, 1e-4, 1e-8)), (torch.float64, (1e-8, 1e-15))):
         for s in small:
             tril = torch.tensor([[[1.0, 0.0], [1.0, s]]], dtype=dtype)
@@ -174,16 +174,16 @@ def test_equal_gaussians_are_at_distance_exactly_zero_and_have_no_slope(n, dtype
 
 
 def assert_close(got, want, size, allowed):
-    """Within so many eps of each pair's size."""
+    """Asserts that the error is at most ``allowed`` eps of each pair's size."""
     error = (got.double() - want.double()).flatten(1).abs().amax(1) / torch.finfo(got.dtype).eps
     assert (error <= allowed * size).all()
 
 
 def assert_gradients_close(tensors, alpha, got, want, dual, allowed):
-    """Sizes are those of the terms.
+    """Asserts that the errors of gradients are at most ``allowed`` eps of the sizes of their terms.
 
-    By a factor: the largest entry, and what the means contribute, by its logarithm at most twice the value.  By alpha,
-    where two divergences are subtracted: their sum.
+    For a factor the size is the largest entry plus the part of the means, which is at most twice the value.  For alpha
+    two divergences are subtracted, and the size is their sum.
     """
     value, by_mean1, by_tril1, by_tril2, by_alpha = want
     assert_close(got[1], by_mean1, by_mean1.abs().amax(1), allowed)
@@ -329,7 +329,7 @@ def test_every_output_is_written_and_no_memory_around_it(n, dtype, monkeypatch):
 
 @in_one_pass
 def test_poisoned_pairs_leave_the_others_alone(evaluate):
-    """Each of four pairs has NaN in another one of its tensors."""
+    """Each of four pairs has NaN in a different tensor."""
     for n in (4, 12):
         tensors = pairs(n, torch.float32)
         sound = run(evaluate, tensors, ALPHAS, False, "deasy")
@@ -377,10 +377,10 @@ def test_above_64_dimensions_torch_linalg_computes_the_results(evaluate):
 
 @pytest.mark.parametrize("dual", [False, True])
 @pytest.mark.parametrize("n", [3, 12])
-def test_the_gradient_from_above_multiplies_only_the_gradients(n, dual):
-    """In both kernels and in torch: row by row, or all by one factor, or where they stand already, times another.
+def test_the_incoming_gradient_multiplies_only_the_gradients(n, dual):
+    """Both kernels and torch multiply row by row, all rows by one factor, or stored gradients by another factor.
 
-    Powers of two round nothing; for float32 the range of the terms leaves room for these.
+    The factors are powers of two, so nothing is rounded; the range of float32 has room for them.
     """
     tensors = pairs(n, torch.float32)
     upstream = 2.0 ** torch.arange(-3, 4)

@@ -15,14 +15,14 @@ CONDITION, ALPHAS = 1e6, (0.0, 0.3, 1.0)
 
 @functools.cache
 def pair():
-    """Means and lower factors in three dimensions: the first mixes its scales, those of the second are its rows'."""
+    """Means and lower factors in three dimensions: the first mixes its scales, the second has one for each row."""
     rng = np.random.default_rng(3)
     scales = np.array([1 / CONDITION, 1, CONDITION**-0.5])
     roots = [np.linalg.qr(rng.normal(size=(3, 3)))[0] for _ in range(2)]
     tril1 = np.tril(np.linalg.qr(roots[0] * scales @ roots[1])[1].T)
     tril2 = scales[:, None] * (np.tril(rng.normal(size=(3, 3)), -1) / 2 + np.eye(3))
     mean1, mean2 = rng.normal(size=(2, 3))
-    return mean1, np.round(tril1 * 2**40) / 2**40, mean2, tril2  # not of the last digits, which depend on LAPACK
+    return mean1, np.round(tril1 * 2**40) / 2**40, mean2, tril2  # without the last digits, which depend on LAPACK
 
 
 def differences(arrays, which, alpha, convention, dual):
@@ -44,7 +44,7 @@ def differences(arrays, which, alpha, convention, dual):
 def test_gradients_lose_the_condition_of_the_factors_and_not_more(dual, convention, monkeypatch):
     """0.4 of the bound was measured; with the factors' quotient in the formula it was up to 7e10.
 
-    For other pairs of such factors the Triton kernels lose more (docs/numerics.md): 2.9 of it was seen.
+    For other pairs of such factors the Triton kernels lose more (docs/numerics.md): up to 2.9 of the bound.
     """
     monkeypatch.setattr(oracles, "DIGITS", 120)
     tensors = [torch.tensor(x, requires_grad=True) for x in pair()]

@@ -35,7 +35,7 @@ def chosen(switched):  # noqa: F811
 
 
 def check(core):
-    """Runs tests in five dimensions; what they compare with is computed by the installed core."""
+    """Runs tests in five dimensions; the installed core computes the expected values."""
 
     def evaluate(*arguments, **options):
         with pytest.MonkeyPatch.context() as patch:

@@ -15,7 +15,7 @@ from tests.torch.jacobians import assert_both_jacobians_are_differences
 
 
 def factors(rows, n, seed=0, dtype=torch.float64):
-    """Means and Cholesky factors of two Gaussians a row."""
+    """Means and Cholesky factors of two Gaussians in each row."""
     mean1, mean2 = (numbers(rows, n, seed=seed + k, dtype=dtype) for k in range(2))
     tril1, tril2 = (
         (numbers(rows, n, n, seed=seed + k, grad=False).tril(-1) / n + torch.eye(n) * (1 + k / 2)).to(dtype)
@@ -33,13 +33,13 @@ def pairs():
 
 
 def lower(mean1, tril1, mean2, tril2, alpha, **options):
-    """What stands above the diagonal is not read, so differences must not move it."""
+    """Ignores entries above the diagonal in the differences as well, because `jsg_full` does not read them."""
     return jsg_full(mean1, tril1.tril(), mean2, tril2.tril(), alpha, **options)
 
 
 @variants
 def test_first_and_second_derivatives_are_those_of_differences(dual, convention):
-    """Every one by every other, alpha's too, between different Gaussians and between equal ones."""
+    """Second derivatives are by every pair of inputs, also alpha, between different and between equal Gaussians."""
     for inputs in pairs():
         assert_both_jacobians_are_differences(partial(lower, dual=dual, convention=convention, backend="eager"), inputs)
 
@@ -71,7 +71,7 @@ def test_full_covariances_broadcast_map_and_compile(backend):
     torch.testing.assert_close(mapped, wanted)
     compiled = torch.compile(lambda *x: 5 * loss(*x), fullgraph=True, backend="aot_eager")(*tensors, alpha)
     torch.testing.assert_close(torch.autograd.grad(compiled, tensors), wanted)
-    # Once as they are, once multiplied by what comes from above.
+    # Once unchanged, once multiplied by the incoming gradient.
     for factor in (1.0, 5.0):
         plain = torch.autograd.grad(factor * loss(*tensors, alpha), tensors)
         torch.testing.assert_close(plain, tuple(x * factor / 5 for x in wanted))

@@ -1,4 +1,4 @@
-"""The Triton kernel reads its inputs and writes its outputs, and touches no other memory (in the interpreter)."""
+"""In the interpreter, the Triton kernel reads its inputs, writes its outputs, and accesses no other memory."""
 
 import itertools
 import math
@@ -76,7 +76,7 @@ def assert_equal_to_eager(tensors, alpha, **options):
             assert got is None
             continue
         assert got.isfinite().all()  # every element was written
-        size = want.abs().max().double().clamp(min=1)  # of a derivative by alpha only the terms are of order 1
+        size = want.abs().max().double().clamp(min=1)  # of the terms, in a derivative by alpha
         assert ((got.double() - want.double()).abs() <= 16 * torch.finfo(got.dtype).eps * size).all()
 
 
@@ -89,7 +89,7 @@ def normal(*shape, dtype=torch.float32, seed=0):
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("gaussians", [1, 2])
 def test_every_output_is_written_and_no_memory_around_it(n, dtype, gaussians, memory, small_tiles):
-    """Rows that fill whole tiles, one more, and fewer than one; inputs and outputs stand between guards."""
+    """Rows fill whole tiles, one row more, or less than one tile; inputs and outputs lie between guards."""
     rows_per_program = kernels.tiling(n, True, dtype.itemsize, kernels.LANES)[0].rows
     for rows in {1, min(rows_per_program, 64), min(2 * rows_per_program + 1, 131)}:
         tensors = [guarded(normal(rows, n, dtype=dtype, seed=k)) for k in range(2 * gaussians)]
@@ -187,7 +187,7 @@ def test_alpha_is_read_with_its_stride(memory):
 
 
 def test_offsets_beyond_two_to_the_31_do_not_wrap_around(tmp_path, memory):
-    """Three rows, 2^30 numbers apart, in a sparse file that takes no room on disk or in memory."""
+    """Three rows lie 2^30 numbers apart in a sparse file, which takes no space on disk or in memory."""
     stride, n, rows = 2**30, 10, 3
     size = (rows - 1) * stride + 2 * n
     storage = torch.from_numpy(np.memmap(tmp_path / "sparse", dtype=np.float16, mode="w+", shape=(size,)))
@@ -232,7 +232,7 @@ def test_upstream_multiplies_only_the_gradients(memory, small_tiles):
             assert torch.equal(x, plain * factor.reshape(-1, *[1] * (plain.ndim - 1)))
 
 
-def test_only_programs_whose_gradient_from_above_differs_write_again(memory, small_tiles):
+def test_only_programs_with_another_incoming_gradient_write_again(memory, small_tiles):
     """131 rows, 25 in each program, have marked gradients; one row has another factor than ``scale``."""
     tensors, alpha = [normal(131, 20, seed=k) for k in range(2)], torch.tensor([0.3])
     wanted = run(tensors, alpha, scale=0.5)[1:]
@@ -251,7 +251,7 @@ def test_only_programs_whose_gradient_from_above_differs_write_again(memory, sma
 
 
 def test_every_launch_asks_for_fused_operations(monkeypatch):
-    """The default changes between versions of Triton (3.10), and with it every speed on a GPU."""
+    """Triton 3.10 changes the default, and with it the speed of all kernels on a GPU."""
     options, launch = [], GridExecutor.__call__
 
     def recorded(self, *arguments, **given):

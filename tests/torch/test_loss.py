@@ -19,7 +19,7 @@ def posterior(rows=8, n=4, seed=0):
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 @pytest.mark.parametrize("dual", [False, True])
 @pytest.mark.parametrize("convention", ["deasy", "nielsen"])
-def test_it_is_the_function_with_the_options_it_was_made_with(convention, dual, reduction):
+def test_the_loss_is_the_function_with_its_options(convention, dual, reduction):
     mean, logvar = posterior()
     options = dict(dual=dual, convention=convention, reduction=reduction)
     assert torch.equal(JSGLoss(0.2, **options)(mean, logvar), jsg_standard_normal(mean, logvar, 0.2, **options))
@@ -38,7 +38,7 @@ def test_the_usual_term_is_alpha_0():
 @pytest.mark.parametrize("dual", [False, True])
 def test_a_learnable_alpha_stays_between_0_and_1_and_is_reported(dual):
     loss = JSGLoss(0.3, dual=dual, learnable=True)
-    assert loss.alpha.item() == pytest.approx(0.3, rel=1e-6)  # a sigmoid in float32
+    assert loss.alpha.item() == pytest.approx(0.3, rel=1e-6)  # the rounding of a sigmoid in float32
     optimiser = torch.optim.Adam(loss.parameters(), lr=0.5)
     mean, logvar = posterior()
     before = loss(mean, logvar).item()
@@ -52,7 +52,7 @@ def test_a_learnable_alpha_stays_between_0_and_1_and_is_reported(dual):
 
 
 def test_a_prior_of_parameters_is_trained_and_one_of_tensors_is_constant():
-    """Minimised over the prior of KL(q||p), the mean goes to the mean of the posteriors' (moment matching)."""
+    """When KL(q||p) is minimised over the prior, its mean becomes the mean of the posterior means (moment matching)."""
     mean, logvar = posterior(rows=64)
     fixed = JSGLoss(prior=(torch.zeros(4), torch.zeros(4)))
     assert list(fixed.parameters()) == []

@@ -26,7 +26,7 @@ def mpmath_divergences(N1, N2, alpha):
 @pytest.mark.parametrize("part", ["mean", "factor", "diagonal", "all"])
 @pytest.mark.parametrize("gap", [1.0, 1e-3, 1e-9])
 def test_near_equal_low_rank_normals_lose_no_digits(part, gap):
-    """Computed from covariances, all digits would be lost at 1e-9, whose square is below epsilon."""
+    """A formula with covariances would lose all digits at 1e-9, whose square is below epsilon."""
     torch.manual_seed(2)
     n, k = 8, 2
     N1 = low_rank(torch.randn(n), torch.randn(n, k), torch.rand(n) + 0.5)

@@ -15,9 +15,9 @@ pytestmark = pytest.mark.slow
 # A multiprocessor has 65536 registers.  With 64 per thread, 1024 threads fit, each waiting for 16 bytes of every input,
 # which hides the latency of memory.  16 bytes hold twice as many 16-bit numbers, and a float64 takes two registers.
 REGISTERS = {"fp32": 64, "fp64": 128, "bf16": 128, "fp16": 128}
-# 71 were measured on sm_100: displacements are held twice, so that gradients by far ones are finite.  896 threads fit.
+# 71 were measured on sm_100: displacements are kept twice, so that gradients of far ones are finite.  896 threads fit.
 LONG_ROW_REGISTERS = 72
-AMD_REGISTERS = 128  # of 512: four wavefronts
+AMD_REGISTERS = 128  # 512 registers for four wavefronts
 
 # Instructions per element, 5% above the largest count measured, or less.  One H200 executes 33e12 a second and copies
 # 4.3e12 bytes: 16 bytes and 120 instructions an element, 32 bytes and 240, are done in the same time.
@@ -30,14 +30,14 @@ INSTRUCTIONS = {
     ("sample", "fp32", 1): 185,
     ("sample_backward", "fp32", 1): 123,
 }
-DUAL = 6  # what JSG* takes more
-# Instructions of a whole program of full covariance.  Up to n = 8 each is executed once, by each thread for a pair of
-# its own: 4000 are 8e9 pairs a second, more than memory delivers.  Above, there are loops, and this is their text.
+DUAL = 6  # additional instructions of JSG*
+# Instructions of a whole program of full covariance.  Up to n = 8 each thread executes each of them once, for its own
+# pair: 4000 are 8e9 pairs a second, more than memory delivers.  For larger n there are loops, counted once.
 # Each step is a Householder reflection, which takes more than the step of an elimination that squares the condition.
 # n = 16 took 4890 with tl.dot (AMD 5719), on which the compiler of Triton 3.9 aborts; without it, that one needs 3808.
 FULL = {("fp32", 4): 1460, ("fp32", 8): 4810, ("fp32", 16): 5930, ("fp32", 64): 10400, ("fp64", 16): 8430}
 AMD_FULL = {4: 1510, 16: 7150}
-FAR = {16: 2820, 64: 4260}  # the text of its loops, and on AMD's GPUs
+FAR = {16: 2820, 64: 4260}  # instructions with its loops counted once, also on AMD's GPUs
 AMD_FAR = {16: 2910}
 FULL_KERNELS = "full", "far"
 

@@ -47,7 +47,7 @@ def test_torch_gives_the_same_with_gradients(make):
     np.testing.assert_allclose(mean.mean, geometric_mean_many(same, WEIGHTS).mean, rtol=1e-12)
 
     def divergence(logits, *flat):
-        weights = logits.softmax(0)  # along the numbers that sum to 1: elsewhere there is no divergence
+        weights = logits.softmax(0)  # only for weights whose sum is 1, because otherwise there is no divergence
         gaussians = [make(*x) for x in zip(flat[:K], flat[K : 2 * K], flat[2 * K :], strict=True)]
         return jsg_many(gaussians, weights)
 
@@ -72,8 +72,8 @@ NARROW = {
 @pytest.mark.parametrize("make", NARROW.values(), ids=NARROW)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("place", range(4))
-def test_a_gaussian_of_weight_zero_counts_nowhere(make, dtype, place):
-    """Means 0, 1, 2 of variance 1: the divergence is half the variance of the means."""
+def test_a_gaussian_of_weight_zero_changes_no_result(make, dtype, place):
+    """For means 0, 1, 2 and variance 1 the divergence is half the variance of the means."""
     means, weights = [0.0, 1.0, 2.0], [0.1, 0.2, 0.7]
     means.insert(place, 1e9)
     weights.insert(place, 0.0)
@@ -88,7 +88,7 @@ def test_a_gaussian_of_weight_zero_counts_nowhere(make, dtype, place):
 
 
 @pytest.mark.parametrize("given", [[0.0, 0.5, 0.5, 0.0], torch.tensor([0.0, 0.5, 0.5, 0.0])], ids=["numbers", "tensor"])
-def test_a_normal_of_weight_zero_whose_ratios_overflow_counts_nowhere(given):
+def test_a_normal_of_weight_zero_whose_ratios_overflow_changes_no_result(given):
     held = [td.Normal(*map(torch.tensor, x)) for x in ((0.0, 1e-25), (0.0, 1.0), (1.0, 1.0), (1e30, 1e25))]
     assert jsg_many(held, given).item() == jsg_many(held, given, dual=True).item() == 0.125
     G = geometric_mean_many(held, given)
@@ -120,8 +120,8 @@ def test_bad_input_is_refused_with_its_reason(call, exception, fragments):
 
 
 @pytest.mark.parametrize("make", HELD.values(), ids=HELD)
-def test_a_single_gaussian_that_counts_is_its_own_mean(make):
-    """Then no other Gaussian makes a tensor of the sum."""
+def test_a_single_gaussian_with_a_weight_is_the_mean(make):
+    """In this case no other Gaussian makes the sum a tensor."""
     held = [make(*(torch.tensor(x[k]) for x in (MEANS, LOGVARS, COVS))) for k in range(2)]
     for weights in ([0.0, 1.0], [1, 0]):
         for dual in (False, True):

@@ -47,7 +47,7 @@ FAR = {
 
 @pytest.mark.parametrize("dtype", FAR, ids=str)
 def test_values_and_gradients_are_right_to_the_ends_of_the_range(dtype):
-    """Infinite where the truth is, and else within 2 ulp, gradients within 4 of the sum of the sizes of their terms.
+    """Values are within 2 ulp, or infinite like the truth; gradients within 4 ulp of the sizes of their terms.
 
     Differences give the exact gradients: with 1800 digits, steps of 1e-250 of the size of each number leave an error
     of 1e-250.
@@ -91,7 +91,7 @@ def test_values_and_gradients_are_right_to_the_ends_of_the_range(dtype):
 def test_an_infinite_mean_is_infinitely_far_and_nan_is_nan(dtype, gaussians):
     for (dual, convention), alpha in itertools.product(VARIANTS, (0.0, 0.3, 1.0)):
         if convention == "nielsen" and alpha in (0, 1):
-            continue  # there the divergence is 0 whatever the means are
+            continue  # there the divergence is 0 for all means
         for bad, position in itertools.product((math.inf, math.nan), range(2 * gaussians)):
             if bad == math.inf and position % 2:
                 continue
@@ -103,7 +103,7 @@ def test_an_infinite_mean_is_infinitely_far_and_nan_is_nan(dtype, gaussians):
 
 @pytest.mark.parametrize("dtype", FAR, ids=str)
 def test_the_bits_do_not_depend_on_threads_nor_on_other_rows(dtype):
-    """Rows of many blocks, of one, and several in a block; with an alpha and a factor for each row."""
+    """A row has many blocks or one, or a block has several rows; each row has its alpha and its factor."""
     before = torch.get_num_threads()
     try:
         for rows, n in ((700, 300), (60_000, 7), (3, 90_000)):
@@ -130,7 +130,7 @@ def test_the_bits_do_not_depend_on_threads_nor_on_other_rows(dtype):
 
 @pytest.mark.parametrize(("rows", "n"), [(1001, 5), (5, 33)])
 def test_the_bits_of_full_covariances_depend_on_neither_threads_nor_other_rows(rows, n):
-    """Pairs side by side in the lanes of a vector, and one by one."""
+    """Pairs are computed together in the lanes of a vector, and one by one."""
     means = [numbers(rows, n, seed=k) for k in range(2)]
     trils = [(numbers(rows, n, n, seed=k, grad=False).tril(-1) / n + k * torch.eye(n)).detach() for k in (2, 3)]
     alpha = torch.linspace(0, 1, rows, dtype=torch.float64)
@@ -153,7 +153,7 @@ def test_the_bits_of_full_covariances_depend_on_neither_threads_nor_other_rows(r
 
 
 def test_tracers_see_the_operators_of_torch():
-    """A trace, run with other numbers, gives their results; tensors without numbers have results of the right shape."""
+    """A trace that runs with other numbers gives their results; tensors without numbers give the right shapes."""
     mean, logvar = numbers(5, 4), numbers(5, 4, seed=1)
 
     def function(mean, logvar):
@@ -171,6 +171,6 @@ def test_tracers_see_the_operators_of_torch():
             assert jsg_standard_normal(*fakes, 0.3, backend=backend).shape == (5,)
 
 
-def test_tensors_elsewhere_are_refused():
+def test_tensors_on_other_devices_are_refused():
     with pytest.raises(ValueError, match="backend='native' needs tensors on a CPU, got meta; use backend='eager'"):
         jsg_standard_normal(*2 * [torch.zeros(3, 4, device="meta")], 0.3, backend="native")

@@ -14,7 +14,7 @@ from tests.torch.inputs import backends
 
 COMPUTED = (torch.float32, torch.float64)
 
-# In units of the last place.  A dozen roundings: 3.5 was measured over every kind of word, in float32 and in float64.
+# In units of the last place.  There are a dozen roundings; 3.5 was measured over every kind of word, in both types.
 NOISE = 4
 
 
@@ -89,7 +89,7 @@ def test_each_number_is_what_its_definition_gives(first_row, n, seed, dtype, bac
 
 @pytest.mark.parametrize("dtype", COMPUTED, ids=str)
 def test_words_near_the_limits_of_the_logarithm_and_the_angle_are_as_exact(dtype):
-    """Next to 0 and to 2^32, around sqrt(1/2) 2^32 where the series changes, and each of the eight directions."""
+    """Words are near 0 and 2^32, near sqrt(1/2) 2^32 where the series changes, and at each of the eight directions."""
     rng = np.random.default_rng(1)
     powers = 2 ** np.arange(32)
     middle = int(2**31.5) + np.arange(-300, 300, 7)
@@ -112,7 +112,7 @@ def test_words_near_the_limits_of_the_logarithm_and_the_angle_are_as_exact(dtype
 
 @pytest.fixture(scope="module")
 def sample():
-    """Two million numbers; the tests below hold for other seeds too, but for their few standard deviations."""
+    """Two million numbers; with other seeds the tests below pass as often as their standard deviations say."""
     return drawn(2**15, 64, 1234, dtype=torch.float32, backend="eager").flatten().double().numpy()
 
 
@@ -146,7 +146,7 @@ def test_numbers_are_independent_of_their_neighbours_and_of_those_of_other_seeds
 
 @backends
 def test_standard_deviations_of_any_size_are_exact(backend):
-    """For log-variances of up to 87, to 8 ulp with the noise."""
+    """Log-variances are up to 87; the error is at most 8 ulp, including that of the noise."""
     logvar = torch.linspace(-87, 87, 2048)[:, None]
     z, _ = sample_and_jsg(0 * logvar, logvar, 0.3, 5, backend=backend)
     want = torch.exp(logvar.double() / 2) * drawn(2048, 1, 5, backend="eager")

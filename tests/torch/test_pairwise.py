@@ -46,7 +46,7 @@ def test_a_batch_in_a_list_is_refused():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("kind", ["MultivariateNormal", "LowRankMultivariateNormal"])
 def test_a_batch_of_full_covariances_is_a_collection(kind, dtype):
-    """The same as a list of its members, for `pairwise`, `jsg_many` and `geometric_mean_many`."""
+    """`pairwise`, `jsg_many` and `geometric_mean_many` treat it like a list of its members."""
     means = torch.tensor(RNG.normal(size=(3, 2)), dtype=dtype)
     scales = (2 * torch.eye(2),) if kind == "MultivariateNormal" else (torch.ones(2, 1), torch.ones(2))
     batch = getattr(td, kind)(means, *(x.to(dtype) for x in scales))

@@ -24,12 +24,12 @@ GRIDS = {
     "Gamma": (td.Gamma, *CURVED),
     "HalfNormal": (td.HalfNormal, [1.0, 2.0, 1.0, 2.0]),
     "InverseGamma": (td.InverseGamma, *CURVED),
-    "Laplace": (lambda scale: td.Laplace(-2.0, scale), [1.0, 2.5, 1.0, 2.5]),  # of one location
+    "Laplace": (lambda scale: td.Laplace(-2.0, scale), [1.0, 2.5, 1.0, 2.5]),  # both have one location
     "LogNormal": (td.LogNormal, [-2.0, 2.0, -3.0, 3.0], [1.0, 2.0, 1.0, 2.0]),
     "Normal": (td.Normal, [-2.0, 2.0, -3.0, 3.0], [1.0, 2.0, 1.0, 2.0]),
     "OneHotCategorical": (td.OneHotCategorical, OUTCOMES),
     "Poisson": (td.Poisson, [0.3, 1.0, 5.0, 10.0]),
-    "Pareto": (lambda alpha: td.Pareto(2.5, alpha), [2.25, 3.75, 2.25, 3.75]),  # of one scale
+    "Pareto": (lambda alpha: td.Pareto(2.5, alpha), [2.25, 3.75, 2.25, 3.75]),  # both have one scale
     "Dirichlet": (td.Dirichlet, [[0.1, 0.2, 0.7], [0.5, 0.4, 0.1], [0.33, 0.33, 0.34], [0.2, 0.2, 0.4]]),
 }
 PAIRS = [(name, name) for name in GRIDS] + [
@@ -94,8 +94,8 @@ def test_the_infinite_examples_of_torch():
     ],
     ids=lambda pair: " and ".join(type(x).__name__ for x in pair),
 )
-def test_two_families_are_refused_where_torch_has_a_kl(pair):
-    """They have no geometric mean in either family."""
+def test_pairs_of_two_families_are_refused_even_if_torch_has_a_kl(pair):
+    """The geometric mean of the two belongs to neither family."""
     with pytest.raises(TypeError, match="one family"):
         kl(*pair)
 

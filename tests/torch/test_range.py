@@ -1,4 +1,4 @@
-"""Diagonal Gaussians at the ends of the range: overflow, what is out of proportion, infinities and NaN."""
+"""Diagonal Gaussians at the ends of the range: overflow, extreme ratios, infinities and NaN."""
 
 import itertools
 
@@ -36,7 +36,7 @@ def pairs(dtype, logvars=LOGVARS):
 
 
 def reference(tensors, alpha, dual, convention):
-    """The NumPy values, which are correctly rounded, in float64; and those of float64 beyond its range are infinite."""
+    """The NumPy values, which are correctly rounded in float64; those beyond its range are infinite."""
     numbers = [x.detach().double().numpy() for x in tensors]
     mean2, logvar2 = numbers[2:] if len(numbers) == 4 else np.zeros((2, *numbers[0].shape))
     pair = Gaussian(numbers[0], logvar=numbers[1]), Gaussian(mean2, logvar=logvar2)
@@ -44,7 +44,7 @@ def reference(tensors, alpha, dual, convention):
 
 
 def assert_right(value, wanted, dtype, ulps=16):
-    """Within so many units of the last place; a value that rounds to infinity is infinite."""
+    """Asserts an error of at most ``ulps`` units of the last place; a value that rounds to infinity is infinite."""
     value, largest = value.detach().double().numpy(), torch.finfo(dtype).max
     finite = wanted <= largest
     assert (value[~finite] == np.inf).all()
@@ -69,7 +69,7 @@ def test_values_are_right_wherever_they_are_finite_and_infinite_elsewhere(backen
 @everywhere
 @pytest.mark.parametrize("gaussians", [1, 2])
 def test_gradients_are_right_wherever_they_are_finite_and_never_nan(gaussians, backend, dual, convention):
-    """In float32, against the reference in float64; 0.99 is left out, for there 1/std times the mean overflows."""
+    """In float32, against the reference in float64; 0.99 is left out, because there 1/std times the mean overflows."""
     tensors = [x[: -len(LOGVARS)].requires_grad_() for x in pairs(torch.float32)[: 2 * gaussians]]
     function = jsg_standard_normal if gaussians == 1 else jsg_diagonal
     for number in ALPHAS:
@@ -85,7 +85,7 @@ def test_gradients_are_right_wherever_they_are_finite_and_never_nan(gaussians, b
 @variants
 @DTYPES
 def test_the_kernel_is_right_for_means_of_every_size(dtype, dual, convention):
-    """For log-ratios within its limits and weights that are not tiny, and below the last binade."""
+    """Log-ratios are within its limits, weights are not tiny, and values are below the last binade."""
     tensors = [x.requires_grad_() for x in pairs(dtype, [x for x in LOGVARS if abs(x) < 0.95])]
     for count in (2, 4):
         function = jsg_standard_normal if count == 2 else jsg_diagonal
@@ -99,7 +99,7 @@ def test_the_kernel_is_right_for_means_of_every_size(dtype, dual, convention):
 
 
 @backends
-def test_means_that_were_cut_off_before_are_right(backend):
+def test_means_that_an_earlier_version_clamped_are_right(backend):
     mean, logvar = torch.tensor([3e19]), torch.tensor([60.0])
     value = jsg_standard_normal(mean, logvar, 1.0, backend=backend)
     assert_right(value, reference([mean, logvar], 1.0, False, "deasy"), torch.float32)  # 3.94e12
@@ -127,7 +127,7 @@ def test_an_infinite_mean_is_at_an_infinite_distance_and_nan_stays_nan(backend, 
 @DTYPES
 @backends
 def test_full_covariances_give_infinity_where_the_truth_does(backend, dtype):
-    """Half the square of the mean, and a quarter of that at 1/2."""
+    """KL is half the square of the mean, and JSG at 1/2 a quarter of that."""
     zero, eye = torch.zeros(2, dtype=dtype), torch.eye(2, dtype=dtype)
     root = 2.0 ** (64 if dtype == torch.float32 else 512)
     for size, wanted in ((0.25, (2.0**-5, 2.0**-7)), (1e9, (np.inf, np.inf))):
@@ -140,7 +140,7 @@ def test_full_covariances_give_infinity_where_the_truth_does(backend, dtype):
 
 @variants
 def test_full_covariances_at_both_ends_of_the_range_are_right_and_have_gradients(dual, convention):
-    """N(0, L L') and N(0, I), whose ratio leaves the range at 2^-520; the last binade of values is left out."""
+    """For N(0, L L') and N(0, I) the ratio leaves the range at 2^-520; the last binade of values is left out."""
     mean, eye = torch.zeros(2, dtype=torch.float64), torch.eye(2, dtype=torch.float64)
     for exponent, below in itertools.product((511.6, 511.3, -511.5, -520.0), (0.0, 0.5)):
         scale = torch.tensor([[1.0, 0.0], [below, 1.0]], dtype=torch.float64) * 2.0**exponent
@@ -158,7 +158,7 @@ def test_full_covariances_at_both_ends_of_the_range_are_right_and_have_gradients
 @pytest.mark.parametrize("backend", ["eager", "triton"])
 @DTYPES
 def test_a_power_of_two_in_all_scales_changes_no_bit(backend, dtype):
-    """Factors and means are multiplied, so gradients are divided; all of it far from the identity."""
+    """Factors and means are multiplied, and so gradients are divided; all are far from the identity."""
     mean1, tril1 = torch.tensor([1.0, -2.0], dtype=dtype), torch.tensor([[1.0, 0.0], [3.0, 0.001]], dtype=dtype)
     mean2, tril2 = torch.tensor([0.5, 1.0], dtype=dtype), torch.tensor([[0.003, 0.0], [1.0, 40.0]], dtype=dtype)
     for dual in (False, True):
@@ -175,7 +175,7 @@ def test_a_power_of_two_in_all_scales_changes_no_bit(backend, dtype):
 @variants
 @everywhere
 def test_at_an_infinite_mean_gradients_by_log_variances_are_their_limits(backend, dual, convention):
-    """Infinite; but KL(q||p) does not depend on both: the derivative by q's log-variance is ``(exp(logvar) - 1)/2``."""
+    """They are infinite, except that the derivative of KL(q||p) by q's log-variance is ``(exp(logvar) - 1)/2``."""
     mean, logvar = torch.tensor([np.inf]), torch.tensor([0.5], requires_grad=True)
     value = jsg_standard_normal(mean, logvar, 0.5, dual=dual, convention=convention, backend=backend)
     assert torch.autograd.grad(value, logvar)[0].item() == -np.inf

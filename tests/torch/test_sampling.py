@@ -18,9 +18,9 @@ DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 @pytest.fixture
 def small_tiles(monkeypatch):
-    """To be called for tiles as on a GPU, of NVIDIA's 32 lanes or AMD's 64: many programs, the last one cut off.
+    """A function that sets tiles as on a GPU, with NVIDIA's 32 lanes or AMD's 64: many programs, the last not full.
 
-    The interpreter's own hold every row.
+    The interpreter's own tiles have all rows.
     """
     tiling = kernels.tiling
 
@@ -42,7 +42,7 @@ def tensors(*shape, dtype=torch.float32, seed=0):
 
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 10, 20, 50, 64, 129, 257, 300, 1000, 1025])
 def test_a_number_is_the_same_however_the_batch_is_tiled_and_split(n, small_tiles):
-    """To the last bit, even where the second part begins among the four numbers of one thread."""
+    """It is the same to the last bit, even if the second part begins among the four numbers of one thread."""
     rows = 700 // n + 3
     mean, logvar = tensors(rows, n)
     whole, _ = sample_and_jsg(mean, logvar, 0.3, 5, backend="triton")
@@ -82,9 +82,9 @@ def expected(mean, logvar, alpha, seed, *, first_row=0, dual=False, convention="
 def test_sample_divergence_and_gradients_are_those_of_the_plain_expression(
     dtype, dual, convention, backend, small_tiles, request
 ):
-    """Terms of order 1 to 10 which a few roundings separate; 16-bit types are rounded once from float32.
+    """Terms of order 1 to 10 differ by a few roundings; 16-bit types are rounded once from float32.
 
-    Inputs and the kernel's outputs stand between guards.
+    Inputs and the kernel's outputs lie between guards.
     """
     small_tiles()
     if backend == "triton":
@@ -128,7 +128,7 @@ def test_a_seed_advanced_before_the_backward_does_not_change_it(backend):
 
 @backends
 def test_the_backward_pass_keeps_only_the_inputs_and_the_seed(backend):
-    """Mean and log-variance themselves, by their addresses, and the seed."""
+    """It keeps mean and log-variance without a copy, as their addresses show, and the seed."""
     mean, logvar = tensors(40, 20)
     kept = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
@@ -150,7 +150,7 @@ def test_either_output_alone_has_its_gradient(backend):
 
 
 def inputs_of_derivatives():
-    """A number for alpha, one tensor of it for all rows, and one entry for each row."""
+    """Inputs with alpha as a number, as a tensor of one entry, and with one entry for each row."""
     mean, logvar = tensors(2, 2, dtype=torch.float64)
     for alpha in (torch.tensor([0.2, 0.9]), torch.tensor(0.3)):
         yield mean, logvar, alpha.double().requires_grad_()
@@ -269,7 +269,7 @@ def test_no_rows_give_no_samples(backend):
     assert mean.grad.shape == (0, 10)
 
 
-@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")  # of NumPy, in the interpreter
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")  # NumPy warns in the interpreter
 @backends
 def test_a_row_with_nan_does_not_affect_the_others(backend):
     mean, logvar = (t.detach() for t in tensors(60, 10))

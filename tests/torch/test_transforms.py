@@ -116,7 +116,7 @@ def test_gradients_map_and_mapped_functions_have_gradients(backend):
 
 
 @backends
-def test_gradients_from_above_may_come_in_batches(backend):
+def test_incoming_gradients_may_be_batched(backend):
     mean, logvar = (numbers(3, 4, seed=k, grad=False) for k in range(2))
 
     def rows(mean):
@@ -267,7 +267,7 @@ def test_kl_is_the_same_kernel_both_ways():
 
 @backends
 def test_a_kl_is_right_for_log_variances_beyond_the_range(backend):
-    """At the ends of alpha, log(k) is the log-ratio itself, and its exponential is negligible."""
+    """At alpha 0 and 1, log(k) is the log-ratio itself, and its exponential is negligible."""
     logvar = torch.tensor([[-100.0], [-1e4], [100.0], [1e4]])
     for direction, rows in (("qp", slice(0, 2)), ("pq", slice(2, 4))):
         value = kl_standard_normal(0 * logvar, logvar, direction=direction, backend=backend)[rows]
@@ -295,7 +295,7 @@ def test_nothing_waits_for_the_device(backend, monkeypatch):
 @traced
 @variants
 def test_compiled_programs_on_a_cpu_see_the_operations(dual, convention):
-    """The series that they take in place of expm1, which compilers turn into exp minus 1, keeps all digits."""
+    """Compilers replace expm1 by exp minus 1, so these programs use a series, which keeps all digits."""
     torch._dynamo.reset()
     graphs = []
     logvar = torch.cat([torch.linspace(-40, 40, 41), torch.linspace(-1e-3, 1e-3, 41)])[:, None]

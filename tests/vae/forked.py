@@ -1,4 +1,4 @@
-"""Runs the text of a program in a fork of this process, which has imported torch; a new one needs seconds for that."""
+"""Runs the text of a program in a fork of this process, which has imported torch; a new process needs seconds to."""
 
 import os
 import subprocess
@@ -39,7 +39,7 @@ def status_of(child):
 
 
 def run(program, *arguments):
-    """What `subprocess.run` returns of the program, with the text of both streams."""
+    """Runs a program; returns what `subprocess.run` returns, with the text of both streams."""
     with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
         status = status_of(start(program, *arguments, stdout=stdout, stderr=stderr))
         texts = []

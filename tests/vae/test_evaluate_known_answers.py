@@ -15,7 +15,7 @@ SIDE, LATENT, IMAGES = 4, 2, 40
 
 
 class LinearGaussian:
-    """x = W z + b + noise of variance 1/2 as a decoder, its images, their exact evidence and posterior."""
+    """The model x = W z + b + noise of variance 1/2 as a decoder, with images, their exact evidence and posterior."""
 
     def __init__(self):
         random = np.random.default_rng(0)
@@ -58,7 +58,7 @@ def test_the_evidence_of_a_linear_gaussian_model_is_exact_from_the_bytes_of_its_
     posterior = Normal(model.mean, (model.logvar / 2).exp())
     assert found["rate"] == pytest.approx(kl_divergence(posterior, Normal(0, 1)).sum(-1).mean().item(), rel=1e-12)
     assert found["elbo"] == -found["rate"] - found["distortion"]
-    # The posterior is exact, so the ELBO is the evidence but for the draws: log p(x|z) varies by 0.2 or so from draw to
+    # The posterior is exact, so the ELBO is the evidence up to the draws: log p(x|z) varies by 0.2 or so from draw to
     # draw, and this is the mean of 2,000 of them.
     assert found["elbo"] == pytest.approx(found["log_evidence"], abs=0.02)
 
@@ -106,7 +106,7 @@ def test_only_grey_images_are_binarised_for_bernoulli(model):
 
 
 class HandMade:
-    """An encoder that looks at one pixel; its means are 0, and that pixel times a little less and more than needed."""
+    """An encoder of one pixel: its means are 0, and the pixel times factors just below and above the limit."""
 
     def encode(self, images):
         pixel = images[:, 0, 0, 0]

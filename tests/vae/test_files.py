@@ -128,7 +128,7 @@ def test_a_name_of_255_bytes_can_be_written(tmp_path):
     assert entries(tmp_path) == {"x" * 255: "content"}
 
 
-def test_only_our_own_temporary_files_are_removed(tmp_path):
+def test_only_temporary_files_of_these_programs_are_removed(tmp_path):
     theirs = [".my.writing-notes.txt", ".run.writing7.json", ".jsgmath-notes.tmp", f".jsgmath-{'g' * 16}.tmp"]
     theirs += [f".jsgmath-{'0' * 17}.tmp", f".jsgmath-{'0' * 16}.tmp2", f"x.jsgmath-{'0' * 16}.tmp", ".hidden"]
     for name in theirs:

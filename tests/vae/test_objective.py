@@ -93,7 +93,7 @@ def test_a_learnt_alpha_is_a_parameter_with_the_slope_of_the_divergence(divergen
 
 
 def kernel(x, y):
-    """InfoVAE's, of two numbers."""
+    """InfoVAE's kernel for two numbers."""
     return math.exp(-((x - y) ** 2))
 
 
@@ -115,7 +115,7 @@ def test_the_mean_mmd_of_normal_draws_is_its_closed_form(shift, sd):
     values = torch.stack([mmd_to_standard_normal(points) for points in draws])
 
     def expectation(mean, variance):
-        """Of k(x, y), where x - y is normal with that mean and variance in each dimension."""
+        """The expectation of k(x, y), where x - y is normal with this mean and variance in each dimension."""
         return (1 + 2 * variance / n**2) ** (-n / 2) * math.exp(-n * mean**2 / (n**2 + 2 * variance))
 
     # Of the pairs (i, j), one in 64 has i = j, where k is 1.

@@ -10,7 +10,7 @@ from vae.train import main
 
 @pytest.fixture
 def one_thread():
-    """On a busy machine two mostly wait for each other."""
+    """Uses one thread, because on a busy machine two mostly wait for each other."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

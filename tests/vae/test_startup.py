@@ -58,7 +58,7 @@ def test_too_little_memory_for_the_libraries_is_one_line(tmp_path, error, said):
     assert run(tmp_path, f"raise {error}") == (2, "", f"vae.data: {said}\n")
 
 
-def test_warnings_of_torch_are_for_those_who_ask(tmp_path):
+def test_warnings_of_torch_are_shown_only_on_request(tmp_path):
     text = "import warnings\nwarnings.warn('an old driver')\nraise SystemExit"
     assert run(tmp_path, text) == (0, "", "")
     assert "an old driver" in run(tmp_path, text, command=[sys.executable, "-W", "default", *COMMAND[1:]])[2]
@@ -94,7 +94,7 @@ def test_a_missing_package_is_one_line_with_a_command_that_works(tmp_path):
     assert run(tmp_path, text, "sitecustomize") == (2, "", said)
 
 
-def test_what_the_output_cannot_show_is_written_in_ascii(tmp_path):
+def test_characters_that_the_output_cannot_show_are_written_in_ascii(tmp_path):
     text = r"print('5 \xb1 1 \u2016 \u03b1 \xe9'); raise SystemExit"
     assert run(tmp_path, text, PYTHONIOENCODING="ascii") == (0, "5 +- 1 || alpha \\xe9\n", "")
 

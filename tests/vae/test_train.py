@@ -29,7 +29,7 @@ FILES = {"run.json", "metrics.jsonl", "checkpoint.pt", "model.safetensors"} | {
 
 @pytest.fixture(autouse=True)
 def few_images(monkeypatch):
-    """Real images, but 200 + 100 of them; and one thread, for on a busy machine two mostly wait for each other."""
+    """Uses 200 + 100 real images, and one thread, because on a busy machine two mostly wait for each other."""
     whole = load("fashion-mini")
     few = dataclasses.replace(
         whole,

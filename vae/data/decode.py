@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
-ROUNDING = 1e-6  # by which floats may lie outside [0, 1]; float32 has a relative precision of 6e-8
+ROUNDING = 1e-6  # floats may lie outside [0, 1] by this; float32 has a relative precision of 6e-8
 BITS, PHOTOMETRIC, ORIENTATION, SAMPLE_FORMAT = 258, 262, 274, 339  # tags of TIFF; the third is also one of EXIF
 TURNS = {
     2: "FLIP_LEFT_RIGHT",
@@ -27,7 +27,7 @@ TURNS = {
 }  # EXIF's orientation -> what shows the picture upright
 
 
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # it logs some of what it raises, too
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # it logs some of its exceptions as well
 
 
 @contextlib.contextmanager
@@ -58,7 +58,7 @@ def opened(file: Path | io.BytesIO, name: str | Path) -> Iterator["Image"]:
 
 
 class Unfit(Exception):
-    """Says what is wrong with a picture that can be decoded."""
+    """An error: a picture can be decoded but not used; the message says why."""
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -107,7 +107,7 @@ def eight_bits(image: "Image") -> np.ndarray:
         raise Unfit(f"has {bits} {'signed' if signed else 'unsigned'} bits per pixel; wanted 8 or 16 unsigned bits")
     else:
         levels = levels / (2.0**bits - 1)
-    if tags.get(PHOTOMETRIC) == 0:  # white is zero, which Pillow heeds for eight bits only
+    if tags.get(PHOTOMETRIC) == 0:  # white is zero, which Pillow takes into account for eight bits only
         levels = 1 - levels
     if (transparent := image.info.get("transparency")) is not None:
         levels = np.where(np.asarray(image) == transparent, 1.0, levels)

@@ -22,7 +22,7 @@ def download(url: str, folder: Path, known_hash: str | None = None) -> Path:
     pooch.get_logger().setLevel("WARNING")
     name = url.rpartition("/")[2]
     try:
-        # pooch sets the total later, but asks before whether the bar is true, which one without a total is not.
+        # pooch sets the total later, but before that it tests the truth of the bar, which is false without a total.
         with tqdm(desc=name, total=1, unit="B", unit_scale=True, leave=False, disable=None) as bar:
             # pooch's type hints have neither its own progress bars nor its own downloader.
             downloader: Any = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16, timeout=TIMEOUT)  # pyright: ignore
@@ -32,6 +32,6 @@ def download(url: str, folder: Path, known_hash: str | None = None) -> Path:
 
 
 def innermost_message(error: BaseException) -> str:
-    """The cause of an error of requests, which wraps the errors of urllib3."""
+    """The message of the innermost cause; requests wraps the errors of urllib3."""
     inner = getattr(error, "reason", None) or (error.args[0] if error.args else None)
     return innermost_message(inner) if isinstance(inner, BaseException) else str(inner or error)

@@ -136,7 +136,7 @@ def from_arrays(arrays: dict[str, np.ndarray], path: Path) -> Dataset:
     images = [grey_levels(arrays[name], f"{name} in {path}") for name in names[:2] if name in arrays]
     labels = arrays.get(names[2])
     if labels is not None and (labels.dtype.kind not in "iu" or len(images) < 2 or labels.shape != images[1].shape[:1]):
-        labels = None  # they only choose the images of a picture, and may have any form
+        labels = None  # labels only choose the images of a picture, and may have any form
     return dataset(images, None if labels is None else torch.from_numpy(labels.astype(np.int64)), sha256, path)
 
 

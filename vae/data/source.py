@@ -76,7 +76,7 @@ class Source(ABC):
 
     @property
     def remedy(self) -> str:
-        """All ways to get it, for the end of an error message."""
+        """How to get the data set, for the end of an error message."""
         return f"{self.how}; {self.otherwise}"
 
     def roots(self, path: Path | None) -> list[Path]:
@@ -86,9 +86,9 @@ class Source(ABC):
         return [*([Path(named)] if named else []), Path("data"), *self.packaged, cache_folder()]
 
     def find(self, path: Path | None = None) -> Path | None:
-        """The first place that holds any part of it, or None.
+        """The first place with any part of the data set, or None.
 
-        A place that lacks a part is taken too. Reading it is then an error; no other place is used silently.
+        This may be a place that lacks a part. Reading it is then an error; no other place is used silently.
         """
         places = (root / layout for root in self.roots(path) for layout in self.layouts)
         return next((place for place in places if self.holds(place)), None)

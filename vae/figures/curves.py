@@ -82,7 +82,7 @@ def fig3(folder: Path) -> Result:
 
 
 def app_b(folder: Path) -> Result:
-    """Appendix B: the same for all data sets of the paper, with training and test images apart."""
+    """Appendix B: as Fig. 3, for all data sets of the paper, with separate panels for training and test images."""
     panels = [("train_reconstruction",), ("test_reconstruction",), ("test_divergence",)]
     heading = "Appendix B. Reconstruction of training and of test images, and divergence of test images, against alpha"
     selection = read_runs(folder).select(GRID, paper.DATASETS, other_alphas=True)

@@ -61,7 +61,7 @@ def test_errors(run: Run) -> list[float]:
 
 
 def learning(run: Run) -> dict[str, Any]:
-    """A sentence about how far a run came, and the epoch at which it passed the paper's number."""
+    """A sentence: the number of epochs of a run, and the epoch at which it passed the paper's number."""
     values, theirs = test_errors(run), paper.published(COLUMN, run.settings)
     passed = [] if theirs is None else [epoch for epoch, value in enumerate(values, 1) if value <= theirs]
     return settings_columns(run.settings) | {

@@ -120,7 +120,7 @@ class Contents:
 
 
 def way(evidence: Mapping[str, Any]) -> str:
-    """How a log evidence was estimated; estimates made in different ways cannot be compared."""
+    """How a log evidence was estimated; only estimates with equal answers can be compared."""
     return f"{evidence['likelihood']} likelihood, {evidence['samples']} draws"
 
 

@@ -248,7 +248,7 @@ def what(settings: Settings) -> Settings:
 
 
 def trained(divergence: str, **options: Any) -> Settings:
-    """Settings that a figure shows, on any data set."""
+    """Makes settings that a figure shows, on any data set."""
     options = {"dataset": "mnist", "divergence": divergence} | options
     return Settings(**options)
 
@@ -291,7 +291,7 @@ def settings_label(settings: Settings) -> str:
 
 
 def first_missing(dataset: str, lines: Sequence[str]) -> list[str]:
-    """One line instead of many, for a data set on which too little was trained."""
+    """One line instead of many, for a data set with too few runs."""
     return [f"{dataset}, {len(lines)} runs, the first: {lines[0]}"] if lines else []
 
 

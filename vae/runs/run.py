@@ -110,7 +110,7 @@ def load_images(run: Run, data: Path | None) -> Dataset:
 
 
 def load_model(run: Run, size: int, device: torch.device) -> VAE:
-    """The model that a run wrote after its last epoch, for images of ``size x size`` pixels.
+    """Loads the model that a run wrote after its last epoch, for images of ``size x size`` pixels.
 
     Raises:
         UserError: the file is damaged, belongs to another run or to other metrics, or it is from an earlier epoch than

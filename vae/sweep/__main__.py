@@ -18,7 +18,7 @@ from vae.sweep.train import TOGETHER, grouped, train_cells
 from vae.threads import processors
 from vae.training.settings import Settings
 
-QUIET = 60.0  # seconds without an ended run after which the number of epochs is told
+QUIET = 60.0  # after so many seconds without an ended run, the number of epochs is printed
 
 
 def sweep(arguments: list[str]) -> int:
@@ -28,7 +28,7 @@ def sweep(arguments: list[str]) -> int:
     wanted = [replace(cell, data=absolute(cell.data), out=absolute(out / cell.name())) for cell in cells(options)]
     missing = [cell for cell in wanted if not folders.finished(cell)]
     for cell in {cell.dataset: cell for cell in missing}.values() if not options.scheduler else ():
-        load(cell.dataset, cell.data)  # so that missing images are noticed before anything is written
+        load(cell.dataset, cell.data)  # so that missing images are reported before anything is written
     folders.record_cells(out, wanted)
     for cell in wanted:
         folders.forgive(cell)

@@ -18,13 +18,13 @@ from vae.errors import InUse, UserError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-POLL = 0.5  # seconds between two looks at how many workers there are
+POLL = 0.5  # seconds between two counts of the workers
 PATIENCE = 10.0  # seconds until a scheduler must have answered
 SILENT = logging.CRITICAL + 1
 CONFIG = {
-    "distributed.scheduler.allowed-failures": 2,  # workers that a task may kill; with the third it has failed
-    "distributed.deploy.lost-worker-timeout": "1 day",  # after which a worker that died is not started again
-    "distributed.worker.profile.enabled": False,  # it would look at the threads a hundred times a second
+    "distributed.scheduler.allowed-failures": 2,  # a task may kill two workers; with the third it has failed
+    "distributed.deploy.lost-worker-timeout": "1 day",  # later than this, a worker that died is not started again
+    "distributed.worker.profile.enabled": False,  # the profiler would examine the threads a hundred times a second
 }
 
 
@@ -87,7 +87,7 @@ def run_groups(
 
 
 def abandoned() -> bool:
-    """Whether nothing waits any more for the work of this thread of a worker."""
+    """Whether no program waits any more for the work of this thread of a worker."""
     worker = get_worker()
     return worker.state.tasks[worker.get_current_task()].state == "cancelled"
 
@@ -116,7 +116,7 @@ def stopped_by(events: SimpleQueue[Any]) -> Iterator[None]:
 def workers(scheduler: str | None, processes: int) -> Iterator[Any]:
     """A client of the scheduler, or of a scheduler with workers that this process starts and later ends."""
     logging.getLogger("asyncio").setLevel(SILENT)
-    for handler in logging.getLogger("distributed").handlers:  # those of all loggers that Dask sets up
+    for handler in logging.getLogger("distributed").handlers:  # all loggers of Dask have these handlers
         handler.setLevel(SILENT)
     if scheduler:
         with connect(scheduler) as client:
@@ -138,15 +138,15 @@ def connect(scheduler: str) -> Client:
 
 
 def start_cluster(processes: int) -> Any:
-    # A terminal sends Ctrl-C to all processes; it is for this one, which ends the others.
-    resource_tracker.ensure_running()  # here, because it unblocks SIGINT when it starts
+    # A terminal sends Ctrl-C to all processes, but only this one may react to it: it ends the others.
+    resource_tracker.ensure_running()  # started here, because it unblocks SIGINT when it starts
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         return LocalCluster(
             n_workers=processes,
             threads_per_worker=1,
             memory_limit=0,  # none
-            dashboard_address="127.0.0.1:0",  # a free port; the default one may be another sweep's
+            dashboard_address="127.0.0.1:0",  # a free port, because another sweep may use the default one
             silence_logs=SILENT,
         )
     except RuntimeError as error:

@@ -13,7 +13,7 @@ from vae.training.folder import plain, read_facts
 from vae.training.settings import Settings, check
 
 SWEEP = "sweep.json"
-FAILED = "failed.txt"  # in the folder of a run: why it failed
+FAILED = "failed.txt"  # the file in the folder of a run that says why it failed
 
 
 def record_cells(out: Path, cells: list[Settings]) -> None:

@@ -39,7 +39,7 @@ after a mistake, and 130 after Ctrl-C or SIGTERM.
 
 SKEWED = ("jsg", "jsg-dual")
 BASELINES = tuple(name for name in get_args(Divergence) if name not in SKEWED)
-MANY = 1000  # a range of more values is a slip of the pen
+MANY = 1000  # a range of more values is surely a mistake
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def train_cells(cells: list[Settings], command: list[str]) -> list[dict[str, flo
         For each cell its final values, or the error that stopped it.
     """
     sys.orig_argv = command
-    torch.set_num_threads(1)  # a run that was resumed may have left more
+    torch.set_num_threads(1)  # a run that was resumed may have set more
     dataset, backend = images(shared(cells[0]))
     together = len(cells) > 1
     backend += f", {len(cells)} models as one program" if together else ""

@@ -23,7 +23,7 @@ from vae.errors import UserError
 
 T = TypeVar("T")
 
-# How long the others wait for the first, which may have to read data. If it dies, torchrun ends them at once.
+# How long the others wait for the first, which may have to read data. If it dies, torchrun ends them immediately.
 PATIENCE = timedelta(hours=1)
 
 

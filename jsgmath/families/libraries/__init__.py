@@ -1,4 +1,4 @@
-"""The functions of each library, imported when the first array of it is met."""
+"""The functions of each library; a library is imported when the first of its arrays arrives."""
 
 from jsgmath.families.libraries.arithmetic import Arithmetic
 from jsgmath.families.libraries.numpy_arithmetic import NumPyArithmetic

@@ -1,4 +1,4 @@
-"""The functions of a library that a family's formulas need besides ``+ - * /``."""
+"""The functions of a library that a family's formulas need in addition to ``+ - * /``."""
 
 import math
 from abc import ABC, abstractmethod
@@ -56,7 +56,7 @@ class Arithmetic(ABC):
         """Converts an array to the precision of the computation."""
 
     def wide(self, x: Array) -> Array:
-        """The same conversion, for formulas whose intermediate results may leave the range of the parameters' type."""
+        """Does the conversion of `work` for formulas that may leave the range of the parameters' type on the way."""
         return self.work(x)
 
     @abstractmethod
@@ -69,7 +69,7 @@ class Arithmetic(ABC):
 
     @abstractmethod
     def result_type(self, *arrays: Array) -> Any:
-        """Returns the type to which the types of ``arrays`` promote."""
+        """Returns the common type of ``arrays``."""
 
     def weight(self, name: str, alpha: Any, like: Array) -> Any:
         """Checks alpha, unless that would synchronise the device; returns it in the precision used for ``1 - alpha``.
@@ -79,7 +79,7 @@ class Arithmetic(ABC):
         return alpha if library_of(alpha) == self.library else number_between_0_and_1(name, alpha)
 
     def check_kind(self, name: str, x: Array) -> None:
-        """Checks that an array holds floating-point numbers of 16 to 64 bits."""
+        """Checks that an array has floating-point numbers of 16 to 64 bits."""
         if str(x.dtype) not in ("float16", "bfloat16", "float32", "float64"):
             raise TypeError(f"{name} must be of a floating type of 16, 32 or 64 bits, got {x.dtype}; convert it first")
 
@@ -95,7 +95,7 @@ class Arithmetic(ABC):
         products: bool,
         gammas: bool,
     ) -> "Arithmetic":
-        """The arithmetic for these parameters; a faster one if all of them lie between two limits.
+        """Returns the arithmetic for these parameters, which is a faster one if all of them lie between two limits.
 
         ``products`` says that the formulas are of products of a few parameters, ``gammas`` that they are of gamma
         functions.
@@ -125,7 +125,7 @@ class Arithmetic(ABC):
         return nullcontext()
 
     def log_rest(self, x: Array) -> Array:
-        """The logarithm of a quotient that is mostly 1, for `special.split`."""
+        """The logarithm of a quotient that is 1 in most cases, for `special.split`."""
         return self.log(x)
 
     def tail(self, w: Array) -> Array:
@@ -177,7 +177,7 @@ class Arithmetic(ABC):
         return self.xp.arange(first, end)
 
     def largest(self, x: Array) -> Array:
-        """The maximum over the last axis, which is kept with length 1."""
+        """The maximum over the last axis, which gets length 1."""
         return self.xp.amax(x, axis=-1, keepdims=True)
 
     def unknown(self, x: Array) -> Array:
@@ -205,14 +205,14 @@ class Arithmetic(ABC):
         return self.clamp(x, info.tiny, info.max)
 
     def at_largest(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """The maximum of x over the last axis, which is kept with length 1, and y at its place."""
+        """The maximum of x over the last axis, which gets length 1, and y at its place."""
         shape = np.broadcast_shapes(tuple(x.shape), tuple(y.shape))
         x, y = self.broadcast(x, shape), self.broadcast(y, shape)
         place = self.xp.argmax(self.constant(x), -1)[..., None]
         return self.taken(x, place), self.taken(y, place)
 
     def taken(self, x: Array, place: Array) -> Array:
-        """``x`` at a place on the last axis, which is kept with length 1."""
+        """``x`` at a place on the last axis, which gets length 1."""
         return self.xp.take_along_axis(x, place, -1)
 
     def log_ratio(self, excess: Array, y: Array, x: Array) -> Array:
@@ -228,7 +228,7 @@ class Arithmetic(ABC):
         return (y * scale - x * scale) / (x * scale)
 
     def choice(self, condition: Any, x: Any, y: Any) -> Any:
-        """`where` for a condition that may be a bool, as the condition of a number is."""
+        """`where` for a condition that may be a bool, because that of a plain number is one."""
         return (x if condition else y) if isinstance(condition, bool) else self.where(condition, x, y)
 
     def power(self, x: Array, weight: Weight) -> Array:
@@ -270,7 +270,7 @@ class Arithmetic(ABC):
         return self.where(self.constant(x) == 0, NOTHING, e)
 
     def moved(self, x: Array, e: Any) -> Array:
-        """``x 2**e`` for an x not far from 1; if that is far from 1, something far from it on the same side."""
+        """``x 2**e`` for an x near 1; if the result is far from 1, any number that is far from 1 on the same side."""
         return self.scaled(x, e)
 
     def lowered(self, x: Weight, e: Any) -> Any:
@@ -278,7 +278,7 @@ class Arithmetic(ABC):
         return self.scaled(x, e)
 
     def quotient(self, factors: Sequence[Weight], divisors: Sequence[Weight] = ()) -> Array:
-        """The product of the factors, divided by the divisors; only the result may leave the range."""
+        """The product of the factors, divided by the divisors; no intermediate result leaves the range."""
         value: Any = 1.0
         e: Any = 0
         for x in factors:
@@ -290,21 +290,21 @@ class Arithmetic(ABC):
         return self.scaled(value, e)
 
     def average(self, w1: Weight, x: Array, w2: Weight, y: Array) -> Array:
-        """``w1 x + w2 y``, of positive numbers and weights whose sum is 1; rounding leaves it within the range."""
+        """``w1 x + w2 y`` for positive numbers and weights whose sum is 1; neither 0 nor infinite by rounding."""
         mean = w1 * x + w2 * y
         low, high = self.xp.minimum(x, y), self.xp.maximum(x, y)
         return self.where((mean > 0) & (mean < INFINITE), mean, self.where(mean > 0, high, low))
 
     def number(self, x: Any) -> Any:
-        """``x`` as a number whose products, quotients and sums stay within the range."""
+        """Converts ``x`` to a `Scaled`, whose products, quotients and sums do not leave the range."""
         return Scaled.of(self, x)
 
     def plain(self, x: Any) -> Array:
-        """A result of such numbers as an array."""
+        """Converts a result of `number` to an array."""
         return x.array() if isinstance(x, Scaled) else x
 
     def chosen(self, condition: Array, x: Any, y: Any) -> Any:
-        """`where` for numbers."""
+        """`where` for results of `number`."""
         if isinstance(x, Scaled) or isinstance(y, Scaled):
             return self.number(x).where(condition, self.number(y))
         return self.where(condition, x, y)
@@ -341,7 +341,7 @@ class Arithmetic(ABC):
         return self.where(near, self.log_ratio(near_x, near_k, 1 + 0 * near_k), k.log())
 
     def small_log_of_number(self, x: Any, k: Any) -> Any:
-        """The same as a number, however small."""
+        """`log_of_number` as a `number`, however small it is."""
         if not isinstance(k, Scaled):
             return self.log_of_number(x, k)
         tiny = abs(self.plain(x)) < float(self.xp.finfo(self.plain(x).dtype).eps) / 4
@@ -387,9 +387,9 @@ class Arithmetic(ABC):
         return Scaled.of(self, power, self.whole(n))
 
     def taking_largest(self, x: Array) -> Callable[[Any], Any]:
-        """What takes the element at the place of the largest x on the last axis, kept with length 1, from its argument.
+        """Returns a function that picks, on the last axis of its argument, the element at the place of the largest x.
 
-        The argument is an array or a number.
+        The argument is an array or a number; the axis gets length 1.
         """
 
         def at_place(y: Any) -> Any:
@@ -400,13 +400,13 @@ class Arithmetic(ABC):
         return at_place
 
     def each(self, x: Any) -> Any:
-        """A number with one more axis, of length 1."""
+        """Adds an axis of length 1 to a number."""
         if isinstance(x, Scaled):
             return Scaled(self, x.value[..., None], x.exponent[..., None])
         return x[..., None]
 
     def whole_numbers(self, x: Any, first: int, end: int) -> Any:
-        """The whole numbers from the first on, before the end, as an array along a new last axis of the type of x."""
+        """The whole numbers from ``first`` to ``end - 1`` along a new last axis, in the type of x."""
         x = x.value if isinstance(x, Scaled) else x
         zero = (0 * x)[..., None]
         return zero + self.arange(first, end, zero)
@@ -460,7 +460,7 @@ class Arithmetic(ABC):
         return self.number(self.gs_of(near_x, near_k)).where(near, 1 / k + self.number(k.log() - 1))
 
     def not_far(self, x: Scaled, k: Scaled) -> tuple[Array, Array, Array]:
-        """Whether k is so near 1 that terms cancel in g and gs, and x and k where it is."""
+        """Whether k is so near 1 that terms cancel in g and gs, and the x and k for which it is."""
         plain = k.not_far()
         near = (plain < FAR) & (plain > 1 / FAR)
         return near, self.where(near, x.array(), 0.0), self.where(near, plain, 1.0)
@@ -486,7 +486,7 @@ class Arithmetic(ABC):
         return Scaled(self, high, e), Scaled(self, low, e)
 
     def bits(self, x: Array) -> int:
-        """The length of the significand of an array's numbers."""
+        """The number of bits in the significand of an array's type."""
         return 1 - round(math.log2(float(self.xp.finfo(x.dtype).eps)))
 
 
@@ -502,5 +502,5 @@ def library_of(value: object) -> str | None:
 
 
 def total(terms: Iterable[Array]) -> Array:
-    """The sum of at least one array; a type checker believes that `sum` may return the integer 0."""
+    """The sum of at least one array; type checkers assume that `sum` may return the integer 0."""
     return sum(terms)

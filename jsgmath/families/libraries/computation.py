@@ -1,4 +1,4 @@
-"""Functions that bring their own derivatives."""
+"""Functions that compute their own derivatives."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -17,5 +17,5 @@ class Computation(Protocol):
         ...
 
     def derivatives(self, arrays: Sequence[Array], needed: Sequence[bool]) -> list[Array | None]:
-        """The derivatives of the value of each component by each array, or None for those that are not needed."""
+        """The derivatives of each component's value by each array; None for derivatives that are not needed."""
         ...

@@ -57,12 +57,12 @@ class JaxArithmetic(Arithmetic):
         return self.stopped(x)
 
     def exponent(self, x: Weight) -> Any:
-        # By the bits, which compile in less time than jax.numpy's frexp; a number too small for them counts as 0.
+        # This reads the bits, which compiles in less time than jax.numpy's frexp.  A subnormal number counts as 0.
         if type(x) is float:
             return super().exponent(x)
         width, places, bias = self.layout(x)
         bits = self.bitcast(self.stopped(x), width)
-        return self.xp.minimum(((bits >> places) & (2 * bias + 1)) - bias, bias - 1)  # of infinity as well
+        return self.xp.minimum(((bits >> places) & (2 * bias + 1)) - bias, bias - 1)  # also for infinity
 
     def scaled(self, x: Weight, e: Any) -> Any:
         if type(x) is float:
@@ -128,7 +128,7 @@ class JaxArithmetic(Arithmetic):
         return self.barrier(x)  # by the constants 1 and 0 XLA made NaN of derivatives of gamma distributions
 
     def kept(self, k: Array) -> Array:
-        """``k``, protected: compiled code would replace ``1/exp(t)`` by ``exp(-t)``, which rounds otherwise."""
+        """``k`` behind a barrier: compiled code would replace ``1/exp(t)`` by ``exp(-t)``, which rounds differently."""
         return self.barrier(k)
 
     def log_rest(self, x: Array) -> Array:

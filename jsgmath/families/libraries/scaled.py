@@ -1,4 +1,4 @@
-"""Numbers of a library with an exponent that has no limits, for formulas whose intermediate results leave the range."""
+"""Numbers whose exponent is not limited, for formulas whose intermediate results would leave the range of floats."""
 
 import math
 from typing import Any
@@ -9,8 +9,8 @@ NOTHING = -(2**20)
 
 
 class Scaled:
-    """``value 2**exponent``: arrays, or plain numbers.  Differences are normalised, so that the value of no product of
-    a few numbers leaves the range, and only `array` may overflow or underflow."""
+    """``value 2**exponent``, in arrays or plain numbers.  Differences are normalised, so that products of a few values
+    stay within the range; only `array` may overflow or underflow."""
 
     def __init__(self, arithmetic: Any, value: Array, exponent: Any):
         self.arithmetic, self.value, self.exponent = arithmetic, value, exponent
@@ -35,11 +35,11 @@ class Scaled:
         return self.plain
 
     def not_far(self) -> Array:
-        """The nearest float if that is not far from 1, and otherwise something far from it on the same side."""
+        """The nearest float if it is near 1; otherwise any number that is far from 1 on the same side."""
         return self.arithmetic.moved(self.value, self.exponent)
 
     def normalised(self) -> "Scaled":
-        """The same with a value of size 1/2 to 2."""
+        """Returns the same number with a value of size 1/2 to 2."""
         return Scaled.of(self.arithmetic, self.value, self.exponent)
 
     @property
@@ -71,7 +71,7 @@ class Scaled:
     def aligned(self, other: "Scaled") -> tuple[Array, Any]:
         """The sum, as a value and an exponent."""
         m, x, y = self.arithmetic, self.value, other.value
-        if type(x) is not type(y):  # a plain number beside an array, which has its type
+        if type(x) is not type(y):  # one is a plain number, and the result has the type of the array
             x, y = (0 * y + x, y) if isinstance(x, float) else (x, 0 * x + y)
         top = m.choice(self.exponent > other.exponent, self.exponent, other.exponent)
         return m.lowered(x, self.exponent - top) + m.lowered(y, other.exponent - top), top
@@ -85,7 +85,7 @@ class Scaled:
     __rmul__, __radd__ = __mul__, __add__
 
     def where(self, condition: Array, other: "Scaled") -> "Scaled":
-        """self where the condition holds, otherwise ``other``."""
+        """Returns self where the condition is true, otherwise ``other``."""
         m = self.arithmetic
         return Scaled(m, m.where(condition, self.value, other.value), m.where(condition, self.exponent, other.exponent))
 

@@ -1,4 +1,4 @@
-"""The check of torch's tensors that the families and `jsgmath.torch` share."""
+"""The check of torch tensors that the families and `jsgmath.torch` share."""
 
 import torch
 from torch import Tensor

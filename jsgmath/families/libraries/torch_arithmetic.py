@@ -23,7 +23,7 @@ class TorchArithmetic(Arithmetic):
         return x.to(self.xp.promote_types(x.dtype, self.xp.float32))
 
     def wide(self, x: Array) -> Array:
-        return self.work(x) if x.device.type == "mps" else x.double()  # which has no 64 bits
+        return self.work(x) if x.device.type == "mps" else x.double()  # this device has no float64
 
     def array(self, x: Any, like: Array) -> Array:
         return self.xp.as_tensor(x, dtype=like.dtype if isinstance(x, float) else None, device=like.device)
@@ -99,20 +99,20 @@ class TorchArithmetic(Arithmetic):
                 least, largest = self.xp.aminmax(x.detach())
                 if not (low <= least.item() and largest.item() <= high):
                     return other
-        except RuntimeError:  # torch.func and tracers have no numbers yet
+        except RuntimeError:  # under torch.func or a tracer the numbers are not known
             return other
         return CLOSED if gammas and all(x.dtype != self.xp.float64 for x in arrays) else MODERATE
 
 
 class DoubleArithmetic(TorchArithmetic):
-    """The functions for parameters of at most 32 bits, in float64: no product of a few of them leaves its range."""
+    """The functions for parameters of at most 32 bits, computed in float64, whose range no product of a few leaves."""
 
     def number(self, x: Any) -> Any:
         return x
 
 
 class ModerateArithmetic(TorchArithmetic):
-    """The functions for parameters on a CPU whose products stay within the range."""
+    """The functions for parameters on a CPU whose products stay within the range of their type."""
 
     moderate = True
 

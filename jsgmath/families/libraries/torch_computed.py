@@ -1,4 +1,4 @@
-"""Values of torch whose derivatives come from a `Computation`, as those of exponential families do."""
+"""Values of torch whose derivatives are computed by a `Computation`; the exponential families use it."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,14 +20,14 @@ else:
 functional: Any = torch.functional
 broadcast_shapes: Callable[..., torch.Size] = functional.broadcast_shapes
 
-# Numbers of a block on a CPU, so that it stays in the cache from one operation to the next.
+# The number of entries of a block on a CPU, so that it stays in the cache from one operation to the next.
 BLOCK = 2**14
 
 
 def in_blocks(compute: Callable[..., list[Tensor | None]], vectors: Sequence[bool], *arrays: Tensor) -> list[Any]:
-    """``compute(*arrays)``, one block of components after another if there are many.
+    """Returns ``compute(*arrays)``, computed block by block if there are many components.
 
-    The results have the axes of the components, and those of vectors one more.
+    The results have the axes of the components, and vectors have one more axis.
     """
     shape = broadcast_shapes(*(x.shape[:-1] if vector else x.shape for x, vector in zip(arrays, vectors, strict=True)))
     length = max([x.shape[-1] for x, vector in zip(arrays, vectors, strict=True) if vector], default=1)
@@ -52,7 +52,7 @@ def value_of(compute: Computation, *arrays: Tensor) -> Tensor:
 
 
 def differentiable(compute: Computation, arrays: Sequence[Tensor]) -> Tensor:
-    """The same with the derivatives of the computation."""
+    """Returns `value_of` with the derivatives of the computation."""
     if not torch.compiler.is_compiling():
         return Computed.apply(compute, *arrays)
     # Where no gradients are needed, torch.compile would pass a superfluous ctx to the forward of a Function.
@@ -89,7 +89,7 @@ class Compiled(Function):
 
 
 class Computed(Compiled):
-    """The same function with derivatives in forward mode, which torch.compile refuses."""
+    """`Compiled` with derivatives in forward mode as well, which torch.compile refuses."""
 
     @staticmethod
     def jvp(ctx: Any, _: None, *tangents: Tensor | None) -> Tensor:

@@ -1,7 +1,7 @@
 """Divergences of exponential families of NumPy, correctly rounded: each value is the float nearest to the true value.
 
 As for Gaussians (`jsgmath.rounding`), the compiled core or NumPy computes a value with a bound on its error.  If the
-bound leaves the rounding open, `nearest.py` computes the value.  So the bits are the same on every machine.
+bound does not decide the rounding, `nearest.py` computes the value.  So the bits are the same on every machine.
 """
 
 import math
@@ -66,10 +66,10 @@ def batch_of(
 
 
 def rounded_divergence(first: Family, second: Family, divergence: Divergence, reverse: bool, alpha: np.ndarray) -> Any:
-    """The nearest floats, in the common type of all parameters; alpha has no axes for the components."""
+    """The nearest floats, in the common type of all parameters; alpha has only the axes of the batch."""
     batch, dtype = batch_of(first, second, divergence, reverse, alpha)
     if native.CORE is None:
-        from jsgmath.families.rounding.by_numpy import families  # here, because nobody else needs its tables
+        from jsgmath.families.rounding.by_numpy import families  # imported here, because only this needs its tables
     else:
         families = native.families
     values, left = families(*batch)
@@ -80,7 +80,7 @@ def rounded_divergence(first: Family, second: Family, divergence: Divergence, re
 
 def decide(batch: Batch, values: np.ndarray) -> None:
     """Replaces NaN by the nearest float."""
-    from jsgmath.families.rounding.nearest import Component, nearest  # here, because few values need them
+    from jsgmath.families.rounding.nearest import Component, nearest  # imported here, because few values need them
     from jsgmath.families.rounding.nearest_gamma import DEFINITIONS
 
     definition, each = DEFINITIONS[batch.name], (*batch.shape, *batch.events)
@@ -90,7 +90,7 @@ def decide(batch: Batch, values: np.ndarray) -> None:
         for arrays in (batch.arrays[:2], batch.arrays[2:])
     ]
     for i in map(tuple, np.argwhere(np.isnan(values))):
-        # One row for each component: its parameters side by side.
+        # One row for each component, with all its parameters.
         first, second = (
             np.concatenate([x[i].reshape(-1, math.prod(batch.k)) for x in arrays], -1) for arrays in members
         )

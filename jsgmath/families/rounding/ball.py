@@ -76,7 +76,7 @@ class Ball:
         return self.near_zero(lambda x: (1 + x).ln(), Decimal(3))
 
     def near_zero(self, function: Callable[[Decimal], Decimal], slope: Decimal) -> "Ball":
-        """A function ``x + c x^2 + ...``, c at most 1 in size, with as many more digits as cancel."""
+        """A function ``x + c x^2 + ...`` with ``|c| <= 1``, computed with extra digits for those that cancel."""
         if self.error > 0.1:
             raise TooWide
         x, digits = self.value, decimal.getcontext().prec
@@ -92,13 +92,13 @@ class Ball:
 
 
 def made(value: Decimal, *errors: Decimal) -> Ball:
-    """A value that was rounded to a unit of its last place, with the errors that it has from its operands."""
+    """A value that was rounded to a unit of its last place, with the errors that come from its operands."""
     unit = UPWARD.multiply(abs(value), Decimal((0, (1,), 1 - decimal.getcontext().prec)))
     return Ball(value, reduce(UPWARD.add, errors, unit))
 
 
 def ball(x: float | Decimal) -> Ball:
-    """A number without an error."""
+    """A ball of radius 0."""
     return Ball(Decimal(x))
 
 

@@ -1,4 +1,4 @@
-"""Exponential families in NumPy, if there is no core: the values of `native.families`, computed in pairs of floats."""
+"""Exponential families in NumPy, for machines without the core: what `native.families` returns, in pairs of floats."""
 
 import math
 from collections.abc import Sequence

@@ -31,7 +31,7 @@ Numbers = tuple[float, ...]
 
 
 class Case(NamedTuple):
-    """A divergence: the weights of the KL divergences, those of the members in the mean, and whether it is dual."""
+    """A divergence: the weights of both KL divergences and of both members in the mean, and whether it is dual."""
 
     w1: Decimal
     w2: Decimal
@@ -52,7 +52,7 @@ class Definition(ABC):
 
     @abstractmethod
     def equal(self, form1: int, x: Numbers, form2: int, y: Numbers) -> bool:
-        """Whether two members are the same, exactly."""
+        """Whether two members are exactly equal."""
 
     @abstractmethod
     def divergence(self, case: Case, form1: int, x: Numbers, form2: int, y: Numbers) -> Ball | float:
@@ -111,7 +111,7 @@ class Regular(Definition):
         return total(found)
 
     def of_limit(self, w: Decimal, other_w: Decimal, g: Decimal, dual: bool, form: int, x: Numbers) -> Ball | float:
-        """The divergence where one member is the limit; w and g are its weights."""
+        """The divergence if one member is the limit; w and g are its weights."""
         mean_is_limit = g > 0
         if dual:
             if mean_is_limit:
@@ -174,7 +174,7 @@ class Geometrics(Regular):
 
     def members(self, form1: int, x: Numbers, form2: int, y: Numbers) -> tuple[Member, Member]:
         first, second = Decimal(x[0]), Decimal(y[0])
-        if form1 == form2 == 1 and max(first, second) < LOWEST / 10:  # only their difference counts
+        if form1 == form2 == 1 and max(first, second) < LOWEST / 10:  # only their difference matters
             shift = LOWEST / 10 - max(first, second)
             first, second = EXACT.add(first, shift), EXACT.add(second, shift)
         return self.member(form1, first), self.member(form2, second)
@@ -215,7 +215,7 @@ class Categoricals(Definition):
             if form1:
                 return all(b - a == t[0] - s[0] for a, b in zip(s, t, strict=True))
             return all(b * s[0] == a * t[0] for a, b in zip(s, t, strict=True))
-        # Unless it is 1, no ratio of exponentials of floats is rational.
+        # A ratio of exponentials of floats is irrational unless it is 1.
         weights, logits = (x, y) if form1 == 0 else (y, x)
         there = [(w, z) for w, z in zip(weights, logits, strict=True) if w or z > -INFINITE]
         return len(set(there)) == 1 and there[0][0] > 0 and there[0][1] > -INFINITE
@@ -293,7 +293,7 @@ def nearest(
     components: Sequence[Component],
     single: bool,
 ) -> float:
-    """The float64, or the float32 if ``single``, nearest to the sum of some divergences; the even one of two.
+    """The float64, or the float32 if ``single``, nearest to the sum of some divergences; of two, the even one.
 
     Args:
         cases: for each divergence alpha, whether the mean is reversed, and whether it is the dual.
@@ -319,7 +319,7 @@ def nearest(
         raise ArithmeticError(
             f"{DIGITS[-1]} digits do not tell which float is nearest; change a parameter by a rounding"
         )
-    # The true value is a tie, as far as 1600 digits can tell.
+    # As far as 1600 digits can tell, the true value lies in the middle between two floats.
     return rounded((Fraction(lower) + Fraction(upper)) / 2, single)
 
 

@@ -16,7 +16,7 @@ HALF = Decimal("0.5")
 
 @cache
 def _stirling(digits: int) -> list[tuple[Decimal, Decimal]]:
-    """``c_n`` and ``(2n - 1) c_n`` of Stirling's series, for all n that `log_gamma` may need in so many digits."""
+    """``c_n`` and ``(2n - 1) c_n`` of Stirling's series, for all n that `log_gamma` may need for so many digits."""
     exact = enumerate(coefficients(digits // 2 + 10))
     return [(_rounded(c), _rounded((2 * n + 1) * c)) for n, c in exact]
 
@@ -51,7 +51,8 @@ def log_gamma(x: Ball) -> tuple[Ball, Ball]:
         raise AssertionError("Stirling's series needs more terms")
     size, slope_size = far * (abs(log) + 1) + abs(log) + abs(log_product) + 1, abs(log) + 1 + inverses
     unit = Decimal((0, (1,), 1 - digits)) * (3 * steps + 40)
-    # In the ball, whose numbers are at least x/2, the derivative is below |log x| + 1 + 3/x, and its own 2/x + 4/x^2.
+    # For the numbers of the ball, which are at least x/2, the derivative is below |log x| + 1 + 3/x, and the second
+    # derivative below 2/x + 4/x^2.
     least = 1 / x.value
     own = UPWARD.multiply(x.error, abs(x.value.ln()) + 2 + 4 * least)
     own_slope = UPWARD.multiply(x.error, 3 * least + 5 * least * least)

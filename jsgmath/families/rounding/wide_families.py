@@ -1,4 +1,4 @@
-"""Exponential families in pairs of floats in NumPy: the computation of the compiled core, for machines without it.
+"""Exponential families in pairs of floats in NumPy: what the compiled core computes, for machines without it.
 
 The formulas are those of `terms.py`, the pairs those of `wide.py`.  Limits and bounds are those of the core,
 ``native/families.cpp`` (verification/README.md, "Exponential families in pairs of doubles").
@@ -39,7 +39,7 @@ class Case(NamedTuple):
     g2: Wide
 
     def of(self, functions: Sequence[Callable[..., Any]], kernels: Sequence[Sequence[Any]], *numbers: Wide) -> Any:
-        """The terms, by the function for this divergence; ``kernels`` are arguments of the last and of the others."""
+        """The terms of this divergence; ``kernels`` are the last arguments of ``direct`` and of the other functions."""
         to_mean, from_mean, direct = functions
         if self.divergence == DIRECT:
             return direct(*numbers, *kernels[0])
@@ -102,7 +102,7 @@ def bernoulli(case: Case, forms: tuple[int, int], x: Array, y: Array) -> tuple[A
 
 
 def weights_of(form: int, x: Array) -> tuple[Wide, Array]:
-    """Weights, or the exponentials of logits, and whether they are within the limits; zeros are kept."""
+    """Weights, or the exponentials of logits, and whether they are within the limits; zeros are allowed."""
     if form == 0:
         return Wide.of(x), ((x == 0) | moderate(x)).all(-1)
     top, none = x.max(-1, keepdims=True), x == -np.inf
@@ -147,7 +147,7 @@ def outcomes(forms: tuple[int, int], x: Array, y: Array) -> Outcomes:
 def categorical(
     case: Case, forms: tuple[int, int], w: tuple[Wide, Wide], x: Array, y: Array
 ) -> tuple[Wide, Array, Array]:
-    """The divergence, a bound on its error, and whether it is sound: as `Categoricals` of ``families.cpp``."""
+    """The divergence, a bound on its error, and whether the bound is valid (`Categoricals` in ``families.cpp``)."""
     p1, p2, t, of_t, sound, same = outcomes(forms, x, y)
     zero1, zero2 = p1.high == 0, p2.high == 0
     if case.divergence == DIRECT:

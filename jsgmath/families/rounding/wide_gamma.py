@@ -17,16 +17,17 @@ from jsgmath.families.rounding.wide_families import DIRECT, FROM_MEAN, TO_MEAN, 
 from jsgmath.reduction.wide import Wide, two_product, where
 
 BOUND_TERM, BOUND_EACH, BOUND_CROSS = 2.0**-77, 2.0**-93, 2.0**-95
-# A rate and a scale whose products with the shapes differ by less are compared elsewhere.
+# With a rate and a scale, shape times rate of the two must differ by at least this share; closer pairs are computed in
+# decimal numbers.
 APART = 2.0**-20
-FEW = 16  # for so few divergences, decimal numbers take no longer
+FEW = 16  # for fewer divergences, decimal numbers take no longer
 
 Found = tuple[Wide, Array, Array]
 """The divergence, a bound on its error, and whether it is sound."""
 
 
 class Change(NamedTuple):
-    """A number, and the difference between another number and it."""
+    """A number, and another number minus it."""
 
     value: Any
     less: Any
@@ -41,7 +42,7 @@ class Change(NamedTuple):
 @cache
 def coefficients() -> tuple[list[Wide], list[float]]:
     """The coefficients of Stirling's series, the first as pairs, as many as in the core."""
-    from jsgmath.native import build  # here, because its imports take long
+    from jsgmath.native import build  # imported here, because its own imports take long
 
     found = stirling.coefficients(stirling.TERMS)
     first, further = found[: build.STIRLING_PAIRS], found[build.STIRLING_PAIRS :]

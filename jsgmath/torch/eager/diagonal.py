@@ -105,7 +105,7 @@ def rescaled(
     """The gradients, multiplied by ``upstream`` in place of ``scale``."""
     if upstream.device.type == "cpu" and (upstream == scale).all():
         return gradients
-    if gradients[0].dtype != upstream.dtype:  # computed again, so that they are rounded once
+    if gradients[0].dtype != upstream.dtype:  # computed again, so that they are rounded only once
         compute = compute or evaluate
         return compute(*pair, value=False, by_alpha=gradients[3] is not None, upstream=upstream, **options)[1:]
     return [x if x is None else times(x, upstream / scale) for x in gradients]
@@ -156,21 +156,22 @@ def evaluate_block(
         if dual:  # the share of the wider one in the precision of the mean is inversely proportional to the ratio
             d1 = d1 / torch.where((beyond < 0) & (g1 != 0), growth, one)
             d2 = d2 / torch.where((beyond > 0) & (g2 != 0), growth, one)
-        # A displacement whose square leaves the range is divided by ``up`` until the last multiplication, and so is
-        # a divergence that does so until it meets its weight.
+        # A displacement whose square leaves the range is divided by ``up`` until the last multiplication.  A divergence
+        # that leaves the range is divided by it until it is multiplied by its weight.
         far = torch.maximum(d1.abs(), d2.abs()) > half / 2
         up = torch.where(far, half * one, torch.where(beyond == 0, one, half**0.5 * one))
         down = 1 / up
         small1, small2, down2 = d1 * down, d2 * down, down * down
 
         def scaled(x: Tensor, k: Tensor, other_k: Tensor, beyond: Tensor) -> Tensor:
-            # The part cut off the log-ratio matters where k is the ratio alone.  There g, or 1/k, is proportional.
+            # The part that was cut off the log-ratio matters only where k is the ratio itself.  There g, or 1/k, is
+            # proportional to it.
             beyond = torch.where((k < 2) & (k * half > 16 / half), 0.0, beyond)
             grown = beyond < 0 if dual else beyond > 0
             return kernel(x, k, other_k, beyond) * down2 * torch.where(grown, growth, one)
 
         kl1, kl2 = terms(g1, g2, beyond, r1, r2, e1, e2, small1, small2, scaled)
-        # An infinite divergence of weight 0 must not count.
+        # An infinite divergence of weight 0 must not make the sum NaN.
         counted = (torch.where(w == 0, 0.0, kl) for w, kl in ((w1, kl1), (w2, kl2)))
     results: list[Tensor | None] = [None] * 5
     if value:
@@ -178,7 +179,7 @@ def evaluate_block(
     factor = scale if upstream is None else (scale * upstream).reshape(-1, 1)
     w1, w2 = factor * w1, factor * w2
     if by_alpha:
-        # A part of the derivative, whose terms may be larger than itself.
+        # This part of the derivative may be smaller than its terms.
         part1, part2, part_kl1, part_kl2 = down2 * w1 / 16, down2 * w2 / 16, factor * kl1 / 16, factor * kl2 / 16
         numbers = part1, part2, g1, g2, slope, part_kl1, part_kl2, r1, r2, e1, e2, d1, d2
         results[4] = times_square(16 * derivative(*numbers), up).sum(-1)
@@ -205,7 +206,7 @@ def is_plain(x: Tensor) -> bool:
 
 
 def are_ordinary(mean: Tensor, logvar: Tensor) -> bool:
-    """Whether nothing can leave the range: not ratios of variances, nor squares of displacements in their units.
+    """Whether no ratio of variances, and no square of a displacement in their units, can leave the range.
 
     It reads the numbers, so it is False where they are on another device or torch traces operations.
     """
@@ -229,7 +230,7 @@ def within(x: Tensor, limit: float) -> Tensor:
 
 
 def stretched(x: Tensor, y: Tensor) -> Tensor:
-    """``x exp(y)``, but finite."""
+    """``x exp(y)``, clamped to finite numbers."""
     return within(x * within(y, WIDEST[x.dtype]).exp(), torch.finfo(x.dtype).max)
 
 
@@ -271,8 +272,8 @@ def tail(w: Tensor) -> Tensor:
         from jsgmath.series import TAIL
 
         return special.polynomial(w, TAIL[BITS[w.dtype]])
-    # Fake tensors, say, operate only with their like, which belong to a mode and must not be kept; so do tensors that
-    # are made within a transform of torch.func.
+    # Fake tensors, for example, work only with other fake tensors, which belong to a mode and must not be cached.  The
+    # same is true for tensors that are made within a transform of torch.func.
     plain = type(w) is Tensor and not _are_functorch_transforms_active()
     made = coefficients if plain else new_coefficients
     first, second, *others = made(w.dtype, w.device)

@@ -17,7 +17,7 @@ from jsgmath.torch import full_terms as terms
 from jsgmath.torch.eager import diagonal, full_far
 from jsgmath.torch.typed import Alpha, Asked, Function, cholesky_ex, linalg, solve_triangular, split, work_type
 
-LARGEST, ROOT = torch.finfo(torch.float64).max, 2.0**512  # ROOT is the root of the range
+LARGEST, ROOT = torch.finfo(torch.float64).max, 2.0**512  # ROOT is the square root of the range
 
 
 def evaluate(
@@ -136,7 +136,7 @@ def _gram(matrix: Tensor, excess: Tensor) -> Tensor:
 class Root(Function):
     """The lower Cholesky factor of ``A A' + B B'``, from a QR decomposition of ``A'`` on top of ``B'``.
 
-    Forming the sum would square the condition.  ``total``, the sum, only carries the derivatives.
+    Forming the sum would square the condition.  The sum ``total`` is used only for the derivatives.
     """
 
     generate_vmap_rule = True
@@ -176,8 +176,8 @@ def _whitened(
 ) -> tuple[Tensor, Tensor, Tensor, Callable[[Tensor], Tensor]]:  # fmt: skip
     """``R^-1 L1``, ``R^-1 L2``, ``R^-1 (m1 - m2)`` and the function ``R'^-1 x``, where ``R R' = g1 S2 + g2 S1``.
 
-    R is computed from the factors, because ``L2 K`` has the condition of both together.  Where that of K is small, L2
-    and K are used.
+    R is computed from the factors, because the condition of ``L2 K`` is the product of both conditions.  Where that of
+    K is small, R is computed from L2 and K.
     """
     total = g1 * (tril2 @ tril2.mT) + g2 * (tril1 @ tril1.mT)
     R = Root.apply(total, g1.sqrt() * tril2, g2.sqrt() * tril1)
@@ -209,7 +209,7 @@ def _differences(
 def _from_mean(
     w1: Tensor, w2: Tensor, g1: Tensor, g2: Tensor, U1: Tensor, U2: Tensor, D: Tensor, over: Tensor, tril: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """``R'`` times what the covariances contribute to the derivative of JSG* by ``L1 = tril``, plus ``diag(d)``; and d.
+    """``R' X + diag(d)`` and d, where X is the part of the derivative of JSG* by ``L1 = tril`` without the means.
 
     It is ``w1 g2^2 D U1 + w2 g1^2 U2 U2' over``, where ``over = D U1'^-1``.  The second term is also ``w2 (g1 U2 U2' U1
     + g2 U1 - U1'^-1)``.  This form does not contain a quotient of the factors and is taken where it does not cancel.
@@ -223,7 +223,7 @@ def _from_mean(
 
 
 def _factor(W: Tensor, X: Tensor, other: Tensor, weight: Tensor, dual: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """The Cholesky factor R of K, ``X K^-1`` and half of the sum over the pivots of K, which is finite where KL is.
+    """The Cholesky factor R of K, ``X K^-1``, and half of the sum over the pivots of K, which is finite if KL is.
 
     Here ``K = I + weight X = other I + weight W W'``, ``R = I + weight C`` and ``R^-1 = I + weight H``, so that
     ``C R' + C' = X``.  C is computed from X where K is close to I, and from R elsewhere.

@@ -42,7 +42,7 @@ def evaluate(
         results[1:4] = (x if x is None else x.to(dtype) for x in results[1:4])
         return results
     values, d_alpha = (mean1.new_empty(rows) if needed else None for needed in (value, by_alpha))
-    # One block of memory, which the next call finds again; the allocator gives two large ones back to the system.
+    # The results share one block of memory, which the next call can reuse; two large ones would go back to the system.
     gradients: list[Any] = [None, None, None]
     blocks: list[Any] = [values, d_alpha]
     if grad:
@@ -71,7 +71,7 @@ def call(
     results: Sequence[Tensor | None], *, upstream: Tensor | None = None, scale: float = 1.0,
     by_sample: Tensor | None = None, sample: Tensor | None = None, seed: int = 0, first_row: int = 0,
 ) -> None:  # fmt: skip
-    """Computes ``results``, five tensors or None; fills ``sample``, or adds the share of ``by_sample`` to gradients."""
+    """Computes ``results``, five tensors or None; fills ``sample``, or adds the part of ``by_sample`` to gradients."""
     mean, full = gaussians[0], gaussians[1].ndim == 3
     rows, n = mean.shape
     if full:

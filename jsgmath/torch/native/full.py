@@ -14,7 +14,7 @@ from jsgmath.torch.eager import full as eager
 from jsgmath.torch.native import diagonal
 from jsgmath.torch.typed import Alpha, Asked
 
-LARGEST = 64  # above, matrix products by torch.linalg are faster
+LARGEST = 64  # for larger n, the matrix products of torch.linalg are faster
 
 
 def evaluate(

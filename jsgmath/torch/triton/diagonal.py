@@ -1,7 +1,7 @@
 """A Triton kernel for values and gradients of JSG and JSG* between diagonal Gaussians, in one pass and one launch.
 
-A tile is a power of two of consecutive numbers and holds as many whole rows as fit.  So for all common n nearly all
-lanes work, and every access is 128 bits wide.  Each thread adds its own numbers before the sums of rows are formed.
+A tile has a power of two of consecutive numbers, with as many whole rows as fit.  So for all common n nearly all
+threads work, and every access is 128 bits wide.  Each thread adds its own numbers before the sums of rows are formed.
 """
 
 import math
@@ -18,11 +18,11 @@ from jsgmath.torch.triton.scalar import INTERPRETED, device, element
 from jsgmath.torch.typed import Alpha, Asked, work_type
 
 LANES = 64 if torch.version.hip else 32
-FEW = 2048  # rows; with fewer, not every multiprocessor gets many programs
+FEW = 2048  # with fewer rows, a multiprocessor would get only a few programs
 
 
 class Inputs(NamedTuple):
-    """Pointers, or the distances between rows, of what `jsg_kernel` reads; None for what there is not."""
+    """Pointers to what `jsg_kernel` reads, or the distances between their rows; None for missing inputs."""
 
     mean1: Any
     logvar1: Any
@@ -33,7 +33,7 @@ class Inputs(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """Pointers to what `jsg_kernel` writes; None for what was not asked for."""
+    """Pointers to what `jsg_kernel` writes; None for outputs that are not needed."""
 
     value: Any
     by_mean1: Any
@@ -43,7 +43,7 @@ class Outputs(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """Rows of n numbers each: how many a program takes, in a tile of what size, and three sizes for `row_sums`."""
+    """How many rows of n numbers a program takes, the size of its tile, and three sizes for `row_sums`."""
 
     n: int
     rows: int
@@ -56,9 +56,9 @@ class Tile(NamedTuple):
 # fmt: off
 @device
 def row_sums(x, phase, N: tl.constexpr, SUMS: tl.constexpr, GROUP: tl.constexpr, PARTS: tl.constexpr):
-    """Sums of the rows of N numbers in the flat tile x, from ``phase`` on; beyond the tile there are zeros.
+    """Sums of the rows of N numbers in the flat tile x, from ``phase`` on; outside the rows, x has zeros.
 
-    GROUP neighbours, which a thread holds and which belong to one row, are added first, then those sums for each row.
+    First GROUP neighbours, which lie in one thread and one row, are added, then these sums for each row.
     """
     TOTAL: tl.constexpr = x.shape[0] // GROUP
     neighbours = tl.sum(tl.reshape(x, [TOTAL, GROUP]), 1)
@@ -71,7 +71,7 @@ def row_sums(x, phase, N: tl.constexpr, SUMS: tl.constexpr, GROUP: tl.constexpr,
 
 @device
 def load(x, first, column, mask, N, STRIDE, FLOAT):
-    """The numbers from ``column`` on, counted from row ``first``.  Both ways find the same; the first loads wider."""
+    """The numbers from ``column`` on, counted from row ``first``.  Both branches agree; the first has wider loads."""
     if STRIDE == N:
         numbers = tl.load(x + first * N + column, mask=mask, other=0.0).to(FLOAT)
     else:
@@ -114,7 +114,7 @@ def tile(inputs, alpha, outputs, first, column, mask, scale, TILE, STRIDES, FLOA
 
 @device
 def short_rows(inputs, alpha, outputs, first, live, FULL, scale, TILE, STRIDES, FLOAT, DUAL, REVERSE):
-    """The whole rows of a tile; unless FULL, only the first ``live`` of them exist."""
+    """Computes the whole rows of a tile; unless FULL, only the first ``live`` of them exist."""
     column = tl.arange(0, TILE.block)
     mask = column < TILE.rows * TILE.n
     if not FULL:
@@ -132,7 +132,7 @@ def short_rows(inputs, alpha, outputs, first, live, FULL, scale, TILE, STRIDES, 
 
 @device
 def program(inputs, alpha, outputs, first, rows, scale, TILE, STRIDES, FLOAT, DUAL, REVERSE):
-    """The rows of one program, from ``first`` on."""
+    """Computes the rows of one program, from ``first`` on."""
     N: tl.constexpr = TILE.n
     BLOCK: tl.constexpr = TILE.block
     if N > BLOCK:
@@ -158,7 +158,7 @@ def program(inputs, alpha, outputs, first, rows, scale, TILE, STRIDES, FLOAT, DU
 
 @device
 def must_compute(upstream, row, mask, scale, S_UPSTREAM, FLOAT, STORED):
-    """Whether gradients of these rows must be computed: unless all are STORED and ``upstream`` equals ``scale``."""
+    """Whether gradients of these rows must be computed; not if they are STORED and every ``upstream`` is ``scale``."""
     result = True
     if STORED:
         factor = tl.load(upstream + row * S_UPSTREAM, mask=mask, other=0.0)
@@ -171,7 +171,7 @@ def jsg_kernel(
     inputs, alpha: tl.float64, outputs, rows, scale: tl.float64, TILE: tl.constexpr, STRIDES: tl.constexpr,
     FLOAT: tl.constexpr, DUAL: tl.constexpr, REVERSE: tl.constexpr, STORED: tl.constexpr,
 ):
-    """A program takes as many rows as fit into one tile, else a single row, tile after tile.
+    """A program computes as many rows as fit into one tile, or one row tile by tile.
 
     STORED says that the outputs already hold the gradients multiplied by ``scale``.  Then a program whose rows all have
     an ``upstream`` equal to ``scale`` neither reads nor writes anything else.
@@ -188,12 +188,12 @@ def jsg_kernel(
 def tiling(n: int, few: bool, itemsize: int, lanes: int) -> tuple[Tile, int]:
     """The tile of a program and its number of warps, by a static rule: nothing is tuned at run time.
 
-    A thread takes 16 bytes of each input.  The tile is the smallest that whole rows fill to nine tenths.  A row longer
-    than every tile has a program of its own, and takes the largest tile if there are few rows.
+    A thread takes 16 bytes of each input.  The tile is the smallest of which whole rows fill nine tenths.  A row that
+    is longer than every tile has a program of its own, with the largest tile if there are few rows.
     """
     width = 16 // itemsize
     blocks = [4 * lanes * width << doublings for doublings in range(3)]
-    step = width // math.gcd(n, width)  # so many rows, or a multiple of them, end where 16 bytes do
+    step = width // math.gcd(n, width)  # so many rows, or a multiple of them, have a multiple of 16 bytes
 
     def fitting(block):
         return max(block // n // step * step or block // n, 1)
@@ -211,7 +211,7 @@ def evaluate(
     dual: bool, reverse: bool, value: bool = True, grad: bool = True, by_alpha: bool = False,
     scale: float = 1.0, upstream: Tensor | None = None,
 ) -> Asked:  # fmt: skip
-    """The value of each row, and the derivatives by mean1, logvar1, logvar2 and alpha; None for those not asked for.
+    """The value of each row, and the derivatives by mean1, logvar1, logvar2 and alpha; None for those not needed.
 
     All inputs have shape ``(rows, n)``, one type, and unit stride along n; ``mean2 = logvar2 = None`` stands for
     N(0, I).  alpha is a number, or a tensor with one entry or one per row.  Derivatives are multiplied by ``upstream``,
@@ -236,7 +236,7 @@ def rescaled(
 ) -> Asked:  # fmt: skip
     """The gradients, multiplied by ``upstream`` instead of ``scale``; the tensors are overwritten.
 
-    They are computed again, which needs as much memory bandwidth as a multiplication, and rounds only once.
+    They are computed again, which needs as much memory bandwidth as a multiplication but rounds only once.
     """
     if INTERPRETED and mean1.dtype == torch.bfloat16:
         options = dict(dual=dual, reverse=reverse, upstream=upstream, value=False, by_alpha=gradients[3] is not None)
@@ -255,7 +255,7 @@ def launch(
     if not count:
         return
     lanes = LANES
-    if INTERPRETED:  # a program costs as much time there as a hundred thousand numbers
+    if INTERPRETED:  # there a program takes as much time as a hundred thousand numbers
         lanes = max(lanes, triton.next_power_of_2(min(count * n, 65536)) * mean1.element_size() // 64)
     tile, warps = tiling(n, count < FEW, mean1.element_size(), lanes)
     number, alphas = (0.0, alpha) if isinstance(alpha, torch.Tensor) else (float(alpha), None)
@@ -286,7 +286,7 @@ def on_device(x: Tensor) -> AbstractContextManager[object]:
 def stored_type(x: Tensor) -> torch.dtype:
     """The type of a kernel's outputs that are to have the type of x.
 
-    It is float32 where x is bfloat16 in the interpreter, which truncates instead of rounding; torch rounds afterwards.
+    It is float32 if x is bfloat16 in the interpreter, which would truncate instead of rounding; torch rounds later.
     """
     return torch.float32 if INTERPRETED and x.dtype == torch.bfloat16 else x.dtype
 

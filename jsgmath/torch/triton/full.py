@@ -42,8 +42,8 @@ LARGEST_TILE = 64
 def tiling(count: int, n: int, itemsize: int, lanes: int, again: bool = False) -> tuple[Any, dict[str, int], int]:
     """The kernel for ``count`` pairs of ``n`` dimensions, its constants and its number of warps, by a static rule.
 
-    ``lanes`` is the number of threads of a warp.  Compiling showed which sizes fit in registers.  The second launch for
-    float32 (``again``) has few programs, because almost all end at once: each lane takes a pair, even if it spills.
+    ``lanes`` is the number of threads of a warp.  Compiled code showed which sizes fit in registers.  In the second
+    launch for float32 (``again``) each thread takes a pair, even if registers spill: almost all end immediately.
     """
     if n <= (3 if itemsize == 8 and not again else 8):
         block = 64
@@ -57,7 +57,7 @@ def tiling(count: int, n: int, itemsize: int, lanes: int, again: bool = False) -
 
 
 def tiles(count: int, n: int, itemsize: int, lanes: int) -> tuple[dict[str, int], int]:
-    """The constants and the number of warps of a kernel with one or, in the interpreter, more pairs in a program."""
+    """The constants and the number of warps of a kernel whose program takes one pair, or more in the interpreter."""
     size = max(16, triton.next_power_of_2(n))
     pairs = min(2**18 // size**2, triton.next_power_of_2(count)) if INTERPRETED else 1
     threads = {16: 32, 32: 128, 64: 256} if itemsize == 4 else {16: 128, 32: 256, 64: 512}

@@ -5,7 +5,7 @@ Where the condition of ``L2^-1 L1`` is large, formulas that contain it lose its 
 of the factors.  R comes from Householder reflections of ``[sqrt(g2) L1, sqrt(g1) L2]``, a row at a time.
 
 The pair is exchanged where ``g1 < 1/2``, so that one form of each derivative suffices and only ``L2^-1 L1`` is needed.
-A program holds tiles as those of `full_tiles.py`.  Few pairs are marked, and for them speed matters less.
+A program has tiles like those of `full_tiles.py`.  Few pairs are marked, and for them speed matters less.
 """
 
 import triton
@@ -103,7 +103,7 @@ def _far_pairs(
         p_, tl.sum(U1 * theta, 1, keep_dims=True), tl.sum(U1 * phi, 1, keep_dims=True))
     moved = by_displacement(w1, w2, g1, g2, theta, phi)
 
-    # These are `_from_mean` of `eager/full.py`, in the form for ``g1 > 1/2`` and in the other one.
+    # This is `_from_mean` of `eager/full.py`, in the form for ``g1 > 1/2`` and in the other form.
     S1 = times_transpose(U1, U1, SIZE)
     S2 = times_transpose(U2, U2, SIZE)
     D = S1 - S2
@@ -144,7 +144,7 @@ def far_kernel(
     scale: tl.float64, N: tl.constexpr, PAIRS: tl.constexpr, SIZE: tl.constexpr,
     S_ALPHA: tl.constexpr, S_UPSTREAM: tl.constexpr, REVERSE: tl.constexpr,
 ):
-    """Each program takes ``PAIRS`` pairs, and ends at once if none is ``hard``."""
+    """Each program takes ``PAIRS`` pairs, and ends immediately if none is ``hard``."""
     at = tl.program_id(0).to(tl.int64) * PAIRS + tl.arange(0, PAIRS)
     mask, needed = must_compute_pairs(
         upstream, at, at < rows, scale, hard, S_UPSTREAM, tl.float64, False, True)

@@ -1,4 +1,4 @@
-"""Full covariances up to n = 8 in Triton: each lane takes one pair (`lane_algebra.py`).
+"""Full covariances up to n = 8 in Triton: each lane, which is one thread of a warp, takes a pair (`lane_algebra.py`).
 
 `triton/full.py` explains the factorisation.
 """
@@ -268,7 +268,7 @@ def _lane_pairs(
                 w1, w2, g1, g2, lane_inner(X, Y, N), lane_inner(back, Y, N), quadratic1, quadratic2)
         if d_alpha is not None:
             tl.store(d_alpha + at, by_alpha(factor, slope, kl1, kl2, by_weight), mask=mask)
-        # Loaded again, because the registers do not suffice to keep it.
+        # This is loaded again, because there are too few registers to keep it.
         L2 = _lane_rows(_lane_load(tril2, first, rows, N * N, BLOCK, WIDTH, SIZE, FLOAT), N)
         inverses = lane_inverses(L2, N)
         by_1 = lane_transpose_solve(L2, inverses, by_1, N)

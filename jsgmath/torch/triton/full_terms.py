@@ -42,7 +42,7 @@ def pair_weights(alpha, alphas, upstream, scale, at, mask, S_ALPHA, S_UPSTREAM, 
 
 @device
 def is_hard(squares, kl1, kl2):
-    """Whether float32 would lose digits: scales too far apart, or a divergence that is not finite or almost not.
+    """Whether float32 would lose digits: scales are too far apart, or a divergence is infinite or nearly so.
 
     ``squares`` is the sum of those of W and V.  The square of W's condition is at most ``squares**2 / 4``.
     """

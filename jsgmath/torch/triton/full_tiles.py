@@ -1,4 +1,4 @@
-"""Full covariances up to n = 64 in Triton: a program holds tiles ``[PAIRS, SIZE, SIZE]`` and works through their rows.
+"""Full covariances up to n = 64 in Triton: a program has tiles ``[PAIRS, SIZE, SIZE]`` and processes them row by row.
 
 SIZE is n rounded up to a power of two; beyond n the matrices are the identity.  A vector along the rows has shape
 ``[PAIRS, SIZE, 1]``, a vector along the columns ``[PAIRS, 1, SIZE]``, which takes fewer registers of a thread.  Where
@@ -173,10 +173,10 @@ def _tile_pairs(
     H, diagonal, inverses, trace1 = _tile_factor(W, ratio, e, g1, g2, row, column, N, DUAL, True)
 
     delta = tl.permute(delta_, (0, 2, 1))
-    # R^-1 delta, with the diagonal of R^-1: adding 1 to g2 H would lose digits where K is large.
+    # R^-1 delta, with the stored diagonal of R^-1, because 1 + g2 H would lose digits where K is large.
     half = tl.permute(inverses * delta_, (0, 2, 1)) + g2 * tl.sum(H * delta_, 2, keep_dims=True)
     kappa_ = inverses * tl.permute(half, (0, 2, 1)) + g2 * tl.sum(H * half, 1, keep_dims=True)
-    if not DUAL:  # computed again, because the registers do not suffice to keep it
+    if not DUAL:  # computed again, because there are too few registers to keep it
         V, _, f = tile_quotient(L2, L1, mask, row, column, N, SIZE, FLOAT)
     kappa = tl.permute(kappa_, (0, 2, 1))
     p_ = tl.sum(W * kappa, 1, keep_dims=True)

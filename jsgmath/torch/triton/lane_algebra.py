@@ -1,4 +1,4 @@
-"""Vectors and lower triangles in Triton where each lane takes one pair of Gaussians: all entries are in registers.
+"""Vectors and lower triangles in Triton if each lane takes one pair of Gaussians: all entries are in registers.
 
 A vector is a tuple of n tensors, a lower triangle a tuple of its rows.  Loops over the entries are unrolled.
 """
@@ -153,7 +153,7 @@ def lane_factor(W, excess, g1, g2, N: tl.constexpr, DUAL: tl.constexpr, INVERSE:
 
 @device
 def lane_ratio(H, inverses, weight, N: tl.constexpr):
-    """``X K^-1`` from ``R^-1 = I + weight H``, whose diagonal is given too."""
+    """``X K^-1`` from ``R^-1 = I + weight H``; ``inverses`` is the diagonal of R^-1."""
     rows = ()
     for i in tl.static_range(N):
         row = ()
@@ -183,7 +183,7 @@ def lane_inverse_diagonal(H, inverses, weight, N: tl.constexpr):
 
 @device
 def lane_root(H, inverses, weight, N: tl.constexpr):
-    """``R^-1 = I + weight H`` from its diagonal and the rest of H: adding 1 would lose digits where K is large."""
+    """``R^-1 = I + weight H`` from its diagonal and the rest of H, because 1 + weight H loses digits if K is large."""
     rows = ()
     for i in tl.static_range(N):
         row = ()

@@ -1,6 +1,6 @@
 """Triton kernels of `torch/sampling.py`: sample and divergence in one pass forward and one backward.
 
-A tile is T consecutive numbers of the batch.  A thread has four of them, from one evaluation of Philox.  A tile holds
+A tile is T consecutive numbers of the batch.  A thread has four of them, from one evaluation of Philox.  A tile has
 whole rows, or part of a longer row.  If the flat index ``e`` of its first row is not a multiple of four, the tile
 begins up to three numbers earlier (``phase``), and these are masked.
 """
@@ -36,7 +36,7 @@ SERIES32, SERIES64 = (
 
 @device
 def _split32(x):
-    """``k, f`` with ``x = 2^(32-k) (1+f)``: k counts powers of two down from ``2^32 sqrt(1/2)``, rounded up."""
+    """``k, f`` with ``x = 2^(32-k) (1+f)``: k counts powers of two downwards from ``2^32 sqrt(1/2)``, rounded up."""
     bits = x.to(tl.int32, bitcast=True)
     k = (0x3F3504F3 + (33 << 23) - 1 - bits) >> 23
     return k.to(tl.float32), (bits + (k << 23)).to(tl.float32, bitcast=True) * 2.0**-32 - 1.0
@@ -93,7 +93,7 @@ def std(logvar):
 # fmt: off
 @device
 def _numbers(phase, live, block, ALIGNED: tl.constexpr, N: tl.constexpr, BLOCKS: tl.constexpr, T: tl.constexpr):
-    """The places of a block of T numbers, counted from the tile's first row; which of them exist; and their rows."""
+    """The places of a block of T numbers, counted from the tile's first row, which of them exist, and their rows."""
     place = block - phase + tl.arange(0, T)
     mask = place < live * N
     if not ALIGNED:
@@ -116,7 +116,7 @@ def _at(first, place, row, N: tl.constexpr, S: tl.constexpr):
 
 @device
 def _alpha(alpha, number, row, mask, S_ALPHA: tl.constexpr):
-    """alpha in float64: ``number``, or the tensor's one entry, or its entry for each row."""
+    """alpha in float64: ``number``, the tensor's one entry, or its entry for each row."""
     if alpha is None:
         a = tl.full([1], number, tl.float64)
     elif S_ALPHA == 0:
@@ -169,7 +169,7 @@ def sample_kernel(
         key = tl.full([1], seed_number, tl.int64)
     else:
         key = tl.load(seed + zero)
-    tl.store(seed_used + zero, key, mask=first + zero == 0)  # the interpreter of Triton 3.9 takes no scalar for a mask
+    tl.store(seed_used + zero, key, mask=first + zero == 0)  # Triton 3.9's interpreter refuses a scalar mask
     if first + R <= rows:
         _forward(
             mean, logvar, alpha, number, key, z, value, first, R, offset, ALIGNED,
@@ -244,11 +244,11 @@ def sample_backward_kernel(
 def tiling(count: int, n: int, lanes: int) -> tuple[dict[str, int], int]:
     """The constants of the tiles for ``count`` rows of ``n`` numbers, and the number of warps.
 
-    There are 4 warps, or 8 if that leaves far fewer lanes idle.  In the interpreter tiles are large, because a program
-    costs as much time there as a hundred thousand numbers.
+    There are 4 warps, or 8 if then far fewer threads are idle.  In the interpreter tiles are large, because there a
+    program takes as much time as a hundred thousand numbers.
     """
     group = math.gcd(n, 4)
-    span = n + 4 - group  # the most numbers that a row takes, with those before it
+    span = n + 4 - group  # the largest number of entries of a row, including those before it
 
     def rows(size: int) -> int:
         fit = (size - 4 + group) // n
@@ -284,7 +284,7 @@ def _launch(kernel: Any, operands: Sequence[Any], first_row: int, rows: int, n: 
 
 
 def _like(mean: Tensor, shape: Sequence[int]) -> Tensor:
-    """An empty tensor for the output of a kernel."""
+    """Makes an empty tensor for the output of a kernel."""
     return torch.empty(shape, dtype=stored_type(mean), device=mean.device)
 
 

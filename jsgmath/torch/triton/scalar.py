@@ -86,7 +86,7 @@ def tail(w):
 
 @device
 def split(x, k):
-    """`special.split`, where k_rest is 1 from 3/8 to 2, and elsewhere the power of two nearest to k.
+    """`special.split`, where k_rest is 1 for k from 3/8 to 2, and otherwise the power of two nearest to k.
 
     Subtracting the bits of 2/3 from those of k leaves this power in the bits of the exponent.
     """
@@ -125,7 +125,7 @@ def where(condition, x, y):
 @device
 def within(x, limit):
     """``x`` within ``[-limit, limit]``; NaN stays NaN."""
-    if x.dtype == tl.float64:  # for float64 there is no instruction for Triton's symmetric clamp, nor for a maximum
+    if x.dtype == tl.float64:  # float64 has no instruction for Triton's symmetric clamp or for a maximum
         held = tl.where(x > limit, limit, tl.where(x < -limit, -limit, x))
     else:
         held = tl.clamp(x, -limit, limit, propagate_nan=tl.PropagateNan.ALL)
@@ -177,7 +177,7 @@ def exp(x):
 def element(mean1, logvar1, mean2, logvar2, w1, w2, factor, DUAL, REVERSE, GRAD, BY_ALPHA):
     """Values, and ``factor`` times their gradients, of one tile of scalar pairs; N2 is N(0, 1) if ``mean2`` is None.
 
-    In place of what is not asked for, the value is returned.
+    In place of results that are not needed, the value is returned.
     """
     if mean1.dtype == tl.float64:
         LARGEST: tl.constexpr = 1.7976931348623157e308
@@ -190,7 +190,7 @@ def element(mean1, logvar1, mean2, logvar2, w1, w2, factor, DUAL, REVERSE, GRAD,
     g1, g2, slope = mean_weights(w1, w2, REVERSE)
     beyond, r1, r2, e1, e2, d1, d2, i1, i2 = log_variance_pair(
         mean1, logvar1, mean2, logvar2, WIDEST, LARGEST, unstretched, exp, exp_and_expm1, within, where)
-    # Only where an end of JSG is a KL divergence, k can be the ratio alone.
+    # k can be the ratio itself only if JSG is a KL divergence at alpha 0 and 1.
     if REVERSE:
         beyond = tl.where(w1 * w2 == 0, beyond, 0.0)
     else:
@@ -199,14 +199,14 @@ def element(mean1, logvar1, mean2, logvar2, w1, w2, factor, DUAL, REVERSE, GRAD,
         kl1, kl2 = from_mean(g1, g2, beyond, r1, r2, e1, e2, d1, d2, gs)
     else:
         kl1, kl2 = to_mean(g1, g2, beyond, r1, r2, e1, e2, d1, d2, g)
-    # An infinite divergence of weight 0 must not count.
+    # An infinite divergence of weight 0 must not make the sum NaN.
     value = skew(w1, w2, tl.where(w1 == 0, 0.0, kl1), tl.where(w2 == 0, 0.0, kl2))
     # Derivatives are linear in the weights and the two divergences.
     w1 = factor * w1
     w2 = factor * w2
     by_mean1, by_logvar1, by_logvar2, by_alpha = value, value, value, value
-    # Those by the means are linear in the displacements.  In the others their squares stay finite, so that no two
-    # infinities are subtracted.
+    # The derivatives by the means are linear in the displacements.  The others have their squares, which must stay
+    # finite, so that no infinity is subtracted from another.
     held1 = within(d1, ROOT)
     held2 = within(d2, ROOT)
     if GRAD:

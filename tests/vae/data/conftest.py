@@ -41,7 +41,7 @@ def small_mnist(monkeypatch, tmp_path):
 
 @pytest.fixture
 def elsewhere(monkeypatch, tmp_path):
-    """Lets no test search or write a folder of this machine."""
+    """Keeps tests from searching or writing the folders of this machine."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("JSGMATH_DATA", raising=False)
     monkeypatch.chdir(tmp_path)

@@ -311,7 +311,7 @@ def test_hidden_files_and_folders_are_not_data_and_links_to_folders_are_followed
     assert "is a link to a folder above it" in refused(tmp_path / "mine")
 
 
-def test_floats_beyond_1_by_rounding_are_taken_and_dark_bytes_are_asked_about(tmp_path):
+def test_floats_beyond_1_by_rounding_are_accepted_and_dark_bytes_are_refused(tmp_path):
     beyond = (IMAGES / np.float32(255)) * np.float32(1 + 2e-7)
     check(load("own", write(tmp_path / "mine.npz", x_train=beyond, x_test=MORE)), IMAGES, MORE)
     said = refused(write(tmp_path / "dark.npz", images=IMAGES % 16))

@@ -200,7 +200,7 @@ def test_the_images_of_both_splits_go_to_a_device_and_stay_there(packed):
         assert split.device.type == split[:2].device.type == "meta"
 
 
-def test_the_names_that_can_be_asked_for_are_the_data_sets_and_own():
+def test_the_valid_names_are_the_data_sets_and_own():
     import typing
 
     assert set(typing.get_args(vae.data.DatasetName)) == {*vae.data.SOURCES, "own"}

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def inside(shape: int, x: float, y: float) -> bool:
-    """The outlines again, in complex numbers and polar coordinates, without shared code."""
+    """The outlines, computed again by complex numbers and polar coordinates, without shared code."""
     if shape == 0:
         return -9.6 <= x <= 9.6 and -9.6 <= y <= 9.6
     if shape == 1:  # the distances to the two foci add up to the long axis

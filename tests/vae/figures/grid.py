@@ -14,7 +14,7 @@ def add_grid(folder, **options):
 
 
 def lines(axes, colour, style, marker="None"):
-    """The data of the lines with this look, as (x, y) lists."""
+    """The data of the lines with this colour, style and marker, as (x, y) lists."""
     found = [
         line for line in axes.get_lines()
         if (line.get_color(), line.get_linestyle(), line.get_marker()) == (colour, style, marker)

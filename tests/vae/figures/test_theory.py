@@ -375,7 +375,7 @@ def test_a_table_is_written_with_all_digits_and_empty_where_a_row_has_no_value(t
     assert max(map(len, paths[3].read_text().splitlines())) <= 100
 
 
-def test_a_file_that_cannot_be_finished_leaves_the_old_one(tmp_path):
+def test_a_file_that_cannot_be_finished_keeps_the_old_one(tmp_path):
     class Broken(Figure):
         def savefig(self, fname, **options):
             fname.write(b"half")

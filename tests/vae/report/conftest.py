@@ -27,5 +27,5 @@ def drawing_once():
 
 @pytest.fixture(scope="session")
 def one_drawing():
-    """Within it, the curves of the first run are drawn and shown for all; other tests here draw the curves of each."""
+    """A context in which the curves of the first run are shown for all runs; other tests draw those of each run."""
     return drawing_once

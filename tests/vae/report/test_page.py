@@ -17,7 +17,7 @@ from vae.figures import fig1
 from vae.report.__main__ import main
 
 RESULTS = Path(__file__).parents[3] / "results" / "runs"
-RUNS = sorted(RESULTS.iterdir())[::4]  # a few of both data sets; all are shown in test_report.py
+RUNS = sorted(RESULTS.iterdir())[::4]  # a few runs of both data sets; test_report.py shows all
 ALPHAS = [0.0, 1e-12, 1e-6, 0.1, 0.3, 0.5, 0.7, 0.9, 1 - 1e-9, 1.0]
 
 
@@ -143,7 +143,7 @@ def test_the_page_shows_the_numbers_that_python_computes(chromium, page):
 # No network
 
 
-def test_no_request_leaves_the_page_and_none_could(chromium, page):
+def test_the_page_sends_no_request_and_its_policy_forbids_them(chromium, page):
     chromium.open(page)
     chromium.drag("#handle-mean1", 30)
     assert [one for one in chromium.requests if not one.startswith("data:")] == [page.as_uri()]

@@ -316,7 +316,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(tmp_path, capsys):
     )
 
 
-def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch, capsys):
+def test_a_page_that_cannot_be_written_keeps_the_old_one(tmp_path, monkeypatch, capsys):
     (tmp_path / "report.html").write_text("before")
 
     def full(file, before):

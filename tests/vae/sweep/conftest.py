@@ -1,4 +1,4 @@
-"""A scheduler with a worker that is a thread of the tests' own process, so that what a test replaces it meets, too."""
+"""A scheduler whose worker is a thread of the test process, so that what a test replaces is replaced for it, too."""
 
 import pytest
 from distributed import LocalCluster

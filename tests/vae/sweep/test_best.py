@@ -19,7 +19,7 @@ RESULTS = Path(__file__).parents[3] / "results"
 
 
 def show(capsys, folder, *options, status=0):
-    """What the command prints, on stdout where it succeeds and on stderr where it does not."""
+    """What the command prints: stdout if it succeeds, stderr if it fails."""
 
     def work(arguments):
         best.show_best(best.parse_best(arguments))
@@ -31,7 +31,7 @@ def show(capsys, folder, *options, status=0):
 
 
 def comparisons(capsys, folder):
-    """What --json FILE holds, without what was left out."""
+    """The comparisons in the output of --json FILE, without the runs that were left out."""
     show(capsys, folder, "--json", str(folder / "best.json"))
     return json.loads((folder / "best.json").read_text())["comparisons"]
 
@@ -240,7 +240,7 @@ def test_only_seeds_that_all_alphas_have_are_compared_and_the_others_are_named(t
 
 
 class FakeGroup:
-    """As much of a group as its seeds."""
+    """A group that has only seeds."""
 
     def __init__(self, seeds):
         self.seeds = sorted(seeds)

@@ -1,4 +1,4 @@
-"""Work on Dask's workers: each item has one result, whatever dies, and nothing outlives the program."""
+"""Work on Dask's workers: each item has one result even if processes die, and no process outlives the program."""
 
 import multiprocessing
 import os
@@ -49,7 +49,7 @@ def test_each_of_200_items_has_one_result_though_workers_are_killed_at_random(lo
             elif len(found) in kill_at:
                 chance.choice(alive).kill()
     assert sorted((number, result) for (_, number), result in found) == [(number, number) for number in range(200)]
-    assert len(work.processes(log)) >= 6  # those of the beginning, and as many after all were killed
+    assert len(work.processes(log)) >= 6  # the first workers, and as many again after all were killed
     assert capfd.readouterr() == ("", "")
 
 
@@ -69,7 +69,7 @@ def test_a_group_that_raises_is_tried_one_by_one_and_one_item_fails(log, schedul
     assert work.tries(log) == {0: 2, 1: 2, 2: 2}
 
 
-def test_items_in_use_elsewhere_are_tried_again_after_the_others(log, scheduler):
+def test_items_in_use_by_another_process_are_tried_again_last(log, scheduler):
     found = results(work.in_use, [items(log, 4)[1:3], *([item] for item in items(log, 5)[3:])], scheduler=scheduler)
     assert list(found) == [1, 2, 3, 4]
     assert [int(line.split()[0]) for line in work.lines(log)] == [1, 2, 3, 4, 2, 3, 4]
@@ -108,7 +108,7 @@ def test_no_process_outlives_the_program(number, to_all, ignored, early, log):
         assert (started.returncode, complaint) == (130, "")
 
 
-def test_two_programs_on_one_machine_do_not_get_in_each_other_s_way():
+def test_two_programs_on_one_machine_do_not_interfere():
     with engine.start_cluster(0) as one, engine.start_cluster(0) as other:
         assert one.scheduler_address != other.scheduler_address
 
@@ -122,7 +122,7 @@ def test_workers_on_other_machines_notice_that_nothing_waits_for_their_work(log,
 
 
 def test_a_scheduler_that_goes_away_or_is_not_there_is_one_line(log, monkeypatch):
-    monkeypatch.setattr(engine, "PATIENCE", 3.0)  # so long it waits for a scheduler to come back
+    monkeypatch.setattr(engine, "PATIENCE", 3.0)  # it waits so long for a scheduler to come back
     with engine.start_cluster(1) as cluster:
         events = engine.run_groups(work.endless, [items(log, 1)], scheduler=cluster.scheduler_address)
         assert next(events) is None

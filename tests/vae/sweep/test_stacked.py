@@ -39,7 +39,7 @@ CELLS = [
 
 @pytest.fixture(autouse=True)
 def narrow(monkeypatch):
-    """The paper's network at an eighth of its width, a tenth of the work; test_vae_sweep.py stacks the whole."""
+    """The paper's network at an eighth of its width, a tenth of the work; test_sweep.py stacks the whole network."""
     monkeypatch.setattr(vae.model, "CHANNELS", 4)
     monkeypatch.setattr(vae.model, "HIDDEN", 32)
 
@@ -110,7 +110,7 @@ def test_over_fifty_steps_each_model_of_a_stack_has_the_terms_of_a_single_run(st
 
 def test_a_stack_ends_like_single_runs_and_its_runs_can_continue_alone(start):
     together, alone = start(), start(folder="alone")
-    for _ in range(2):  # epochs, each in a stack of its own, which takes up the moments that the runs have
+    for _ in range(2):  # epochs, each in a new stack, which starts with the moments of the runs
         for _, (_, error) in zip(together, train_together(list(together)), strict=False):
             assert error is None
     for training, other in zip(together, alone, strict=True):
@@ -213,7 +213,7 @@ def test_evaluation_of_a_stack_is_that_of_each(start, few):
 
 @pytest.fixture
 def without_a_gpu(monkeypatch):
-    """A graph's recording and replay are a GPU's; here the step itself runs instead, and warms up as it would there."""
+    """Replaces the recording and the replay of a CUDA graph by the step itself, which also warms up as on a GPU."""
     monkeypatch.setattr(vae.training.steps, "record_graph", lambda step: step)
     monkeypatch.setattr(vae.training.steps, "warm_up", lambda steps: [step() for step in steps * 3])
 
@@ -246,7 +246,7 @@ def test_recorded_steps_are_the_steps_of_the_epoch_to_the_last_bit(start, withou
 
 
 class NoLookAtTheHost(TorchDispatchMode):
-    """Refuses what makes a host wait for its device, or copies from one to the other: a graph can hold neither."""
+    """Refuses operations that make the host wait for the device or copy between them; a graph cannot have these."""
 
     FORBIDDEN = (
         "_local_scalar_dense",
@@ -267,12 +267,12 @@ class NoLookAtTheHost(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("stacked", [False, True])
-def test_no_step_of_a_recorded_epoch_looks_at_the_host(start, without_a_gpu, monkeypatch, stacked):
+def test_no_step_of_a_recorded_epoch_waits_for_the_device(start, without_a_gpu, monkeypatch, stacked):
     module = autograd.load(f"{prepare_backend('auto', torch.device('cpu'))}.diagonal")
     rescaled = module.rescaled
     mode = NoLookAtTheHost()
 
-    def with_its_look(*arguments, **options):  # on a CPU, and there alone, it looks whether there is anything to do
+    def with_its_look(*arguments, **options):  # only on a CPU, it looks whether there is anything to do
         mode.allowed = True
         try:
             return rescaled(*arguments, **options)

@@ -1,4 +1,4 @@
-"""A sweep from its command line to its runs, whatever becomes of its processes."""
+"""A sweep from its command line to its runs, even if its processes are killed."""
 
 import json
 import re
@@ -31,12 +31,12 @@ from vae.training.settings import Settings
 ROOT = Path(__file__).parents[3]
 SWEEP = ["--divergences", "jsg", "--alphas", ".2,.4", "--baselines", "kl-qp", "--batch-size", "16"]
 NAMES = ["own-jsg-0.2", "own-jsg-0.4", "own-kl-qp"]
-OVERFLOW = "own-kl-pq-weight-3e+38"  # so large a weight makes the loss overflow
+OVERFLOW = "own-kl-pq-weight-3e+38"  # this large weight makes the loss overflow
 
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    """A file with few real images, for any process to read."""
+    """A file with a few real images that any process can read."""
     path = tmp_path_factory.mktemp("images") / "few.npz"
     few = load("fashion-mini").train_images[:100, 0].numpy()
     np.savez(path, train_images=few[:64], test_images=few[64:])
@@ -45,7 +45,7 @@ def images(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Draws no pictures, which take longer than all the rest, and restores what a worker changes in its process."""
+    """Skips the pictures, which take longer than all the rest, and restores what a worker changes in this process."""
     monkeypatch.setattr(vae.training.training, "draw_all", lambda *_: None)
     monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "vae.sweep", "tls://me:secret@host:8786"])
     vae.sweep.train.images.cache_clear()
@@ -83,7 +83,7 @@ def train_alone(name, images, epochs, out):
 
 
 def times(folder):
-    """When each run in a sweep's folder last kept an epoch."""
+    """The time at which each run in a sweep's folder last saved an epoch."""
     return {path.parent.name: path.stat().st_mtime_ns for path in folder.glob("*/checkpoint.pt")}
 
 
@@ -197,7 +197,7 @@ def test_a_run_that_fails_does_so_alone_and_is_tried_again_by_the_same_command(s
     assert sweep()[0] == 0  # the failure of a run that this command does not name is not its own
 
 
-def test_anything_that_is_raised_marks_its_run_as_failed(sweep, tmp_path, monkeypatch):
+def test_any_exception_marks_its_run_as_failed(sweep, tmp_path, monkeypatch):
     def begin(cell, *_):
         if cell.alpha == 0.4:
             raise RuntimeError("broken\nbeyond repair")
@@ -227,7 +227,7 @@ def test_a_run_that_another_process_works_on_is_trained_once_it_is_free(sweep, t
     real, held, pauses = vae.sweep.train.begin, [], []
 
     def begin(cell, *rest):
-        if not held:  # here, for a lock belongs to the thread that took it
+        if not held:  # here, because a lock belongs to the thread that took it
             cell.out.mkdir(parents=True)
             held.append(RunFolder(cell.out))
         return real(cell, *rest)
@@ -288,7 +288,7 @@ def test_a_stopped_sweep_shows_the_command_to_go_on_with(tmp_path, images, capsy
     assert said.err.endswith("--scheduler tls://host:8786 --out sweeps/own\n")
 
 
-def test_a_sweep_says_how_far_it_is_and_misses_runs_that_are_elsewhere(tmp_path, images, capsys, monkeypatch):
+def test_a_sweep_reports_its_progress_and_runs_missing_from_its_folder(tmp_path, images, capsys, monkeypatch):
     def elsewhere(work, groups, *_):
         yield None
         for (cell,) in groups:

@@ -1,4 +1,4 @@
-"""Work for the tests of the engine, in a module of its own, from which workers can import it.
+"""Work for the tests of the engine, in a separate module, from which workers can import it.
 
 An item is a pair of a file, which each try adds a line to, and a number.
 """
@@ -87,7 +87,7 @@ def until_abandoned(items):
 
 
 def main(log):
-    """A program whose two workers have work without an end."""
+    """A program whose two workers have work that never ends."""
     print("begun", flush=True)
     try:
         for _ in engine.run_groups(endless, [[(log, 0)], [(log, 1)]], processes=2):

@@ -27,7 +27,7 @@ DAMAGES = {
 
 @pytest.fixture(scope="module")
 def once(tmp_path_factory):
-    """Where the run of one epoch is that `trained` copies."""
+    """The folder of the run of one epoch that `trained` copies."""
     return tmp_path_factory.mktemp("once") / "run"
 
 
@@ -83,7 +83,7 @@ def test_the_weights_name_their_epoch(tmp_path):
         assert file.metadata()["epoch"] == "2"
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
+def test_a_failed_write_leaves_only_the_old_file(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("old")
     with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "metrics.jsonl") as file:
         file.write(b"half")

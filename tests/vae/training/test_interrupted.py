@@ -128,7 +128,7 @@ for line in sys.stdin:
 
 @pytest.fixture
 def trainer():
-    """What a process that trains prints, a function that starts a run there, and one that waits for its status."""
+    """The output of a process that trains, a function that starts a run in it, and one that waits for its status."""
     pipes = [os.pipe(), os.pipe()]
     (commands, given), (printed, output) = ((open(read), open(write, "w")) for read, write in pipes)  # noqa: SIM115
     child = forked.start(f"import os\nos.close({given.fileno()})\n{TRAINER}", stdin=commands, stdout=output)

@@ -14,7 +14,7 @@ CELL = 32 + GAP
 
 @pytest.fixture
 def trained():
-    """A model that is not trained, and what it makes of 100 real images; these pictures need no more."""
+    """An untrained model and its posteriors of 100 real images, which suffice for these pictures."""
     model = VAE().requires_grad_(False)
     model.initialise(torch.Generator().manual_seed(4))
     dataset = load("fashion-mini")
@@ -29,7 +29,7 @@ def cell(figure, row, column):
 
 
 def close(actual, expected):
-    """Equal up to a convolution's rounding, which depends on how many images it is given at once: values below 1."""
+    """Asserts equality up to a convolution's rounding, which depends on the number of images; values are below 1."""
     torch.testing.assert_close(actual, expected, rtol=0, atol=1e-5)
 
 

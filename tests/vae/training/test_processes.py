@@ -1,6 +1,6 @@
 """Any number of processes that torchrun starts train one model as a single process does, even if some die.
 
-A start costs seconds, so that one start of two processes does most of what is looked at here.
+A start takes seconds, so one start of two processes computes most of what these tests examine.
 """
 
 import json
@@ -175,7 +175,7 @@ def torchrun(*arguments):
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
-    """A folder of runs, and what each of two processes said and computed there."""
+    """A folder of runs, and what each of two processes printed and computed there."""
     root = tmp_path_factory.mktemp("two")
     (root / "script.py").write_text(TWO_PROCESSES)
     ended = torchrun(root / "script.py", root, json.dumps(OPTIONS), json.dumps(RUNS))
