@@ -103,7 +103,7 @@ def open_core(path: Path = HERE / LIBRARY, wanted: str = "") -> tuple[Core | Non
     library.jsgmath_diagonal.restype = library.jsgmath_full.restype = ctypes.c_int64
     library.jsgmath_gradient.argtypes, library.jsgmath_gradient.restype = arguments, ctypes.c_int64
     library.jsgmath_tensors.argtypes = [ctypes.c_char_p, ctypes.c_int32, ctypes.c_int32]
-    library.jsgmath_tensors.restype = None
+    library.jsgmath_tensors.restype = ctypes.c_int64
     library.jsgmath_copy.restype = ctypes.c_int64
     library.jsgmath_copy.argtypes = [*2 * [ctypes.c_void_p], ctypes.c_int64, ctypes.c_double, ctypes.c_int32]
     library.jsgmath_families.argtypes = [ctypes.c_char_p, *7 * [ctypes.c_void_p], ctypes.c_int32, ctypes.c_int32]

@@ -178,15 +178,15 @@ EXPORT int64_t jsgmath_factor(const double *matrices, double *factors, int64_t c
 // From this dimension on, pairs of tensors are computed one by one, with vectors along the columns.
 const int64_t ONE_BY_ONE = 32;
 
-// Computes tensors with several threads.
-EXPORT void jsgmath_tensors(const Tensors *asked, int32_t place, int32_t threads) {
+// Computes tensors with several threads; see EvaluateTensors for what is returned.
+EXPORT int64_t jsgmath_tensors(const Tensors *asked, int32_t place, int32_t threads) {
   Tensors tensors;
   std::memcpy(&tensors, asked, sizeof tensors);
   const InstructionSet &set = sets()[place];
   const bool one_by_one = tensors.n >= ONE_BY_ONE;
   EvaluateTensors *evaluate = !tensors.full ? set.tensors : one_by_one ? set.single_tensors : set.full_tensors;
   const int64_t unit = !tensors.full || one_by_one ? 1 : set.lanes;
-  shared(tensors.rows, threads, unit, [&](int64_t first, int64_t last) { return evaluate(tensors, first, last); });
+  return shared(tensors.rows, threads, unit, [&](int64_t first, int64_t last) { return evaluate(tensors, first, last); });
 }
 
 // Computes a batch of pairs of members of an exponential family, like jsgmath_diagonal.

@@ -276,9 +276,22 @@ NOINLINE void spread(double x, double *to, int64_t count) {
   for (int64_t i = 0; i < count; i++) to[i] = x;
 }
 
-// A block has whole rows, or a part of one row that begins at a multiple of BLOCK.
+// Whether a number is outside of limits within which no ratio of variances, and no square of a displacement in their units,
+// leaves the range of a float or double; `jsgmath/torch/eager/diagonal.py` has the same limits.
+template <class Number>
+NOINLINE bool any_beyond(const double *mean, const double *logvar, int64_t count) {
+  const bool doubles = sizeof(Number) > sizeof(double);
+  const double furthest = doubles ? 0x1p230 : 0x1p28, widest = doubles ? 354 : 43.5;
+  int64_t any = 0;
+  for (int64_t i = 0; i < count; i++) any |= !(between(mean[i], -furthest, furthest) & between(logvar[i], -widest, widest));
+  return any;
+}
+
+// A block has whole rows, or a part of one row that begins at a multiple of BLOCK.  Returns the number of blocks with numbers
+// beyond the limits.
 template <class Storage, class Number, bool dual, bool two>
-void evaluate(const Tensors &t, int64_t first, int64_t last) {
+int64_t evaluate(const Tensors &t, int64_t first, int64_t last) {
+  int64_t beyond = 0;
   Inputs in = {};
   Weighted<Number> weights;
   Scalars<Number> scalars;
@@ -304,7 +317,9 @@ void evaluate(const Tensors &t, int64_t first, int64_t last) {
       if constexpr (two) {
         load<Storage>(t.mean2, t.mean2_stride, row, rows, column, part, in.mean2);
         load<Storage>(t.scale2, t.scale2_stride, row, rows, column, part, in.logvar2);
+        beyond += any_beyond<Number>(in.mean2, in.logvar2, count);
       }
+      beyond += any_beyond<Number>(in.mean1, in.logvar1, count);
       compute<Number, dual, two>(in, weights, t, scalars, results, count);
       const int64_t start = row * t.n + column;
       if constexpr (!two) {
@@ -329,18 +344,18 @@ void evaluate(const Tensors &t, int64_t first, int64_t last) {
       if (t.by_alpha) static_cast<Storage *>(t.by_alpha)[row + j] = Storage(rounded(along_alpha[j]));
     }
   }
+  return beyond;
 }
 
 template <class Storage, class Number>
-void evaluate(const Tensors &t, int64_t first, int64_t last) {
+int64_t evaluate(const Tensors &t, int64_t first, int64_t last) {
   auto of_two = t.dual ? evaluate<Storage, Number, true, true> : evaluate<Storage, Number, false, true>;
   auto of_one = t.dual ? evaluate<Storage, Number, true, false> : evaluate<Storage, Number, false, false>;
-  (t.mean2 ? of_two : of_one)(t, first, last);
+  return (t.mean2 ? of_two : of_one)(t, first, last);
 }
 
 }  // namespace
 
 extern "C" int64_t NAME(const Tensors &tensors, int64_t first, int64_t last) {
-  (tensors.doubles ? evaluate<double, Pair> : evaluate<float, double>)(tensors, first, last);
-  return 0;
+  return (tensors.doubles ? evaluate<double, Pair> : evaluate<float, double>)(tensors, first, last);
 }

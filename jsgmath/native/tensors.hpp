@@ -21,5 +21,6 @@ struct Tensors {
   int32_t dual, reversed, doubles, full;
 };
 
-// Computes some rows.  The result of a row does not depend on the other rows.
+// Computes some rows.  The result of a row does not depend on the other rows.  Returns how many blocks of diagonal Gaussians
+// have numbers so large that results may be wrong; 0 for full covariances.
 typedef int64_t EvaluateTensors(const Tensors &tensors, int64_t first, int64_t last);

@@ -19,7 +19,7 @@ from jsgmath.torch.typed import Alpha, Asked, work_type
 WIDEST = {torch.float32: 87.0, torch.float64: 708.0}  # the limit of differences of log-variances
 FAR = {torch.float32: 86.0, torch.float64: 640.0}  # the limit beyond which `far.py` takes elements
 HALF = {torch.float32: 2.0**64, torch.float64: 2.0**512}  # the root of the range
-ORDINARY = {dtype: (HALF[dtype] ** 0.45, WIDEST[dtype] / 2) for dtype in HALF}  # for means and for log-variances
+ORDINARY = {torch.float32: (2.0**28, 43.5), torch.float64: (2.0**230, 354.0)}  # limits for means and log-variances
 ONE: Any = 1.0  # or a tensor of ones
 # So many numbers form a block on a CPU, so that it stays in the cache from one operation to the next.
 BLOCK = 2**16
@@ -202,7 +202,7 @@ def evaluate_block(
 
 def is_plain(x: Tensor) -> bool:
     """Whether the numbers of x can be read: not on another device, nor where torch traces operations."""
-    return type(x) is Tensor and x.device.type == "cpu" and not _len_torch_dispatch_stack()
+    return type(x) in (Tensor, torch.nn.Parameter) and x.device.type == "cpu" and not _len_torch_dispatch_stack()
 
 
 def are_ordinary(mean: Tensor, logvar: Tensor) -> bool:

@@ -53,16 +53,14 @@ def evaluate(
         gradients[: len(shapes)] = [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
     results = values, *gradients, d_alpha
     pair: list[Any] = [mean1, scale1, mean2, scale2]
-    found: Sequence[Tensor] = []
-    if scale1.ndim == 2 and not eager.is_ordinary_pair(*pair):
-        found = eager.take_far(pair, alpha, dual=dual, reverse=reverse, scale=scale, upstream=upstream)
-    call(core, pair, alpha, (dual, reverse), results, upstream=upstream, scale=scale)
-    if found:
+    options: Any = dict(upstream=upstream, scale=scale)
+    beyond = call(core, pair, alpha, (dual, reverse), results, **options)
+    if beyond and (found := eager.take_far(pair, alpha, dual=dual, reverse=reverse, **options)):
+        call(core, pair, alpha, (dual, reverse), results, **options)
         eager.put_far(found, results)
     if scale1.ndim == 3 and not all(x is None or math.isfinite(x.sum().item()) for x in blocks):
-        options: Any = dict(dual=dual, reverse=reverse, scale=scale, upstream=upstream)
         none = torch.zeros(rows, dtype=torch.bool, device=mean1.device)
-        full_far.replace(pair, alpha, results, wrong=none, **options)
+        full_far.replace(pair, alpha, results, wrong=none, dual=dual, reverse=reverse, **options)
     return results
 
 
@@ -70,8 +68,11 @@ def call(
     core: native.Core, gaussians: Sequence[Any], alpha: Alpha, options: tuple[bool, bool],
     results: Sequence[Tensor | None], *, upstream: Tensor | None = None, scale: float = 1.0,
     by_sample: Tensor | None = None, sample: Tensor | None = None, seed: int = 0, first_row: int = 0,
-) -> None:  # fmt: skip
-    """Computes ``results``, five tensors or None; fills ``sample``, or adds the part of ``by_sample`` to gradients."""
+) -> bool:  # fmt: skip
+    """Computes ``results``, five tensors or None; fills ``sample``, or adds the part of ``by_sample`` to gradients.
+
+    Returns whether diagonal Gaussians have numbers so large that results may be wrong.
+    """
     mean, full = gaussians[0], gaussians[1].ndim == 3
     rows, n = mean.shape
     if full:
@@ -84,7 +85,7 @@ def call(
         rows, n, seed, first_row * n, number, scale, *options, mean.dtype == torch.float64, full,
     )  # fmt: skip
     busy = min(rows, rows * n * (n * n if full else 1) // ELEMENTS_PER_THREAD)
-    core.tensors(asked, core.place, min(torch.get_num_threads(), busy) if busy > 1 else 1)
+    return core.tensors(asked, core.place, min(torch.get_num_threads(), busy) if busy > 1 else 1) > 0
 
 
 rescaled: Callable[..., Asked] = partial(eager.rescaled, compute=evaluate)

@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor
 
-from jsgmath.torch.eager.diagonal import are_ordinary
 from jsgmath.torch.native.diagonal import call, checked_core, evaluate
 from jsgmath.torch.typed import watched, work_type
 
@@ -20,11 +19,11 @@ def sample(
     mean, logvar = mean.to(work), logvar.to(work)
     number = alpha if alphas is None else alphas
     z, value = mean.new_empty(mean.shape), mean.new_empty(mean.shape[0])
-    call(
+    beyond = call(
         core, (mean, logvar, None, None), number, (dual, reverse),
         (value, None, None, None, None), sample=z, seed=int(used), first_row=first_row,
     )  # fmt: skip
-    if not are_ordinary(mean, logvar):
+    if beyond:
         (value, *_) = evaluate(mean, logvar, None, None, number, dual=dual, reverse=reverse, grad=False)
     return z.to(dtype), value, used
 
