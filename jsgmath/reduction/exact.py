@@ -5,7 +5,7 @@ from decimal import MAX_EMAX, ROUND_HALF_EVEN, Context, Decimal, DivisionByZero,
 
 def context(digits: int, rounding: str = ROUND_HALF_EVEN, largest: int = MAX_EMAX) -> Context:
     """The settings of decimal arithmetic; `Context` takes missing ones from `decimal.DefaultContext`, a user's own."""
-    return Context(digits, rounding, -largest, largest, 1, 0, [], [InvalidOperation, DivisionByZero, Overflow])
+    return Context(digits, rounding, -largest, largest, True, False, [], [InvalidOperation, DivisionByZero, Overflow])
 
 
 def of_float(x: float) -> Decimal:
