@@ -1,6 +1,8 @@
 """Diagonal Gaussians at the ends of the range: overflow, extreme ratios, infinities and NaN."""
 
+import importlib.util
 import itertools
+import warnings
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from mpmath import mp
 import jsgmath
 from jsgmath import Gaussian, formula
 from jsgmath.torch import JSGLoss, jsg_diagonal, jsg_full, jsg_standard_normal, kl_standard_normal, sample_and_jsg
-from jsgmath.torch.eager import full, full_far
+from jsgmath.torch.eager import far, full, full_far
 from tests.torch.against_numpy import Reference, errors, unit
 from tests.torch.inputs import BACKENDS, VARIANTS, backends, variants
 
@@ -21,6 +23,7 @@ DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=st
 # The backends that are right over the whole range, and the largest errors of their values and gradients in ulp.
 EVERYWHERE = {"eager": (16, 16), "native": (2, 4)}
 everywhere = pytest.mark.parametrize("backend", [backend for backend in BACKENDS if backend in EVERYWHERE])
+wide = pytest.mark.skipif(not far.WIDE, reason="a long double is a double on this machine")
 ALPHAS = 0.0, 1e-4, 0.5, 0.75, 1.0
 # Means and log-variances as parts of the largest exponents.  A value may overflow, or lie in the last binade.
 MEANS = 0.0, 0.2, 0.49, 0.5, 0.51, 0.6, 0.99
@@ -210,6 +213,7 @@ def exact_derivatives(mean1, logvar1, logvar2, alpha, dual, reverse):
         return found, [abs(a) + abs(b) + c for a, b, c in zip(found, without, extra, strict=True)]
 
 
+@wide
 @variants
 @DTYPES
 def test_gradients_between_variances_far_apart_are_right_at_means_of_every_size(dtype, dual, convention):
@@ -250,6 +254,7 @@ def factors_out_of_proportion(spread, dtype):
     return tensors
 
 
+@wide
 @variants
 @everywhere
 @pytest.mark.parametrize(
@@ -271,6 +276,7 @@ def test_full_covariances_out_of_proportion_give_no_nan(dtype, spread, backend, 
         assert not any(x.isnan().any() for x in torch.autograd.grad(value.sum(), [*tensors, alpha]))
 
 
+@wide
 @variants
 def test_long_doubles_give_what_torch_gives_between_ordinary_full_covariances(dual, convention):
     """Gradients too; the other tests of long doubles have no other values for these."""
@@ -282,3 +288,13 @@ def test_long_doubles_give_what_torch_gives_between_ordinary_full_covariances(du
         full_far.replace(tensors, alpha, results, wrong=torch.ones(40, dtype=torch.bool), **options)
         for got, want in zip(results, wanted, strict=True):
             torch.testing.assert_close(got, want, rtol=1e-11, atol=1e-12)
+
+
+def test_where_a_long_double_is_a_double_its_limits_are_no_error(monkeypatch):
+    monkeypatch.setattr(np, "longdouble", np.float64)
+    spec = importlib.util.find_spec("jsgmath.torch.eager.far")
+    module = importlib.util.module_from_spec(spec)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        spec.loader.exec_module(module)
+    assert not module.WIDE

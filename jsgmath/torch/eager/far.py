@@ -19,8 +19,8 @@ from_numpy: Any = getattr(torch, "from_numpy")  # noqa: B009
 
 WIDE = np.finfo(np.longdouble).maxexp > 10_000
 # Products of the ratio of two variances and of the square of a displacement stay below 10^4500 with these limits.
-WIDEST, STEEPEST, INFINITE = np.longdouble(4000), np.longdouble(10_000), np.longdouble(10) ** 900
-DOMINANT = np.longdouble(10) ** 500
+WIDEST, STEEPEST = np.longdouble(4000), np.longdouble(10_000)
+INFINITE, DOMINANT = (np.longdouble(10) ** exponent if WIDE else np.inf for exponent in (900, 500))
 
 
 def is_far(
