@@ -24,7 +24,7 @@ from jsgmath.families.pair_computation import PairComputation
 from jsgmath.families.rounding import Divergence, rounded_divergence
 from jsgmath.hints import Convention
 
-FEW = 4096  # numbers that are all checked; of more, the smallest and the largest take less time
+FEW = 4096  # in larger arrays, checking only the smallest and the largest number is faster
 
 
 def one_of(family: object, **parameters: Any) -> dict[str, Any]:
@@ -109,7 +109,8 @@ class Family(Distribution):
     def check(self, name: str, wanted: str, good: Callable[[Array], Array], interval: bool = True) -> None:
         """Checks the values of a parameter of NumPy, if it was given; reading other arrays would wait for a device.
 
-        An ``interval`` has all values of a large array if it has the smallest and the largest, which are NaN if one is.
+        If the good numbers form an ``interval``, only the smallest and the largest of a large array are checked; both
+        are NaN if one number is.
         """
         x = self.parameters.get(name)
         if self.library != "NumPy" or x is None:

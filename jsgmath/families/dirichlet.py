@@ -85,7 +85,7 @@ class Dirichlet(Family):
             (of_each, sizes), (of_total, size) = self.with_totals(textbook, x, y, d)
             value, size = (of_each.sum(-1) - of_total[..., 0]), (sizes.sum(-1) + size[..., 0])
             again = self.divergence_by
-            return m.mended(value, ~(value > 2.0**-26 * size), again, (x, y, d, cross), 1)
+            return m.closed.mended(value, ~(value > 2.0**-26 * size), again, (x, y, d, cross), 1)
         total_x, total_y = self.total(x), self.total(y)
         shares = y * m.g_of_number(-(cross / (total_x * y)), (x / total_x) * (total_y / y))
         # If one component is nearly the total, its term and the term of the total nearly cancel.

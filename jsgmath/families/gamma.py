@@ -328,5 +328,5 @@ def divergence(m: Arithmetic, a1: Any, a2: Any, d: Any, b1: Any, b2: Any, cross:
         value, size = textbook(m, a1, a2, d)
         of_rates, means = a2 * m.log(b2 / b1), a1 * (b2 - b1) / b1
         value, size = value + (means - of_rates), size + abs(of_rates) + abs(means)
-        return m.mended(value, ~(value > 2.0**-26 * size), divergence, (a1, a2, d, b1, b2, cross))
+        return m.closed.mended(value, ~(value > 2.0**-26 * size), divergence, (a1, a2, d, b1, b2, cross))
     return bregman(m, a1, a2, d) + a2 * m.g_of_number(cross / (a2 * b1), (a1 * b2) / (a2 * b1))

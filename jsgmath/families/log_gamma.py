@@ -37,7 +37,7 @@ def digamma_less(m: Arithmetic, x: Any, y: Any, d: Any) -> Any:
     """``psi(y) - psi(x)`` for positive numbers x and y, ``d = y - x``: a sum of terms of one sign and small terms."""
     if m.closed:
         near = abs(d) < 2.0**-12 * (x + 0 * y)
-        return m.mended(m.digamma(y) - m.digamma(x), near, digamma_less, (x, y, d))
+        return m.closed.mended(m.closed.digamma(y) - m.closed.digamma(x), near, digamma_less, (x, y, d))
     inverse = d / (x * y)
     shift, terms = shift_and_terms(m, m.plain(x))
     shifted = m.log_of_number(d / (x + shift), (y + shift) / (x + shift))
@@ -65,7 +65,7 @@ def digamma_less(m: Arithmetic, x: Any, y: Any, d: Any) -> Any:
 def trigamma_times(m: Arithmetic, x: Any, d: Any) -> Any:
     """``psi'(x) d`` for a positive x; both are numbers."""
     if m.closed:
-        return m.trigamma(x) * d
+        return m.closed.trigamma(x) * d
     inverse, plain = 1 / (x * x), m.plain(x)
     shift, terms = shift_and_terms(m, plain)
 
@@ -86,7 +86,8 @@ def trigamma_times(m: Arithmetic, x: Any, d: Any) -> Any:
 
 def textbook(m: Arithmetic, x: Any, y: Any, d: Any) -> tuple[Array, Array]:
     """``B_f(y:x)`` for ``f = log Gamma``, ``d = y - x``, and the sum of the sizes of its terms."""
-    terms = m.log_gamma(y), -m.log_gamma(x), -(d * m.digamma(x))
+    of = m.closed
+    terms = of.log_gamma(y), -of.log_gamma(x), -(d * of.digamma(x))
     return terms[0] + terms[1] + terms[2], abs(terms[0]) + abs(terms[1]) + abs(terms[2])
 
 

@@ -39,7 +39,7 @@ class PairComputation:
             for name in names
         ]
         N, given_arrays = members[0], arrays[: len(limits)]
-        m = N.arithmetic.for_numbers(given_arrays, self.alpha, limits, N.of_products, N.of_gammas)
+        m = N.arithmetic.for_numbers(given_arrays, self.alpha, limits, N)
         for member in members:
             member.chosen = m
             member.parameters = {name: member.work(x) for name, x in member.parameters.items()}

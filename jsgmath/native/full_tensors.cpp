@@ -338,7 +338,7 @@ void gradients_from_mean(Workspace &w, Shares v, int64_t n) {
   by_factor(w.T1, w.U2, g1 * (w1 * g2 - w2 * g1), w1, w.right2, -1.0, w.by2);
 }
 
-// The pairs in the lanes, of which the first `count` exist.
+// The pairs in the lanes; only the first `count` lanes have one.
 struct Block {
   const Tensors &t;
   int64_t first, count;

@@ -105,7 +105,7 @@ INLINE Pair quotient(Pair a, Pair b) { return a / b; }
 INLINE Pair exact_difference(Lanes a, Lanes b) { return two_sum(a, -b); }
 INLINE Pair exact_difference(Pair a, Pair b) { return a - b; }
 
-// a - b of two exact numbers, of which one is a double, with one rounding, even if most of it cancels.
+// a - b with one rounding, even if most of it cancels. Both numbers are exact, and one of them is a double.
 INLINE Pair difference(Pair a, Pair b) {
   Pair high = two_sum(a.high, -b.high);
   return two_sum(high.high, high.low + (a.low - b.low));

@@ -62,7 +62,7 @@ struct Results {
   Column<Number> value, by_mean1, by_logvar1, by_logvar2, by_alpha;
 };
 
-// Limits for doubles: as a float, a number beyond them overflows or is 0, whatever it is multiplied by.
+// Limits for doubles: every product with a number beyond them overflows a float or is 0 as a float.
 const double WIDEST = 700, FURTHEST = 0x1p664, LONGEST = 0x1p400, LARGEST_BEYOND = 0x1p200, STEEPEST = 300;
 
 template <bool two>

@@ -7,7 +7,7 @@ from jsgmath.families import Bernoulli, Beta, Categorical, Dirichlet, Exponentia
 
 
 def many(last):
-    """Of so many numbers only the smallest and the largest are looked at."""
+    """In an array of this size only the smallest and the largest number are checked."""
     return np.append(np.full(5000, 0.5), last)
 
 

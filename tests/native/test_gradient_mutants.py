@@ -51,7 +51,7 @@ MUTANTS = {
 
 
 def further():
-    """Rows of many columns, in some of which one column is beyond the limits; and derivatives by alpha that cancel."""
+    """Rows of many columns, some with one column beyond the limits; and derivatives by alpha that cancel."""
     rng = np.random.default_rng(6)
     for form, dual in product(native.FORMS, (False, True)):
         mean, logvar = rng.normal(size=(2, 2, 21))

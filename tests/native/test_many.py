@@ -46,7 +46,7 @@ def scale_of(form, logvar):
 
 
 def weights(rng, count, rows):
-    """Equal weights, ordinary weights, and weights of which some are tiny or 0."""
+    """Equal weights, ordinary weights, and weights some of which are tiny or 0."""
     w = rng.dirichlet(np.ones(count), rows).T
     small = rng.choice([0.0, 1e-18, 1e-35, 1e-300], w.shape, p=[0.3, 0.3, 0.3, 0.1])
     w *= np.where(rng.random(w.shape) < 0.2, small, 1)

@@ -41,8 +41,8 @@ class Arithmetic(ABC):
     broadcast: Callable[[Array, tuple[int, ...]], Array]
     shortens_programs = False
     """Whether fewer operations matter more than the copies that they need."""
-    closed = False
-    """Whether formulas of gamma functions are those of the textbook."""
+    closed: Any = None
+    """The gamma functions of the library, if they are accurate enough for the formulas of the textbook."""
     moderate = False
     """Whether all parameters are known to be far from the ends of the range."""
 
@@ -88,37 +88,10 @@ class Arithmetic(ABC):
         return x
 
     def for_numbers(
-        self,
-        arrays: Sequence[Array],
-        alpha: float | None,
-        limits: Sequence[tuple[float, float]],
-        products: bool,
-        gammas: bool,
+        self, arrays: Sequence[Array], alpha: float | None, limits: Sequence[tuple[float, float]], family: Any
     ) -> "Arithmetic":
-        """Returns the arithmetic for these parameters, which is a faster one if all of them lie between two limits.
-
-        ``products`` says that the formulas are of products of a few parameters, ``gammas`` that they are of gamma
-        functions.
-        """
+        """Returns the arithmetic for these parameters of a family: a faster one if each lies between its two limits."""
         return self
-
-    def log_gamma(self, x: Array) -> Array:
-        """The logarithm of the gamma function, if `closed`."""
-        raise NotImplementedError
-
-    def digamma(self, x: Array) -> Array:
-        """Its derivative."""
-        raise NotImplementedError
-
-    def trigamma(self, x: Array) -> Array:
-        """Its second derivative."""
-        raise NotImplementedError
-
-    def mended(
-        self, value: Array, lost: Array, compute: Callable[..., Array], arrays: Sequence[Array], vectors: int = 0
-    ) -> Array:
-        """``value``, with ``compute(arithmetic, *parts)`` where ``lost``; the parts are those of the arrays there."""
-        raise NotImplementedError
 
     def quiet(self) -> AbstractContextManager[Any]:
         """Silences the warnings of NumPy about intermediate overflows; the other libraries give none."""

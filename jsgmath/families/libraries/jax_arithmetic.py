@@ -34,14 +34,9 @@ class JaxArithmetic(Arithmetic):
         return self.xp.asarray(x)
 
     def for_numbers(
-        self,
-        arrays: Sequence[Array],
-        alpha: float | None,
-        limits: Sequence[tuple[float, float]],
-        products: bool,
-        gammas: bool,
+        self, arrays: Sequence[Array], alpha: float | None, limits: Sequence[tuple[float, float]], family: Any
     ) -> Arithmetic:
-        doubled = products and all(x.dtype != "float64" and self.wide(x).dtype == "float64" for x in arrays)
+        doubled = family.of_products and all(x.dtype != "float64" and self.wide(x).dtype == "float64" for x in arrays)
         return DOUBLE if doubled else self
 
     def rounded(self, x: Array, dtype: Any) -> Array:

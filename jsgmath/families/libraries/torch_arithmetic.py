@@ -81,14 +81,9 @@ class TorchArithmetic(Arithmetic):
         return torch_computed.differentiable(compute, arrays)
 
     def for_numbers(
-        self,
-        arrays: Sequence[Array],
-        alpha: float | None,
-        limits: Sequence[tuple[float, float]],
-        products: bool,
-        gammas: bool,
+        self, arrays: Sequence[Array], alpha: float | None, limits: Sequence[tuple[float, float]], family: Any
     ) -> Arithmetic:
-        doubled = products and all(x.dtype != self.xp.float64 and x.device.type != "mps" for x in arrays)
+        doubled = family.of_products and all(x.dtype != self.xp.float64 and x.device.type != "mps" for x in arrays)
         other = DOUBLE if doubled else self
         if alpha is None or 0 < min(alpha, 1 - alpha) < 2.0**-12:
             return other
@@ -101,7 +96,7 @@ class TorchArithmetic(Arithmetic):
                     return other
         except RuntimeError:  # under torch.func or a tracer the numbers are not known
             return other
-        return CLOSED if gammas and all(x.dtype != self.xp.float64 for x in arrays) else MODERATE
+        return CLOSED if family.of_gammas and all(x.dtype != self.xp.float64 for x in arrays) else MODERATE
 
 
 class DoubleArithmetic(TorchArithmetic):
@@ -159,23 +154,29 @@ class ClosedArithmetic(ModerateArithmetic):
     Float64 leaves enough digits, except where nearly all terms cancel; `mended` computes those numbers again.
     """
 
-    closed = True
+    def __init__(self) -> None:
+        super().__init__()
+        self.closed = self
 
     def wide(self, x: Array) -> Array:
         return x.double()
 
     def log_gamma(self, x: Array) -> Array:
+        """The logarithm of the gamma function."""
         return self.xp.lgamma(x)
 
     def digamma(self, x: Array) -> Array:
+        """The derivative of `log_gamma`."""
         return self.xp.digamma(x)
 
     def trigamma(self, x: Array) -> Array:
+        """The derivative of `digamma`."""
         return self.xp.polygamma(1, x)
 
     def mended(
         self, value: Array, lost: Array, compute: Callable[..., Array], arrays: Sequence[Array], vectors: int = 0
     ) -> Array:
+        """Returns ``value``, but where ``lost``, ``compute(arithmetic, *parts)`` of the parts of the arrays there."""
         if not lost.any():
             return value
         places = lost.flatten()

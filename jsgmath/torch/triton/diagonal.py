@@ -188,8 +188,8 @@ def jsg_kernel(
 def tiling(n: int, few: bool, itemsize: int, lanes: int) -> tuple[Tile, int]:
     """The tile of a program and its number of warps, by a static rule: nothing is tuned at run time.
 
-    A thread takes 16 bytes of each input.  The tile is the smallest of which whole rows fill nine tenths.  A row that
-    is longer than every tile has a program of its own, with the largest tile if there are few rows.
+    A thread takes 16 bytes of each input.  The tile is the smallest one that whole rows fill to nine tenths.  A row
+    that is longer than every tile has a program of its own, with the largest tile if there are few rows.
     """
     width = 16 // itemsize
     blocks = [4 * lanes * width << doublings for doublings in range(3)]
