@@ -24,6 +24,10 @@ CASES = [
     ("Beta", (1.7e308, 1.7e308), (1e200, 1e-200), B, 3.46573590279973e199, (0, 0, 0.3465735903, -5e199)),
     ("Exponential", (1e30,), (1e-30,), B, 68.3844056152, (0, -5e29)),
     ("Poisson", (1e-30,), (1e30,), HALF, 3.403877691e31, (-INF, 34.2887764)),
+    # G has the rate 0 too, and approaches it as rate^0.3 or rate^0.7.
+    ("Poisson", (0.0,), (2.0,), (0.3, "deasy", True), 0.6, (INF, 0.3)),
+    ("Poisson", (2.0,), (0.0,), (0.3, "deasy", True), 1.4, (0.7, -INF)),
+    ("Poisson", (0.0,), (2.0,), KL, 2.0, (-INF, 1)),
 ]
 
 

@@ -291,7 +291,7 @@ class Arithmetic(ABC):
         return near, self.number(weight) * self.number(self.where(near, log, 0.0)) * self.number(ratio)
 
     def weighted_product(self, x: Array, own: Weight, y: Array, weight: Weight) -> Array:
-        """``x**own y**weight`` for weights whose sum is 1, except for the rounding of the larger one."""
+        """``x**own y**weight`` of positive numbers; the weights add up to 1, except for the rounding of the larger one."""
         product = self.power(x, own) * self.power(y, weight)
         if isinstance(own, float) and self.bits(x) == 24:
             lost = [w - float(np.float32(w)) for w in (own, weight)]
@@ -299,7 +299,7 @@ class Arithmetic(ABC):
         else:
             lost = self.choice(own > weight, (1 - own) - weight, (1 - weight) - own)
             correction = lost * self.log(self.choice(own > weight, x, y))
-        product = self.where(product == 0, product, product * (1 + correction))  # the logarithm of 0 is infinite
+        product = product * (1 + correction)
         product = self.xp.maximum(product, self.xp.minimum(x, y))  # rounding leaves it between them
         return self.xp.minimum(product, self.xp.maximum(x, y))
 
