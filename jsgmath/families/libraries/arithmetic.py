@@ -291,7 +291,7 @@ class Arithmetic(ABC):
         return near, self.number(weight) * self.number(self.where(near, log, 0.0)) * self.number(ratio)
 
     def weighted_product(self, x: Array, own: Weight, y: Array, weight: Weight) -> Array:
-        """``x**own y**weight`` of positive numbers; the weights add up to 1, except for the rounding of the larger one."""
+        """``x**own y**weight`` of positive numbers; the weights add up to 1, but the larger one is rounded."""
         product = self.power(x, own) * self.power(y, weight)
         if isinstance(own, float) and self.bits(x) == 24:
             lost = [w - float(np.float32(w)) for w in (own, weight)]
