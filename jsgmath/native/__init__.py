@@ -12,13 +12,13 @@ import os
 import struct
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jsgmath.native.sources import HERE, LIBRARY, sources
 
+PLACE = os.path.join(HERE, LIBRARY)  # of the compiled library
 FORMS = {"var": 0, "logvar": 1, "std": 2}
 # The forms that the core accepts if one scale is a matrix; the number of "low_rank" is that of rank 0.
 FULL_FORMS = {"var": 0, "std": 2, "cov": 3, "scale_tril": 4, "low_rank": 8}
@@ -84,10 +84,10 @@ class Core(NamedTuple):
     instruction_set: str
 
 
-def open_core(path: Path = HERE / LIBRARY, wanted: str = "") -> tuple[Core | None, str]:
+def open_core(path: str | os.PathLike[str] = PLACE, wanted: str = "") -> tuple[Core | None, str]:
     """The compiled core or None, and a text about it. ``wanted`` names the only instruction set allowed."""
     try:
-        library = ctypes.CDLL(str(path))
+        library = ctypes.CDLL(os.fspath(path))
     except OSError as error:
         return None, f"the compiled one cannot be loaded ({error}); python -m jsgmath.native compiles it"
     library.jsgmath_sources.restype = library.jsgmath_instruction_set.restype = ctypes.c_char_p

@@ -36,7 +36,7 @@ def _module(path: Path) -> ModuleType:
 
 
 _sources = _beside("sources")
-HERE, LIBRARY = _sources.HERE, _sources.LIBRARY
+HERE, LIBRARY = Path(_sources.HERE), _sources.LIBRARY
 TRANSLATED = ["ratio", "split_g", "split_gs", "mean_weights", "shares", "to_mean", "from_mean", "skew", "to_mean_grad",
               "from_mean_grad", "to_mean_by_alpha", "from_mean_by_alpha"]  # fmt: skip
 # The bounds need sums and products in the written order; the two others let the compiler make vectors of a choice.
@@ -142,13 +142,13 @@ def _run(command: list[str]) -> None:
 
 def formula_header() -> str:
     """The formula and the kernels as C++."""
-    found = {node.name: node for path in _sources.FORMULAS for node in functions(path)}
+    found = {node.name: node for name in _sources.FORMULAS for node in functions(name)}
     return _beside("translate").cpp(*(found[name] for name in TRANSLATED)) + "\n"
 
 
 def terms_header() -> str:
     """The terms of the exponential families as C++."""
-    return _beside("translate").cpp(*(found for path in _sources.FAMILIES for found in functions(path))) + "\n"
+    return _beside("translate").cpp(*(found for name in _sources.FAMILIES for found in functions(name))) + "\n"
 
 
 def full_terms_header() -> str:
@@ -161,14 +161,14 @@ def several_terms_header() -> str:
     return _beside("translate").cpp(*functions(_sources.SEVERAL_TERMS)) + "\n"
 
 
-def functions(path: Path) -> list[ast.FunctionDef]:
-    """The functions of a module."""
-    return [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)]
+def functions(name: str) -> list[ast.FunctionDef]:
+    """The functions of a module of the package."""
+    return [node for node in ast.parse((HERE.parent / name).read_text()).body if isinstance(node, ast.FunctionDef)]
 
 
 def constants_header() -> str:
     """Coefficients of the series, the highest power first, and log(2)."""
-    stirling = _module(_sources.STIRLING)
+    stirling = _module(HERE.parent / _sources.STIRLING)
     fine_tail = [Fraction(2, 2 * k + 3) for k in range(FINE_TAIL_PAIRS + FINE_TAIL)]
     longest_tail = fine_tail[: LONG_TAIL_PAIRS + LONG_TAIL]
     longest_exp = [Fraction(1, math.factorial(k + 2)) for k in range(LONG_EXP_PAIRS + LONG_EXP)]

@@ -1,22 +1,25 @@
 """The files from which the core is made, and its place; imports little, because `import jsgmath` waits for it."""
 
+import os
 import sys
 import zlib
-from pathlib import Path
 
-HERE = Path(__file__).parent
+HERE = os.path.dirname(os.path.abspath(__file__))
 LIBRARY = {"win32": "core.dll", "darwin": "core.dylib"}.get(sys.platform, "core.so")
-FORMULAS = [HERE.parent / name for name in ("formula.py", "special.py")]
-FAMILIES = [HERE.parent / "families" / name for name in ("terms.py", "gamma_terms.py")]
-FULL_TERMS = HERE.parent / "torch" / "full_terms.py"
-STIRLING = HERE.parent / "families" / "stirling.py"
-SEVERAL_TERMS = HERE.parent / "rounding" / "several_terms.py"
-OUTSIDE = [*FORMULAS, *FAMILIES, FULL_TERMS, STIRLING, SEVERAL_TERMS]  # outside this folder
+# Files outside this folder, as paths from the package's folder.
+FORMULAS = ["formula.py", "special.py"]
+FAMILIES = ["families/terms.py", "families/gamma_terms.py"]
+FULL_TERMS = "torch/full_terms.py"
+STIRLING = "families/stirling.py"
+SEVERAL_TERMS = "rounding/several_terms.py"
+OUTSIDE = [*FORMULAS, *FAMILIES, FULL_TERMS, STIRLING, SEVERAL_TERMS]
 
 
 def sources() -> str:
     """A checksum of all files from which the library is made."""
+    own = [*sorted(name for name in os.listdir(HERE) if name.endswith((".cpp", ".hpp"))), "build.py", "translate.py"]
     checksum = 0
-    for path in [*sorted(HERE.glob("*.[ch]pp")), HERE / "build.py", HERE / "translate.py", *OUTSIDE]:
-        checksum = zlib.crc32(path.read_bytes(), checksum)
+    for name in [*own, *(f"../{name}" for name in OUTSIDE)]:
+        with open(os.path.join(HERE, name), "rb") as file:
+            checksum = zlib.crc32(file.read(), checksum)
     return f"{checksum:08x}"

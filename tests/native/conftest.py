@@ -41,10 +41,9 @@ def copied_sources(folder):
     """A folder with everything that the core is made from."""
     package = folder / "jsgmath"
     shutil.copytree(build.HERE, package / "native")
-    for source in build._sources.OUTSIDE:
-        copy = package / source.relative_to(build.HERE.parent)
-        copy.parent.mkdir(exist_ok=True)
-        shutil.copy(source, copy)
+    for name in build._sources.OUTSIDE:
+        (package / name).parent.mkdir(exist_ok=True)
+        shutil.copy(build.HERE.parent / name, package / name)
     return package
 
 
