@@ -116,7 +116,7 @@ def share(groups: dict[float, SeedGroup]) -> AlphaGrid:
         if alpha not in alphas
     ]
     left_out += [
-        f"seed {seed} is left out, as only alpha {listed(having[seed], list(groups))} has it"
+        f"seed {seed} is left out, as it has only alpha {listed(having[seed], list(groups))}"
         for seed in every
         if seed not in seeds and set(having[seed]) & set(alphas)
     ]

@@ -233,7 +233,7 @@ def test_only_seeds_that_all_alphas_have_are_compared_and_the_others_are_named(t
     text = show(capsys, tmp_path)
     assert rows(text)[0] == ["JSG", "train", "0.3", "2", "9.00 ± 0.00", "9.00 ± 0.00", "0.3"]
     assert "JSG: alpha 0.9 is left out, as it lacks seeds that the others share." in text
-    assert "JSG: seed 3 is left out, as only alpha 0.2 has it." in text
+    assert "JSG: seed 3 is left out, as it has only alpha 0.2." in text
     (grid,) = comparisons(capsys, tmp_path)[0]["grids"]
     assert [(one["alpha"], one["seeds"]) for one in grid["alphas"]] == [(0.2, [1, 2]), (0.3, [1, 2])]
     assert len(grid["left_out"]) == 2
