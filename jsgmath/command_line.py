@@ -89,7 +89,7 @@ def parser() -> Parser:
         divergence.add_argument("N1", type=Path, help="file of Gaussians")
         divergence.add_argument("N2", type=Path, help="file of equally many Gaussians, or of one")
         if name == "js":
-            divergence.add_argument("--lam", type=float, default=0.5, help="weight of N2 in the mixture (default 0.5)")
+            divergence.add_argument("--lam", type=number, default=0.5, help="weight of N2 in the mixture (default 0.5)")
         elif name not in ("kl", "jeffreys"):
             _add_alpha(divergence)
         if name in ("jsg", "jsg_dual"):
@@ -111,8 +111,15 @@ def parser() -> Parser:
     return made
 
 
+def number(text: str) -> float:
+    """Reads a number; refuses the underscores that Python allows, as in 1_0."""
+    if "_" in text:
+        raise ValueError(text)
+    return float(text)
+
+
 def _add_alpha(parser: Parser) -> None:
-    parser.add_argument("--alpha", type=float, default=0.5, help="weight of N2, in [0, 1] (default 0.5)")
+    parser.add_argument("--alpha", type=number, default=0.5, help="weight of N2, in [0, 1] (default 0.5)")
 
 
 def _add_convention(parser: Parser) -> None:
@@ -189,7 +196,7 @@ def read_gaussians(path: Path) -> Gaussian:
         OSError: the file cannot be read.
     """
     try:
-        file = np.load(path, allow_pickle=False)
+        file = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)  # a pipe cannot be read twice
         arrays: dict[str, np.ndarray] = {}
         if isinstance(file, NpzFile):
             with file:

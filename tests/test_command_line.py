@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,7 @@ def test_a_divergence_prints_the_bits_of_the_function_a_line_for_each_pair(capsy
 def test_the_numbers_of_a_float32_file_print_as_float32(capsys):
     np.savez("single.npz", mean=np.float32([0.1]), var=np.float32([1.0]))
     np.savez("other.npz", mean=np.float32([0.7]), var=np.float32([1.3]))
-    value = jsgmath.kl(read_gaussians("single.npz"), read_gaussians("other.npz"))
+    value = jsgmath.kl(read_gaussians(Path("single.npz")), read_gaussians(Path("other.npz")))
     assert value.dtype == np.float32
     assert output(capsys, "kl", "single.npz", "other.npz") == str(value) + "\n"
 
@@ -85,7 +86,7 @@ def test_data_sets_are_fitted_and_compared(capsys, form):
     batch = Gaussian([x.mean(0) for x in data], **{form: scales})
 
     output(capsys, "fit", "x.csv", "-o", "x.npz", *diagonal)
-    fitted = read_gaussians("x.npz")
+    fitted = read_gaussians(Path("x.npz"))
     assert (fitted.form, fitted.batch_shape) == (form, ())
     assert np.array_equal(fitted.mean, batch.mean[0])
     assert np.array_equal(fitted.scale, batch.scale[0])
@@ -114,7 +115,7 @@ def test_names_above_the_numbers_quotes_a_byte_order_mark_and_empty_lines_are_le
         with open("other.csv", "w", encoding="utf-8") as file:
             file.write(content)
         output(capsys, "fit", "other.csv", "-o", "other.npz")
-        assert np.array_equal(read_gaussians("x.npz").scale, read_gaussians("other.npz").scale)
+        assert np.array_equal(read_gaussians(Path("x.npz")).scale, read_gaussians(Path("other.npz")).scale)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,8 @@ def test_names_above_the_numbers_quotes_a_byte_order_mark_and_empty_lines_are_le
         (["kl", "a.npz", "negative.npz"], "negative.npz: var must be positive"),
         (["kl", "a.npz", "three.npz"], "N1 has dimension 2 but N2 has 3"),
         (["jsg", "a.npz", "b.npz", "--alpha", "1.2"], "alpha must lie in [0, 1], got 1.2"),
-        (["jsg", "a.npz", "b.npz", "--alpha", "x"], "argument --alpha: invalid float value: 'x'"),
+        (["jsg", "a.npz", "b.npz", "--alpha", "x"], "argument --alpha: invalid number value: 'x'"),
+        (["js", "a.npz", "b.npz", "--lam", "0_1"], "argument --lam: invalid number value: '0_1'"),
         (["kl", "a.npz", "b.npz", "-o", "no/folder.csv"], "no/folder.csv: No such file or directory"),
         (["kl", "a.npz", "b.npz", "-o", ""], ".: Is a directory"),
         (["pairwise", "a.npz", "three.npz", "-o", "matrix.csv"], "dimension"),
@@ -197,6 +199,15 @@ def test_a_failed_write_keeps_the_file_that_was_there(capsys, tmp_path, monkeypa
     assert "x.npz: No space left on device" in error(capsys, "fit", "x.csv", "-o", "x.npz")
     assert (tmp_path / "x.npz").read_text() == "old"
     assert not list(tmp_path.glob(".*"))
+
+
+def test_gaussians_are_read_from_a_pipe(capsys):
+    """An archive is read from its end, and a pipe only once and from its beginning."""
+    os.mkfifo("pipe")
+    writer = threading.Thread(target=lambda: Path("pipe").write_bytes(Path("a.npz").read_bytes()))
+    writer.start()
+    assert output(capsys, "kl", "pipe", "a.npz") == "0.0\n"
+    writer.join()
 
 
 def test_a_link_a_mode_and_a_pipe_stay(capsys, tmp_path):
