@@ -69,8 +69,9 @@ def jsg_standard_normal(
     value rounds to infinity, and NaN only for NaN.  Gradients are finite where the true ones are
     (``tests/torch/test_range.py``).  On a CPU, native and eager compute numbers out of proportion in NumPy's long
     double, if its range exceeds a double's: gradients are right there too, and limits at an infinite mean.  Programs of
-    torch.compile do not.  The kernels clamp log-ratios to 87 (708).  They need weights that are 0 or not tiny if the
-    means are so far apart that KL overflows, and may give infinity in the last binades of the range.
+    torch.compile do not.  The kernels clamp log-ratios to 87 (708): beyond, values may be finite where the true ones
+    are infinite, and NaN at an infinite mean.  They need weights that are 0 or not tiny if the means are so far apart
+    that KL overflows, and may give infinity in the last binades of the range.
 
     References: [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
 
