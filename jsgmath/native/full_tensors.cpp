@@ -190,6 +190,11 @@ Lanes square(const Lanes *x, int64_t n) {
   for (int64_t i = 0; i < n; i++) sum = multiply_add(x[i], x[i], sum);
   return sum;
 }
+Lanes square(Ratio T, int64_t n) {
+  Lanes sum = {};
+  for (int64_t j = 0; j < n; j++) sum += square(T.matrix + j * n + j, n - j);
+  return sum;
+}
 
 // Adds L'^-1 x to a vector, and the lower triangle of L'^-1 X to a matrix; x and X are changed.
 void add_back(const Lanes *L, Lanes *x, Lanes *to, int64_t n) {
@@ -425,13 +430,16 @@ void evaluate(const Tensors &t, int64_t first, int64_t last) {
     multiply_transposed(w.U1, w.white, w.p, n), multiply_transposed(w.U2, w.white, w.kappa, n);
     multiply(w.U1, w.p, w.theta, n), multiply(w.U2, w.kappa, w.phi, n);
     multiply(w.T1, w.theta, w.zeta, n), multiply(w.T2, w.phi, w.s, n);
+    const Lanes kappa2 = square(w.kappa, n), p2 = square(w.p, n);
+    const auto quotient2 = terms::quotient_errs_less(g1, g2, square(w.delta2, n), kappa2, square(w.T1, n), square(w.theta, n));
+    const auto quotient1 = terms::quotient_errs_less(g2, g1, square(w.delta1, n), p2, square(w.T2, n), square(w.phi, n));
     for (int64_t i = 0; i < n; i++) {
-      w.zeta[i] = terms::mean_product(g1, g2, w.delta2[i], w.kappa[i], w.zeta[i]);
-      w.s[i] = terms::mean_product(g2, g1, w.delta1[i], w.p[i], w.s[i]);
+      w.zeta[i] = terms::mean_product(quotient2, g1, g2, w.delta2[i], w.kappa[i], w.zeta[i]);
+      w.s[i] = terms::mean_product(quotient1, g2, g1, w.delta1[i], w.p[i], w.s[i]);
     }
     const Lanes trace1 = trace(dual ? w.U2 : w.T1, n), trace2 = trace(dual ? w.U1 : w.T2, n);
-    auto [kl1, kl2, quadratic1, quadratic2] = terms::kl_terms(g1, g2, square(w.kappa, n), square(w.p, n), square(w.zeta, n),
-                                                       square(w.s, n), trace1, trace2, dual);
+    auto [kl1, kl2, quadratic1, quadratic2] =
+        terms::kl_terms(g1, g2, kappa2, p2, square(w.zeta, n), square(w.s, n), trace1, trace2, dual);
     const Lanes value = terms::skew(w1, w2, kl1, kl2);
     if (t.values)
       for (int i = 0; i < b.count; i++) static_cast<Storage *>(t.values)[b.row(i)] = Storage(lane(value, i));

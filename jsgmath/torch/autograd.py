@@ -10,6 +10,7 @@ one per row; if it is None, the number ``alpha`` is used.
 """
 
 import importlib
+import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from types import ModuleType
@@ -293,7 +294,7 @@ def apply_divergence(*arguments: Any) -> Tensor:
 def directional(gradients: Sequence[Tensor], directions: Sequence[Any]) -> Tensor:
     """The derivative of each row along the directions, each a tensor or None."""
     terms = [
-        (x * direction).reshape(len(x), -1).sum(-1, dtype=work_type(x))
+        (x * direction).reshape(len(x), math.prod(x.shape[1:])).sum(-1, dtype=work_type(x))
         for x, direction in zip(gradients, directions, strict=False)
         if direction is not None
     ]

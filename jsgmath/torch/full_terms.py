@@ -33,13 +33,18 @@ def right_side(tril, by, ratio, excess):
     return where(excess * excess < 0.25, (tril - by) - excess * by, tril - ratio * by)
 
 
-def mean_product(g1, g2, delta, kappa, product):
-    """zeta, which is ``product = W p`` and also ``(delta - g1 kappa)/g2``.
+def quotient_errs_less(g1, g2, delta2, kappa2, matrix2, vector2):
+    """Whether rounding changes the second form of `mean_product` less, from squares of norms.
 
-    The second form does not square the condition of W, and is taken where g2 is large enough for it.
+    Its error is in proportion to ``(|delta| + g1 |kappa|)/g2``, and that of the first to ``|W| |p|``, which is much
+    larger than zeta if W shrinks p.
     """
-    heavy = g2 > 0.5
-    return where(heavy, (delta - g1 * kappa) / where(heavy, g2, 1.0), product)
+    return g2 * g2 * (matrix2 * vector2) > delta2 + g1 * g1 * kappa2
+
+
+def mean_product(quotient, g1, g2, delta, kappa, product):
+    """zeta, which is ``product = W p`` and also ``(delta - g1 kappa)/g2``, the second form if ``quotient``."""
+    return where(quotient, (delta - g1 * kappa) / where(quotient, g2, 1.0), product)
 
 
 def kl_terms(g1, g2, kappa2, p2, zeta2, s2, trace1, trace2, dual):

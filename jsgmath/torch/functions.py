@@ -69,8 +69,9 @@ def jsg_standard_normal(
     value rounds to infinity, and NaN only for NaN.  Gradients are finite where the true ones are
     (``tests/torch/test_range.py``).  On a CPU, native and eager compute numbers out of proportion in NumPy's long
     double, if its range exceeds a double's: gradients are right there too, and limits at an infinite mean.  Programs of
-    torch.compile do not.  The kernels clamp log-ratios to 87 (708).  They need weights that are 0 or not tiny if the
-    means are so far apart that KL overflows, and may give infinity in the last binades of the range.
+    torch.compile do not.  The kernels clamp log-ratios to 87 (708): beyond, values may be finite where the true ones
+    are infinite, and NaN at an infinite mean.  They need weights that are 0 or not tiny if the means are so far apart
+    that KL overflows, and may give infinity in the last binades of the range.
 
     References: [1] Deasy et al. 2020, https://arxiv.org/abs/2006.10599
 
@@ -157,12 +158,11 @@ def jsg_full(
     Accuracy: the relative error is at most 16 + 4n eps for factors of condition up to a few hundred, and 16 eps between
     nearly equal Gaussians; at larger conditions it is at most n eps times the condition of the factors, not of the
     covariances (``tests/torch/test_full.py``).  ``"native"`` computes in float64, so float32 results are within 1 ulp
-    for conditions up to 1e4.  If both factors have a condition above 1e4, values of JSG in float64 may lose more; use
-    `jsgmath.jsg` if that does not suffice.  The gradients also lose about n eps times the condition
-    (``tests/torch/test_full_gradients.py``).  If both factors have a condition above 1e4, the Triton kernels lose more
-    in float64, except in the dual's gradients by the two Gaussians; use ``backend="eager"`` then.  On a CPU, native and
-    eager compute pairs again in NumPy's long double whose scales are up to 1e140 times others (1e16 in float32), so
-    that gradients are not NaN (``tests/torch/test_range.py``); Triton's kernels do not.
+    for conditions up to 1e4.  If both factors have a condition above 1e4, single values of JSG in float64 with
+    ``"nielsen"`` near an end of alpha may lose more; use `jsgmath.jsg` if that does not suffice.  The gradients also
+    lose about n eps times the condition (``tests/torch/test_full_gradients.py``).  On a CPU, native and eager compute
+    pairs again in NumPy's long double whose scales are up to 1e140 times others (1e16 in float32), so that gradients
+    are not NaN (``tests/torch/test_range.py``); Triton's kernels do not.
 
     Speed: with gradients, on one thread in float32, ``"native"`` takes 0.16 of the textbook's time for 128 pairs of
     n = 4, at most 0.06 for 128 of n = 16, 0.03 for 1024 of n = 8, and about 0.9 for 64 of n = 64.

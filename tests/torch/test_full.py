@@ -125,6 +125,45 @@ def test_the_error_grows_with_the_condition_of_the_factors_and_not_with_its_squa
                     assert_close(x, y, y.abs().flatten(1).amax(1), n * condition)
 
 
+@functools.cache
+def ill_conditioned(n, condition, count=40):
+    """Means and factors of unrelated covariances, the largest standard deviations ``condition`` times the smallest."""
+    rng = np.random.default_rng(n)
+    tensors = []
+    for _ in range(2):
+        sizes = condition ** -rng.uniform(size=(count, 1, n))
+        sizes[..., 0], sizes[..., -1] = 1, 1 / condition
+        left, right = (np.linalg.qr(rng.normal(size=(count, n, n)))[0] for _ in range(2))
+        factor = np.linalg.qr((left * sizes @ right).swapaxes(1, 2))[1].swapaxes(1, 2)
+        factor *= np.sign(factor.diagonal(axis1=1, axis2=2))[:, None]
+        tensors += [torch.tensor(rng.normal(size=(count, n))), torch.tensor(np.tril(factor))]
+    return tensors
+
+
+@functools.cache
+def ill_conditioned_reference(n, condition, alpha, dual, convention):
+    tensors = ill_conditioned(n, condition)
+    return reference(tensors, torch.full(tensors[0].shape[:1], alpha, dtype=torch.float64), dual, convention)
+
+
+@implementations
+@variants
+@pytest.mark.parametrize("n", [3, 5])
+def test_values_between_two_factors_of_condition_1e6_lose_the_condition_and_not_its_square(
+    n, dual, convention, evaluate
+):
+    """The bound is n eps times the condition; 0.1 of it was measured.
+
+    Products of ``L2^-1 L1`` with vectors that it shrinks, in JSG's means, lost up to 10^4 times the bound.
+    """
+    tensors = ill_conditioned(n, 1e6)
+    for alpha in (0.0, 1e-3, 0.1, 0.5, 0.8, 1.0):
+        want = ill_conditioned_reference(n, 1e6, alpha, dual, convention)
+        value, *_ = run(evaluate, tensors, alpha, dual, convention, grad=False)
+        error = np.abs(value.numpy() - want)
+        assert (error <= n * 1e6 * torch.finfo(torch.float64).eps * want).all(), alpha
+
+
 @implementations
 def test_an_almost_singular_factor_gives_the_right_kl(evaluate):
     """For a factor [[1, 0], [1, s]] and N(0, I), KL is (s^2 - log s^2)/2."""

@@ -44,7 +44,7 @@ def differences(arrays, which, alpha, convention, dual):
 def test_gradients_lose_the_condition_of_the_factors_and_not_more(dual, convention, monkeypatch):
     """0.4 of the bound was measured; with the factors' quotient in the formula it was up to 7e10.
 
-    For other pairs of such factors the Triton kernels lose more (docs/numerics.md): up to 2.9 of the bound.
+    Gradients between other pairs of such factors lose up to 9 times the bound (docs/numerics.md).
     """
     monkeypatch.setattr(oracles, "DIGITS", 120)
     tensors = [torch.tensor(x, requires_grad=True) for x in pair()]

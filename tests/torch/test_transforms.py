@@ -85,6 +85,21 @@ def test_forward_mode_is_the_gradient_along_a_tangent(name):
     torch.testing.assert_close(along.sum(), (gradient * tangent).sum())
 
 
+@backends
+def test_forward_mode_of_an_empty_batch_is_empty(backend):
+    """Values and tangents have the shape of the batch; alpha has a tangent too."""
+    mean, logvar, tril = torch.zeros(0, 4), torch.zeros(0, 4), torch.zeros(0, 4, 4)
+    alpha = torch.tensor(0.3)
+    functions = {
+        "diagonal": lambda m, a: jsg_standard_normal(m, logvar, a, backend=backend),
+        "full": lambda m, a: jsg_full(m, tril, m, tril, a, backend=backend),
+        "sample": lambda m, a: sample_and_jsg(m, logvar, a, 7, backend=backend)[1],
+    }
+    for name, function in functions.items():
+        for found in torch.func.jvp(function, (mean, alpha), (mean, torch.ones(()))):
+            assert found.shape == (0,), name
+
+
 def test_the_core_cannot_be_traced():
     with (
         warnings.catch_warnings(),

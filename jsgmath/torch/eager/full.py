@@ -60,9 +60,12 @@ def evaluate_block(
     delta1, delta2 = (solve_triangular(x, difference, upper=False) for x in (tril1, tril2))
     U1, U2, white, back = _whitened(K, W, delta2, difference, tril1, tril2, g1, g2)
     kappa, p = U2.mT @ white, U1.mT @ white
-    zeta = terms.mean_product(g1, g2, delta2, kappa, W @ p)  # A kappa
-    s = terms.mean_product(g2, g1, delta1, p, V @ kappa)
-    kappa2, p2, zeta2, s2 = _square(kappa), _square(p), _square(zeta), _square(s)
+    kappa2, p2 = _square(kappa), _square(p)
+    quotient2 = terms.quotient_errs_less(g1, g2, _square(delta2), kappa2, _inner(W, W), p2)
+    quotient1 = terms.quotient_errs_less(g2, g1, _square(delta1), p2, _inner(V, V), kappa2)
+    zeta = terms.mean_product(quotient2, g1, g2, delta2, kappa, W @ p)  # A kappa
+    s = terms.mean_product(quotient1, g2, g1, delta1, p, V @ kappa)
+    zeta2, s2 = _square(zeta), _square(s)
     kl1, kl2, quadratic1, quadratic2 = terms.kl_terms(g1, g2, kappa2, p2, zeta2, s2, trace1, trace2, dual)
     results: list[Tensor | None] = [None] * 5
     if value:

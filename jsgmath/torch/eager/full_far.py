@@ -125,10 +125,13 @@ def _evaluate(
     white, delta1, delta2 = (_solve(L, difference) for L in (R, L1, L2))
     p, kappa = U1.swapaxes(1, 2) @ white, U2.swapaxes(1, 2) @ white
     theta, phi = U1 @ p, U2 @ kappa
-    zeta, s = mean_product(g1, g2, delta2, kappa, T1 @ theta), mean_product(g2, g1, delta1, p, T2 @ phi)
+    kappa2, p2 = _square(kappa), _square(p)
+    quotient2 = full_terms.quotient_errs_less(g1, g2, _square(delta2), kappa2, _square(T1), _square(theta))
+    quotient1 = full_terms.quotient_errs_less(g2, g1, _square(delta1), p2, _square(T2), _square(phi))
+    zeta = mean_product(quotient2, g1, g2, delta2, kappa, T1 @ theta)
+    s = mean_product(quotient1, g2, g1, delta1, p, T2 @ phi)
     traces = (_trace(U2), _trace(U1)) if dual else (_trace(T1), _trace(T2))
-    squares = (_square(x) for x in (kappa, p, zeta, s))
-    kl1, kl2, quadratic1, quadratic2 = kl_terms(g1, g2, *squares, *traces, dual)
+    kl1, kl2, quadratic1, quadratic2 = kl_terms(g1, g2, kappa2, p2, _square(zeta), _square(s), *traces, dual)
     value = skew(w1, w2, kl1, kl2)
 
     w1, w2 = factor * w1, factor * w2

@@ -19,6 +19,7 @@ from jsgmath.torch.triton.full_terms import (
     outer_to_mean,
     pair_weights,
     pivot_terms,
+    quotient_errs_less,
     skew,
     weights_from_mean,
     weights_to_mean,
@@ -206,18 +207,31 @@ def _lane_pairs(
     p = lane_transpose_times(W, kappa, N)
     s = lane_times(V, kappa, N)
     product = lane_times(W, p, N)
+    squares1 = 0 * g1
+    squares2 = 0 * g1
+    for i in tl.static_range(N):
+        squares1 += lane_dot(W[i], W[i], i + 1)
+        squares2 += lane_dot(V[i], V[i], i + 1)
+    kappa2 = lane_dot(kappa, kappa, N)
+    p2 = lane_dot(p, p, N)
+    if p2.dtype == tl.float64:
+        quotient = quotient_errs_less(g1, g2, lane_dot(delta, delta, N), kappa2, squares1, p2)
+        delta1 = lane_solve(L1, lane_inverses(L1, N), difference, N)
+        quotient1 = quotient_errs_less(g2, g1, lane_dot(delta1, delta1, N), p2, squares2, kappa2)
+        product1 = s
+        s = ()
+        for i in tl.static_range(N):
+            s = s + (mean_product(quotient1, g2, g1, delta1[i], p[i], product1[i]),)
+    else:
+        quotient = g2 > 0.5
     zeta = ()
     for i in tl.static_range(N):
-        zeta = zeta + (mean_product(g1, g2, delta[i], kappa[i], product[i]),)
+        zeta = zeta + (mean_product(quotient, g1, g2, delta[i], kappa[i], product[i]),)
     eta = lane_transpose_times(V, s, N)
     kl1, kl2, quadratic1, quadratic2 = kl_terms(
-        g1, g2, lane_dot(kappa, kappa, N), lane_dot(p, p, N), lane_dot(zeta, zeta, N),
-        lane_dot(s, s, N), trace1, trace2, DUAL)
+        g1, g2, kappa2, p2, lane_dot(zeta, zeta, N), lane_dot(s, s, N), trace1, trace2, DUAL)
     if hard is not None and not AGAIN:
-        squares = 0 * g1
-        for i in tl.static_range(N):
-            squares += lane_dot(W[i], W[i], i + 1) + lane_dot(V[i], V[i], i + 1)
-        tl.store(hard + at, is_hard(squares, kl1, kl2).to(tl.int8), mask=mask)
+        tl.store(hard + at, is_hard(squares1 + squares2, kl1, kl2).to(tl.int8), mask=mask)
     if value is not None:
         tl.store(value + at, skew(w1, w2, kl1, kl2), mask=mask)
 

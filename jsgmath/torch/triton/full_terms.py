@@ -9,6 +9,7 @@ from jsgmath.torch.triton.diagonal import must_compute
 from jsgmath.torch.triton.scalar import device, g, gs, mean_weights, shared, where
 
 right_side: Any = shared(full_terms.right_side, where=where)
+quotient_errs_less: Any = shared(full_terms.quotient_errs_less)
 mean_product: Any = shared(full_terms.mean_product, where=where)
 part: Any = shared(full_terms.part, where=where)
 kl_terms: Any = shared(full_terms.kl_terms, part=part)

@@ -21,6 +21,7 @@ from jsgmath.torch.triton.full_terms import (
     outer_to_mean,
     pair_weights,
     pivot_terms,
+    quotient_errs_less,
     right_side,
     skew,
     weights_from_mean,
@@ -117,6 +118,12 @@ def _tile_transpose_solve(tril, right, mask, column, N: tl.constexpr, FLOAT: tl.
 
 
 @device
+def _tile_square(x):
+    """The sum of the squares of its entries."""
+    return tl.sum(tl.sum(x * x, 2, keep_dims=True), 1, keep_dims=True)
+
+
+@device
 def times_transpose(x, y, SIZE: tl.constexpr):
     """``x y'``, column by column: tl.dot takes too many registers, and for n = 16 the compiler of Triton 3.9 aborts."""
     column = tl.arange(0, SIZE)[None, None, :]
@@ -180,14 +187,26 @@ def _tile_pairs(
         V, _, f = tile_quotient(L2, L1, mask, row, column, N, SIZE, FLOAT)
     kappa = tl.permute(kappa_, (0, 2, 1))
     p_ = tl.sum(W * kappa, 1, keep_dims=True)
-    zeta = mean_product(g1, g2, delta, kappa, tl.sum(W * p_, 2, keep_dims=True))
-    zeta_ = tl.permute(zeta, (0, 2, 1))
+    kappa2 = tl.sum(kappa_ * kappa_, 2, keep_dims=True)
+    p2 = tl.sum(p_ * p_, 2, keep_dims=True)
     s = tl.sum(V * kappa_, 2, keep_dims=True)
     s_ = tl.permute(s, (0, 2, 1))
+    if p2.dtype == tl.float64:
+        quotient = quotient_errs_less(
+            g1, g2, tl.sum(delta_ * delta_, 2, keep_dims=True), kappa2, _tile_square(W), p2)
+        delta1_ = _tile_solve(L1, mean1 + at * N, mean2 + at * N, mask, column, N, SIZE, FLOAT)
+        quotient1 = quotient_errs_less(
+            g2, g1, tl.sum(delta1_ * delta1_, 2, keep_dims=True), p2, _tile_square(V), kappa2)
+        s_ = mean_product(quotient1, g2, g1, delta1_, p_, s_)
+        s = tl.permute(s_, (0, 2, 1))
+    else:
+        quotient = g2 > 0.5
+    zeta = mean_product(quotient, g1, g2, delta, kappa, tl.sum(W * p_, 2, keep_dims=True))
+    zeta_ = tl.permute(zeta, (0, 2, 1))
     eta_ = tl.sum(V * s, 1, keep_dims=True)
     kl1, kl2, quadratic1, quadratic2 = kl_terms(
-        g1, g2, tl.sum(kappa_ * kappa_, 2, keep_dims=True), tl.sum(p_ * p_, 2, keep_dims=True),
-        tl.sum(zeta_ * zeta_, 2, keep_dims=True), tl.sum(s_ * s_, 2, keep_dims=True), trace1, trace2, DUAL)
+        g1, g2, kappa2, p2, tl.sum(zeta_ * zeta_, 2, keep_dims=True), tl.sum(s_ * s_, 2, keep_dims=True),
+        trace1, trace2, DUAL)
     if hard is not None and not AGAIN:
         squares = tl.sum(tl.sum(W * W + V * V, 2, keep_dims=True), 1, keep_dims=True)
         tl.store(hard + at, is_hard(squares, kl1, kl2).to(tl.int8), mask=mask)
@@ -215,8 +234,7 @@ def _tile_pairs(
             by_2 = matrix + kappa * x0 + theta * x1 + phi * x2
             by_1 += kappa * y0 + theta * y1 + phi * y2
             by_delta = by_displacement(w1, w2, g1, g2, theta_, phi_)
-            squares = tl.sum(tl.sum(Y * Y, 2, keep_dims=True), 1, keep_dims=True)
-            by_weight = weights_from_mean(w1, w2, g1, g2, squares, tl.sum(kappa_ * theta_, 2, keep_dims=True))
+            by_weight = weights_from_mean(w1, w2, g1, g2, _tile_square(Y), tl.sum(kappa_ * theta_, 2, keep_dims=True))
         else:
             back = _tile_gram(tl.permute(V, (0, 2, 1)), f, on_diagonal)
             a, b, c = matrix_to_mean(w1, w2, g1, g2)
