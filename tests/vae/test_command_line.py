@@ -14,8 +14,10 @@ import pytest
 import torch
 
 from vae.data import load
+from vae.errors import UserError
 from vae.train import main
-from vae.training.settings import parse_settings
+from vae.training.folder import RunFolder, plain
+from vae.training.settings import Settings, parse_settings
 
 COMMAND = [sys.executable, "-m", "vae.train"]
 # One thread: on a busy machine two mostly wait for each other.
@@ -106,6 +108,16 @@ def test_settings_that_changed_are_refused_by_name_on_resumption(tmp_path, capsy
     message = complaint(capsys)
     assert "--alpha 0.4 (now 0.3), --seed 1234 (now 5)" in message
     assert "divergence" not in message
+
+
+def test_a_setting_of_another_version_is_refused_by_name_on_resumption(tmp_path):
+    """Without the setting, this version would continue the run as another model."""
+    settings = Settings(out=tmp_path, resume=True)
+    with RunFolder(tmp_path) as folder:
+        facts = {"data": {"sha256": {}}, "environment": {"threads": 1}}
+        folder.write_run({"settings": {**plain(settings), "latent": 20}, **facts, "resumed": []})
+        with pytest.raises(UserError, match=r"was started with --latent 20 \(now None\)"):
+            folder.check_resumption(settings, facts)
 
 
 def test_fewer_epochs_and_other_data_are_refused_on_resumption(tmp_path, capsys):

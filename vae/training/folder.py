@@ -97,9 +97,10 @@ class RunFolder:
         except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
             raise UserError(f"{self.path / 'run.json'} is damaged ({type(error).__name__}: {error})") from None
         now = plain(settings)
-        changed = [name for name in now if name != "epochs" and now[name] != before.get(name)]
+        names = dict.fromkeys([*now, *before])  # another version may have other settings
+        changed = [name for name in names if name != "epochs" and now.get(name) != before.get(name)]
         if changed:
-            said = ", ".join(f"--{name.replace('_', '-')} {before.get(name)} (now {now[name]})" for name in changed)
+            said = ", ".join(f"--{name.replace('_', '-')} {before.get(name)} (now {now.get(name)})" for name in changed)
             raise UserError(f"{self.path} was started with {said}; --resume needs the same settings")
         if now["epochs"] < epochs:
             raise UserError(f"{self.path} was started with --epochs {epochs}; --resume accepts as many or more")
