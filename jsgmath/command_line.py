@@ -304,13 +304,13 @@ def _number(text: str) -> float | None:
 def _write(path: Path, content: bytes) -> None:
     """Writes a whole file under a temporary name and renames it; after an error the old file is unchanged.
 
-    If the path is a link, the file that it points to is replaced and keeps its mode.  A device or a pipe is not
-    replaced: the content is written into it.
+    If the path is a link, the file that it points to is replaced and keeps its mode.  A device, a pipe or an open
+    descriptor such as ``/dev/stdout`` is not replaced: the content is written into it.
     """
     try:
         if path.is_dir():
             raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if path.exists() and (not path.is_file() or path.absolute().parts[1] in ("dev", "proc")):
+        if path.exists() and (not path.is_file() or _open_descriptor(path)):
             with path.open("ab") as file:
                 file.write(content)
             return
@@ -325,3 +325,12 @@ def _write(path: Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def _open_descriptor(path: Path) -> bool:
+    """Whether an existing path, such as ``/dev/stdout``, names an open file of this process."""
+    while path.parent.resolve() not in (Path("/dev/fd"), Path(f"/proc/{os.getpid()}/fd")):
+        if not path.is_symlink():
+            return False
+        path = path.parent.resolve() / path.readlink()
+    return True

@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -226,6 +227,21 @@ def test_a_link_a_mode_and_a_pipe_stay(capsys, tmp_path):
     assert link.is_symlink()
     assert pipe.is_fifo()
     assert target.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_file_in_shared_memory_is_replaced_and_an_open_descriptor_is_not(capsys, tmp_path):
+    """Both lie under /dev; appending to the first left the values of the last call in front of those of this one."""
+    shown = output(capsys, "kl", "a.npz", "b.npz")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        file = Path(folder, "values.csv")
+        for _ in range(2):
+            output(capsys, "kl", "a.npz", "b.npz", "-o", str(file))
+        assert file.read_text() == shown
+    with (tmp_path / "log.txt").open("w") as log:
+        log.write("before\n")
+        log.flush()
+        output(capsys, "kl", "a.npz", "b.npz", "-o", f"/dev/fd/{log.fileno()}")
+    assert (tmp_path / "log.txt").read_text() == f"before\n{shown}"
 
 
 def test_a_closed_standard_output_is_an_error_unless_a_file_is_named(capsys, monkeypatch):
