@@ -2,6 +2,7 @@
 
 from typing import Any, Self
 
+from jsgmath import special
 from jsgmath.families.discrete import Discrete
 from jsgmath.families.libraries.arithmetic import INFINITE, Array
 
@@ -73,6 +74,10 @@ class Bernoulli(Discrete):
             return m.stack([given, 1 - given], -1)
         certain = given == INFINITE  # of 1; the logits of the outcomes are then 0 and -inf
         return m.stack([m.where(certain, 0.0, given), m.where(certain, -INFINITE, 0.0 * m.finite(given))], -1)
+
+    def given_error(self) -> Array:
+        m, p = self.arithmetic, self.work(self.parameters["probs"])
+        return m.stack([0 * p, special.two_sum(1.0, -p)[1]], -1)
 
     def difference(self, other: Any, given1: Array, given2: Array, ratio: Array) -> tuple[Array, Array]:
         m = self.arithmetic
