@@ -2,9 +2,9 @@
 
 from typing import Any, Self
 
-from jsgmath import special
 from jsgmath.families.discrete import Discrete
 from jsgmath.families.libraries.arithmetic import INFINITE, Array
+from jsgmath.families.libraries.twofold import sum_with
 
 
 class Bernoulli(Discrete):
@@ -77,7 +77,7 @@ class Bernoulli(Discrete):
 
     def given_error(self) -> Array:
         m, p = self.arithmetic, self.work(self.parameters["probs"])
-        return m.stack([0 * p, special.two_sum(1.0, -p)[1]], -1)
+        return m.stack([0 * p, sum_with(m, 1.0, -p)[1]], -1)
 
     def difference(self, other: Any, given1: Array, given2: Array, ratio: Array) -> tuple[Array, Array]:
         m = self.arithmetic

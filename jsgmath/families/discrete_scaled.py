@@ -39,7 +39,7 @@ class Pair:
         if family.has_logits:
             zero, top = given == -INFINITE, m.largest(given)
             high, low = special.two_sum(m.where(zero, top, given), -top)
-            weights = m.chosen(zero, 0.0, m.exp_of_number(high) * m.number(1 + low))
+            weights = m.chosen(zero, 0.0, m.exp_of_number(high) * m.number(1 + m.clamp(low, -0.5, 0.5)))
         else:
             zero, top, weights = given == 0, 0.0, m.number(given)
         total = m.each(m.sum_of_numbers(weights))

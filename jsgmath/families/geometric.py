@@ -2,10 +2,9 @@
 
 from typing import Any, NamedTuple, Self
 
-from jsgmath import special
 from jsgmath.families.base import Family, one_of
 from jsgmath.families.libraries.arithmetic import INFINITE, Arithmetic, Array, Weight
-from jsgmath.families.libraries.twofold import log_beyond
+from jsgmath.families.libraries.twofold import log_beyond, sum_with
 
 
 class Mean(NamedTuple):
@@ -120,7 +119,7 @@ class Geometric(Family):
         m, x, (p, q, _, zero) = self.arithmetic, self.work(self.parameters[self.form]), self.numbers()
         if self.form == "odds":
             return (m.number(x), m.number(0.0)), (m.number(1.0 + 0 * x), m.number(0.0))
-        error = m.number(special.two_sum(1.0, -m.where(zero, 0.5, x))[1])
+        error = m.number(sum_with(m, 1.0, -m.where(zero, 0.5, x))[1])
         of_p, of_q = (m.number(0.0), error) if self.form == "probs" else (error, m.number(0.0))
         return (p, of_p), (q, of_q)
 

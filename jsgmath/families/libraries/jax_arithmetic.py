@@ -57,13 +57,12 @@ class JaxArithmetic(Arithmetic):
             return super().exponent(x)
         width, places, bias = self.layout(x)
         bits = self.bitcast(self.stopped(x), width)
-        return self.xp.minimum(((bits >> places) & (2 * bias + 1)) - bias, bias - 1)  # also for infinity
+        e = self.xp.minimum(((bits >> places) & (2 * bias + 1)) - bias, bias - 1)  # also for infinity
+        return e.astype(x.dtype)
 
-    def scaled(self, x: Weight, e: Any) -> Any:
-        if type(x) is float:
-            return super().scaled(x, e)
+    def scaled_array(self, x: Array, e: Any) -> Array:
         width, places, bias = self.layout(x)
-        half = self.xp.asarray(e, width) >> 1
+        half = self.xp.floor(self.xp.asarray(e, x.dtype) / 2)
         for part in (half, e - half):
             x = x * self.bitcast((self.xp.clip(part, 1 - bias, bias) + bias).astype(width) << places, x.dtype)
         return x

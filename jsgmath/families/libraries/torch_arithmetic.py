@@ -55,20 +55,15 @@ class TorchArithmetic(Arithmetic):
     def check_kind(self, name: str, x: Array) -> None:
         check_kind(name, x)
 
-    def whole(self, x: Array) -> Array:
-        return x.to(self.xp.int32)
-
     def constant(self, x: Array) -> Array:
         return x.detach()
 
     def taken(self, x: Array, place: Array) -> Array:
         return x.gather(-1, place)
 
-    def scaled(self, x: Weight, e: Any) -> Any:
-        if isinstance(x, float):
-            return super().scaled(x, e)
+    def scaled_array(self, x: Array, e: Any) -> Array:
         limit = math.frexp(self.xp.finfo(x.dtype).max)[1] - 1
-        half = e >> 1
+        half = e // 2
         for part in (half, e - half):
             part = self.xp.as_tensor(part, dtype=x.dtype, device=x.device)
             x = x * self.xp.exp2(part.clamp(-limit, limit))

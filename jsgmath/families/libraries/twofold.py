@@ -42,7 +42,7 @@ def exp_of(m: Any, high: Array, low: Array) -> tuple[Scaled, Scaled]:
         return quick_sum(product, lost + (x[0] * y[1] + x[1] * y[0]))
 
     def plus(x: Any, y: Any) -> Any:
-        total, lost = two_sum(y, x[0])
+        total, lost = sum_with(m, y, x[0])
         return quick_sum(total, lost + x[1])
 
     n = m.xp.round(high / math.log(2))
@@ -54,13 +54,15 @@ def exp_of(m: Any, high: Array, low: Array) -> tuple[Scaled, Scaled]:
     def term(numbers: Twofold, part: Any, rest: Any) -> Twofold:
         return plus(times(times(numbers, x), (part + 0 * x[0], rest)), 1.0)
 
+    def doubled(y: Any, two: Any) -> Twofold:
+        return times(y, plus(y, two))
+
     # exp(x) - 1 = x (1 + x/2 (1 + x/3 (1 + ...))), and the exponential of 2 x less 1 is y (y + 2)
     fractions = [Fraction(1, k) for k in range(TERMS, 1, -1)]
     parts = [shortened(f, bits) for f in fractions]
     rests = [shortened(f - Fraction(part), bits) for f, part in zip(fractions, parts, strict=True)]
     y = times(m.steps(term, (1 + 0 * x[0], 0 * x[0]), parts, rests), x)
-    y = m.steps(lambda y, two: times(y, plus(y, two)), y, [2.0] * HALVINGS)
-    n = m.whole(n)
+    y = m.steps(doubled, y, [2.0] * HALVINGS)
     high, low = plus(y, 1.0)
     return Scaled.of(m, high, n), Scaled.of(m, low, n)
 
@@ -76,6 +78,11 @@ def log_beyond(m: Any, w: tuple[Any, Any], top: tuple[Any, Any], high: Array, lo
     scaled, lost = m.exact(top[0], e)
     difference = (w[0] + -scaled) + (w[1] - lost - top[0] * rest - top[1] * e)
     return m.where(near, m.log_of_number(difference / scaled, w[0] / scaled), beyond)
+
+
+def sum_with(m: Any, constant: Any, x: Array) -> Twofold:
+    """`two_sum` with a constant; a compiler would subtract it from itself."""
+    return two_sum(m.unknown(constant + 0 * x), x)
 
 
 def quick_sum(x: Array, y: Array) -> Twofold:
