@@ -92,7 +92,9 @@ class Bernoulli(Discrete):
     def by_given(self, derivative: Array) -> dict[str, Array]:
         if self.has_logits:
             return {"logits": derivative[..., 0]}
-        return {"probs": derivative[..., 0] - derivative[..., 1]}
+        first, second = derivative[..., 0], derivative[..., 1]
+        infinite = abs(second) == INFINITE  # then the first, divided by a tiny probability, may have overflowed
+        return {"probs": self.arithmetic.where(infinite, 0.0, first) - second}
 
     def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         if self.has_logits and other.has_logits:

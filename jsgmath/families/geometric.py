@@ -234,7 +234,7 @@ class Geometric(Family):
             second = value + m.choice(weight == 0.0, m.weighted(w, infinite), 0.0)
         else:
             first = m.weighted(w1 * weight + w2 * own, infinite)
-            second = value - m.weighted(w1 * weight, infinite)
+            second = m.finite(value) - m.weighted(w1 * weight, infinite)  # divided by a tiny p, it may have overflowed
         value = m.where(G.zero1, m.where(G.zero2, 0.0, first), m.where(G.zero2, second, value))
         return {self.form: value if self.form == "probs" else -value}
 

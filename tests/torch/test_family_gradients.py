@@ -256,3 +256,39 @@ def test_logits_that_are_far_apart_have_the_value_of_numpy(size):
             found, wanted = (divergence(*N, alpha, convention=convention) for N in (tensors, plain))
             # Logarithms of the size of the result are rounded a few times.
             assert found.item() == pytest.approx(float(wanted), rel=25 * 2.0**-52, abs=0)
+
+
+def test_a_tiny_probability_and_a_certain_outcome_have_derivatives_that_are_not_nan():
+    """The quotient of a derivative and the probability overflows, next to a derivative that is infinite."""
+    for kind in (families.Bernoulli, families.Geometric):
+        given = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in (1e-310, 1.0)]
+        for pair in (given, given[::-1]):
+            value = jsg(*map(kind, pair), 0.5)
+            assert value == INF
+            assert not any(x.isnan() for x in torch.autograd.grad(value, pair))
+
+
+@pytest.mark.parametrize("kind", [families.Bernoulli, families.Categorical, families.Geometric, families.Poisson])
+def test_hessians_are_those_of_torchs_own_formula(kind):
+    """Under torch.func the numbers are not known, so the arithmetic is the one for any number."""
+
+    def member(x):
+        return torch.stack([x, 1 - x]) if kind is families.Categorical else x
+
+    prior = member(torch.tensor(0.7, dtype=torch.float64))
+
+    def textbook(x):
+        library = getattr(td, kind.__name__)
+        return td.kl_divergence(library(member(x), validate_args=False), library(prior, validate_args=False))
+
+    x = torch.tensor(0.4, dtype=torch.float64)
+    found = torch.func.hessian(lambda x: kl(kind(member(x)), kind(prior)))(x)
+    torch.testing.assert_close(found, torch.func.hessian(textbook)(x), rtol=1e-13, atol=0)
+
+
+def test_a_whole_number_is_a_parameter_like_any_other_number():
+    shape = torch.tensor(2.0, dtype=torch.float64)
+    value = kl(families.Gamma(shape, 1), families.Gamma(shape, rate=2))
+    assert value.item() == pytest.approx(2 * (1 - math.log(2)), rel=1e-15)
+    with pytest.raises(TypeError, match="rate must be a floating-point tensor, got torch.bool"):
+        families.Gamma(shape, True)

@@ -348,7 +348,7 @@ class Arithmetic(ABC):
             return self.exp(x)
         largest = LARGEST_LOG[24 if self.bits(x) == 24 else 53]
         x = self.clamp(x, -largest, largest)
-        n = self.xp.round(x / math.log(2))
+        n = self.xp.round(self.constant(x) / math.log(2))
         places = 2.0 ** (self.bits(x) - 20) if self.bits(x) > 24 else 2.0**8
         high = math.floor(math.log(2) * places) / places  # so short that its product with n is exact
         low = float(LOG2 - Fraction(high))
@@ -365,7 +365,7 @@ class Arithmetic(ABC):
             w = 0 * x.value + weight
             lost = self.where(w > own, (1 - w) - own, 0 * w)
         high, low = self.product(w, 0 * w + x.exponent)
-        n = self.xp.round(high)
+        n = self.xp.round(self.constant(high))
         power = x.value**w * self.exp(((high - n) + low) * math.log(2)) * (1 + lost * x.log())
         return Scaled.of(self, power, n)
 

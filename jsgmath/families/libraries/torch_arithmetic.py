@@ -26,7 +26,9 @@ class TorchArithmetic(Arithmetic):
         return self.work(x) if x.device.type == "mps" else x.double()  # this device has no float64
 
     def array(self, x: Any, like: Array) -> Array:
-        return self.xp.as_tensor(x, dtype=like.dtype if isinstance(x, float) else None, device=like.device)
+        return self.xp.as_tensor(
+            x, dtype=like.dtype if isinstance(x, float) or type(x) is int else None, device=like.device
+        )
 
     def arange(self, first: int, end: int, like: Array) -> Array:
         return self.xp.arange(first, end, device=like.device)
@@ -63,9 +65,9 @@ class TorchArithmetic(Arithmetic):
 
     def scaled_array(self, x: Array, e: Any) -> Array:
         limit = math.frexp(self.xp.finfo(x.dtype).max)[1] - 1
-        half = e // 2
+        e = self.xp.as_tensor(e, dtype=x.dtype, device=x.device)
+        half = self.xp.floor(e / 2)
         for part in (half, e - half):
-            part = self.xp.as_tensor(part, dtype=x.dtype, device=x.device)
             x = x * self.xp.exp2(part.clamp(-limit, limit))
         return x
 

@@ -1,6 +1,7 @@
 """The exponential in twice the precision of an array's type, where a result of single precision would cancel."""
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -45,7 +46,7 @@ def exp_of(m: Any, high: Array, low: Array) -> tuple[Scaled, Scaled]:
         total, lost = sum_with(m, y, x[0])
         return quick_sum(total, lost + x[1])
 
-    n = m.xp.round(high / math.log(2))
+    n = m.xp.round(m.constant(high) / math.log(2))
     first, second, third = log2_parts(bits)
     rest, lost = two_sum(high - n * first, -(n * second))
     x, rest = quick_sum(rest, lost + (low - n * third))
@@ -67,7 +68,7 @@ def exp_of(m: Any, high: Array, low: Array) -> tuple[Scaled, Scaled]:
     return Scaled.of(m, high, n), Scaled.of(m, low, n)
 
 
-def log_beyond(m: Any, w: tuple[Any, Any], top: tuple[Any, Any], high: Array, low: Array) -> Array:
+def log_beyond(m: Any, w: Sequence[Any], top: Sequence[Any], high: Array, low: Array) -> Array:
     """``log(w/top) - (high + low)``, accurate even if nearly all of it cancels.
 
     ``w`` and ``top`` are positive numbers, each with its rounding error.
