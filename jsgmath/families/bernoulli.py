@@ -2,8 +2,10 @@
 
 from typing import Any, Self
 
+from jsgmath.families import terms
 from jsgmath.families.discrete import Discrete
-from jsgmath.families.libraries.arithmetic import INFINITE, Array
+from jsgmath.families.libraries.arithmetic import INFINITE, Array, total
+from jsgmath.families.libraries.twofold import sum_with
 
 
 class Bernoulli(Discrete):
@@ -66,6 +68,45 @@ class Bernoulli(Discrete):
             return [p1 * q1 * (x - y), d]
         return [m.log_ratio(-d / q1, q2, q1) - m.log_ratio(d / p1, p2, p1), d / p2 / q2]
 
+    def log_odds_between(self, other: Self, found: tuple[Array, ...]) -> Array:
+        """The log-odds of other minus those of self, given the numbers of `both`."""
+        if self.has_logits:
+            return self.work(other.parameters["logits"]) - self.work(self.parameters["logits"])
+        p1, q1, p2, q2, d = found
+        return self.arithmetic.log_ratio(d / (p1 * q2), p2 * q1, p1 * q2)
+
+    def at_once(self, other: Self, w1: float, w2: float, own: float, weight: float, dual: bool) -> Array | None:
+        m, found = self.arithmetic, self.both(other)
+        if found is None:
+            return None
+        (p1, q1, p2, q2, _), t = found, self.log_odds_between(other, found)
+        divergence = terms.bernoulli_from if dual else terms.bernoulli_to
+
+        def growth(s: Array) -> tuple[Array, Array, None]:
+            return m.exp(s), m.expm1(s), None
+
+        members = (w1, p1, q1, weight), (w2, p2, q2, -own)
+        return total(w * divergence(p, q, share * t, m.g_of, growth) for w, p, q, share in members if w)
+
+    def slopes_at_once(
+        self, other: Self, w1: float, w2: float, own: float, weight: float, dual: bool
+    ) -> list[Array] | None:
+        m, found = self.arithmetic, self.both(other)
+        if found is None:
+            return None
+        (p1, q1, p2, q2, _), t = found, self.log_odds_between(other, found)
+        spread1, spread2, k = p1 * q1, p2 * q2, m.exp(weight * t)
+        z = q1 + p1 * k
+        from1 = spread1 * m.expm1(weight * t) / z  # what p of G exceeds p1 by
+        from2 = spread2 * m.expm1(-own * t) / (q2 + p2 * m.exp(-own * t))
+        if dual:
+            both = (w1 * weight - w2 * own) * (spread1 * k / (z * z)) * t
+            first, second = own * both - w1 * from1, weight * both - w2 * from2
+        else:
+            both = w1 * from1 + w2 * from2
+            first, second = own * both - (w1 * weight) * (spread1 * t), weight * both + (w2 * own) * (spread2 * t)
+        return [first, second] if self.has_logits else [first / spread1, second / spread2]
+
     def given(self) -> Array:
         m = self.arithmetic
         given = m.work(next(iter(self.parameters.values())))
@@ -73,6 +114,10 @@ class Bernoulli(Discrete):
             return m.stack([given, 1 - given], -1)
         certain = given == INFINITE  # of 1; the logits of the outcomes are then 0 and -inf
         return m.stack([m.where(certain, 0.0, given), m.where(certain, -INFINITE, 0.0 * m.finite(given))], -1)
+
+    def given_error(self) -> Array:
+        m, p = self.arithmetic, self.work(self.parameters["probs"])
+        return m.stack([0 * p, sum_with(m, 1.0, -p)[1]], -1)
 
     def difference(self, other: Any, given1: Array, given2: Array, ratio: Array) -> tuple[Array, Array]:
         m = self.arithmetic
@@ -87,7 +132,9 @@ class Bernoulli(Discrete):
     def by_given(self, derivative: Array) -> dict[str, Array]:
         if self.has_logits:
             return {"logits": derivative[..., 0]}
-        return {"probs": derivative[..., 0] - derivative[..., 1]}
+        first, second = derivative[..., 0], derivative[..., 1]
+        infinite = abs(second) == INFINITE  # then the first, divided by a tiny probability, may have overflowed
+        return {"probs": self.arithmetic.where(infinite, 0.0, first) - second}
 
     def mean_with(self, other: Any, own: Array, weight: Array) -> Self:
         if self.has_logits and other.has_logits:

@@ -81,6 +81,10 @@ class Discrete(Family):
     def given(self) -> Array:
         """Weights or logits; the last axis is that of the outcomes."""
 
+    def given_error(self) -> Array:
+        """What must be added to `given` because that was rounded, if it is weights."""
+        return 0 * self.given()
+
     @abstractmethod
     def difference(self, other: Any, given1: Array, given2: Array, ratio: Array) -> tuple[Array, Array]:
         """``given2 - ratio given1`` and ``ratio given1`` for weights; ``ratio`` is that of their totals."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from jsgmath import special
 from jsgmath.families.libraries.arithmetic import INFINITE, Arithmetic, Array, Weight
+from jsgmath.families.libraries.twofold import log_beyond
 
 
 class Member(NamedTuple):
@@ -38,7 +39,7 @@ class Pair:
         if family.has_logits:
             zero, top = given == -INFINITE, m.largest(given)
             high, low = special.two_sum(m.where(zero, top, given), -top)
-            weights = m.chosen(zero, 0.0, m.exp_of_number(high) * m.number(1 + low))
+            weights = m.chosen(zero, 0.0, m.exp_of_number(high) * m.number(1 + m.clamp(low, -0.5, 0.5)))
         else:
             zero, top, weights = given == 0, 0.0, m.number(given)
         total = m.each(m.sum_of_numbers(weights))
@@ -57,16 +58,12 @@ class Pair:
             high, low = special.two_sum(y, -x)
             return (high - at_reference(high)) + (low - at_reference(low)), at_reference
         if first.has_logits or second.has_logits:
-            logs: list[Array] = []
-            for family, N in ((first, a), (second, b)):
-                if family.has_logits:
-                    x = m.where(self.both, N.given, 0.0)
-                    logs.append(x - at_reference(x))
-                else:
-                    w = m.chosen(self.both, N.weights, one)
-                    top = at_reference(w)
-                    logs.append(m.log_of_number((w - top) / top, w / top))
-            return logs[1] - logs[0], at_reference
+            of_weights, logits = (second, a) if first.has_logits else (first, b)
+            x, one = m.where(self.both, logits.given, 0.0), m.number(1.0)
+            w = m.chosen(self.both, (b if first.has_logits else a).weights, one), m.number(of_weights.given_error())
+            top = [at_reference(part) for part in w]
+            log_ratio = log_beyond(m, w, top, *special.two_sum(x, -at_reference(x)))
+            return (log_ratio if first.has_logits else -log_ratio), at_reference
         w1, w2 = m.chosen(self.both, a.weights, one), m.chosen(self.both, b.weights, one)
         if not first.parameter_axes:
             log_ratio = m.log_of_number(first.far_difference(second) / w1, w2 / w1)

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple, Self
 
 from jsgmath.families.base import Family, one_of
 from jsgmath.families.libraries.arithmetic import INFINITE, Arithmetic, Array, Weight
+from jsgmath.families.libraries.twofold import log_beyond, sum_with
 
 
 class Mean(NamedTuple):
@@ -113,11 +114,24 @@ class Geometric(Family):
         log_q = m.small_log_of_number(-p, q)
         return m.chosen(zero, 1.0, p), q, log_q, zero
 
-    def log_odds(self) -> Array:
-        if self.has_logits:
-            return self.work(self.parameters["logits"])
-        m, (p, q, _, _) = self.arithmetic, self.numbers()
-        return m.log_of_number(m.number(2 * (m.plain(p) - 0.5)) / q, p / q)
+    def odds(self) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+        """Two numbers, each with its rounding error, whose ratio is ``p/q``; arbitrary where q is zero."""
+        m, x, (p, q, _, zero) = self.arithmetic, self.work(self.parameters[self.form]), self.numbers()
+        if self.form == "odds":
+            return (m.number(x), m.number(0.0)), (m.number(1.0 + 0 * x), m.number(0.0))
+        error = m.number(sum_with(m, 1.0, -m.where(zero, 0.5, x))[1])
+        of_p, of_q = (m.number(0.0), error) if self.form == "probs" else (error, m.number(0.0))
+        return (p, of_p), (q, of_q)
+
+    def log_odds_to(self, other: Self) -> Array:
+        """The log-odds of other minus those of self; one of them is given by its log-odds, or both are."""
+        m = self.arithmetic
+        if not self.has_logits:
+            return -other.log_odds_to(self)
+        x = self.work(self.parameters["logits"])
+        if other.has_logits:
+            return self.work(other.parameters["logits"]) - x
+        return log_beyond(m, *other.odds(), x, 0 * x)
 
     def mean(self, other: Any, own: Weight, weight: Weight) -> Mean:
         return self.once("mean", lambda: self.new_mean(other, own, weight))
@@ -128,7 +142,7 @@ class Geometric(Family):
         some, gone = zero1 | zero2, (zero1 & (own > 0)) | (zero2 & (weight > 0))
         k = q2 / q1
         if self.has_logits or other.has_logits:
-            near, difference = m.near(other.log_odds() - self.log_odds())
+            near, difference = m.near(self.log_odds_to(other))
             # The difference is that of both p and both q; the smaller pair gives it more accurately.
             far = m.chosen(m.plain(p1) > 0.5, q2 - q1, p1 - p2) / q1
             excess = m.chosen(near, -(p1 * k * m.growth_of_number(m.number(difference))), far)
@@ -220,7 +234,7 @@ class Geometric(Family):
             second = value + m.choice(weight == 0.0, m.weighted(w, infinite), 0.0)
         else:
             first = m.weighted(w1 * weight + w2 * own, infinite)
-            second = value - m.weighted(w1 * weight, infinite)
+            second = m.finite(value) - m.weighted(w1 * weight, infinite)  # divided by a tiny p, it may have overflowed
         value = m.where(G.zero1, m.where(G.zero2, 0.0, first), m.where(G.zero2, second, value))
         return {self.form: value if self.form == "probs" else -value}
 

@@ -39,6 +39,8 @@ class PairComputation:
             for name in names
         ]
         N, given_arrays = members[0], arrays[: len(limits)]
+        if not N.of_products and self.names[0] != self.names[1]:
+            limits = [(1.0, 0.0)] * len(limits)  # a probability and log-odds are compared in twice the precision
         m = N.arithmetic.for_numbers(given_arrays, self.alpha, limits, N)
         for member in members:
             member.chosen = m

@@ -25,6 +25,7 @@ jax.config.update("jax_enable_x64", True)
 warnings.simplefilter("error")
 MEANS, STDS = np.array([[0.0, 1.0], [0.5, -1.0]]), np.array([[1.0, 2.0], [0.7, 1.5]])
 ALPHAS = (0.0, 0.3, 1.0)
+MIXED = 0.3, -0.847297860388, 1e8
 
 DIAGONAL = {
     "NumPyro Normal": lambda m, s: nd.Normal(jnp.array(m), jnp.array(s)).to_event(1),
@@ -187,6 +188,13 @@ def far(shapes, rates, first, second, odds):
     )
 
 
+@jax.jit
+def mixed(probability, log_odds, far_log_odds):
+    """Divergences between a probability and log-odds that are nearly equal to its own, or far from them, compiled."""
+    first = families.Bernoulli(probability)
+    return [jsgmath.jsg(first, families.Bernoulli(logits=x), 0.3) for x in (log_odds, far_log_odds)]
+
+
 def operations(program):
     """The number of operations of a traced program, with those of the programs in it."""
     parts = [part for e in program.eqns for part in e.params.values() if hasattr(part, "jaxpr")]
@@ -229,6 +237,7 @@ print(
                 float(jsgmath.jsg_many([nd.Normal(m, 1.0) for m in (1e9, 0.0, 1.0, 2.0)], weights))
                 for weights in ([0.0, 0.1, 0.8, 0.1], jnp.array([0.0, 0.1, 0.2, 0.7]))
             ],
+            "mixed": np.asarray(mixed(*jnp.array(MIXED))).tolist(),
             "ends": [np.asarray(x).tolist() for x in far(*map(jnp.array, FAR))],
             "operations": operations(
                 jax.make_jaxpr(jax.grad(dirichlet, (0, 1)))(*jnp.array([[1.0, 2.0], [3.0, 1.0]])).jaxpr

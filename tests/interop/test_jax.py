@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from jsgmath import Gaussian, jsg, jsg_dual, jsg_dual_grad, jsg_grad
+from jsgmath.families import Bernoulli
 
 MEANS, STDS = np.array([[0.0, 1.0], [0.5, -1.0]]), np.array([[1.0, 2.0], [0.7, 1.5]])
 NORMALS = [Gaussian(mean, std=std) for mean, std in zip(MEANS, STDS, strict=True)]
@@ -64,6 +65,13 @@ def test_compiled_families_are_right_at_the_ends_of_the_range(found):
     # The expected numbers have 200 digits: differences of close logits next to a far one, and a tiny derivative.
     assert [first, last] == pytest.approx([-1.0362623340876521e-17, 1.0362623340876521e-17], rel=16 * 2.0**-52, abs=0)
     assert odds == pytest.approx(1.9053194037746524e-216, rel=16 * 2.0**-52, abs=0)
+
+
+def test_a_probability_and_log_odds_are_compared_in_twice_the_precision_by_compiled_code(found):
+    """XLA replaces (1 + x) - 1 by x, and so loses the rounding error of 1 + x."""
+    first, log_odds = Bernoulli(0.3), (-0.847297860388, 1e8)
+    wanted = [float(jsg(first, Bernoulli(logits=x), 0.3)) for x in log_odds]
+    np.testing.assert_allclose(found["mixed"], wanted, rtol=25 * 2.0**-52)
 
 
 def test_numpyro_distributions_of_plain_numbers_and_expanded_ones_are_accepted(found):

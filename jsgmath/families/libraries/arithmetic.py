@@ -21,6 +21,10 @@ LIBRARIES = {"numpy": "NumPy", "torch": "torch", "jax": "JAX", "jaxlib": "JAX"}
 
 
 LOG2 = Fraction("0.693147180559945309417232121458176568")
+LARGEST_LOG = {24: 2.0**22, 53: 2.0**51}
+"""The logarithm of the largest number, by the bits of its exponent; sums of a few exponents must be exact."""
+OUTSIDE = 5000
+"""An exponent that no float has."""
 FAR = 2.0**24
 """The ratio from which on g and gs are computed as they are defined."""
 
@@ -224,12 +228,21 @@ class Arithmetic(ABC):
         return high, x - high
 
     def exponent(self, x: Weight) -> Any:
-        """The e for which x is ``2**e`` times a number in [1/2, 1), without derivatives."""
-        return math.frexp(x)[1] if type(x) is float else self.xp.frexp(self.constant(x))[1]
+        """The e for which x is ``2**e`` times a number in [1/2, 1), without derivatives, in the type of x.
+
+        An integer of 32 bits could not hold the exponents of exponentials, such as those of logits.
+        """
+        if type(x) is float:
+            return float(math.frexp(x)[1])
+        return self.rounded(self.xp.frexp(self.constant(x))[1], x.dtype)
 
     def scaled(self, x: Weight, e: Any) -> Any:
         """``x 2**e``"""
-        return math.ldexp(x, e) if type(x) is float else self.xp.ldexp(x, e)
+        return math.ldexp(x, int(max(e, -OUTSIDE))) if type(x) is float else self.scaled_array(x, e)
+
+    def scaled_array(self, x: Array, e: Any) -> Array:
+        """`scaled` for an array."""
+        return x * 2.0**e
 
     def normalised(self, x: Array) -> tuple[Array, Array]:
         """A number of size 1/2 to 2 and the exponent e for which x is ``2**e`` times that number."""
@@ -329,20 +342,17 @@ class Arithmetic(ABC):
         tiny = abs(small) < float(self.xp.finfo(small.dtype).eps) / 4
         return self.chosen(near, self.chosen(tiny, x, self.expm1(small)), self.exp_of_number(plain) - 1)
 
-    def whole(self, x: Array) -> Array:
-        """An array of whole numbers as integers, the type of an exponent."""
-        return x.astype("int32")
-
     def exp_of_number(self, x: Array) -> Any:
         """``exp(x)`` as a number."""
         if not isinstance(self.number(1.0), Scaled):
             return self.exp(x)
-        x = self.clamp(x, -(2.0**19), 2.0**19)
-        n = self.xp.round(x / math.log(2))
+        largest = LARGEST_LOG[24 if self.bits(x) == 24 else 53]
+        x = self.clamp(x, -largest, largest)
+        n = self.xp.round(self.constant(x) / math.log(2))
         places = 2.0 ** (self.bits(x) - 20) if self.bits(x) > 24 else 2.0**8
         high = math.floor(math.log(2) * places) / places  # so short that its product with n is exact
         low = float(LOG2 - Fraction(high))
-        return Scaled.of(self, self.exp((x - n * high) - n * low), self.whole(n))
+        return Scaled.of(self, self.exp((x - n * high) - n * low), n)
 
     def power_of_number(self, x: Any, own: Weight, weight: Weight) -> Any:
         """``x**weight`` of a number, where ``weight + own = 1``, except for the rounding of the larger one."""
@@ -355,9 +365,9 @@ class Arithmetic(ABC):
             w = 0 * x.value + weight
             lost = self.where(w > own, (1 - w) - own, 0 * w)
         high, low = self.product(w, 0 * w + x.exponent)
-        n = self.xp.round(high)
+        n = self.xp.round(self.constant(high))
         power = x.value**w * self.exp(((high - n) + low) * math.log(2)) * (1 + lost * x.log())
-        return Scaled.of(self, power, self.whole(n))
+        return Scaled.of(self, power, n)
 
     def taking_largest(self, x: Array) -> Callable[[Any], Any]:
         """Returns a function that picks, on the last axis of its argument, the element at the place of the largest x.

@@ -31,7 +31,7 @@ class JaxArithmetic(Arithmetic):
         return x.astype(self.xp.promote_types(x.dtype, jax.dtypes.canonicalize_dtype("float64")))  # if JAX has 64 bits
 
     def array(self, x: Any, like: Array) -> Array:
-        return self.xp.asarray(x)
+        return self.xp.asarray(x, like.dtype if type(x) is int else None)
 
     def for_numbers(
         self, arrays: Sequence[Array], alpha: float | None, limits: Sequence[tuple[float, float]], family: Any
@@ -57,13 +57,12 @@ class JaxArithmetic(Arithmetic):
             return super().exponent(x)
         width, places, bias = self.layout(x)
         bits = self.bitcast(self.stopped(x), width)
-        return self.xp.minimum(((bits >> places) & (2 * bias + 1)) - bias, bias - 1)  # also for infinity
+        e = self.xp.minimum(((bits >> places) & (2 * bias + 1)) - bias, bias - 1)  # also for infinity
+        return e.astype(x.dtype)
 
-    def scaled(self, x: Weight, e: Any) -> Any:
-        if type(x) is float:
-            return super().scaled(x, e)
+    def scaled_array(self, x: Array, e: Any) -> Array:
         width, places, bias = self.layout(x)
-        half = self.xp.asarray(e, width) >> 1
+        half = self.xp.floor(self.xp.asarray(e, x.dtype) / 2)
         for part in (half, e - half):
             x = x * self.bitcast((self.xp.clip(part, 1 - bias, bias) + bias).astype(width) << places, x.dtype)
         return x

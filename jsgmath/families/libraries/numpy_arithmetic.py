@@ -9,6 +9,9 @@ from jsgmath import special
 from jsgmath.checks import as_weight
 from jsgmath.families.libraries.arithmetic import Arithmetic, Array
 
+LONGEST = 2**15
+"""An exponent that no long double has."""
+
 
 class NumPyArithmetic(Arithmetic):
     def __init__(self):
@@ -31,6 +34,9 @@ class NumPyArithmetic(Arithmetic):
 
     def quiet(self) -> AbstractContextManager[Any]:
         return np.errstate(all="ignore")
+
+    def scaled_array(self, x: Array, e: Any) -> Array:
+        return np.ldexp(x, np.clip(e, -2 * LONGEST, 2 * LONGEST).astype(np.int32))
 
     def clamp(self, x: Array, low: float, high: float) -> Array:
         return np.clip(x, low, high)

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 Array = Any  # an array of torch or JAX, or a float
-NOTHING = -(2**20)
+NOTHING = -(2.0**60)
 """The exponent of 0: so small that it never decides the exponent of a sum."""
 
 

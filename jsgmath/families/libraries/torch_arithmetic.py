@@ -26,7 +26,9 @@ class TorchArithmetic(Arithmetic):
         return self.work(x) if x.device.type == "mps" else x.double()  # this device has no float64
 
     def array(self, x: Any, like: Array) -> Array:
-        return self.xp.as_tensor(x, dtype=like.dtype if isinstance(x, float) else None, device=like.device)
+        return self.xp.as_tensor(
+            x, dtype=like.dtype if isinstance(x, float) or type(x) is int else None, device=like.device
+        )
 
     def arange(self, first: int, end: int, like: Array) -> Array:
         return self.xp.arange(first, end, device=like.device)
@@ -55,22 +57,17 @@ class TorchArithmetic(Arithmetic):
     def check_kind(self, name: str, x: Array) -> None:
         check_kind(name, x)
 
-    def whole(self, x: Array) -> Array:
-        return x.to(self.xp.int32)
-
     def constant(self, x: Array) -> Array:
         return x.detach()
 
     def taken(self, x: Array, place: Array) -> Array:
         return x.gather(-1, place)
 
-    def scaled(self, x: Weight, e: Any) -> Any:
-        if isinstance(x, float):
-            return super().scaled(x, e)
+    def scaled_array(self, x: Array, e: Any) -> Array:
         limit = math.frexp(self.xp.finfo(x.dtype).max)[1] - 1
-        half = e >> 1
+        e = self.xp.as_tensor(e, dtype=x.dtype, device=x.device)
+        half = self.xp.floor(e / 2)
         for part in (half, e - half):
-            part = self.xp.as_tensor(part, dtype=x.dtype, device=x.device)
             x = x * self.xp.exp2(part.clamp(-limit, limit))
         return x
 
