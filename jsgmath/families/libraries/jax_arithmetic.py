@@ -31,7 +31,7 @@ class JaxArithmetic(Arithmetic):
         return x.astype(self.xp.promote_types(x.dtype, jax.dtypes.canonicalize_dtype("float64")))  # if JAX has 64 bits
 
     def array(self, x: Any, like: Array) -> Array:
-        return self.xp.asarray(x, like.dtype if type(x) is int else None)
+        return self.xp.asarray(x, like.dtype if type(x) is int and type(like) is not int else None)
 
     def for_numbers(
         self, arrays: Sequence[Array], alpha: float | None, limits: Sequence[tuple[float, float]], family: Any
