@@ -63,7 +63,7 @@ def benchmark(options):
         ours = [cpu.__file__, f"--rootdir={ROOT}", f"--benchmark-json={file}", "--benchmark-quiet", "-q"]
         ours += ["-W", "ignore::pytest_benchmark.logger.PytestBenchmarkWarning"]  # that nothing is saved after an error
         status = pytest.main([*ours, "-p", "no:cacheprovider", *options], plugins=[skipped])
-        measured = json.loads(file.read_text())["benchmarks"] if file.exists() else []
+        measured = json.loads(file.read_text(encoding="utf-8"))["benchmarks"] if file.exists() else []
     records = [
         dict(what=b["group"], implementation=b["extra_info"]["implementation"])
         | quantiles(b["stats"]["data"])

@@ -35,7 +35,7 @@ def quotas(membership: Path, root: Path) -> list[int]:
         root: where the file systems of cgroups are.
     """
     try:
-        lines = membership.read_text().splitlines()
+        lines = membership.read_text(encoding="utf-8").splitlines()
     except OSError:
         return []
     found = []
@@ -50,8 +50,8 @@ def quotas(membership: Path, root: Path) -> list[int]:
         group = folder / path.lstrip("/")
         for place in (group, *group.parents):
             try:
-                words = (place / quota).read_text().split()
-                words += (place / period).read_text().split() if period else []
+                words = (place / quota).read_text(encoding="utf-8").split()
+                words += (place / period).read_text(encoding="utf-8").split() if period else []
                 if words[0] not in ("max", "-1"):
                     found.append(max(1, int(words[0]) // int(words[1])))
             except (OSError, ValueError, IndexError):
@@ -80,7 +80,7 @@ def idle(allowed: int) -> int:
 def ticks() -> dict[int, tuple[int, int]]:
     """The ticks for which each processor has been idle, and all its ticks."""
     found = {}
-    for line in Path("/proc/stat").read_text().splitlines():
+    for line in Path("/proc/stat").read_text(encoding="utf-8").splitlines():
         name, *numbers = line.split()
         if name.startswith("cpu") and name != "cpu":
             counts = [int(number) for number in numbers[:8]]

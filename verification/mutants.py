@@ -239,7 +239,7 @@ class Trial:
                 continue
             if status:
                 raise RuntimeError(f"the tests ended without a verdict on {mutant.place} {mutant.name}")
-            with open(answer) as file:
+            with open(answer, encoding="utf-8") as file:
                 self.report(mutant, file.read())
         return True
 
@@ -290,7 +290,7 @@ class Trial:
 
 
 def text_of(module):
-    return (ROOT / "jsgmath" / f"{MODULES[module]}.py").read_text()
+    return (ROOT / "jsgmath" / f"{MODULES[module]}.py").read_text(encoding="utf-8")
 
 
 def main(arguments):

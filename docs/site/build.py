@@ -68,7 +68,7 @@ def collect(pages):
 
 def speeds(wanted):
     """A table of the committed speeds of all cases whose description contains a word."""
-    records = json.loads((ROOT / "benchmarks" / "results" / "cpu.json").read_text())["records"]
+    records = json.loads((ROOT / "benchmarks" / "results" / "cpu.json").read_text(encoding="utf-8"))["records"]
     rows = {}
     for record in records:
         if wanted[1] in record["what"]:

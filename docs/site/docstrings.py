@@ -45,7 +45,7 @@ def named(obj):
 def speed(name):
     """The committed times of an object, each with its ratio to the time of the textbook's formula or of torch."""
     found = {}
-    for record in json.loads(RECORDS.read_text())["records"]:
+    for record in json.loads(RECORDS.read_text(encoding="utf-8"))["records"]:
         if record["what"].startswith(MEASURED.get(name, ())):
             found.setdefault(record["what"], {})[record["implementation"].partition(",")[0]] = record["median"]
     lines = []
@@ -95,4 +95,4 @@ def _link(name, path):
 def documented():
     """The objects that the pages of the reference list."""
     pages = sorted((DOCS / "reference").glob("*.md"))
-    return [name for page in pages for name in re.findall(r"^::: (\S+)", page.read_text(), re.M)]
+    return [name for page in pages for name in re.findall(r"^::: (\S+)", page.read_text(encoding="utf-8"), re.M)]

@@ -96,12 +96,12 @@ def build(target: Path = HERE / LIBRARY, command: list[str] | None = None, machi
     sets = X86 if machine.lower() in ("x86_64", "amd64") else PLAIN
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        (work / "formula.hpp").write_text(formula_header())
-        (work / "terms.hpp").write_text(terms_header())
-        (work / "full_terms.hpp").write_text(full_terms_header())
-        (work / "several_terms.hpp").write_text(several_terms_header())
-        (work / "constants.hpp").write_text(constants_header())
-        (work / "sources.hpp").write_text(f'#define SOURCES "{_sources.sources()}"\n')
+        (work / "formula.hpp").write_text(formula_header(), encoding="utf-8")
+        (work / "terms.hpp").write_text(terms_header(), encoding="utf-8")
+        (work / "full_terms.hpp").write_text(full_terms_header(), encoding="utf-8")
+        (work / "several_terms.hpp").write_text(several_terms_header(), encoding="utf-8")
+        (work / "constants.hpp").write_text(constants_header(), encoding="utf-8")
+        (work / "sources.hpp").write_text(f'#define SOURCES "{_sources.sources()}"\n', encoding="utf-8")
 
         tasks = [
             (f"{kind}_{name}", source, [*options, *(x.format(name) for x in more), f"-DNAME={kind}_{name}"])
@@ -163,7 +163,8 @@ def several_terms_header() -> str:
 
 def functions(name: str) -> list[ast.FunctionDef]:
     """The functions of a module of the package."""
-    return [node for node in ast.parse((HERE.parent / name).read_text()).body if isinstance(node, ast.FunctionDef)]
+    module = ast.parse((HERE.parent / name).read_text(encoding="utf-8"))
+    return [node for node in module.body if isinstance(node, ast.FunctionDef)]
 
 
 def constants_header() -> str:

@@ -55,8 +55,8 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
             self.app.abort(f"the compiler failed:\n{error.stderr}")
         build_data["force_include"][str(library)] = f"jsgmath/native/{library.name}"
         notices, bill = (Path(self.folder.name) / file for file in (linked.NOTICES, linked.BILL))
-        notices.write_text(linked.notices(platform.target))
-        bill.write_text(linked.bill(platform.target))
+        notices.write_text(linked.notices(platform.target), encoding="utf-8")
+        bill.write_text(linked.bill(platform.target), encoding="utf-8")
         build_data["force_include"][str(notices)] = f"jsgmath/native/{notices.name}"
         build_data["sbom_files"].append(str(bill))
         build_data["pure_python"] = False

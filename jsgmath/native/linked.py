@@ -39,20 +39,25 @@ def parts(target: str) -> list[Part]:
     version = _found(zig / "lib/libcxx/include/__config", r"_LIBCPP_VERSION (\d\d)(\d\d)(\d\d)")
     names = ["libc++", "libc++abi", *([] if "macos" in target else ["libunwind"])]
     found = [Part(name, version, "Apache-2.0 WITH LLVM-exception") for name in names]
-    notice = (zig / "LICENSE").read_text()
+    notice = (zig / "LICENSE").read_text(encoding="utf-8")
     found.append(Part("Zig compiler_rt", importlib.metadata.version("ziglang"), "MIT", notice))
     if "windows" in target:
         numbers = (rf"__MINGW64_VERSION_{part} (\d+)\s[^$]*?" for part in ("MAJOR", "MINOR", "BUGFIX"))
         version = _found(zig / "lib/libc/include/any-windows-any/_mingw_mac.h", "".join(numbers))
-        threads = (zig / "lib/libc/mingw/winpthreads/thread.c").read_text().partition("*/")[0].partition("/*")[2]
-        notice = f"{(zig / 'lib/libc/mingw/COPYING').read_text()}\nIts threads:\n{threads.rstrip()}\n"
+        threads = (
+            (zig / "lib/libc/mingw/winpthreads/thread.c")
+            .read_text(encoding="utf-8")
+            .partition("*/")[0]
+            .partition("/*")[2]
+        )
+        notice = f"{(zig / 'lib/libc/mingw/COPYING').read_text(encoding='utf-8')}\nIts threads:\n{threads.rstrip()}\n"
         found.append(Part("mingw-w64", version, "ZPL-2.1 AND MIT", notice))
     return found
 
 
 def _found(path: Path, pattern: str) -> str:
     """The version that a header states."""
-    match = re.search(pattern, path.read_text())
+    match = re.search(pattern, path.read_text(encoding="utf-8"))
     if match is None:
         raise ValueError(f"{path} has no {pattern}; this version of ziglang names its parts in another way")
     return ".".join(str(int(number)) for number in match.groups())

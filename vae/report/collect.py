@@ -203,7 +203,7 @@ def read_history(run: Run) -> list[dict[str, Any]]:
     path = run.path / "metrics.jsonl"
     history = []
     try:
-        for line in path.read_text().splitlines():
+        for line in path.read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
             values = {term: float(row[term]) for term in TERMS}
             finite = {term: value if math.isfinite(value) else math.nan for term, value in values.items()}

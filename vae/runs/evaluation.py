@@ -19,7 +19,7 @@ def read_evidence(run: Run) -> dict[str, Any]:
     """
     path = run.path / "evaluation.json"
     try:
-        evaluation = json.loads(path.read_text())
+        evaluation = json.loads(path.read_text(encoding="utf-8"))
         found, epoch = evaluation["evidence"], int(evaluation["epoch"])
         low, high = map(float, found["interval"])
         way = {name: found[name] for name in ("likelihood", "samples", "batches", "batch_size", "effective_samples")}

@@ -90,7 +90,7 @@ def read_files(path: Path) -> Run:
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of metrics.jsonl in a run's folder."""
-    return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def load_images(run: Run, data: Path | None) -> Dataset:

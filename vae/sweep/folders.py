@@ -41,7 +41,7 @@ def recorded(out: Path) -> list[Settings]:
         UserError: its ``sweep.json`` is damaged.
     """
     try:
-        cells = [Settings(**settings) for settings in json.loads((out / SWEEP).read_text())]
+        cells = [Settings(**settings) for settings in json.loads((out / SWEEP).read_text(encoding="utf-8"))]
         for cell in cells:
             check(cell)
     except DAMAGE as error:
@@ -83,7 +83,7 @@ def fail(cell: Settings, reason: str) -> None:
 def failure(cell: Settings) -> str | None:
     """The reason why the cell has failed, or None."""
     try:
-        return (folder(cell) / FAILED).read_text().strip()
+        return (folder(cell) / FAILED).read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         return None
 

@@ -41,7 +41,7 @@ def without_password(argument: str) -> str:
 def processor() -> str:
     """The processor's name on Linux, elsewhere its architecture, as Python does not know the name."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -189,7 +189,7 @@ def read_facts(path: Path) -> dict[str, Any]:
     Raises:
         OSError, ValueError: the file is missing or damaged.
     """
-    return json.loads((path / "run.json").read_text())
+    return json.loads((path / "run.json").read_text(encoding="utf-8"))
 
 
 def in_order(content: bytes) -> bytes:

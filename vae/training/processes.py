@@ -122,7 +122,7 @@ def joined() -> Iterator[Processes]:
         return
     rank, count, local = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     if rank:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     gpus = torch.cuda.device_count()
     if gpus:
