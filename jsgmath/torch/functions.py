@@ -157,12 +157,12 @@ def jsg_full(
 
     Accuracy: the relative error is at most 16 + 4n eps for factors of condition up to a few hundred, and 16 eps between
     nearly equal Gaussians; at larger conditions it is at most n eps times the condition of the factors, not of the
-    covariances (``tests/torch/test_full.py``).  ``"native"`` computes in float64, so float32 results are within 1 ulp
-    for conditions up to 1e4.  If both factors have a condition above 1e4, single values of JSG in float64 with
-    ``"nielsen"`` near an end of alpha may lose more; use `jsgmath.jsg` if that does not suffice.  The gradients also
-    lose about n eps times the condition (``tests/torch/test_full_gradients.py``).  On a CPU, native and eager compute
-    pairs again in NumPy's long double whose scales are up to 1e140 times others (1e16 in float32), so that gradients
-    are not NaN (``tests/torch/test_range.py``); Triton's kernels do not.
+    covariances (``tests/torch/test_full_condition.py``).  ``"native"`` computes in float64, so float32 results are
+    within 1 ulp for conditions up to 1e4.  If both factors have a condition above 1e4, single values of JSG in float64
+    with ``"nielsen"`` near an end of alpha may lose more; use `jsgmath.jsg` if that does not suffice.  The gradients
+    also lose about n eps times the condition (``tests/torch/test_full_gradients.py``).  On a CPU, native and eager
+    compute pairs again in NumPy's long double whose scales are up to 1e140 times others (1e16 in float32), so that
+    gradients are not NaN (``tests/torch/test_range.py``); Triton's kernels do not.
 
     Speed: with gradients, on one thread in float32, ``"native"`` takes 0.16 of the textbook's time for 128 pairs of
     n = 4, at most 0.06 for 128 of n = 16, 0.03 for 1024 of n = 8, and about 0.9 for 64 of n = 64.
